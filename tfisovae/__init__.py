@@ -1,0 +1,15 @@
+"""tfisovae: measure a variational autoencoder as one measures a PCA.
+
+Implements Nakagawa & Kato, "Quantitative understanding of VAE as a non-linearly scaled isometric embedding".
+"""
+import os
+
+# oneDNN makes the convolutional networks twice as fast on x86 CPUs where TensorFlow leaves it off. TensorFlow reads this
+# when it is first imported; whoever has set it otherwise keeps their setting.
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+
+from tfisovae import distortions, geometry, metrics, networks, posterior  # noqa: E402
+from tfisovae.vae import VAE, load  # noqa: E402
+
+__version__ = "0.1.0"
+__all__ = ["VAE", "distortions", "geometry", "load", "metrics", "networks", "posterior"]

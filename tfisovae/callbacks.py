@@ -1,0 +1,138 @@
+"""Keras callbacks of a run. An "epoch" of `fit` is one interval of logging, `log_every` steps."""
+import csv
+import os
+import sys
+import time
+
+import numpy as np
+import tensorflow as tf
+import tqdm
+
+COLUMNS = ("step", "loss", "distortion", "rate", "active_dimensions")
+COLLAPSED_RATE = 1.0  # nats
+
+
+def _step(model):
+    return int(model.optimizer.iterations.numpy())
+
+
+class StopAtNonFinite(tf.keras.callbacks.Callback):
+    """Stops the run when a weight is no longer finite, before it reaches a checkpoint."""
+
+    def on_epoch_end(self, epoch, logs=None):
+        for weight in self.model.trainable_variables:
+            if not np.isfinite(weight.numpy()).all():
+                from tfisovae.training import RunError
+
+                raise RunError(f"The weight {weight.name} is not finite after step {_step(self.model)}. The last checkpoint is "
+                               "kept. Lower --learning_rate, or set --clipnorm 1.")
+
+
+class Checkpoints(tf.keras.callbacks.Callback):
+    """Saves weights, optimizer and step every `every` steps and at the last; keeps the latest two."""
+
+    def __init__(self, checkpoint, directory, every, steps):
+        super().__init__()
+        self.manager = tf.train.CheckpointManager(checkpoint, directory, max_to_keep=2)
+        self.every, self.steps = every, steps
+
+    def on_epoch_end(self, epoch, logs=None):
+        step = _step(self.model)
+        if step % self.every == 0 or step >= self.steps:
+            self.manager.save(checkpoint_number=step)
+
+
+class History(tf.keras.callbacks.Callback):
+    """Appends a row to `history.csv` after each interval; rows after the step gone on from are dropped first."""
+
+    def __init__(self, path, step):
+        super().__init__()
+        self.path = path
+        rows = []
+        if os.path.exists(path):
+            with open(path, newline="") as file:
+                rows = [row for row in csv.DictReader(file) if None not in row.values() and int(row["step"]) <= step]
+        temporary = f"{path}.writing"
+        with open(temporary, "w", newline="") as file:
+            writer = csv.DictWriter(file, COLUMNS)
+            writer.writeheader()
+            writer.writerows(rows)
+        os.replace(temporary, path)
+
+    def on_epoch_end(self, epoch, logs=None):
+        with open(self.path, "a", newline="") as file:
+            csv.DictWriter(file, COLUMNS).writerow(
+                {"step": _step(self.model), **{name: f"{float(logs[name]):.8g}" for name in COLUMNS[1:]}})
+
+
+class Progress(tf.keras.callbacks.Callback):
+    """A progress bar on a terminal, a line for each interval elsewhere: losses, images/s, time left."""
+
+    def __init__(self, config, num_examples):
+        super().__init__()
+        self.steps, self.batch_size, self.num_examples = config["steps"], config["batch_size"], num_examples
+        self.bar = None
+
+    def on_train_begin(self, logs=None):
+        step = _step(self.model)
+        self.bar = tqdm.tqdm(total=self.steps, initial=step, desc="training", unit="step", file=sys.stderr,
+                             disable=not sys.stderr.isatty(), dynamic_ncols=True)
+        self.started, self.first = time.perf_counter(), step
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.bar.update()
+
+    def on_epoch_end(self, epoch, logs=None):
+        step = _step(self.model)
+        seconds = (time.perf_counter() - self.started) / (step - self.first)
+        text = (f"loss {float(logs['loss']):.2f}  distortion {float(logs['distortion']):.4g}  rate {float(logs['rate']):.2f} nats  "
+                f"active {int(logs['active_dimensions'])}/{self.model.n}  {self.batch_size / seconds:.0f} examples/s")
+        if self.bar.disable:
+            left = tqdm.tqdm.format_interval(seconds * (self.steps - step))
+            print(f"step {step}/{self.steps}  {text}  {left} left", file=sys.stderr, flush=True)
+        else:
+            self.bar.set_postfix_str(text)
+
+    def on_train_end(self, logs=None):
+        self.bar.close()
+
+
+class TensorBoard(tf.keras.callbacks.Callback):
+    """Scalars of every interval, and every `image_every` intervals inputs above their reconstructions."""
+
+    def __init__(self, directory, examples, image_every=10):
+        super().__init__()
+        self.writer = tf.summary.create_file_writer(directory)
+        self.examples, self.image_every = examples, image_every
+
+    def on_epoch_end(self, epoch, logs=None):
+        step = _step(self.model)
+        with self.writer.as_default(step):
+            for name in COLUMNS[1:]:
+                tf.summary.scalar(name, logs[name])
+            if self.examples.shape.rank == 4 and (epoch + 1) % self.image_every == 0:
+                pairs = tf.concat([self.examples, self.model(self.examples)], 1)
+                tf.summary.image("reconstructions", tf.clip_by_value(pairs, 0, 1), max_outputs=len(self.examples))
+        self.writer.flush()
+
+
+class CollapseWarning(tf.keras.callbacks.Callback):
+    """Says in words that the run has collapsed: a rate below 1 nat for three intervals in a row."""
+
+    def __init__(self, config):
+        super().__init__()
+        self.config, self.low = config, 0
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.low = self.low + 1 if float(logs["rate"]) < COLLAPSED_RATE else 0
+        if self.low == 3:
+            tqdm.tqdm.write(collapse_message(float(logs["rate"]), _step(self.model), self.config), file=sys.stderr)
+
+
+def collapse_message(rate, step, config):
+    """What a collapse is, and what to do about it, in words."""
+    remedies = ["raise --lmbda", "lower --learning_rate"]
+    if config.get("decomposed"):
+        remedies.insert(0, f"give --warmup_steps more than {config.get('warmup_steps', 0)} steps of the conventional loss")
+    return (f"The VAE has collapsed: at step {step} its rate is {rate:.3f} nats, so the latent variables carry no information "
+            f"and nothing below is a measurement. What helps: {'; '.join(remedies)}.")

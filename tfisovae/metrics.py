@@ -1,0 +1,393 @@
+"""Keras metrics of the isometric embedding, for `vae.compile(metrics=[...])` and `vae.evaluate`.
+
+Each metric is updated with a `Measurement` of one batch, and keeps sums over examples (float64), so its result over a data
+set does not depend on how it was batched or spread over replicas. `result()` gives scalars over the *active* latent
+dimensions, those whose mean KL exceeds `threshold`; the vectors of all dimensions, in the model's order, are properties of
+the metric (`mean`, `std`, ...).
+"""
+import functools
+
+import numpy as np
+import tensorflow as tf
+
+from tfisovae import geometry
+
+ACTIVE_KL = 0.01  # nats
+
+
+class Measurement:
+    """What can be measured on one batch; each quantity is computed when first asked for, and once.
+
+    Args:
+      vae: `VAE`.
+      x: data, `[B, ...]`.
+      noise: standard normal `[B, n]`, the posterior noise of this batch.
+    """
+
+    def __init__(self, vae, x, noise):
+        self.vae, self.x, self.noise = vae, x, noise
+
+    @functools.cached_property
+    def posterior(self):
+        return self.vae.encode(self.x)
+
+    @functools.cached_property
+    def kl(self):
+        """KL_j, nats, `[B, n]`."""
+        return self.posterior.kl()
+
+    @functools.cached_property
+    def x_check(self):
+        """Dec(mean), `[B, ...]`."""
+        return self.vae.decode(self.posterior.mean)
+
+    @functools.cached_property
+    def x_hat(self):
+        """Dec(mean + scale * noise), `[B, ...]`."""
+        return self.vae.decode(self.posterior.sample(self.noise))
+
+    @functools.cached_property
+    def distortion(self):
+        """The distortion that is trained, `[B]`: D(x, x_hat), or D(x, x_check) + D(x_check, x_hat)."""
+        if self.vae.decomposed:
+            return self.vae.distortion(self.x, self.x_check) + self.vae.distortion(self.x_check, self.x_hat)
+        return self.vae.distortion(self.x, self.x_hat)
+
+    @functools.cached_property
+    def coding_loss(self):
+        """D(x_check, x_hat), `[B]`."""
+        return self.vae.distortion.excess(self.x_check, self.x_hat - self.x_check)
+
+    @functools.cached_property
+    def transform_loss(self):
+        """D(x, x_check), `[B]`."""
+        return self.vae.distortion.excess(self.x, self.x_check - self.x)
+
+    @functools.cached_property
+    def pullback(self):
+        """J^T G J at the posterior's mean, `[B, n, n]`."""
+        return geometry.pullback_metric(self.vae.decode, self.posterior.mean, self.vae.distortion)
+
+    @functools.cached_property
+    def gram(self):
+        """Gamma of Eq. 12, `[B, n, n]`."""
+        scale = self.posterior.scale
+        return (2 / self.vae.beta) * scale[:, :, None] * scale[:, None, :] * self.pullback
+
+    @functools.cached_property
+    def numerical_derivatives(self):
+        """D'_j by finite differences (section 3.4), `[B, n]`."""
+        return geometry.numerical_derivatives(self.vae.decode, self.posterior.mean, self.vae.distortion)
+
+    @functools.cached_property
+    def noise_work(self):
+        """eps_j sigma_j dD/dz_j at z = mean + scale * noise, `[B, n]`, for the trained D."""
+        z = self.posterior.sample(self.noise)
+        reference = self.x_check if self.vae.decomposed else self.x
+        with tf.GradientTape() as tape:
+            tape.watch(z)
+            d = self.vae.distortion(reference, self.vae.decode(z))
+        return self.noise * self.posterior.scale * tape.gradient(d, z)
+
+
+class _PerDimension(tf.keras.metrics.Metric):
+    """Mean and standard deviation over examples of one value for each latent dimension.
+
+    Args:
+      name: name in the logs.
+      threshold: mean KL, in nats, above which a dimension counts as active.
+    """
+
+    _shape = staticmethod(lambda n: (n,))
+
+    def __init__(self, name, threshold=ACTIVE_KL, **kwargs):
+        super().__init__(name=name, **{"dtype": tf.float64, **kwargs})
+        if not np.isfinite(threshold) or threshold < 0:
+            raise ValueError(f"threshold must be a KL in nats, at least 0; got {threshold!r}.")
+        self.threshold = float(threshold)
+        self.n = None
+
+    def build(self, n):
+        """Makes the accumulators for n latent dimensions; `VAE.compile` calls this."""
+        if self.n == n:
+            return
+        if self.n is not None:
+            raise ValueError(f"The metric {self.name!r} already measures a VAE of {self.n} latent dimensions, not {n}.")
+        self.n = n
+        self._count = self.add_weight("count", ())
+        self._kl = self.add_weight("kl", (n,))
+        self._sum = self.add_weight("sum", self._shape(n))
+        self._squares = self.add_weight("squares", self._shape(n))
+
+    def measure(self, measurement):
+        """The values to average, `[B, n]`."""
+        raise NotImplementedError
+
+    def update_state(self, measurement):
+        values = tf.cast(self.measure(measurement), self.dtype)
+        kl = tf.cast(measurement.kl, self.dtype)
+        self._count.assign_add(tf.cast(tf.shape(kl)[0], self.dtype))
+        self._kl.assign_add(tf.reduce_sum(kl, 0))
+        self._sum.assign_add(tf.reduce_sum(values, 0))
+        self._squares.assign_add(tf.reduce_sum(tf.square(values), 0))
+
+    def reset_state(self):
+        for variable in self.variables:
+            variable.assign(tf.zeros_like(variable))
+
+    def get_config(self):
+        return {**super().get_config(), "threshold": self.threshold}
+
+    def _active(self):
+        return self._kl / self._count > self.threshold
+
+    def _active_mean(self, values):
+        """Mean of `[n]` over the active dimensions; NaN where there are none."""
+        return tf.reduce_mean(tf.boolean_mask(values, self._active()))
+
+    @property
+    def num_examples(self):
+        return int(self._count.numpy())
+
+    @property
+    def kl(self):
+        """Mean KL_j, nats, `[n]`."""
+        return self._kl.numpy() / self._count.numpy()
+
+    @property
+    def active(self):
+        """Whether each dimension carries information (mean KL above the threshold), `[n]`."""
+        return self.kl > self.threshold
+
+    @property
+    def mean(self):
+        """Mean over examples."""
+        return self._sum.numpy() / self._count.numpy()
+
+    @property
+    def std(self):
+        """Standard deviation over examples."""
+        return np.sqrt(np.maximum(self._squares.numpy() / self._count.numpy() - self.mean**2, 0))
+
+    @property
+    def standard_error(self):
+        """Standard error of `mean`, for independent examples."""
+        return self.std / np.sqrt(self._count.numpy())
+
+
+class Rate(_PerDimension):
+    """KL of the posterior from the prior, in nats: the sum over all dimensions of E[KL_j]."""
+
+    def __init__(self, name="rate", **kwargs):
+        super().__init__(name, **kwargs)
+
+    def measure(self, measurement):
+        return measurement.kl
+
+    def result(self):
+        return tf.reduce_sum(self._kl) / self._count
+
+
+class ActiveDimensions(_PerDimension):
+    """The number of latent dimensions whose mean KL exceeds `threshold`."""
+
+    def __init__(self, name="active_dimensions", **kwargs):
+        super().__init__(name, **kwargs)
+
+    def measure(self, measurement):
+        return measurement.kl
+
+    def result(self):
+        return tf.reduce_sum(tf.cast(self._active(), self.dtype))
+
+
+class PosteriorPrecision(_PerDimension):
+    """E[sigma_j^-2], the importance of each latent variable up to the factor beta/2 (Eq. 16)."""
+
+    def __init__(self, name="posterior_precision", **kwargs):
+        super().__init__(name, **kwargs)
+
+    def measure(self, measurement):
+        return measurement.posterior.precision()
+
+    def result(self):
+        return self._active_mean(self._sum / self._count)
+
+
+class IsometricNorm(_PerDimension):
+    """(2 / beta) sigma_j^2 D'_j, the squared norm of x_yj, 1 at an isometric embedding (Eq. 15).
+
+    Scalars: the mean over active dimensions, and with `_spread` the standard deviation between them, of the norm's mean
+    over the data (the paper's "1.83 and 0.13" of Fig. 4).
+
+    Args:
+      method: "jacobian" (exact, shared with `GramOffDiagonal`) or "numerical" (the paper's finite difference).
+    """
+
+    def __init__(self, method="jacobian", name="isometric_norm", **kwargs):
+        if method not in ("jacobian", "numerical"):
+            raise ValueError(f'method must be "jacobian" or "numerical"; got {method!r}.')
+        super().__init__(name, **kwargs)
+        self.method = method
+
+    def measure(self, measurement):
+        if self.method == "jacobian":
+            return tf.linalg.diag_part(measurement.gram)
+        scale = measurement.posterior.scale
+        return (2 / measurement.vae.beta) * tf.square(scale) * measurement.numerical_derivatives
+
+    def result(self):
+        means = self._sum / self._count
+        center = self._active_mean(means)
+        spread = tf.sqrt(self._active_mean(tf.square(means - center)))
+        return {self.name: center, f"{self.name}_spread": spread}
+
+    def get_config(self):
+        return {**super().get_config(), "method": self.method}
+
+
+class Derivative(_PerDimension):
+    """D'_j = x_zj^T G x_zj, distortion per squared latent unit (section 3.4)."""
+
+    def __init__(self, name="derivative", **kwargs):
+        super().__init__(name, **kwargs)
+
+    def measure(self, measurement):
+        return tf.linalg.diag_part(measurement.pullback)
+
+    def result(self):
+        return self._active_mean(self._sum / self._count)
+
+
+class GramOffDiagonal(_PerDimension):
+    """Root mean square of Gamma_jk, j != k, over the data and the pairs of active dimensions; 0 when orthogonal (Eq. 12).
+
+    With `_cosine`: the same of Gamma_jk / sqrt(Gamma_jj Gamma_kk), which does not depend on the norms. `mean`, `std` and
+    `cosine` are `[n, n]`.
+    """
+
+    _shape = staticmethod(lambda n: (n, n))
+
+    def __init__(self, name="gram_off_diagonal", **kwargs):
+        super().__init__(name, **kwargs)
+
+    def build(self, n):
+        if self.n is None:
+            self._cosine_squares = self.add_weight("cosine_squares", (n, n))
+        super().build(n)
+
+    def measure(self, measurement):
+        return measurement.gram
+
+    def update_state(self, measurement):
+        super().update_state(measurement)
+        gram = tf.cast(measurement.gram, self.dtype)
+        norms = tf.sqrt(tf.linalg.diag_part(gram))
+        cosine = tf.math.divide_no_nan(gram, norms[:, :, None] * norms[:, None, :])
+        self._cosine_squares.assign_add(tf.reduce_sum(tf.square(cosine), 0))
+
+    def result(self):
+        active = self._active()
+        pairs = tf.logical_and(active[:, None], active[None, :])
+        pairs = tf.linalg.set_diag(pairs, tf.zeros([self.n], tf.bool))
+
+        def root_mean(squares):
+            return tf.sqrt(tf.reduce_mean(tf.boolean_mask(squares / self._count, pairs)))
+
+        return {self.name: root_mean(self._squares), f"{self.name}_cosine": root_mean(self._cosine_squares)}
+
+    @property
+    def cosine(self):
+        """Root mean square over examples of the cosine between x_zj and x_zk, `[n, n]`."""
+        return np.sqrt(self._cosine_squares.numpy() / self._count.numpy())
+
+
+class PosteriorBalance(_PerDimension):
+    """E[eps_j sigma_j dD/dz_j] / (beta E[1 - sigma_j^2]): 1 wherever training has converged, for every loss.
+
+    This is the stationarity of the log-variance head's bias, and holds for decoders that are not isometric too: away from 1
+    it says that training has not converged, not that the embedding fails.
+    """
+
+    def __init__(self, name="posterior_balance", **kwargs):
+        super().__init__(name, **kwargs)
+
+    def build(self, n):
+        if self.n is None:
+            self._target = self.add_weight("target", (n,))
+        super().build(n)
+
+    def measure(self, measurement):
+        return measurement.noise_work / measurement.vae.beta
+
+    def update_state(self, measurement):
+        super().update_state(measurement)
+        scale = tf.cast(measurement.posterior.scale, self.dtype)
+        self._target.assign_add(tf.reduce_sum(1 - tf.square(scale), 0))
+
+    def result(self):
+        return self._active_mean(self._sum / self._target)
+
+    @property
+    def ratio(self):
+        """The balance of each dimension, `[n]`; meaningless where E[1 - sigma_j^2] is near 0."""
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return self._sum.numpy() / self._target.numpy()
+
+    @property
+    def target(self):
+        """E[1 - sigma_j^2], `[n]`, which the norm equals for any decoder when the loss is quadratic in x_hat."""
+        return self._target.numpy() / self._count.numpy()
+
+
+class _PerExample(tf.keras.metrics.Mean):
+    """Mean over examples of one value each."""
+
+    def __init__(self, name, **kwargs):
+        super().__init__(name=name, **{"dtype": tf.float64, **kwargs})
+
+    def build(self, n):
+        """One value an example, whatever n."""
+
+    def update_state(self, measurement):
+        super().update_state(self.measure(measurement))
+
+
+class CodingLoss(_PerExample):
+    """E[D(x_check, x_hat)]: the distortion of the posterior noise; n_active beta / 2 in theory (Eq. 14)."""
+
+    def __init__(self, name="coding_loss", **kwargs):
+        super().__init__(name, **kwargs)
+
+    def measure(self, measurement):
+        return measurement.coding_loss
+
+
+class TransformLoss(_PerExample):
+    """E[D(x, x_check)]: the distortion without posterior noise (section 3.2)."""
+
+    def __init__(self, name="transform_loss", **kwargs):
+        super().__init__(name, **kwargs)
+
+    def measure(self, measurement):
+        return measurement.transform_loss
+
+
+class Distortion(_PerExample):
+    """The distortion that is trained, in its own unit; lmbda times this is in nats."""
+
+    def __init__(self, name="distortion", **kwargs):
+        super().__init__(name, **kwargs)
+
+    def measure(self, measurement):
+        return measurement.distortion
+
+
+class Loss(_PerExample):
+    """lmbda D + KL (Eq. 54), nats."""
+
+    def __init__(self, name="loss", **kwargs):
+        super().__init__(name, **kwargs)
+
+    def measure(self, measurement):
+        return measurement.vae.objective(measurement)

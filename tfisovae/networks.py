@@ -1,0 +1,129 @@
+"""The encoder and decoder pairs of the paper's appendices D.1, D.2, F.2 and G.
+
+An encoder maps `x` to `[B, 2n]`, the posterior's mean and log-variance; a decoder maps `z` `[B, n]` to `x_hat`. Heads and
+outputs are float32 under every mixed-precision policy.
+"""
+import tensorflow as tf
+import tensorflow_compression as tfc
+
+layers = tf.keras.layers
+
+
+@tf.keras.utils.register_keras_serializable(package="tfisovae")
+class GDN(tfc.GDN):
+    """Generalised divisive normalisation of Balle et al. (2016), with tensorflow-compression's parameters:
+
+        y_i = x_i / (beta_i + sum_j gamma_ji |x_j|)          (IGDN: x_i times the same pool)
+
+    tensorflow-compression's own `call` branches on tensors, which puts conditionals into the graph and stops SavedModel
+    export and forward-mode differentiation; the alpha = epsilon = 1 of the paper needs no branch.
+    """
+
+    def __init__(self, inverse=False, **kwargs):
+        super().__init__(inverse=inverse, **kwargs)
+
+    def call(self, inputs):
+        pool = tf.nn.conv2d(tf.abs(inputs), self.gamma[None, None], 1, "VALID")
+        pool = tf.nn.bias_add(pool, self.beta)
+        return inputs * pool if self.inverse else inputs / pool
+
+    def get_config(self):
+        # The parent would write its parameters into the configuration, and read them back untrained.
+        config = tf.keras.layers.Layer.get_config(self)
+        return {**config, "inverse": self.inverse}
+
+
+@tf.keras.utils.register_keras_serializable(package="tfisovae")
+class Upsample2(layers.Layer):
+    """`Conv2DTranspose(filters, kernel_size, strides=2, padding="same")`, computed by output phase.
+
+    Output pixel 2 q + p takes the taps of phase p only, so the layer is one plain convolution to 4 * filters channels at
+    the input's resolution, followed by `depth_to_space`. For few filters and large kernels that is far faster (9 x 9 to 3
+    channels: half the time). Variables, their shapes and the outputs are those of the Keras layer.
+
+    Args:
+      filters: output channels.
+      kernel_size: 5, 9, 13 ... (other sizes align the phases otherwise).
+    """
+
+    def __init__(self, filters, kernel_size, **kwargs):
+        if kernel_size % 4 != 1:
+            raise ValueError(f"kernel_size must be 5, 9, 13, ...; got {kernel_size!r}. Use Conv2DTranspose instead.")
+        super().__init__(**kwargs)
+        self.filters, self.kernel_size = filters, kernel_size
+
+    def build(self, input_shape):
+        size = (self.kernel_size, self.kernel_size, self.filters, input_shape[-1])
+        self.kernel = self.add_weight("kernel", size, initializer="glorot_uniform")
+        self.bias = self.add_weight("bias", (self.filters,), initializer="zeros")
+        super().build(input_shape)
+
+    def call(self, inputs):
+        taps, channels = (self.kernel_size + 1) // 2, inputs.shape[-1]
+        kernel = tf.pad(self.kernel, [[1, 0], [1, 0], [0, 0], [0, 0]])
+        kernel = tf.reverse(tf.reshape(kernel, [taps, 2, taps, 2, self.filters, channels]), [0, 2])
+        kernel = tf.reshape(tf.transpose(kernel, [0, 2, 5, 1, 3, 4]), [taps, taps, channels, 4 * self.filters])
+        phases = tf.nn.conv2d(inputs, kernel, 1, "SAME")
+        return tf.nn.bias_add(tf.nn.depth_to_space(phases, 2), self.bias)
+
+    def get_config(self):
+        return {**super().get_config(), "filters": self.filters, "kernel_size": self.kernel_size}
+
+
+def _dense_pair(input_dim, hidden, latent_dim, activation, output_activation=None):
+    """Dense encoder with the widths `hidden` and the decoder with the same widths reversed."""
+    encoder = [layers.Input((input_dim,)), *(layers.Dense(w, activation) for w in hidden)]
+    decoder = [layers.Input((latent_dim,)), *(layers.Dense(w, activation) for w in reversed(hidden))]
+    encoder.append(layers.Dense(2 * latent_dim, dtype="float32", name="posterior"))
+    decoder.append(layers.Dense(input_dim, output_activation, dtype="float32", name="output"))
+    return tf.keras.Sequential(encoder, "encoder"), tf.keras.Sequential(decoder, "decoder")
+
+
+def toy(latent_dim=3, input_dim=16):
+    """FC 16-128-64-3x2 and back, tanh (App. D.1)."""
+    _check_latent_dim(latent_dim)
+    return _dense_pair(input_dim, (128, 64), latent_dim, "tanh")
+
+
+def _celeba(latent_dim, width, output_igdn):
+    _check_latent_dim(latent_dim)
+
+    def down(kernel_size):
+        return layers.Conv2D(64, kernel_size, 2, "same"), GDN()
+
+    def up():
+        return layers.Conv2DTranspose(64, 5, 2, "same"), GDN(inverse=True)
+
+    encoder = [layers.Input((64, 64, 3)), *down(9), *down(5), *down(5), *down(5), layers.Flatten(),
+               layers.Dense(width, "softplus"), layers.Dense(2 * latent_dim, dtype="float32", name="posterior")]
+    decoder = [layers.Input((latent_dim,)), layers.Dense(width, "softplus"), layers.Dense(1024, "softplus"),
+               layers.Reshape((4, 4, 64)), *up(), *up(), *up(), Upsample2(3, 9),
+               GDN(inverse=True, dtype="float32", name="output") if output_igdn
+               else layers.Activation("linear", dtype="float32", name="output")]
+    return tf.keras.Sequential(encoder, "encoder"), tf.keras.Sequential(decoder, "decoder")
+
+
+def celeba(latent_dim=32, output_igdn=True):
+    """Four GDN convolutions each way on 64 x 64 x 3, and two dense layers of 1024 (App. D.2).
+
+    Args:
+      latent_dim: n.
+      output_igdn: whether the 3-channel output passes an IGDN, as the paper's text has it.
+    """
+    return _celeba(latent_dim, 1024, output_igdn)
+
+
+def celeba_large(latent_dim=256, output_igdn=True):
+    """The network of App. F.2: as `celeba`, with 256 latent dimensions and dense layers of 2048."""
+    return _celeba(latent_dim, 2048, output_igdn)
+
+
+def mnist(latent_dim, input_dim=784):
+    """FC 784-1024-1024, relu, with a sigmoid output (App. G)."""
+    _check_latent_dim(latent_dim)
+    return _dense_pair(input_dim, (1024, 1024), latent_dim, "relu", "sigmoid")
+
+
+def _check_latent_dim(latent_dim):
+    if not isinstance(latent_dim, int) or latent_dim < 1:
+        raise ValueError(f"latent_dim must be a positive integer; got {latent_dim!r}.")

@@ -1,0 +1,64 @@
+"""The Gaussian posterior q(z|x) = N(mean, diag(scale^2)) against the prior N(0, I)."""
+import typing
+
+import tensorflow as tf
+import tensorflow_probability as tfp
+
+
+class Posterior(typing.NamedTuple):
+    """The posterior of a batch.
+
+    Attributes:
+      mean: `[B, n]`, mu_j(x).
+      scale: `[B, n]`, sigma_j(x), a standard deviation.
+    """
+
+    mean: tf.Tensor
+    scale: tf.Tensor
+
+    @classmethod
+    def from_parameters(cls, parameters):
+        """From the encoder's output `[B, 2n]`: the mean, then the log-variance."""
+        mean, log_variance = tf.split(parameters, 2, -1)
+        return cls(mean, tf.exp(0.5 * log_variance))
+
+    def sample(self, noise):
+        """z = mean + scale * noise, for standard normal `noise` `[B, n]`."""
+        return self.mean + self.scale * noise
+
+    def kl(self):
+        """KL_j = (mu_j^2 + sigma_j^2 - log sigma_j^2 - 1) / 2 of Eq. 2, in nats, `[B, n]`."""
+        normal = tfp.distributions.Normal
+        zero = tf.zeros([], self.mean.dtype)
+        return normal(self.mean, self.scale).kl_divergence(normal(zero, zero + 1))
+
+    def precision(self):
+        """sigma_j^-2, `[B, n]`, whose mean over the data is the importance of a latent variable (Eq. 16)."""
+        return tf.math.reciprocal(tf.square(self.scale))
+
+
+def noise_rows(num_rows, dimension, seed, step, first_row=0):
+    """Standard normal noise that depends on its address alone: row r of step t under a seed.
+
+    Rows can be drawn in any partition (batches, replicas, workers) and come out the same, which is what makes a resumed or
+    a distributed run equal to one on a single device. Row r is the counter range of a Philox generator keyed by
+    (seed, step).
+
+    Args:
+      num_rows: rows to draw, an integer or scalar tensor.
+      dimension: n, an integer.
+      seed: integer.
+      step: integer or scalar integer tensor.
+      first_row: address of the first row, an integer or scalar tensor.
+    Returns:
+      `[num_rows, dimension]`, float32.
+    """
+    blocks = -(-dimension // 4)  # Philox yields four numbers a count
+    key_seed = tf.stack([tf.cast(seed, tf.int64), tf.cast(step, tf.int64)])
+    keyed = tf.raw_ops.StatelessRandomGetKeyCounter(seed=key_seed)
+    offset = tf.cast(first_row, tf.uint64) * blocks
+    # The key depends on the whole seed; the counter then only addresses rows.
+    counter = tf.stack([keyed.counter[0] + offset, keyed.counter[1]])
+    rows = tf.raw_ops.StatelessRandomNormalV2(
+        shape=tf.stack([tf.cast(num_rows, tf.int32), 4 * blocks]), key=keyed.key, counter=counter, alg=1)
+    return rows[:, :dimension]

@@ -1,0 +1,66 @@
+"""A source of examples: two arrays that training and evaluation read rows from, and a manifest that identifies them."""
+import dataclasses
+import hashlib
+
+import numpy as np
+
+
+class Rows:
+    """Chosen rows of an array, which may be a memory map far larger than memory. Indexing copies only what is asked for.
+
+    Args:
+      array: `[N, ...]`, uint8 (an image, scaled to [0, 1] when read) or float.
+      rows: integers, the chosen rows in order.
+    """
+
+    def __init__(self, array, rows):
+        self.array, self.rows = array, np.asarray(rows)
+
+    def __len__(self):
+        return len(self.rows)
+
+    def __getitem__(self, index):
+        return self.array[self.rows[index]]
+
+    @property
+    def shape(self):
+        return (len(self), *self.array.shape[1:])
+
+    @property
+    def dtype(self):
+        return self.array.dtype
+
+
+@dataclasses.dataclass(frozen=True)
+class Source:
+    """Examples to train on and to evaluate on.
+
+    Attributes:
+      train: `Rows`.
+      eval: `Rows`, held out by a rule that depends on the data alone.
+      manifest: what the data are: at least `fingerprint`; written into the run's `config.json`.
+      factors: `[N, k]` for the rows of `eval` where the data were made from known factors, else `None`.
+      factor_names: k names.
+    """
+
+    train: Rows
+    eval: Rows
+    manifest: dict
+    factors: np.ndarray = None
+    factor_names: tuple = ()
+
+
+def held_out(names, fraction=0.1):
+    """Splits rows by the hash of their names: the same name falls on the same side on every machine.
+
+    Args:
+      names: one string for each row.
+      fraction: share to hold out; at least one row, and never all.
+    Returns:
+      `(train_rows, eval_rows)`, sorted integer arrays.
+    """
+    if len(names) < 2:
+        raise ValueError(f"At least 2 examples are needed, one of them to evaluate on; got {len(names)}.")
+    order = np.argsort([hashlib.sha1(name.encode()).hexdigest() for name in names], kind="stable")
+    count = min(max(1, round(len(names) * fraction)), len(names) - 1)
+    return np.sort(order[count:]), np.sort(order[:count])

@@ -1,0 +1,251 @@
+"""The variational autoencoder: its objective, its Keras steps, and its SavedModel."""
+import json
+import os
+import shutil
+
+import numpy as np
+import tensorflow as tf
+
+from tfisovae import distortions
+from tfisovae import metrics as metrics_lib
+from tfisovae.posterior import Posterior, noise_rows
+
+_CONFIG = os.path.join("assets.extra", "tfisovae.json")
+_TEST_STEP = -1  # the address of evaluation's noise: no training step has it
+
+
+@tf.keras.utils.register_keras_serializable(package="tfisovae")
+class VAE(tf.keras.Model):
+    """A variational autoencoder that can be measured.
+
+    The loss, in nats per example, averaged over the batch, is that of Eq. 54 with beta = 1 / lmbda:
+
+        L = lmbda D(x, x_hat) + KL,                                  x_hat = Dec(mean + scale * noise)
+        L = lmbda (D(x, x_check) + D(x_check, x_hat)) + KL           decomposed, x_check = Dec(mean)
+
+    Data sets yield `x` alone. `fit` reports `loss` (nats), `distortion` (of D), `rate` (nats) and `active_dimensions`;
+    `evaluate` adds the metrics given to `compile(metrics=[...])`, which are measured in evaluation only.
+
+    Args:
+      encoder: Keras model from `[B, ...]` to `[B, 2n]`: the posterior's mean, then its log-variance.
+      decoder: Keras model from `[B, n]` to the shape of x.
+      distortion: a `Distortion`, or the name of one.
+      lmbda: weight of the distortion, positive.
+      decomposed: whether to train the decomposed loss of section 4.2.
+      warmup_steps: steps of the conventional loss before the decomposed one, which from scratch tends to collapse.
+      seed: seed of the posterior noise. Noise is a function of the seed, the step and the row of the global batch.
+    """
+
+    def __init__(self, encoder, decoder, distortion, lmbda, decomposed=False, *, warmup_steps=0, seed=0, name="vae"):
+        super().__init__(name=name)
+        if isinstance(lmbda, bool) or not np.isscalar(lmbda) or not np.isfinite(lmbda) or lmbda <= 0:
+            raise ValueError(f"lmbda must be a positive, finite number; got {lmbda!r}.")
+        if warmup_steps < 0:
+            raise ValueError(f"warmup_steps must be at least 0; got {warmup_steps!r}.")
+        outputs, latents = encoder.output_shape[-1], decoder.input_shape[-1]
+        if outputs != 2 * latents:
+            raise ValueError("The encoder must return [batch, 2n], means then log-variances, for the decoder's n inputs; "
+                             f"the encoder returns {outputs} numbers, the decoder takes {latents}.")
+        if decoder.output_shape[1:] != encoder.input_shape[1:]:
+            raise ValueError(f"The decoder returns {decoder.output_shape[1:]}, the encoder takes "
+                             f"{encoder.input_shape[1:]}: a VAE returns what it takes.")
+        self.encoder, self.decoder = encoder, decoder
+        self.distortion = distortions.get(distortion)
+        self.lmbda = float(lmbda)
+        self.decomposed = bool(decomposed)
+        self.warmup_steps = int(warmup_steps)
+        self.seed = int(seed)
+        self.n = int(latents)
+        self._trackers = [metrics_lib.Loss(), metrics_lib.Distortion(), metrics_lib.Rate(), metrics_lib.ActiveDimensions()]
+        for tracker in self._trackers:
+            tracker.build(self.n)
+        self._measures = []
+        self.build(encoder.input_shape)
+
+    @property
+    def beta(self):
+        return 1 / self.lmbda
+
+    def encode(self, x):
+        """The posterior of `x` `[B, ...]`: a `Posterior` of mean and scale, `[B, n]` each."""
+        return Posterior.from_parameters(self.encoder(x))
+
+    def decode(self, z):
+        """x_hat, `[B, ...]`, of `z` `[B, n]`."""
+        return self.decoder(z)
+
+    def call(self, x):
+        """Dec(mean): the reconstruction without posterior noise, which `predict` returns too."""
+        return self.decode(self.encode(x).mean)
+
+    def objective(self, measurement):
+        """The loss of each example of a `Measurement`, nats, `[B]`."""
+        return self.lmbda * measurement.distortion + tf.reduce_sum(measurement.kl, -1)
+
+    def _training_objective(self, measurement):
+        if not (self.decomposed and self.warmup_steps):
+            return self.objective(measurement)
+        warming_up = self.optimizer.iterations < self.warmup_steps
+        conventional = self.distortion(measurement.x, measurement.x_hat)
+        distortion = tf.where(warming_up, conventional, measurement.distortion)
+        return self.lmbda * distortion + tf.reduce_sum(measurement.kl, -1)
+
+    def compile(self, optimizer="adam", metrics=None, **kwargs):
+        """Prepares for `fit` and `evaluate`.
+
+        Args:
+          optimizer: a Keras optimizer, or the name of one.
+          metrics: instances of `tfisovae.metrics`, measured by `evaluate`.
+          **kwargs: `run_eagerly`, `steps_per_execution`, `jit_compile` of `tf.keras.Model.compile`.
+        """
+        for name in ("loss", "loss_weights", "weighted_metrics"):
+            if kwargs.pop(name, None) is not None:
+                raise ValueError(f"compile({name}=...) has no meaning for a VAE: its loss is lmbda D + KL, and D is the "
+                                 "distortion that the VAE was made with.")
+        for metric in metrics or []:
+            if not hasattr(metric, "measure"):
+                raise ValueError(f"metrics must be instances of tfisovae.metrics, which measure a VAE; got {metric!r}.")
+            metric.build(self.n)
+        self._measures = list(metrics or [])
+        super().compile(optimizer=optimizer, **kwargs)
+
+    @property
+    def metrics(self):
+        return [*self._trackers, *self._measures]
+
+    def _noise(self, x, step, first_row=0):
+        """Noise of this replica's rows of a global batch."""
+        context, rows = tf.distribute.get_replica_context(), tf.shape(x)[0]
+        replica = context.replica_id_in_sync_group if context else 0
+        return noise_rows(rows, self.n, self.seed, step, first_row + replica * rows)
+
+    def _prepare(self, data):
+        x, _, _ = tf.keras.utils.unpack_x_y_sample_weight(data)
+        x = tf.cast(x, tf.float32)
+        if x.shape.rank != len(self.encoder.input_shape) or not self.encoder.input_shape[1:] == tuple(x.shape[1:]):
+            raise ValueError(f"x must have the shape [batch, {', '.join(map(str, self.encoder.input_shape[1:]))}]; "
+                             f"got {tuple(x.shape)}.")
+        self.distortion.check(x)
+        return x
+
+    def train_step(self, data):
+        x = self._prepare(data)
+        step = self.optimizer.iterations
+        with tf.GradientTape() as tape:
+            measurement = metrics_lib.Measurement(self, x, self._noise(x, step))
+            loss = tf.reduce_mean(self._training_objective(measurement)) / tf.distribute.get_strategy().num_replicas_in_sync
+        finite = tf.debugging.Assert(
+            tf.math.is_finite(loss), ["The loss is not finite at step", step + 1, "- lower the learning rate, or set clipnorm"])
+        with tf.control_dependencies([finite] if finite is not None else []):
+            self.optimizer.minimize(loss, self.trainable_variables, tape=tape)
+        return self._report(measurement, self._trackers)
+
+    def test_step(self, data):
+        x = self._prepare(data)
+        seen = tf.cast(self._trackers[0].count, tf.int32) * tf.distribute.get_strategy().num_replicas_in_sync
+        measurement = metrics_lib.Measurement(self, x, self._noise(x, _TEST_STEP, seen))
+        return self._report(measurement, self.metrics)
+
+    def _report(self, measurement, metrics):
+        logs = {}
+        for metric in metrics:
+            metric.update_state(measurement)
+        for metric in metrics:
+            result = metric.result()
+            logs.update(result if isinstance(result, dict) else {metric.name: result})
+        return logs
+
+    def get_config(self):
+        return {"encoder": tf.keras.utils.serialize_keras_object(self.encoder),
+                "decoder": tf.keras.utils.serialize_keras_object(self.decoder),
+                "distortion": tf.keras.utils.serialize_keras_object(self.distortion),
+                "lmbda": self.lmbda, "decomposed": self.decomposed, "warmup_steps": self.warmup_steps,
+                "seed": self.seed, "name": self.name}
+
+    @classmethod
+    def from_config(cls, config, custom_objects=None):
+        parts = {key: tf.keras.utils.deserialize_keras_object(config[key], custom_objects=custom_objects)
+                 for key in ("encoder", "decoder", "distortion")}
+        return cls(**{**config, **parts})
+
+    def save(self, filepath, overwrite=True, **kwargs):
+        """Writes a SavedModel with the signatures `encode` (x to mean and scale) and `decode` (z to x_hat).
+
+        `tf.saved_model.load` gives the signatures anywhere; `tfisovae.load` gives the VAE back.
+
+        Args:
+          filepath: directory to write.
+          overwrite: whether an existing SavedModel there may be replaced.
+        Raises:
+          ValueError: for `.keras` and `.h5`, which do not keep the weights of GDN layers.
+          FileExistsError: if something is there that may not be replaced.
+        """
+        path = os.fspath(filepath).rstrip(os.sep)
+        if path.endswith((".keras", ".h5", ".hdf5")) or kwargs.get("save_format") in ("keras", "h5"):
+            raise ValueError("A VAE is saved as a SavedModel directory. The formats .keras and .h5 do not keep the parameters "
+                             "of tensorflow-compression's layers: they load back with wrong weights, or not at all. "
+                             f"Got {filepath!r}; use a name without that ending.")
+        if os.path.exists(path) and (not overwrite or not _is_saved_model(path)):
+            raise FileExistsError(f"{path} exists" + ("" if not overwrite else " and is no SavedModel") + "; it is left as it is.")
+        temporary = f"{path}.writing-{os.getpid()}"
+        try:
+            tf.saved_model.save(self._exported(), temporary, signatures=self._signatures())
+            os.makedirs(os.path.join(temporary, "assets.extra"))
+            with open(os.path.join(temporary, _CONFIG), "w") as file:
+                json.dump(self.get_config(), file, indent=1)
+            if os.path.exists(path):
+                shutil.rmtree(path)
+            os.rename(temporary, path)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+
+    def _exported(self):
+        return _Exported(self.encoder.weights, self.decoder.weights)
+
+    def _signatures(self):
+        @tf.function(input_signature=[tf.TensorSpec(self.encoder.input_shape, tf.float32, name="x")])
+        def encode(x):
+            posterior = self.encode(x)
+            return {"mean": posterior.mean, "scale": posterior.scale}
+
+        @tf.function(input_signature=[tf.TensorSpec([None, self.n], tf.float32, name="z")])
+        def decode(z):
+            return {"x_hat": self.decode(z)}
+
+        return {"encode": encode, "decode": decode}
+
+
+class _Exported(tf.Module):
+    """The weights alone: Keras models inside would be exported layer by layer, which GDN layers do not survive."""
+
+    def __init__(self, encoder_weights, decoder_weights):
+        super().__init__()
+        self.encoder_weights, self.decoder_weights = encoder_weights, decoder_weights
+
+
+def _is_saved_model(path):
+    return os.path.isfile(os.path.join(path, "saved_model.pb"))
+
+
+def load(path, custom_objects=None):
+    """The VAE that `vae.save(path)` wrote, ready to be measured, or compiled and trained on.
+
+    Args:
+      path: the SavedModel's directory.
+      custom_objects: classes by name, for distortions or layers that are not registered with Keras.
+    Raises:
+      FileNotFoundError: if there is nothing at `path`.
+      ValueError: if what is there is not a VAE.
+    """
+    path = os.fspath(path)
+    if not os.path.exists(path):
+        raise FileNotFoundError(f"No SavedModel at {path}.")
+    config = os.path.join(path, _CONFIG)
+    if not os.path.isfile(config):
+        kind = "a SavedModel, but not one that VAE.save wrote" if _is_saved_model(path) else "not a SavedModel"
+        raise ValueError(f"{path} is {kind} (it has no {_CONFIG}); tfisovae.load reads what vae.save(path) wrote.")
+    with open(config) as file:
+        vae = VAE.from_config(json.load(file), custom_objects)
+    weights = tf.train.Checkpoint(_Exported(vae.encoder.weights, vae.decoder.weights))
+    weights.read(os.path.join(path, "variables", "variables")).assert_existing_objects_matched().run_restore_ops()
+    return vae
