@@ -59,7 +59,7 @@ class VAE(tf.keras.Model):
         self._trackers = [metrics_lib.Loss(), metrics_lib.Distortion(), metrics_lib.Rate(), metrics_lib.ActiveDimensions()]
         for tracker in self._trackers:
             tracker.build(self.n)
-        self._measures = []
+        self._measures, self.num_parts = [], 1
         self.build(encoder.input_shape)
 
     @property
@@ -90,12 +90,14 @@ class VAE(tf.keras.Model):
         distortion = tf.where(warming_up, conventional, measurement.distortion)
         return self.lmbda * distortion + tf.reduce_sum(measurement.kl, -1)
 
-    def compile(self, optimizer="adam", metrics=None, **kwargs):
+    def compile(self, optimizer="adam", metrics=None, num_parts=1, **kwargs):
         """Prepares for `fit` and `evaluate`.
 
         Args:
           optimizer: a Keras optimizer, or the name of one.
           metrics: instances of `tfisovae.metrics`, measured by `evaluate`.
+          num_parts: how many equal parts of a batch `fit` works on side by side. The step is the same to rounding; on a CPU
+            one part to a core is faster than all cores on one operation after the other.
           **kwargs: `run_eagerly`, `steps_per_execution`, `jit_compile` of `tf.keras.Model.compile`.
         """
         for name in ("loss", "loss_weights", "weighted_metrics"):
@@ -106,7 +108,9 @@ class VAE(tf.keras.Model):
             if not hasattr(metric, "measure"):
                 raise ValueError(f"metrics must be instances of tfisovae.metrics, which measure a VAE; got {metric!r}.")
             metric.build(self.n)
-        self._measures = list(metrics or [])
+        if num_parts < 1:
+            raise ValueError(f"num_parts must be at least 1; got {num_parts!r}.")
+        self._measures, self.num_parts = list(metrics or []), int(num_parts)
         super().compile(optimizer=optimizer, **kwargs)
 
     @property
@@ -130,26 +134,41 @@ class VAE(tf.keras.Model):
 
     def train_step(self, data):
         x = self._prepare(data)
-        step = self.optimizer.iterations
-        with tf.GradientTape() as tape:
-            measurement = metrics_lib.Measurement(self, x, self._noise(x, step))
-            loss = tf.reduce_mean(self._training_objective(measurement)) / tf.distribute.get_strategy().num_replicas_in_sync
-        finite = tf.debugging.Assert(
-            tf.math.is_finite(loss), ["The loss is not finite at step", step + 1, "- lower the learning rate, or set clipnorm"])
+        step, replicas = self.optimizer.iterations, tf.distribute.get_strategy().num_replicas_in_sync
+        noise = self._noise(x, step)
+        measurements, losses, gradients = [], [], []
+        # Parts have no data in common: on a CPU the executor runs them side by side, one to a core.
+        for x_part, noise_part in zip(tf.split(x, self.num_parts), tf.split(noise, self.num_parts)):
+            with tf.GradientTape() as tape:
+                measurement = metrics_lib.Measurement(self, x_part, noise_part)
+                loss = tf.reduce_mean(self._training_objective(measurement)) / (self.num_parts * replicas)
+                scaled = self.optimizer.get_scaled_loss(loss) if self._scales_loss() else loss
+            measurements.append(measurement)
+            losses.append(loss)
+            gradients.append(tape.gradient(scaled, self.trainable_variables))
+        finite = tf.debugging.Assert(tf.math.is_finite(tf.add_n(losses)),
+                                     ["The loss is not finite at step", step + 1, "- lower the learning rate, or set clipnorm"])
         with tf.control_dependencies([finite] if finite is not None else []):
-            self.optimizer.minimize(loss, self.trainable_variables, tape=tape)
-        return self._report(measurement, self._trackers)
+            total = [tf.add_n(parts) for parts in zip(*gradients)]
+            if self._scales_loss():
+                total = self.optimizer.get_unscaled_gradients(total)
+            self.optimizer.apply_gradients(zip(total, self.trainable_variables))
+        return self._report(measurements, self._trackers)
+
+    def _scales_loss(self):
+        return isinstance(self.optimizer, tf.keras.mixed_precision.LossScaleOptimizer)
 
     def test_step(self, data):
         x = self._prepare(data)
         seen = tf.cast(self._trackers[0].count, tf.int32) * tf.distribute.get_strategy().num_replicas_in_sync
         measurement = metrics_lib.Measurement(self, x, self._noise(x, _TEST_STEP, seen))
-        return self._report(measurement, self.metrics)
+        return self._report([measurement], self.metrics)
 
-    def _report(self, measurement, metrics):
+    def _report(self, measurements, metrics):
         logs = {}
         for metric in metrics:
-            metric.update_state(measurement)
+            for measurement in measurements:
+                metric.update_state(measurement)
         for metric in metrics:
             result = metric.result()
             logs.update(result if isinstance(result, dict) else {metric.name: result})

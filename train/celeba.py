@@ -68,6 +68,7 @@ def make_vae(config):
 
 def main(argv=None):
     args = parser().parse_args(argv)
+    training.prepare_cpu()
     try:
         config = resolve(args)
         source = sources.load_images(args.data, args.cache_dir, args.num_faces, args.data_dir)
