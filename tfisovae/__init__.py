@@ -9,7 +9,8 @@ import os
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
 from tfisovae import distortions, geometry, metrics, networks, posterior  # noqa: E402
+from tfisovae.analysis import Analysis, analyze  # noqa: E402
 from tfisovae.vae import VAE, load  # noqa: E402
 
-__version__ = "0.1.0"
-__all__ = ["VAE", "distortions", "geometry", "load", "metrics", "networks", "posterior"]
+
+__all__ = ["VAE", "Analysis", "analyze", "distortions", "geometry", "load", "metrics", "networks", "posterior"]

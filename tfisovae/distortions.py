@@ -90,6 +90,7 @@ class Distortion(abc.ABC):
 
     def check(self, x):
         """Raises if data lie outside the domain: `ValueError` on values, `InvalidArgumentError` inside a graph."""
+        x = tf.convert_to_tensor(x)
         if self.min_size is not None:
             shape = x.shape
             if shape.rank != 4 or any(s is not None and s < self.min_size for s in shape[1:3]):
@@ -146,8 +147,7 @@ class MeanSquaredError(_ScaledSquaredError):
     """|x - x_hat|^2 / m, with G_x = I / m."""
 
     def scale(self, x):
-        size = tf.size(x[0]) if x.shape[1:].num_elements() is None else x.shape[1:].num_elements()
-        return tf.fill([tf.shape(x)[0]], 1.0 / tf.cast(size, x.dtype))
+        return tf.fill([tf.shape(x)[0]], 1 / tf.cast(tf.size(x[0]), x.dtype))
 
 
 @tf.keras.utils.register_keras_serializable(package="tfisovae")
@@ -298,6 +298,7 @@ class SSIM(Distortion):
         return self.excess(x, x_hat - x)
 
     def excess(self, x, v):
+        x, v = tf.convert_to_tensor(x), tf.convert_to_tensor(v)
         channels = x.shape[-1]
         x, d = self._planes(x), self._planes(v)
         y = x + d
@@ -313,6 +314,7 @@ class SSIM(Distortion):
         return tf.reduce_mean(tf.reshape(loss, [-1, channels * loss.shape[-2] * loss.shape[-1]]), -1)
 
     def metric_product(self, x, v):
+        x, v = tf.convert_to_tensor(x), tf.convert_to_tensor(v)
         channels, size = x.shape[-1], x.shape
         x, v = self._planes(x), self._planes(v)
         blur, adjoint = self._blurs(x)

@@ -282,7 +282,7 @@ class GramOffDiagonal(_PerDimension):
     def update_state(self, measurement):
         super().update_state(measurement)
         gram = tf.cast(measurement.gram, self.dtype)
-        norms = tf.sqrt(tf.linalg.diag_part(gram))
+        norms = tf.sqrt(tf.maximum(tf.linalg.diag_part(gram), 0))  # rounding may leave a collapsed one below 0
         cosine = tf.math.divide_no_nan(gram, norms[:, :, None] * norms[:, None, :])
         self._cosine_squares.assign_add(tf.reduce_sum(tf.square(cosine), 0))
 

@@ -19,6 +19,7 @@ import tensorflow as tf
 from tfisovae import callbacks
 from tfisovae.optimizers import FusedAdam
 from tfisovae.sources import Source
+from tfisovae.vae import load
 
 STRATEGIES = ("auto", "one_device", "mirrored", "multi_worker")
 _MAY_CHANGE = ("steps", "checkpoint_every", "log_every", "versions")  # without making it another run
@@ -88,6 +89,20 @@ def load_config(directory):
             return json.load(file)
     except FileNotFoundError:
         raise RunError(f"{directory} holds no run: it has no config.json. A run directory is what train/*.py write.") from None
+
+
+def load_run(directory):
+    """The manifest and the trained `VAE` of a run.
+
+    Raises:
+      RunError: if there is no run, or its training has not ended.
+    """
+    config = load_config(directory)
+    model = os.path.join(directory, "model")
+    if not os.path.exists(model):
+        raise RunError(f"{directory} has no model yet: its training has not ended. Give the training command again, and it goes "
+                       "on from the last checkpoint.")
+    return config, load(model)
 
 
 def write_atomically(path, text):

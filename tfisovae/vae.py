@@ -161,8 +161,14 @@ class VAE(tf.keras.Model):
     def test_step(self, data):
         x = self._prepare(data)
         seen = tf.cast(self._trackers[0].count, tf.int32) * tf.distribute.get_strategy().num_replicas_in_sync
-        measurement = metrics_lib.Measurement(self, x, self._noise(x, _TEST_STEP, seen))
-        return self._report([measurement], self.metrics)
+        return self._report([self.measure(x, seen)], self.metrics)
+
+    def measure(self, x, first_row=0):
+        """What can be measured on the examples `x` `[B, ...]`: a `tfisovae.metrics.Measurement`.
+
+        Its posterior noise depends on the seed and on `first_row`, the number of examples before these ones, alone.
+        """
+        return metrics_lib.Measurement(self, x, self._noise(x, _TEST_STEP, first_row))
 
     def _report(self, measurements, metrics):
         logs = {}

@@ -1,6 +1,7 @@
 #!/usr/bin/env python
 """Train the VAE of App. D.2 (or F.2) on images of faces: CelebA, your own, or the faces drawn by the package."""
 import argparse
+import os
 import sys
 
 import tensorflow as tf
@@ -17,6 +18,7 @@ def parser():
     p.add_argument("--lmbda", type=float, default=1000.0, help="weight of the distortion; beta = 1 / lmbda")
     p.add_argument("--network", choices=("celeba", "celeba_large"), default="celeba", help="App. D.2 or F.2")
     p.add_argument("--latent_dim", type=int, help="n (default: 32, or 256 for celeba_large)")
+    p.add_argument("--output_igdn", action=argparse.BooleanOptionalAction, default=True, help="IGDN on the 3-channel output")
     p.add_argument("--distortion", default="ssim", help="distortion that is trained: ssim, mse, sse or bce")
     p.add_argument("--decomposed", action="store_true", help="train D(x, x_check) + D(x_check, x_hat) of section 4.2")
     p.add_argument("--warmup_steps", type=int,
@@ -61,7 +63,7 @@ def resolve(args):
 
 def make_vae(config):
     """The VAE of a configuration."""
-    encoder, decoder = getattr(tfisovae.networks, config["network"])(config["latent_dim"])
+    encoder, decoder = getattr(tfisovae.networks, config["network"])(config["latent_dim"], config["output_igdn"])
     return tfisovae.VAE(encoder, decoder, config["distortion"], config["lmbda"], config["decomposed"],
                         warmup_steps=config["warmup_steps"], seed=config["seed"])
 
@@ -72,8 +74,9 @@ def main(argv=None):
     try:
         config = resolve(args)
         source = sources.load_images(args.data, args.cache_dir, args.num_faces, args.data_dir)
-        config["data"] = {k: source.manifest[k] for k in ("source", "fingerprint", "num_train", "num_eval")}
-        config["data"]["num_skipped"] = len(source.manifest["skipped"])
+        config["data"] = os.path.abspath(args.data) if os.path.exists(args.data) else args.data
+        config["data_manifest"] = {k: source.manifest[k] for k in ("fingerprint", "num_train", "num_eval")}
+        config["data_manifest"]["num_skipped"] = len(source.manifest["skipped"])
         run_dir = args.run_dir or f"runs/celeba-lmbda{args.lmbda:g}{'-decomposed' if args.decomposed else ''}-seed{args.seed}"
         if args.mixed_precision:
             tf.keras.mixed_precision.set_global_policy(f"mixed_{args.mixed_precision}")

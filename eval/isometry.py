@@ -1,0 +1,76 @@
+#!/usr/bin/env python
+"""Measure the isometry of a trained run: isometry.json, isometry.png (Figs. 4-5), gram.png, and a table."""
+import argparse
+import json
+import os
+import sys
+
+import numpy as np
+
+import tfisovae
+from tfisovae import analysis, figures, sources, training
+
+
+def parser():
+    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    p.add_argument("run", help="run directory, as train/*.py write it")
+    p.add_argument("--num_examples", type=int, default=1000, help="held-out examples to measure, at most")
+    p.add_argument("--data", help="other data to measure on (default: the run's own)")
+    p.add_argument("--cache_dir", help="where decoded images are kept (default: ~/.cache/tfisovae)")
+    p.add_argument("--rows", type=int, default=10, help="dimensions in the table")
+    return p
+
+
+def measure(run, num_examples=1000, data=None, cache_dir=None):
+    """Measures a run and writes `isometry.json` and its pictures; returns the `Analysis`."""
+    config, vae = training.load_run(run)
+    source = sources.load_images(data or config["data"], cache_dir, config["num_faces"])
+    count = min(num_examples, len(source.eval))
+    batches = training.evaluation_batches(source.eval)
+    result = analysis.analyze(vae, batches, count, progress=True)
+    extra = {"data": source.manifest["source"], "data_fingerprint": source.manifest["fingerprint"], "steps": config["steps"]}
+    if source.factors is not None:
+        means = np.concatenate([vae.encode(x).mean for x in batches])
+        extra["factor_names"] = list(source.factor_names)
+        extra["factor_correlations"] = analysis.factor_correlations(means, source.factors).tolist()
+    result.save(os.path.join(run, "isometry.json"), **extra)
+    draw(run)
+    return result
+
+
+def draw(run):
+    """Draws the pictures of a run from its `isometry.json`."""
+    result = tfisovae.Analysis.load(os.path.join(run, "isometry.json"))
+    title = f"{result.distortion_name}, lmbda {result.lmbda:g}, {'decomposed' if result.decomposed else 'conventional'} loss"
+    figures.isometry(result, os.path.join(run, "isometry.png"), title)
+    if result.num_active:
+        figures.gram(result, os.path.join(run, "gram.png"), title)
+
+
+def factor_table(run, rows):
+    """Which true factor each leading dimension follows, as text; empty where the factors are not known."""
+    with open(os.path.join(run, "isometry.json")) as file:
+        saved = json.load(file)
+    if "factor_correlations" not in saved:
+        return ""
+    lines = ["rank  z_j  factors it follows (correlation)"]
+    for rank, j in enumerate(saved["ranking"][:rows], 1):
+        row = np.array(saved["factor_correlations"][j])
+        best = np.argsort(-np.abs(row))[:3]
+        lines.append(f"{rank:4d} {j:4d}  " + ", ".join(f"{saved['factor_names'][k]} {row[k]:+.2f}" for k in best))
+    return "\n".join(lines)
+
+
+def main(argv=None):
+    args = parser().parse_args(argv)
+    try:
+        result = measure(args.run, args.num_examples, args.data, args.cache_dir)
+    except (ValueError, ConnectionError, training.RunError) as error:
+        sys.exit(f"{parser().prog}: {error}")
+    print(result.table(args.rows))
+    print(factor_table(args.run, args.rows), end="\n" if result.num_active else "")
+    print(f"Written: {', '.join(os.path.join(args.run, name) for name in ('isometry.json', 'isometry.png', 'gram.png'))}")
+
+
+if __name__ == "__main__":
+    main()

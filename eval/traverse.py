@@ -1,0 +1,62 @@
+#!/usr/bin/env python
+"""Draw what each latent dimension does (Figs. 6 and 23): traversal.png, and reconstructions.png."""
+import argparse
+import os
+import sys
+
+import numpy as np
+
+import tfisovae
+from tfisovae import figures, sources, training
+
+
+def parser():
+    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    p.add_argument("run", help="run directory that eval/isometry.py has measured")
+    p.add_argument("--rows", type=int, help="leading dimensions to draw (default: all)")
+    p.add_argument("--columns", type=int, default=9, help="values of z_j")
+    p.add_argument("--limit", type=float, default=2.0, help="z_j goes from -limit to limit")
+    p.add_argument("--data", help="other data to reconstruct (default: the run's own)")
+    p.add_argument("--cache_dir", help="where decoded images are kept (default: ~/.cache/tfisovae)")
+    return p
+
+
+def traverse(vae, ranking, limit=2.0, columns=9):
+    """Decodes z = value e_j for each dimension j of `ranking`: `(images [rows, columns, ...], values [columns])`."""
+    values = np.linspace(-limit, limit, columns, dtype=np.float32)
+    latents = np.zeros((len(ranking), columns, vae.n), np.float32)
+    for row, j in enumerate(ranking):
+        latents[row, :, j] = values
+    images = np.concatenate([vae.decode(z).numpy() for z in latents])
+    return images.reshape(len(ranking), columns, *images.shape[1:]), values
+
+
+def draw(run, rows=None, columns=9, limit=2.0, data=None, cache_dir=None):
+    """Writes `traversal.png` and `reconstructions.png` of a run."""
+    config, vae = training.load_run(run)
+    path = os.path.join(run, "isometry.json")
+    if not os.path.exists(path):
+        raise training.RunError(f"{run} has not been measured: run eval/isometry.py {run} first, whose ranking orders the rows.")
+    result = tfisovae.Analysis.load(path)
+    ranking = result.ranking[:rows]
+    images, values = traverse(vae, ranking, limit, columns)
+    figures.traversal(images, result.precision_mean[ranking], values, os.path.join(run, "traversal.png"),
+                      r"$z_j$ by importance, and $E[\sigma_j^{-2}]$")
+    source = sources.load_images(data or config["data"], cache_dir, config["num_faces"])
+    x = training.as_float(source.eval[np.arange(min(12, len(source.eval)))])
+    measurement = vae.measure(x)
+    figures.reconstructions([x, measurement.x_check, measurement.x_hat], ["x", "Dec(mean)", "Dec(sample)"],
+                            os.path.join(run, "reconstructions.png"))
+
+
+def main(argv=None):
+    args = parser().parse_args(argv)
+    try:
+        draw(args.run, args.rows, args.columns, args.limit, args.data, args.cache_dir)
+    except (ValueError, ConnectionError, training.RunError) as error:
+        sys.exit(f"{parser().prog}: {error}")
+    print(f"Written: {', '.join(os.path.join(args.run, name) for name in ('traversal.png', 'reconstructions.png'))}")
+
+
+if __name__ == "__main__":
+    main()

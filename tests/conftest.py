@@ -1,0 +1,63 @@
+"""Two logical CPU devices, so that `tf.distribute` is exercised everywhere; and small decoders with known geometry."""
+import os
+import pathlib
+import subprocess
+import sys
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import tfisovae  # noqa: E402, F401, I001  (before TensorFlow: sets the oneDNN option)
+import numpy as np  # noqa: E402
+import pytest  # noqa: E402
+import tensorflow as tf  # noqa: E402
+
+ROOT = pathlib.Path(__file__).parent.parent
+tf.config.set_logical_device_configuration(
+    tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 2)
+
+
+@pytest.fixture(autouse=True)
+def _seeded():
+    tf.keras.utils.set_random_seed(0)
+
+
+@pytest.fixture(scope="session")
+def root():
+    return ROOT
+
+
+@pytest.fixture(scope="session")
+def faces_cache(tmp_path_factory):
+    """A cache directory shared by the tests: the faces are drawn once."""
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(scope="session")
+def script(faces_cache):
+    """Runs a script of the project in a fresh process; returns its `CompletedProcess`."""
+    def run(*arguments, env=None, check=True, timeout=300, **kwargs):
+        environment = {**os.environ, "PYTHONPATH": str(ROOT), "TFISOVAE_CACHE": str(faces_cache), **(env or {})}
+        done = subprocess.run([sys.executable, *map(str, arguments)], cwd=ROOT, env=environment, capture_output=True, text=True,
+                              timeout=timeout, **kwargs)
+        assert not check or done.returncode == 0, done.stderr[-3000:]
+        return done
+
+    return run
+
+
+def linear_vae(encoder_matrix, decoder_matrix, scale, lmbda, distortion="sse", **kwargs):
+    """A VAE with mean x A, constant posterior scale, and decoder z B: its geometry is B G B^T."""
+    a, b = np.asarray(encoder_matrix, np.float32), np.asarray(decoder_matrix, np.float32)
+    m, n = a.shape
+    encoder = tf.keras.Sequential([tf.keras.layers.Input((m,)), tf.keras.layers.Dense(2 * n)])
+    decoder = tf.keras.Sequential([tf.keras.layers.Input((n,)), tf.keras.layers.Dense(m)])
+    log_variance = np.broadcast_to(2 * np.log(scale), n).astype(np.float32)
+    encoder.set_weights([np.concatenate([a, np.zeros([m, n], np.float32)], 1),
+                         np.concatenate([np.zeros(n, np.float32), log_variance])])
+    decoder.set_weights([b, np.zeros(m, np.float32)])
+    return tfisovae.VAE(encoder, decoder, distortion, lmbda, **kwargs)
+
+
+@pytest.fixture(scope="session")
+def make_linear_vae():
+    return linear_vae

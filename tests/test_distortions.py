@@ -1,0 +1,213 @@
+"""Every distortion through one suite: value, metric tensor, inner product, scale, against closed forms and oracles."""
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tfisovae import distortions as D
+
+
+class Quartic(D.Distortion):
+    """A user's distortion, with `__call__` alone: sum of (e^x_hat - e^x)^2, so that G = diag(e^2x)."""
+
+    def __call__(self, x, x_hat):
+        return tf.reduce_sum(tf.square(tf.exp(x_hat) - tf.exp(x)), -1)
+
+
+ALL = [D.SumSquaredError(), D.MeanSquaredError(), D.BinaryCrossentropy(), D.BinaryCrossentropy("sum"), D.SSIM(),
+       D.SSIM(max_val=2.0), D.GaussianNLL(0.25), D.DownwardConvex(), D.UpwardConvex(), Quartic()]
+IDS = [repr(d) for d in ALL]
+
+
+def data(distortion, seed=0, batch=3):
+    """x inside (0.2, 0.8) and a displacement of the same shape."""
+    shape = (batch, 14, 13, 2) if isinstance(distortion, D.SSIM) else (batch, 7)
+    rng = np.random.default_rng(seed)
+    return rng.uniform(0.2, 0.8, shape), rng.standard_normal(shape)
+
+
+def flat_sum(x):
+    return tf.reduce_sum(tf.reshape(x, [len(x), -1]), -1).numpy()
+
+
+@pytest.mark.parametrize("distortion", ALL, ids=IDS)
+def test_excess_is_quadratic_in_small_displacements(distortion):
+    """D(x, x + t v) - D(x, x) = t^2 v^T G v + O(t^3): the error of the quotient falls at least linearly in t."""
+    x, v = data(distortion)
+    form = distortion.inner(x, v, v).numpy()
+    errors = [np.abs(distortion.excess(x, t * v).numpy() / t**2 - form).max() for t in (4e-3, 2e-3)]
+    assert np.all(form > 0)
+    assert errors[1] < 0.6 * errors[0] or errors[0] < 1e-9 * form.max()
+    assert errors[1] < 0.02 * form.max()
+
+
+@pytest.mark.parametrize("distortion", ALL, ids=IDS)
+def test_excess_is_the_difference_of_values(distortion):
+    x, v = data(distortion)
+    v = 0.1 * v
+    difference = distortion(x, x + v) - distortion(x, x)
+    np.testing.assert_allclose(distortion.excess(x, v), difference, rtol=1e-9)
+
+
+@pytest.mark.parametrize("distortion", ALL, ids=IDS)
+def test_metric_product_is_half_the_hessian(distortion):
+    """The closed form against automatic differentiation of the value (float64: rounding alone)."""
+    x, v = map(tf.constant, data(distortion))
+    np.testing.assert_allclose(distortion.metric_product(x, v), D.Distortion.metric_product(distortion, x, v),
+                               rtol=1e-7, atol=1e-10)
+
+
+@pytest.mark.parametrize("distortion", ALL, ids=IDS)
+def test_metric_is_symmetric_and_positive(distortion):
+    x, u = data(distortion)
+    v = data(distortion, 1)[1]
+    np.testing.assert_allclose(distortion.inner(x, u, v), distortion.inner(x, v, u), rtol=1e-8)
+    np.testing.assert_allclose(distortion.inner(x, u, v), flat_sum(u * distortion.metric_product(x, v)), rtol=1e-12)
+    assert np.all(distortion.inner(x, u, u).numpy() > 0)
+
+
+@pytest.mark.parametrize("distortion", ALL, ids=IDS)
+def test_scale_is_the_metric_or_not_implemented(distortion):
+    x, v = data(distortion)
+    if isinstance(distortion, (D.SSIM, D.BinaryCrossentropy, Quartic)):
+        with pytest.raises(NotImplementedError, match="volume"):
+            distortion.scale(x)
+    else:
+        scale = distortion.scale(tf.constant(x)).numpy()
+        assert scale.shape == (3,)
+        np.testing.assert_allclose(distortion.metric_product(tf.constant(x), v), scale[:, None] * v, rtol=1e-12)
+
+
+@pytest.mark.parametrize("distortion", ALL, ids=IDS)
+def test_graph_and_batches_agree_with_eager(distortion):
+    x, v = (a.astype(np.float32) for a in data(distortion, batch=5))
+
+    @tf.function
+    def value(x, v):
+        return distortion(x, x + 0.1 * v), distortion.metric_product(x, v)
+
+    whole = value(x, v)
+    parts = [value(x[a:b], v[a:b]) for a, b in ((0, 2), (2, 5))]
+    np.testing.assert_allclose(whole[0], distortion(x, x + 0.1 * v), rtol=2e-5)
+    np.testing.assert_allclose(np.concatenate([p[0] for p in parts]), whole[0], rtol=1e-5)
+    np.testing.assert_allclose(np.concatenate([p[1] for p in parts]), whole[1], rtol=1e-4, atol=1e-7)
+
+
+@pytest.mark.parametrize("distortion", ALL[:-1], ids=IDS[:-1])
+def test_configuration_round_trip(distortion):
+    copy = tf.keras.utils.deserialize_keras_object(tf.keras.utils.serialize_keras_object(distortion))
+    assert repr(copy) == repr(distortion)
+
+
+def test_exact_numbers():
+    """Closed forms computed by hand."""
+    x = tf.constant([[0.2, 0.7]], tf.float64)
+    bce = D.BinaryCrossentropy("sum")
+    np.testing.assert_allclose(bce(x, x), [1.111267], rtol=1e-6)
+    np.testing.assert_allclose(bce.metric_product(x, tf.ones_like(x)), [[3.125, 2.380952]], rtol=1e-6)
+    np.testing.assert_allclose(D.BinaryCrossentropy().metric_product(x, tf.ones_like(x)), [[1.5625, 1.190476]], rtol=1e-6)
+    np.testing.assert_allclose(D.GaussianNLL(0.25).scale(x), [2.0])
+    np.testing.assert_allclose(D.MeanSquaredError().scale(x), [0.5])
+    points = tf.constant([[0.0, 0.0], [3.0, 4.0]], tf.float64)
+    np.testing.assert_allclose(D.DownwardConvex().scale(points), [0.666667, 3.047619], rtol=1e-6)
+    np.testing.assert_allclose(D.UpwardConvex().scale(points), [1.5, 0.328125], rtol=1e-6)
+    np.testing.assert_allclose(D.SumSquaredError()(points, points + 1.0), [2.0, 2.0])
+
+
+def ssim_by_windows(x, y, max_val):
+    """The textbook formula over explicit windows, NumPy, float64."""
+    taps = np.exp(-0.5 * (np.arange(-5, 6) / 1.5) ** 2)
+    taps /= taps.sum()
+    c1, c2 = (0.01 * max_val) ** 2, (0.03 * max_val) ** 2
+
+    def blur(v):
+        windows = np.lib.stride_tricks.sliding_window_view(v, (11, 11), (1, 2))
+        return np.einsum("bijckl,k,l->bijc", windows, taps, taps)
+
+    x, y = x.astype(np.float64), y.astype(np.float64)
+    mx, my = blur(x), blur(y)
+    vx, vy, covariance = blur(x * x) - mx**2, blur(y * y) - my**2, blur(x * y) - mx * my
+    ssim = (2 * mx * my + c1) / (mx**2 + my**2 + c1) * (2 * covariance + c2) / (vx + vy + c2)
+    return ssim.mean((1, 2, 3))
+
+
+@pytest.mark.parametrize("max_val", [1.0, 255.0])
+@pytest.mark.parametrize("shape", [(4, 64, 64, 3), (2, 11, 30, 1), (2, 12, 11, 3)])
+def test_ssim_is_the_textbooks_and_tensorflows(shape, max_val):
+    rng = np.random.default_rng(0)
+    x = rng.uniform(0, max_val, shape).astype(np.float32)
+    for y in (rng.uniform(0, max_val, shape).astype(np.float32), (0.9 * x + 0.05 * max_val).astype(np.float32), max_val - x, x):
+        ours = D.SSIM(max_val)(x, y)
+        np.testing.assert_allclose(ours, 1 - ssim_by_windows(x, y, max_val), atol=1e-6)
+        # tf.image.ssim itself is up to 1.04e-5 from the textbook in float32, where x and y are much alike.
+        np.testing.assert_allclose(ours, 1 - tf.image.ssim(x, y, max_val), atol=1.2e-5)
+
+
+def test_ssim_metric_against_its_dense_matrix():
+    """G = M / (2 mu^2 + c1) + V / (2 var + c2) for the one window of an 11 x 11 image, built with NumPy."""
+    x = np.random.default_rng(0).uniform(size=(1, 11, 11, 1))
+    taps = np.exp(-0.5 * (np.arange(-5, 6) / 1.5) ** 2)
+    w = np.outer(taps, taps).ravel() / taps.sum() ** 2
+    mean = w @ x.ravel()
+    variance = w @ x.ravel() ** 2 - mean**2
+    dense = np.outer(w, w) / (2 * mean**2 + 1e-4) + (np.diag(w) - np.outer(w, w)) / (2 * variance + 9e-4)
+    v = np.random.default_rng(1).standard_normal(x.shape)
+    np.testing.assert_allclose(D.SSIM().metric_product(tf.constant(x), tf.constant(v)).numpy().ravel(), dense @ v.ravel(),
+                               rtol=1e-9)
+
+
+def test_ssim_has_finite_gradients_at_degenerate_images():
+    noise = np.random.default_rng(0).uniform(size=(1, 16, 16, 3)).astype(np.float32)
+    black, gray = np.zeros_like(noise), np.full_like(noise, 0.5)
+    for x, y in ((black, black), (gray, gray), (gray, black), (noise, noise), (noise, 1 - noise), (black, noise)):
+        x, y = tf.constant(x), tf.constant(y)
+        with tf.GradientTape() as tape:
+            tape.watch([x, y])
+            loss = D.SSIM()(x, y)
+        assert np.all(np.isfinite(loss))
+        for gradient in tape.gradient(loss, [x, y]):
+            assert np.all(np.isfinite(gradient))
+
+
+def test_ssim_of_small_displacements_keeps_its_digits_in_float32():
+    """At |v| = 1e-4 the textbook formula has no correct digit left; the excess has four."""
+    x, v = (a.astype(np.float32) for a in data(D.SSIM()))
+    form = D.SSIM().inner(x.astype(np.float64), v.astype(np.float64), v.astype(np.float64))
+    np.testing.assert_allclose(D.SSIM().excess(x, 1e-4 * v) / 1e-8, form, rtol=1e-3)
+
+
+def test_bce_excess_does_not_carry_the_entropy():
+    """D(x, x) is not 0: its share would be D(x, x) / eps^2 = 11,113 in D'."""
+    x = np.array([[0.2, 0.7]], np.float32)
+    v = np.array([[1.0, 0.0]], np.float32)
+    np.testing.assert_allclose(D.BinaryCrossentropy("sum").excess(x, 0.01 * v) / 0.01**2, [3.125], rtol=0.05)
+
+
+def test_data_outside_the_domain_are_refused():
+    image = np.full((2, 16, 16, 1), 0.5, np.float32)
+    with pytest.raises(ValueError, match=r"SSIM expects x between 0 and 1 .* 0\.5 and 255"):
+        D.SSIM().check(tf.constant(np.concatenate([image, 510 * image])))
+    with pytest.raises(ValueError, match="BinaryCrossentropy expects x between 0 and 1"):
+        D.BinaryCrossentropy().check(tf.constant([[-0.1, 0.5]]))
+    with pytest.raises(tf.errors.InvalidArgumentError, match="between 0 and 1"):
+        tf.function(D.SSIM().check)(tf.constant(2 * image + 1))
+    with pytest.raises(ValueError, match="at least 11"):
+        D.SSIM()(image[:, :10], image[:, :10])
+    with pytest.raises(ValueError, match=r"at least 11; got \(2, 7\)"):
+        D.SSIM().check(tf.zeros([2, 7]))
+    D.SumSquaredError().check(tf.constant([[1e9]]))
+
+
+def test_names():
+    assert isinstance(D.get("ssim"), D.SSIM)
+    assert D.get("gaussian_nll", variance=0.5).variance == 0.5
+    own = Quartic()
+    assert D.get(own) is own
+    with pytest.raises(ValueError, match="Unknown distortion 'l2'; there are .*'sse'"):
+        D.get("l2")
+
+
+@pytest.mark.parametrize("make", [lambda: D.GaussianNLL(0.0), lambda: D.GaussianNLL(np.nan), lambda: D.SSIM(-1.0),
+                                  lambda: D.BinaryCrossentropy("none")])
+def test_bad_arguments(make):
+    with pytest.raises(ValueError, match="must be"):
+        make()

@@ -1,0 +1,228 @@
+"""One streaming pass over a data set: the isometry of a VAE, saved as JSON."""
+import dataclasses
+import json
+import math
+
+import numpy as np
+import tensorflow as tf
+import tqdm
+
+from tfisovae import metrics as metrics_lib
+
+_CHECKED = 16  # examples on which the exact norms are set against finite differences
+
+
+@dataclasses.dataclass
+class Analysis:
+    """The isometry of a VAE over a data set. Vectors are `[n]`, in the model's own order; `ranking` sorts them.
+
+    Attributes:
+      norm_mean, norm_std, norm_standard_error: (2 / beta) sigma_j^2 D'_j over the data (Eq. 15), its deviation over the
+        data, and the standard error of its mean.
+      one_minus_variance: E[1 - sigma_j^2], the norm that a loss quadratic in x_hat gives to *any* decoder at the optimum.
+      derivative_mean, derivative_std: D'_j, distortion per squared latent unit.
+      precision_mean, precision_standard_error: E[sigma_j^-2].
+      importance: (beta / 2) E[sigma_j^-2], the variance of y_j (Eq. 16).
+      kl_mean: E[KL_j], nats.
+      active: whether E[KL_j] exceeds `active_threshold` nats.
+      ranking: dimensions by descending E[sigma_j^-2].
+      gram_mean: E[Gamma], `[n, n]` (Eq. 12).
+      gram_cosine: root mean square over the data of the cosines between x_zj and x_zk, `[n, n]`.
+      balance: E[eps_j sigma_j dD/dz_j] / (beta E[1 - sigma_j^2]), 1 where training has converged.
+      isometric_norm, isometric_norm_spread: mean and deviation of `norm_mean` over the active dimensions.
+      gram_off_diagonal, gram_off_diagonal_cosine: root mean squares over the data and pairs of active dimensions.
+      posterior_balance: mean of `balance` over the active dimensions.
+      numerical_norm_difference: largest relative difference of the norm by finite differences (epsilon = .01) from the exact
+        one, over the active dimensions, on the first examples.
+      rate: E[KL], nats. distortion: E[D] as trained. loss: nats. coding_loss, transform_loss: E[D(x_check, x_hat)],
+        E[D(x, x_check)].
+      lmbda, beta, decomposed, distortion_name: of the VAE.
+      num_examples: size of the data set.
+      active_threshold: nats.
+    """
+
+    norm_mean: np.ndarray
+    norm_std: np.ndarray
+    norm_standard_error: np.ndarray
+    one_minus_variance: np.ndarray
+    derivative_mean: np.ndarray
+    derivative_std: np.ndarray
+    precision_mean: np.ndarray
+    precision_standard_error: np.ndarray
+    importance: np.ndarray
+    kl_mean: np.ndarray
+    active: np.ndarray
+    ranking: np.ndarray
+    gram_mean: np.ndarray
+    gram_cosine: np.ndarray
+    balance: np.ndarray
+    isometric_norm: float
+    isometric_norm_spread: float
+    gram_off_diagonal: float
+    gram_off_diagonal_cosine: float
+    posterior_balance: float
+    numerical_norm_difference: float
+    rate: float
+    distortion: float
+    loss: float
+    coding_loss: float
+    transform_loss: float
+    lmbda: float
+    beta: float
+    decomposed: bool
+    distortion_name: str
+    num_examples: int
+    active_threshold: float
+
+    @property
+    def num_active(self):
+        return int(np.sum(self.active))
+
+    def to_dict(self):
+        """Plain Python values; what is not a number (no active dimension) becomes `None`."""
+        def plain(value):
+            if isinstance(value, np.ndarray):
+                value = value.tolist()
+            if isinstance(value, list):
+                return [plain(v) for v in value]
+            if isinstance(value, float) and not math.isfinite(value):
+                return None
+            return value
+
+        return {field.name: plain(getattr(self, field.name)) for field in dataclasses.fields(self)}
+
+    @classmethod
+    def from_dict(cls, values):
+        fields = {field.name: field for field in dataclasses.fields(cls)}
+        made = {}
+        for name, field in fields.items():
+            value = values[name]
+            if field.type is np.ndarray:
+                value = np.array([np.nan if v is None else v for v in value] if value and not isinstance(value[0], list)
+                                 else value)
+            elif field.type is float and value is None:
+                value = math.nan
+            made[name] = value
+        return cls(**made)
+
+    def save(self, path, **extra):
+        """Writes JSON to `path`; `extra` entries stand beside the fields."""
+        with open(path, "w") as file:
+            json.dump({**self.to_dict(), **extra}, file, indent=1)
+            file.write("\n")
+
+    @classmethod
+    def load(cls, path):
+        with open(path) as file:
+            return cls.from_dict(json.load(file))
+
+    def table(self, rows=10):
+        """The leading dimensions by importance, as text."""
+        lines = [f"{'rank':>4} {'z_j':>4} {'E[sigma^-2]':>14} {'importance':>11} {'KL (nats)':>10} {'norm':>14} {'1-sigma^2':>10}"
+                 f" {'largest cosine':>15}"]
+        off_diagonal = self.gram_cosine - np.diag(np.diag(self.gram_cosine))
+        for rank, j in enumerate(self.ranking[:rows], 1):
+            largest = np.max(off_diagonal[j][self.active], initial=0.0)
+            lines.append(f"{rank:4d} {j:4d} {self.precision_mean[j]:8.1f} +-{self.precision_standard_error[j]:4.1f} "
+                         f"{self.importance[j]:11.3g} {self.kl_mean[j]:10.3f} {self.norm_mean[j]:6.3f} +-{self.norm_std[j]:6.3f} "
+                         f"{self.one_minus_variance[j]:10.3f} {largest:15.3f}" + ("" if self.active[j] else "   inactive"))
+        lines.append(f"{self.num_active} of {len(self.active)} dimensions active (KL above {self.active_threshold:g} nats). "
+                     f"Over these: norm {self.isometric_norm:.3f} +- {self.isometric_norm_spread:.3f}, cosines "
+                     f"{self.gram_off_diagonal_cosine:.3f} rms, posterior balance {self.posterior_balance:.3f}.")
+        lines.append(f"rate {self.rate:.2f} nats, distortion {self.distortion:.5g} (coding {self.coding_loss:.5g}, transform "
+                     f"{self.transform_loss:.5g}), loss {self.loss:.2f} nats, on {self.num_examples} examples.")
+        return "\n".join(lines)
+
+
+def analyze(vae, dataset, num_examples=None, progress=False):
+    """Measures the isometry of `vae` over a data set, in one pass with constant memory.
+
+    The cost is about that of 1.3 (n + 1) decodes of every example.
+
+    Args:
+      vae: `VAE`, fresh or loaded.
+      dataset: `tf.data.Dataset` of batches `[B, ...]`, or an array `[N, ...]`.
+      num_examples: how many examples to measure; all by default.
+      progress: whether to show a progress bar.
+    Returns:
+      `Analysis`.
+    Raises:
+      ValueError: if there are no examples, or fewer than were asked for.
+    """
+    if not isinstance(dataset, tf.data.Dataset):
+        dataset = tf.data.Dataset.from_tensor_slices(dataset).batch(100)
+    if num_examples is not None and num_examples < 1:
+        raise ValueError(f"num_examples must be at least 1; got {num_examples!r}.")
+    measures = {
+        "rate": metrics_lib.Rate(), "norm": metrics_lib.IsometricNorm(), "derivative": metrics_lib.Derivative(),
+        "precision": metrics_lib.PosteriorPrecision(), "gram": metrics_lib.GramOffDiagonal(),
+        "balance": metrics_lib.PosteriorBalance(), "coding": metrics_lib.CodingLoss(),
+        "transform": metrics_lib.TransformLoss(), "distortion": metrics_lib.Distortion(), "loss": metrics_lib.Loss()}
+    for metric in measures.values():
+        metric.build(vae.n)
+
+    @tf.function(input_signature=[tf.TensorSpec(vae.encoder.input_shape, tf.float32), tf.TensorSpec([], tf.int32)])
+    def update(x, first_row):
+        vae.distortion.check(x)
+        measurement = vae.measure(x, first_row)
+        for metric in measures.values():
+            metric.update_state(measurement)
+
+    seen, checked = 0, None
+    with tqdm.tqdm(total=num_examples, desc="measuring", unit=" examples", disable=not progress) as bar:
+        for x in dataset:
+            x = tf.cast(x, tf.float32)
+            if num_examples is not None:
+                x = x[:num_examples - seen]
+            if checked is None:
+                checked = x[:_CHECKED]
+            update(x, seen)
+            seen += len(x)
+            bar.update(len(x))
+            if seen == num_examples:
+                break
+    if not seen or (num_examples is not None and seen < num_examples):
+        raise ValueError(f"The data set has {seen} examples" + (f", fewer than the {num_examples} asked for." if seen else "."))
+    rate, norm, gram, balance = (measures[name] for name in ("rate", "norm", "gram", "balance"))
+    precision, derivative = measures["precision"], measures["derivative"]
+    norm_result, gram_result = norm.result(), gram.result()
+    return Analysis(
+        norm_mean=norm.mean, norm_std=norm.std, norm_standard_error=norm.standard_error, one_minus_variance=balance.target,
+        derivative_mean=derivative.mean, derivative_std=derivative.std, precision_mean=precision.mean,
+        precision_standard_error=precision.standard_error, importance=vae.beta / 2 * precision.mean, kl_mean=rate.mean,
+        active=rate.active, ranking=np.argsort(-precision.mean, kind="stable"), gram_mean=gram.mean, gram_cosine=gram.cosine,
+        balance=balance.ratio, isometric_norm=float(norm_result["isometric_norm"]),
+        isometric_norm_spread=float(norm_result["isometric_norm_spread"]),
+        gram_off_diagonal=float(gram_result["gram_off_diagonal"]),
+        gram_off_diagonal_cosine=float(gram_result["gram_off_diagonal_cosine"]),
+        posterior_balance=float(balance.result()),
+        numerical_norm_difference=_numerical_norm_difference(vae, checked, rate.active), rate=float(rate.result()),
+        distortion=float(measures["distortion"].result()), loss=float(measures["loss"].result()),
+        coding_loss=float(measures["coding"].result()), transform_loss=float(measures["transform"].result()),
+        lmbda=vae.lmbda, beta=vae.beta, decomposed=vae.decomposed, distortion_name=repr(vae.distortion), num_examples=seen,
+        active_threshold=rate.threshold)
+
+
+def _numerical_norm_difference(vae, x, active):
+    @tf.function
+    def both(x):
+        measurement = vae.measure(x)
+        return tf.linalg.diag_part(measurement.pullback), measurement.numerical_derivatives
+
+    exact, numerical = (np.mean(values, 0)[active] for values in both(x))
+    return float(np.max(np.abs(numerical / exact - 1), initial=0.0))
+
+
+def factor_correlations(means, factors):
+    """Pearson's correlation of each latent mean with each true factor.
+
+    Args:
+      means: posterior means, `[N, n]`.
+      factors: `[N, k]`.
+    Returns:
+      `[n, k]`; 0 where one of the two is constant.
+    """
+    means, factors = np.asarray(means, np.float64), np.asarray(factors, np.float64)
+    means, factors = means - means.mean(0), factors - factors.mean(0)
+    norms = np.sqrt(np.sum(means**2, 0))[:, None] * np.sqrt(np.sum(factors**2, 0))
+    return np.divide(means.T @ factors, norms, out=np.zeros_like(norms), where=norms > 0)
