@@ -6,14 +6,15 @@ import sys
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-import tfisovae  # noqa: E402, F401, I001  (before TensorFlow: sets the oneDNN option)
-import numpy as np  # noqa: E402
-import pytest  # noqa: E402
-import tensorflow as tf  # noqa: E402
+import tfisovae  # noqa: I001  (before TensorFlow: sets the oneDNN option)
+import numpy as np
+import pytest
+import tensorflow as tf
 
 ROOT = pathlib.Path(__file__).parent.parent
-tf.config.set_logical_device_configuration(
-    tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 2)
+if "TFISOVAE_TEST_WORKER" not in os.environ:
+    tf.config.set_logical_device_configuration(
+        tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 2)
 
 
 @pytest.fixture(autouse=True)

@@ -82,7 +82,7 @@ def test_posterior_balance_is_one_at_the_optimum_and_not_elsewhere(make_linear_v
         ratios.append(vae.evaluate(tf.data.Dataset.from_tensor_slices(x).batch(4000), return_dict=True, verbose=0)
                       ["posterior_balance"])
     np.testing.assert_allclose(ratios[0], 1, atol=0.03)  # four standard errors of the sampled noise
-    np.testing.assert_allclose(ratios[1], 4 * b**2 * beta / 2 * 2 / beta / (1 - 2 * beta) * 1.0, rtol=0.04)
+    np.testing.assert_allclose(ratios[1], 4 * b**2 / (1 - 2 * beta), rtol=0.04)  # 2 b^2 sigma^2 / (beta (1 - sigma^2))
 
 
 @pytest.mark.parametrize("batch_size", [7, 64, 229])

@@ -8,9 +8,8 @@ import os
 # when it is first imported; whoever has set it otherwise keeps their setting.
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
-from tfisovae import distortions, geometry, metrics, networks, posterior  # noqa: E402
-from tfisovae.analysis import Analysis, analyze  # noqa: E402
-from tfisovae.vae import VAE, load  # noqa: E402
-
+from tfisovae import distortions, geometry, metrics, networks, posterior
+from tfisovae.analysis import Analysis, analyze
+from tfisovae.vae import VAE, load
 
 __all__ = ["VAE", "Analysis", "analyze", "distortions", "geometry", "load", "metrics", "networks", "posterior"]

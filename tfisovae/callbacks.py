@@ -68,9 +68,9 @@ class History(tf.keras.callbacks.Callback):
 class Progress(tf.keras.callbacks.Callback):
     """A progress bar on a terminal, a line for each interval elsewhere: losses, images/s, time left."""
 
-    def __init__(self, config, num_examples):
+    def __init__(self, config):
         super().__init__()
-        self.steps, self.batch_size, self.num_examples = config["steps"], config["batch_size"], num_examples
+        self.steps, self.batch_size = config["steps"], config["batch_size"]
         self.bar = None
 
     def on_train_begin(self, logs=None):

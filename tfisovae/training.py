@@ -11,7 +11,9 @@ import importlib.metadata
 import json
 import os
 import platform
+import shutil
 import sys
+import tempfile
 
 import numpy as np
 import tensorflow as tf
@@ -35,13 +37,17 @@ class Run:
     Args:
       directory: made if it is missing.
       config: every option of the run, JSON-serialisable; the manifest.
+      chief: whether this process writes. The other workers of a multi-worker run share the directory and only read.
     Raises:
       RunError: if the directory belongs to another process now, or holds a run of another configuration.
     """
 
-    def __init__(self, directory, config):
+    def __init__(self, directory, config, chief=True):
         self.directory = os.path.abspath(os.fspath(directory))
         self.config = {**config, "versions": versions()}
+        self._lock = None
+        if not chief:
+            return
         os.makedirs(self.directory, exist_ok=True)
         self._lock = open(self.path("lock"), "a")
         try:
@@ -55,7 +61,8 @@ class Run:
         return os.path.join(self.directory, *names)
 
     def close(self):
-        self._lock.close()
+        if self._lock:
+            self._lock.close()
 
     def __enter__(self):
         return self
@@ -129,12 +136,12 @@ def make_strategy(name="auto"):
     """
     if name not in STRATEGIES:
         raise ValueError(f"Unknown strategy {name!r}; there are {', '.join(map(repr, STRATEGIES))}.")
-    gpus = tf.config.list_logical_devices("GPU")
     if name == "multi_worker":
         if not os.environ.get("TF_CONFIG"):
             raise ValueError("The strategy 'multi_worker' needs the environment variable TF_CONFIG, which names the workers and "
                              'this one: {"cluster": {"worker": ["host:port", ...]}, "task": {"type": "worker", "index": 0}}.')
         return tf.distribute.MultiWorkerMirroredStrategy()
+    gpus = tf.config.list_logical_devices("GPU")
     if name == "mirrored" or (name == "auto" and len(gpus) > 1):
         return tf.distribute.MirroredStrategy([d.name for d in gpus or tf.config.list_logical_devices("CPU")])
     return tf.distribute.OneDeviceStrategy("GPU:0" if gpus else "CPU:0")
@@ -208,22 +215,21 @@ def as_float(batch):
     return tf.cast(batch, tf.float32) / 255 if batch.dtype == tf.uint8 else tf.cast(batch, tf.float32)
 
 
-def train(run, make_vae, source: Source, extra_callbacks=()):
+def train(run, make_vae, source: Source, strategy, extra_callbacks=()):
     """Trains to `run.config["steps"]` steps, going on from the last checkpoint if there is one.
 
     Args:
-      run: `Run`. Its config has `steps`, `batch_size`, `learning_rate`, `clipnorm`, `seed`, `strategy`, `log_every` and
-        `checkpoint_every`.
+      run: `Run`. Its config has `steps`, `batch_size`, `learning_rate`, `clipnorm`, `seed`, `log_every`, `checkpoint_every`.
       make_vae: function of no arguments that makes the `VAE`; called under the strategy's scope after seeding.
       source: `Source`.
+      strategy: of `make_strategy`, made before TensorFlow computes anything.
       extra_callbacks: Keras callbacks beside those of the run.
     Returns:
       The trained `VAE`, which is also saved in `model/`.
     Raises:
       RunError: if the loss or a weight became non-finite; the last finite checkpoint is kept.
     """
-    config = run.config
-    strategy = make_strategy(config["strategy"])
+    config, chief = run.config, is_chief(strategy)
     tf.keras.utils.set_random_seed(config["seed"])
     with strategy.scope():
         vae = make_vae()
@@ -231,38 +237,43 @@ def train(run, make_vae, source: Source, extra_callbacks=()):
                     num_parts=num_parts(config["batch_size"], strategy))
         vae.optimizer.build(vae.trainable_variables)
         checkpoint = tf.train.Checkpoint(encoder=vae.encoder, decoder=vae.decoder, optimizer=vae.optimizer)
-    chief = is_chief(strategy)
-    keeper = callbacks.Checkpoints(
-        checkpoint, run.path("checkpoints") if chief else run.path(f"worker-{strategy.cluster_resolver.task_id}"),
-        config["checkpoint_every"], config["steps"])
-    latest = tf.train.latest_checkpoint(run.path("checkpoints"))
-    if latest:
-        with strategy.scope():
+        latest = tf.train.latest_checkpoint(run.path("checkpoints"))
+        if latest:
             checkpoint.restore(latest).assert_existing_objects_matched()
     step = int(vae.optimizer.iterations.numpy())
-    if latest and chief:
-        print(f"{run.directory}: going on from step {step}." if step < config["steps"]
-              else f"{run.directory}: already trained to step {step}.", file=sys.stderr)
-    attached = [callbacks.StopAtNonFinite(), keeper, *extra_callbacks]
-    if chief:
-        attached += [callbacks.History(run.path("history.csv"), step), callbacks.Progress(config, len(source.train)),
-                     callbacks.TensorBoard(run.path("tensorboard"), as_float(source.eval[np.arange(min(8, len(source.eval)))])),
+    # Saving is collective: every worker saves, all but the chief to where it is thrown away.
+    checkpoints = run.path("checkpoints") if chief else tempfile.mkdtemp()
+    keeper = callbacks.Checkpoints(checkpoint, checkpoints, config["checkpoint_every"], config["steps"])
+    attached = [callbacks.StopAtNonFinite(), *extra_callbacks]
+    if not chief:
+        attached.append(keeper)
+    else:
+        if latest:
+            print(f"{run.directory}: going on from step {step}." if step < config["steps"]
+                  else f"{run.directory}: already trained to step {step}.", file=sys.stderr)
+        examples = as_float(source.eval[np.arange(min(8, len(source.eval)))])
+        # History before checkpoint: killed between the two, a run goes on from before the row, which is then dropped.
+        attached += [callbacks.History(run.path("history.csv"), step), keeper,
+                     callbacks.TensorBoard(run.path("tensorboard"), examples), callbacks.Progress(config),
                      callbacks.CollapseWarning(config)]
-    _fit(vae, training_batches(source.train, config["batch_size"], config["seed"], step, strategy), step, config, attached)
+    _fit(vae, source.train, strategy, config, attached)
     if chief:
         vae.save(run.path("model"))
+    else:
+        shutil.rmtree(checkpoints, ignore_errors=True)
     return vae
 
 
-def _fit(vae, batches, step, config, attached):
+def _fit(vae, rows, strategy, config, attached):
     """Keras `fit` over epochs of `log_every` steps, the last one shorter where steps is not a multiple."""
-    every = config["log_every"]
+    every, step = config["log_every"], int(vae.optimizer.iterations.numpy())
     whole = config["steps"] // every
     try:
         for last_epoch, length in ((whole, every), (whole + 1, config["steps"] % every)):
             first_epoch = step // every
             if step >= config["steps"] or length == 0 or first_epoch >= last_epoch:
                 continue
+            batches = training_batches(rows, config["batch_size"], config["seed"], step, strategy)
             vae.fit(batches, initial_epoch=first_epoch, epochs=last_epoch, steps_per_epoch=length, verbose=0, callbacks=attached)
             step = int(vae.optimizer.iterations.numpy())
     except tf.errors.InvalidArgumentError as error:

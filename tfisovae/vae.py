@@ -1,9 +1,9 @@
 """The variational autoencoder: its objective, its Keras steps, and its SavedModel."""
 import json
+import numbers
 import os
 import shutil
 
-import numpy as np
 import tensorflow as tf
 
 from tfisovae import distortions
@@ -38,7 +38,7 @@ class VAE(tf.keras.Model):
 
     def __init__(self, encoder, decoder, distortion, lmbda, decomposed=False, *, warmup_steps=0, seed=0, name="vae"):
         super().__init__(name=name)
-        if isinstance(lmbda, bool) or not np.isscalar(lmbda) or not np.isfinite(lmbda) or lmbda <= 0:
+        if isinstance(lmbda, bool) or not isinstance(lmbda, numbers.Real) or not 0 < lmbda < float("inf"):
             raise ValueError(f"lmbda must be a positive, finite number; got {lmbda!r}.")
         if warmup_steps < 0:
             raise ValueError(f"warmup_steps must be at least 0; got {warmup_steps!r}.")
@@ -112,6 +112,11 @@ class VAE(tf.keras.Model):
             raise ValueError(f"num_parts must be at least 1; got {num_parts!r}.")
         self._measures, self.num_parts = list(metrics or []), int(num_parts)
         super().compile(optimizer=optimizer, **kwargs)
+
+    @property
+    def weights(self):
+        """The networks' weights; Keras would count the metrics' accumulators too."""
+        return self.encoder.weights + self.decoder.weights
 
     @property
     def metrics(self):

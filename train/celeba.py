@@ -34,7 +34,7 @@ def parser():
     p.add_argument("--log_every", type=int, default=100, help="steps between lines of history.csv")
     p.add_argument("--checkpoint_every", type=int, default=500, help="steps between checkpoints, a multiple of log_every")
     p.add_argument("--num_faces", type=int, default=20_000, help="faces to draw for --data faces")
-    p.add_argument("--num_eval", type=int, default=1000, help="held-out images to measure at the end")
+    p.add_argument("--num_eval", type=int, default=100, help="held-out images to measure for the table at the end; 0: no table")
     p.add_argument("--cache_dir", help="where decoded images are kept (default: ~/.cache/tfisovae)")
     p.add_argument("--data_dir", help="TFDS' directory, for celeb_a")
     return p
@@ -70,9 +70,10 @@ def make_vae(config):
 
 def main(argv=None):
     args = parser().parse_args(argv)
-    training.prepare_cpu()
     try:
         config = resolve(args)
+        training.prepare_cpu()
+        strategy = training.make_strategy(args.strategy)
         source = sources.load_images(args.data, args.cache_dir, args.num_faces, args.data_dir)
         config["data"] = os.path.abspath(args.data) if os.path.exists(args.data) else args.data
         config["data_manifest"] = {k: source.manifest[k] for k in ("fingerprint", "num_train", "num_eval")}
@@ -80,10 +81,21 @@ def main(argv=None):
         run_dir = args.run_dir or f"runs/celeba-lmbda{args.lmbda:g}{'-decomposed' if args.decomposed else ''}-seed{args.seed}"
         if args.mixed_precision:
             tf.keras.mixed_precision.set_global_policy(f"mixed_{args.mixed_precision}")
-        with training.Run(run_dir, config) as run:
-            training.train(run, lambda: make_vae(config), source)
+        with training.Run(run_dir, config, training.is_chief(strategy)) as run:
+            vae = training.train(run, lambda: make_vae(config), source, strategy)
     except (ValueError, ConnectionError, training.RunError) as error:
         sys.exit(f"{parser().prog}: {error}")
+    if training.is_chief(strategy):
+        report(vae, source, run, args.num_eval)
+
+
+def report(vae, source, run, num_eval):
+    """Prints the leading dimensions, measured on held-out images, and where the model is."""
+    if num_eval:
+        vae = tfisovae.load(run.path("model"))  # on one device, whatever it was trained on
+        count = min(num_eval, len(source.eval))
+        print(tfisovae.analyze(vae, training.evaluation_batches(source.eval), count, progress=True).table())
+    print(f"SavedModel: {run.path('model')}. Measure it in full: python eval/isometry.py {run.directory}")
 
 
 if __name__ == "__main__":

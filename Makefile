@@ -1,0 +1,42 @@
+# make run    set up, train on the embedded faces for about three minutes, measure, and say where the picture is
+# make test   set up and run the tests          make lint   the linter
+VENV := .venv
+PY := $(VENV)/bin/python
+READY := $(VENV)/ready
+QUIET := TF_CPP_MIN_LOG_LEVEL=3
+RUN := runs/quick
+
+.PHONY: run test lint setup clean
+
+setup: $(READY)
+
+$(READY): requirements.lock setup.cfg pyproject.toml
+	@found=""; \
+	for python in python3.11 python3.10 python3 python "$$HOME"/.pyenv/versions/3.1[01]*/bin/python; do \
+	  if "$$python" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info[:2] not in [(3, 10), (3, 11)])' 2>/dev/null; then \
+	    found="$$python"; break; fi; \
+	done; \
+	if [ -z "$$found" ]; then \
+	  echo "No Python 3.10 or 3.11 (with venv) was found. TensorFlow 2.14, the last that tensorflow-compression supports,"; \
+	  echo "needs one of them: install it (apt install python3.11 python3.11-venv, pyenv install 3.11, or python.org),"; \
+	  echo "and run make again."; exit 1; fi; \
+	echo "Setting up $(VENV) with $$("$$found" --version); this takes a minute or two."; \
+	"$$found" -m venv $(VENV)
+	@$(PY) -m pip install --quiet --disable-pip-version-check -r requirements.lock
+	@$(PY) -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@$(PY) -m pip --disable-pip-version-check check
+	@touch $(READY)
+
+run: $(READY)
+	$(QUIET) $(PY) train/celeba.py --lmbda 1000 --data faces --steps 900 --batch_size 16 --learning_rate 5e-4 \
+	  --num_eval 0 --run_dir $(RUN)
+	$(QUIET) $(PY) eval/isometry.py $(RUN) --num_examples 300
+
+test: $(READY)
+	$(QUIET) $(PY) -m pytest -q --durations=10
+
+lint: $(READY)
+	$(VENV)/bin/ruff check .
+
+clean:
+	rm -rf $(VENV) build *.egg-info .pytest_cache .ruff_cache

@@ -1,0 +1,280 @@
+"""Runs: their directories, their data, their strategies, and how they survive."""
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import tfisovae
+from tfisovae import callbacks, networks, training
+from tfisovae.sources import Rows, Source
+
+CONFIG = {"steps": 20, "batch_size": 32, "learning_rate": 1e-3, "clipnorm": None, "seed": 3, "log_every": 5,
+          "checkpoint_every": 5, "decomposed": False, "warmup_steps": 0}
+
+
+def table(count=300):
+    rng = np.random.default_rng(0)
+    return (rng.standard_normal((count, 3)) @ rng.standard_normal((3, 16))).astype(np.float32)
+
+
+def source():
+    x = table()
+    return Source(Rows(x, np.arange(250)), Rows(x, np.arange(250, 300)), {"fingerprint": "x"})
+
+
+def make_vae():
+    return tfisovae.VAE(*networks.toy(), "sse", 10.0, seed=3)
+
+
+def train(directory, config=None, strategy=None, extra_callbacks=(), make=make_vae):
+    config = {**CONFIG, **(config or {})}
+    with training.Run(directory, config) as run:
+        return training.train(run, make, source(), strategy or training.make_strategy("one_device"), extra_callbacks)
+
+
+class Stop(tf.keras.callbacks.Callback):
+    """Breaks a run off in the middle of an interval, as a crash would."""
+
+    def __init__(self, step):
+        super().__init__()
+        self.step = step
+
+    def on_train_batch_end(self, batch, logs=None):
+        if self.model.optimizer.iterations.numpy() == self.step:
+            raise KeyboardInterrupt
+
+
+def equal(a, b):
+    return all(np.array_equal(x, y) for x, y in zip(a.get_weights(), b.get_weights()))
+
+
+@pytest.mark.parametrize("stops", [[7], [3, 12, 19]])
+def test_a_run_that_was_stopped_ends_like_one_that_was_not(tmp_path, stops):
+    """Weights, optimizer and history, bit for bit."""
+    whole = train(tmp_path / "whole")
+    for stop in stops:
+        with pytest.raises(KeyboardInterrupt):
+            train(tmp_path / "parts", extra_callbacks=[Stop(stop)])
+    parts = train(tmp_path / "parts")
+    assert equal(whole, parts)
+    for a, b in zip(whole.optimizer.variables, parts.optimizer.variables):
+        np.testing.assert_array_equal(a, b)
+    histories = [(tmp_path / name / "history.csv").read_text() for name in ("whole", "parts")]
+    assert histories[0] == histories[1]
+    assert [line.split(",")[0] for line in histories[0].splitlines()] == ["step", "5", "10", "15", "20"]
+    assert equal(tfisovae.load(tmp_path / "parts" / "model"), whole)
+
+
+def test_more_steps_go_on_from_where_the_run_ended(tmp_path, capsys):
+    """Also where an interval is left over: 20 and then 33 steps are 33."""
+    train(tmp_path / "a")
+    longer = train(tmp_path / "a", {"steps": 33})
+    assert "going on from step 20" in capsys.readouterr().err
+    assert equal(longer, train(tmp_path / "b", {"steps": 33}))
+    again = train(tmp_path / "a", {"steps": 33})
+    assert "already trained to step 33" in capsys.readouterr().err
+    assert equal(again, longer)
+
+
+def test_kill_9(tmp_path, script):
+    """The script itself, on the paper's network, killed while it trains: the same weights as never killed."""
+    options = ["train/celeba.py", "--data", "faces", "--num_faces", 64, "--latent_dim", 3, "--steps", 24, "--batch_size", 4,
+               "--log_every", 4, "--checkpoint_every", 4, "--num_eval", 0, "--decomposed", "--warmup_steps", 6, "--run_dir"]
+    script(*options, tmp_path / "whole")
+    environment = {**os.environ, "PYTHONPATH": os.getcwd(), "TFISOVAE_CACHE": str(tmp_path / "cache")}
+    killed = subprocess.Popen([sys.executable, *map(str, options), str(tmp_path / "killed")], env=environment,
+                              stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    deadline = time.time() + 200
+    while not (tmp_path / "killed" / "checkpoints" / "ckpt-8.index").exists() and time.time() < deadline:
+        time.sleep(0.02)
+    killed.send_signal(signal.SIGKILL)
+    assert killed.wait() == -signal.SIGKILL
+    assert not (tmp_path / "killed" / "model").exists()
+    resumed = script(*options, tmp_path / "killed")
+    assert "going on from step" in resumed.stderr
+    assert equal(*(tfisovae.load(tmp_path / name / "model") for name in ("whole", "killed")))
+    assert (tmp_path / "whole" / "history.csv").read_text() == (tmp_path / "killed" / "history.csv").read_text()
+
+
+def test_half_a_checkpoint_is_never_loaded(tmp_path):
+    """Files of a checkpoint that was being written when the power went: the last whole one is taken."""
+    whole = train(tmp_path / "whole")
+    with pytest.raises(KeyboardInterrupt):
+        train(tmp_path / "run", extra_callbacks=[Stop(12)])
+    checkpoints = tmp_path / "run" / "checkpoints"
+    data = (checkpoints / "ckpt-10.data-00000-of-00001").read_bytes()
+    (checkpoints / "ckpt-15.data-00000-of-00001").write_bytes(data[:1000])
+    (checkpoints / "ckpt-15.index").write_bytes((checkpoints / "ckpt-10.index").read_bytes())
+    (tmp_path / "run" / "history.csv").open("a").write("13,1.0,2")
+    assert equal(train(tmp_path / "run"), whole)
+    assert (tmp_path / "run" / "history.csv").read_text() == (tmp_path / "whole" / "history.csv").read_text()
+
+
+def test_a_run_that_diverges_names_the_step_and_keeps_the_last_finite_checkpoint(tmp_path):
+    class Explode(tf.keras.callbacks.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            if self.model.optimizer.iterations.numpy() == 12:
+                self.model.optimizer.learning_rate = 1e30
+
+    with pytest.raises(training.RunError, match=r"(loss is not finite at step 14|not finite after step 1[345])"):
+        train(tmp_path / "run", extra_callbacks=[Explode()])
+    assert tf.train.latest_checkpoint(tmp_path / "run" / "checkpoints").endswith("ckpt-10")
+    assert not (tmp_path / "run" / "model").exists()
+    vae = train(tmp_path / "run")
+    assert all(np.isfinite(w).all() for w in vae.get_weights())
+
+
+def test_two_replicas_train_as_one_device(tmp_path):
+    one = train(tmp_path / "one")
+    two = train(tmp_path / "two", strategy=training.make_strategy("mirrored"))
+    for a, b in zip(one.get_weights(), two.get_weights()):
+        np.testing.assert_allclose(a, b, atol=2e-5)
+    rows = [np.loadtxt(tmp_path / name / "history.csv", delimiter=",", skiprows=1) for name in ("one", "two")]
+    np.testing.assert_allclose(rows[0], rows[1], rtol=1e-4)
+
+
+WORKER = """
+import sys
+sys.path[:0] = [{root!r}, {tests!r}]
+from tfisovae import training
+strategy = training.make_strategy("multi_worker")
+import test_training as t
+with training.Run({directory!r}, t.CONFIG, training.is_chief(strategy)) as run:
+    training.train(run, t.make_vae, t.source(), strategy)
+"""
+
+
+def free_ports(count):
+    sockets = [socket.socket() for _ in range(count)]
+    for s in sockets:
+        s.bind(("127.0.0.1", 0))
+    ports = [s.getsockname()[1] for s in sockets]
+    for s in sockets:
+        s.close()
+    return ports
+
+
+def test_two_workers_train_as_one_device(tmp_path, root):
+    """Two processes on loopback, one replica each: the global batch, the noise and so the weights are those of one."""
+    one = train(tmp_path / "one")
+    cluster = {"worker": [f"127.0.0.1:{port}" for port in free_ports(2)]}
+    code = WORKER.format(root=str(root), tests=str(root / "tests"), directory=str(tmp_path / "two"))
+    workers = []
+    for index in range(2):
+        config = json.dumps({"cluster": cluster, "task": {"type": "worker", "index": index}})
+        workers.append(subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE, text=True,
+                                        env={**os.environ, "TF_CONFIG": config, "TFISOVAE_TEST_WORKER": "1"}))
+    errors = [worker.communicate(timeout=240)[1] for worker in workers]
+    assert [w.returncode for w in workers] == [0, 0], "\n".join(error[-2500:] for error in errors)
+    two = tfisovae.load(tmp_path / "two" / "model")
+    for a, b in zip(one.get_weights(), two.get_weights()):
+        np.testing.assert_allclose(a, b, atol=2e-5)
+    rows = [np.loadtxt(tmp_path / name / "history.csv", delimiter=",", skiprows=1) for name in ("one", "two")]
+    np.testing.assert_allclose(rows[0], rows[1], rtol=1e-4)
+
+
+def test_batches_are_permutations_of_the_rows():
+    """Six steps of 4 over 10 rows: two whole epochs, whatever step one begins with, and in 2 replicas as in 1."""
+    rows = Rows(np.arange(10, dtype=np.float32)[:, None], np.arange(10))
+
+    def take(first, count, strategy):
+        iterator = iter(training.training_batches(rows, 4, 0, first, strategy))
+        return [np.concatenate([v.numpy() for v in strategy.experimental_local_results(next(iterator))]).ravel()
+                for _ in range(count)]
+
+    one = training.make_strategy("one_device")
+    batches = take(0, 6, one)
+    order = np.concatenate(batches)
+    assert sorted(order[:10]) == sorted(order[10:20]) == list(range(10))
+    assert list(order[:10]) != list(order[10:20])
+    np.testing.assert_array_equal(np.concatenate(take(3, 3, one)), order[12:])
+    np.testing.assert_array_equal(np.concatenate(take(2, 2, training.make_strategy("mirrored"))), order[8:16])
+    with pytest.raises(ValueError, match="multiple of the 2 replica"):
+        training.training_batches(rows, 5, 0, 0, training.make_strategy("mirrored"))
+
+
+def test_evaluation_batches_are_the_rows_in_order():
+    images = np.arange(7 * 12, dtype=np.uint8).reshape(7, 2, 2, 3)
+    batches = list(training.evaluation_batches(Rows(images, np.arange(7)), 3))
+    assert [len(b) for b in batches] == [3, 3, 1]
+    np.testing.assert_allclose(np.concatenate(batches), images / 255, rtol=1e-6)
+
+
+def test_the_manifest_is_written_before_the_first_step(tmp_path):
+    with training.Run(tmp_path / "run", CONFIG):
+        saved = training.load_config(tmp_path / "run")
+    assert saved["steps"] == 20 and saved["versions"]["tensorflow"] == tf.__version__
+
+
+def test_one_process_at_a_time(tmp_path):
+    with training.Run(tmp_path / "run", CONFIG):
+        with pytest.raises(training.RunError, match="Another process is writing"):
+            training.Run(tmp_path / "run", CONFIG)
+    training.Run(tmp_path / "run", CONFIG).close()
+
+
+def test_a_directory_of_another_configuration_is_refused(tmp_path):
+    training.Run(tmp_path / "run", CONFIG).close()
+    with pytest.raises(training.RunError, match=r"(?s)another configuration:\n  learning_rate: 0.001 there, 0.01 here"):
+        training.Run(tmp_path / "run", {**CONFIG, "learning_rate": 0.01, "steps": 50})
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "thesis.tex").write_text("")
+    with pytest.raises(training.RunError, match="not empty and holds no run"):
+        training.Run(tmp_path / "full", CONFIG)
+    assert [p.name for p in (tmp_path / "full").iterdir() if p.name != "lock"] == ["thesis.tex"]
+
+
+def test_runs_without_a_model(tmp_path):
+    with pytest.raises(training.RunError, match="holds no run"):
+        training.load_run(tmp_path)
+    training.Run(tmp_path / "run", CONFIG).close()
+    with pytest.raises(training.RunError, match="has no model yet"):
+        training.load_run(tmp_path / "run")
+
+
+def test_strategies(monkeypatch):
+    monkeypatch.delenv("TF_CONFIG", raising=False)
+    assert training.make_strategy("auto").num_replicas_in_sync == 1
+    assert training.make_strategy("mirrored").num_replicas_in_sync == 2
+    with pytest.raises(ValueError, match="Unknown strategy 'tpu'; there are 'auto', 'one_device'"):
+        training.make_strategy("tpu")
+    with pytest.raises(ValueError, match="needs the environment variable TF_CONFIG"):
+        training.make_strategy("multi_worker")
+
+
+def test_collapse_is_said_in_words(tmp_path, capsys):
+    """A VAE whose distortion weighs nothing collapses; one that learns says nothing."""
+    def collapsing():
+        return tfisovae.VAE(*networks.toy(), "sse", 1e-6, seed=3)
+
+    train(tmp_path / "dead", {"steps": 1000, "log_every": 100, "checkpoint_every": 500, "learning_rate": 1e-2}, make=collapsing)
+    said = capsys.readouterr().err
+    assert said.count("The VAE has collapsed") == 1 and "raise --lmbda" in said
+    train(tmp_path / "alive", {"steps": 500, "log_every": 100, "checkpoint_every": 500})
+    assert "collapsed" not in capsys.readouterr().err
+    message = callbacks.collapse_message(0.02, 300, {"decomposed": True, "warmup_steps": 0})
+    assert "rate is 0.020 nats" in message and "--warmup_steps more than 0" in message
+
+
+def test_tensorboard_gets_scalars_and_reconstructions(tmp_path):
+    writer = callbacks.TensorBoard(str(tmp_path), tf.fill([2, 4, 4, 3], 0.5), image_every=1)
+
+    class Model:
+        optimizer = tf.keras.optimizers.SGD()
+
+        def __call__(self, x):
+            return x
+
+    writer.set_model(Model())
+    writer.on_epoch_end(0, {"loss": 1.5, "distortion": 0.5, "rate": 1.0, "active_dimensions": 2})
+    tags = {value.tag for path in tmp_path.iterdir() for event in tf.compat.v1.train.summary_iterator(str(path))
+            for value in event.summary.value}
+    assert {"loss", "distortion", "rate", "active_dimensions"} < tags
+    assert any(tag.startswith("reconstructions") for tag in tags)
