@@ -107,6 +107,9 @@ class _PerDimension(tf.keras.metrics.Metric):
         self.threshold = float(threshold)
         self.n = None
 
+    def _accumulator(self, name, shape):
+        return self.add_weight(name, shape, initializer="zeros")
+
     def build(self, n):
         """Makes the accumulators for n latent dimensions; `VAE.compile` calls this."""
         if self.n == n:
@@ -114,10 +117,10 @@ class _PerDimension(tf.keras.metrics.Metric):
         if self.n is not None:
             raise ValueError(f"The metric {self.name!r} already measures a VAE of {self.n} latent dimensions, not {n}.")
         self.n = n
-        self._count = self.add_weight("count", ())
-        self._kl = self.add_weight("kl", (n,))
-        self._sum = self.add_weight("sum", self._shape(n))
-        self._squares = self.add_weight("squares", self._shape(n))
+        self._count = self._accumulator("count", ())
+        self._kl = self._accumulator("kl", (n,))
+        self._sum = self._accumulator("sum", self._shape(n))
+        self._squares = self._accumulator("squares", self._shape(n))
 
     def measure(self, measurement):
         """The values to average, `[B, n]`."""
@@ -273,7 +276,7 @@ class GramOffDiagonal(_PerDimension):
 
     def build(self, n):
         if self.n is None:
-            self._cosine_squares = self.add_weight("cosine_squares", (n, n))
+            self._cosine_squares = self._accumulator("cosine_squares", (n, n))
         super().build(n)
 
     def measure(self, measurement):
@@ -314,7 +317,7 @@ class PosteriorBalance(_PerDimension):
 
     def build(self, n):
         if self.n is None:
-            self._target = self.add_weight("target", (n,))
+            self._target = self._accumulator("target", (n,))
         super().build(n)
 
     def measure(self, measurement):

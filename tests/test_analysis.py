@@ -1,0 +1,123 @@
+"""The streaming analysis, its JSON, and the pictures drawn from it."""
+import json
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+
+import tfisovae
+from tfisovae import analysis, figures
+
+ROWS = np.array([[1.0, 0, 0, 0, 0], [0, 3.0, 0, 0, 0], [0, 0, 2.0, 0, 0]])
+LMBDA = 25.0
+
+
+@pytest.fixture
+def vae(make_linear_vae):
+    """The optimum for variances 1, 9, 4 at beta = .04, with a fourth, collapsed dimension: norm 1 - sigma^2, orthogonal."""
+    variances = np.array([1.0, 9.0, 4.0])
+    h = 1 / LMBDA / 2
+    gain = np.sqrt(variances - h)
+    decoder = np.zeros([4, 5])
+    decoder[[0, 1, 2], [0, 1, 2]] = gain
+    encoder = np.zeros([5, 4])
+    encoder[[0, 1, 2], [0, 1, 2]] = gain / variances
+    return make_linear_vae(encoder, decoder, [*np.sqrt(h / variances), 1.0], LMBDA)
+
+
+def data(count=500):
+    return (np.random.default_rng(0).standard_normal((count, 3)) @ ROWS).astype(np.float32)
+
+
+def test_the_optimal_linear_vae(vae):
+    result = tfisovae.analyze(vae, data())
+    h = 1 / LMBDA / 2
+    variances = np.array([1.0, 9.0, 4.0])
+    np.testing.assert_allclose(result.norm_mean[:3], 1 - h / variances, rtol=1e-4)
+    np.testing.assert_allclose(result.one_minus_variance[:3], 1 - h / variances, rtol=1e-4)
+    np.testing.assert_allclose(result.norm_std, 0, atol=1e-3)
+    np.testing.assert_allclose(result.importance[:3], variances, rtol=1e-4)
+    np.testing.assert_allclose(result.precision_mean, [1 / h, 9 / h, 4 / h, 1], rtol=1e-4)
+    np.testing.assert_allclose(result.derivative_mean[:3], variances - h, rtol=1e-4)
+    np.testing.assert_array_equal(result.ranking, [1, 2, 0, 3])
+    np.testing.assert_array_equal(result.active, [True, True, True, False])
+    np.testing.assert_allclose(result.gram_mean, np.diag([*(1 - h / variances), 0]), atol=1e-4)
+    assert result.gram_off_diagonal < 1e-4 and result.gram_off_diagonal_cosine < 1e-4
+    assert result.numerical_norm_difference < 0.001
+    assert result.num_examples == 500 and result.num_active == 3
+    expected_kl = 0.5 * np.log(variances / h)
+    np.testing.assert_allclose(result.kl_mean[:3], expected_kl, atol=0.15)  # sampling of mu^2 over 500 examples
+    np.testing.assert_allclose(result.posterior_balance, 1, atol=0.2)
+    assert result.loss == pytest.approx(LMBDA * result.distortion + result.rate, rel=1e-6)
+    assert "3 of 4 dimensions active" in result.table()
+
+
+def test_batches_and_datasets_do_not_matter(vae):
+    whole = tfisovae.analyze(vae, data())
+    for size in (7, 499):
+        parts = tfisovae.analyze(vae, tf.data.Dataset.from_tensor_slices(data()).batch(size))
+        for name, value in whole.to_dict().items():
+            if name != "numerical_norm_difference":
+                np.testing.assert_allclose(np.array(parts.to_dict()[name], float) if not isinstance(value, str) else 0,
+                                           np.array(value, float) if not isinstance(value, str) else 0,
+                                           rtol=1e-4, atol=1e-6, err_msg=name)
+    some = tfisovae.analyze(vae, tf.data.Dataset.from_tensor_slices(data()).batch(64), num_examples=100)
+    np.testing.assert_allclose(some.kl_mean, tfisovae.analyze(vae, data(100)).kl_mean, rtol=1e-5)
+    assert some.num_examples == 100
+
+
+def test_json_round_trip(vae, tmp_path):
+    result = tfisovae.analyze(vae, data(50))
+    result.save(tmp_path / "x.json", steps=7)
+    assert tfisovae.Analysis.load(tmp_path / "x.json").to_dict() == result.to_dict()
+    saved = json.loads((tmp_path / "x.json").read_text())
+    contract = {"norm_mean", "norm_std", "derivative_mean", "derivative_std", "precision_mean", "importance", "kl_mean", "active",
+                "ranking", "gram_mean", "rate", "distortion", "coding_loss", "transform_loss", "lmbda", "num_examples"}
+    assert contract < set(saved) and saved["steps"] == 7
+    assert len(saved["gram_mean"]) == 4 and len(saved["gram_mean"][0]) == 4
+
+
+def test_a_collapsed_vae_says_that_there_is_nothing(make_linear_vae, tmp_path):
+    dead = make_linear_vae(np.zeros([5, 2]), np.zeros([2, 5]), 1.0, LMBDA)
+    result = tfisovae.analyze(dead, data(20))
+    assert result.num_active == 0 and np.isnan(result.isometric_norm)
+    result.save(tmp_path / "x.json")
+    assert json.loads((tmp_path / "x.json").read_text())["isometric_norm"] is None
+    assert np.isnan(tfisovae.Analysis.load(tmp_path / "x.json").isometric_norm)
+    assert "0 of 2 dimensions active" in result.table()
+
+
+def test_bad_requests(vae):
+    with pytest.raises(ValueError, match="fewer than the 60 asked for"):
+        tfisovae.analyze(vae, data(50), num_examples=60)
+    with pytest.raises(ValueError, match="has 0 examples"):
+        tfisovae.analyze(vae, tf.data.Dataset.from_tensor_slices(data(5)).batch(5).take(0))
+    with pytest.raises(ValueError, match="num_examples must be at least 1"):
+        tfisovae.analyze(vae, data(5), num_examples=0)
+
+
+def test_factor_correlations():
+    rng = np.random.default_rng(0)
+    means, factors = rng.standard_normal((200, 3)), rng.standard_normal((200, 2))
+    means[:, 2] = 4.0
+    expected = np.corrcoef(means[:, :2].T, factors.T)[:2, 2:]
+    found = analysis.factor_correlations(means, factors)
+    np.testing.assert_allclose(found[:2], expected, rtol=1e-9)
+    np.testing.assert_array_equal(found[2], 0)
+
+
+def test_pictures_are_drawn(vae, tmp_path):
+    """Every picture has the marks of its data: it changes when they do."""
+    result = tfisovae.analyze(vae, data(50))
+    figures.isometry(result, tmp_path / "a.png", "title")
+    result.norm_mean = result.norm_mean * 0.5
+    figures.isometry(result, tmp_path / "b.png", "title")
+    figures.gram(result, tmp_path / "gram.png")
+    faces = np.random.default_rng(0).uniform(size=(3, 5, 8, 8, 3))
+    figures.traversal(faces, [30.0, 20.0, 10.0], np.linspace(-2, 2, 5), tmp_path / "traversal.png")
+    figures.reconstructions([faces[0], faces[1]], ["x", "x_hat"], tmp_path / "pairs.png")
+    pixels = {path.stem: np.asarray(Image.open(path).convert("RGB")).astype(int) for path in tmp_path.glob("*.png")}
+    assert set(pixels) == {"a", "b", "gram", "traversal", "pairs"}
+    assert all(p.std() > 5 for p in pixels.values())
+    assert pixels["a"].shape != pixels["b"].shape or np.abs(pixels["a"] - pixels["b"]).max() > 100
