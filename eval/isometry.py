@@ -8,7 +8,7 @@ import sys
 import numpy as np
 
 import tfisovae
-from tfisovae import analysis, figures, sources, training
+from tfisovae import analysis, batches, figures, runs, sources
 
 
 def parser():
@@ -23,14 +23,14 @@ def parser():
 
 def measure(run, num_examples=1000, data=None, cache_dir=None):
     """Measures a run and writes `isometry.json` and its pictures; returns the `Analysis`."""
-    config, vae = training.load_run(run)
+    config, vae = runs.load_run(run)
     source = sources.load_images(data or config["data"], cache_dir, config["num_faces"])
     count = min(num_examples, len(source.eval))
-    batches = training.evaluation_batches(source.eval)
-    result = analysis.analyze(vae, batches, count, progress=True)
+    examples = batches.evaluation_batches(source.eval)
+    result = analysis.analyze(vae, examples, count, progress=True)
     extra = {"data": source.manifest["source"], "data_fingerprint": source.manifest["fingerprint"], "steps": config["steps"]}
     if source.factors is not None:
-        means = np.concatenate([vae.encode(x).mean for x in batches])
+        means = np.concatenate([vae.encode(x).mean for x in examples])
         extra["factor_names"] = list(source.factor_names)
         extra["factor_correlations"] = analysis.factor_correlations(means, source.factors).tolist()
     result.save(os.path.join(run, "isometry.json"), **extra)
@@ -65,7 +65,7 @@ def main(argv=None):
     args = parser().parse_args(argv)
     try:
         result = measure(args.run, args.num_examples, args.data, args.cache_dir)
-    except (ValueError, ConnectionError, training.RunError) as error:
+    except (ValueError, ConnectionError, runs.RunError) as error:
         sys.exit(f"{parser().prog}: {error}")
     print(result.table(args.rows))
     print(factor_table(args.run, args.rows), end="\n" if result.num_active else "")

@@ -7,7 +7,7 @@ import sys
 import numpy as np
 
 import tfisovae
-from tfisovae import figures, sources, training
+from tfisovae import batches, figures, runs, sources
 
 
 def parser():
@@ -33,17 +33,17 @@ def traverse(vae, ranking, limit=2.0, columns=9):
 
 def draw(run, rows=None, columns=9, limit=2.0, data=None, cache_dir=None):
     """Writes `traversal.png` and `reconstructions.png` of a run."""
-    config, vae = training.load_run(run)
+    config, vae = runs.load_run(run)
     path = os.path.join(run, "isometry.json")
     if not os.path.exists(path):
-        raise training.RunError(f"{run} has not been measured: run eval/isometry.py {run} first, whose ranking orders the rows.")
+        raise runs.RunError(f"{run} has not been measured: run eval/isometry.py {run} first, whose ranking orders the rows.")
     result = tfisovae.Analysis.load(path)
     ranking = result.ranking[:rows]
     images, values = traverse(vae, ranking, limit, columns)
     figures.traversal(images, result.precision_mean[ranking], values, os.path.join(run, "traversal.png"),
                       r"$z_j$ by importance, and $E[\sigma_j^{-2}]$")
     source = sources.load_images(data or config["data"], cache_dir, config["num_faces"])
-    x = training.as_float(source.eval[np.arange(min(12, len(source.eval)))])
+    x = batches.as_float(source.eval[np.arange(min(12, len(source.eval)))])
     measurement = vae.measure(x)
     figures.reconstructions([x, measurement.x_check, measurement.x_hat], ["x", "Dec(mean)", "Dec(sample)"],
                             os.path.join(run, "reconstructions.png"))
@@ -53,7 +53,7 @@ def main(argv=None):
     args = parser().parse_args(argv)
     try:
         draw(args.run, args.rows, args.columns, args.limit, args.data, args.cache_dir)
-    except (ValueError, ConnectionError, training.RunError) as error:
+    except (ValueError, ConnectionError, runs.RunError) as error:
         sys.exit(f"{parser().prog}: {error}")
     print(f"Written: {', '.join(os.path.join(args.run, name) for name in ('traversal.png', 'reconstructions.png'))}")
 

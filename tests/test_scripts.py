@@ -38,12 +38,12 @@ def test_a_run_directory_holds_what_it_should(run):
 
 def test_a_loaded_model_evaluates(run, faces_cache):
     """The tour of the API: load, compile with metrics, evaluate; and the same numbers as the JSON."""
-    from tfisovae import metrics, sources, training
+    from tfisovae import batches, metrics, sources
 
     vae = tfisovae.load(run / "model")
     vae.compile(metrics=[metrics.IsometricNorm(), metrics.GramOffDiagonal()])
     eval_rows = sources.load_images("faces", num_faces=64, cache_dir=faces_cache, progress=False).eval
-    logs = vae.evaluate(training.evaluation_batches(eval_rows, 4), return_dict=True, verbose=0)
+    logs = vae.evaluate(batches.evaluation_batches(eval_rows, 4), return_dict=True, verbose=0)
     saved = json.loads((run / "isometry.json").read_text())
     for name in ("rate", "distortion", "isometric_norm", "gram_off_diagonal"):
         np.testing.assert_allclose(logs[name], saved[name] if saved[name] is not None else np.nan, rtol=1e-3)

@@ -12,7 +12,7 @@ import pytest
 import tensorflow as tf
 
 import tfisovae
-from tfisovae import callbacks, networks, training
+from tfisovae import batches, callbacks, devices, networks, runs, training
 from tfisovae.sources import Rows, Source
 
 CONFIG = {"steps": 20, "batch_size": 32, "learning_rate": 1e-3, "clipnorm": None, "seed": 3, "log_every": 5,
@@ -35,8 +35,8 @@ def make_vae():
 
 def train(directory, config=None, strategy=None, extra_callbacks=(), make=make_vae):
     config = {**CONFIG, **(config or {})}
-    with training.Run(directory, config) as run:
-        return training.train(run, make, source(), strategy or training.make_strategy("one_device"), extra_callbacks)
+    with runs.Run(directory, config) as run:
+        return training.train(run, make, source(), strategy or devices.make_strategy("one_device"), extra_callbacks)
 
 
 class Stop(tf.keras.callbacks.Callback):
@@ -123,7 +123,7 @@ def test_a_run_that_diverges_names_the_step_and_keeps_the_last_finite_checkpoint
             if self.model.optimizer.iterations.numpy() == 12:
                 self.model.optimizer.learning_rate = 1e30
 
-    with pytest.raises(training.RunError, match=r"(loss is not finite at step 14|not finite after step 1[345])"):
+    with pytest.raises(runs.RunError, match=r"(loss is not finite at step 14|not finite after step 1[345])"):
         train(tmp_path / "run", extra_callbacks=[Explode()])
     assert tf.train.latest_checkpoint(tmp_path / "run" / "checkpoints").endswith("ckpt-10")
     assert not (tmp_path / "run" / "model").exists()
@@ -133,7 +133,7 @@ def test_a_run_that_diverges_names_the_step_and_keeps_the_last_finite_checkpoint
 
 def test_two_replicas_train_as_one_device(tmp_path):
     one = train(tmp_path / "one")
-    two = train(tmp_path / "two", strategy=training.make_strategy("mirrored"))
+    two = train(tmp_path / "two", strategy=devices.make_strategy("mirrored"))
     for a, b in zip(one.get_weights(), two.get_weights()):
         np.testing.assert_allclose(a, b, atol=2e-5)
     rows = [np.loadtxt(tmp_path / name / "history.csv", delimiter=",", skiprows=1) for name in ("one", "two")]
@@ -143,10 +143,10 @@ def test_two_replicas_train_as_one_device(tmp_path):
 WORKER = """
 import sys
 sys.path[:0] = [{root!r}, {tests!r}]
-from tfisovae import training
-strategy = training.make_strategy("multi_worker")
+from tfisovae import devices, runs, training
+strategy = devices.make_strategy("multi_worker")
 import test_training as t
-with training.Run({directory!r}, t.CONFIG, training.is_chief(strategy)) as run:
+with runs.Run({directory!r}, t.CONFIG, devices.is_chief(strategy)) as run:
     training.train(run, t.make_vae, t.source(), strategy)
 """
 
@@ -185,68 +185,68 @@ def test_batches_are_permutations_of_the_rows():
     rows = Rows(np.arange(10, dtype=np.float32)[:, None], np.arange(10))
 
     def take(first, count, strategy):
-        iterator = iter(training.training_batches(rows, 4, 0, first, strategy))
+        iterator = iter(batches.training_batches(rows, 4, 0, first, strategy))
         return [np.concatenate([v.numpy() for v in strategy.experimental_local_results(next(iterator))]).ravel()
                 for _ in range(count)]
 
-    one = training.make_strategy("one_device")
-    batches = take(0, 6, one)
-    order = np.concatenate(batches)
+    one = devices.make_strategy("one_device")
+    taken = take(0, 6, one)
+    order = np.concatenate(taken)
     assert sorted(order[:10]) == sorted(order[10:20]) == list(range(10))
     assert list(order[:10]) != list(order[10:20])
     np.testing.assert_array_equal(np.concatenate(take(3, 3, one)), order[12:])
-    np.testing.assert_array_equal(np.concatenate(take(2, 2, training.make_strategy("mirrored"))), order[8:16])
+    np.testing.assert_array_equal(np.concatenate(take(2, 2, devices.make_strategy("mirrored"))), order[8:16])
     with pytest.raises(ValueError, match="multiple of the 2 replica"):
-        training.training_batches(rows, 5, 0, 0, training.make_strategy("mirrored"))
+        batches.training_batches(rows, 5, 0, 0, devices.make_strategy("mirrored"))
 
 
 def test_evaluation_batches_are_the_rows_in_order():
     images = np.arange(7 * 12, dtype=np.uint8).reshape(7, 2, 2, 3)
-    batches = list(training.evaluation_batches(Rows(images, np.arange(7)), 3))
-    assert [len(b) for b in batches] == [3, 3, 1]
-    np.testing.assert_allclose(np.concatenate(batches), images / 255, rtol=1e-6)
+    parts = list(batches.evaluation_batches(Rows(images, np.arange(7)), 3))
+    assert [len(b) for b in parts] == [3, 3, 1]
+    np.testing.assert_allclose(np.concatenate(parts), images / 255, rtol=1e-6)
 
 
 def test_the_manifest_is_written_before_the_first_step(tmp_path):
-    with training.Run(tmp_path / "run", CONFIG):
-        saved = training.load_config(tmp_path / "run")
+    with runs.Run(tmp_path / "run", CONFIG):
+        saved = runs.load_config(tmp_path / "run")
     assert saved["steps"] == 20 and saved["versions"]["tensorflow"] == tf.__version__
 
 
 def test_one_process_at_a_time(tmp_path):
-    with training.Run(tmp_path / "run", CONFIG):
-        with pytest.raises(training.RunError, match="Another process is writing"):
-            training.Run(tmp_path / "run", CONFIG)
-    training.Run(tmp_path / "run", CONFIG).close()
+    with runs.Run(tmp_path / "run", CONFIG):
+        with pytest.raises(runs.RunError, match="Another process is writing"):
+            runs.Run(tmp_path / "run", CONFIG)
+    runs.Run(tmp_path / "run", CONFIG).close()
 
 
 def test_a_directory_of_another_configuration_is_refused(tmp_path):
-    training.Run(tmp_path / "run", CONFIG).close()
-    with pytest.raises(training.RunError, match=r"(?s)another configuration:\n  learning_rate: 0.001 there, 0.01 here"):
-        training.Run(tmp_path / "run", {**CONFIG, "learning_rate": 0.01, "steps": 50})
+    runs.Run(tmp_path / "run", CONFIG).close()
+    with pytest.raises(runs.RunError, match=r"(?s)another configuration:\n  learning_rate: 0.001 there, 0.01 here"):
+        runs.Run(tmp_path / "run", {**CONFIG, "learning_rate": 0.01, "steps": 50})
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "thesis.tex").write_text("")
-    with pytest.raises(training.RunError, match="not empty and holds no run"):
-        training.Run(tmp_path / "full", CONFIG)
+    with pytest.raises(runs.RunError, match="not empty and holds no run"):
+        runs.Run(tmp_path / "full", CONFIG)
     assert [p.name for p in (tmp_path / "full").iterdir() if p.name != "lock"] == ["thesis.tex"]
 
 
 def test_runs_without_a_model(tmp_path):
-    with pytest.raises(training.RunError, match="holds no run"):
-        training.load_run(tmp_path)
-    training.Run(tmp_path / "run", CONFIG).close()
-    with pytest.raises(training.RunError, match="has no model yet"):
-        training.load_run(tmp_path / "run")
+    with pytest.raises(runs.RunError, match="holds no run"):
+        runs.load_run(tmp_path)
+    runs.Run(tmp_path / "run", CONFIG).close()
+    with pytest.raises(runs.RunError, match="has no model yet"):
+        runs.load_run(tmp_path / "run")
 
 
 def test_strategies(monkeypatch):
     monkeypatch.delenv("TF_CONFIG", raising=False)
-    assert training.make_strategy("auto").num_replicas_in_sync == 1
-    assert training.make_strategy("mirrored").num_replicas_in_sync == 2
+    assert devices.make_strategy("auto").num_replicas_in_sync == 1
+    assert devices.make_strategy("mirrored").num_replicas_in_sync == 2
     with pytest.raises(ValueError, match="Unknown strategy 'tpu'; there are 'auto', 'one_device'"):
-        training.make_strategy("tpu")
+        devices.make_strategy("tpu")
     with pytest.raises(ValueError, match="needs the environment variable TF_CONFIG"):
-        training.make_strategy("multi_worker")
+        devices.make_strategy("multi_worker")
 
 
 def test_collapse_is_said_in_words(tmp_path, capsys):

@@ -8,8 +8,10 @@ import os
 # when it is first imported; whoever has set it otherwise keeps their setting.
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
-from tfisovae import distortions, geometry, metrics, networks, posterior
+from tfisovae import distortions, geometry, measurement, metrics, networks, posterior, sources
 from tfisovae.analysis import Analysis, analyze
 from tfisovae.vae import VAE, load
 
-__all__ = ["VAE", "Analysis", "analyze", "distortions", "geometry", "load", "metrics", "networks", "posterior"]
+__all__ = [
+    "VAE", "Analysis", "analyze", "distortions", "geometry", "load", "measurement", "metrics", "networks", "posterior", "sources",
+]

@@ -8,6 +8,8 @@ import numpy as np
 import tensorflow as tf
 import tqdm
 
+from tfisovae.runs import RunError
+
 COLUMNS = ("step", "loss", "distortion", "rate", "active_dimensions")
 COLLAPSED_RATE = 1.0  # nats
 
@@ -22,8 +24,6 @@ class StopAtNonFinite(tf.keras.callbacks.Callback):
     def on_epoch_end(self, epoch, logs=None):
         for weight in self.model.trainable_variables:
             if not np.isfinite(weight.numpy()).all():
-                from tfisovae.training import RunError
-
                 raise RunError(f"The weight {weight.name} is not finite after step {_step(self.model)}. The last checkpoint is "
                                "kept. Lower --learning_rate, or set --clipnorm 1.")
 

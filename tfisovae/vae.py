@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from tfisovae import distortions
 from tfisovae import metrics as metrics_lib
+from tfisovae.measurement import Measurement
 from tfisovae.posterior import Posterior, noise_rows
 
 _CONFIG = os.path.join("assets.extra", "tfisovae.json")
@@ -145,7 +146,7 @@ class VAE(tf.keras.Model):
         # Parts have no data in common: on a CPU the executor runs them side by side, one to a core.
         for x_part, noise_part in zip(tf.split(x, self.num_parts), tf.split(noise, self.num_parts)):
             with tf.GradientTape() as tape:
-                measurement = metrics_lib.Measurement(self, x_part, noise_part)
+                measurement = Measurement(self, x_part, noise_part)
                 loss = tf.reduce_mean(self._training_objective(measurement)) / (self.num_parts * replicas)
                 scaled = self.optimizer.get_scaled_loss(loss) if self._scales_loss() else loss
             measurements.append(measurement)
@@ -169,11 +170,11 @@ class VAE(tf.keras.Model):
         return self._report([self.measure(x, seen)], self.metrics)
 
     def measure(self, x, first_row=0):
-        """What can be measured on the examples `x` `[B, ...]`: a `tfisovae.metrics.Measurement`.
+        """What can be measured on the examples `x` `[B, ...]`: a `tfisovae.measurement.Measurement`.
 
         Its posterior noise depends on the seed and on `first_row`, the number of examples before these ones, alone.
         """
-        return metrics_lib.Measurement(self, x, self._noise(x, _TEST_STEP, first_row))
+        return Measurement(self, x, self._noise(x, _TEST_STEP, first_row))
 
     def _report(self, measurements, metrics):
         logs = {}

@@ -7,7 +7,7 @@ import sys
 import tensorflow as tf
 
 import tfisovae
-from tfisovae import sources, training
+from tfisovae import batches, devices, runs, sources, training
 
 
 def parser():
@@ -28,7 +28,7 @@ def parser():
     p.add_argument("--learning_rate", type=float, default=1e-3, help="of Adam")
     p.add_argument("--clipnorm", type=float, help="clip each gradient to this norm (default: off)")
     p.add_argument("--mixed_precision", choices=("float16", "bfloat16"), help="compute in 16 bits (default: float32)")
-    p.add_argument("--strategy", choices=training.STRATEGIES, default="auto",
+    p.add_argument("--strategy", choices=devices.STRATEGIES, default="auto",
                    help="auto: every visible GPU; mirrored: also over logical CPUs; multi_worker: see TF_CONFIG")
     p.add_argument("--seed", type=int, default=0, help="of weights, data order and posterior noise")
     p.add_argument("--log_every", type=int, default=100, help="steps between lines of history.csv")
@@ -72,8 +72,8 @@ def main(argv=None):
     args = parser().parse_args(argv)
     try:
         config = resolve(args)
-        training.prepare_cpu()
-        strategy = training.make_strategy(args.strategy)
+        devices.prepare_cpu()
+        strategy = devices.make_strategy(args.strategy)
         source = sources.load_images(args.data, args.cache_dir, args.num_faces, args.data_dir)
         config["data"] = os.path.abspath(args.data) if os.path.exists(args.data) else args.data
         config["data_manifest"] = {k: source.manifest[k] for k in ("fingerprint", "num_train", "num_eval")}
@@ -81,11 +81,11 @@ def main(argv=None):
         run_dir = args.run_dir or f"runs/celeba-lmbda{args.lmbda:g}{'-decomposed' if args.decomposed else ''}-seed{args.seed}"
         if args.mixed_precision:
             tf.keras.mixed_precision.set_global_policy(f"mixed_{args.mixed_precision}")
-        with training.Run(run_dir, config, training.is_chief(strategy)) as run:
+        with runs.Run(run_dir, config, devices.is_chief(strategy)) as run:
             vae = training.train(run, lambda: make_vae(config), source, strategy)
-    except (ValueError, ConnectionError, training.RunError) as error:
+    except (ValueError, ConnectionError, runs.RunError) as error:
         sys.exit(f"{parser().prog}: {error}")
-    if training.is_chief(strategy):
+    if devices.is_chief(strategy):
         report(vae, source, run, args.num_eval)
 
 
@@ -94,7 +94,7 @@ def report(vae, source, run, num_eval):
     if num_eval:
         vae = tfisovae.load(run.path("model"))  # on one device, whatever it was trained on
         count = min(num_eval, len(source.eval))
-        print(tfisovae.analyze(vae, training.evaluation_batches(source.eval), count, progress=True).table())
+        print(tfisovae.analyze(vae, batches.evaluation_batches(source.eval), count, progress=True).table())
     print(f"SavedModel: {run.path('model')}. Measure it in full: python eval/isometry.py {run.directory}")
 
 

@@ -1,0 +1,41 @@
+"""What every benchmark shares: side by side, in turn, medians of ratios, and a JSON of what was measured."""
+import argparse
+import json
+import platform
+import statistics
+import time
+
+
+def seconds(function, repeats=5, warmup=2):
+    """Median seconds of a call."""
+    for _ in range(warmup):
+        function()
+    times = []
+    for _ in range(repeats):
+        start = time.perf_counter()
+        function()
+        times.append(time.perf_counter() - start)
+    return statistics.median(times)
+
+
+def in_turn(ours, theirs, rounds=7):
+    """Times two functions in turn; returns medians of both and of the ratio ours / theirs."""
+    pairs = [(seconds(ours, 3, warmup=2 if r == 0 else 1), seconds(theirs, 3, warmup=2 if r == 0 else 1)) for r in range(rounds)]
+    return {"ours_seconds": statistics.median(a for a, _ in pairs), "theirs_seconds": statistics.median(b for _, b in pairs),
+            "ratio": statistics.median(a / b for a, b in pairs), "ratios": sorted(round(a / b, 3) for a, b in pairs)}
+
+
+def parser(description):
+    p = argparse.ArgumentParser(description=description)
+    p.add_argument("--json", help="write what was measured to this file")
+    return p
+
+
+def report(measured, path=None):
+    """Prints the measurement, and writes it where asked."""
+    measured = {**measured, "processor": platform.processor() or platform.machine()}
+    text = json.dumps(measured, indent=1)
+    print(text)
+    if path:
+        with open(path, "w") as file:
+            file.write(text + "\n")

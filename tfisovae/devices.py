@@ -1,0 +1,67 @@
+"""What computes: the `tf.distribute` strategy, and how a CPU is set up for training."""
+import ctypes
+import os
+import sys
+
+import tensorflow as tf
+
+STRATEGIES = ("auto", "one_device", "mirrored", "multi_worker")
+
+
+def make_strategy(name="auto"):
+    """The `tf.distribute` strategy of that name.
+
+    "auto" takes every visible GPU (`MirroredStrategy` from two on), else the CPU; "one_device" the first GPU or the CPU;
+    "mirrored" every GPU, or every logical CPU where there is none; "multi_worker" the workers of `TF_CONFIG`.
+    """
+    if name not in STRATEGIES:
+        raise ValueError(f"Unknown strategy {name!r}; there are {', '.join(map(repr, STRATEGIES))}.")
+    if name == "multi_worker":
+        if not os.environ.get("TF_CONFIG"):
+            raise ValueError("The strategy 'multi_worker' needs the environment variable TF_CONFIG, which names the workers and "
+                             'this one: {"cluster": {"worker": ["host:port", ...]}, "task": {"type": "worker", "index": 0}}.')
+        return tf.distribute.MultiWorkerMirroredStrategy()
+    gpus = tf.config.list_logical_devices("GPU")
+    if name == "mirrored" or (name == "auto" and len(gpus) > 1):
+        return tf.distribute.MirroredStrategy([d.name for d in gpus or tf.config.list_logical_devices("CPU")])
+    return tf.distribute.OneDeviceStrategy("GPU:0" if gpus else "CPU:0")
+
+
+def is_chief(strategy):
+    """Whether this process writes the run's files."""
+    resolver = strategy.cluster_resolver
+    return not (resolver and resolver.task_type == "worker" and resolver.task_id != 0)
+
+
+def prepare_cpu():
+    """Sets a CPU up for `train`; does nothing where there is a GPU. Call it before TensorFlow computes anything.
+
+    One thread to an operation and one operation to a core: `train` then gives each core a part of the batch, which takes 0.8
+    of the time of all cores on each operation. glibc keeps freed blocks instead of returning them between steps.
+    """
+    if tf.config.list_physical_devices("GPU"):
+        return
+    try:
+        tf.config.threading.set_intra_op_parallelism_threads(1)
+        tf.config.threading.set_inter_op_parallelism_threads(num_cores())
+    except RuntimeError:  # TensorFlow has begun to compute: slower, and the same otherwise
+        pass
+    if sys.platform == "linux":
+        try:
+            libc = ctypes.CDLL("libc.so.6")
+            libc.mallopt(-3, 2**31 - 1)  # M_MMAP_THRESHOLD
+            libc.mallopt(-1, 2**31 - 1)  # M_TRIM_THRESHOLD
+        except (OSError, AttributeError):  # another C library: nothing to tune
+            pass
+
+
+def num_cores():
+    """Cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+
+
+def num_parts(batch_size, strategy):
+    """Into how many parts to split each replica's batch: one to a core on a lone CPU, else one."""
+    if strategy.num_replicas_in_sync > 1 or tf.config.list_physical_devices("GPU"):
+        return 1
+    return next(parts for parts in range(num_cores(), 0, -1) if batch_size % parts == 0)

@@ -1,0 +1,115 @@
+"""A run directory: its manifest, its lock, and its model.
+
+It holds `config.json` (every option resolved, seeds, versions, fingerprint of the data), `history.csv`, `checkpoints/`,
+`tensorboard/` and `model/` (the SavedModel); `eval/*.py` add what they measure and draw.
+"""
+import fcntl
+import importlib.metadata
+import json
+import os
+import platform
+
+from tfisovae.vae import load
+
+_MAY_CHANGE = ("steps", "checkpoint_every", "log_every", "versions")  # without making it another run
+
+
+class RunError(Exception):
+    """A run that cannot start or go on; the message says why and what to do."""
+
+
+class Run:
+    """A run directory, held by one process at a time.
+
+    Args:
+      directory: made if it is missing.
+      config: every option of the run, JSON-serialisable; the manifest.
+      chief: whether this process writes. The other workers of a multi-worker run share the directory and only read.
+    Raises:
+      RunError: if the directory belongs to another process now, or holds a run of another configuration.
+    """
+
+    def __init__(self, directory, config, chief=True):
+        self.directory = os.path.abspath(os.fspath(directory))
+        self.config = {**config, "versions": versions()}
+        self._lock = None
+        if not chief:
+            return
+        os.makedirs(self.directory, exist_ok=True)
+        self._lock = open(self.path("lock"), "a")
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # the kernel lets go of it when the process dies
+        except OSError:
+            self._lock.close()
+            raise RunError(f"Another process is writing {self.directory} now. Wait for it, or choose another --run_dir.") from None
+        self._write_manifest()
+
+    def path(self, *names):
+        return os.path.join(self.directory, *names)
+
+    def close(self):
+        if self._lock:
+            self._lock.close()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+    def _write_manifest(self):
+        if os.path.exists(self.path("config.json")):
+            before = load_config(self.directory)
+            now = json.loads(json.dumps(self.config))
+            differences = [f"  {key}: {before.get(key, '(unset)')!r} there, {now.get(key, '(unset)')!r} here"
+                           for key in sorted({*before, *now} - {*_MAY_CHANGE})
+                           if before.get(key) != now.get(key)]
+            if differences:
+                raise RunError("\n".join([f"{self.directory} holds a run of another configuration:", *differences,
+                                          "Choose another --run_dir, or remove that one."]))
+        elif set(os.listdir(self.directory)) - {"lock"}:
+            raise RunError(f"{self.directory} is not empty and holds no run (no config.json). Choose another --run_dir.")
+        write_atomically(self.path("config.json"), json.dumps(self.config, indent=1) + "\n")
+
+
+def load_config(directory):
+    """The manifest of a run.
+
+    Raises:
+      RunError: if `directory` holds no run.
+    """
+    try:
+        with open(os.path.join(directory, "config.json")) as file:
+            return json.load(file)
+    except FileNotFoundError:
+        raise RunError(f"{directory} holds no run: it has no config.json. A run directory is what train/*.py write.") from None
+
+
+def load_run(directory):
+    """The manifest and the trained `VAE` of a run.
+
+    Raises:
+      RunError: if there is no run, or its training has not ended.
+    """
+    config = load_config(directory)
+    model = os.path.join(directory, "model")
+    if not os.path.exists(model):
+        raise RunError(f"{directory} has no model yet: its training has not ended. Give the training command again, and it goes "
+                       "on from the last checkpoint.")
+    return config, load(model)
+
+
+def write_atomically(path, text):
+    """Writes a file so that a reader, or a crash, finds the old one or the new one whole."""
+    temporary = f"{path}.writing"
+    with open(temporary, "w") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(temporary, path)
+
+
+def versions():
+    """Versions of what computes the results."""
+    packages = ("tensorflow", "tensorflow-compression", "keras", "numpy")
+    return {"python": platform.python_version(), **{name: importlib.metadata.version(name) for name in packages}}
