@@ -47,18 +47,14 @@ def draw(run):
         figures.gram(result, os.path.join(run, "gram.png"), title)
 
 
-def factor_table(run, rows):
-    """Which true factor each leading dimension follows, as text; empty where the factors are not known."""
+def factors(run, count=3):
+    """For each dimension the true factors that it follows, as text; `None` where the factors are not known."""
     with open(os.path.join(run, "isometry.json")) as file:
         saved = json.load(file)
     if "factor_correlations" not in saved:
-        return ""
-    lines = ["rank  z_j  factors it follows (correlation)"]
-    for rank, j in enumerate(saved["ranking"][:rows], 1):
-        row = np.array(saved["factor_correlations"][j])
-        best = np.argsort(-np.abs(row))[:3]
-        lines.append(f"{rank:4d} {j:4d}  " + ", ".join(f"{saved['factor_names'][k]} {row[k]:+.2f}" for k in best))
-    return "\n".join(lines)
+        return None
+    return [", ".join(f"{saved['factor_names'][k]} {row[k]:+.2f}" for k in np.argsort(-np.abs(row))[:count])
+            for row in np.array(saved["factor_correlations"])]
 
 
 def main(argv=None):
@@ -68,7 +64,9 @@ def main(argv=None):
     except (ValueError, ConnectionError, runs.RunError) as error:
         sys.exit(f"{parser().prog}: {error}")
     print(result.table(args.rows))
-    print(factor_table(args.run, args.rows), end="\n" if result.num_active else "")
+    correlations = factors(args.run)
+    for rank, j in enumerate(result.ranking[:args.rows] if correlations else (), 1):
+        print(f"rank {rank:2d} follows {correlations[j]}")
     print(f"Written: {', '.join(os.path.join(args.run, name) for name in ('isometry.json', 'isometry.png', 'gram.png'))}")
 
 

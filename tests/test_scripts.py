@@ -18,7 +18,7 @@ def run(tmp_path_factory, script):
     assert "E[sigma^-2]" in trained.stdout and "SavedModel" in trained.stdout
     assert "step 4/4" in trained.stderr and "examples/s" in trained.stderr
     measured = script("eval/isometry.py", path, "--num_examples", 6)
-    assert "factors it follows" in measured.stdout and str(path / "isometry.png") in measured.stdout
+    assert "rank  1 follows" in measured.stdout and str(path / "isometry.png") in measured.stdout
     script("eval/traverse.py", path, "--rows", 2, "--columns", 3)
     return path
 

@@ -228,7 +228,7 @@ def test_a_directory_of_another_configuration_is_refused(tmp_path):
     (tmp_path / "full" / "thesis.tex").write_text("")
     with pytest.raises(runs.RunError, match="not empty and holds no run"):
         runs.Run(tmp_path / "full", CONFIG)
-    assert [p.name for p in (tmp_path / "full").iterdir() if p.name != "lock"] == ["thesis.tex"]
+    assert [p.name for p in (tmp_path / "full").iterdir()] == ["thesis.tex"]
 
 
 def test_runs_without_a_model(tmp_path):

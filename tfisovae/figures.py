@@ -73,20 +73,8 @@ def traversal(images, precisions, values, path, title=""):
       path: of the picture.
       title: above it.
     """
-    rows, columns = images.shape[:2]
-    figure = Figure(figsize=(0.75 * columns + 1.6, 0.75 * rows + 0.7))
-    grid = figure.subplots(rows, columns, squeeze=False, gridspec_kw={"wspace": 0.03, "hspace": 0.03})
-    for r in range(rows):
-        for c in range(columns):
-            axes = grid[r, c]
-            axes.imshow(np.clip(images[r, c], 0, 1), cmap="gray", vmin=0, vmax=1)
-            axes.set_axis_off()
-            if r == 0:
-                axes.set_title(f"{values[c]:+.1f}", fontsize=8, pad=3)
-        grid[r, 0].text(-0.15, 0.5, f"$z_{{{r + 1}}}$  {precisions[r]:.4g}", transform=grid[r, 0].transAxes, ha="right",
-                        va="center", fontsize=9)
-    figure.suptitle(title, fontsize=10, y=0.995 - 0.05 / rows)
-    _save(figure, path)
+    labels = [f"$z_{{{rank}}}$   {precision:.3g}" for rank, precision in enumerate(precisions, 1)]
+    _mosaic(images, labels, [f"{value:+.1f}" for value in values], path, title)
 
 
 def reconstructions(rows, labels, path, title=""):
@@ -98,13 +86,21 @@ def reconstructions(rows, labels, path, title=""):
       path: of the picture.
       title: above it.
     """
-    count = len(rows[0])
-    figure = Figure(figsize=(0.9 * count + 1.2, 0.95 * len(rows) + 0.4))
-    grid = figure.subplots(len(rows), count, squeeze=False, gridspec_kw={"wspace": 0.03, "hspace": 0.03})
-    for r, (images, label) in enumerate(zip(rows, labels)):
-        for c in range(count):
-            grid[r, c].imshow(np.clip(images[c], 0, 1), cmap="gray", vmin=0, vmax=1)
-            grid[r, c].set_axis_off()
-        grid[r, 0].text(-0.1, 0.5, label, transform=grid[r, 0].transAxes, ha="right", va="center", fontsize=9)
-    figure.suptitle(title, fontsize=10)
+    _mosaic(np.stack(rows), labels, [], path, title)
+
+
+def _mosaic(images, row_labels, column_labels, path, title):
+    """`[rows, columns, H, W, C]` side by side in one picture, with labels at the left and above."""
+    gap = 2
+    images = np.pad(np.clip(images, 0, 1), [(0, 0), (0, 0), (0, gap), (0, gap), (0, 0)], constant_values=1)
+    rows, columns, height, width, channels = images.shape
+    picture = images.transpose(0, 2, 1, 3, 4).reshape(rows * height, columns * width, channels)
+    figure = Figure(figsize=(0.7 * columns, 0.7 * rows * height / width))
+    axes = figure.add_axes((0, 0, 1, 1))
+    axes.imshow(picture, cmap="gray", vmin=0, vmax=1, aspect="auto")
+    axes.set_yticks((np.arange(rows) + 0.5) * height, row_labels, fontsize=9)
+    axes.set_xticks((np.arange(len(column_labels)) + 0.5) * width, column_labels, fontsize=8)
+    axes.tick_params(length=0, top=False, labeltop=True, labelbottom=False)
+    axes.spines[:].set_visible(False)
+    axes.set_title(title, fontsize=10, pad=20 if column_labels else 6)
     _save(figure, path)

@@ -36,6 +36,8 @@ class Run:
         if not chief:
             return
         os.makedirs(self.directory, exist_ok=True)
+        if set(os.listdir(self.directory)) - {"lock"} and not os.path.exists(self.path("config.json")):
+            raise RunError(f"{self.directory} is not empty and holds no run (no config.json). Choose another --run_dir.")
         self._lock = open(self.path("lock"), "a")
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # the kernel lets go of it when the process dies
@@ -67,8 +69,6 @@ class Run:
             if differences:
                 raise RunError("\n".join([f"{self.directory} holds a run of another configuration:", *differences,
                                           "Choose another --run_dir, or remove that one."]))
-        elif set(os.listdir(self.directory)) - {"lock"}:
-            raise RunError(f"{self.directory} is not empty and holds no run (no config.json). Choose another --run_dir.")
         write_atomically(self.path("config.json"), json.dumps(self.config, indent=1) + "\n")
 
 

@@ -1,0 +1,66 @@
+"""The README: its commands are ones that the scripts take, its code runs, and its tables are those of results/."""
+import importlib.util
+import pathlib
+import re
+import shlex
+import sys
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+ROOT = pathlib.Path(__file__).parent.parent
+
+README = (ROOT / "README.md").read_text()
+
+
+def module(path):
+    sys.path.insert(0, str((ROOT / path).parent))  # scripts of a directory may import one another
+    spec = importlib.util.spec_from_file_location(path.replace("/", "_").removesuffix(".py"), ROOT / path)
+    loaded = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(loaded)
+    return loaded
+
+
+def commands():
+    return sorted(set(re.findall(r"^ +python ((?:train|eval)/\w+\.py.*?)(?: +#.*)?$", README, re.M)))
+
+
+@pytest.mark.parametrize("command", commands())
+def test_commands_are_taken(command):
+    path, *options = shlex.split(command)
+    script = module(path)
+    args = script.parser().parse_args(options)
+    if hasattr(script, "resolve"):
+        assert script.resolve(args)["lmbda"] > 0
+
+
+def test_there_are_commands_of_every_script():
+    assert {c.split()[0] for c in commands()} >= {"train/celeba.py", "eval/isometry.py", "eval/traverse.py"}
+    makefile = (ROOT / "Makefile").read_text()
+    assert all(re.search(rf"^{target}:", makefile, re.M) for target in re.findall(r"^ +make (\w+)", README, re.M))
+
+
+def test_the_tour_of_the_api_runs(tmp_path, monkeypatch):
+    """As it stands, on four random images and one epoch."""
+    code, = re.findall(r"```python\n(.*?)```", README, re.S)
+    monkeypatch.chdir(tmp_path)
+    x = np.random.default_rng(0).uniform(size=(4, 64, 64, 3)).astype(np.float32)
+    data = tf.data.Dataset.from_tensor_slices(x).batch(2)
+    scope = {"dataset": data, "test_dataset": data}
+    exec(code.replace("epochs=10", "epochs=1").replace("latent_dim=32", "latent_dim=4"), scope)
+    assert scope["analysis"].num_examples == 4
+    assert (tmp_path / "model" / "saved_model.pb").exists()
+
+
+def test_the_tables_are_those_of_the_results():
+    """Every table in the README is printed by eval/table.py from results/."""
+    table = module("eval/table.py")
+    published = [ROOT / "results" / "faces" / name for name in ("conventional", "decomposed")]
+    assert table.isometry_table(published) in README
+    assert table.factor_table(published[1]) in README
+
+
+def test_pictures_in_the_readme_exist():
+    pictures = re.findall(r"\]\(([\w/.-]+\.png)\)", README)
+    assert pictures and all((ROOT / picture).is_file() for picture in pictures)
