@@ -15,7 +15,7 @@ def main(argv=None):
     p = timing.parser(__doc__)
     p.add_argument("--num_images", type=int, default=1000)
     p.add_argument("--rounds", type=int, default=3)
-    p.add_argument("--memory", action="store_true", help="also the peak memory at 1,000 and 10,000 images (n = 8)")
+    p.add_argument("--memory", action="store_true", help="also the peak memory at 1,000 and 10,000 images (n = 2)")
     p.add_argument("--peak_of", type=int, help="print the peak memory in MB of analysing that many images, and end")
     args = p.parse_args(argv)
     if args.peak_of:
@@ -59,7 +59,7 @@ def peak_memory(count):
     """Peak resident memory, MB, of a process that analyses `count` images (drawn on the fly, never held)."""
     import tensorflow as tf
 
-    vae = tfisovae.VAE(*tfisovae.networks.celeba(8), "ssim", 1000.0)
+    vae = tfisovae.VAE(*tfisovae.networks.celeba(2), "ssim", 1000.0)
     batches = tf.data.Dataset.range(count // 100).map(
         lambda i: tf.random.stateless_uniform([100, 64, 64, 3], tf.stack([i, 0])))
     tfisovae.analyze(vae, batches)

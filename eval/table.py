@@ -38,7 +38,7 @@ def factor_table(directory, rows=12):
     a = tfisovae.Analysis.load(os.path.join(directory, "isometry.json"))
     follows = isometry.factors(directory)
     lines = ["| rank | E[sigma^-2] | norm | factors (correlation) |", "| --- | --- | --- | --- |"]
-    lines += [f"| {rank} | {a.precision_mean[j]:.0f} +- {a.precision_standard_error[j]:.0f} | {a.norm_mean[j]:.2f} +- "
+    lines += [f"| {rank} | {a.precision_mean[j]:.1f} +- {a.precision_standard_error[j]:.1f} | {a.norm_mean[j]:.2f} +- "
               f"{a.norm_std[j]:.2f} | {follows[j] if follows else '-'} |" for rank, j in enumerate(a.ranking[:rows], 1)]
     return "\n".join(lines)
 

@@ -8,7 +8,7 @@ _NORM, _PRECISION, _REFERENCE = "#c44e52", "#4c72b0", "#555555"
 
 def _save(figure, path):
     FigureCanvasAgg(figure)
-    figure.savefig(path, dpi=120, bbox_inches="tight")
+    figure.savefig(path, dpi=110, bbox_inches="tight")
 
 
 def isometry(analysis, path, title=""):
@@ -59,7 +59,7 @@ def gram(analysis, path, title=""):
                         extent=(0.5, len(order) + 0.5, len(order) + 0.5, 0.5))
     figure.colorbar(image, ax=axes, label=r"$|E[\Gamma_{jk}]|$")
     axes.set_xlabel("active latent dimension, by importance")
-    axes.set_title(title, fontsize=10)
+    axes.set_title(title, fontsize=8)
     _save(figure, path)
 
 
@@ -95,7 +95,7 @@ def _mosaic(images, row_labels, column_labels, path, title):
     images = np.pad(np.clip(images, 0, 1), [(0, 0), (0, 0), (0, gap), (0, gap), (0, 0)], constant_values=1)
     rows, columns, height, width, channels = images.shape
     picture = images.transpose(0, 2, 1, 3, 4).reshape(rows * height, columns * width, channels)
-    figure = Figure(figsize=(0.7 * columns, 0.7 * rows * height / width))
+    figure = Figure(figsize=(0.64 * columns, 0.64 * rows * height / width))
     axes = figure.add_axes((0, 0, 1, 1))
     axes.imshow(picture, cmap="gray", vmin=0, vmax=1, aspect="auto")
     axes.set_yticks((np.arange(rows) + 0.5) * height, row_labels, fontsize=9)
