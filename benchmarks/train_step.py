@@ -60,7 +60,7 @@ print(2 * 2048**3 / statistics.median(times[5:]) / 1e9)
 def step_seconds():
     import tensorflow as tf
 
-    devices.prepare_cpu()
+    devices.prepare_cpu(64, "one_device")
     vae = tfisovae.VAE(*networks.celeba(), "ssim", 1000.0)
     vae.compile(FusedAdam(1e-3), num_parts=devices.num_parts(64, tf.distribute.get_strategy()))
     x = tf.random.uniform([64, 64, 64, 3], seed=0)

@@ -24,13 +24,13 @@ def parser():
 def measure(run, num_examples=1000, data=None, cache_dir=None):
     """Measures a run and writes `isometry.json` and its pictures; returns the `Analysis`."""
     config, vae = runs.load_run(run)
-    source = sources.load_images(data or config["data"], cache_dir, config["num_faces"])
+    source = sources.of_run(config, data, cache_dir)
     count = min(num_examples, len(source.eval))
     examples = batches.evaluation_batches(source.eval)
     result = analysis.analyze(vae, examples, count, progress=True)
     extra = {"data": source.manifest["source"], "data_fingerprint": source.manifest["fingerprint"], "steps": config["steps"]}
     if source.factors is not None:
-        means = np.concatenate([vae.encode(x).mean for x in examples])
+        means = np.concatenate([vae.encode(x).mean for x in examples])  # of every held-out example
         extra["factor_names"] = list(source.factor_names)
         extra["factor_correlations"] = analysis.factor_correlations(means, source.factors).tolist()
     result.save(os.path.join(run, "isometry.json"), **extra)
@@ -61,13 +61,14 @@ def main(argv=None):
     args = parser().parse_args(argv)
     try:
         result = measure(args.run, args.num_examples, args.data, args.cache_dir)
-    except (ValueError, ConnectionError, runs.RunError) as error:
+    except (ValueError, OSError, runs.RunError) as error:
         sys.exit(f"{parser().prog}: {error}")
     print(result.table(args.rows))
     correlations = factors(args.run)
     for rank, j in enumerate(result.ranking[:args.rows] if correlations else (), 1):
         print(f"rank {rank:2d} follows {correlations[j]}")
-    print(f"Written: {', '.join(os.path.join(args.run, name) for name in ('isometry.json', 'isometry.png', 'gram.png'))}")
+    written = ("isometry.json", "isometry.png", "gram.png")[:3 if result.num_active else 2]
+    print(f"Written: {', '.join(os.path.join(args.run, name) for name in written)}")
 
 
 if __name__ == "__main__":

@@ -48,7 +48,10 @@ def history_table(directories):
     lines = ["| run | step | rate (nats) | distortion | active |", "| --- | --- | --- | --- | --- |"]
     for directory in directories:
         with open(os.path.join(directory, "history.csv"), newline="") as file:
-            last = list(csv.DictReader(file))[-1]
+            *_, last = [{}, *csv.DictReader(file)]
+        if not last:
+            lines.append(f"| {os.path.basename(os.path.normpath(directory))} | 0 | - | - | - |")
+            continue
         lines.append(f"| {os.path.basename(os.path.normpath(directory))} | {last['step']} | {float(last['rate']):.2f} | "
                      f"{float(last['distortion']):.4f} | {float(last['active_dimensions']):.0f} |")
     return "\n".join(lines)
@@ -68,7 +71,7 @@ def main(argv=None):
         else:
             print(TABLES[args.table](args.runs))
     except FileNotFoundError as error:
-        sys.exit(f"{p.prog}: {error}; measure the run first: python eval/isometry.py RUN")
+        sys.exit(f"{p.prog}: {error}; train the run first, and measure it with eval/isometry.py")
 
 
 if __name__ == "__main__":

@@ -42,7 +42,7 @@ def draw(run, rows=None, columns=9, limit=2.0, data=None, cache_dir=None):
     images, values = traverse(vae, ranking, limit, columns)
     figures.traversal(images, result.precision_mean[ranking], values, os.path.join(run, "traversal.png"),
                       r"$z_j$ by importance, and $E[\sigma_j^{-2}]$")
-    source = sources.load_images(data or config["data"], cache_dir, config["num_faces"])
+    source = sources.of_run(config, data, cache_dir)
     x = batches.as_float(source.eval[np.arange(min(12, len(source.eval)))])
     measurement = vae.measure(x)
     figures.reconstructions([x, measurement.x_check, measurement.x_hat], ["x", "Dec(mean)", "Dec(sample)"],
@@ -53,7 +53,7 @@ def main(argv=None):
     args = parser().parse_args(argv)
     try:
         draw(args.run, args.rows, args.columns, args.limit, args.data, args.cache_dir)
-    except (ValueError, ConnectionError, runs.RunError) as error:
+    except (ValueError, OSError, runs.RunError) as error:
         sys.exit(f"{parser().prog}: {error}")
     print(f"Written: {', '.join(os.path.join(args.run, name) for name in ('traversal.png', 'reconstructions.png'))}")
 

@@ -58,7 +58,9 @@ def test_help(script, name):
     (["--lmbda", "0"], "--lmbda must be positive and finite; got 0.0"),
     (["--lmbda", "inf"], "--lmbda must be positive and finite; got inf"),
     (["--latent_dim", "0"], "--latent_dim must be at least 1; got 0"),
-    (["--distortion", "l2"], "Unknown distortion 'l2'; there are"),
+    (["--distortion", "l2"], "invalid choice: 'l2'"),
+    (["--seed", "-1"], "--seed must be at least 0 and below 2^32; got -1"),
+    (["--warmup_steps", "5"], "--warmup_steps goes with --decomposed"),
     (["--strategy", "tpu"], "invalid choice: 'tpu'"),
     (["--data", "celebs"], "Unknown data 'celebs': there are 'celeb_a', 'faces'"),
     (["--checkpoint_every", "150"], "--checkpoint_every must be a multiple of --log_every (100); got 150"),
@@ -78,3 +80,21 @@ def test_bad_runs(script, run, tmp_path):
     (tmp_path / "half" / "config.json").write_text((run / "config.json").read_text())
     half = script("eval/traverse.py", tmp_path / "half", check=False)
     assert half.returncode != 0 and "has no model yet" in half.stderr
+
+
+def test_the_scripts_turn_onednn_on_before_tensorflow_starts(script, tmp_path, root):
+    """TensorFlow reads the option when it is imported: the package has to come first in every script."""
+    code = """
+import os, sys
+os.environ.pop("TF_ENABLE_ONEDNN_OPTS", None)
+class Watch:
+    def find_spec(self, name, path=None, target=None):
+        if name == "tensorflow":
+            print("option", os.environ.get("TF_ENABLE_ONEDNN_OPTS"))
+sys.meta_path.insert(0, Watch())
+import runpy
+runpy.run_path(sys.argv[1], run_name="imported")
+"""
+    (tmp_path / "watch.py").write_text(code)
+    for name in ("train/celeba.py", "eval/isometry.py", "eval/traverse.py"):
+        assert "option 1" in script(tmp_path / "watch.py", root / name).stdout

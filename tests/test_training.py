@@ -81,6 +81,10 @@ def test_more_steps_go_on_from_where_the_run_ended(tmp_path, capsys):
     again = train(tmp_path / "a", {"steps": 33})
     assert "already trained to step 33" in capsys.readouterr().err
     assert equal(again, longer)
+    assert equal(train(tmp_path / "a", {"steps": 50}), train(tmp_path / "c", {"steps": 50}))
+    assert tf.train.latest_checkpoint(tmp_path / "a" / "checkpoints").endswith("ckpt-50")
+    with pytest.raises(runs.RunError, match="trained to step 50; --steps 33 is before that"):
+        train(tmp_path / "a", {"steps": 33})
 
 
 def test_kill_9(tmp_path, script):
@@ -211,6 +215,13 @@ def test_the_manifest_is_written_before_the_first_step(tmp_path):
     with runs.Run(tmp_path / "run", CONFIG):
         saved = runs.load_config(tmp_path / "run")
     assert saved["steps"] == 20 and saved["versions"]["tensorflow"] == tf.__version__
+
+
+def test_a_run_that_died_before_its_manifest_can_begin_again(tmp_path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "config.json.writing").write_text("{")
+    runs.Run(tmp_path / "run", CONFIG).close()
+    assert runs.load_config(tmp_path / "run")["steps"] == 20
 
 
 def test_one_process_at_a_time(tmp_path):

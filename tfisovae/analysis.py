@@ -8,6 +8,7 @@ import tensorflow as tf
 import tqdm
 
 from tfisovae import metrics as metrics_lib
+from tfisovae.runs import write_atomically
 
 _CHECKED = 16  # examples on which the exact norms are set against finite differences
 
@@ -35,7 +36,7 @@ class Analysis:
       numerical_norm_difference: largest relative difference of the norm by finite differences (epsilon = .01) from the exact
         one, over the active dimensions, on the first examples.
       rate: E[KL], nats. distortion: E[D] as trained. loss: nats. coding_loss, transform_loss: E[D(x_check, x_hat)],
-        E[D(x, x_check)].
+        E[D(x, x_check)], each without D of a point from itself.
       lmbda, beta, decomposed, distortion_name: of the VAE.
       num_examples: size of the data set.
       active_threshold: nats.
@@ -107,9 +108,7 @@ class Analysis:
 
     def save(self, path, **extra):
         """Writes JSON to `path`; `extra` entries stand beside the fields."""
-        with open(path, "w") as file:
-            json.dump({**self.to_dict(), **extra}, file, indent=1)
-            file.write("\n")
+        write_atomically(path, json.dumps({**self.to_dict(), **extra}, indent=1) + "\n")
 
     @classmethod
     def load(cls, path):
@@ -207,7 +206,8 @@ def _numerical_norm_difference(vae, x, active):
     @tf.function
     def both(x):
         measurement = vae.measure(x)
-        return tf.linalg.diag_part(measurement.pullback), measurement.numerical_derivatives
+        variance = tf.square(measurement.posterior.scale)
+        return variance * tf.linalg.diag_part(measurement.pullback), variance * measurement.numerical_derivatives
 
     exact, numerical = (np.mean(values, 0)[active] for values in both(x))
     return float(np.max(np.abs(numerical / exact - 1), initial=0.0))

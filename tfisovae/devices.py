@@ -30,20 +30,29 @@ def make_strategy(name="auto"):
 def is_chief(strategy):
     """Whether this process writes the run's files."""
     resolver = strategy.cluster_resolver
-    return not (resolver and resolver.task_type == "worker" and resolver.task_id != 0)
+    if not resolver or resolver.task_type not in ("chief", "worker"):
+        return True
+    if "chief" in resolver.cluster_spec().as_dict():
+        return resolver.task_type == "chief"
+    return resolver.task_id == 0
 
 
-def prepare_cpu():
+def prepare_cpu(batch_size, strategy):
     """Sets a CPU up for `train`; does nothing where there is a GPU. Call it before TensorFlow computes anything.
 
     One thread to an operation and one operation to a core: `train` then gives each core a part of the batch, which takes 0.8
     of the time of all cores on each operation. glibc keeps freed blocks instead of returning them between steps.
+
+    Args:
+      batch_size: of the training to come; threads are left alone where the cores do not divide it.
+      strategy: name of the strategy to come; they are left alone where there are several replicas.
     """
     if tf.config.list_physical_devices("GPU"):
         return
     try:
-        tf.config.threading.set_intra_op_parallelism_threads(1)
-        tf.config.threading.set_inter_op_parallelism_threads(num_cores())
+        if strategy in ("auto", "one_device") and batch_size % num_cores() == 0:
+            tf.config.threading.set_intra_op_parallelism_threads(1)
+            tf.config.threading.set_inter_op_parallelism_threads(num_cores())
     except RuntimeError:  # TensorFlow has begun to compute: slower, and the same otherwise
         pass
     if sys.platform == "linux":
@@ -64,4 +73,10 @@ def num_parts(batch_size, strategy):
     """Into how many parts to split each replica's batch: one to a core on a lone CPU, else one."""
     if strategy.num_replicas_in_sync > 1 or tf.config.list_physical_devices("GPU"):
         return 1
-    return next(parts for parts in range(num_cores(), 0, -1) if batch_size % parts == 0)
+    return num_cores() if batch_size % num_cores() == 0 else 1
+
+
+def set_mixed_precision(name):
+    """Computes in "float16" or "bfloat16" from here on, with float32 weights; `None` changes nothing."""
+    if name:
+        tf.keras.mixed_precision.set_global_policy(f"mixed_{name}")

@@ -117,5 +117,9 @@ def isometry_gram(decode, mean, scale, distortion, beta):
     Returns:
       `[B, n, n]`, dimensionless; the identity at an isometric embedding.
     """
-    metric = pullback_metric(decode, mean, distortion)
+    return scaled(pullback_metric(decode, mean, distortion), scale, beta)
+
+
+def scaled(metric, scale, beta):
+    """(2 / beta) sigma_j sigma_k metric_jk: a pullback metric `[B, n, n]` in units of the posterior's `scale` `[B, n]`."""
     return (2 / beta) * scale[:, :, None] * scale[:, None, :] * metric

@@ -46,12 +46,12 @@ class Measurement:
 
     @functools.cached_property
     def coding_loss(self):
-        """D(x_check, x_hat), `[B]`."""
+        """The excess D(x_check, x_hat) - D(x_check, x_check), `[B]`."""
         return self.vae.distortion.excess(self.x_check, self.x_hat - self.x_check)
 
     @functools.cached_property
     def transform_loss(self):
-        """D(x, x_check), `[B]`."""
+        """The excess D(x, x_check) - D(x, x), `[B]`."""
         return self.vae.distortion.excess(self.x, self.x_check - self.x)
 
     @functools.cached_property
@@ -62,8 +62,7 @@ class Measurement:
     @functools.cached_property
     def gram(self):
         """Gamma of Eq. 12, `[B, n, n]`."""
-        scale = self.posterior.scale
-        return (2 / self.vae.beta) * scale[:, :, None] * scale[:, None, :] * self.pullback
+        return geometry.scaled(self.pullback, self.posterior.scale, self.vae.beta)
 
     @functools.cached_property
     def numerical_derivatives(self):

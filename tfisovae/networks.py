@@ -19,8 +19,8 @@ class GDN(tfc.GDN):
     export and forward-mode differentiation; the alpha = epsilon = 1 of the paper needs no branch.
     """
 
-    def __init__(self, inverse=False, **kwargs):
-        super().__init__(inverse=inverse, **kwargs)
+    def __init__(self, inverse=False, name=None, dtype=None, trainable=True):
+        super().__init__(inverse=inverse, name=name, dtype=dtype, trainable=trainable)
 
     def call(self, inputs):
         pool = tf.nn.conv2d(tf.abs(inputs), self.gamma[None, None], 1, "VALID")

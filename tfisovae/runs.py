@@ -9,6 +9,8 @@ import json
 import os
 import platform
 
+import tensorflow as tf
+
 from tfisovae.vae import load
 
 _MAY_CHANGE = ("steps", "checkpoint_every", "log_every", "versions")  # without making it another run
@@ -36,7 +38,8 @@ class Run:
         if not chief:
             return
         os.makedirs(self.directory, exist_ok=True)
-        if set(os.listdir(self.directory)) - {"lock"} and not os.path.exists(self.path("config.json")):
+        ours = {"lock", "config.json.writing"}  # what a run that died before its manifest leaves
+        if set(os.listdir(self.directory)) - ours and not os.path.exists(self.path("config.json")):
             raise RunError(f"{self.directory} is not empty and holds no run (no config.json). Choose another --run_dir.")
         self._lock = open(self.path("lock"), "a")
         try:
@@ -81,7 +84,7 @@ def load_config(directory):
     try:
         with open(os.path.join(directory, "config.json")) as file:
             return json.load(file)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         raise RunError(f"{directory} holds no run: it has no config.json. A run directory is what train/*.py write.") from None
 
 
@@ -93,7 +96,9 @@ def load_run(directory):
     """
     config = load_config(directory)
     model = os.path.join(directory, "model")
-    if not os.path.exists(model):
+    latest = tf.train.latest_checkpoint(os.path.join(directory, "checkpoints"))
+    unfinished = latest and not latest.endswith(f"-{config['steps']}")
+    if unfinished or not os.path.exists(model):
         raise RunError(f"{directory} has no model yet: its training has not ended. Give the training command again, and it goes "
                        "on from the last checkpoint.")
     return config, load(model)

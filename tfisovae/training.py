@@ -41,6 +41,8 @@ def train(run, make_vae, source: Source, strategy, extra_callbacks=()):
         if latest:
             checkpoint.restore(latest).assert_existing_objects_matched()
     step = int(vae.optimizer.iterations.numpy())
+    if step > config["steps"]:
+        raise runs.RunError(f"{run.directory} has been trained to step {step}; --steps {config['steps']} is before that.")
     # Saving is collective: every worker saves, all but the chief to where it is thrown away.
     checkpoints = run.path("checkpoints") if chief else tempfile.mkdtemp()
     keeper = callbacks.Checkpoints(checkpoint, checkpoints, config["checkpoint_every"], config["steps"])
@@ -65,17 +67,17 @@ def train(run, make_vae, source: Source, strategy, extra_callbacks=()):
 
 
 def _fit(vae, rows, strategy, config, attached):
-    """Keras `fit` over epochs of `log_every` steps, the last one shorter where steps is not a multiple."""
-    every, step = config["log_every"], int(vae.optimizer.iterations.numpy())
-    whole = config["steps"] // every
+    """Keras `fit` over epochs of `log_every` steps, shorter at the ends where they are no multiples."""
+    every, steps, step = config["log_every"], config["steps"], int(vae.optimizer.iterations.numpy())
     try:
-        for last_epoch, length in ((whole, every), (whole + 1, config["steps"] % every)):
-            first_epoch = step // every
-            if step >= config["steps"] or length == 0 or first_epoch >= last_epoch:
-                continue
+        while step < steps:
+            length, epochs = every, (steps - step) // every
+            if step % every or epochs == 0:  # up to the next multiple of `every`, or to the end
+                length, epochs = min(every - step % every, steps - step), 1
             data = batches.training_batches(rows, config["batch_size"], config["seed"], step, strategy)
-            vae.fit(data, initial_epoch=first_epoch, epochs=last_epoch, steps_per_epoch=length, verbose=0, callbacks=attached)
-            step = int(vae.optimizer.iterations.numpy())
+            vae.fit(data, initial_epoch=step // every, epochs=step // every + epochs, steps_per_epoch=length, verbose=0,
+                    callbacks=attached)
+            step += length * epochs
     except tf.errors.InvalidArgumentError as error:
         message = " ".join(error.message.split())
         if "loss is not finite" not in message:

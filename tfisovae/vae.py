@@ -33,7 +33,8 @@ class VAE(tf.keras.Model):
       distortion: a `Distortion`, or the name of one.
       lmbda: weight of the distortion, positive.
       decomposed: whether to train the decomposed loss of section 4.2.
-      warmup_steps: steps of the conventional loss before the decomposed one, which from scratch tends to collapse.
+      warmup_steps: steps of the conventional loss before the decomposed one, which from scratch tends to collapse (500 is a
+        good number; the logs give the decomposed loss from the first step on).
       seed: seed of the posterior noise. Noise is a function of the seed, the step and the row of the global batch.
     """
 
@@ -218,17 +219,25 @@ class VAE(tf.keras.Model):
                              f"Got {filepath!r}; use a name without that ending.")
         if os.path.exists(path) and (not overwrite or not _is_saved_model(path)):
             raise FileExistsError(f"{path} exists" + ("" if not overwrite else " and is no SavedModel") + "; it is left as it is.")
-        temporary = f"{path}.writing-{os.getpid()}"
+        temporary, before = f"{path}.writing-{os.getpid()}", f"{path}.replaced-{os.getpid()}"
         try:
             tf.saved_model.save(self._exported(), temporary, signatures=self._signatures())
             os.makedirs(os.path.join(temporary, "assets.extra"))
             with open(os.path.join(temporary, _CONFIG), "w") as file:
-                json.dump(self.get_config(), file, indent=1)
+                json.dump(self._config_now(), file, indent=1)
             if os.path.exists(path):
-                shutil.rmtree(path)
+                os.rename(path, before)
             os.rename(temporary, path)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
+            shutil.rmtree(before, ignore_errors=True)
+
+    def _config_now(self):
+        """The configuration to go on from: a warm-up that is over is not repeated."""
+        config, optimizer = self.get_config(), getattr(self, "optimizer", None)
+        if optimizer is not None and int(optimizer.iterations.numpy()) >= self.warmup_steps:
+            config["warmup_steps"] = 0
+        return config
 
     def _exported(self):
         return _Exported(self.encoder.weights, self.decoder.weights)

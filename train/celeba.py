@@ -4,8 +4,6 @@ import argparse
 import os
 import sys
 
-import tensorflow as tf
-
 import tfisovae
 from tfisovae import batches, devices, runs, sources, training
 
@@ -19,7 +17,7 @@ def parser():
     p.add_argument("--network", choices=("celeba", "celeba_large"), default="celeba", help="App. D.2 or F.2")
     p.add_argument("--latent_dim", type=int, help="n (default: 32, or 256 for celeba_large)")
     p.add_argument("--output_igdn", action=argparse.BooleanOptionalAction, default=True, help="IGDN on the 3-channel output")
-    p.add_argument("--distortion", default="ssim", help="distortion that is trained: ssim, mse, sse or bce")
+    p.add_argument("--distortion", choices=("ssim", "mse", "sse"), default="ssim", help="distortion that is trained")
     p.add_argument("--decomposed", action="store_true", help="train D(x, x_check) + D(x_check, x_hat) of section 4.2")
     p.add_argument("--warmup_steps", type=int,
                    help="steps of the conventional loss before the decomposed one (default: 500 with --decomposed, else 0)")
@@ -42,7 +40,7 @@ def parser():
 
 def resolve(args):
     """The configuration of a run: every option with its value; raises ValueError for those that make no sense."""
-    config = {key: value for key, value in vars(args).items() if key not in ("run_dir", "cache_dir", "data_dir", "num_eval")}
+    config = {key: value for key, value in vars(args).items() if key not in ("run_dir", "cache_dir", "num_eval")}
     if config["latent_dim"] is None:
         config["latent_dim"] = 256 if args.network == "celeba_large" else 32
     if config["warmup_steps"] is None:
@@ -53,11 +51,14 @@ def resolve(args):
     for name in ("lmbda", "learning_rate", "clipnorm"):
         if config[name] is not None and not 0 < config[name] < float("inf"):
             raise ValueError(f"--{name} must be positive and finite; got {config[name]}.")
-    config["log_every"] = min(config["log_every"], config["steps"])
+    for name in ("warmup_steps", "num_eval", "seed"):
+        if not 0 <= (config if name in config else vars(args))[name] < 2**32:
+            raise ValueError(f"--{name} must be at least 0 and below 2^32; got {vars(args)[name]}.")
+    if config["warmup_steps"] and not args.decomposed:
+        raise ValueError("--warmup_steps goes with --decomposed: the conventional loss needs no warm-up.")
     if config["checkpoint_every"] % config["log_every"]:
         raise ValueError(f"--checkpoint_every must be a multiple of --log_every ({config['log_every']}); "
                          f"got {config['checkpoint_every']}.")
-    tfisovae.distortions.get(args.distortion)
     return config
 
 
@@ -72,19 +73,23 @@ def main(argv=None):
     args = parser().parse_args(argv)
     try:
         config = resolve(args)
-        devices.prepare_cpu()
+        devices.prepare_cpu(args.batch_size, args.strategy)
         strategy = devices.make_strategy(args.strategy)
         source = sources.load_images(args.data, args.cache_dir, args.num_faces, args.data_dir)
-        config["data"] = os.path.abspath(args.data) if os.path.exists(args.data) else args.data
+        if config["batch_size"] % strategy.num_replicas_in_sync:
+            raise ValueError(f"--batch_size must be a multiple of the {strategy.num_replicas_in_sync} replicas; "
+                             f"got {args.batch_size}.")
+        config["data"] = args.data if args.data in sources.NAMES else os.path.abspath(args.data)
         config["data_manifest"] = {k: source.manifest[k] for k in ("fingerprint", "num_train", "num_eval")}
         config["data_manifest"]["num_skipped"] = len(source.manifest["skipped"])
         run_dir = args.run_dir or f"runs/celeba-lmbda{args.lmbda:g}{'-decomposed' if args.decomposed else ''}-seed{args.seed}"
-        if args.mixed_precision:
-            tf.keras.mixed_precision.set_global_policy(f"mixed_{args.mixed_precision}")
+        devices.set_mixed_precision(args.mixed_precision)
         with runs.Run(run_dir, config, devices.is_chief(strategy)) as run:
             vae = training.train(run, lambda: make_vae(config), source, strategy)
-    except (ValueError, ConnectionError, runs.RunError) as error:
+    except (ValueError, OSError, runs.RunError) as error:
         sys.exit(f"{parser().prog}: {error}")
+    except KeyboardInterrupt:
+        sys.exit(f"{parser().prog}: stopped; the same command goes on from the last checkpoint")
     if devices.is_chief(strategy):
         report(vae, source, run, args.num_eval)
 

@@ -10,6 +10,7 @@ import json
 import os
 import shutil
 import socket
+import tempfile
 import zipfile
 
 import numpy as np
@@ -19,6 +20,7 @@ from PIL import Image
 from tfisovae.sources.faces import faces
 from tfisovae.sources.source import Rows, Source, held_out
 
+NAMES = ("celeb_a", "faces")  # what is no path
 SIZE = 64
 SMALLEST = 11  # the window of SSIM
 _VERSION = 1  # of the cache's content: crop, filter, drawing
@@ -59,6 +61,20 @@ def load_images(data, cache_dir=None, num_faces=20_000, data_dir=None, progress=
     return _open(path)
 
 
+def of_run(config, data=None, cache_dir=None):
+    """The `Source` that a run of this configuration was trained on, or `data` where that is given.
+
+    Raises:
+      ValueError: if the images are no longer those of the run.
+    """
+    source = load_images(data or config["data"], cache_dir, config["num_faces"], config.get("data_dir"))
+    fingerprint = config["data_manifest"]["fingerprint"]
+    if not data and source.manifest["fingerprint"] != fingerprint:
+        raise ValueError(f"{config['data']} no longer holds the images that the run was trained on, so its held-out images are "
+                         "not known. Give images to measure with --data.")
+    return source
+
+
 def _faces(num_faces, cache_dir, progress):
     key = _hash("faces", str(num_faces), str(_VERSION))
 
@@ -81,8 +97,8 @@ def _cached(key, cache_dir, write):
     """The directory of a cache entry, which `write(directory) -> manifest` fills if it is missing; half a one is never seen."""
     path = os.path.join(cache_dir, key[:20])
     if not os.path.exists(path):
-        temporary = f"{path}.writing-{os.getpid()}"
-        os.makedirs(temporary, exist_ok=True)
+        os.makedirs(cache_dir, exist_ok=True)
+        temporary = tempfile.mkdtemp(prefix=f"{key[:20]}.writing-", dir=cache_dir)
         try:
             manifest = write(temporary)
             with open(os.path.join(temporary, "manifest.json"), "w") as file:
@@ -168,14 +184,18 @@ def _crop(image):
     return square.resize((SIZE, SIZE), Image.Resampling.BICUBIC)  # Pillow's resize widens its filter when it shrinks
 
 
+def _hidden(name):
+    return any(part.startswith(".") for part in name.replace("\\", "/").split("/"))
+
+
 class _Directory:
-    """The files of a directory and its subdirectories, hidden ones left out."""
+    """The files of a directory and its subdirectories, hidden files and directories left out."""
 
     def __init__(self, path):
         self.path = path
         self.names = sorted(
             os.path.relpath(os.path.join(folder, name), path) for folder, _, names in os.walk(path) for name in names
-            if not name.startswith("."))
+            if not _hidden(os.path.relpath(os.path.join(folder, name), path)))
         if not self.names:
             raise ValueError(f"The directory {path} is empty: it should hold image files.")
 
@@ -199,14 +219,17 @@ class _Zip:
 
     def __init__(self, path):
         self.path = path
-        self.file = zipfile.ZipFile(path)
+        try:
+            self.file = zipfile.ZipFile(path)
+        except zipfile.BadZipFile as error:
+            raise ValueError(f"{path} is no whole zip file: {error}.") from None
         members = [m for m in self.file.infolist() if not m.is_dir()]
         for member in members:
             parts = member.filename.replace("\\", "/").split("/")
             if ".." in parts or parts[0] == "" or ":" in parts[0]:
                 raise ValueError(f"{path} has the member {member.filename!r}, which points out of the archive: refused.")
         self.members = [m for m in sorted(members, key=lambda m: m.filename)
-                        if not os.path.basename(m.filename).startswith(".") and not m.filename.startswith("__MACOSX/")]
+                        if not _hidden(m.filename) and not m.filename.startswith("__MACOSX/")]
         if not self.members:
             raise ValueError(f"The zip file {path} holds no files.")
 
@@ -242,7 +265,10 @@ class _TFDS:
                 raise ConnectionError(
                     f"celeb_a is not prepared in {self.builder.data_dir} and cannot be downloaded: {self.host[0]} is out of "
                     f"reach ({error}). {_THREE_OTHER_WAYS}") from error
-            self.builder.download_and_prepare()
+            try:
+                self.builder.download_and_prepare()
+            except Exception as error:  # of TFDS' own many kinds: quota, checksum, network
+                raise ConnectionError(f"TFDS could not prepare celeb_a: {error}. {_THREE_OTHER_WAYS}") from error
         self.splits = sorted(self.builder.info.splits)
 
     def __len__(self):

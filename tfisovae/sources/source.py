@@ -51,7 +51,7 @@ class Source:
 
 
 def held_out(names, fraction=0.1):
-    """Splits rows by the hash of their names: the same name falls on the same side on every machine.
+    """Splits rows by the rank of the hash of their names: the same names are split alike on every machine.
 
     Args:
       names: one string for each row.
