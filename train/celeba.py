@@ -85,16 +85,16 @@ def main(argv=None):
         run_dir = args.run_dir or f"runs/celeba-lmbda{args.lmbda:g}{'-decomposed' if args.decomposed else ''}-seed{args.seed}"
         devices.set_mixed_precision(args.mixed_precision)
         with runs.Run(run_dir, config, devices.is_chief(strategy)) as run:
-            vae = training.train(run, lambda: make_vae(config), source, strategy)
+            training.train(run, lambda: make_vae(config), source, strategy)
     except (ValueError, OSError, runs.RunError) as error:
         sys.exit(f"{parser().prog}: {error}")
     except KeyboardInterrupt:
         sys.exit(f"{parser().prog}: stopped; the same command goes on from the last checkpoint")
     if devices.is_chief(strategy):
-        report(vae, source, run, args.num_eval)
+        report(source, run, args.num_eval)
 
 
-def report(vae, source, run, num_eval):
+def report(source, run, num_eval):
     """Prints the leading dimensions, measured on held-out images, and where the model is."""
     if num_eval:
         vae = tfisovae.load(run.path("model"))  # on one device, whatever it was trained on
