@@ -57,19 +57,21 @@ def history_table(directories):
     return "\n".join(lines)
 
 
-TABLES = {"isometry": isometry_table, "history": history_table}
+def factor_tables(directories):
+    """A `factor_table` for each run."""
+    return "\n\n".join(map(factor_table, directories))
+
+
+TABLES = {"isometry": isometry_table, "factors": factor_tables, "history": history_table}
 
 
 def main(argv=None):
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
-    p.add_argument("table", choices=("isometry", "factors", "history"), help="which table")
+    p.add_argument("table", choices=tuple(TABLES), help="which table")
     p.add_argument("runs", nargs="+", help="run directories (or published ones in results/)")
     args = p.parse_args(argv)
     try:
-        if args.table == "factors":
-            print("\n\n".join(factor_table(directory) for directory in args.runs))
-        else:
-            print(TABLES[args.table](args.runs))
+        print(TABLES[args.table](args.runs))
     except FileNotFoundError as error:
         sys.exit(f"{p.prog}: {error}; train the run first, and measure it with eval/isometry.py")
 

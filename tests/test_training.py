@@ -83,8 +83,9 @@ def test_more_steps_go_on_from_where_the_run_ended(tmp_path, capsys):
     assert equal(again, longer)
     assert equal(train(tmp_path / "a", {"steps": 50}), train(tmp_path / "c", {"steps": 50}))
     assert tf.train.latest_checkpoint(tmp_path / "a" / "checkpoints").endswith("ckpt-50")
-    with pytest.raises(runs.RunError, match="trained to step 50; --steps 33 is before that"):
+    with pytest.raises(runs.RunError, match="trained to step 50; 33 steps end before that"):
         train(tmp_path / "a", {"steps": 33})
+    assert runs.load_config(tmp_path / "a")["steps"] == 50  # a refused command leaves the manifest as it was
 
 
 def test_kill_9(tmp_path, script):
@@ -150,7 +151,7 @@ sys.path[:0] = [{root!r}, {tests!r}]
 from tfisovae import devices, runs, training
 strategy = devices.make_strategy("multi_worker")
 import test_training as t
-with runs.Run({directory!r}, t.CONFIG, devices.is_chief(strategy)) as run:
+with runs.Run({directory!r}, {{**t.CONFIG, "steps": {steps}}}, devices.is_chief(strategy)) as run:
     training.train(run, t.make_vae, t.source(), strategy)
 """
 
@@ -165,23 +166,36 @@ def free_ports(count):
     return ports
 
 
-def test_two_workers_train_as_one_device(tmp_path, root):
-    """Two processes on loopback, one replica each: the global batch, the noise and so the weights are those of one."""
-    one = train(tmp_path / "one")
-    cluster = {"worker": [f"127.0.0.1:{port}" for port in free_ports(2)]}
-    code = WORKER.format(root=str(root), tests=str(root / "tests"), directory=str(tmp_path / "two"))
+def run_workers(root, directories, steps=20):
+    """One worker process for each directory: their exit statuses and what they said."""
+    cluster = {"worker": [f"127.0.0.1:{port}" for port in free_ports(len(directories))]}
     workers = []
-    for index in range(2):
+    for index, directory in enumerate(directories):
+        code = WORKER.format(root=str(root), tests=str(root / "tests"), directory=str(directory), steps=steps)
         config = json.dumps({"cluster": cluster, "task": {"type": "worker", "index": index}})
         workers.append(subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE, text=True,
                                         env={**os.environ, "TF_CONFIG": config, "TFISOVAE_TEST_WORKER": "1"}))
     errors = [worker.communicate(timeout=240)[1] for worker in workers]
-    assert [w.returncode for w in workers] == [0, 0], "\n".join(error[-2500:] for error in errors)
+    return [worker.returncode for worker in workers], errors
+
+
+def test_two_workers_train_as_one_device(tmp_path, root):
+    """Two processes on loopback, one replica each: the global batch, the noise and so the weights are those of one."""
+    one = train(tmp_path / "one")
+    statuses, errors = run_workers(root, [tmp_path / "two"] * 2)
+    assert statuses == [0, 0], "\n".join(error[-2500:] for error in errors)
     two = tfisovae.load(tmp_path / "two" / "model")
     for a, b in zip(one.get_weights(), two.get_weights()):
         np.testing.assert_allclose(a, b, atol=2e-5)
     rows = [np.loadtxt(tmp_path / name / "history.csv", delimiter=",", skiprows=1) for name in ("one", "two")]
     np.testing.assert_allclose(rows[0], rows[1], rtol=1e-4)
+
+
+def test_workers_that_do_not_share_the_run_directory_stop(tmp_path, root):
+    train(tmp_path / "chief")
+    statuses, errors = run_workers(root, [tmp_path / "chief", tmp_path / "other"], steps=40)
+    assert 0 not in statuses
+    assert "goes on from step 20, the mean over all is 10" in errors[0] and "goes on from step 0" in errors[1]
 
 
 def test_batches_are_permutations_of_the_rows():

@@ -72,6 +72,10 @@ class Run:
             if differences:
                 raise RunError("\n".join([f"{self.directory} holds a run of another configuration:", *differences,
                                           "Choose another --run_dir, or remove that one."]))
+            trained = trained_step(self.directory)
+            if trained > self.config.get("steps", trained):
+                raise RunError(f"{self.directory} has been trained to step {trained}; {self.config['steps']} steps end before that. "
+                               "Ask for more, or choose another --run_dir.")
         write_atomically(self.path("config.json"), json.dumps(self.config, indent=1) + "\n")
 
 
@@ -88,6 +92,12 @@ def load_config(directory):
         raise RunError(f"{directory} holds no run: it has no config.json. A run directory is what train/*.py write.") from None
 
 
+def trained_step(directory):
+    """The step of the latest checkpoint of a run; 0 where there is none."""
+    latest = tf.train.latest_checkpoint(os.path.join(directory, "checkpoints"))
+    return int(latest.rpartition("-")[2]) if latest else 0
+
+
 def load_run(directory):
     """The manifest and the trained `VAE` of a run.
 
@@ -96,9 +106,7 @@ def load_run(directory):
     """
     config = load_config(directory)
     model = os.path.join(directory, "model")
-    latest = tf.train.latest_checkpoint(os.path.join(directory, "checkpoints"))
-    unfinished = latest and not latest.endswith(f"-{config['steps']}")
-    if unfinished or not os.path.exists(model):
+    if trained_step(directory) not in (0, config["steps"]) or not os.path.exists(model):
         raise RunError(f"{directory} has no model yet: its training has not ended. Give the training command again, and it goes "
                        "on from the last checkpoint.")
     return config, load(model)

@@ -31,18 +31,17 @@ def train(run, make_vae, source: Source, strategy, extra_callbacks=()):
     """
     config, chief = run.config, devices.is_chief(strategy)
     tf.keras.utils.set_random_seed(config["seed"])
+    step = runs.trained_step(run.directory)
+    _check_all_at(step, strategy)
     with strategy.scope():
         vae = make_vae()
         vae.compile(FusedAdam(config["learning_rate"], clipnorm=config["clipnorm"]),
                     num_parts=devices.num_parts(config["batch_size"], strategy))
         vae.optimizer.build(vae.trainable_variables)
         checkpoint = tf.train.Checkpoint(encoder=vae.encoder, decoder=vae.decoder, optimizer=vae.optimizer)
-        latest = tf.train.latest_checkpoint(run.path("checkpoints"))
-        if latest:
+        if step:
+            latest = tf.train.latest_checkpoint(run.path("checkpoints"))
             checkpoint.restore(latest).assert_existing_objects_matched()
-    step = int(vae.optimizer.iterations.numpy())
-    if step > config["steps"]:
-        raise runs.RunError(f"{run.directory} has been trained to step {step}; --steps {config['steps']} is before that.")
     # Saving is collective: every worker saves, all but the chief to where it is thrown away.
     checkpoints = run.path("checkpoints") if chief else tempfile.mkdtemp()
     keeper = callbacks.Checkpoints(checkpoint, checkpoints, config["checkpoint_every"], config["steps"])
@@ -50,7 +49,7 @@ def train(run, make_vae, source: Source, strategy, extra_callbacks=()):
     if not chief:
         attached.append(keeper)
     else:
-        if latest:
+        if step:
             print(f"{run.directory}: going on from step {step}." if step < config["steps"]
                   else f"{run.directory}: already trained to step {step}.", file=sys.stderr)
         examples = batches.as_float(source.eval[np.arange(min(8, len(source.eval)))])
@@ -64,6 +63,16 @@ def train(run, make_vae, source: Source, strategy, extra_callbacks=()):
     else:
         shutil.rmtree(checkpoints, ignore_errors=True)
     return vae
+
+
+def _check_all_at(step, strategy):
+    """Raises where the workers of a run do not all see the same checkpoint: they would train different models."""
+    if strategy.cluster_resolver is None:
+        return
+    mean = float(strategy.reduce("MEAN", strategy.run(lambda: tf.constant(step, tf.float64)), axis=None))
+    if mean != step:
+        raise runs.RunError(f"This worker goes on from step {step}, the mean over all is {mean:g}. Every worker must see the same "
+                            "run directory: put it on a file system that they share.")
 
 
 def _fit(vae, rows, strategy, config, attached):
