@@ -23,11 +23,7 @@ def training_batches(rows, batch_size, seed, first_step, strategy):
     replicas, size = strategy.num_replicas_in_sync, len(rows)
     if batch_size < 1 or batch_size % replicas:
         raise ValueError(f"batch_size must be a positive multiple of the {replicas} replica(s); got {batch_size!r}.")
-    share = batch_size // replicas
-
-    @functools.lru_cache(2)
-    def order(epoch):
-        return np.random.default_rng([seed, epoch]).permutation(size)
+    share, rows_at = batch_size // replicas, _order(size, seed)
 
     def for_worker(context):
         local = replicas // context.num_input_pipelines
@@ -36,10 +32,7 @@ def training_batches(rows, batch_size, seed, first_step, strategy):
         def read(element):
             step, replica = divmod(int(element), local)
             start = step * batch_size + (first_replica + replica) * share
-            positions = np.arange(start, start + share)
-            index = np.concatenate([order(epoch)[positions[positions // size == epoch] % size]
-                                    for epoch in range(positions[0] // size, positions[-1] // size + 1)])
-            return rows[index]
+            return rows[rows_at(start, share)]
 
         def load(element):
             batch = tf.numpy_function(read, [element], rows.dtype)
@@ -49,6 +42,36 @@ def training_batches(rows, batch_size, seed, first_step, strategy):
         return elements.map(load, num_parallel_calls=2, deterministic=True).prefetch(2 * local)
 
     return strategy.distribute_datasets_from_function(for_worker)
+
+
+def resident_batches(size, batch_size, seed, first_step, steps, strategy):
+    """Endless elements `[steps, batch_size]` of row numbers, int32: the rows of `training_batches` for `steps` steps at once.
+
+    For `fit` of a VAE compiled with `resident` data, which stay on the device.
+    """
+    rows_at = _order(size, seed)
+
+    def load(step):
+        index = tf.numpy_function(lambda s: rows_at(int(s) * batch_size, steps * batch_size).astype(np.int32), [step], tf.int32)
+        return tf.reshape(tf.ensure_shape(index, (steps * batch_size,)), [steps, batch_size])
+
+    elements = tf.data.Dataset.range(first_step, tf.int64.max, steps)
+    # Distributed by hand: Keras' own distribution would take the first axis for that of a batch.
+    return strategy.distribute_datasets_from_function(lambda context: elements.map(load).prefetch(2))
+
+
+def _order(size, seed):
+    """The function from a position in the endless sequence of epochs, and a count, to row numbers."""
+    @functools.lru_cache(2)
+    def permutation(epoch):
+        return np.random.default_rng([seed, epoch]).permutation(size)
+
+    def rows_at(start, count):
+        first, last = start // size, (start + count - 1) // size
+        joined = np.concatenate([permutation(epoch) for epoch in range(first, last + 1)])
+        return joined[start - first * size:][:count]
+
+    return rows_at
 
 
 def evaluation_batches(rows, batch_size=100):

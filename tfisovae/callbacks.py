@@ -84,6 +84,7 @@ class Progress(tf.keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch, logs=None):
         step = _step(self.model)
+        self.bar.update(step - self.bar.n)  # where a call does many steps
         seconds = (time.perf_counter() - self.started) / (step - self.first)
         text = (f"loss {float(logs['loss']):.2f}  distortion {float(logs['distortion']):.4g}  rate {float(logs['rate']):.2f} nats  "
                 f"active {int(logs['active_dimensions'])}/{self.model.n}  {self.batch_size / seconds:.0f} examples/s")

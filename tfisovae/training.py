@@ -3,6 +3,7 @@
 Everything random is a function of the seed and the step, so a run that was killed and started again ends with the weights of
 one that never stopped.
 """
+import re
 import shutil
 import sys
 import tempfile
@@ -15,7 +16,7 @@ from tfisovae.optimizers import FusedAdam
 from tfisovae.sources import Source
 
 
-def train(run, make_vae, source: Source, strategy, extra_callbacks=()):
+def train(run, make_vae, source: Source, strategy, extra_callbacks=(), resident=False):
     """Trains to `run.config["steps"]` steps, going on from the last checkpoint if there is one.
 
     Args:
@@ -24,6 +25,8 @@ def train(run, make_vae, source: Source, strategy, extra_callbacks=()):
       source: `Source`.
       strategy: of `devices.make_strategy`, made before TensorFlow computes anything.
       extra_callbacks: Keras callbacks beside those of the run.
+      resident: whether to keep the data on the device and to do the `log_every` steps of an interval in one call compiled by
+        XLA: several times faster for small networks on small examples. Takes a single replica.
     Returns:
       The trained `VAE`, which is also saved in `model/`.
     Raises:
@@ -36,7 +39,8 @@ def train(run, make_vae, source: Source, strategy, extra_callbacks=()):
     with strategy.scope():
         vae = make_vae()
         vae.compile(FusedAdam(config["learning_rate"], clipnorm=config["clipnorm"]),
-                    num_parts=devices.num_parts(config["batch_size"], strategy))
+                    num_parts=1 if resident else devices.num_parts(config["batch_size"], strategy),
+                    resident=batches.as_float(source.train[np.arange(len(source.train))]) if resident else None)
         vae.optimizer.build(vae.trainable_variables)
         checkpoint = tf.train.Checkpoint(encoder=vae.encoder, decoder=vae.decoder, optimizer=vae.optimizer)
         if step:
@@ -57,7 +61,7 @@ def train(run, make_vae, source: Source, strategy, extra_callbacks=()):
         attached += [callbacks.History(run.path("history.csv"), step), keeper,
                      callbacks.TensorBoard(run.path("tensorboard"), examples), callbacks.Progress(config),
                      callbacks.CollapseWarning(config)]
-    _fit(vae, source.train, strategy, config, attached)
+    _fit(vae, source.train, strategy, config, attached, resident)
     if chief:
         vae.save(run.path("model"))
     else:
@@ -75,7 +79,7 @@ def _check_all_at(step, strategy):
                             "run directory: put it on a file system that they share.")
 
 
-def _fit(vae, rows, strategy, config, attached):
+def _fit(vae, rows, strategy, config, attached, resident):
     """Keras `fit` over epochs of `log_every` steps, shorter at the ends where they are no multiples."""
     every, steps, step = config["log_every"], config["steps"], int(vae.optimizer.iterations.numpy())
     try:
@@ -83,13 +87,17 @@ def _fit(vae, rows, strategy, config, attached):
             length, epochs = every, (steps - step) // every
             if step % every or epochs == 0:  # up to the next multiple of `every`, or to the end
                 length, epochs = min(every - step % every, steps - step), 1
-            data = batches.training_batches(rows, config["batch_size"], config["seed"], step, strategy)
-            vae.fit(data, initial_epoch=step // every, epochs=step // every + epochs, steps_per_epoch=length, verbose=0,
-                    callbacks=attached)
+            if resident:
+                data = batches.resident_batches(len(rows), config["batch_size"], config["seed"], step, length, strategy)
+            else:
+                data = batches.training_batches(rows, config["batch_size"], config["seed"], step, strategy)
+            vae.fit(data, initial_epoch=step // every, epochs=step // every + epochs, steps_per_epoch=1 if resident else length,
+                    verbose=0, callbacks=attached)
             step += length * epochs
     except tf.errors.InvalidArgumentError as error:
         message = " ".join(error.message.split())
         if "loss is not finite" not in message:
             raise
-        raise runs.RunError(f"The loss is not finite at step {int(vae.optimizer.iterations.numpy()) + 1}. The last checkpoint is "
-                       "kept. Lower --learning_rate, or set --clipnorm 1.") from None
+        step = re.search(r"not finite at step\D*(\d+)", message)[1]
+        raise runs.RunError(f"The loss is not finite at step {step}. The last checkpoint is kept. Lower --learning_rate, or set "
+                            "--clipnorm 1.") from None

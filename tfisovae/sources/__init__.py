@@ -1,6 +1,10 @@
 """Where data come from. Every source yields arrays whose identity is fixed by a seed or a fingerprint."""
 from tfisovae.sources.faces import Faces, faces
-from tfisovae.sources.images import NAMES, load_images, of_run
+from tfisovae.sources.images import NAMES, load_images
+from tfisovae.sources.opening import load_vectors, of_run
 from tfisovae.sources.source import Rows, Source
+from tfisovae.sources.tables import load_table
+from tfisovae.sources.toy import Toy, load_toy, toy
 
-__all__ = ["NAMES", "Faces", "Rows", "Source", "faces", "load_images", "of_run"]
+__all__ = ["NAMES", "Faces", "Rows", "Source", "Toy", "faces", "load_images", "load_table", "load_toy", "load_vectors", "of_run",
+           "toy"]

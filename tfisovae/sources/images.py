@@ -61,20 +61,6 @@ def load_images(data, cache_dir=None, num_faces=20_000, data_dir=None, progress=
     return _open(path)
 
 
-def of_run(config, data=None, cache_dir=None):
-    """The `Source` that a run of this configuration was trained on, or `data` where that is given.
-
-    Raises:
-      ValueError: if the images are no longer those of the run.
-    """
-    source = load_images(data or config["data"], cache_dir, config["num_faces"], config.get("data_dir"))
-    fingerprint = config["data_manifest"]["fingerprint"]
-    if not data and source.manifest["fingerprint"] != fingerprint:
-        raise ValueError(f"{config['data']} no longer holds the images that the run was trained on, so its held-out images are "
-                         "not known. Give images to measure with --data.")
-    return source
-
-
 def _faces(num_faces, cache_dir, progress):
     key = _hash("faces", str(num_faces), str(_VERSION))
 

@@ -41,6 +41,7 @@ class Source:
       manifest: what the data are: at least `fingerprint`; written into the run's `config.json`.
       factors: `[N, k]` for the rows of `eval` where the data were made from known factors, else `None`.
       factor_names: k names.
+      log_density: log p(x), nats, `[N]` for the rows of `eval` where it is known, else `None`.
     """
 
     train: Rows
@@ -48,6 +49,13 @@ class Source:
     manifest: dict
     factors: np.ndarray = None
     factor_names: tuple = ()
+    log_density: np.ndarray = None
+
+
+def fingerprint(array):
+    """A short hash of an array's shape and content."""
+    array = np.ascontiguousarray(array)
+    return hashlib.sha1(repr((array.shape, array.dtype.str)).encode() + array.tobytes()).hexdigest()[:16]
 
 
 def held_out(names, fraction=0.1):

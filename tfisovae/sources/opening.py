@@ -1,0 +1,43 @@
+"""The data of a run, opened again from its manifest."""
+import os
+
+from tfisovae.sources.images import load_images
+from tfisovae.sources.tables import ENDINGS, load_table
+from tfisovae.sources.toy import SHAPES, load_toy
+
+
+def load_vectors(name, num_examples=50_000, seed=0, standardize=False):
+    """Opens vectors as a `Source`: toy data by name, or the table in a file.
+
+    Args:
+      name: "mix", "ramp", "norm", or a path that ends in `.npy`, `.npz` or `.csv`.
+      num_examples: how many to draw to train on, for toy data.
+      seed: of the toy data.
+      standardize: for tables, see `load_table`.
+    """
+    if name in SHAPES:
+        if standardize:
+            raise ValueError(f"standardize is for tables; the toy data {name!r} would lose the densities that they are known for.")
+        return load_toy(name, num_examples, seed)
+    if not os.path.exists(name) and os.path.splitext(name)[1].lower() not in ENDINGS:
+        raise ValueError(f"Unknown source {name!r}; there are {', '.join(map(repr, SHAPES))}, and tables in files that end in "
+                         f"{', '.join(ENDINGS)}.")
+    return load_table(name, standardize)
+
+
+def of_run(config, data=None, cache_dir=None):
+    """The `Source` that a run of this configuration was trained on, or `data` where that is given.
+
+    Raises:
+      ValueError: if the data are no longer those of the run.
+    """
+    name, trained_on = data or config["data"], config["data_manifest"]
+    if config["network"] == "toy":
+        standardize = (trained_on.get("standardization") or True) if config["standardize"] else False
+        source = load_vectors(name, config["num_examples"], config["seed"], standardize)
+    else:
+        source = load_images(name, cache_dir, config["num_faces"], config.get("data_dir"))
+    if not data and source.manifest["fingerprint"] != trained_on["fingerprint"]:
+        raise ValueError(f"{config['data']} no longer holds the data that the run was trained on, so its held-out examples are "
+                         "not known. Give data to measure with --data.")
+    return source

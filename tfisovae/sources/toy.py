@@ -1,0 +1,96 @@
+"""The toy data of section 4.1 and appendix E.2: three independent variables with known densities, laid out in R^16.
+
+    x = s_1 v_1 + s_2 v_2 + s_3 v_3,        p(x) = p(s_1) p(s_2) p(s_3)
+
+The v_i are orthonormal, so p(x) is the density per unit of volume of the three-dimensional data manifold. The sources are
+centred, with variances 1/6, 2/3 and 8/3; E|x|^2 = 7/2.
+"""
+import dataclasses
+import math
+
+import numpy as np
+import scipy.stats
+
+from tfisovae.sources.source import Rows, Source, fingerprint
+
+NUM_INPUTS = 16
+
+
+def _ramp(length):
+    """Density rising linearly from 0: a right triangle of this length, centred; variance length^2 / 18."""
+    return scipy.stats.triang(1, -2 / 3 * length, length)
+
+
+_RAMPS = tuple(_ramp(math.sqrt(squared)) for squared in (3, 12, 48))
+
+SHAPES = {
+    "mix": (scipy.stats.triang(0.5, -1, 2), scipy.stats.uniform(-math.sqrt(2), 2 * math.sqrt(2)), _RAMPS[2]),
+    "ramp": _RAMPS,
+    "norm": tuple(scipy.stats.norm(0, math.sqrt(variance)) for variance in (1 / 6, 2 / 3, 8 / 3)),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Toy:
+    """Toy data.
+
+    Attributes:
+      name: "mix" (triangle, uniform, ramp), "ramp" or "norm".
+      x: `[N, 16]`, float32.
+      s: `[N, 3]`, the sources.
+      log_density: `[N]`, log p(x), nats, per unit of volume of the manifold.
+      basis: `[3, 16]`, orthonormal rows v_i.
+    """
+
+    name: str
+    x: np.ndarray
+    s: np.ndarray
+    log_density: np.ndarray
+    basis: np.ndarray
+
+    @property
+    def density(self):
+        """p(x), `[N]`."""
+        return np.exp(self.log_density)
+
+
+def toy(name, num_examples=50_000, seed=0):
+    """Draws toy data.
+
+    Args:
+      name: "mix", "ramp" or "norm".
+      num_examples: N.
+      seed: of the sources and of the basis.
+    Returns:
+      `Toy`.
+    Raises:
+      ValueError: for an unknown name, or a size below 1.
+    """
+    if name not in SHAPES:
+        raise ValueError(f"Unknown toy data {name!r}; there are {', '.join(map(repr, SHAPES))}.")
+    if isinstance(num_examples, bool) or not isinstance(num_examples, (int, np.integer)) or num_examples < 1:
+        raise ValueError(f"num_examples must be a positive integer; got {num_examples!r}.")
+    shapes = SHAPES[name]
+    basis, _ = np.linalg.qr(np.random.default_rng([seed, 0]).standard_normal((NUM_INPUTS, len(shapes))))
+    uniform = np.random.default_rng([seed, 1]).random((num_examples, len(shapes)))
+    s = np.stack([shape.ppf(u) for shape, u in zip(shapes, uniform.T)], 1)
+    return Toy(name, (s @ basis.T).astype(np.float32), s, log_density(name, s), np.ascontiguousarray(basis.T))
+
+
+def log_density(name, s):
+    """log p(s_1) + log p(s_2) + log p(s_3) of `s` `[N, 3]`, nats, `[N]`; -inf outside the support."""
+    return sum(shape.logpdf(column) for shape, column in zip(SHAPES[name], np.asarray(s).T))
+
+
+def load_toy(name, num_examples=50_000, seed=0, num_eval=10_000):
+    """Toy data as a `Source`: `num_examples` to train on, then `num_eval` more of the same basis to evaluate on."""
+    if num_eval < 1:
+        raise ValueError(f"num_eval must be at least 1; got {num_eval!r}.")
+    if num_examples < 1:
+        raise ValueError(f"num_examples must be at least 1; got {num_examples!r}.")
+    drawn = toy(name, num_examples + num_eval, seed)
+    manifest = {"source": f"toy data {name!r}, seed {seed}", "fingerprint": fingerprint(drawn.x), "skipped": [],
+                "num_train": num_examples, "num_eval": num_eval}
+    rows = np.arange(num_examples + num_eval)
+    return Source(Rows(drawn.x, rows[:num_examples]), Rows(drawn.x, rows[num_examples:]), manifest,
+                  drawn.s[num_examples:], ("s1", "s2", "s3"), drawn.log_density[num_examples:])
