@@ -29,7 +29,8 @@ class Analysis:
       ranking: dimensions by descending E[sigma_j^-2].
       gram_mean: E[Gamma], `[n, n]` (Eq. 12).
       gram_cosine: root mean square over the data of the cosines between x_zj and x_zk, `[n, n]`.
-      balance: E[eps_j sigma_j dD/dz_j] / (beta E[1 - sigma_j^2]), 1 where training has converged.
+      balance, balance_standard_error: E[eps_j sigma_j dD/dz_j] / (beta E[1 - sigma_j^2]), 1 where training has converged.
+      latent_mean, latent_second_moment: E[mu_j] and E[mu_j^2 + sigma_j^2], 0 and 1 where training has converged.
       isometric_norm, isometric_norm_spread: mean and deviation of `norm_mean` over the active dimensions.
       gram_off_diagonal, gram_off_diagonal_cosine: root mean squares over the data and pairs of active dimensions.
       posterior_balance: mean of `balance` over the active dimensions.
@@ -57,6 +58,9 @@ class Analysis:
     gram_mean: np.ndarray
     gram_cosine: np.ndarray
     balance: np.ndarray
+    balance_standard_error: np.ndarray
+    latent_mean: np.ndarray
+    latent_second_moment: np.ndarray
     isometric_norm: float
     isometric_norm_spread: float
     gram_off_diagonal: float
@@ -133,6 +137,40 @@ class Analysis:
         return "\n".join(lines)
 
 
+    def problems(self, tolerance=0.05):
+        """What shows that training has not converged, in words: stationarities off by more than `tolerance` and 3 standard errors.
+
+        The posterior balance is checked on the dimensions above 0.1 nat: on weaker ones both of its sides are near 0.
+        """
+        found = []
+
+        def check(name, values, errors, expected, rows):
+            off = np.abs(values - expected) - 3 * errors
+            worst = max(rows, key=lambda j: off[j], default=None)
+            if worst is not None and off[worst] > tolerance:
+                count = int(np.sum(off[rows] > tolerance))
+                found.append(f"{name} of z_{worst} is {values[worst]:.3f}, not {expected}" + (f" (and {count - 1} more)" if count > 1
+                                                                                             else ""))
+
+        everywhere, strong = np.arange(len(self.active)), np.flatnonzero(self.kl_mean > 0.1)
+        root = math.sqrt(self.num_examples)
+        check("E[mu^2 + sigma^2]", self.latent_second_moment, math.sqrt(2) / root, 1, everywhere)
+        check("E[mu]", self.latent_mean, 1 / root, 0, everywhere)
+        check("the posterior balance", self.balance, self.balance_standard_error, 1, strong)
+        return found
+
+    def health(self, tolerance=0.05):
+        """Whether training has converged, in a line of plain words."""
+        if not self.num_active:
+            return (f"Collapsed: no dimension carries information (rate {self.rate:.3f} nats). Raise --lmbda, or lower "
+                    "--learning_rate.")
+        found = self.problems(tolerance)
+        if found:
+            return f"NOT CONVERGED: {'; '.join(found)}. Train longer, or lower --learning_rate (--schedule cosine)."
+        return (f"Converged, as far as this shows: E[mu^2 + sigma^2] within {np.max(np.abs(self.latent_second_moment - 1)):.3f} of 1, "
+                f"E[mu] within {np.max(np.abs(self.latent_mean)):.3f} of 0, posterior balance {self.posterior_balance:.3f}.")
+
+
 def analyze(vae, dataset, num_examples=None, progress=False):
     """Measures the isometry of `vae` over a data set, in one pass with constant memory.
 
@@ -155,7 +193,7 @@ def analyze(vae, dataset, num_examples=None, progress=False):
     measures = {
         "rate": metrics_lib.Rate(), "norm": metrics_lib.IsometricNorm(), "derivative": metrics_lib.Derivative(),
         "precision": metrics_lib.PosteriorPrecision(), "gram": metrics_lib.GramOffDiagonal(),
-        "balance": metrics_lib.PosteriorBalance(), "coding": metrics_lib.CodingLoss(),
+        "balance": metrics_lib.PosteriorBalance(), "moments": metrics_lib.AggregateMoments(), "coding": metrics_lib.CodingLoss(),
         "transform": metrics_lib.TransformLoss(), "distortion": metrics_lib.Distortion(), "loss": metrics_lib.Loss()}
     for metric in measures.values():
         metric.build(vae.n)
@@ -182,7 +220,7 @@ def analyze(vae, dataset, num_examples=None, progress=False):
                 break
     if not seen or (num_examples is not None and seen < num_examples):
         raise ValueError(f"The data set has {seen} examples" + (f", fewer than the {num_examples} asked for." if seen else "."))
-    rate, norm, gram, balance = (measures[name] for name in ("rate", "norm", "gram", "balance"))
+    rate, norm, gram, balance, moments = (measures[name] for name in ("rate", "norm", "gram", "balance", "moments"))
     precision, derivative = measures["precision"], measures["derivative"]
     norm_result, gram_result = norm.result(), gram.result()
     return Analysis(
@@ -190,7 +228,8 @@ def analyze(vae, dataset, num_examples=None, progress=False):
         derivative_mean=derivative.mean, derivative_std=derivative.std, precision_mean=precision.mean,
         precision_standard_error=precision.standard_error, importance=vae.beta / 2 * precision.mean, kl_mean=rate.mean,
         active=rate.active, ranking=np.argsort(-precision.mean, kind="stable"), gram_mean=gram.mean, gram_cosine=gram.cosine,
-        balance=balance.ratio, isometric_norm=float(norm_result["isometric_norm"]),
+        balance=balance.ratio, balance_standard_error=balance.ratio_standard_error, latent_mean=moments.first,
+        latent_second_moment=moments.mean, isometric_norm=float(norm_result["isometric_norm"]),
         isometric_norm_spread=float(norm_result["isometric_norm_spread"]),
         gram_off_diagonal=float(gram_result["gram_off_diagonal"]),
         gram_off_diagonal_cosine=float(gram_result["gram_off_diagonal_cosine"]),

@@ -259,9 +259,48 @@ class PosteriorBalance(_PerDimension):
             return self._sum.numpy() / self._target.numpy()
 
     @property
+    def ratio_standard_error(self):
+        """Standard error of `ratio`, for independent examples, `[n]`."""
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return self.standard_error / np.abs(self.target)
+
+    @property
     def target(self):
         """E[1 - sigma_j^2], `[n]`, which the norm equals for any decoder when the loss is quadratic in x_hat."""
         return self._target.numpy() / self._count.numpy()
+
+
+class AggregateMoments(_PerDimension):
+    """E[mu_j^2 + sigma_j^2], which is 1, and E[mu_j], which is 0, for every j wherever training has converged.
+
+    This is the stationarity of the two linear heads of the encoder; collapsed dimensions obey it too. Scalars: the largest
+    deviation from 1 over all dimensions, and with `_mean` the largest |E[mu_j]|.
+    """
+
+    def __init__(self, name="aggregate_moments", **kwargs):
+        super().__init__(name, **kwargs)
+
+    def build(self, n):
+        if self.n is None:
+            self._first = self._accumulator("first", (n,))
+        super().build(n)
+
+    def measure(self, measurement):
+        mean, scale = measurement.posterior
+        return tf.square(mean) + tf.square(scale)
+
+    def update_state(self, measurement):
+        super().update_state(measurement)
+        self._first.assign_add(tf.reduce_sum(tf.cast(measurement.posterior.mean, self.dtype), 0))
+
+    def result(self):
+        return {self.name: tf.reduce_max(tf.abs(self._sum / self._count - 1)),
+                f"{self.name}_mean": tf.reduce_max(tf.abs(self._first / self._count))}
+
+    @property
+    def first(self):
+        """E[mu_j], `[n]`."""
+        return self._first.numpy() / self._count.numpy()
 
 
 class _PerExample(tf.keras.metrics.Mean):

@@ -14,6 +14,13 @@ class FusedAdam(tf.keras.optimizers.Adam):
         if self.amsgrad:
             raise ValueError("FusedAdam has no amsgrad; use tf.keras.optimizers.Adam.")
 
+    def finalize_variable_values(self, var_list):
+        """Keras calls this at the end of every `fit`, also of one that is a part of a run; see `use_averages`."""
+
+    def use_averages(self, variables):
+        """Puts the moving averages of the weights (`use_ema=True`) in their place: once, when training is over."""
+        super().finalize_variable_values(variables)
+
     def update_step(self, gradient, variable):
         index = self._index_dict[self._var_key(variable)]
         step = tf.cast(self.iterations + 1, variable.dtype)

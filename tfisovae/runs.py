@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from tfisovae.vae import load
 
-_MAY_CHANGE = ("steps", "checkpoint_every", "log_every", "versions")  # without making it another run
+_MAY_CHANGE = ("steps", "epochs", "checkpoint_every", "log_every", "versions")  # without making it another run
 
 
 class RunError(Exception):

@@ -15,12 +15,15 @@ from tfisovae import batches, callbacks, devices, runs
 from tfisovae.optimizers import FusedAdam
 from tfisovae.sources import Source
 
+SCHEDULES = ("constant", "cosine")
+
 
 def train(run, make_vae, source: Source, strategy, extra_callbacks=(), resident=False):
     """Trains to `run.config["steps"]` steps, going on from the last checkpoint if there is one.
 
     Args:
-      run: `Run`. Its config has `steps`, `batch_size`, `learning_rate`, `clipnorm`, `seed`, `log_every`, `checkpoint_every`.
+      run: `Run`. Its config has `steps`, `batch_size`, `learning_rate`, `clipnorm`, `seed`, `log_every`, `checkpoint_every`,
+        and may have `schedule` ("constant" or "cosine") and `averaging` (momentum of the average of the weights).
       make_vae: function of no arguments that makes the `VAE`; called under the strategy's scope after seeding.
       source: `Source`.
       strategy: of `devices.make_strategy`, made before TensorFlow computes anything.
@@ -38,7 +41,7 @@ def train(run, make_vae, source: Source, strategy, extra_callbacks=(), resident=
     _check_all_at(step, strategy)
     with strategy.scope():
         vae = make_vae()
-        vae.compile(FusedAdam(config["learning_rate"], clipnorm=config["clipnorm"]),
+        vae.compile(_optimizer(config),
                     num_parts=1 if resident else devices.num_parts(config["batch_size"], strategy),
                     resident=batches.as_float(source.train[np.arange(len(source.train))]) if resident else None)
         vae.optimizer.build(vae.trainable_variables)
@@ -62,11 +65,23 @@ def train(run, make_vae, source: Source, strategy, extra_callbacks=(), resident=
                      callbacks.TensorBoard(run.path("tensorboard"), examples), callbacks.Progress(config),
                      callbacks.CollapseWarning(config)]
     _fit(vae, source.train, strategy, config, attached, resident)
+    if config.get("averaging"):
+        vae.optimizer.use_averages(vae.trainable_variables)
     if chief:
         vae.save(run.path("model"))
     else:
         shutil.rmtree(checkpoints, ignore_errors=True)
     return vae
+
+
+def _optimizer(config):
+    """Adam with the learning rate, its schedule, clipping and averaging of a configuration."""
+    rate, averaging = config["learning_rate"], config.get("averaging", 0.0)
+    if config.get("schedule", "constant") not in SCHEDULES:
+        raise ValueError(f"Unknown schedule {config['schedule']!r}; there are {', '.join(map(repr, SCHEDULES))}.")
+    if config.get("schedule") == "cosine":
+        rate = tf.keras.optimizers.schedules.CosineDecay(rate, config["steps"])
+    return FusedAdam(rate, clipnorm=config["clipnorm"], use_ema=bool(averaging), ema_momentum=averaging or 0.99)
 
 
 def _check_all_at(step, strategy):

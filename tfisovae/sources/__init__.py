@@ -4,7 +4,8 @@ from tfisovae.sources.images import NAMES, load_images
 from tfisovae.sources.opening import load_vectors, of_run
 from tfisovae.sources.source import Rows, Source
 from tfisovae.sources.tables import load_table
+from tfisovae.sources.toy import SHAPES as TOYS
 from tfisovae.sources.toy import Toy, load_toy, toy
 
-__all__ = ["NAMES", "Faces", "Rows", "Source", "Toy", "faces", "load_images", "load_table", "load_toy", "load_vectors", "of_run",
+__all__ = ["NAMES", "TOYS", "Faces", "Rows", "Source", "Toy", "faces", "load_images", "load_table", "load_toy", "load_vectors", "of_run",
            "toy"]

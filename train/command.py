@@ -1,0 +1,109 @@
+"""What the training scripts share: options, their checks, and the life of a run from the command to the table at its end."""
+import argparse
+import sys
+
+import tfisovae
+from tfisovae import batches, devices, runs, training
+
+
+def parser(description, **defaults):
+    """The options of every training script; `defaults` sets theirs."""
+    p = argparse.ArgumentParser(description=description, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    p.add_argument("--run_dir", help="directory of the run (default: under runs/); the same command goes on where it stopped")
+    p.add_argument("--lmbda", type=float, help="weight of the distortion; beta = 1 / lmbda")
+    p.add_argument("--batch_size", type=int, help="of the global batch")
+    p.add_argument("--learning_rate", type=float, default=1e-3, help="of Adam")
+    p.add_argument("--schedule", choices=training.SCHEDULES, default="constant",
+                   help="of the learning rate; cosine: from its value to 0 at the last step")
+    p.add_argument("--averaging", type=float, default=0.0,
+                   help="momentum of an exponential moving average of the weights, which then is the model; 0: none")
+    p.add_argument("--clipnorm", type=float, help="clip each gradient to this norm (default: off)")
+    p.add_argument("--decomposed", action="store_true", help="train D(x, x_check) + D(x_check, x_hat) of section 4.2")
+    p.add_argument("--warmup_steps", type=int,
+                   help="steps of the conventional loss before the decomposed one (default: 500 with --decomposed, else 0)")
+    p.add_argument("--strategy", choices=devices.STRATEGIES, default="auto",
+                   help="auto: every visible GPU; mirrored: also over logical CPUs; multi_worker: see TF_CONFIG")
+    p.add_argument("--seed", type=int, default=0, help="of weights, data order and posterior noise")
+    p.add_argument("--cache_dir", help="where decoded images are kept (default: ~/.cache/tfisovae)")
+    p.set_defaults(**defaults)
+    return p
+
+
+def resolve(args, positive=()):
+    """The configuration of a run: every option with its value; raises ValueError for those that make no sense.
+
+    Args:
+      args: of a `parser`.
+      positive: names of further options that count something, at least 1.
+    """
+    config = {key: value for key, value in vars(args).items() if key not in ("run_dir", "cache_dir", "num_eval")}
+    if config["warmup_steps"] is None:
+        config["warmup_steps"] = 500 if args.decomposed else 0
+    for name in ("batch_size", "latent_dim", *positive):
+        if config[name] < 1:
+            raise ValueError(f"--{name} must be at least 1; got {config[name]}.")
+    for name in ("lmbda", "learning_rate", "clipnorm"):
+        if config[name] is not None and not 0 < config[name] < float("inf"):
+            raise ValueError(f"--{name} must be positive and finite; got {config[name]}.")
+    for name in ("warmup_steps", "num_eval", "seed"):
+        value = (config if name in config else vars(args))[name]
+        if value is not None and not 0 <= value < 2**32:
+            raise ValueError(f"--{name} must be at least 0 and below 2^32; got {value}.")
+    if not 0 <= args.averaging < 1:
+        raise ValueError(f"--averaging must be at least 0 and below 1; got {args.averaging}.")
+    if config["warmup_steps"] and not args.decomposed:
+        raise ValueError("--warmup_steps goes with --decomposed: the conventional loss needs no warm-up.")
+    return config
+
+
+def check_intervals(config):
+    if config["checkpoint_every"] % config["log_every"]:
+        raise ValueError(f"--checkpoint_every must be a multiple of --log_every ({config['log_every']}); "
+                         f"got {config['checkpoint_every']}.")
+
+
+def data_manifest(source):
+    """What a run's manifest says of its data."""
+    kept = {k: source.manifest[k] for k in ("fingerprint", "num_train", "num_eval", "standardization") if k in source.manifest}
+    return {**kept, "num_skipped": len(source.manifest["skipped"])}
+
+
+def run(parser, args, prepare, make_vae):
+    """Runs a training script.
+
+    Args:
+      parser, args: its parser, and the options it was given.
+      prepare: function of `args` to `(config, source, run_dir, resident)`; raises ValueError for what makes no sense.
+      make_vae: function of the config to a `VAE`.
+    """
+    try:
+        devices.prepare_cpu(args.batch_size, args.strategy)
+        strategy = devices.make_strategy(args.strategy)
+        config, source, run_dir, resident = prepare(args)
+        if args.batch_size % strategy.num_replicas_in_sync:
+            raise ValueError(f"--batch_size must be a multiple of the {strategy.num_replicas_in_sync} replicas; "
+                             f"got {args.batch_size}.")
+        config["data_manifest"] = data_manifest(source)
+        if config["schedule"] != "constant":
+            config["schedule_steps"] = config["steps"]  # more steps would be another schedule, hence another run
+        devices.set_mixed_precision(config.get("mixed_precision"))
+        with runs.Run(args.run_dir or run_dir, config, devices.is_chief(strategy)) as opened:
+            training.train(opened, lambda: make_vae(config), source, strategy,
+                           resident=resident and strategy.num_replicas_in_sync == 1)
+    except (ValueError, OSError, runs.RunError) as error:
+        sys.exit(f"{parser.prog}: {error}")
+    except KeyboardInterrupt:
+        sys.exit(f"{parser.prog}: stopped; the same command goes on from the last checkpoint")
+    if devices.is_chief(strategy):
+        report(source, opened, args.num_eval)
+
+
+def report(source, opened, num_eval):
+    """Prints the leading dimensions, measured on held-out examples, the health of the training, and where the model is."""
+    if num_eval != 0:
+        vae = tfisovae.load(opened.path("model"))  # on one device, whatever it was trained on
+        count = min(num_eval or len(source.eval), len(source.eval))
+        analysis = tfisovae.analyze(vae, batches.evaluation_batches(source.eval), count, progress=True)
+        print(analysis.table())
+        print(analysis.health())
+    print(f"SavedModel: {opened.path('model')}. Measure it in full: python eval/isometry.py {opened.directory}")
