@@ -8,10 +8,11 @@ import os
 # when it is first imported; whoever has set it otherwise keeps their setting.
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
-from tfisovae import distortions, geometry, measurement, metrics, networks, posterior, sources
+from tfisovae import density, distortions, geometry, measurement, metrics, networks, posterior, sources, theory
 from tfisovae.analysis import Analysis, analyze
 from tfisovae.vae import VAE, load
 
 __all__ = [
-    "VAE", "Analysis", "analyze", "distortions", "geometry", "load", "measurement", "metrics", "networks", "posterior", "sources",
+    "VAE", "Analysis", "analyze", "density", "distortions", "geometry", "load", "measurement", "metrics", "networks", "posterior",
+    "sources", "theory",
 ]

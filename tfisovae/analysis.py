@@ -149,8 +149,8 @@ class Analysis:
             worst = max(rows, key=lambda j: off[j], default=None)
             if worst is not None and off[worst] > tolerance:
                 count = int(np.sum(off[rows] > tolerance))
-                found.append(f"{name} of z_{worst} is {values[worst]:.3f}, not {expected}" + (f" (and {count - 1} more)" if count > 1
-                                                                                             else ""))
+                others = f" (and {count - 1} more)" if count > 1 else ""
+                found.append(f"{name} of z_{worst} is {values[worst]:.3f}, not {expected}{others}")
 
         everywhere, strong = np.arange(len(self.active)), np.flatnonzero(self.kl_mean > 0.1)
         root = math.sqrt(self.num_examples)
@@ -167,8 +167,9 @@ class Analysis:
         found = self.problems(tolerance)
         if found:
             return f"NOT CONVERGED: {'; '.join(found)}. Train longer, or lower --learning_rate (--schedule cosine)."
-        return (f"Converged, as far as this shows: E[mu^2 + sigma^2] within {np.max(np.abs(self.latent_second_moment - 1)):.3f} of 1, "
-                f"E[mu] within {np.max(np.abs(self.latent_mean)):.3f} of 0, posterior balance {self.posterior_balance:.3f}.")
+        moments, means = np.max(np.abs(self.latent_second_moment - 1)), np.max(np.abs(self.latent_mean))
+        return (f"Converged, as far as this shows: E[mu^2 + sigma^2] within {moments:.3f} of 1, E[mu] within {means:.3f} of 0, "
+                f"posterior balance {self.posterior_balance:.3f}.")
 
 
 def analyze(vae, dataset, num_examples=None, progress=False):

@@ -74,8 +74,8 @@ class Run:
                                           "Choose another --run_dir, or remove that one."]))
             trained = trained_step(self.directory)
             if trained > self.config.get("steps", trained):
-                raise RunError(f"{self.directory} has been trained to step {trained}; {self.config['steps']} steps end before that. "
-                               "Ask for more, or choose another --run_dir.")
+                raise RunError(f"{self.directory} has been trained to step {trained}; {self.config['steps']} steps end before "
+                               "that. Ask for more, or choose another --run_dir.")
         write_atomically(self.path("config.json"), json.dumps(self.config, indent=1) + "\n")
 
 

@@ -5,7 +5,7 @@ from tfisovae.sources.opening import load_vectors, of_run
 from tfisovae.sources.source import Rows, Source
 from tfisovae.sources.tables import load_table
 from tfisovae.sources.toy import SHAPES as TOYS
-from tfisovae.sources.toy import Toy, load_toy, toy
+from tfisovae.sources.toy import Toy, load_toy, predicted_precision, toy
 
-__all__ = ["NAMES", "TOYS", "Faces", "Rows", "Source", "Toy", "faces", "load_images", "load_table", "load_toy", "load_vectors", "of_run",
-           "toy"]
+__all__ = ["NAMES", "TOYS", "Faces", "Rows", "Source", "Toy", "faces", "load_images", "load_table", "load_toy", "load_vectors",
+           "of_run", "predicted_precision", "toy"]

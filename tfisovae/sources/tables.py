@@ -60,7 +60,8 @@ def _read_numpy(path, ending):
         names = list(loaded)
         name = names[0] if len(names) == 1 else "x"
         if name not in names:
-            raise ValueError(f"{path} holds the arrays {', '.join(map(repr, names)) or '(none)'}; the one to train on must be named 'x'.")
+            raise ValueError(f"{path} holds the arrays {', '.join(map(repr, names)) or '(none)'}; the one to train on must be "
+                             "named 'x'.")
         loaded = loaded[name]
     if not np.issubdtype(loaded.dtype, np.number) or np.iscomplexobj(loaded):
         raise ValueError(f"{path} must hold real numbers; its type is {loaded.dtype}.")

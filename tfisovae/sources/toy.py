@@ -11,6 +11,7 @@ import math
 import numpy as np
 import scipy.stats
 
+from tfisovae import theory
 from tfisovae.sources.source import Rows, Source, fingerprint
 
 NUM_INPUTS = 16
@@ -80,6 +81,24 @@ def toy(name, num_examples=50_000, seed=0):
 def log_density(name, s):
     """log p(s_1) + log p(s_2) + log p(s_3) of `s` `[N, 3]`, nats, `[N]`; -inf outside the support."""
     return sum(shape.logpdf(column) for shape, column in zip(SHAPES[name], np.asarray(s).T))
+
+
+def predicted_precision(name, distortion, beta):
+    """E[sigma_j^-2] of s_1, s_2, s_3 where each has a latent variable to itself; `None` for other distortions than these two.
+
+    Args:
+      name: of the toy data.
+      distortion: "sse", or "downward_convex", whose a_x = 2/3 + 2 |x|^2 / 21 is averaged over the other two sources.
+      beta: 1 / lmbda.
+    """
+    shapes = SHAPES[name]
+    if distortion == "sse":
+        return [theory.shape_precision(shape, beta) for shape in shapes]
+    if distortion == "downward_convex":
+        total = sum(shape.var() for shape in shapes)
+        return [theory.shape_precision(shape, beta, lambda s, rest=total - shape.var(): 2 / 3 + 2 / 21 * (rest + s * s))
+                for shape in shapes]
+    return None
 
 
 def load_toy(name, num_examples=50_000, seed=0, num_eval=10_000):

@@ -1,0 +1,81 @@
+#!/usr/bin/env python
+"""Draw the implicit isometric variable y_j of each active latent variable (Fig. 1): variables.png, variables.json."""
+import argparse
+import json
+import os
+import sys
+
+import numpy as np
+
+import tfisovae
+from tfisovae import batches, figures, runs, sources
+from tfisovae.isometric import IsometricVariable
+
+
+def parser():
+    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    p.add_argument("run", help="run directory, as train/*.py write it")
+    p.add_argument("--rows", type=int, default=6, help="leading dimensions to draw, at most")
+    p.add_argument("--data", help="other data to measure (default: the run's own)")
+    p.add_argument("--cache_dir", help="where decoded images are kept (default: ~/.cache/tfisovae)")
+    return p
+
+
+def measure(run, rows=6, data=None, cache_dir=None):
+    """Maps the held-out examples to y, writes and draws their distributions; returns what the JSON holds."""
+    if rows < 1:
+        raise ValueError(f"--rows must be at least 1; got {rows}.")
+    config, vae = runs.load_run(run)
+    source = sources.of_run(config, data, cache_dir)
+    encoded = [vae.encode(x) for x in batches.evaluation_batches(source.eval)]
+    mean, scale, kl = (np.concatenate(parts) for parts in zip(*((p.mean, p.scale, p.kl()) for p in encoded)))
+    precision = np.mean(scale.astype(np.float64) ** -2, 0)
+    leading = [int(j) for j in np.argsort(-precision) if kl[:, j].mean() > tfisovae.metrics.ACTIVE_KL][:rows]
+    if not leading:
+        raise runs.RunError(f"{run} has collapsed: no latent dimension is active, so there is no y to draw.")
+    # In units of the data where the metric is |dx|^2: with any other, y is in units of the square root of the distortion.
+    toy = source.log_density is not None and config["distortion"] == "sse"
+    variables, references, saved = [], [], {"lmbda": vae.lmbda, "data": source.manifest["source"], "dimensions": []}
+    for rank, j in enumerate(leading, 1):
+        y = IsometricVariable(mean[:, j], scale[:, j], vae.beta).to_y(mean[:, j])
+        entry = {"z": j, "precision": float(precision[j]), "variance_y": float(np.var(y)),
+                 "importance": float(vae.beta / 2 * precision[j])}
+        if toy:
+            s = source.factors
+            correlations = [np.corrcoef(y, column)[0, 1] for column in s.T]
+            k = int(np.argmax(np.abs(correlations)))
+            y = np.sign(correlations[k]) * (y - y.mean())
+            entry |= {"follows": source.factor_names[k], "correlation": float(correlations[k]), "variance_s": float(np.var(s[:, k])),
+                      "rms_difference": float(np.sqrt(np.mean((y - s[:, k]) ** 2)))}
+            shape = sources.TOYS[config["data"]][k]
+            grid = np.linspace(s[:, k].min() * 1.15, s[:, k].max() * 1.15, 400)
+            references.append((grid, shape.pdf(grid)))
+        variables.append((f"$y_{{{rank}}}$ of $z_{{{j}}}$" + (f", follows {entry['follows']}" if toy else ""), y))
+        saved["dimensions"].append(entry)
+    figures.isometric_variables(variables, os.path.join(run, "variables.png"), references if toy else None, saved["data"])
+    runs.write_atomically(os.path.join(run, "variables.json"), json.dumps(saved, indent=1) + "\n")
+    return saved
+
+
+def table(saved):
+    """What was measured, as text."""
+    lines = [f"{'rank':>4} {'z_j':>4} {'Var(y_j)':>10} {'importance':>11}   of the data"]
+    for rank, entry in enumerate(saved["dimensions"], 1):
+        follows = "" if "follows" not in entry else (f"   {entry['follows']}: R {abs(entry['correlation']):.4f}, variance "
+                                                     f"{entry['variance_s']:.4f}, rms |y - s| {entry['rms_difference']:.4f}")
+        lines.append(f"{rank:4d} {entry['z']:4d} {entry['variance_y']:10.4g} {entry['importance']:11.4g}{follows}")
+    return "\n".join(lines)
+
+
+def main(argv=None):
+    args = parser().parse_args(argv)
+    try:
+        saved = measure(args.run, args.rows, args.data, args.cache_dir)
+    except (ValueError, OSError, runs.RunError) as error:
+        sys.exit(f"{parser().prog}: {error}")
+    print(table(saved))
+    print(f"Written: {', '.join(os.path.join(args.run, name) for name in ('variables.json', 'variables.png'))}")
+
+
+if __name__ == "__main__":
+    main()
