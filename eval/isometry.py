@@ -6,8 +6,8 @@ import os
 import sys
 
 import numpy as np
-
 import paper  # beside this file
+
 import tfisovae
 from tfisovae import analysis, batches, figures, runs, sources
 

@@ -45,8 +45,8 @@ def measure(run, rows=6, data=None, cache_dir=None):
             correlations = [np.corrcoef(y, column)[0, 1] for column in s.T]
             k = int(np.argmax(np.abs(correlations)))
             y = np.sign(correlations[k]) * (y - y.mean())
-            entry |= {"follows": source.factor_names[k], "correlation": float(correlations[k]), "variance_s": float(np.var(s[:, k])),
-                      "rms_difference": float(np.sqrt(np.mean((y - s[:, k]) ** 2)))}
+            entry |= {"follows": source.factor_names[k], "correlation": float(correlations[k]),
+                      "variance_s": float(np.var(s[:, k])), "rms_difference": float(np.sqrt(np.mean((y - s[:, k]) ** 2)))}
             shape = sources.TOYS[config["data"]][k]
             grid = np.linspace(s[:, k].min() * 1.15, s[:, k].max() * 1.15, 400)
             references.append((grid, shape.pdf(grid)))

@@ -1,8 +1,12 @@
 """Two logical CPU devices, so that `tf.distribute` is exercised everywhere; and small decoders with known geometry."""
+import contextlib
+import importlib.util
+import io
 import os
 import pathlib
 import subprocess
 import sys
+import types
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
@@ -42,6 +46,34 @@ def script(faces_cache):
                               timeout=timeout, **kwargs)
         assert not check or done.returncode == 0, done.stderr[-3000:]
         return done
+
+    return run
+
+
+def load_script(path):
+    """A script of the project as a module."""
+    sys.path.insert(0, str((ROOT / path).parent))  # scripts of a directory may import one another
+    spec = importlib.util.spec_from_file_location(path.replace("/", "_").removesuffix(".py"), ROOT / path)
+    loaded = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(loaded)
+    return loaded
+
+
+@pytest.fixture(scope="session")
+def main(faces_cache):
+    """Runs a script of the project in this process; returns its exit `code`, `stdout` and `stderr`."""
+    def run(path, *arguments, check=True):
+        os.environ["TFISOVAE_CACHE"] = str(faces_cache)
+        out, err, code = io.StringIO(), io.StringIO(), 0
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+            try:
+                load_script(path).main([str(argument) for argument in arguments])
+            except SystemExit as stop:
+                code = stop.code or 0
+                if isinstance(code, str):  # as the interpreter does
+                    print(code, file=sys.stderr)
+        assert not check or code == 0, err.getvalue()[-3000:]
+        return types.SimpleNamespace(code=code, stdout=out.getvalue(), stderr=err.getvalue())
 
     return run
 

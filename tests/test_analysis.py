@@ -121,3 +121,26 @@ def test_pictures_are_drawn(vae, tmp_path):
     assert set(pixels) == {"a", "b", "gram", "traversal", "pairs"}
     assert all(p.std() > 5 for p in pixels.values())
     assert pixels["a"].shape != pixels["b"].shape or np.abs(pixels["a"] - pixels["b"]).max() > 100
+
+
+def test_health(vae, make_linear_vae):
+    """The optimum is healthy; one whose means are half as large and shifted, or whose scales are off, is told so by name."""
+    x = data(20_000)
+    assert tfisovae.analyze(vae, x).health().startswith("Converged, as far as this shows")
+    parameters = vae.encoder.get_weights()
+    vae.encoder.set_weights([parameters[0] * np.repeat([0.5, 1], 4), parameters[1] + np.repeat([0.2, 0], 4)])
+    result = tfisovae.analyze(vae, x)
+    assert "NOT CONVERGED" in result.health() and "E[mu^2 + sigma^2] of z_" in result.health() and "E[mu] of z_" in result.health()
+    np.testing.assert_allclose(result.latent_mean, 0.2, atol=0.03)
+    vae.encoder.set_weights([parameters[0], parameters[1] + np.repeat([0, 0.4], 4)])
+    problems = tfisovae.analyze(vae, x).problems()
+    assert any("the posterior balance of z_" in text for text in problems)
+    dead = make_linear_vae(np.zeros([5, 2]), np.zeros([2, 5]), [1, 1], LMBDA)
+    assert "Collapsed: no dimension carries information" in tfisovae.analyze(dead, x[:100]).health()
+
+
+def test_health_allows_for_few_examples(vae):
+    """With 30 examples the moments are off by tenths, which is no sign of anything."""
+    result = tfisovae.analyze(vae, data(30))
+    assert max(abs(result.latent_second_moment - 1)) > 0.05
+    assert not result.problems()

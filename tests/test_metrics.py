@@ -15,7 +15,7 @@ SCALE = np.array([0.1, 0.2, 1.0])
 def everything():
     return [M.Rate(name="kl"), M.ActiveDimensions(name="active"), M.PosteriorPrecision(), M.IsometricNorm(),
             M.IsometricNorm("numerical", name="numerical_norm"), M.GramOffDiagonal(), M.PosteriorBalance(), M.CodingLoss(),
-            M.TransformLoss(), M.Derivative()]
+            M.TransformLoss(), M.Derivative(), M.AggregateMoments()]
 
 
 def examples(count=230):
@@ -57,6 +57,11 @@ def test_closed_forms(make_linear_vae):
     kl = 0.5 * (mu**2 + SCALE**2 - np.log(SCALE**2) - 1)
     np.testing.assert_allclose(by_name["kl"].mean, kl.mean(0), rtol=1e-4, atol=1e-6)
     np.testing.assert_allclose(by_name["kl"].standard_error, kl.std(0) / np.sqrt(230), rtol=1e-4, atol=1e-6)
+    moments = (mu**2 + SCALE**2).mean(0)
+    np.testing.assert_allclose(by_name["aggregate_moments"].mean, moments, rtol=1e-5)
+    np.testing.assert_allclose(by_name["aggregate_moments"].first, mu.mean(0), rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(logs["aggregate_moments"], np.abs(moments - 1).max(), rtol=1e-4)
+    np.testing.assert_allclose(logs["aggregate_moments_mean"], np.abs(mu.mean(0)).max(), rtol=1e-4)
     np.testing.assert_allclose([logs["kl"], logs["rate"]], kl.sum(1).mean(), rtol=1e-5)
     np.testing.assert_array_equal(by_name["kl"].active, [True, True, False])
     assert logs["active"] == logs["active_dimensions"] == 2

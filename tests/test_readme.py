@@ -1,25 +1,16 @@
 """The README: its commands are ones that the scripts take, its code runs, and its tables are those of results/."""
-import importlib.util
 import pathlib
 import re
 import shlex
-import sys
 
 import numpy as np
 import pytest
 import tensorflow as tf
+from conftest import load_script
 
 ROOT = pathlib.Path(__file__).parent.parent
 
 README = (ROOT / "README.md").read_text()
-
-
-def module(path):
-    sys.path.insert(0, str((ROOT / path).parent))  # scripts of a directory may import one another
-    spec = importlib.util.spec_from_file_location(path.replace("/", "_").removesuffix(".py"), ROOT / path)
-    loaded = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(loaded)
-    return loaded
 
 
 def commands():
@@ -29,7 +20,7 @@ def commands():
 @pytest.mark.parametrize("command", commands())
 def test_commands_are_taken(command):
     path, *options = shlex.split(command)
-    script = module(path)
+    script = load_script(path)
     args = script.parser().parse_args(options)
     if hasattr(script, "resolve"):
         assert script.resolve(args)["lmbda"] > 0
@@ -55,7 +46,7 @@ def test_the_tour_of_the_api_runs(tmp_path, monkeypatch):
 
 def test_the_tables_are_those_of_the_results():
     """Every table in the README is printed by eval/table.py from results/."""
-    table = module("eval/table.py")
+    table = load_script("eval/table.py")
     published = [ROOT / "results" / "faces" / name for name in ("conventional", "decomposed")]
     assert table.isometry_table(published) in README
     assert table.factor_table(published[1]) in README

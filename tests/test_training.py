@@ -33,10 +33,10 @@ def make_vae():
     return tfisovae.VAE(*networks.toy(), "sse", 10.0, seed=3)
 
 
-def train(directory, config=None, strategy=None, extra_callbacks=(), make=make_vae):
+def train(directory, config=None, strategy=None, extra_callbacks=(), make=make_vae, resident=False):
     config = {**CONFIG, **(config or {})}
     with runs.Run(directory, config) as run:
-        return training.train(run, make, source(), strategy or devices.make_strategy("one_device"), extra_callbacks)
+        return training.train(run, make, source(), strategy or devices.make_strategy("one_device"), extra_callbacks, resident)
 
 
 class Stop(tf.keras.callbacks.Callback):
@@ -70,6 +70,73 @@ def test_a_run_that_was_stopped_ends_like_one_that_was_not(tmp_path, stops):
     assert histories[0] == histories[1]
     assert [line.split(",")[0] for line in histories[0].splitlines()] == ["step", "5", "10", "15", "20"]
     assert equal(tfisovae.load(tmp_path / "parts" / "model"), whole)
+
+
+def test_resident_data_train_as_ordinary_batches(tmp_path):
+    """Weights and history within float tolerance, an interval that is left over and every option of the optimizer included."""
+    config = {"steps": 23, "schedule": "cosine", "averaging": 0.9, "clipnorm": 1.0}
+    ordinary, resident = (train(tmp_path / str(r), config, resident=r) for r in (False, True))
+    for a, b in zip(ordinary.get_weights(), resident.get_weights()):
+        np.testing.assert_allclose(a, b, atol=1e-5)
+    rows = [np.loadtxt(tmp_path / str(r) / "history.csv", delimiter=",", skiprows=1) for r in (False, True)]
+    np.testing.assert_allclose(rows[0], rows[1], rtol=1e-4)
+
+
+def test_a_resident_run_that_was_stopped_ends_like_one_that_was_not(tmp_path):
+    class Break(tf.keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            if self.model.optimizer.iterations.numpy() == 10:
+                raise KeyboardInterrupt
+
+    whole = train(tmp_path / "whole", {"averaging": 0.9}, resident=True)
+    with pytest.raises(KeyboardInterrupt):
+        train(tmp_path / "parts", {"averaging": 0.9}, extra_callbacks=[Break()], resident=True)
+    assert runs.trained_step(tmp_path / "parts") == 5
+    assert equal(train(tmp_path / "parts", {"averaging": 0.9}, resident=True), whole)
+    assert equal(tfisovae.load(tmp_path / "parts" / "model"), whole)
+
+
+def test_a_resident_run_that_diverges_names_the_step(tmp_path):
+    """A loss that overflows in the middle of a compiled interval."""
+    def exploding():
+        vae = make_vae()
+        vae.decoder.layers[-1].kernel.assign(tf.fill([128, 16], 1e25))  # squared, beyond float32
+        return vae
+
+    with pytest.raises(runs.RunError, match="loss is not finite at step 1. "):
+        train(tmp_path / "run", make=exploding, resident=True)
+    assert runs.trained_step(tmp_path / "run") == 0
+
+
+def test_resident_data_take_row_numbers():
+    vae = make_vae()
+    vae.compile("adam", resident=table())
+    with pytest.raises(ValueError, match=r"row numbers \[steps, batch\], integers; got float32"):
+        vae.train_step(tf.zeros([2, 16]))
+    with pytest.raises(ValueError, match=r"x must have the shape \[batch, 16\]"):
+        vae.compile("adam", resident=table()[:, :5])
+
+
+def test_schedule_and_averaging(tmp_path):
+    """A cosine ends at 0: the last steps move nothing. The average is that of the definition."""
+    weights = []
+
+    class Keep(tf.keras.callbacks.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            weights.append(self.model.get_weights()[0])
+
+    train(tmp_path / "cosine", {"schedule": "cosine", "steps": 40}, extra_callbacks=[Keep()])
+    moved = [np.abs(b - a).max() for a, b in zip(weights, weights[1:])]
+    assert moved[-1] < 0.02 * moved[20]
+    weights.clear()
+    averaged = train(tmp_path / "averaged", {"averaging": 0.8}, extra_callbacks=[Keep()])
+    tf.keras.utils.set_random_seed(CONFIG["seed"])
+    mean = make_vae().get_weights()[0]
+    for value in weights:
+        mean = 0.8 * mean + 0.2 * value
+    np.testing.assert_allclose(averaged.get_weights()[0], mean, atol=1e-6)
+    with pytest.raises(ValueError, match="Unknown schedule 'linear'; there are 'constant', 'cosine'"):
+        train(tmp_path / "linear", {"schedule": "linear"})
 
 
 def test_more_steps_go_on_from_where_the_run_ended(tmp_path, capsys):

@@ -99,6 +99,10 @@ class Analysis:
     @classmethod
     def from_dict(cls, values):
         fields = {field.name: field for field in dataclasses.fields(cls)}
+        missing = sorted(set(fields) - set(values))
+        if missing:
+            raise ValueError(f"This analysis was written by another version: it has no {', '.join(missing)}. Measure again with "
+                             "eval/isometry.py.")
         made = {}
         for name, field in fields.items():
             value = values[name]
@@ -250,7 +254,7 @@ def _numerical_norm_difference(vae, x, active):
         return variance * tf.linalg.diag_part(measurement.pullback), variance * measurement.numerical_derivatives
 
     exact, numerical = (np.mean(values, 0)[active] for values in both(x))
-    return float(np.max(np.abs(numerical / exact - 1), initial=0.0))
+    return float(np.max(np.abs(numerical - exact) / np.maximum(exact, np.finfo(np.float32).tiny), initial=0.0))
 
 
 def factor_correlations(means, factors):

@@ -119,7 +119,7 @@ def _two_point_distortion(vae, x, posterior):
 def _metric_tensor(distortion, x, size):
     """G_x as a matrix, `[B, m, m]`."""
     units = tf.reshape(tf.eye(size), [size, 1, *x.shape[1:]])
-    columns = [distortion.metric_product(x, tf.broadcast_to(unit, tf.shape(x))) for unit in units]
+    columns = [distortion.metric_product(x, tf.broadcast_to(unit, tf.shape(x))) for unit in tf.unstack(units)]
     return tf.stack([tf.reshape(column, [-1, size]) for column in columns], 2)
 
 

@@ -63,5 +63,9 @@ def make_vae(config):
                         warmup_steps=config["warmup_steps"], seed=config["seed"])
 
 
+def main(argv=None):
+    command.run(parser(), parser().parse_args(argv), prepare, make_vae)
+
+
 if __name__ == "__main__":
-    command.run(parser(), parser().parse_args(), prepare, make_vae)
+    main()

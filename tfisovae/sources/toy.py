@@ -96,9 +96,13 @@ def predicted_precision(name, distortion, beta):
         return [theory.shape_precision(shape, beta) for shape in shapes]
     if distortion == "downward_convex":
         total = sum(shape.var() for shape in shapes)
-        return [theory.shape_precision(shape, beta, lambda s, rest=total - shape.var(): 2 / 3 + 2 / 21 * (rest + s * s))
-                for shape in shapes]
+        return [theory.shape_precision(shape, beta, _mean_scale(total - shape.var())) for shape in shapes]
     return None
+
+
+def _mean_scale(variance_of_others):
+    """a_x of the downward-convex loss as a function of one source, averaged over the others."""
+    return lambda s: 2 / 3 + 2 / 21 * (variance_of_others + s * s)
 
 
 def load_toy(name, num_examples=50_000, seed=0, num_eval=10_000):

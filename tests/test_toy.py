@@ -1,0 +1,133 @@
+"""Toy data against their own definition, and tables of the user's."""
+import numpy as np
+import pytest
+import scipy.integrate
+
+from tfisovae import sources, theory
+from tfisovae.sources.toy import SHAPES, log_density
+
+
+@pytest.mark.parametrize("name", ["mix", "ramp", "norm"])
+def test_moments_and_basis(name):
+    """Variances 1/6, 2/3, 8/3, centred, E|x|^2 = 7/2, orthonormal basis, x = s basis."""
+    data = sources.toy(name, 200_000, seed=3)
+    assert [shape.var() for shape in SHAPES[name]] == pytest.approx([1 / 6, 2 / 3, 8 / 3], rel=1e-12)
+    assert [shape.mean() for shape in SHAPES[name]] == pytest.approx([0, 0, 0], abs=1e-12)
+    np.testing.assert_allclose(data.s.var(0), [1 / 6, 2 / 3, 8 / 3], rtol=0.02)  # 4 standard errors
+    np.testing.assert_allclose(data.basis @ data.basis.T, np.eye(3), atol=1e-12)
+    np.testing.assert_allclose(data.x, data.s @ data.basis, atol=1e-6)
+    assert np.mean(np.sum(data.x**2, 1)) == pytest.approx(3.5, rel=0.02)
+    assert np.abs(np.corrcoef(data.s.T) - np.eye(3)).max() < 0.01
+
+
+@pytest.mark.parametrize("name", ["mix", "ramp", "norm"])
+def test_densities_integrate_to_one(name):
+    """On a grid over the support, one axis at a time and over the plane of the first two."""
+    for k, shape in enumerate(SHAPES[name]):
+        low, high = (shape.support() if np.isfinite(shape.support()).all() else (-12, 12))
+        point = [float(other.median()) for other in SHAPES[name]]
+
+        def along(value, k=k, point=point):
+            s = np.array([point])
+            s[0, k] = value
+            rest = sum(SHAPES[name][i].logpdf(point[i]) for i in range(3) if i != k)
+            return np.exp(log_density(name, s)[0] - rest)
+
+        assert scipy.integrate.quad(along, low, high)[0] == pytest.approx(1, abs=1e-6)
+    data = sources.toy(name, 1000, seed=1)
+    np.testing.assert_allclose(data.density, np.prod([s.pdf(c) for s, c in zip(SHAPES[name], data.s.T)], 0), rtol=1e-10)
+    assert np.isfinite(data.log_density).all()
+
+
+def test_the_same_seed_gives_the_same_data():
+    a, b, c = (sources.toy("mix", 100, seed) for seed in (5, 5, 6))
+    np.testing.assert_array_equal(a.x, b.x)
+    assert not np.allclose(a.x, c.x) and not np.allclose(a.basis, c.basis)
+    source = sources.load_toy("mix", 100, seed=5)
+    assert len(source.train) == 100 and len(source.eval) == 10_000 == len(source.log_density)
+    np.testing.assert_allclose(log_density("mix", source.factors), source.log_density)
+
+
+def test_shape_precision():
+    """The exact numbers: (2/beta) Var(s) times 1.0168, 1.0812, 1.102658, and 1 for a Gaussian."""
+    assert sources.predicted_precision("mix", "sse", 0.01) == pytest.approx([33.89, 147.02, 576.6], rel=2e-4)
+    assert sources.predicted_precision("norm", "sse", 0.01) == pytest.approx([100 / 3, 400 / 3, 1600 / 3], rel=1e-6)
+    uniform = SHAPES["mix"][1]
+    # An oracle without quantiles: the mean over a fine grid of probabilities.
+    u = (np.arange(2_000_000) + 0.5) / 2_000_000
+    normal = scipy.stats.norm
+    slope = normal.pdf(normal.ppf(u)) / uniform.pdf(uniform.ppf(u))
+    assert theory.shape_precision(uniform, 2.0) == pytest.approx(np.mean(slope**2), rel=1e-5)
+    assert np.mean(slope**2) / uniform.var() == pytest.approx(1.102658, rel=1e-5)
+    weighted = np.mean(slope**2 * (2 / 3 + 2 / 21 * (17 / 6 + uniform.ppf(u) ** 2)))
+    assert sources.predicted_precision("mix", "downward_convex", 2.0)[1] == pytest.approx(weighted, rel=1e-4)
+    assert sources.predicted_precision("mix", "upward_convex", 0.01) is None
+
+
+@pytest.mark.parametrize("name, size, message", [
+    ("mixed", 10, "Unknown toy data 'mixed'; there are 'mix', 'ramp', 'norm'"),
+    ("mix", 0, "num_examples must be a positive integer; got 0"),
+    ("mix", -5, "num_examples must be a positive integer; got -5"),
+    ("mix", 1.5, "num_examples must be a positive integer; got 1.5"),
+])
+def test_bad_toys(name, size, message):
+    with pytest.raises(ValueError, match=message):
+        sources.toy(name, size)
+
+
+TABLE = np.random.default_rng(0).normal(size=(40, 5)).astype(np.float32) * [1, 2, 3, 4, 5] + 7
+
+
+@pytest.mark.parametrize("ending", ["npy", "npz", "csv", "header.csv"])
+def test_tables(tmp_path, ending):
+    path = tmp_path / f"table.{ending}"
+    if ending == "npy":
+        np.save(path, TABLE)
+    elif ending == "npz":
+        np.savez(path, x=TABLE, labels=np.arange(40))
+    else:
+        np.savetxt(path, TABLE, delimiter=",", header="a,b,c,d,e" if "header" in ending else "", comments="", fmt="%.8g")
+    source = sources.load_vectors(str(path))
+    assert len(source.train) == 36 and len(source.eval) == 4 and source.log_density is None
+    np.testing.assert_allclose(source.train[np.arange(36)], TABLE[source.train.rows], rtol=1e-6)
+    scaled = sources.load_table(str(path), standardize=True)
+    np.testing.assert_allclose(scaled.train[np.arange(36)].mean(0), 0, atol=1e-5)
+    np.testing.assert_allclose(scaled.train[np.arange(36)].std(0), 1, rtol=1e-5)
+    again = sources.load_table(str(path), scaled.manifest["standardization"])
+    np.testing.assert_array_equal(again.eval[np.arange(4)], scaled.eval[np.arange(4)])
+    assert scaled.manifest["fingerprint"] == source.manifest["fingerprint"]
+
+
+@pytest.mark.parametrize("content, message", [
+    ("a,b\n1,2\n3,x\n", "line 3, column 2: 'x' is no number"),
+    ("1,2\n3\n4,5\n", "line 2: 1 columns, where the first row has 2"),
+    ("1,2\n3,nan\n4,5\n", "1 entries that are not finite; the first is in row 1, column 1"),
+    ("a,b\n", "holds no rows"),
+    ("", "holds no rows"),
+])
+def test_bad_csv(tmp_path, content, message):
+    path = tmp_path / "table.csv"
+    path.write_text(content)
+    with pytest.raises(ValueError, match=message):
+        sources.load_table(str(path))
+
+
+def test_bad_tables(tmp_path):
+    def refused(message, **saved):
+        np.savez(tmp_path / "t.npz", **saved)
+        with pytest.raises(ValueError, match=message):
+            sources.load_table(str(tmp_path / "t.npz"), standardize=True)
+
+    refused("must be named 'x'", a=TABLE, b=TABLE)
+    refused(r"must hold a table \[N, m\].*its shape is \[40\]", a=TABLE[:, 0])
+    refused("must hold real numbers; its type is <U1", a=np.array([["a", "b"]]))
+    refused("Column 1 of .* is constant", a=TABLE * [1, 0, 1, 1, 1])
+    (tmp_path / "broken.npy").write_bytes(b"nothing")
+    with pytest.raises(ValueError, match="cannot be read as .npy"):
+        sources.load_table(str(tmp_path / "broken.npy"))
+    with pytest.raises(ValueError, match="There is no file"):
+        sources.load_vectors(str(tmp_path / "missing.csv"))
+    with pytest.raises(ValueError, match="Unknown source 'mixx'; there are 'mix', 'ramp', 'norm', and tables"):
+        sources.load_vectors("mixx")
+    with pytest.raises(ValueError, match="standardize is for tables"):
+        sources.load_vectors("mix", standardize=True)
