@@ -3,6 +3,8 @@ import argparse
 import json
 import platform
 import statistics
+import subprocess
+import sys
 import time
 
 
@@ -23,6 +25,22 @@ def in_turn(ours, theirs, rounds=7):
     pairs = [(seconds(ours, 3, warmup=2 if r == 0 else 1), seconds(theirs, 3, warmup=2 if r == 0 else 1)) for r in range(rounds)]
     return {"ours_seconds": statistics.median(a for a, _ in pairs), "theirs_seconds": statistics.median(b for _, b in pairs),
             "ratio": statistics.median(a / b for a, b in pairs), "ratios": sorted(round(a / b, 3) for a, b in pairs)}
+
+
+def matmul_peak_gflops():
+    """The rate of a 2048 x 2048 matrix product on all cores, in a process of its own."""
+    return float(subprocess.run([sys.executable, "-c", _PEAK], check=True, capture_output=True, text=True).stdout)
+
+
+_PEAK = """
+import statistics, time, tensorflow as tf
+a = tf.random.normal([2048, 2048])
+f = tf.function(lambda a: tf.reduce_sum(a @ a))
+times = []
+for _ in range(25):
+    start = time.perf_counter(); f(a).numpy(); times.append(time.perf_counter() - start)
+print(2 * 2048**3 / statistics.median(times[5:]) / 1e9)
+"""
 
 
 def parser(description):

@@ -36,7 +36,7 @@ def main(argv=None):
         rounds.append({name: float(subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()[-2])
                        for name, command in commands.items() if command})
     measured = {"seconds_per_step": statistics.median(r["ours"] for r in rounds), "gflop_per_step": round(GFLOP, 1)}
-    peak = float(subprocess.run([sys.executable, "-c", PEAK], check=True, capture_output=True, text=True).stdout)
+    peak = timing.matmul_peak_gflops()
     measured |= {"matmul_peak_gflops": round(peak, 1),
                  "share_of_peak": round(GFLOP / measured["seconds_per_step"] / peak, 3)}
     if args.peer:
@@ -44,17 +44,6 @@ def main(argv=None):
         measured |= {"peer_seconds_per_step": statistics.median(r["peer"] for r in rounds),
                      "ratio": round(statistics.median(ratios), 3), "ratios": [round(r, 3) for r in ratios]}
     timing.report(measured, args.json)
-
-
-PEAK = """
-import statistics, time, tensorflow as tf
-a = tf.random.normal([2048, 2048])
-f = tf.function(lambda a: tf.reduce_sum(a @ a))
-times = []
-for _ in range(25):
-    start = time.perf_counter(); f(a).numpy(); times.append(time.perf_counter() - start)
-print(2 * 2048**3 / statistics.median(times[5:]) / 1e9)
-"""
 
 
 def step_seconds():

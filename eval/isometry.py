@@ -1,12 +1,11 @@
 #!/usr/bin/env python
 """Measure the isometry of a trained run: isometry.json, isometry.png (Figs. 4-5), gram.png, and a table."""
 import argparse
-import json
 import os
 import sys
 
 import numpy as np
-import paper  # beside this file
+import table  # beside this file
 
 import tfisovae
 from tfisovae import analysis, batches, figures, runs, sources
@@ -52,71 +51,6 @@ def draw(run):
         figures.gram(result, os.path.join(run, "gram.png"), title)
 
 
-def factors(run, count=3):
-    """For each dimension the true factors that it follows, as text; `None` where the factors are not known."""
-    with open(os.path.join(run, "isometry.json")) as file:
-        saved = json.load(file)
-    if "factor_correlations" not in saved:
-        return None
-    return [", ".join(f"{saved['factor_names'][k]} {row[k]:+.2f}" for k in np.argsort(-np.abs(row))[:count])
-            for row in np.array(saved["factor_correlations"])]
-
-
-def toy_table(directories):
-    """Tables 1-2 as Markdown, mean +- standard error over runs that differ in the seed alone; `None` for other data.
-
-    Latent variables stand in ascending order of E[sigma^-2], beside the paper's figures and the prediction from the shapes of the
-    sources. Norm, D' and E[sigma^-2] are averages (Av.) and deviations (SD) over the data.
-    """
-    configs, saved = [runs.load_config(d) for d in directories], []
-    for directory in directories:
-        with open(os.path.join(directory, "isometry.json")) as file:
-            saved.append(json.load(file))
-    if any("predicted_precision" not in s for s in saved):
-        return None
-    differ = [key for key in configs[0] if key not in ("seed", "data_manifest", "versions")
-              and any(c.get(key) != configs[0][key] for c in configs)]
-    if differ:
-        raise ValueError(f"A table is over runs that differ in the seed alone; these differ in {', '.join(differ)}.")
-    reported = paper.of_toy_run(configs[0]) or {}
-
-    def across(values):
-        """Text of each column of `[runs, columns]`: mean, and with several runs its standard error."""
-        values = np.asarray(values, float)
-        if len(values) == 1:
-            return [f"{v:.4g}" for v in values[0]]
-        return [f"{m:.4g} +- {e:.2g}" for m, e in zip(values.mean(0), values.std(0, ddof=1) / np.sqrt(len(values)))]
-
-    def row(label, values, published=None, theory=None):
-        cells = across(values)
-        empty = ["-"] * len(cells)
-        published = [f"{v:g}" for v in published] if published else empty
-        return f"| {label} | " + " | ".join([*cells, *published, *(theory or empty)]) + " |"
-
-    ascending = [s["ranking"][::-1] for s in saved]
-    pick = {name: [np.array(s[name])[order] for s, order in zip(saved, ascending)]
-            for name in ("norm_mean", "norm_std", "derivative_mean", "derivative_std", "precision_mean", "one_minus_variance")}
-    n = len(ascending[0])
-    columns = [*(f"z{j + 1}" for j in range(n)), *(f"paper z{j + 1}" for j in range(n)), *(f"theory z{j + 1}" for j in range(n))]
-    theory = {"norm": [f"{v:.3f}" for v in np.mean(pick["one_minus_variance"], 0)]}
-    predicted = saved[0]["predicted_precision"]
-    if predicted and len(predicted) == n:
-        theory |= {"precision": [f"{v:.4g}" for v in predicted], "ratio": [f"{v / predicted[0]:.4g}" for v in predicted]}
-    lines = [f"| | {' | '.join(columns)} |", "| --- " * (3 * n + 1) + "|",
-             row("norm Av.", pick["norm_mean"], reported.get("norm_mean"), theory["norm"]),
-             row("norm SD", pick["norm_std"], reported.get("norm_std")),
-             row("D' Av.", pick["derivative_mean"], reported.get("derivative_mean")),
-             row("D' SD", pick["derivative_std"], reported.get("derivative_std")),
-             row("sigma^-2 Av.", pick["precision_mean"], reported.get("precision_mean"), theory.get("precision")),
-             row("ratio", [v / v[0] for v in pick["precision_mean"]],
-                 [float(f"{v / reported['precision_mean'][0]:.4g}") for v in reported["precision_mean"]] if reported else None,
-                 theory.get("ratio"))]
-    ratio = across([[s["transform_loss"] / s["coding_loss"]] for s in saved])[0]
-    lines.append(f"\ntransform / coding loss {ratio}" + (f" (paper {reported['transform_to_coding']})" if reported else "")
-                 + "; theory of the norm: the measured 1 - sigma^2; of sigma^-2: from the shapes of the sources alone.")
-    return "\n".join(lines)
-
-
 def main(argv=None):
     args = parser().parse_args(argv)
     try:
@@ -125,10 +59,10 @@ def main(argv=None):
         sys.exit(f"{parser().prog}: {error}")
     print(result.table(args.rows))
     print(result.health())
-    toy = toy_table([args.run])
+    toy = table.toy_table([args.run])
     if toy:
         print(f"\n{toy}\n")
-    correlations = factors(args.run)
+    correlations = table.factors(args.run)
     for rank, j in enumerate(result.ranking[:args.rows] if correlations else (), 1):
         print(f"rank {rank:2d} follows {correlations[j]}")
     written = ("isometry.json", "isometry.png", "gram.png")[:3 if result.num_active else 2]

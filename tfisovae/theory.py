@@ -1,7 +1,167 @@
-"""Closed forms of the theory, to set beside what is measured (NumPy and SciPy only)."""
+"""Closed forms of the theory, to set beside what is measured (NumPy and SciPy only).
+
+Rates are in nats; distortions in the unit of D, the sum of squares in the Gaussian forms. h = beta / 2 throughout.
+"""
+import math
+
 import numpy as np
 import scipy.integrate
 import scipy.stats
+
+
+def reverse_water_filling(variances, distortion_per_dimension):
+    """Rate and distortion of a Gaussian source with independent components at water level d (Eq. 4).
+
+        R = sum_j 1/2 log(v_j / d) over v_j > d,        D = sum_j min(d, v_j)
+
+    Args:
+      variances: v_j, `[m]`, positive.
+      distortion_per_dimension: d, positive; a VAE with the sum of squares has d = beta / 2.
+    Returns:
+      `(rate, distortion)`: nats, and sum of squares.
+    """
+    v, d = _positive("variances", variances), float(_positive("distortion_per_dimension", distortion_per_dimension))
+    return float(0.5 * np.sum(np.log(np.maximum(v / d, 1)))), float(np.sum(np.minimum(d, v)))
+
+
+class LinearVAE:
+    """The optimal VAE x -> a x + sigma eps -> b z for x from N(0, v), D = |x - x_hat|^2, with the KL of Eq. 2.
+
+    For v > h it has a = sqrt(v - h) / v, b = sqrt(v - h), sigma^2 = h / v, which is on the rate-distortion curve; for v <= h it
+    has collapsed: sigma = 1, b = 0. (Appendix B leaves sigma^2 out of the KL: `approximate_linear_vae`.)
+
+    Args:
+      variance: v, a number, or `[m]` for independent components.
+      beta: 1 / lmbda.
+    Attributes:
+      encoder_gain, decoder_gain: a and b; scale: sigma; norm: (2 / beta) sigma^2 b^2 = 1 - h / v;
+      coding_loss: b^2 sigma^2; transform_loss: (1 - a b)^2 v; distortion: their sum; rate: E[KL], nats; precision: sigma^-2.
+      All of the shape of `variance`.
+    """
+
+    def __init__(self, variance, beta):
+        v, h = _positive("variance", variance), float(_positive("beta", beta)) / 2
+        active = v > h
+        self.decoder_gain = np.sqrt(np.maximum(v - h, 0))
+        self.encoder_gain = self.decoder_gain / v
+        self.scale = np.where(active, np.sqrt(h / v), 1.0)
+        self.norm = self.scale**2 * self.decoder_gain**2 / h
+        self.coding_loss = self.decoder_gain**2 * self.scale**2
+        self.transform_loss = (1 - self.encoder_gain * self.decoder_gain) ** 2 * v
+        self.distortion = self.coding_loss + self.transform_loss
+        self.rate = np.where(active, 0.5 * np.log(np.maximum(v / h, 1)), 0.0)
+        self.precision = self.scale**-2.0
+
+
+def approximate_linear_vae(variance, beta):
+    """The linear VAE of appendix B, whose KL leaves sigma^2 out (Eqs. 6, 40): a dict of its parameters and losses (Eqs. 41, 42).
+
+    It is a local minimum of Eq. 40, which is unbounded below (b = 0 and sigma to infinity), and exists for beta <= v / 2.
+    The transform loss tends to h^2 / v for beta << v (Eq. 43: `transform_loss_limit`), and its ratio to the coding loss to
+    that of the Wiener filter, sigma^2 (Eq. 46: `wiener_ratio`).
+
+    Raises:
+      ValueError: where beta exceeds v / 2.
+    """
+    v, beta = _positive("variance", variance), float(_positive("beta", beta))
+    if np.any(beta > v / 2):
+        raise ValueError(f"Eq. 41 exists for beta up to variance / 2 = {np.min(v) / 2:g}; got beta = {beta:g}.")
+    root = 1 + np.sqrt(1 - 2 * beta / v)
+    scale = np.sqrt(2 * beta / v) / root
+    return {"encoder_gain": v**-0.5, "decoder_gain": np.sqrt(v) * root / 2, "scale": scale, "coding_loss": np.full_like(v, beta / 2),
+            "transform_loss": (root / 2 - 1) ** 2 * v, "transform_loss_limit": (beta / 2) ** 2 / v, "wiener_ratio": scale**2}
+
+
+def objective_at_optimum(entropy, n, beta):
+    """Distortion and rate of an ideal VAE (Eqs. 13, 14): `(D_G, R_G)`.
+
+        D_G = n beta / 2,        R_G = H(y) - (n / 2) log(pi e beta)
+
+    They hold where the posterior noise is small beside the data: beta / 2 << Var(y_j), every dimension active.
+
+    Args:
+      entropy: differential entropy of the n active isometric variables, nats; of x itself for the sum of squares on a flat
+        manifold.
+      n: number of active dimensions.
+      beta: 1 / lmbda.
+    """
+    beta = float(_positive("beta", beta))
+    return n * beta / 2, entropy - 0.5 * n * math.log(math.pi * math.e * beta)
+
+
+def rate_distortion_terms(entropy, n, beta):
+    """R and D of Alemi et al. (2018) as in Eqs. 28, 33: `(R, D)` with D = (n / 2) log(pi e beta), R = H - D, nats.
+
+    D is the differential entropy of the posterior noise in the isometric space (Eq. 28's first line lacks a minus), so it may be
+    negative, and R + D is the entropy of the data for every beta. Holds where beta / 2 is small beside the data's variance.
+    """
+    distortion = 0.5 * n * math.log(math.pi * math.e * float(_positive("beta", beta)))
+    return entropy - distortion, distortion
+
+
+def evidence_lower_bound(distortion, rate, n, beta):
+    """The ELBO with a Gaussian likelihood of variance beta / 2 in the isometric space of n dimensions, nats (section 3.3).
+
+        ELBO = -D / beta - (n / 2) log(pi beta) - KL,
+
+    which at the optimum is log p(y), to the order of beta / 2 over the data's variance: there D = n beta / 2 and
+    KL = -log p(y) - (n / 2) log(pi e beta) (Eq. 13). It is the "objective" of `tfisovae.density`.
+
+    Args:
+      distortion: D of an example, or its mean.
+      rate: KL, nats, likewise.
+      n: number of active dimensions.
+      beta: 1 / lmbda.
+    """
+    beta = float(_positive("beta", beta))
+    return -np.asarray(distortion) / beta - 0.5 * n * math.log(math.pi * beta) - np.asarray(rate)
+
+
+def quantizer_distortion(step):
+    """T^2 / 12, the mean squared error of rounding to multiples of T (Eq. 56).
+
+    For z from N(0, 1) it is right to 1e-7 for T up to 1, and to 2 % at T = 2.
+    """
+    return _positive("step", step) ** 2 / 12
+
+
+def quantizer_rate(mean, scale):
+    """The rate, nats, of an ideal entropy coder for z from N(0, 1), uniformly quantised to steps of T = 2 sqrt(3) sigma (Eq. 70).
+
+        R = (mean^2 + sigma^2 - log sigma^2 - log(6 / pi)) / 2 = KL + 1/2 log(pi e / 6)
+
+    The expansion of Eq. 69 behind it is about mean = 0: it is right to 1 % of the probability for |mean| < 1 at sigma = .1.
+    `exact_quantizer_rate` has no such limit.
+    """
+    scale = _positive("scale", scale)
+    return 0.5 * (np.square(mean) + scale**2 - np.log(scale**2) - math.log(6 / math.pi))
+
+
+def simple_quantizer_rate(mean, scale):
+    """The same without sigma^2, -log(T p(mean)) (Eq. 71): Eq. 6's KL + 1/2 log(pi e / 6). For sigma^2 << 1."""
+    scale = _positive("scale", scale)
+    return 0.5 * (np.square(mean) - np.log(scale**2) - math.log(6 / math.pi))
+
+
+def exact_quantizer_rate(mean, scale):
+    """-log of the probability that z from N(0, 1) falls within T / 2 of `mean`, T = 2 sqrt(3) sigma, nats."""
+    half = math.sqrt(3) * _positive("scale", scale)
+    normal = scipy.stats.norm
+    # By the tail that holds the interval, where the probabilities do not cancel.
+    center = np.abs(np.asarray(mean, np.float64))
+    return -np.log(normal.sf(center - half) - normal.sf(center + half))
+
+
+def quantizer_excess_rate(scale):
+    """The mean rate of a uniform quantiser with an ideal entropy coder, beyond the mean KL at its cell centres, nats.
+
+        1/2 log(pi e / 6) + 1/2 log(1 + sigma^2) - sigma^2
+
+    for z from N(0, 1) and T = 2 sqrt(3) sigma: what a VAE's KL understates as the cost of scalar quantisation. Right to 1e-5 for
+    sigma up to .3.
+    """
+    variance = _positive("scale", scale) ** 2
+    return 0.5 * math.log(math.pi * math.e / 6) + 0.5 * np.log(1 + variance) - variance
 
 
 def shape_precision(distribution, beta, weight=None):
@@ -16,7 +176,7 @@ def shape_precision(distribution, beta, weight=None):
       beta: 1 / lmbda.
       weight: a as a function of s, the scale of the metric averaged over all that is not s; 1 by default.
     """
-    normal = scipy.stats.norm
+    beta, normal = float(_positive("beta", beta)), scipy.stats.norm
 
     def integrand(z):
         s = distribution.ppf(normal.cdf(z)) if z < 0 else distribution.isf(normal.sf(z))
@@ -25,3 +185,10 @@ def shape_precision(distribution, beta, weight=None):
     # Beyond 6 deviations, whose share is below 1e-7, the ends of a bounded support run out of digits.
     halves = [scipy.integrate.quad(integrand, *ends, limit=200)[0] for ends in ((-6, 0), (0, 6))]
     return 2 / beta * float(np.sum(halves))
+
+
+def _positive(name, value):
+    value = np.asarray(value, np.float64)
+    if not (np.isfinite(value).all() and (value > 0).all()):
+        raise ValueError(f"{name} must be positive and finite; got {value!r}.")
+    return value

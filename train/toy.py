@@ -8,7 +8,7 @@ import command  # beside this file
 import tfisovae
 from tfisovae import sources
 
-_STEPS_OF_A_CALL = 400  # at least, between lines of the history
+_STEPS_OF_A_CALL = 2000  # at least, between lines of the history: Keras takes about 20 ms a call
 
 
 def parser():
@@ -22,7 +22,7 @@ def parser():
     p.add_argument("--num_examples", type=int, default=50_000, help="toy examples to train on")
     p.add_argument("--standardize", action="store_true", help="bring each column of a table to mean 0 and deviation 1")
     p.add_argument("--log_every", type=int, help="epochs between lines of history.csv (default: 1, or more for few data)")
-    p.add_argument("--checkpoint_every", type=int, help="epochs between checkpoints (default: 50 lines of history.csv)")
+    p.add_argument("--checkpoint_every", type=int, help="epochs between checkpoints (default: 10 lines of history.csv)")
     p.add_argument("--resident", action=argparse.BooleanOptionalAction, default=True,
                    help="keep the data on the device, and compile the steps between two lines of history.csv into one call")
     p.add_argument("--num_eval", type=int, help="held-out examples to measure for the table at the end (default: all); 0: no table")
@@ -47,7 +47,7 @@ def prepare(args):
     # Intervals are given in epochs, and kept in steps.
     epoch = max(1, len(source.train) // args.batch_size)
     log_every = args.log_every or -(-_STEPS_OF_A_CALL // epoch)
-    checkpoint_every = args.checkpoint_every or 50 * log_every
+    checkpoint_every = args.checkpoint_every or 10 * log_every
     config.update(steps=args.epochs * epoch, log_every=log_every * epoch, checkpoint_every=checkpoint_every * epoch,
                   input_dim=inputs)
     command.check_intervals(config)

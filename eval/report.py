@@ -1,0 +1,45 @@
+#!/usr/bin/env python
+"""Fill the tables of Markdown files from results/: what stands between `<!-- table NAME DIRECTORY... -->` and `<!-- end -->`."""
+import argparse
+import glob
+import os
+import re
+import sys
+
+import table  # beside this file
+
+from tfisovae import runs
+
+_BLOCK = re.compile(r"(<!-- table (\w+) (.+?) -->\n).*?(<!-- end -->)", re.S)
+
+
+def filled(text, directory):
+    """`text` with every marked table made anew; names of directories, which may have `*`, are relative to `directory`."""
+    def fill(match):
+        start, name, patterns, end = match.groups()
+        if name not in table.TABLES:
+            raise ValueError(f"Unknown table {name!r}; there are {', '.join(map(repr, table.TABLES))}.")
+        paths = [path for pattern in patterns.split() for path in sorted(glob.glob(os.path.join(directory, pattern)))]
+        if not paths:
+            raise FileNotFoundError(f"no directory matches {patterns}")
+        return f"{start}\n{table.TABLES[name](paths)}\n\n{end}"
+
+    return _BLOCK.sub(fill, text)
+
+
+def main(argv=None):
+    p = argparse.ArgumentParser(description=__doc__)
+    p.add_argument("files", nargs="+", help="Markdown files, rewritten in place")
+    args = p.parse_args(argv)
+    for path in args.files:
+        try:
+            with open(path) as file:
+                text = filled(file.read(), os.path.dirname(os.path.abspath(path)))
+            runs.write_atomically(path, text)
+        except (OSError, ValueError, runs.RunError) as error:
+            sys.exit(f"{p.prog}: {path}: {error}")
+        print(f"{path}: {len(_BLOCK.findall(text))} tables")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,172 @@
+"""Closed forms against numerical optimisation and integration."""
+import math
+
+import numpy as np
+import pytest
+import scipy.integrate
+import scipy.optimize
+import scipy.stats
+
+from tfisovae import theory
+
+NORM = np.array([1 / 6, 2 / 3, 8 / 3])
+
+
+def linear_loss(parameters, v, beta, kl_has_variance=True):
+    """E[L] of the linear VAE, by definition: D and KL of Gaussians."""
+    a, b, log_scale = parameters
+    s2 = math.exp(2 * log_scale)
+    kl = 0.5 * (a * a * v - 2 * log_scale - 1 + (s2 if kl_has_variance else 0))
+    return (1 - a * b) ** 2 * v + b * b * s2 + beta * kl
+
+
+@pytest.mark.parametrize("v, beta", [(1.0, 0.1), (2 / 3, 0.01), (8 / 3, 1.0), (1 / 6, 0.2), (1 / 6, 1.0)])
+def test_the_linear_vae_minimises_its_loss(v, beta):
+    """Nelder-Mead from three starts finds no lower loss, and the same point."""
+    vae = theory.LinearVAE(v, beta)
+    at = (float(vae.encoder_gain), float(vae.decoder_gain), math.log(vae.scale))
+    found = min((scipy.optimize.minimize(linear_loss, start, (v, beta), "Nelder-Mead",
+                                         options={"xatol": 1e-10, "fatol": 1e-14, "maxiter": 5000})
+                 for start in [(1, 1, -1), (0.5, 0.5, -2), (0.1, 0.1, 0)]), key=lambda r: r.fun)
+    assert linear_loss(at, v, beta) == pytest.approx(found.fun, abs=1e-9)
+    assert float(vae.distortion + beta * vae.rate) == pytest.approx(found.fun, abs=1e-9)
+    np.testing.assert_allclose([abs(found.x[0] * found.x[1]), math.exp(found.x[2])], [at[0] * at[1], vae.scale], atol=1e-4)
+
+
+def test_numbers_of_the_linear_vae():
+    vae = theory.LinearVAE(1.0, 0.1)
+    assert vae.encoder_gain == pytest.approx(0.974679, abs=1e-6) and vae.decoder_gain == pytest.approx(0.974679, abs=1e-6)
+    assert vae.scale**2 == pytest.approx(0.05) and vae.norm == pytest.approx(0.95)
+    assert [vae.transform_loss, vae.coding_loss] == pytest.approx([0.0025, 0.0475])
+    assert vae.rate == pytest.approx(1.497866, abs=1e-6)
+    assert vae.distortion + 0.1 * vae.rate == pytest.approx(0.199787, abs=1e-6)
+
+
+@pytest.mark.parametrize("lmbda, distortion, rate, norms, precision", [
+    (100, 0.015, 7.339278, [0.97, 0.9925, 0.998125], [33.3333, 133.333, 533.333]),
+    (5, 0.3, 2.845680, [0.4, 0.85, 0.9625], [1.66667, 6.66667, 26.6667]),
+    (1, 1.166667, 0.980829, [0, 0.25, 0.8125], [1, 1.33333, 5.33333]),
+])
+def test_the_norm_data(lmbda, distortion, rate, norms, precision):
+    """The table of exact optima, which is also reverse water-filling at d = beta / 2."""
+    vae = theory.LinearVAE(NORM, 1 / lmbda)
+    assert vae.distortion.sum() == pytest.approx(distortion, abs=1e-6) and vae.rate.sum() == pytest.approx(rate, abs=1e-6)
+    np.testing.assert_allclose(vae.norm, norms, atol=1e-6)
+    np.testing.assert_allclose(vae.precision, precision, rtol=1e-5)
+    assert theory.reverse_water_filling(NORM, 0.5 / lmbda) == pytest.approx((rate, distortion), abs=1e-6)
+
+
+def test_losses_at_given_betas():
+    vae = theory.LinearVAE(NORM, 0.1)
+    assert vae.coding_loss.sum() == pytest.approx(0.130313, abs=1e-6)
+    assert vae.transform_loss.sum() / vae.coding_loss.sum() == pytest.approx(0.151079, abs=1e-6)
+    vae = theory.LinearVAE(NORM, 0.01)
+    assert vae.transform_loss.sum() / vae.coding_loss.sum() == pytest.approx(0.013300, abs=1e-6)
+    assert 0.013300 == pytest.approx(21 * 0.01 / 16, rel=0.02)  # the paper's law
+
+
+@pytest.mark.parametrize("level", [0.01, 0.3, 1.0])
+def test_reverse_water_filling_is_the_optimal_allocation(level):
+    """At the same total distortion, no allocation has a lower rate (SLSQP over d_j)."""
+    rate, distortion = theory.reverse_water_filling(NORM, level)
+    found = scipy.optimize.minimize(lambda d: 0.5 * np.sum(np.log(NORM / d)), NORM * distortion / NORM.sum(), method="SLSQP",
+                                    bounds=[(1e-9, v) for v in NORM],
+                                    constraints={"type": "eq", "fun": lambda d: d.sum() - distortion}, options={"ftol": 1e-14})
+    assert found.success and rate == pytest.approx(found.fun, abs=1e-6)
+
+
+def test_the_papers_linear_vae():
+    """Eqs. 41-43 and 46: stationary for the KL without sigma^2, above the true optimum with it, and the limits."""
+    made = theory.approximate_linear_vae(1.0, 0.1)
+    at = np.array([made["encoder_gain"], made["decoder_gain"], np.log(made["scale"])])
+    assert at[:2] == pytest.approx([1, 0.947214], abs=1e-6) and made["scale"] ** 2 == pytest.approx(0.055728, abs=1e-6)
+    slope = scipy.optimize.approx_fprime(at, lambda p: linear_loss(p, 1.0, 0.1, False), 1e-7)
+    np.testing.assert_allclose(slope, 0, atol=1e-6)
+    assert [made["transform_loss"], made["coding_loss"]] == pytest.approx([0.0027864, 0.05], abs=1e-7)
+    assert linear_loss(at, 1.0, 0.1) == pytest.approx(0.199936, abs=1e-6)
+    assert linear_loss(at, 1.0, 0.1) > linear_loss([0.974679, 0.974679, math.log(0.05) / 2], 1.0, 0.1)
+    errors = []
+    for beta in (1e-2, 1e-3):
+        made = theory.approximate_linear_vae(1.0, beta)
+        errors.append(abs(made["transform_loss"] / made["transform_loss_limit"] - 1))
+        a, b, s = 1.0, made["decoder_gain"], made["scale"]
+        assert made["wiener_ratio"] == pytest.approx(s**2)
+        # The Wiener filter for s = 1 / sigma_x and this noise: transform over coding error, by its own formula.
+        gain = a / (a * a + s * s)
+        assert (1 - gain * a) ** 2 / (gain * s) ** 2 == pytest.approx(made["wiener_ratio"], rel=1e-12)
+    assert errors[1] == pytest.approx(errors[0] / 10, rel=0.1)  # first order in beta
+    with pytest.raises(ValueError, match="up to variance / 2 = 0.5; got beta = 0.6"):
+        theory.approximate_linear_vae(1.0, 0.6)
+
+
+def test_the_ideal_vae_is_the_limit_of_the_linear_one():
+    """D_G, R_G and R, D against the exact linear VAE on Gaussians as beta falls: D to first order, R exactly."""
+    entropy = 0.5 * np.sum(np.log(2 * math.pi * math.e * NORM))
+    for beta in (0.1, 0.01):
+        vae = theory.LinearVAE(NORM, beta)
+        distortion, rate = theory.objective_at_optimum(entropy, 3, beta)
+        assert rate == pytest.approx(vae.rate.sum(), abs=1e-9)
+        assert distortion == pytest.approx(vae.distortion.sum(), abs=1e-9)
+        r, d = theory.rate_distortion_terms(entropy, 3, beta)
+        assert r == pytest.approx(rate) and r + d == pytest.approx(entropy)
+        # d is the entropy of Gaussian noise of variance beta / 2 in three dimensions, up to its sign convention.
+        assert d == pytest.approx(3 * scipy.stats.norm(0, math.sqrt(beta / 2)).entropy())
+
+
+def test_the_elbo_is_the_log_density():
+    """By quadrature: N(0, 1) data, the exact linear VAE at small beta, its ELBO under the likelihood N(x_hat, beta / 2)."""
+    beta, x = 1e-4, 0.7
+    vae = theory.LinearVAE(1.0, beta)
+    mean, scale = vae.encoder_gain * x, vae.scale
+    kl = 0.5 * (mean**2 + scale**2 - math.log(scale**2) - 1)
+    nodes, weights = np.polynomial.hermite_e.hermegauss(20)
+    x_hat = vae.decoder_gain * (mean + scale * nodes)
+    weights = weights / math.sqrt(2 * math.pi)
+    elbo = np.sum(weights * scipy.stats.norm.logpdf(x, x_hat, math.sqrt(beta / 2))) - kl
+    assert elbo == pytest.approx(scipy.stats.norm.logpdf(x), abs=1e-3)
+    assert theory.evidence_lower_bound(np.sum(weights * (x - x_hat) ** 2), kl, 1, beta) == pytest.approx(elbo, abs=1e-9)
+    distortion, rate = theory.objective_at_optimum(-scipy.stats.norm.logpdf(x), 1, beta)
+    assert theory.evidence_lower_bound(distortion, rate, 1, beta) == pytest.approx(scipy.stats.norm.logpdf(x), abs=1e-12)
+
+
+@pytest.mark.parametrize("step, tolerance", [(0.5, 1e-7), (1.0, 1e-7), (2.0, 0.02)])
+def test_quantizer_distortion(step, tolerance):
+    """By integration over the cells."""
+    def cell(k):
+        return scipy.integrate.quad(lambda z: scipy.stats.norm.pdf(z) * (z - k * step) ** 2, (k - 0.5) * step, (k + 0.5) * step)[0]
+
+    total = sum(cell(k) for k in range(-40, 41))
+    assert theory.quantizer_distortion(step) == pytest.approx(total, rel=tolerance)
+
+
+def test_quantizer_rates():
+    """Against the probability of a cell by integration, within the stated ranges."""
+    for mean in (0.0, 0.5, 1.0):
+        for scale in (0.05, 0.1):
+            half = math.sqrt(3) * scale
+            rate = -math.log(scipy.integrate.quad(scipy.stats.norm.pdf, mean - half, mean + half)[0])
+            assert theory.exact_quantizer_rate(mean, scale) == pytest.approx(rate, abs=1e-9)
+            assert theory.quantizer_rate(mean, scale) == pytest.approx(rate, abs=0.01)
+            assert theory.simple_quantizer_rate(mean, scale) == pytest.approx(rate, abs=0.015)
+    kl = 0.5 * (0.3**2 + 0.1**2 - math.log(0.1**2) - 1)
+    assert theory.quantizer_rate(0.3, 0.1) - kl == pytest.approx(0.5 * math.log(math.pi * math.e / 6))
+    assert theory.exact_quantizer_rate(30.0, 0.1) == pytest.approx(theory.exact_quantizer_rate(-30.0, 0.1))
+
+
+@pytest.mark.parametrize("scale, excess", [(0.1, 0.171460), (0.2, 0.156095), (0.3, 0.129574)])
+def test_what_quantisation_costs_beyond_the_kl(scale, excess):
+    """The entropy of the quantised Gaussian minus the mean KL at the cells' centres, by direct sums."""
+    step = 2 * math.sqrt(3) * scale
+    count = int(8 / step)
+    centers = step * np.arange(-count, count + 1)
+    p = scipy.stats.norm.cdf(centers + step / 2) - scipy.stats.norm.cdf(centers - step / 2)
+    kl = 0.5 * (centers**2 + scale**2 - math.log(scale**2) - 1)
+    assert -np.sum(p * np.log(p)) - np.sum(p * kl) == pytest.approx(excess, abs=2e-6)
+    assert theory.quantizer_excess_rate(scale) == pytest.approx(excess, abs=1e-5)
+
+
+@pytest.mark.parametrize("call", [lambda: theory.LinearVAE(0.0, 0.1), lambda: theory.LinearVAE(1.0, -1),
+                                  lambda: theory.reverse_water_filling([1, np.nan], 0.1), lambda: theory.quantizer_rate(0, 0)])
+def test_bad_input(call):
+    with pytest.raises(ValueError, match="must be positive and finite"):
+        call()
