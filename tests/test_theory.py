@@ -89,7 +89,7 @@ def test_the_papers_linear_vae():
     for beta in (1e-2, 1e-3):
         made = theory.approximate_linear_vae(1.0, beta)
         errors.append(abs(made["transform_loss"] / made["transform_loss_limit"] - 1))
-        a, b, s = 1.0, made["decoder_gain"], made["scale"]
+        a, s = 1.0, made["scale"]
         assert made["wiener_ratio"] == pytest.approx(s**2)
         # The Wiener filter for s = 1 / sigma_x and this noise: transform over coding error, by its own formula.
         gain = a / (a * a + s * s)

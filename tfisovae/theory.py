@@ -68,8 +68,9 @@ def approximate_linear_vae(variance, beta):
         raise ValueError(f"Eq. 41 exists for beta up to variance / 2 = {np.min(v) / 2:g}; got beta = {beta:g}.")
     root = 1 + np.sqrt(1 - 2 * beta / v)
     scale = np.sqrt(2 * beta / v) / root
-    return {"encoder_gain": v**-0.5, "decoder_gain": np.sqrt(v) * root / 2, "scale": scale, "coding_loss": np.full_like(v, beta / 2),
-            "transform_loss": (root / 2 - 1) ** 2 * v, "transform_loss_limit": (beta / 2) ** 2 / v, "wiener_ratio": scale**2}
+    return {"encoder_gain": v**-0.5, "decoder_gain": np.sqrt(v) * root / 2, "scale": scale,
+            "coding_loss": np.full_like(v, beta / 2), "transform_loss": (root / 2 - 1) ** 2 * v,
+            "transform_loss_limit": (beta / 2) ** 2 / v, "wiener_ratio": scale**2}
 
 
 def objective_at_optimum(entropy, n, beta):
