@@ -9,7 +9,6 @@ import io
 import json
 import os
 import shutil
-import socket
 import tempfile
 import zipfile
 
@@ -17,6 +16,7 @@ import numpy as np
 import tqdm
 from PIL import Image
 
+from tfisovae.sources import prepared
 from tfisovae.sources.faces import faces
 from tfisovae.sources.source import Rows, Source, held_out
 
@@ -236,25 +236,8 @@ class _Zip:
 class _TFDS:
     """TFDS' `celeb_a`: prepared data at once, otherwise its download."""
 
-    host = ("drive.google.com", 443)
-
     def __init__(self, data_dir):
-        import tensorflow_datasets as tfds
-        from tensorflow_datasets.core.utils import gcs_utils
-
-        gcs_utils._is_gcs_disabled = True  # without a network, TFDS asks for it for minutes
-        self.builder = tfds.builder("celeb_a", data_dir=data_dir)
-        if not self.builder.is_prepared():
-            try:
-                socket.create_connection(self.host, timeout=5).close()
-            except OSError as error:
-                raise ConnectionError(
-                    f"celeb_a is not prepared in {self.builder.data_dir} and cannot be downloaded: {self.host[0]} is out of "
-                    f"reach ({error}). {_THREE_OTHER_WAYS}") from error
-            try:
-                self.builder.download_and_prepare()
-            except Exception as error:  # of TFDS' own many kinds: quota, checksum, network
-                raise ConnectionError(f"TFDS could not prepare celeb_a: {error}. {_THREE_OTHER_WAYS}") from error
+        self.builder = prepared.builder("celeb_a", data_dir, _THREE_OTHER_WAYS)
         self.splits = sorted(self.builder.info.splits)
 
     def __len__(self):

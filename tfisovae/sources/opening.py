@@ -2,6 +2,7 @@
 import os
 
 from tfisovae.sources.images import load_images
+from tfisovae.sources.mnist import load_mnist
 from tfisovae.sources.tables import ENDINGS, load_table
 from tfisovae.sources.toy import SHAPES, load_toy
 
@@ -35,6 +36,8 @@ def of_run(config, data=None, cache_dir=None):
     if config["network"] == "toy":
         standardize = (trained_on.get("standardization") or True) if config["standardize"] else False
         source = load_vectors(name, config["num_examples"], config["seed"], standardize)
+    elif config["network"] == "mnist":
+        source = load_mnist(name, config.get("data_dir"))
     else:
         source = load_images(name, cache_dir, config["num_faces"], config.get("data_dir"))
     if not data and source.manifest["fingerprint"] != trained_on["fingerprint"]:

@@ -1,0 +1,106 @@
+"""MNIST (App. G): from TFDS, from `mnist.npz` as Keras has it, or from the four idx files of LeCun et al."""
+import gzip
+import os
+import zipfile
+
+import numpy as np
+
+from tfisovae.sources import prepared
+from tfisovae.sources.source import Rows, Source, fingerprint
+
+NUM_TRAIN = 50_000  # the first of the 60,000 training images; the paper does not say which
+SIDE = 28
+_OTHER_WAYS = (
+    "Give the data in another way: --data mnist.npz (as keras.datasets.mnist keeps it), or --data DIRECTORY with the four files "
+    "train-images-idx3-ubyte, train-labels-idx1-ubyte, t10k-images-idx3-ubyte, t10k-labels-idx1-ubyte, also as .gz.")
+_IMAGES, _LABELS = 2051, 2049  # magic numbers
+
+
+def load_mnist(data="mnist", data_dir=None):
+    """Opens MNIST as a `Source` of `[784]` uint8 rows: the first 50,000 training images, and the test images to evaluate on.
+
+    Args:
+      data: "mnist" (TFDS), an `.npz` file with x_train and x_test, or a directory with the idx files.
+      data_dir: TFDS' own directory.
+    Raises:
+      ValueError: for an unknown name, or files that are broken, incomplete, or something else.
+      ConnectionError: if TFDS' data are neither prepared nor within reach.
+    """
+    if data == "mnist":
+        train, test = _from_tfds(data_dir)
+    elif os.path.isdir(data):
+        train, test = (_from_idx(data, prefix) for prefix in ("train", "t10k"))
+    elif os.path.isfile(data):
+        train, test = _from_npz(data)
+    else:
+        raise ValueError(f"Unknown data {data!r}: there are 'mnist' (TFDS), an .npz file, or a directory of idx files; no file or "
+                         "directory of that name exists.")
+    images = np.concatenate([train[:NUM_TRAIN], test]).reshape(-1, SIDE * SIDE)
+    count = min(NUM_TRAIN, len(train))
+    manifest = {"source": data if data == "mnist" else os.path.abspath(data), "fingerprint": fingerprint(images), "skipped": [],
+                "num_train": count, "num_eval": len(test)}
+    return Source(Rows(images, np.arange(count)), Rows(images, np.arange(count, len(images))), manifest)
+
+
+def _checked(images, where):
+    """Images as they must be: `[N, 28, 28]`, uint8."""
+    if images.ndim != 3 or images.shape[1:] != (SIDE, SIDE) or images.dtype != np.uint8 or not len(images):
+        raise ValueError(f"{where} must hold uint8 images [N, 28, 28]; got {images.dtype} {list(images.shape)}.")
+    return images
+
+
+def _from_tfds(data_dir):
+    builder = prepared.builder("mnist", data_dir, _OTHER_WAYS)
+    return tuple(_checked(np.stack([example["image"][:, :, 0] for example in builder.as_dataset(split=split, shuffle_files=False)
+                                    .as_numpy_iterator()]), f"TFDS' mnist, {split}") for split in ("train", "test"))
+
+
+def _from_npz(path):
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            names = file.files
+            missing = [name for name in ("x_train", "x_test") if name not in names]
+            if missing:
+                raise ValueError(f"{path} lacks {' and '.join(missing)}; it holds {', '.join(names) or 'nothing'}.")
+            return tuple(_checked(file[name], f"{path}, {name},") for name in ("x_train", "x_test"))
+    except (OSError, EOFError, zipfile.BadZipFile, AttributeError) as error:
+        raise ValueError(f"{path} is no whole .npz file: {error}.") from None
+    except ValueError as error:
+        raise ValueError(f"{path} cannot be read: {error}" if path not in str(error) else str(error)) from None
+
+
+def _from_idx(directory, prefix):
+    """The images of one split; its labels, which nothing here needs, are checked to belong to them where they are there."""
+    images, labels = (_find(directory, f"{prefix}-{kind}") for kind in ("images-idx3-ubyte", "labels-idx1-ubyte"))
+    if images is None:
+        alone = f" It holds the labels {os.path.basename(labels)} without their images." if labels else ""
+        raise ValueError(f"{directory} has no {prefix}-images-idx3-ubyte (or .gz).{alone}")
+    read = _checked(_read_idx(images, _IMAGES), images)
+    if labels is not None:
+        count = len(_read_idx(labels, _LABELS))
+        if count != len(read):
+            raise ValueError(f"{labels} has {count} labels for the {len(read)} images of {images}.")
+    return read
+
+
+def _find(directory, name):
+    paths = (os.path.join(directory, other) for other in (name, f"{name}.gz", name.replace("-idx", ".idx")))
+    return next((path for path in paths if os.path.isfile(path)), None)
+
+
+def _read_idx(path, magic):
+    """An idx file: a magic number, the sizes of the axes, and the bytes."""
+    try:
+        with (gzip.open if path.endswith(".gz") else open)(path, "rb") as file:
+            content = file.read()
+    except (OSError, EOFError) as error:
+        raise ValueError(f"{path} is no whole gzip file: {error}.") from None
+    header = np.frombuffer(content[:4 * (1 + magic % 256)], ">u4")
+    if len(header) < 1 or header[0] != magic:
+        found = int(header[0]) if len(header) else "nothing"
+        kind = "images" if magic == _IMAGES else "labels"
+        raise ValueError(f"{path} begins with the magic number {found}; idx {kind} begin with {magic}.")
+    shape, data = tuple(int(size) for size in header[1:]), content[4 * (1 + magic % 256):]
+    if len(data) != np.prod(shape):
+        raise ValueError(f"{path} announces {list(shape)}, {int(np.prod(shape))} bytes, and holds {len(data)}: it is broken.")
+    return np.frombuffer(data, np.uint8).reshape(shape)

@@ -1,0 +1,33 @@
+"""Data sets of TensorFlow Datasets: prepared ones at once, others by download where there is a network."""
+import socket
+
+_HOSTS = {"celeb_a": ("drive.google.com", 443), "mnist": ("storage.googleapis.com", 443)}
+
+
+def builder(name, data_dir, other_ways):
+    """TFDS' builder of a data set, prepared.
+
+    Args:
+      name: "celeb_a" or "mnist".
+      data_dir: TFDS' own directory; its default if `None`.
+      other_ways: what else the user can do, the end of the error's message.
+    Raises:
+      ConnectionError: within seconds, if the data are neither prepared nor within reach.
+    """
+    import tensorflow_datasets as tfds
+    from tensorflow_datasets.core.utils import gcs_utils
+
+    gcs_utils._is_gcs_disabled = True  # without a network, TFDS asks for it for minutes
+    made = tfds.builder(name, data_dir=data_dir)
+    if not made.is_prepared():
+        host = _HOSTS[name]
+        try:
+            socket.create_connection(host, timeout=5).close()
+        except OSError as error:
+            raise ConnectionError(f"{name} is not prepared in {made.data_dir} and cannot be downloaded: {host[0]} is out of "
+                                  f"reach ({error}). {other_ways}") from error
+        try:
+            made.download_and_prepare()
+        except Exception as error:  # of TFDS' own many kinds: quota, checksum, network
+            raise ConnectionError(f"TFDS could not prepare {name}: {error}. {other_ways}") from error
+    return made
