@@ -58,6 +58,7 @@ def main(argv=None):
     except (ValueError, OSError, runs.RunError) as error:
         sys.exit(f"{parser().prog}: {error}")
     print(result.table(args.rows))
+    print(result.accounting())
     print(result.health())
     toy = table.toy_table([args.run])
     if toy:

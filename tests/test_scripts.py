@@ -9,8 +9,8 @@ import tfisovae
 from tfisovae import sources
 
 SMALL = ["--num_faces", "64", "--latent_dim", "3", "--batch_size", "4"]
-SCRIPTS = ["train/celeba.py", "train/toy.py", "eval/isometry.py", "eval/traverse.py", "eval/density.py", "eval/variables.py",
-           "eval/table.py"]
+SCRIPTS = [f"train/{name}.py" for name in ("celeba", "toy", "mnist")] + [
+    f"eval/{name}.py" for name in ("isometry", "traverse", "density", "variables", "table", "report")]
 
 
 @pytest.fixture(scope="module")
@@ -94,6 +94,26 @@ def test_a_toy_run_measures(toy_run):
 def test_a_toy_run_is_another_configuration_with_another_source(toy_run, main):
     refused = main("train/toy.py", "--source", "ramp", "--epochs", 20, "--schedule", "cosine", "--run_dir", toy_run, check=False)
     assert refused.code != 0 and "data: 'mix' there, 'ramp' here" in refused.stderr
+
+
+def test_traversals_are_of_images(toy_run, main):
+    done = main("eval/traverse.py", toy_run, check=False)
+    assert done.code != 0 and "this run's data are vectors of 16 numbers" in done.stderr
+
+
+def test_mnist(main, tmp_path):
+    """The script of App. G on a small npz, with everything that is drawn of it."""
+    rng = np.random.default_rng(0)
+    images = (rng.random((80, 28, 28)) ** 3 * 255).astype(np.uint8)
+    np.savez(tmp_path / "mnist.npz", x_train=images[:60], x_test=images[60:])
+    trained = main("train/mnist.py", "--data", tmp_path / "mnist.npz", "--latent_dim", 4, "--batch_size", 10, "--steps", 4,
+                   "--log_every", 2, "--checkpoint_every", 2, "--run_dir", tmp_path / "run")
+    assert "on 20 examples" in trained.stdout
+    main("eval/isometry.py", tmp_path / "run")
+    main("eval/traverse.py", tmp_path / "run", "--columns", 3)
+    assert np.asarray(Image.open(tmp_path / "run" / "traversal.png").convert("L")).std() > 5
+    refused = main("train/mnist.py", "--data", tmp_path / "none.npz", "--run_dir", tmp_path / "other", check=False)
+    assert refused.code != 0 and "Unknown data" in refused.stderr and not (tmp_path / "other").exists()
 
 
 def test_the_users_own_table(main, tmp_path):

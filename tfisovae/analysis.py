@@ -141,6 +141,21 @@ class Analysis:
         return "\n".join(lines)
 
 
+    def accounting(self):
+        """Rates and distortions beside their theory, as text (Eqs. 13, 14); the theory is for small beta.
+
+        The entropy is that of the data in the metric of the distortion: what Eq. 14 makes of the measured rate.
+        """
+        n, bits = self.num_active, 1 / math.log(2)
+        theory = n * self.beta / 2
+        entropy = self.rate + 0.5 * n * math.log(math.pi * math.e * self.beta)
+        return "\n".join([
+            f"coding loss {self.coding_loss:.5g}, n beta / 2 = {theory:.5g} (n = {n}); transform loss {self.transform_loss:.5g}, "
+            f"{self.transform_loss / self.coding_loss:.3g} of it" if self.coding_loss > 0 else "coding loss 0",
+            f"rate {self.rate:.3f} nats = {self.rate * bits:.3f} bits; D + beta R = {self.distortion:.5g} + "
+            f"{self.beta * self.rate:.5g} = {self.distortion + self.beta * self.rate:.5g}",
+            f"entropy R + (n/2) log(pi e beta) = {entropy:.3f} nats"])
+
     def problems(self, tolerance=0.05):
         """What shows that training has not converged, in words: stationarities off by more than `tolerance` and 3 standard errors.
 
