@@ -9,8 +9,8 @@ import tfisovae
 from tfisovae import sources
 
 SMALL = ["--num_faces", "64", "--latent_dim", "3", "--batch_size", "4"]
-SCRIPTS = [f"train/{name}.py" for name in ("celeba", "toy", "mnist")] + [
-    f"eval/{name}.py" for name in ("isometry", "traverse", "density", "variables", "table", "report")]
+SCRIPTS = [f"train/{name}.py" for name in ("celeba", "toy", "mnist", "ablation")] + [
+    f"eval/{name}.py" for name in ("isometry", "traverse", "density", "variables", "table", "report", "ablation")]
 
 
 @pytest.fixture(scope="module")

@@ -64,6 +64,11 @@ def prepare_cpu(batch_size, strategy):
             pass
 
 
+def num_gpus():
+    """GPUs this process may use."""
+    return len(tf.config.list_physical_devices("GPU"))
+
+
 def num_cores():
     """Cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()

@@ -6,7 +6,8 @@ from matplotlib.figure import Figure
 _NORM, _PRECISION, _REFERENCE = "#c44e52", "#4c72b0", "#555555"
 
 
-def _save(figure, path):
+def save(figure, path):
+    """Writes a picture of any `Figure`, without a display."""
     FigureCanvasAgg(figure)
     figure.savefig(path, dpi=110, bbox_inches="tight")
 
@@ -47,7 +48,7 @@ def isometry(analysis, path, title=""):
     left.legend(handles + more[0], labels + more[1], loc="upper center", bbox_to_anchor=(0.5, -0.13), ncol=3, frameon=False,
                 fontsize=9)
     left.set_title(title, fontsize=10)
-    _save(figure, path)
+    save(figure, path)
 
 
 def gram(analysis, path, title=""):
@@ -60,7 +61,7 @@ def gram(analysis, path, title=""):
     figure.colorbar(image, ax=axes, label=r"$|E[\Gamma_{jk}]|$")
     axes.set_xlabel("active latent dimension, by importance")
     axes.set_title(title, fontsize=8)
-    _save(figure, path)
+    save(figure, path)
 
 
 def traversal(images, precisions, values, path, title=""):
@@ -103,7 +104,7 @@ def _mosaic(images, row_labels, column_labels, path, title):
     axes.tick_params(length=0, top=False, labeltop=True, labelbottom=False)
     axes.spines[:].set_visible(False)
     axes.set_title(title, fontsize=10, pad=20 if column_labels else 6)
-    _save(figure, path)
+    save(figure, path)
 
 
 def densities(log_estimates, log_density, correlations, path, title="", max_points=5000):
@@ -138,7 +139,7 @@ def densities(log_estimates, log_density, correlations, path, title="", max_poin
     panels[0, 0].set_ylabel("estimate", fontsize=9)
     panels[1, 0].set_ylabel("log estimate, nats", fontsize=9)
     figure.suptitle(title, fontsize=10)
-    _save(figure, path)
+    save(figure, path)
 
 
 def density_histograms(log_estimates, path, title=""):
@@ -151,7 +152,7 @@ def density_histograms(log_estimates, path, title=""):
     axes.set_ylabel("share of inputs per nat")
     axes.legend(frameon=False, fontsize=9)
     axes.set_title(title, fontsize=10)
-    _save(figure, path)
+    save(figure, path)
 
 
 def isometric_variables(variables, path, references=None, title=""):
@@ -172,4 +173,4 @@ def isometric_variables(variables, path, references=None, title=""):
         axes.set_xlabel("$y_j$")
         axes.legend(frameon=False, fontsize=8)
     figure.suptitle(title, fontsize=10)
-    _save(figure, path)
+    save(figure, path)

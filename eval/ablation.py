@@ -1,0 +1,132 @@
+#!/usr/bin/env python
+"""Measure the cells of an ablation that are not measured yet, and draw Figs. 11-22: ablation-measured.json and pictures."""
+import argparse
+import contextlib
+import io
+import json
+import os
+import sys
+
+import density  # beside this file
+import isometry
+import numpy as np
+import tqdm
+
+from tfisovae import figures_ablation, runs, sources
+
+
+def parser():
+    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    p.add_argument("ablation", help="directory, as train/ablation.py writes it")
+    p.add_argument("--num_examples", type=int, default=10_000, help="held-out examples to measure of each cell, at most")
+    return p
+
+
+def cell_directories(directory):
+    """The finished cells of an ablation; raises RunError where it holds none."""
+    if not os.path.exists(os.path.join(directory, "ablation.json")):
+        raise runs.RunError(f"{directory} holds no ablation: it has no ablation.json. It is what train/ablation.py writes.")
+    found = [path for path in sorted(os.path.join(directory, name) for name in os.listdir(directory))
+             if os.path.isdir(os.path.join(path, "model"))]
+    if not found:
+        raise runs.RunError(f"{directory} has no finished cell yet.")
+    return found
+
+
+def measure(directory, num_examples=10_000):
+    """Measures what is not measured, and returns the cells: a list of dicts, also written to `ablation-measured.json`."""
+    cells = []
+    for path in tqdm.tqdm(cell_directories(directory), desc="measuring", unit="cell", file=sys.stderr):
+        with contextlib.redirect_stderr(io.StringIO()):  # one progress display, not one for each cell
+            if not os.path.exists(os.path.join(path, "isometry.json")):
+                isometry.measure(path, num_examples)
+            if not os.path.exists(os.path.join(path, "density.json")):
+                with contextlib.suppress(ValueError):  # every dimension has collapsed: there are no densities
+                    density.measure(path, num_examples)
+        cells.append(_summary(path))
+    runs.write_atomically(os.path.join(directory, "ablation-measured.json"), json.dumps(cells, indent=1) + "\n")
+    return cells
+
+
+def _summary(path):
+    config = runs.load_config(path)
+    with open(os.path.join(path, "isometry.json")) as file:
+        saved = json.load(file)
+    correlations = {}
+    if os.path.exists(os.path.join(path, "density.json")):
+        with open(os.path.join(path, "density.json")) as file:
+            correlations = {form: entry["correlation"] for form, entry in json.load(file)["comparison"].items()}
+    ascending = saved["ranking"][::-1]
+    vectors = {"norm": "norm_mean", "one_minus_variance": "one_minus_variance", "precision": "precision_mean", "kl": "kl_mean"}
+    return {"source": config["data"], "distortion_name": config["distortion"], "lmbda": config["lmbda"],
+            **{name: [saved[key][j] for j in ascending] for name, key in vectors.items()}, "correlations": correlations,
+            **{name: saved[name] for name in ("coding_loss", "transform_loss", "rate", "distortion", "predicted_precision")},
+            "num_active": int(np.sum(saved["active"]))}
+
+
+def grouped(cells):
+    """`{(source, distortion): cells of rising lmbda}`."""
+    groups = {}
+    for cell in sorted(cells, key=lambda cell: cell["lmbda"]):
+        groups.setdefault((cell["source"], cell["distortion_name"]), []).append(cell)
+    return groups
+
+
+def slopes(cells):
+    """-dD/dR between neighbours in lmbda beside the beta between them (geometric mean): equal at the optimum (Eq. 3)."""
+    return [(float(np.sqrt(1 / a["lmbda"] / b["lmbda"])), (a["distortion"] - b["distortion"]) / (b["rate"] - a["rate"]))
+            for a, b in zip(cells, cells[1:]) if b["rate"] != a["rate"]]
+
+
+def draw(directory):
+    """Draws the pictures from `ablation-measured.json`; returns their paths."""
+    with open(os.path.join(directory, "ablation-measured.json")) as file:
+        groups = grouped(json.load(file))
+    paths = []
+    for (source, distortion), cells in groups.items():
+        predicted = cells[0]["predicted_precision"]
+        paths.append(os.path.join(directory, f"{source}-{distortion}.png"))
+        figures_ablation.against_lmbda(cells, paths[-1], f"{source}, {distortion.replace('_', '-')}",
+                                       np.array(predicted) / predicted[0] if predicted else None)
+    at = {f"{source} {distortion}": cell for (source, distortion), cells in groups.items()
+          for cell in cells if cell["lmbda"] == 100}
+    if at:
+        paths.append(os.path.join(directory, "ratios.png"))
+        figures_ablation.ratios_at(at, paths[-1], 100)
+    squared = {source: cells for (source, distortion), cells in groups.items() if distortion == "sse"}
+    if squared:
+        paths.append(os.path.join(directory, "losses.png"))
+        figures_ablation.losses(squared, [shape.var() for shape in sources.TOYS["norm"]], paths[-1])
+    return paths
+
+
+def table(cells):
+    """Norms, ratios, R and the slope of the rate-distortion curve of each cell, as text."""
+    lines = [f"{'data':<5} {'loss':<16} {'lmbda':>6} {'active':>6} {'norms':>20} {'ratios':>13} {'R posterior':>11} "
+             f"{'coding/(n b/2)':>15} {'-dD/dR / beta':>14}"]
+    for (source, distortion), group in grouped(cells).items():
+        after = [None, *slopes(group)]
+        for i, cell in enumerate(group):
+            norms = " ".join(f"{value:6.3f}" for value in cell["norm"])
+            ratios = " ".join(f"{value / cell['precision'][0]:6.2f}" for value in cell["precision"][1:])
+            theory = len(cell["norm"]) / cell["lmbda"] / 2
+            slope = f"{after[i][1] / after[i][0]:14.3f}" if 0 < i < len(after) else " " * 14
+            r = cell["correlations"].get("scaled_posterior", float("nan"))
+            lines.append(f"{source:<5} {distortion:<16} {cell['lmbda']:6g} {cell['num_active']:6d} {norms:>20} {ratios:>13} "
+                         f"{r:11.3f} {cell['coding_loss'] / theory:15.3f} {slope}")
+    return "\n".join(lines)
+
+
+def main(argv=None):
+    args = parser().parse_args(argv)
+    try:
+        cells = measure(args.ablation, args.num_examples)
+        paths = draw(args.ablation)
+    except (ValueError, OSError, runs.RunError) as error:
+        sys.exit(f"{parser().prog}: {error}")
+    print(table(cells))
+    print(f"Written: {', '.join([os.path.join(args.ablation, 'ablation-measured.json'), *paths])}")
+
+
+if __name__ == "__main__":
+    main()

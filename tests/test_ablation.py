@@ -1,0 +1,67 @@
+"""The ablation: cells that go on, cells that fail alone, and the figures drawn of them."""
+import importlib
+import json
+
+import numpy as np
+import pytest
+from conftest import load_script
+from PIL import Image
+
+SMALL = ["--sources", "norm", "--distortions", "sse", "--lmbdas", "20", "100", "--epochs", "10", "--num_examples", "10_000",
+         "--schedule", "cosine"]
+
+
+def test_a_failed_cell_stops_no_other_and_is_made_up_for(main, tmp_path, monkeypatch):
+    monkeypatch.setenv("TF_CPP_MIN_LOG_LEVEL", "3")
+    blocked = tmp_path / "norm-sse-lmbda20"
+    options = [*SMALL, "--ablation_dir", tmp_path]
+    train = load_script("train/ablation.py")
+    train.open_directory(str(tmp_path), train.resolve(train.parser().parse_args([str(o) for o in options])))
+    blocked.mkdir()
+    (blocked / "thesis.tex").write_text("")
+    failed = main("train/ablation.py", *options, check=False)
+    assert failed.code != 0 and "norm-sse-lmbda20 failed:" in failed.stderr and "holds no run" in failed.stderr
+    assert "1 of 2 cells are not finished: norm-sse-lmbda20" in failed.stderr
+    assert train.is_finished(str(tmp_path / "norm-sse-lmbda100")) and not train.is_finished(str(blocked))
+    before = (tmp_path / "norm-sse-lmbda100" / "history.csv").stat().st_mtime_ns
+    (blocked / "thesis.tex").unlink()
+    blocked.rmdir()
+    assert "2 cells in" in main("train/ablation.py", *options).stdout
+    assert (tmp_path / "norm-sse-lmbda100" / "history.csv").stat().st_mtime_ns == before  # not repeated
+
+    measured = main("eval/ablation.py", tmp_path, "--num_examples", 500)
+    assert "norm  sse" in measured.stdout
+    cells = json.loads((tmp_path / "ablation-measured.json").read_text())
+    assert [cell["lmbda"] for cell in cells] == [100, 20]
+    assert all(cell["precision"] == sorted(cell["precision"]) and cell["num_active"] == 3 for cell in cells)
+    for name in ("norm-sse", "ratios", "losses"):
+        assert np.asarray(Image.open(tmp_path / f"{name}.png").convert("L")).std() > 5
+
+    other = main("train/ablation.py", *options, "--epochs", "11", check=False)
+    assert other.code != 0 and "epochs: 10 there, 11 here" in other.stderr
+
+
+def test_slopes_are_beta_on_the_exact_curve():
+    """-dD/dR of the exact linear VAE between neighbouring lmbda is beta, to second order in the step."""
+    from tfisovae import theory
+
+    load_script("eval/ablation.py")
+    ablation = importlib.import_module("ablation")
+    for ratio, tolerance in ((2.0, 0.05), (1.1, 0.001)):
+        cells = [{"lmbda": lmbda, "distortion": vae.distortion.sum(), "rate": vae.rate.sum()} for lmbda, vae in
+                 ((lmbda, theory.LinearVAE([1 / 6, 2 / 3, 8 / 3], 1 / lmbda)) for lmbda in (20, 20 * ratio))]
+        (beta, slope), = ablation.slopes(cells)
+        assert slope == pytest.approx(beta, rel=2 * tolerance) and slope != pytest.approx(beta, rel=1e-9)
+
+
+def test_bad_input(main, tmp_path):
+    def refused(message, *arguments):
+        done = main(*arguments, check=False)
+        assert done.code != 0 and message in done.stderr
+
+    refused("--lmbdas must be positive and finite; got 0.0", "train/ablation.py", "--lmbdas", "0", "--ablation_dir", tmp_path / "a")
+    refused("--workers must be at least 1; got 0", "train/ablation.py", "--workers", "0", "--ablation_dir", tmp_path / "a")
+    refused("holds no ablation", "eval/ablation.py", tmp_path)
+    (tmp_path / "thesis.tex").write_text("")
+    refused("is not empty and holds no ablation", "train/ablation.py", "--ablation_dir", tmp_path)
+    assert not (tmp_path / "a").exists()

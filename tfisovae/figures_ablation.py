@@ -1,0 +1,97 @@
+"""Figs. 11-22: how norms, variances, densities and losses depend on lmbda, drawn from what was measured of each cell.
+
+A cell is a dict with, over latent variables in ascending order of E[sigma^-2], `norm`, `one_minus_variance`, `precision`; and
+`lmbda`, `correlations` (R by form), `coding_loss`, `transform_loss`.
+"""
+import numpy as np
+from matplotlib.figure import Figure
+
+from tfisovae import theory
+from tfisovae.figures import save
+
+_COLORS = ("#4c72b0", "#dd8452", "#55a868", "#c44e52", "#8172b3", "#937860")
+
+
+def _column(cells, key):
+    return np.array([cell[key] for cell in cells], float)
+
+
+def against_lmbda(cells, path, title, predicted_ratios=None):
+    """One of Figs. 11-19: (a) norms, (b) ratios of E[sigma^-2], (c) R with p(x), for cells of rising lmbda.
+
+    Args:
+      cells: of one data set and loss.
+      path: of the picture.
+      title: above it.
+      predicted_ratios: of E[sigma_j^-2] to the first, from the shapes of the sources, or `None`.
+    """
+    lmbda = _column(cells, "lmbda")
+    figure = Figure(figsize=(13, 3.6), layout="constrained")
+    norms, ratios, correlations = figure.subplots(1, 3)
+    for j, color in enumerate(_COLORS[:len(cells[0]["norm"])]):
+        norms.plot(lmbda, _column(cells, "norm")[:, j], "o-", color=color, markersize=3, label=f"$z_{j + 1}$")
+        norms.plot(lmbda, _column(cells, "one_minus_variance")[:, j], ":", color=color)
+        if j:
+            precision = _column(cells, "precision")
+            ratios.plot(lmbda, precision[:, j] / precision[:, 0], "o-", color=color, markersize=3, label=f"$z_{j + 1} / z_1$")
+            if predicted_ratios is not None:
+                ratios.axhline(predicted_ratios[j], color=color, linestyle=":", linewidth=1)
+    norms.set_title("norm; dotted: $E[1-\\sigma_j^2]$", fontsize=10)
+    ratios.set_title("ratio of $E[\\sigma_j^{-2}]$; dotted: from the shapes", fontsize=10)
+    for form, color in zip(cells[0]["correlations"], _COLORS):
+        correlations.plot(lmbda, [cell["correlations"].get(form, np.nan) for cell in cells], "o-", color=color, markersize=3,
+                          label=form.replace("_", " "))
+    correlations.set_title("R with p(x)", fontsize=10)
+    correlations.set_ylim(0, 1.02)
+    for axes in (norms, ratios, correlations):
+        axes.set_xscale("log")
+        axes.set_xlabel("lmbda")
+        axes.legend(frameon=False, fontsize=8)
+    figure.suptitle(title, fontsize=11)
+    save(figure, path)
+
+
+def ratios_at(groups, path, lmbda):
+    """Fig. 20: ratios of E[sigma^-2] for every data set and loss at one lmbda; `groups` is `{name: cell}`."""
+    figure = Figure(figsize=(9, 3.6), layout="constrained")
+    axes = figure.subplots()
+    at = np.arange(len(groups))
+    for offset, j, truth in ((-0.2, 1, 4), (0.2, 2, 16)):
+        values = [cell["precision"][j] / cell["precision"][0] for cell in groups.values()]
+        axes.bar(at + offset, values, 0.38, color=_COLORS[j], label=f"$z_{j + 1} / z_1$")
+        axes.axhline(truth, color=_COLORS[j], linestyle=":", linewidth=1)
+    axes.set_xticks(at, [name.replace(" ", "\n") for name in groups], fontsize=8)
+    axes.set_title(f"ratios of $E[\\sigma_j^{{-2}}]$ at lmbda {lmbda:g}; dotted: of the variances", fontsize=10)
+    axes.legend(frameon=False)
+    save(figure, path)
+
+
+def losses(groups, variances, path):
+    """Figs. 21, 22: coding loss, and transform over coding loss, against beta, with the paper's laws and the exact curves.
+
+    Args:
+      groups: `{name: cells}`, for the sum of squares.
+      variances: of the sources; the exact curve is that of Gaussians of these.
+      path: of the picture.
+    """
+    figure = Figure(figsize=(11, 4.2), layout="constrained")
+    coding, ratio = figure.subplots(1, 2)
+    for (name, cells), color in zip(groups.items(), _COLORS):
+        beta = 1 / _column(cells, "lmbda")
+        coding.plot(beta, _column(cells, "coding_loss"), "o", color=color, markersize=4, label=name)
+        measured = _column(cells, "transform_loss") / _column(cells, "coding_loss")
+        ratio.plot(beta, measured, "o", color=color, markersize=4, label=name)
+    beta = np.geomspace(1e-3, 1, 200)
+    exact = [theory.LinearVAE(variances, b) for b in beta]
+    coding.plot(beta, len(variances) * beta / 2, "k:", label="$n\\beta/2$")
+    coding.plot(beta, [vae.coding_loss.sum() for vae in exact], "k-", linewidth=1, label="exact, Gaussian")
+    ratio.plot(beta, np.sum(1 / np.asarray(variances)) * beta / 2 / len(variances), "k:", label="$21\\beta/16$")
+    ratio.plot(beta, [vae.transform_loss.sum() / vae.coding_loss.sum() for vae in exact], "k-", linewidth=1,
+               label="exact, Gaussian")
+    for axes, title in ((coding, "coding loss"), (ratio, "transform loss / coding loss")):
+        axes.set_xscale("log")
+        axes.set_yscale("log")
+        axes.set_xlabel("beta")
+        axes.set_title(title, fontsize=10)
+        axes.legend(frameon=False, fontsize=8)
+    save(figure, path)
