@@ -2,6 +2,7 @@
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 _NORM, _PRECISION, _REFERENCE = "#c44e52", "#4c72b0", "#555555"
 
@@ -9,7 +10,7 @@ _NORM, _PRECISION, _REFERENCE = "#c44e52", "#4c72b0", "#555555"
 def save(figure, path):
     """Writes a picture of any `Figure`, without a display."""
     FigureCanvasAgg(figure)
-    figure.savefig(path, dpi=110, bbox_inches="tight")
+    figure.savefig(path, dpi=110, bbox_inches="tight", pil_kwargs={"optimize": True})
 
 
 def isometry(analysis, path, title=""):
@@ -60,6 +61,8 @@ def gram(analysis, path, title=""):
                         extent=(0.5, len(order) + 0.5, len(order) + 0.5, 0.5))
     figure.colorbar(image, ax=axes, label=r"$|E[\Gamma_{jk}]|$")
     axes.set_xlabel("active latent dimension, by importance")
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_locator(MaxNLocator(integer=True))
     axes.set_title(title, fontsize=8)
     save(figure, path)
 
