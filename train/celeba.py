@@ -44,15 +44,13 @@ def prepare(args):
     return config, source, run_dir, False
 
 
-def make_vae(config):
-    """The VAE of a configuration."""
-    encoder, decoder = getattr(tfisovae.networks, config["network"])(config["latent_dim"], config["output_igdn"])
-    return tfisovae.VAE(encoder, decoder, config["distortion"], config["lmbda"], config["decomposed"],
-                        warmup_steps=config["warmup_steps"], seed=config["seed"])
+def networks(config):
+    """Encoder and decoder of a configuration."""
+    return getattr(tfisovae.networks, config["network"])(config["latent_dim"], config["output_igdn"])
 
 
 def main(argv=None):
-    command.run(parser(), parser().parse_args(argv), prepare, make_vae)
+    command.run(parser(), parser().parse_args(argv), prepare, networks)
 
 
 if __name__ == "__main__":

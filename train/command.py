@@ -68,13 +68,19 @@ def data_manifest(source):
     return {**kept, "num_skipped": len(source.manifest["skipped"])}
 
 
-def run(parser, args, prepare, make_vae):
+def make_vae(config, networks):
+    """The VAE of a configuration, with `networks(config)` as its encoder and decoder."""
+    return tfisovae.VAE(*networks(config), config["distortion"], config["lmbda"], config["decomposed"],
+                        warmup_steps=config["warmup_steps"], seed=config["seed"])
+
+
+def run(parser, args, prepare, networks):
     """Runs a training script.
 
     Args:
       parser, args: its parser, and the options it was given.
       prepare: function of `args` to `(config, source, run_dir, resident)`; raises ValueError for what makes no sense.
-      make_vae: function of the config to a `VAE`.
+      networks: function of the config to `(encoder, decoder)`.
     """
     try:
         devices.prepare_cpu(args.batch_size, args.strategy)
@@ -88,7 +94,7 @@ def run(parser, args, prepare, make_vae):
             config["schedule_steps"] = config["steps"]  # more steps would be another schedule, hence another run
         devices.set_mixed_precision(config.get("mixed_precision"))
         with runs.Run(args.run_dir or run_dir, config, devices.is_chief(strategy)) as opened:
-            training.train(opened, lambda: make_vae(config), source, strategy,
+            training.train(opened, lambda: make_vae(config, networks), source, strategy,
                            resident=resident and strategy.num_replicas_in_sync == 1)
     except (ValueError, OSError, runs.RunError) as error:
         sys.exit(f"{parser.prog}: {error}")

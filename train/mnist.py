@@ -37,15 +37,13 @@ def prepare(args):
     return config, source, run_dir, False
 
 
-def make_vae(config):
-    """The VAE of a configuration."""
-    encoder, decoder = tfisovae.networks.mnist(config["latent_dim"])
-    return tfisovae.VAE(encoder, decoder, config["distortion"], config["lmbda"], config["decomposed"],
-                        warmup_steps=config["warmup_steps"], seed=config["seed"])
+def networks(config):
+    """Encoder and decoder of a configuration."""
+    return tfisovae.networks.mnist(config["latent_dim"])
 
 
 def main(argv=None):
-    command.run(parser(), parser().parse_args(argv), prepare, make_vae)
+    command.run(parser(), parser().parse_args(argv), prepare, networks)
 
 
 if __name__ == "__main__":

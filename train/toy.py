@@ -56,15 +56,13 @@ def prepare(args):
     return config, source, run_dir, args.resident
 
 
-def make_vae(config):
-    """The VAE of a configuration."""
-    encoder, decoder = tfisovae.networks.toy(config["latent_dim"], config["input_dim"])
-    return tfisovae.VAE(encoder, decoder, config["distortion"], config["lmbda"], config["decomposed"],
-                        warmup_steps=config["warmup_steps"], seed=config["seed"])
+def networks(config):
+    """Encoder and decoder of a configuration."""
+    return tfisovae.networks.toy(config["latent_dim"], config["input_dim"])
 
 
 def main(argv=None):
-    command.run(parser(), parser().parse_args(argv), prepare, make_vae)
+    command.run(parser(), parser().parse_args(argv), prepare, networks)
 
 
 if __name__ == "__main__":
