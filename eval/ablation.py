@@ -38,14 +38,24 @@ def measure(directory, num_examples=10_000):
     cells = []
     for path in tqdm.tqdm(cell_directories(directory), desc="measuring", unit="cell", file=sys.stderr):
         with contextlib.redirect_stderr(io.StringIO()):  # one progress display, not one for each cell
-            if not os.path.exists(os.path.join(path, "isometry.json")):
+            if _measured_on(path, "isometry.json") != num_examples or not os.path.exists(os.path.join(path, "isometry.png")):
                 isometry.measure(path, num_examples)
-            if not os.path.exists(os.path.join(path, "density.json")):
-                with contextlib.suppress(ValueError):  # every dimension has collapsed: there are no densities
-                    density.measure(path, num_examples)
+            with open(os.path.join(path, "isometry.json")) as file:
+                collapsed = not any(json.load(file)["active"])  # then there are no densities
+            if not collapsed and _measured_on(path, "density.json") != num_examples:
+                density.measure(path, num_examples)
         cells.append(_summary(path))
     runs.write_atomically(os.path.join(directory, "ablation-measured.json"), json.dumps(cells, indent=1) + "\n")
     return cells
+
+
+def _measured_on(path, name):
+    """How many examples a cell was measured on; `None` where it was not."""
+    try:
+        with open(os.path.join(path, name)) as file:
+            return json.load(file)["num_examples"]
+    except FileNotFoundError:
+        return None
 
 
 def _summary(path):

@@ -36,7 +36,7 @@ def measure(run, num_examples=None, data=None, cache_dir=None):
         extra["factor_names"] = list(source.factor_names)
         extra["factor_correlations"] = analysis.factor_correlations(means, source.factors).tolist()
     if source.log_density is not None:
-        extra["predicted_precision"] = sources.predicted_precision(config["data"], config["distortion"], vae.beta)
+        extra["predicted_precision"] = sources.predicted_precision(source.manifest["toy"], config["distortion"], vae.beta)
     result.save(os.path.join(run, "isometry.json"), **extra)
     draw(run)
     return result

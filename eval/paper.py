@@ -14,5 +14,6 @@ TOY = {
 
 def of_toy_run(config):
     """The paper's figures for a run of this configuration, or `None`: they are for Mix at lmbda 100."""
-    same = config.get("data") == "mix" and config["lmbda"] == 100 and not config["decomposed"]
+    same = (config["network"] == "toy" and config["data"] == "mix" and config["lmbda"] == 100 and config["latent_dim"] == 3
+            and not config["decomposed"])
     return TOY.get(config["distortion"]) if same else None

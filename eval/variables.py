@@ -47,7 +47,7 @@ def measure(run, rows=6, data=None, cache_dir=None):
             y = np.sign(correlations[k]) * (y - y.mean())
             entry |= {"follows": source.factor_names[k], "correlation": float(correlations[k]),
                       "variance_s": float(np.var(s[:, k])), "rms_difference": float(np.sqrt(np.mean((y - s[:, k]) ** 2)))}
-            shape = sources.TOYS[config["data"]][k]
+            shape = sources.TOYS[source.manifest["toy"]][k]
             grid = np.linspace(s[:, k].min() * 1.15, s[:, k].max() * 1.15, 400)
             references.append((grid, shape.pdf(grid)))
         variables.append((f"$y_{{{rank}}}$ of $z_{{{j}}}$" + (f", follows {entry['follows']}" if toy else ""), y))

@@ -144,3 +144,13 @@ def test_health_allows_for_few_examples(vae):
     result = tfisovae.analyze(vae, data(30))
     assert max(abs(result.latent_second_moment - 1)) > 0.05
     assert not result.problems()
+    assert "on 30 examples, which cannot show much: measure 7200 or more" in result.health()
+
+
+def test_what_is_not_finite_is_named(vae):
+    x = data(250)
+    x[130, 2] = np.nan
+    with pytest.raises(ValueError, match="example 130 .* is not"):
+        tfisovae.analyze(vae, x)
+    with pytest.raises(ValueError, match="example 130 .* is not"):
+        tfisovae.density.log_densities(vae, x)

@@ -174,6 +174,14 @@ def test_bad_arguments(make_linear_vae):
         density.log_densities(vae, x[:0])
 
 
+def test_more_dimensions_than_data(make_linear_vae):
+    decoder = np.array([[1.0, 0], [0, 1.0], [0.6, 0.8]])
+    vae = make_linear_vae(np.linalg.pinv(decoder), decoder, [0.1] * 3, 100.0)
+    x = np.random.default_rng(0).standard_normal((30, 2)).astype(np.float32)
+    with pytest.raises(ValueError, match="3 latent dimensions are active, more than the 2 of the data"):
+        density.log_densities(vae, x)
+
+
 def test_comparison():
     truth = np.log([0.1, 0.2, 0.4])
     compared = density.comparison({"a": truth + 0.5, "b": np.array([1.0, -1.0, 1.0])}, truth)

@@ -64,7 +64,7 @@ def toy_run(tmp_path_factory, main):
     path = tmp_path_factory.mktemp("toys") / "run"
     trained = main("train/toy.py", "--source", "mix", "--epochs", 20, "--schedule", "cosine", "--num_eval", 2000,
                    "--run_dir", path)
-    assert "3 of 3 dimensions active" in trained.stdout and "E[mu" in trained.stdout and "step 7800/7800" in trained.stderr
+    assert "3 of 3 dimensions active" in trained.stdout and "onverge" in trained.stdout and "step 7800/7800" in trained.stderr
     measured = main("eval/isometry.py", path, "--num_examples", 2000)
     assert "| norm Av. |" in measured.stdout and "33.89 | 147 | 576.6" in measured.stdout and "(paper 0.023)" in measured.stdout
     densities = main("eval/density.py", path, "--num_examples", 2000)
@@ -156,6 +156,8 @@ def test_help(main, path):
     ("toy", ["--num_examples", "0"], "--num_examples must be at least 1; got 0"),
     ("toy", ["--latent_dim", "17"], "--latent_dim must be at most the 16 columns of the data; got 17"),
     ("toy", ["--epochs", "-1"], "--epochs must be at least 1; got -1"),
+    ("toy", ["--log_every", "-1"], "--log_every must be at least 1 epoch; got -1"),
+    ("mnist", ["--latent_dim", "785"], "--latent_dim must be at most the 784 pixels; got 785"),
     ("toy", ["--averaging", "1"], "--averaging must be at least 0 and below 1; got 1.0"),
 ])
 def test_bad_options(main, tmp_path, path, options, message):

@@ -8,6 +8,7 @@ import tensorflow as tf
 import tqdm
 
 from tfisovae import metrics as metrics_lib
+from tfisovae.batches import check_finite
 from tfisovae.runs import write_atomically
 
 _CHECKED = 16  # examples on which the exact norms are set against finite differences
@@ -186,6 +187,10 @@ class Analysis:
         found = self.problems(tolerance)
         if found:
             return f"NOT CONVERGED: {'; '.join(found)}. Train longer, or lower --learning_rate (--schedule cosine)."
+        needed = math.ceil(2 * (3 / tolerance) ** 2)  # the error of the mean of mu^2 + sigma^2 is sqrt(2 / N)
+        if self.num_examples < needed:
+            return (f"No sign against convergence, on {self.num_examples} examples, which cannot show much: measure {needed} or "
+                    f"more. Posterior balance {self.posterior_balance:.3f}.")
         moments, means = np.max(np.abs(self.latent_second_moment - 1)), np.max(np.abs(self.latent_mean))
         return (f"Converged, as far as this shows: E[mu^2 + sigma^2] within {moments:.3f} of 1, E[mu] within {means:.3f} of 0, "
                 f"posterior balance {self.posterior_balance:.3f}.")
@@ -229,6 +234,7 @@ def analyze(vae, dataset, num_examples=None, progress=False):
     with tqdm.tqdm(total=num_examples, desc="measuring", unit=" examples", disable=not progress) as bar:
         for x in dataset:
             x = tf.cast(x, tf.float32)
+            check_finite(x, seen)
             if num_examples is not None:
                 x = x[:num_examples - seen]
             if checked is None:

@@ -85,6 +85,13 @@ def evaluation_batches(rows, batch_size=100):
     return starts.map(load).prefetch(2).apply(tf.data.experimental.assert_cardinality(-(-len(rows) // batch_size)))
 
 
+def check_finite(batch, first_row=0):
+    """Raises ValueError where an example of `batch` `[B, ...]` is not finite, with its number counted from `first_row`."""
+    finite = np.isfinite(np.asarray(batch)).reshape(len(batch), -1).all(1)
+    if not finite.all():
+        raise ValueError(f"x must be finite; example {first_row + int(np.argmin(finite))} (counted from 0) is not.")
+
+
 def as_float(batch):
     """float32; 8-bit images are scaled to [0, 1]."""
     return tf.cast(batch, tf.float32) / 255 if batch.dtype == tf.uint8 else tf.cast(batch, tf.float32)

@@ -21,6 +21,7 @@ import tensorflow as tf
 import tqdm
 
 from tfisovae import geometry
+from tfisovae.batches import check_finite
 from tfisovae.distortions import Distortion, SumSquaredError
 from tfisovae.metrics import ACTIVE_KL
 
@@ -51,11 +52,17 @@ def log_densities(vae, x, forms=None, active=None, progress=False):
         raise ValueError(f"Unknown forms {sorted(unknown)}; there are {', '.join(map(repr, FORMS))}.")
     if active is not None and np.shape(active) != (vae.n,):
         raise ValueError(f"active must have the shape [{vae.n}]; got {list(np.shape(active))}.")
+    flat = int(np.prod(vae.encoder.input_shape[1:]))
+    if {"scaled_posterior", "scaled_objective"} & set(forms or ()) and not _has_scale(vae.distortion) and flat > vae.n:
+        vae.distortion.scale(x)  # raises, and says what to ask for instead
     measured = _measured(vae, x, forms is None or "volume" in forms, progress)
     active = measured["kl"].mean(0) > ACTIVE_KL if active is None else np.asarray(active, bool)
     if not active.any():
         raise ValueError("No latent dimension is active: the VAE has collapsed, and its data manifold has no volume to give a "
                          "density on.")
+    if active.sum() > flat:
+        raise ValueError(f"{int(active.sum())} latent dimensions are active, more than the {flat} of the data: they overlap, and "
+                         "give no density. Train with a latent_dim of at most that.")
     n, mean, scale = int(active.sum()), measured["mean"][:, active], measured["scale"][:, active]
     log = {"prior": -0.5 * np.sum(mean**2, 1) - 0.5 * n * math.log(2 * math.pi)}
     log["posterior"] = log["prior"] + np.sum(np.log(scale), 1) + 0.5 * n * math.log(2 * vae.lmbda)
@@ -66,7 +73,9 @@ def log_densities(vae, x, forms=None, active=None, progress=False):
     elif {"scaled_posterior", "scaled_objective"} & set(forms or ()):
         vae.distortion.scale(x)  # raises, and says what to ask for instead
     if "gram" in measured:
-        log["volume"] = log["prior"] - 0.5 * np.linalg.slogdet(measured["gram"][:, active][:, :, active])[1]
+        sign, determinant = np.linalg.slogdet(measured["gram"][:, active][:, :, active])
+        # Where the decoder folds a direction away, the image has no volume and the density no bound.
+        log["volume"] = log["prior"] - 0.5 * np.where(sign > 0, determinant, -np.inf)
     return {name: log[name] for name in FORMS if name in (forms or log)}
 
 
@@ -80,7 +89,6 @@ def _measured(vae, x, with_gram, progress):
 
     @tf.function(input_signature=[tf.TensorSpec(shape, tf.float32)])
     def measure(x):
-        vae.distortion.check(x)
         posterior = vae.encode(x)
         parts = {"kl": posterior.kl(), "mean": posterior.mean, "scale": posterior.scale,
                  "distortion": _two_point_distortion(vae, x, posterior)}
@@ -94,7 +102,10 @@ def _measured(vae, x, with_gram, progress):
 
     collected = []
     for batch in tqdm.tqdm(x, desc="densities", unit=" batches", disable=not progress):
-        collected.append({name: part.numpy().astype(np.float64) for name, part in measure(tf.cast(batch, tf.float32)).items()})
+        batch = tf.cast(batch, tf.float32)
+        vae.distortion.check(batch)
+        check_finite(batch, sum(len(parts["kl"]) for parts in collected))
+        collected.append({name: part.numpy().astype(np.float64) for name, part in measure(batch).items()})
     if not collected:
         raise ValueError("There are no examples to give densities of.")
     return {name: np.concatenate([parts[name] for parts in collected]) for name in collected[0]}

@@ -38,7 +38,8 @@ def against_lmbda(cells, path, title, predicted_ratios=None):
                 ratios.axhline(predicted_ratios[j], color=color, linestyle=":", linewidth=1)
     norms.set_title("norm; dotted: $E[1-\\sigma_j^2]$", fontsize=10)
     ratios.set_title("ratio of $E[\\sigma_j^{-2}]$; dotted: from the shapes", fontsize=10)
-    for form, color in zip(cells[0]["correlations"], _COLORS):
+    forms = max((cell["correlations"] for cell in cells), key=len)  # a collapsed cell has none
+    for form, color in zip(forms, _COLORS):
         correlations.plot(lmbda, [cell["correlations"].get(form, np.nan) for cell in cells], "o-", color=color, markersize=3,
                           label=form.replace("_", " "))
     correlations.set_title("R with p(x)", fontsize=10)

@@ -36,6 +36,10 @@ def train(run, make_vae, source: Source, strategy, extra_callbacks=(), resident=
       RunError: if the loss or a weight became non-finite; the last finite checkpoint is kept.
     """
     config, chief = run.config, devices.is_chief(strategy)
+    if resident and strategy.num_replicas_in_sync > 1:
+        raise ValueError(f"Resident data take a single replica; the strategy has {strategy.num_replicas_in_sync}.")
+    if config["log_every"] < 1:
+        raise ValueError(f"log_every must be at least 1 step; got {config['log_every']}.")
     tf.keras.utils.set_random_seed(config["seed"])
     step = runs.trained_step(run.directory)
     _check_all_at(step, strategy)
@@ -56,6 +60,8 @@ def train(run, make_vae, source: Source, strategy, extra_callbacks=(), resident=
     if not chief:
         attached.append(keeper)
     else:
+        if step < config["steps"]:
+            shutil.rmtree(run.path("model"), ignore_errors=True)  # of fewer steps: half a run must not pass for a whole one
         if step:
             print(f"{run.directory}: going on from step {step}." if step < config["steps"]
                   else f"{run.directory}: already trained to step {step}.", file=sys.stderr)
@@ -66,7 +72,8 @@ def train(run, make_vae, source: Source, strategy, extra_callbacks=(), resident=
                      callbacks.CollapseWarning(config)]
     _fit(vae, source.train, strategy, config, attached, resident)
     if config.get("averaging"):
-        vae.optimizer.use_averages(vae.trainable_variables)
+        optimizer = getattr(vae.optimizer, "inner_optimizer", vae.optimizer)  # mixed precision wraps it
+        optimizer.use_averages(vae.trainable_variables)
     if chief:
         vae.save(run.path("model"))
     else:
@@ -88,8 +95,9 @@ def _check_all_at(step, strategy):
     """Raises where the workers of a run do not all see the same checkpoint: they would train different models."""
     if strategy.cluster_resolver is None:
         return
-    mean = float(strategy.reduce("MEAN", strategy.run(lambda: tf.constant(step, tf.float64)), axis=None))
-    if mean != step:
+    own = strategy.run(lambda: tf.constant([step, step**2], tf.float64))
+    mean, square = strategy.reduce("MEAN", own, axis=None).numpy()
+    if square != mean**2:
         raise runs.RunError(f"This worker goes on from step {step}, the mean over all is {mean:g}. Every worker must see the same "
                             "run directory: put it on a file system that they share.")
 

@@ -33,7 +33,7 @@ def parser():
     p.add_argument("--num_examples", type=int, default=50_000, help="toy examples to train on")
     p.add_argument("--schedule", choices=("constant", "cosine"), default="constant", help="of the learning rate")
     p.add_argument("--seed", type=int, default=0, help="of every cell")
-    p.add_argument("--workers", type=int, help="cells side by side (default: one for each core)")
+    p.add_argument("--workers", type=int, help="cells side by side (default: one for each GPU, or core)")
     return p
 
 
@@ -97,14 +97,20 @@ class Cell:
         if stop.is_set():
             self.error = "not started"
             return self
-        environment = {**os.environ, **({} if self.gpu is None else {"CUDA_VISIBLE_DEVICES": str(self.gpu)})}
-        with open(f"{self.directory}.log", "w") as log:
-            self.process = subprocess.Popen([sys.executable, TOY, *self.options, "--run_dir", self.directory], stdout=log,
-                                            stderr=log, env=environment)
-            while self.process.poll() is None:
-                if stop.wait(0.5):
-                    self.process.terminate()
-                    self.process.wait()
+        environment = {**os.environ, "TF_FORCE_GPU_ALLOW_GROWTH": "true"}
+        if self.gpu is not None:
+            environment["CUDA_VISIBLE_DEVICES"] = self.gpu
+        try:
+            with open(f"{self.directory}.log", "w") as log:
+                self.process = subprocess.Popen([sys.executable, TOY, *self.options, "--run_dir", self.directory], stdout=log,
+                                                stderr=log, env=environment)
+                while self.process.poll() is None:
+                    if stop.wait(0.5):
+                        self.process.terminate()
+                        self.process.wait()
+        except OSError as error:
+            self.error = str(error)
+            return self
         if not is_finished(self.directory):
             with open(f"{self.directory}.log") as log:
                 lines = log.read().strip().splitlines()
@@ -119,13 +125,13 @@ def train(path, settings, workers):
     waiting = {name: options for name, options in cells(settings).items() if not is_finished(os.path.join(path, name))}
     total, stop, errors = len(cells(settings)), threading.Event(), {}
     previous = signal.signal(signal.SIGTERM, lambda *_: stop.set())
-    gpus = devices.num_gpus()
+    gpus = visible_gpus()
     started, done = time.time(), 0
     with concurrent.futures.ThreadPoolExecutor(workers) as pool, \
             tqdm.tqdm(total=total, initial=total - len(waiting), desc="ablation", unit="cell", file=sys.stderr) as bar:
         futures = {}
         for i, (name, options) in enumerate(waiting.items()):
-            cell = Cell(os.path.join(path, name), [*options, *shared], i % gpus if gpus else None)
+            cell = Cell(os.path.join(path, name), [*options, *shared], gpus[i % len(gpus)] if gpus else None)
             futures[pool.submit(cell.run, stop)] = name
         try:
             for future in concurrent.futures.as_completed(futures):
@@ -143,10 +149,17 @@ def train(path, settings, workers):
                     stop.set()
                 bar.update(cell.error is None)
         except KeyboardInterrupt:
-            stop.set()
+            bar.write("Stopping; the cells in training end at their last checkpoints.", file=sys.stderr)
         finally:
+            stop.set()
             signal.signal(signal.SIGTERM, previous)
-    return errors
+    return {name: errors.get(name, "stopped") for name in cells(settings) if not is_finished(os.path.join(path, name))}
+
+
+def visible_gpus():
+    """The names of the GPUs that this process may use, for CUDA_VISIBLE_DEVICES."""
+    names = [name for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if name.strip()]
+    return names or [str(i) for i in range(devices.num_gpus())]
 
 
 def main(argv=None):
@@ -155,7 +168,7 @@ def main(argv=None):
         settings = resolve(args)
         wanted = dict(settings)
         open_directory(args.ablation_dir, settings)
-        errors = train(args.ablation_dir, wanted, args.workers or max(devices.num_gpus(), devices.num_cores()))
+        errors = train(args.ablation_dir, wanted, args.workers or devices.num_gpus() or devices.num_cores())
     except (ValueError, OSError, runs.RunError) as error:
         sys.exit(f"{parser().prog}: {error}")
     if errors:

@@ -26,6 +26,8 @@ def resolve(args):
     """The configuration of a run: every option with its value; raises ValueError for those that make no sense."""
     config = command.resolve(args, ("steps", "log_every", "checkpoint_every"))
     command.check_intervals(config)
+    if args.latent_dim > 784:
+        raise ValueError(f"--latent_dim must be at most the 784 pixels; got {args.latent_dim}.")
     config.update(network="mnist", data=args.data if args.data == "mnist" else os.path.abspath(args.data))
     return config
 

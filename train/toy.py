@@ -21,7 +21,7 @@ def parser():
     p.add_argument("--epochs", type=int, default=500, help="passes over the training data")
     p.add_argument("--num_examples", type=int, default=50_000, help="toy examples to train on")
     p.add_argument("--standardize", action="store_true", help="bring each column of a table to mean 0 and deviation 1")
-    p.add_argument("--log_every", type=int, help="epochs between lines of history.csv (default: 1, or more for few data)")
+    p.add_argument("--log_every", type=int, help="epochs between lines of history.csv (default: as many as make 2,000 steps)")
     p.add_argument("--checkpoint_every", type=int, help="epochs between checkpoints (default: 10 lines of history.csv)")
     p.add_argument("--resident", action=argparse.BooleanOptionalAction, default=True,
                    help="keep the data on the device, and compile the steps between two lines of history.csv into one call")
@@ -44,6 +44,9 @@ def prepare(args):
     inputs = source.train.shape[1]
     if args.latent_dim > inputs:
         raise ValueError(f"--latent_dim must be at most the {inputs} columns of the data; got {args.latent_dim}.")
+    for name in ("log_every", "checkpoint_every"):
+        if getattr(args, name) is not None and getattr(args, name) < 1:
+            raise ValueError(f"--{name} must be at least 1 epoch; got {getattr(args, name)}.")
     # Intervals are given in epochs, and kept in steps.
     epoch = max(1, len(source.train) // args.batch_size)
     log_every = args.log_every or -(-_STEPS_OF_A_CALL // epoch)

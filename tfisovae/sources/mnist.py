@@ -2,6 +2,7 @@
 import gzip
 import os
 import zipfile
+import zlib
 
 import numpy as np
 
@@ -63,7 +64,7 @@ def _from_npz(path):
             if missing:
                 raise ValueError(f"{path} lacks {' and '.join(missing)}; it holds {', '.join(names) or 'nothing'}.")
             return tuple(_checked(file[name], f"{path}, {name},") for name in ("x_train", "x_test"))
-    except (OSError, EOFError, zipfile.BadZipFile, AttributeError) as error:
+    except (OSError, EOFError, zipfile.BadZipFile, AttributeError, TypeError) as error:
         raise ValueError(f"{path} is no whole .npz file: {error}.") from None
     except ValueError as error:
         raise ValueError(f"{path} cannot be read: {error}" if path not in str(error) else str(error)) from None
@@ -93,7 +94,7 @@ def _read_idx(path, magic):
     try:
         with (gzip.open if path.endswith(".gz") else open)(path, "rb") as file:
             content = file.read()
-    except (OSError, EOFError) as error:
+    except (OSError, EOFError, zlib.error) as error:
         raise ValueError(f"{path} is no whole gzip file: {error}.") from None
     header = np.frombuffer(content[:4 * (1 + magic % 256)], ">u4")
     if len(header) < 1 or header[0] != magic:

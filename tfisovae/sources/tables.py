@@ -1,6 +1,7 @@
 """The user's own table of numbers: one example to a row."""
 import csv
 import os
+import zipfile
 
 import numpy as np
 
@@ -54,15 +55,15 @@ def _statistics(x, path):
 def _read_numpy(path, ending):
     try:
         loaded = np.load(path, allow_pickle=False)
-    except (ValueError, OSError, EOFError) as error:
+        names = list(loaded) if isinstance(loaded, np.lib.npyio.NpzFile) else None
+        name = names[0] if names and len(names) == 1 else "x"
+        if names and name in names:
+            loaded, names = loaded[name], None
+    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
         raise ValueError(f"{path} cannot be read as {ending}: {error}") from None
-    if ending == ".npz":
-        names = list(loaded)
-        name = names[0] if len(names) == 1 else "x"
-        if name not in names:
-            raise ValueError(f"{path} holds the arrays {', '.join(map(repr, names)) or '(none)'}; the one to train on must be "
-                             "named 'x'.")
-        loaded = loaded[name]
+    if names is not None:
+        raise ValueError(f"{path} holds the arrays {', '.join(map(repr, names)) or '(none)'}; the one to train on must be "
+                         "named 'x'.")
     if not np.issubdtype(loaded.dtype, np.number) or np.iscomplexobj(loaded):
         raise ValueError(f"{path} must hold real numbers; its type is {loaded.dtype}.")
     return loaded.astype(np.float32)

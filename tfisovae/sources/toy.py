@@ -112,7 +112,7 @@ def load_toy(name, num_examples=50_000, seed=0, num_eval=10_000):
     if num_examples < 1:
         raise ValueError(f"num_examples must be at least 1; got {num_examples!r}.")
     drawn = toy(name, num_examples + num_eval, seed)
-    manifest = {"source": f"toy data {name!r}, seed {seed}", "fingerprint": fingerprint(drawn.x), "skipped": [],
+    manifest = {"toy": name, "source": f"toy data {name!r}, seed {seed}", "fingerprint": fingerprint(drawn.x), "skipped": [],
                 "num_train": num_examples, "num_eval": num_eval}
     rows = np.arange(num_examples + num_eval)
     return Source(Rows(drawn.x, rows[:num_examples]), Rows(drawn.x, rows[num_examples:]), manifest,
