@@ -147,6 +147,12 @@ def test_health_allows_for_few_examples(vae):
     assert "on 30 examples, which cannot show much: measure 7200 or more" in result.health()
 
 
+def test_data_outside_the_domain_are_refused(make_linear_vae):
+    vae = make_linear_vae(np.eye(2), np.eye(2), [0.1, 0.1], LMBDA, "bce")
+    with pytest.raises(ValueError, match="BinaryCrossentropy expects x between 0 and 1"):
+        tfisovae.analyze(vae, np.full([4, 2], 1.5, np.float32))
+
+
 def test_what_is_not_finite_is_named(vae):
     x = data(250)
     x[130, 2] = np.nan

@@ -225,7 +225,6 @@ def analyze(vae, dataset, num_examples=None, progress=False):
 
     @tf.function(input_signature=[tf.TensorSpec(vae.encoder.input_shape, tf.float32), tf.TensorSpec([], tf.int32)])
     def update(x, first_row):
-        vae.distortion.check(x)
         measurement = vae.measure(x, first_row)
         for metric in measures.values():
             metric.update_state(measurement)
@@ -235,6 +234,7 @@ def analyze(vae, dataset, num_examples=None, progress=False):
         for x in dataset:
             x = tf.cast(x, tf.float32)
             check_finite(x, seen)
+            vae.distortion.check(x)
             if num_examples is not None:
                 x = x[:num_examples - seen]
             if checked is None:
