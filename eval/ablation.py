@@ -83,9 +83,13 @@ def grouped(cells):
 
 
 def slopes(cells):
-    """-dD/dR between neighbours in lmbda beside the beta between them (geometric mean): equal at the optimum (Eq. 3)."""
-    return [(float(np.sqrt(1 / a["lmbda"] / b["lmbda"])), (a["distortion"] - b["distortion"]) / (b["rate"] - a["rate"]))
-            for a, b in zip(cells, cells[1:]) if b["rate"] != a["rate"]]
+    """`(beta, -dD/dR)` of each pair of neighbours in lmbda, equal at the optimum (Eq. 3); beta is the geometric mean of the two.
+
+    The slope is NaN where both cells have one rate, as collapsed ones have.
+    """
+    return [(float(np.sqrt(1 / a["lmbda"] / b["lmbda"])),
+             (a["distortion"] - b["distortion"]) / (b["rate"] - a["rate"]) if b["rate"] != a["rate"] else float("nan"))
+            for a, b in zip(cells, cells[1:])]
 
 
 def draw(directory):
@@ -120,7 +124,7 @@ def table(cells):
             norms = " ".join(f"{value:6.3f}" for value in cell["norm"])
             ratios = " ".join(f"{value / cell['precision'][0]:6.2f}" for value in cell["precision"][1:])
             theory = len(cell["norm"]) / cell["lmbda"] / 2
-            slope = f"{after[i][1] / after[i][0]:14.3f}" if 0 < i < len(after) else " " * 14
+            slope = f"{after[i][1] / after[i][0]:14.3f}" if i else " " * 14
             r = cell["correlations"].get("scaled_posterior", float("nan"))
             lines.append(f"{source:<5} {distortion:<16} {cell['lmbda']:6g} {cell['num_active']:6d} {norms:>20} {ratios:>13} "
                          f"{r:11.3f} {cell['coding_loss'] / theory:15.3f} {slope}")

@@ -60,8 +60,7 @@ def isometry_table(directories, threshold=0.1):
 
 def factors(run, count=3):
     """For each dimension the true factors that it follows, as text; `None` where the factors are not known."""
-    with open(os.path.join(run, "isometry.json")) as file:
-        saved = json.load(file)
+    saved = _load(run, "isometry.json")
     if "factor_correlations" not in saved:
         return None
     return [", ".join(f"{saved['factor_names'][k]} {row[k]:+.2f}" for k in np.argsort(-np.abs(row))[:count])

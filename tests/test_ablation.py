@@ -54,6 +54,14 @@ def test_slopes_are_beta_on_the_exact_curve():
         assert slope == pytest.approx(beta, rel=2 * tolerance) and slope != pytest.approx(beta, rel=1e-9)
 
 
+def test_slopes_keep_their_places_where_a_rate_does_not_change():
+    load_script("eval/ablation.py")
+    ablation = importlib.import_module("ablation")
+    cells = [{"lmbda": 1, "distortion": 3.0, "rate": 0.0}, {"lmbda": 2, "distortion": 3.0, "rate": 0.0},
+             {"lmbda": 8, "distortion": 2.0, "rate": 4.0}]
+    assert ablation.slopes(cells) == [(pytest.approx(0.5**0.5), pytest.approx(float("nan"), nan_ok=True)), (0.25, 0.25)]
+
+
 def test_bad_input(main, tmp_path):
     def refused(message, *arguments):
         done = main(*arguments, check=False)

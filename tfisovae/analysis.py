@@ -141,7 +141,6 @@ class Analysis:
                      f"{self.transform_loss:.5g}), loss {self.loss:.2f} nats, on {self.num_examples} examples.")
         return "\n".join(lines)
 
-
     def accounting(self):
         """Rates and distortions beside their theory, as text (Eqs. 13, 14); the theory is for small beta.
 

@@ -55,7 +55,7 @@ def log_densities(vae, x, forms=None, active=None, progress=False):
     flat = int(np.prod(vae.encoder.input_shape[1:]))
     if {"scaled_posterior", "scaled_objective"} & set(forms or ()) and not _has_scale(vae.distortion) and flat > vae.n:
         vae.distortion.scale(x)  # raises, and says what to ask for instead
-    measured = _measured(vae, x, forms is None or "volume" in forms, progress)
+    measured = _measured(vae, x, flat, forms is None or "volume" in forms, progress)
     active = measured["kl"].mean(0) > ACTIVE_KL if active is None else np.asarray(active, bool)
     if not active.any():
         raise ValueError("No latent dimension is active: the VAE has collapsed, and its data manifold has no volume to give a "
@@ -79,12 +79,11 @@ def log_densities(vae, x, forms=None, active=None, progress=False):
     return {name: log[name] for name in FORMS if name in (forms or log)}
 
 
-def _measured(vae, x, with_gram, progress):
-    """What the densities are made of, for every example: arrays `[N, ...]`, float64."""
+def _measured(vae, x, flat, with_gram, progress):
+    """What the densities are made of, for every example of `flat` numbers: arrays `[N, ...]`, float64."""
     if not isinstance(x, tf.data.Dataset):
         x = tf.data.Dataset.from_tensor_slices(tf.convert_to_tensor(x, tf.float32)).batch(_BATCH)
     shape = vae.encoder.input_shape
-    flat = int(np.prod(shape[1:]))
     scaled = _has_scale(vae.distortion)
 
     @tf.function(input_signature=[tf.TensorSpec(shape, tf.float32)])
