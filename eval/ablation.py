@@ -10,6 +10,7 @@ import sys
 import density  # beside this file
 import isometry
 import numpy as np
+import shared
 import tqdm
 
 from tfisovae import figures_ablation, runs, sources
@@ -38,15 +39,18 @@ def measure(directory, num_examples=10_000):
     cells = []
     for path in tqdm.tqdm(cell_directories(directory), desc="measuring", unit="cell", file=sys.stderr):
         with contextlib.redirect_stderr(io.StringIO()):  # one progress display, not one for each cell
-            if _measured_on(path, "isometry.json") != num_examples or not os.path.exists(os.path.join(path, "isometry.png")):
-                isometry.measure(path, num_examples)
-            with open(os.path.join(path, "isometry.json")) as file:
-                collapsed = not any(json.load(file)["active"])  # then there are no densities
-            if not collapsed and _measured_on(path, "density.json") != num_examples:
-                density.measure(path, num_examples)
+            _measure_cell(path, num_examples)
         cells.append(_summary(path))
     runs.write_atomically(os.path.join(directory, "ablation-measured.json"), json.dumps(cells, indent=1) + "\n")
     return cells
+
+
+def _measure_cell(path, num_examples):
+    if _measured_on(path, "density.json") == num_examples:  # what is written last
+        return
+    trained = shared.open_run(path)
+    if isometry.measure(trained, num_examples).num_active:  # without an active dimension there are no densities
+        density.measure(trained, num_examples)
 
 
 def _measured_on(path, name):
@@ -98,10 +102,8 @@ def draw(directory):
         groups = grouped(json.load(file))
     paths = []
     for (source, distortion), cells in groups.items():
-        predicted = cells[0]["predicted_precision"]
         paths.append(os.path.join(directory, f"{source}-{distortion}.png"))
-        figures_ablation.against_lmbda(cells, paths[-1], f"{source}, {distortion.replace('_', '-')}",
-                                       np.array(predicted) / predicted[0] if predicted else None)
+        figures_ablation.against_lmbda(cells, paths[-1], f"{source}, {distortion.replace('_', '-')}")
     at = {f"{source} {distortion}": cell for (source, distortion), cells in groups.items()
           for cell in cells if cell["lmbda"] == 100}
     if at:

@@ -1,12 +1,11 @@
 #!/usr/bin/env python
 """Give the log density of each held-out input: densities.csv, density.json and density.png (Figs. 3 and 8 where p(x) is known)."""
-import argparse
 import csv
 import json
 import os
-import sys
 
 import numpy as np
+import shared  # beside this file
 
 import tfisovae
 from tfisovae import batches, density, figures, runs, sources
@@ -15,23 +14,17 @@ EXTREMES = 10  # most and least probable inputs
 
 
 def parser():
-    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
-    p.add_argument("run", help="run directory, as train/*.py write it")
-    p.add_argument("--num_examples", type=int, default=10_000, help="held-out examples to measure, at most")
+    p = shared.parser(__doc__)
+    p.add_argument("--num_examples", type=int, help=shared.NUM_EXAMPLES)
     p.add_argument("--forms", nargs="+", metavar="FORM",
                    help=f"which of {', '.join(density.FORMS)} (default: all that the distortion has)")
-    p.add_argument("--data", help="other data to measure (default: the run's own)")
-    p.add_argument("--cache_dir", help="where decoded images are kept (default: ~/.cache/tfisovae)")
     return p
 
 
-def measure(run, num_examples=10_000, forms=None, data=None, cache_dir=None):
+def measure(trained, num_examples=None, forms=None):
     """Measures a run and writes `densities.csv`, `density.json` and the pictures; returns what the JSON holds."""
-    if num_examples < 1:
-        raise ValueError(f"--num_examples must be at least 1; got {num_examples}.")
-    config, vae = runs.load_run(run)
-    source = sources.of_run(config, data, cache_dir)
-    count = min(num_examples, len(source.eval))
+    run, config, vae, source = trained
+    count = shared.num_examples(trained, num_examples)
     kl = np.concatenate([vae.encode(x).kl() for x in batches.evaluation_batches(source.eval)]).mean(0)
     active = kl > tfisovae.metrics.ACTIVE_KL
     rows = sources.Rows(source.eval.array, source.eval.rows[:count])
@@ -92,14 +85,14 @@ def table(saved):
     return "\n".join(lines)
 
 
+def report(trained, args):
+    """Measures a run; returns what was measured, as text."""
+    saved = measure(trained, args.num_examples, args.forms)
+    return f"{table(saved)}\n{shared.written(trained.directory, 'densities.csv', 'density.json', 'density.png')}"
+
+
 def main(argv=None):
-    args = parser().parse_args(argv)
-    try:
-        saved = measure(args.run, args.num_examples, args.forms, args.data, args.cache_dir)
-    except (ValueError, OSError, NotImplementedError, runs.RunError) as error:
-        sys.exit(f"{parser().prog}: {error}")
-    print(table(saved))
-    print(f"Written: {', '.join(os.path.join(args.run, name) for name in ('densities.csv', 'density.json', 'density.png'))}")
+    shared.run(parser(), argv, report)
 
 
 if __name__ == "__main__":

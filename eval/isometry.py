@@ -1,33 +1,26 @@
 #!/usr/bin/env python
 """Measure the isometry of a trained run: isometry.json, isometry.png (Figs. 4-5), gram.png, and a table."""
-import argparse
 import os
-import sys
 
 import numpy as np
-import table  # beside this file
+import shared  # beside this file, as table is
+import table
 
 import tfisovae
-from tfisovae import analysis, batches, figures, runs, sources
+from tfisovae import analysis, batches, figures, sources
 
 
 def parser():
-    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
-    p.add_argument("run", help="run directory, as train/*.py write it")
-    p.add_argument("--num_examples", type=int, help="held-out examples to measure, at most (default: 1000 images, or all vectors)")
-    p.add_argument("--data", help="other data to measure on (default: the run's own)")
-    p.add_argument("--cache_dir", help="where decoded images are kept (default: ~/.cache/tfisovae)")
+    p = shared.parser(__doc__)
+    p.add_argument("--num_examples", type=int, help=shared.NUM_EXAMPLES)
     p.add_argument("--rows", type=int, default=10, help="dimensions in the table")
     return p
 
 
-def measure(run, num_examples=None, data=None, cache_dir=None):
+def measure(trained, num_examples=None):
     """Measures a run and writes `isometry.json` and its pictures; returns the `Analysis`."""
-    config, vae = runs.load_run(run)
-    source = sources.of_run(config, data, cache_dir)
-    if num_examples is None:
-        num_examples = 1000 if len(source.eval.shape) == 4 else len(source.eval)
-    count = min(num_examples, len(source.eval))
+    run, config, vae, source = trained
+    count = shared.num_examples(trained, num_examples)
     examples = batches.evaluation_batches(source.eval)
     result = analysis.analyze(vae, examples, count, progress=True)
     extra = {"data": source.manifest["source"], "data_fingerprint": source.manifest["fingerprint"], "steps": config["steps"]}
@@ -51,23 +44,22 @@ def draw(run):
         figures.gram(result, os.path.join(run, "gram.png"), title)
 
 
-def main(argv=None):
-    args = parser().parse_args(argv)
-    try:
-        result = measure(args.run, args.num_examples, args.data, args.cache_dir)
-    except (ValueError, OSError, runs.RunError) as error:
-        sys.exit(f"{parser().prog}: {error}")
-    print(result.table(args.rows))
-    print(result.accounting())
-    print(result.health())
-    toy = table.toy_table([args.run])
+def report(trained, args):
+    """Measures a run; returns what was measured, as text."""
+    result = measure(trained, args.num_examples)
+    parts = [result.table(args.rows), result.accounting(), result.health()]
+    toy = table.toy_table([trained.directory])
     if toy:
-        print(f"\n{toy}\n")
-    correlations = table.factors(args.run)
-    for rank, j in enumerate(result.ranking[:args.rows] if correlations else (), 1):
-        print(f"rank {rank:2d} follows {correlations[j]}")
-    written = ("isometry.json", "isometry.png", "gram.png")[:3 if result.num_active else 2]
-    print(f"Written: {', '.join(os.path.join(args.run, name) for name in written)}")
+        parts.append(f"\n{toy}\n")
+    correlations = table.factors(trained.directory)
+    parts += [f"rank {rank:2d} follows {correlations[j]}"
+              for rank, j in enumerate(result.ranking[:args.rows] if correlations else (), 1)]
+    names = ("isometry.json", "isometry.png", "gram.png")[:3 if result.num_active else 2]
+    return "\n".join([*parts, shared.written(trained.directory, *names)])
+
+
+def main(argv=None):
+    shared.run(parser(), argv, report)
 
 
 if __name__ == "__main__":

@@ -1,24 +1,20 @@
 #!/usr/bin/env python
 """Draw what each latent dimension does (Figs. 6 and 23): traversal.png, and reconstructions.png."""
-import argparse
 import math
 import os
-import sys
 
 import numpy as np
+import shared  # beside this file
 
 import tfisovae
-from tfisovae import batches, figures, runs, sources
+from tfisovae import batches, figures, runs
 
 
 def parser():
-    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
-    p.add_argument("run", help="run directory that eval/isometry.py has measured")
+    p = shared.parser(__doc__, "run directory that eval/isometry.py has measured")
     p.add_argument("--rows", type=int, help="leading dimensions to draw (default: all)")
     p.add_argument("--columns", type=int, default=9, help="values of z_j")
     p.add_argument("--limit", type=float, default=2.0, help="z_j goes from -limit to limit")
-    p.add_argument("--data", help="other data to reconstruct (default: the run's own)")
-    p.add_argument("--cache_dir", help="where decoded images are kept (default: ~/.cache/tfisovae)")
     return p
 
 
@@ -46,9 +42,9 @@ def as_images(x):
     return x.reshape(*x.shape[:-1], side, side, 1)
 
 
-def draw(run, rows=None, columns=9, limit=2.0, data=None, cache_dir=None):
+def draw(trained, rows=None, columns=9, limit=2.0):
     """Writes `traversal.png` and `reconstructions.png` of a run."""
-    config, vae = runs.load_run(run)
+    run, _, vae, source = trained
     path = os.path.join(run, "isometry.json")
     if not os.path.exists(path):
         raise runs.RunError(f"{run} has not been measured: run eval/isometry.py {run} first, whose ranking orders the rows.")
@@ -57,20 +53,20 @@ def draw(run, rows=None, columns=9, limit=2.0, data=None, cache_dir=None):
     images, values = traverse(vae, ranking, limit, columns)
     figures.traversal(as_images(images), result.precision_mean[ranking], values, os.path.join(run, "traversal.png"),
                       r"$z_j$ by importance, and $E[\sigma_j^{-2}]$")
-    source = sources.of_run(config, data, cache_dir)
     x = batches.as_float(source.eval[np.arange(min(12, len(source.eval)))])
     measurement = vae.measure(x)
     rows = [as_images(np.asarray(v)) for v in (x, measurement.x_check, measurement.x_hat)]
     figures.reconstructions(rows, ["x", "Dec(mean)", "Dec(sample)"], os.path.join(run, "reconstructions.png"))
 
 
+def report(trained, args):
+    """Draws; returns the names of the pictures, as text."""
+    draw(trained, args.rows, args.columns, args.limit)
+    return shared.written(trained.directory, "traversal.png", "reconstructions.png")
+
+
 def main(argv=None):
-    args = parser().parse_args(argv)
-    try:
-        draw(args.run, args.rows, args.columns, args.limit, args.data, args.cache_dir)
-    except (ValueError, OSError, runs.RunError) as error:
-        sys.exit(f"{parser().prog}: {error}")
-    print(f"Written: {', '.join(os.path.join(args.run, name) for name in ('traversal.png', 'reconstructions.png'))}")
+    shared.run(parser(), argv, report)
 
 
 if __name__ == "__main__":

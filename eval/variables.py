@@ -1,11 +1,10 @@
 #!/usr/bin/env python
 """Draw the implicit isometric variable y_j of each active latent variable (Fig. 1): variables.png, variables.json."""
-import argparse
 import json
 import os
-import sys
 
 import numpy as np
+import shared  # beside this file
 
 import tfisovae
 from tfisovae import batches, figures, runs, sources
@@ -13,20 +12,16 @@ from tfisovae.isometric import IsometricVariable
 
 
 def parser():
-    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
-    p.add_argument("run", help="run directory, as train/*.py write it")
+    p = shared.parser(__doc__)
     p.add_argument("--rows", type=int, default=6, help="leading dimensions to draw, at most")
-    p.add_argument("--data", help="other data to measure (default: the run's own)")
-    p.add_argument("--cache_dir", help="where decoded images are kept (default: ~/.cache/tfisovae)")
     return p
 
 
-def measure(run, rows=6, data=None, cache_dir=None):
+def measure(trained, rows=6):
     """Maps the held-out examples to y, writes and draws their distributions; returns what the JSON holds."""
     if rows < 1:
         raise ValueError(f"--rows must be at least 1; got {rows}.")
-    config, vae = runs.load_run(run)
-    source = sources.of_run(config, data, cache_dir)
+    run, config, vae, source = trained
     encoded = [vae.encode(x) for x in batches.evaluation_batches(source.eval)]
     mean, scale, kl = (np.concatenate(parts) for parts in zip(*((p.mean, p.scale, p.kl()) for p in encoded)))
     precision = np.mean(scale.astype(np.float64) ** -2, 0)
@@ -67,14 +62,14 @@ def table(saved):
     return "\n".join(lines)
 
 
+def report(trained, args):
+    """Measures a run; returns what was measured, as text."""
+    saved = measure(trained, args.rows)
+    return f"{table(saved)}\n{shared.written(trained.directory, 'variables.json', 'variables.png')}"
+
+
 def main(argv=None):
-    args = parser().parse_args(argv)
-    try:
-        saved = measure(args.run, args.rows, args.data, args.cache_dir)
-    except (ValueError, OSError, runs.RunError) as error:
-        sys.exit(f"{parser().prog}: {error}")
-    print(table(saved))
-    print(f"Written: {', '.join(os.path.join(args.run, name) for name in ('variables.json', 'variables.png'))}")
+    shared.run(parser(), argv, report)
 
 
 if __name__ == "__main__":

@@ -60,8 +60,15 @@ def test_shape_precision():
     assert theory.shape_precision(uniform, 2.0) == pytest.approx(np.mean(slope**2), rel=1e-5)
     assert np.mean(slope**2) / uniform.var() == pytest.approx(1.102658, rel=1e-5)
     weighted = np.mean(slope**2 * (2 / 3 + 2 / 21 * (17 / 6 + uniform.ppf(u) ** 2)))
-    assert sources.predicted_precision("mix", "downward_convex", 2.0)[1] == pytest.approx(weighted, rel=1e-4)
-    assert sources.predicted_precision("mix", "upward_convex", 0.01) is None
+    assert sources.predicted_precision("mix", "downward_convex", 0.02)[1] == pytest.approx(100 * weighted, rel=1e-4)
+    # The other loss, by sampling; sigma is at most 1, which the smallest source reaches at beta 1.
+    u = np.random.default_rng(0).random((1_000_000, 3))
+    s = np.stack([shape.ppf(column) for shape, column in zip(SHAPES["mix"], u.T)], 1)
+    slopes = np.stack([normal.pdf(normal.ppf(c)) / shape.pdf(v) for shape, c, v in zip(SHAPES["mix"], u.T, s.T)], 1)
+    sampled = 2 * np.mean(slopes**2 / (2 / 3 + 2 / 21 * np.sum(s * s, 1, keepdims=True)), 0)
+    assert sampled[0] < 1
+    assert sources.predicted_precision("mix", "upward_convex", 1.0) == pytest.approx([1, *sampled[1:]], rel=5e-3)
+    assert sources.predicted_precision("mix", "ssim", 0.01) is None
 
 
 @pytest.mark.parametrize("name, size, message", [

@@ -1,6 +1,6 @@
 """Figs. 11-22: how norms, variances, densities and losses depend on lmbda, drawn from what was measured of each cell.
 
-A cell is a dict with, over latent variables in ascending order of E[sigma^-2], `norm`, `one_minus_variance`, `precision`; and
+A cell is a dict with, over latent variables in ascending order of E[sigma^-2], `norm`, `one_minus_variance`, `precision`, `predicted_precision`; and
 `lmbda`, `correlations` (R by form), `coding_loss`, `transform_loss`.
 """
 import numpy as np
@@ -16,14 +16,13 @@ def _column(cells, key):
     return np.array([cell[key] for cell in cells], float)
 
 
-def against_lmbda(cells, path, title, predicted_ratios=None):
+def against_lmbda(cells, path, title):
     """One of Figs. 11-19: (a) norms, (b) ratios of E[sigma^-2], (c) R with p(x), for cells of rising lmbda.
 
     Args:
       cells: of one data set and loss.
       path: of the picture.
       title: above it.
-      predicted_ratios: of E[sigma_j^-2] to the first, from the shapes of the sources, or `None`.
     """
     lmbda = _column(cells, "lmbda")
     figure = Figure(figsize=(13, 3.6), layout="constrained")
@@ -32,10 +31,10 @@ def against_lmbda(cells, path, title, predicted_ratios=None):
         norms.plot(lmbda, _column(cells, "norm")[:, j], "o-", color=color, markersize=3, label=f"$z_{j + 1}$")
         norms.plot(lmbda, _column(cells, "one_minus_variance")[:, j], ":", color=color)
         if j:
-            precision = _column(cells, "precision")
-            ratios.plot(lmbda, precision[:, j] / precision[:, 0], "o-", color=color, markersize=3, label=f"$z_{j + 1} / z_1$")
-            if predicted_ratios is not None:
-                ratios.axhline(predicted_ratios[j], color=color, linestyle=":", linewidth=1)
+            for key, style in (("precision", "o-"), ("predicted_precision", ":")):
+                values = _column(cells, key)
+                ratios.plot(lmbda, values[:, j] / values[:, 0], style, color=color, markersize=3,
+                            label=f"$z_{j + 1} / z_1$" if key == "precision" else None)
     norms.set_title("norm; dotted: $E[1-\\sigma_j^2]$", fontsize=10)
     ratios.set_title("ratio of $E[\\sigma_j^{-2}]$; dotted: from the shapes", fontsize=10)
     forms = max((cell["correlations"] for cell in cells), key=len)  # a collapsed cell has none

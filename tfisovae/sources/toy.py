@@ -84,25 +84,31 @@ def log_density(name, s):
 
 
 def predicted_precision(name, distortion, beta):
-    """E[sigma_j^-2] of s_1, s_2, s_3 where each has a latent variable to itself; `None` for other distortions than these two.
+    """E[sigma_j^-2] of s_1, s_2, s_3 where each has a latent variable to itself, or 1 where it would collapse.
 
     Args:
       name: of the toy data.
-      distortion: "sse", or "downward_convex", whose a_x = 2/3 + 2 |x|^2 / 21 is averaged over the other two sources.
+      distortion: "sse", "downward_convex" or "upward_convex", whose a_x is averaged over the other two sources.
       beta: 1 / lmbda.
+    Returns:
+      A list of numbers; `None` for another distortion.
     """
+    scale = {"sse": None, "downward_convex": lambda square: 2 / 3 + square * (2 / 21),
+             "upward_convex": lambda square: 1 / (2 / 3 + square * (2 / 21))}
+    if distortion not in scale:
+        return None
     shapes = SHAPES[name]
-    if distortion == "sse":
-        return [theory.shape_precision(shape, beta) for shape in shapes]
-    if distortion == "downward_convex":
-        total = sum(shape.var() for shape in shapes)
-        return [theory.shape_precision(shape, beta, _mean_scale(total - shape.var())) for shape in shapes]
-    return None
+    return [max(1.0, theory.shape_precision(shape, beta, _mean_scale(scale[distortion], shapes[:k] + shapes[k + 1:])))
+            for k, shape in enumerate(shapes)]
 
 
-def _mean_scale(variance_of_others):
-    """a_x of the downward-convex loss as a function of one source, averaged over the others."""
-    return lambda s: 2 / 3 + 2 / 21 * (variance_of_others + s * s)
+def _mean_scale(scale, others, num_nodes=100):
+    """a_x of |x|^2 as a function of one source, averaged over the other two; `None` where a_x is 1."""
+    if scale is None:
+        return None
+    nodes, weights = np.polynomial.legendre.leggauss(num_nodes)  # over quantiles
+    first, second = (np.square(shape.ppf((nodes + 1) / 2)) for shape in others)
+    return lambda s: weights / 2 @ scale(s * s + first[:, None] + second) @ weights / 2
 
 
 def load_toy(name, num_examples=50_000, seed=0, num_eval=10_000):

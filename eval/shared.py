@@ -1,0 +1,61 @@
+"""What the evaluation scripts share: the run that they measure, its data, and how they refuse."""
+import argparse
+import os
+import sys
+from typing import NamedTuple
+
+from tfisovae import VAE, runs, sources
+
+NUM_EXAMPLES = "held-out examples to measure, at most (default: 1,000 images, or 10,000 vectors)"
+
+
+class Trained(NamedTuple):
+    """A finished run, opened for measurement."""
+
+    directory: str
+    config: dict
+    vae: VAE
+    source: sources.Source
+
+
+def parser(description, run="run directory, as train/*.py write it"):
+    """The options of every evaluation script."""
+    p = argparse.ArgumentParser(description=description, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    p.add_argument("run", help=run)
+    p.add_argument("--data", help="other data to measure on (default: the run's own)")
+    p.add_argument("--cache_dir", help="where decoded images are kept (default: ~/.cache/tfisovae)")
+    return p
+
+
+def open_run(directory, data=None, cache_dir=None):
+    """Loads the model of a run and its data."""
+    config, vae = runs.load_run(directory)
+    return Trained(directory, config, vae, sources.of_run(config, data, cache_dir))
+
+
+def num_examples(trained, asked=None):
+    """How many held-out examples to measure: those asked for, as far as there are so many.
+
+    Raises:
+      ValueError: if it is less than 1.
+    """
+    if asked is None:
+        asked = 1_000 if len(trained.source.eval.shape) == 4 else 10_000
+    if asked < 1:
+        raise ValueError(f"--num_examples must be at least 1; got {asked}.")
+    return min(asked, len(trained.source.eval))
+
+
+def run(parser, argv, *reports):
+    """Opens a run and prints what each of `reports` makes of it and the options; what makes no sense ends in one plain line."""
+    args = parser.parse_args(argv)
+    try:
+        trained = open_run(args.run, args.data, args.cache_dir)
+        for report in reports:
+            print(report(trained, args))
+    except (ValueError, OSError, NotImplementedError, runs.RunError) as error:
+        sys.exit(f"{parser.prog}: {error}")
+
+
+def written(directory, *names):
+    return "Written: " + ", ".join(os.path.join(directory, name) for name in names)
