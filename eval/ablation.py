@@ -7,7 +7,8 @@ import json
 import os
 import sys
 
-import density  # beside this file
+import ablation_tables  # beside this file, as density, isometry and shared are
+import density
 import isometry
 import numpy as np
 import shared
@@ -56,20 +57,17 @@ def _measure_cell(path, num_examples):
 def _measured_on(path, name):
     """How many examples a cell was measured on; `None` where it was not."""
     try:
-        with open(os.path.join(path, name)) as file:
-            return json.load(file)["num_examples"]
+        return shared.load_json(path, name)["num_examples"]
     except FileNotFoundError:
         return None
 
 
 def _summary(path):
     config = runs.load_config(path)
-    with open(os.path.join(path, "isometry.json")) as file:
-        saved = json.load(file)
-    correlations = {}
+    saved, correlations = shared.load_json(path, "isometry.json"), {}
     if os.path.exists(os.path.join(path, "density.json")):
-        with open(os.path.join(path, "density.json")) as file:
-            correlations = {form: entry["correlation"] for form, entry in json.load(file)["comparison"].items()}
+        comparison = shared.load_json(path, "density.json")["comparison"]
+        correlations = {form: entry["correlation"] for form, entry in comparison.items()}
     ascending = saved["ranking"][::-1]
     vectors = {"norm": "norm_mean", "one_minus_variance": "one_minus_variance", "precision": "precision_mean", "kl": "kl_mean"}
     return {"source": config["data"], "distortion_name": config["distortion"], "lmbda": config["lmbda"],
@@ -78,28 +76,9 @@ def _summary(path):
             "num_active": int(np.sum(saved["active"]))}
 
 
-def grouped(cells):
-    """`{(source, distortion): cells of rising lmbda}`."""
-    groups = {}
-    for cell in sorted(cells, key=lambda cell: cell["lmbda"]):
-        groups.setdefault((cell["source"], cell["distortion_name"]), []).append(cell)
-    return groups
-
-
-def slopes(cells):
-    """`(beta, -dD/dR)` of each pair of neighbours in lmbda, equal at the optimum (Eq. 3); beta is the geometric mean of the two.
-
-    The slope is NaN where both cells have one rate, as collapsed ones have.
-    """
-    return [(float(np.sqrt(1 / a["lmbda"] / b["lmbda"])),
-             (a["distortion"] - b["distortion"]) / (b["rate"] - a["rate"]) if b["rate"] != a["rate"] else float("nan"))
-            for a, b in zip(cells, cells[1:])]
-
-
 def draw(directory):
     """Draws the pictures from `ablation-measured.json`; returns their paths."""
-    with open(os.path.join(directory, "ablation-measured.json")) as file:
-        groups = grouped(json.load(file))
+    groups = ablation_tables.grouped(shared.load_json(directory, "ablation-measured.json"))
     paths = []
     for (source, distortion), cells in groups.items():
         paths.append(os.path.join(directory, f"{source}-{distortion}.png"))
@@ -116,23 +95,6 @@ def draw(directory):
     return paths
 
 
-def table(cells):
-    """Norms, ratios, R and the slope of the rate-distortion curve of each cell, as text."""
-    lines = [f"{'data':<5} {'loss':<16} {'lmbda':>6} {'active':>6} {'norms':>20} {'ratios':>13} {'R posterior':>11} "
-             f"{'coding/(n b/2)':>15} {'-dD/dR / beta':>14}"]
-    for (source, distortion), group in grouped(cells).items():
-        after = [None, *slopes(group)]
-        for i, cell in enumerate(group):
-            norms = " ".join(f"{value:6.3f}" for value in cell["norm"])
-            ratios = " ".join(f"{value / cell['precision'][0]:6.2f}" for value in cell["precision"][1:])
-            theory = len(cell["norm"]) / cell["lmbda"] / 2
-            slope = f"{after[i][1] / after[i][0]:14.3f}" if i else " " * 14
-            r = cell["correlations"].get("scaled_posterior", float("nan"))
-            lines.append(f"{source:<5} {distortion:<16} {cell['lmbda']:6g} {cell['num_active']:6d} {norms:>20} {ratios:>13} "
-                         f"{r:11.3f} {cell['coding_loss'] / theory:15.3f} {slope}")
-    return "\n".join(lines)
-
-
 def main(argv=None):
     args = parser().parse_args(argv)
     try:
@@ -140,7 +102,7 @@ def main(argv=None):
         paths = draw(args.ablation)
     except (ValueError, OSError, runs.RunError) as error:
         sys.exit(f"{parser().prog}: {error}")
-    print(table(cells))
+    print(ablation_tables.cells_table(cells))
     print(f"Written: {', '.join([os.path.join(args.ablation, 'ablation-measured.json'), *paths])}")
 
 

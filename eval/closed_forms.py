@@ -5,6 +5,8 @@ import json
 import os
 import sys
 
+import shared  # beside this file
+
 from tfisovae import figures_theory, runs, sources, theory
 
 
@@ -39,7 +41,7 @@ def main(argv=None):
             draw(os.path.join(args.directory, f"{name}.png"))
     except OSError as error:
         sys.exit(f"{parser().prog}: {error}")
-    print(f"Written: {', '.join(os.path.join(args.directory, name) for name in ('closed_forms.json', *(f'{n}.png' for n in drawn)))}")
+    print(shared.written(args.directory, "closed_forms.json", *(f"{name}.png" for name in drawn)))
 
 
 if __name__ == "__main__":

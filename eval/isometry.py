@@ -2,9 +2,10 @@
 """Measure the isometry of a trained run: isometry.json, isometry.png (Figs. 4-5), gram.png, and a table."""
 import os
 
+import image_tables  # beside this file, as shared and toy_tables are
 import numpy as np
-import shared  # beside this file, as table is
-import table
+import shared
+import toy_tables
 
 import tfisovae
 from tfisovae import analysis, batches, figures, sources
@@ -48,10 +49,10 @@ def report(trained, args):
     """Measures a run; returns what was measured, as text."""
     result = measure(trained, args.num_examples)
     parts = [result.table(args.rows), result.accounting(), result.health()]
-    toy = table.toy_table([trained.directory])
+    toy = toy_tables.toy_table([trained.directory])
     if toy:
         parts.append(f"\n{toy}\n")
-    correlations = table.factors(trained.directory)
+    correlations = image_tables.factors(trained.directory)
     parts += [f"rank {rank:2d} follows {correlations[j]}"
               for rank, j in enumerate(result.ranking[:args.rows] if correlations else (), 1)]
     names = ("isometry.json", "isometry.png", "gram.png")[:3 if result.num_active else 2]

@@ -12,6 +12,21 @@ TOY = {
 }
 
 
+# By network: (where, active dimensions, norm).
+IMAGES = {
+    "celeba": (("Fig. 4: CelebA, conventional", "26 of 32", "1.83 +- .13"),
+               ("Fig. 5: CelebA, decomposed", "32 of 32", ".92 +- .04")),
+    "celeba_large": (("Fig. 24a: CelebA, conventional", "-", "1.25"), ("Fig. 24b: CelebA, decomposed", "-", ".95")),
+    "mnist": (("Fig. 25: MNIST", "-", "near 1 where E[sigma^-2] > 10, lower below"),),
+}
+
+# Of Fig. 25: (where, E[sigma^-2], norm).
+PRECISIONS = (("Fig. 25", "above 10", "near 1"), ("Fig. 25", "up to 10", "lower"))
+
+# What the text of appendix E.2 says of Figs. 11-19, in the columns of the table of the ablation.
+ABLATION = ("Figs. 11-19", "near 1", "-", "near 4 and 16, at 5 to 500", "-", "about .9 (Mix, Ramp), near 1 (Norm)", "-", "-")
+
+
 def of_toy_run(config):
     """The paper's figures for a run of this configuration, or `None`: they are for Mix at lmbda 100."""
     same = (config["network"] == "toy" and config["data"] == "mix" and config["lmbda"] == 100 and config["latent_dim"] == 3

@@ -1,8 +1,11 @@
 """What the evaluation scripts share: the run that they measure, its data, and how they refuse."""
 import argparse
+import json
 import os
 import sys
 from typing import NamedTuple
+
+import numpy as np
 
 from tfisovae import VAE, runs, sources
 
@@ -55,6 +58,24 @@ def run(parser, argv, *reports):
             print(report(trained, args))
     except (ValueError, OSError, NotImplementedError, runs.RunError) as error:
         sys.exit(f"{parser.prog}: {error}")
+
+
+def load_json(directory, name):
+    with open(os.path.join(directory, name)) as file:
+        return json.load(file)
+
+
+def name(directory):
+    """What a table calls a run."""
+    return os.path.basename(os.path.normpath(directory))
+
+
+def mean_and_error(values):
+    """Text of each column of `[runs, columns]`: mean, and with several runs its standard error."""
+    values = np.asarray(values, float)
+    if len(values) == 1:
+        return [f"{v:.4g}" for v in values[0]]
+    return [f"{m:.4g} +- {e:.2g}" for m, e in zip(values.mean(0), values.std(0, ddof=1) / np.sqrt(len(values)))]
 
 
 def written(directory, *names):

@@ -1,5 +1,4 @@
 """The ablation: cells that go on, cells that fail alone, and the figures drawn of them."""
-import importlib
 import json
 
 import numpy as np
@@ -34,6 +33,11 @@ def test_a_failed_cell_stops_no_other_and_is_made_up_for(main, tmp_path, monkeyp
     cells = json.loads((tmp_path / "ablation-measured.json").read_text())
     assert [cell["lmbda"] for cell in cells] == [100, 20]
     assert all(cell["precision"] == sorted(cell["precision"]) and cell["num_active"] == 3 for cell in cells)
+    assert cells[0]["predicted_precision"] == pytest.approx([100 / 3, 400 / 3, 1600 / 3], rel=1e-6)
+    table = main("eval/table.py", "ablation", tmp_path).stdout
+    assert "| Fig. 17: norm, sse |" in table and "near 4 and 16" in table and "4.00, 16.00" in table
+    losses = main("eval/table.py", "losses", tmp_path).stdout.splitlines()
+    assert len(losses) == 4 and losses[3].endswith("| 0.0131 | 0.0133 |")  # 21 beta / 16, and the exact value
     for name in ("norm-sse", "ratios", "losses"):
         assert np.asarray(Image.open(tmp_path / f"{name}.png").convert("L")).std() > 5
 
@@ -45,8 +49,7 @@ def test_slopes_are_beta_on_the_exact_curve():
     """-dD/dR of the exact linear VAE between neighbouring lmbda is beta, to second order in the step."""
     from tfisovae import theory
 
-    load_script("eval/ablation.py")
-    ablation = importlib.import_module("ablation")
+    ablation = load_script("eval/ablation_tables.py")
     for ratio, tolerance in ((2.0, 0.05), (1.1, 0.001)):
         cells = [{"lmbda": lmbda, "distortion": vae.distortion.sum(), "rate": vae.rate.sum()} for lmbda, vae in
                  ((lmbda, theory.LinearVAE([1 / 6, 2 / 3, 8 / 3], 1 / lmbda)) for lmbda in (20, 20 * ratio))]
@@ -55,8 +58,7 @@ def test_slopes_are_beta_on_the_exact_curve():
 
 
 def test_slopes_keep_their_places_where_a_rate_does_not_change():
-    load_script("eval/ablation.py")
-    ablation = importlib.import_module("ablation")
+    ablation = load_script("eval/ablation_tables.py")
     cells = [{"lmbda": 1, "distortion": 3.0, "rate": 0.0}, {"lmbda": 2, "distortion": 3.0, "rate": 0.0},
              {"lmbda": 8, "distortion": 2.0, "rate": 4.0}]
     assert ablation.slopes(cells) == [(pytest.approx(0.5**0.5), pytest.approx(float("nan"), nan_ok=True)), (0.25, 0.25)]

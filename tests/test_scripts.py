@@ -10,7 +10,8 @@ from tfisovae import sources
 
 SMALL = ["--num_faces", "64", "--latent_dim", "3", "--batch_size", "4"]
 SCRIPTS = [f"train/{name}.py" for name in ("celeba", "toy", "mnist", "ablation")] + [
-    f"eval/{name}.py" for name in ("isometry", "traverse", "density", "variables", "all", "table", "report", "ablation")]
+    f"eval/{name}.py" for name in ("isometry", "traverse", "density", "variables", "all", "closed_forms", "table", "report",
+                                "ablation")]
 
 
 @pytest.fixture(scope="module")
@@ -109,9 +110,26 @@ def test_mnist(main, tmp_path):
     assert "on 20 examples" in trained.stdout
     main("eval/isometry.py", tmp_path / "run")
     main("eval/traverse.py", tmp_path / "run", "--columns", 3)
+    table = main("eval/table.py", "precisions", tmp_path / "run").stdout
+    assert "| paper, Fig. 25 | above 10 |" in table
+    assert sum(int(row.split("|")[3]) for row in table.splitlines() if row.startswith("| ours, run |")) == 4
+    assert "| paper, Fig. 25: MNIST |" in main("eval/table.py", "isometry", tmp_path / "run").stdout
     assert np.asarray(Image.open(tmp_path / "run" / "traversal.png").convert("L")).std() > 5
     refused = main("train/mnist.py", "--data", tmp_path / "none.npz", "--run_dir", tmp_path / "other", check=False)
     assert refused.code != 0 and "Unknown data" in refused.stderr and not (tmp_path / "other").exists()
+
+
+def test_closed_forms(main, tmp_path):
+    """The exact numbers of the Norm data at lmbda 5, where Eq. 4 and the linear VAE agree, and pictures that are not blank."""
+    assert "quantizer_rates.png" in main("eval/closed_forms.py", tmp_path).stdout
+    saved = json.loads((tmp_path / "closed_forms.json").read_text())
+    at, = (entry for entry in saved["linear_vae"] if entry["lmbda"] == 5)
+    assert (at["distortion"], at["rate"]) == (pytest.approx(0.3), pytest.approx(2.845680, abs=1e-6))
+    assert (at["water_filling_distortion"], at["water_filling_rate"]) == pytest.approx((at["distortion"], at["rate"]))
+    assert at["precision"] == pytest.approx([1 / 0.6, 1 / 0.15, 1 / 0.0375])
+    assert [entry["excess_nats"] for entry in saved["quantizer"]] == pytest.approx([0.171460, 0.156095, 0.129574], abs=1e-6)
+    for name in ("toy_sources", "scale_factors", "crossentropy_metric", "quantizer_rates"):
+        assert np.asarray(Image.open(tmp_path / f"{name}.png").convert("L")).std() > 5
 
 
 def test_the_users_own_table(main, tmp_path):

@@ -1,7 +1,7 @@
 """Figs. 11-22: how norms, variances, densities and losses depend on lmbda, drawn from what was measured of each cell.
 
-A cell is a dict with, over latent variables in ascending order of E[sigma^-2], `norm`, `one_minus_variance`, `precision`, `predicted_precision`; and
-`lmbda`, `correlations` (R by form), `coding_loss`, `transform_loss`.
+A cell is a dict with, over latent variables in ascending order of E[sigma^-2], `norm`, `one_minus_variance`, `precision` and
+`predicted_precision`; and `lmbda`, `correlations` (R by form), `coding_loss`, `transform_loss`.
 """
 import numpy as np
 from matplotlib.figure import Figure

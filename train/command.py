@@ -29,6 +29,14 @@ def parser(description, **defaults):
     return p
 
 
+def add_steps(p, steps, log_every, checkpoint_every):
+    """Adds the length of a run and its intervals, in steps, for the scripts that do not count in epochs."""
+    p.add_argument("--steps", type=int, default=steps, help="training steps")
+    p.add_argument("--log_every", type=int, default=log_every, help="steps between lines of history.csv")
+    p.add_argument("--checkpoint_every", type=int, default=checkpoint_every,
+                   help="steps between checkpoints, a multiple of log_every")
+
+
 def resolve(args, positive=()):
     """The configuration of a run: every option with its value; raises ValueError for those that make no sense.
 

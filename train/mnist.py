@@ -14,9 +14,7 @@ def parser():
     p.add_argument("--data", default="mnist", help="mnist (TFDS), mnist.npz, or a directory with the four idx files")
     p.add_argument("--latent_dim", type=int, default=32, help="n; the paper has 32 with lmbda 2000, and 64 with lmbda 10000")
     p.add_argument("--distortion", choices=("bce", "mse", "sse"), default="bce", help="distortion that is trained")
-    p.add_argument("--steps", type=int, default=50_000, help="training steps")
-    p.add_argument("--log_every", type=int, default=200, help="steps between lines of history.csv")
-    p.add_argument("--checkpoint_every", type=int, default=1000, help="steps between checkpoints, a multiple of log_every")
+    command.add_steps(p, steps=50_000, log_every=200, checkpoint_every=1000)
     p.add_argument("--num_eval", type=int, default=1000, help="test images to measure for the table at the end; 0: no table")
     p.add_argument("--data_dir", help="TFDS' directory")
     return p

@@ -1,0 +1,92 @@
+"""Tables of an ablation (Figs. 11-22), from the `ablation-measured.json` that eval/ablation.py writes."""
+import numpy as np
+import paper  # beside this file, as shared is
+import shared
+
+from tfisovae import sources, theory
+
+FIGURES = {(source, distortion): 11 + 3 * i + j for i, source in enumerate(("mix", "ramp", "norm"))
+           for j, distortion in enumerate(("sse", "downward_convex", "upward_convex"))}
+
+
+def grouped(cells):
+    """`{(source, distortion): cells of rising lmbda}`, in the order of the paper's figures."""
+    groups = {}
+    for cell in sorted(cells, key=lambda cell: (FIGURES[cell["source"], cell["distortion_name"]], cell["lmbda"])):
+        groups.setdefault((cell["source"], cell["distortion_name"]), []).append(cell)
+    return groups
+
+
+def slopes(cells):
+    """`(beta, -dD/dR)` of each pair of neighbours in lmbda, equal at the optimum (Eq. 3); beta is the geometric mean of the two.
+
+    The slope is NaN where both cells have one rate, as collapsed ones have.
+    """
+    return [(float(np.sqrt(1 / a["lmbda"] / b["lmbda"])),
+             (a["distortion"] - b["distortion"]) / (b["rate"] - a["rate"]) if b["rate"] != a["rate"] else float("nan"))
+            for a, b in zip(cells, cells[1:])]
+
+
+def _between(cells, low, high):
+    return [cell for cell in cells if low <= cell["lmbda"] <= high]
+
+
+def _range(values):
+    values = np.ravel([v for v in values if v is not None])
+    return f"{np.min(values):.2f} to {np.max(values):.2f}" if values.size else "-"
+
+
+def ablation_table(directories):
+    """Figs. 11-20, one row for each: norms, ratios beside those of the shapes, R with p(x), and the slope of Eq. 3."""
+    directory, = directories
+    lines = ["| | norms, lmbda 50 to 1000 | E[1 - sigma^2] there | ratios at lmbda 100 | of the shapes | R of a_x exp(-L/beta), "
+             "20 to 200 | R of volume there | -dD/dR / beta, 5 to 1000 |", "| --- " * 8 + "|",
+             f"| paper, {' | '.join(paper.ABLATION)} |"]
+    for (source, distortion), cells in grouped(shared.load_json(directory, "ablation-measured.json")).items():
+        high, middle = _between(cells, 50, 1000), _between(cells, 20, 200)
+        ratios, predicted = (", ".join(f"{v / cell[key][0]:.2f}" for cell in _between(cells, 100, 100) for v in cell[key][1:])
+                             for key in ("precision", "predicted_precision"))
+        lines.append(f"| Fig. {FIGURES[source, distortion]}: {source}, {distortion.replace('_', '-')} | "
+                     f"{_range([cell['norm'] for cell in high])} | {_range([cell['one_minus_variance'] for cell in high])} | "
+                     f"{ratios or '-'} | {predicted or '-'} | "
+                     f"{_range([cell['correlations'].get('scaled_objective') for cell in middle])} | "
+                     f"{_range([cell['correlations'].get('volume') for cell in middle])} | "
+                     f"{_range([slope / beta for beta, slope in slopes(_between(cells, 5, 1000))])} |")
+    return "\n".join(lines)
+
+
+def losses_table(directories):
+    """Figs. 21 and 22: coding loss, and transform over coding loss, against beta, for the sum of squares."""
+    directory, = directories
+    groups = {source: cells for (source, distortion), cells in
+              grouped(shared.load_json(directory, "ablation-measured.json")).items() if distortion == "sse"}
+    variances = np.array([shape.var() for shape in sources.TOYS["norm"]])
+    names = " | ".join(groups)
+    lines = [f"| lmbda | coding loss: {names} | n beta / 2 | exact, Gaussian | transform / coding: {names} | 21 beta / 16 | "
+             "exact, Gaussian |", "| --- " * (2 * len(groups) + 5) + "|"]
+    for lmbda in sorted({cell["lmbda"] for cells in groups.values() for cell in cells}):
+        at = [next((cell for cell in cells if cell["lmbda"] == lmbda), None) for cells in groups.values()]
+        exact = theory.LinearVAE(variances, 1 / lmbda)
+        coding = [f"{cell['coding_loss']:.4g}" if cell else "-" for cell in at]
+        ratio = [f"{cell['transform_loss'] / cell['coding_loss']:.3g}" if cell else "-" for cell in at]
+        lines.append(" | ".join([f"| {lmbda:g}", *coding, f"{3 / lmbda / 2:.4g}", f"{exact.coding_loss.sum():.4g}", *ratio,
+                                 f"{np.sum(1 / variances) / lmbda / 6:.3g}",
+                                 f"{exact.transform_loss.sum() / exact.coding_loss.sum():.3g} |"]))
+    return "\n".join(lines)
+
+
+def cells_table(cells):
+    """Every cell: norms, ratios, R and the slope of the rate-distortion curve, as text for a terminal."""
+    lines = [f"{'data':<5} {'loss':<16} {'lmbda':>6} {'active':>6} {'norms':>20} {'ratios':>13} {'R posterior':>11} "
+             f"{'coding/(n b/2)':>15} {'-dD/dR / beta':>14}"]
+    for (source, distortion), group in grouped(cells).items():
+        after = [None, *slopes(group)]
+        for i, cell in enumerate(group):
+            norms = " ".join(f"{value:6.3f}" for value in cell["norm"])
+            ratios = " ".join(f"{value / cell['precision'][0]:6.2f}" for value in cell["precision"][1:])
+            theory_loss = len(cell["norm"]) / cell["lmbda"] / 2
+            slope = f"{after[i][1] / after[i][0]:14.3f}" if i else " " * 14
+            r = cell["correlations"].get("scaled_posterior", float("nan"))
+            lines.append(f"{source:<5} {distortion:<16} {cell['lmbda']:6g} {cell['num_active']:6d} {norms:>20} {ratios:>13} "
+                         f"{r:11.3f} {cell['coding_loss'] / theory_loss:15.3f} {slope}")
+    return "\n".join(lines)

@@ -1,0 +1,115 @@
+"""Tables of runs on images: Figs. 4, 5, 24 and 25, and what the dimensions follow."""
+import csv
+import os
+
+import numpy as np
+import paper  # beside this file, as shared is
+import shared
+
+import tfisovae
+from tfisovae import runs
+
+
+def _analysis(directory):
+    return tfisovae.Analysis.load(os.path.join(directory, "isometry.json"))
+
+
+def isometry_table(directories, threshold=0.1):
+    """One row for each measured run, over the dimensions whose mean KL exceeds `threshold` nats.
+
+    The norm is given with its deviation between dimensions, as the paper does; cosines are root mean squares over pairs.
+    """
+    rows = ["| | active | norm | E[1 - sigma^2] | cosines | balance | rate (nats) | distortion |",
+            "| --- | --- | --- | --- | --- | --- | --- | --- |"]
+    rows += [f"| paper, {figure} | {active} | {norm} | - | - | - | - | - |"
+             for figure, active, norm in paper.IMAGES[runs.load_config(directories[0])["network"]]]
+    for directory in directories:
+        a = _analysis(directory)
+        active = np.flatnonzero(a.kl_mean > threshold)
+        rows.append(f"| ours, {shared.name(directory)} | {len(active)} of {len(a.active)} | "
+                    f"{a.norm_mean[active].mean():.2f} +- {a.norm_mean[active].std():.2f} | "
+                    f"{a.one_minus_variance[active].mean():.2f} | {_cosines(a, active):.2f} | "
+                    f"{a.balance[active].mean():.2f} | {a.rate:.2f} | {a.distortion:.4f} |")
+    return "\n".join(rows)
+
+
+def factors(run, count=3):
+    """For each dimension the true factors that it follows, as text; `None` where the factors are not known."""
+    saved = shared.load_json(run, "isometry.json")
+    if "factor_correlations" not in saved:
+        return None
+    return [", ".join(f"{saved['factor_names'][k]} {row[k]:+.2f}" for k in np.argsort(-np.abs(row))[:count])
+            for row in np.array(saved["factor_correlations"])]
+
+
+def factor_table(directory, rows=12):
+    """The factors that the leading dimensions follow, by absolute correlation with the posterior mean."""
+    a = _analysis(directory)
+    follows = factors(directory)
+    lines = ["| rank | E[sigma^-2] | norm | factors (correlation) |", "| --- | --- | --- | --- |"]
+    lines += [f"| {rank} | {a.precision_mean[j]:.1f} +- {a.precision_standard_error[j]:.1f} | {a.norm_mean[j]:.2f} +- "
+              f"{a.norm_std[j]:.2f} | {follows[j] if follows else '-'} |" for rank, j in enumerate(a.ranking[:rows], 1)]
+    return "\n".join(lines)
+
+
+def factor_tables(directories):
+    """A `factor_table` for each run."""
+    return "\n\n".join(map(factor_table, directories))
+
+
+def balance_table(directories, rows=12):
+    """The norm of Eq. 15 beside the curvature of the trained loss in the same unit, by latent dimension, for each run.
+
+    "seen" is E[eps_j sigma_j dD/dz_j] / beta, by Stein's identity the norm as the loss sees it: sigma_j^2 / beta times the second
+    derivative of D(x, Dec(z)) along z_j, averaged over the posterior. At a stationary point it is E[1 - sigma_j^2], for every loss.
+    """
+    tables = []
+    for directory in directories:
+        a = _analysis(directory)
+        seen = a.balance * a.one_minus_variance
+        lines = [f"| {shared.name(directory)}: rank | norm, of D(x_check, .) | seen, of the trained loss | E[1 - sigma^2] |",
+                 "| --- | --- | --- | --- |"]
+        lines += [f"| {rank} | {a.norm_mean[j]:.2f} | {seen[j]:.2f} | {a.one_minus_variance[j]:.2f} |"
+                  for rank, j in enumerate(a.ranking[:rows], 1)]
+        strong = a.kl_mean > 0.1
+        lines.append(f"| mean above 0.1 nat | {a.norm_mean[strong].mean():.2f} | {seen[strong].mean():.2f} | "
+                     f"{a.one_minus_variance[strong].mean():.2f} |")
+        tables.append("\n".join(lines))
+    return "\n\n".join(tables)
+
+
+def precision_table(directories, thresholds=(10.0, 2.0, 0.0)):
+    """Norms by E[sigma^-2], as the paper reads Fig. 25, with their deviation between dimensions."""
+    lines = ["| | E[sigma^-2] | dimensions | norm | E[1 - sigma^2] | cosines | balance |", "| --- " * 7 + "|",
+             *(f"| paper, {figure} | {above} | - | {norm} | - | - | - |" for figure, above, norm in paper.PRECISIONS)]
+    for directory in directories:
+        a, below = _analysis(directory), np.inf
+        for above in thresholds:
+            among = np.flatnonzero((a.precision_mean > above) & (a.precision_mean <= below))
+            if len(among):
+                interval = f"above {above:g}" if np.isinf(below) else f"{above:g} to {below:g}" if above else f"up to {below:g}"
+                lines.append(f"| ours, {shared.name(directory)} | {interval} | {len(among)} | {a.norm_mean[among].mean():.2f} +- "
+                             f"{a.norm_mean[among].std():.2f} | {a.one_minus_variance[among].mean():.2f} | "
+                             f"{_cosines(a, among):.2f} | {a.balance[among].mean():.2f} |")
+            below = above
+    return "\n".join(lines)
+
+
+def _cosines(a, among):
+    """The root mean square of the cosines between these dimensions."""
+    cosines = a.gram_cosine[np.ix_(among, among)][~np.eye(len(among), dtype=bool)]
+    return np.sqrt(np.mean(cosines**2)) if len(cosines) else np.nan
+
+
+def history_table(directories):
+    """The last line of each run's history: where training stood."""
+    lines = ["| run | step | rate (nats) | distortion | active |", "| --- | --- | --- | --- | --- |"]
+    for directory in directories:
+        with open(os.path.join(directory, "history.csv"), newline="") as file:
+            *_, last = [{}, *csv.DictReader(file)]
+        if not last:
+            lines.append(f"| {shared.name(directory)} | 0 | - | - | - |")
+            continue
+        lines.append(f"| {shared.name(directory)} | {last['step']} | {float(last['rate']):.2f} | "
+                     f"{float(last['distortion']):.4f} | {float(last['active_dimensions']):.0f} |")
+    return "\n".join(lines)
