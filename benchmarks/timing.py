@@ -49,9 +49,21 @@ def parser(description):
     return p
 
 
+def _processor():
+    """The name of the processor and its widest vectors, where the system tells them."""
+    try:
+        with open("/proc/cpuinfo") as file:
+            lines = [line.split(":", 1) for line in file if ":" in line]
+    except OSError:
+        return platform.processor() or platform.machine()
+    told = {key.strip(): value.strip() for key, value in lines}
+    vectors = next((name for flag, name in (("avx512f", "AVX-512"), ("avx2", "AVX2")) if flag in told.get("flags", "").split()), "")
+    return " ".join(filter(None, (told.get("model name", platform.machine()), vectors)))
+
+
 def report(measured, path=None):
     """Prints the measurement, and writes it where asked."""
-    measured = {**measured, "processor": platform.processor() or platform.machine()}
+    measured = {**measured, "processor": _processor()}
     text = json.dumps(measured, indent=1)
     print(text)
     if path:

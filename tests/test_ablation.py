@@ -1,5 +1,7 @@
 """The ablation: cells that go on, cells that fail alone, and the figures drawn of them."""
 import json
+import shutil
+import types
 
 import numpy as np
 import pytest
@@ -43,6 +45,21 @@ def test_a_failed_cell_stops_no_other_and_is_made_up_for(main, tmp_path, monkeyp
 
     other = main("train/ablation.py", *options, "--epochs", "11", check=False)
     assert other.code != 0 and "epochs: 10 there, 11 here" in other.stderr
+
+
+def test_a_full_disk_stops_the_cells_to_come(main, tmp_path, monkeypatch):
+    """The cell that had ended is kept, and counted when the command is given again; the next one is not begun."""
+    monkeypatch.setenv("TF_CPP_MIN_LOG_LEVEL", "3")
+    options = ["--sources", "norm", "--distortions", "sse", "--lmbdas", "20", "100", "--epochs", "1", "--num_examples", "1000",
+               "--workers", "1", "--ablation_dir", tmp_path]
+    with monkeypatch.context() as full:
+        full.setattr(shutil, "disk_usage", lambda path: types.SimpleNamespace(free=1000))
+        stopped = main("train/ablation.py", *options, check=False)
+    assert stopped.code != 0 and "is full: stopping. Finished cells are kept" in stopped.stderr
+    assert "1 of 2 cells are not finished: norm-sse-lmbda100" in stopped.stderr and not (tmp_path / "norm-sse-lmbda100").exists()
+    before = (tmp_path / "norm-sse-lmbda20" / "history.csv").stat().st_mtime_ns
+    assert "2 cells in" in main("train/ablation.py", *options).stdout
+    assert (tmp_path / "norm-sse-lmbda20" / "history.csv").stat().st_mtime_ns == before
 
 
 def test_slopes_are_beta_on_the_exact_curve():

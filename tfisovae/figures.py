@@ -35,6 +35,7 @@ def isometry(analysis, path, title=""):
     left.set_xlabel(r"latent dimension, by descending $E[\sigma_j^{-2}]$")
     left.set_ylabel(r"$E[\sigma_j^{-2}]$", color=_PRECISION)
     left.set_xlim(0.3, len(order) + 0.7)
+    left.xaxis.set_major_locator(MaxNLocator(integer=True))
     right = left.twinx()
     right.errorbar(rank, analysis.norm_mean[order], analysis.norm_std[order], fmt="o", markersize=4, capsize=2, linewidth=1,
                    color=_NORM, label=r"$\frac{2}{\beta}\sigma_j^2 D'_j$, mean and SD over the data (right)")
