@@ -38,15 +38,16 @@ def against_lmbda(cells, path, title):
     norms.set_title("norm; dotted: $E[1-\\sigma_j^2]$", fontsize=10)
     ratios.set_title("ratio of $E[\\sigma_j^{-2}]$; dotted: from the shapes", fontsize=10)
     forms = max((cell["correlations"] for cell in cells), key=len)  # a collapsed cell has none
+    curves = {form: [cell["correlations"].get(form, np.nan) for cell in cells] for form in forms}
     for form, color in zip(forms, _COLORS):
-        correlations.plot(lmbda, [cell["correlations"].get(form, np.nan) for cell in cells], "o-", color=color, markersize=3,
-                          label=form.replace("_", " "))
+        if curves[form] != curves.get(f"scaled_{form}"):  # the two are one where a_x is 1
+            correlations.plot(lmbda, curves[form], "o-", color=color, markersize=3, label=form.replace("_", " "))
     correlations.set_title("R with p(x)", fontsize=10)
-    correlations.set_ylim(0, 1.02)
+    correlations.set_ylim(-0.45, 1.02)  # room for the legend below the curves
     for axes in (norms, ratios, correlations):
         axes.set_xscale("log")
         axes.set_xlabel("lmbda")
-        axes.legend(frameon=False, fontsize=8)
+        axes.legend(frameon=False, fontsize=8, loc="lower right", ncols=2 if axes is correlations else 1)
     figure.suptitle(title, fontsize=11)
     save(figure, path)
 
@@ -56,13 +57,14 @@ def ratios_at(groups, path, lmbda):
     figure = Figure(figsize=(9, 3.6), layout="constrained")
     axes = figure.subplots()
     at = np.arange(len(groups))
-    for offset, j, truth in ((-0.2, 1, 4), (0.2, 2, 16)):
-        values = [cell["precision"][j] / cell["precision"][0] for cell in groups.values()]
+    for offset, j in ((-0.2, 1), (0.2, 2)):
+        values, predicted = ([cell[key][j] / cell[key][0] for cell in groups.values()]
+                             for key in ("precision", "predicted_precision"))
         axes.bar(at + offset, values, 0.38, color=_COLORS[j], label=f"$z_{j + 1} / z_1$")
-        axes.axhline(truth, color=_COLORS[j], linestyle=":", linewidth=1)
-    axes.set_xticks(at, [name.replace(" ", "\n") for name in groups], fontsize=8)
-    axes.set_title(f"ratios of $E[\\sigma_j^{{-2}}]$ at lmbda {lmbda:g}; dotted: of the variances", fontsize=10)
-    axes.legend(frameon=False)
+        axes.plot(at + offset, predicted, "_", color="black", markersize=18, label="from the shapes" if j == 1 else None)
+    axes.set_xticks(at, [name.replace(" ", "\n").replace("_", "\n") for name in groups], fontsize=8)
+    axes.set_title(f"ratios of $E[\\sigma_j^{{-2}}]$ at lmbda {lmbda:g}", fontsize=10)
+    axes.legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1, 1))
     save(figure, path)
 
 
