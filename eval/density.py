@@ -40,8 +40,9 @@ def measure(trained, num_examples=None, forms=None):
         order = np.argsort(estimates[best], kind="stable")
         saved["extremes"] = {"form": best, "most_probable": rows.rows[order[::-1][:EXTREMES]].tolist(),
                              "least_probable": rows.rows[order[:EXTREMES]].tolist()}
-        if rows.array.ndim == 4:
-            pictures = [batches.as_float(rows.array[saved["extremes"][name]]) for name in ("most_probable", "least_probable")]
+        if config["network"] != "toy":  # the others are trained on images
+            pictures = [shared.as_images(np.asarray(batches.as_float(rows.array[saved["extremes"][name]])))
+                        for name in ("most_probable", "least_probable")]
             figures.reconstructions(pictures, ["most probable", "least probable"], os.path.join(run, "extremes.png"))
     with open(os.path.join(run, "densities.csv"), "w", newline="") as file:
         writer = csv.writer(file)
@@ -60,7 +61,7 @@ def draw(run):
         names = next(csv.reader(file))
         values = np.array([[float(v) for v in row] for row in csv.reader(file)]).reshape(-1, len(names))
     columns = {name: column for name, column in zip(names, values.T) if name != "row"}
-    title = f"{saved['data']}, {saved['distortion_name']}, lmbda {saved['lmbda']:g}"
+    title = f"{shared.name(saved['data'])}, {saved['distortion_name']}, lmbda {saved['lmbda']:g}"
     path, truth = os.path.join(run, "density.png"), columns.pop("log_density", None)
     for form in ("posterior", "objective"):  # where a_x is 1, the scaled form is the same
         if form in columns and np.array_equal(columns[form], columns.get(f"scaled_{form}")):

@@ -1,6 +1,7 @@
 """What the evaluation scripts share: the run that they measure, its data, and how they refuse."""
 import argparse
 import json
+import math
 import os
 import sys
 from typing import NamedTuple
@@ -60,14 +61,28 @@ def run(parser, argv, *reports):
         sys.exit(f"{parser.prog}: {error}")
 
 
+def as_images(x):
+    """`[..., H, W, C]` of images, or of vectors of square images, as those of MNIST are.
+
+    Raises:
+      ValueError: if it is neither.
+    """
+    if x.ndim > 3 and x.shape[-1] in (1, 3):
+        return x
+    side = math.isqrt(x.shape[-1])
+    if side < 8 or side * side != x.shape[-1]:
+        raise ValueError(f"Pictures are drawn of images; this run's data are vectors of {x.shape[-1]} numbers.")
+    return x.reshape(*x.shape[:-1], side, side, 1)
+
+
 def load_json(directory, name):
     with open(os.path.join(directory, name)) as file:
         return json.load(file)
 
 
-def name(directory):
-    """What a table calls a run."""
-    return os.path.basename(os.path.normpath(directory))
+def name(path):
+    """What a table calls a run, and a title its data: the last part of the path."""
+    return os.path.basename(os.path.normpath(path))
 
 
 def mean_and_error(values):

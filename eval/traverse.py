@@ -1,6 +1,5 @@
 #!/usr/bin/env python
 """Draw what each latent dimension does (Figs. 6 and 23): traversal.png, and reconstructions.png."""
-import math
 import os
 
 import numpy as np
@@ -28,20 +27,6 @@ def traverse(vae, ranking, limit=2.0, columns=9):
     return images.reshape(len(ranking), columns, *images.shape[1:]), values
 
 
-def as_images(x):
-    """`[..., H, W, C]` of images, or of vectors of square images, as those of MNIST are.
-
-    Raises:
-      ValueError: if it is neither.
-    """
-    if x.ndim > 3 and x.shape[-1] in (1, 3):
-        return x
-    side = math.isqrt(x.shape[-1])
-    if side < 8 or side * side != x.shape[-1]:
-        raise ValueError(f"Traversals are drawn of images; this run's data are vectors of {x.shape[-1]} numbers.")
-    return x.reshape(*x.shape[:-1], side, side, 1)
-
-
 def draw(trained, rows=None, columns=9, limit=2.0):
     """Writes `traversal.png` and `reconstructions.png` of a run."""
     run, _, vae, source = trained
@@ -51,11 +36,11 @@ def draw(trained, rows=None, columns=9, limit=2.0):
     result = tfisovae.Analysis.load(path)
     ranking = result.ranking[:rows]
     images, values = traverse(vae, ranking, limit, columns)
-    figures.traversal(as_images(images), result.precision_mean[ranking], values, os.path.join(run, "traversal.png"),
+    figures.traversal(shared.as_images(images), result.precision_mean[ranking], values, os.path.join(run, "traversal.png"),
                       r"$z_j$ by importance, and $E[\sigma_j^{-2}]$")
     x = batches.as_float(source.eval[np.arange(min(12, len(source.eval)))])
     measurement = vae.measure(x)
-    rows = [as_images(np.asarray(v)) for v in (x, measurement.x_check, measurement.x_hat)]
+    rows = [shared.as_images(np.asarray(v)) for v in (x, measurement.x_check, measurement.x_hat)]
     figures.reconstructions(rows, ["x", "Dec(mean)", "Dec(sample)"], os.path.join(run, "reconstructions.png"))
 
 

@@ -47,7 +47,8 @@ def measure(trained, rows=6):
             references.append((grid, shape.pdf(grid)))
         variables.append((f"$y_{{{rank}}}$ of $z_{{{j}}}$" + (f", follows {entry['follows']}" if toy else ""), y))
         saved["dimensions"].append(entry)
-    figures.isometric_variables(variables, os.path.join(run, "variables.png"), references if toy else None, saved["data"])
+    figures.isometric_variables(variables, os.path.join(run, "variables.png"), references if toy else None,
+                                shared.name(saved["data"]))
     runs.write_atomically(os.path.join(run, "variables.json"), json.dumps(saved, indent=1) + "\n")
     return saved
 

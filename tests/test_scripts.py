@@ -69,7 +69,7 @@ def toy_run(tmp_path_factory, main):
     measured = main("eval/all.py", path, "--num_examples", 2000).stdout
     assert "| norm Av. |" in measured and "33.89 | 147 | 576.6" in measured and "(paper 0.023)" in measured
     assert "R with p(x)" in measured and "s3: R" in measured
-    assert "Not of this run, traverse: Traversals are drawn of images; this run's data are vectors of 16 numbers" in measured
+    assert "Not of this run, traverse: Pictures are drawn of images; this run's data are vectors of 16 numbers" in measured
     return path
 
 
@@ -110,6 +110,11 @@ def test_mnist(main, tmp_path):
     assert "on 20 examples" in trained.stdout
     main("eval/isometry.py", tmp_path / "run")
     main("eval/traverse.py", tmp_path / "run", "--columns", 3)
+    assert "isometry-train.json" in main("eval/isometry.py", tmp_path / "run", "--split", "train").stdout
+    saved = [json.loads((tmp_path / "run" / f"isometry{suffix}.json").read_text()) for suffix in ("", "-train")]
+    assert [s["num_examples"] for s in saved] == [20, 60]
+    density = main("eval/density.py", tmp_path / "run")
+    assert density.code == 0 and (tmp_path / "run" / "extremes.png").exists()
     table = main("eval/table.py", "precisions", tmp_path / "run").stdout
     assert "| paper, Fig. 25 | above 10 |" in table
     assert sum(int(row.split("|")[3]) for row in table.splitlines() if row.startswith("| ours, run |")) == 4

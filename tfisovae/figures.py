@@ -64,7 +64,7 @@ def gram(analysis, path, title=""):
     axes.set_xlabel("active latent dimension, by importance")
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_locator(MaxNLocator(integer=True))
-    axes.set_title(title, fontsize=8)
+    axes.set_title(title.replace(", lmbda", "\nlmbda"), fontsize=8)
     save(figure, path)
 
 
