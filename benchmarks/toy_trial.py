@@ -39,7 +39,7 @@ def main(argv=None):
     timing.report({"epochs": args.epochs, "train_seconds": round(trained, 1), "measure_seconds": round(measured, 1),
                    "trial_seconds": round(trained + measured, 1), "workers": workers,
                    "cells_per_minute": round(60 * workers / beside, 2),
-                   "ratio_to_cells_alone": round(beside / workers / trained, 3)}, args.json)
+                   "seconds_per_cell_to_one_alone": round(beside / workers / trained, 3)}, args.json)
 
 
 if __name__ == "__main__":

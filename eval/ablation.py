@@ -32,6 +32,11 @@ def cell_directories(directory):
              if os.path.isdir(os.path.join(path, "model"))]
     if not found:
         raise runs.RunError(f"{directory} has no finished cell yet.")
+    for path in found:
+        config = runs.load_config(path)
+        if (config["data"], config["distortion"]) not in ablation_tables.FIGURES:
+            raise runs.RunError(f"{path} is no cell of the ablation: its data are {config['data']!r}, its loss "
+                                f"{config['distortion']!r}. Move it elsewhere.")
     return found
 
 
@@ -47,32 +52,39 @@ def measure(directory, num_examples=10_000):
 
 
 def _measure_cell(path, num_examples):
-    if _measured_on(path, "density.json") == num_examples:  # what is written last
-        return
-    trained = shared.open_run(path)
-    if isometry.measure(trained, num_examples).num_active:  # without an active dimension there are no densities
-        density.measure(trained, num_examples)
+    if not _is_measured(path, num_examples):
+        trained = shared.open_run(path)
+        if isometry.measure(trained, num_examples).num_active:  # without an active dimension there are no densities
+            density.measure(trained, num_examples)
 
 
-def _measured_on(path, name):
-    """How many examples a cell was measured on; `None` where it was not."""
+def _is_measured(path, num_examples):
+    """Whether a cell has all that `_measure_cell` makes, of as many of its own examples."""
+    manifest = runs.load_config(path)["data_manifest"]
+    count = min(num_examples, manifest["num_eval"])
     try:
-        return shared.load_json(path, name)["num_examples"]
+        saved = shared.load_json(path, "isometry.json")
+        if (saved["num_examples"], saved["data_fingerprint"]) != (count, manifest["fingerprint"]):
+            return False
+        return not any(saved["active"]) or (shared.load_json(path, "density.json")["num_examples"] == count
+                                            and os.path.exists(os.path.join(path, "density.png")))
     except FileNotFoundError:
-        return None
+        return False
 
 
 def _summary(path):
     config = runs.load_config(path)
+    predicted = sources.predicted_precision(config["data"], config["distortion"], 1 / config["lmbda"])
     saved, correlations = shared.load_json(path, "isometry.json"), {}
-    if os.path.exists(os.path.join(path, "density.json")):
+    if any(saved["active"]):
         comparison = shared.load_json(path, "density.json")["comparison"]
         correlations = {form: entry["correlation"] for form, entry in comparison.items()}
     ascending = saved["ranking"][::-1]
     vectors = {"norm": "norm_mean", "one_minus_variance": "one_minus_variance", "precision": "precision_mean", "kl": "kl_mean"}
     return {"source": config["data"], "distortion_name": config["distortion"], "lmbda": config["lmbda"],
-            **{name: [saved[key][j] for j in ascending] for name, key in vectors.items()}, "correlations": correlations,
-            **{name: saved[name] for name in ("coding_loss", "transform_loss", "rate", "distortion", "predicted_precision")},
+            **{name: [saved[key][j] for j in ascending] for name, key in vectors.items()}, "predicted_precision": predicted,
+            "correlations": correlations,
+            **{name: saved[name] for name in ("coding_loss", "transform_loss", "rate", "distortion")},
             "num_active": int(np.sum(saved["active"]))}
 
 

@@ -18,11 +18,12 @@ def grouped(cells):
 
 
 def slopes(cells):
-    """`(beta, -dD/dR)` of each pair of neighbours in lmbda, equal at the optimum (Eq. 3); beta is the geometric mean of the two.
+    """`(beta, -dD/dR)` of each pair of neighbours in lmbda, equal at the optimum (Eq. 3) where no dimension has collapsed.
 
+    beta is the logarithmic mean of the two, which is what a step of any length has on D = n beta / 2, R = const - n log(beta) / 2.
     The slope is NaN where both cells have one rate, as collapsed ones have.
     """
-    return [(float(np.sqrt(1 / a["lmbda"] / b["lmbda"])),
+    return [(float((1 / a["lmbda"] - 1 / b["lmbda"]) / np.log(b["lmbda"] / a["lmbda"])),
              (a["distortion"] - b["distortion"]) / (b["rate"] - a["rate"]) if b["rate"] != a["rate"] else float("nan"))
             for a, b in zip(cells, cells[1:])]
 
@@ -32,13 +33,13 @@ def _between(cells, low, high):
 
 
 def _range(values):
-    values = np.ravel([v for v in values if v is not None])
+    values = np.array([v for v in np.ravel(values) if v is not None and np.isfinite(v)])
     return f"{np.min(values):.2f} to {np.max(values):.2f}" if values.size else "-"
 
 
 def ablation_table(directories):
     """Figs. 11-20, one row for each: norms, ratios beside those of the shapes, R with p(x), and the slope of Eq. 3."""
-    directory, = directories
+    directory = shared.only(directories)
     lines = ["| | norms, lmbda 50 to 1000 | E[1 - sigma^2] there | ratios at lmbda 100 | of the shapes | R of a_x exp(-L/beta), "
              "20 to 200 | R of volume there | -dD/dR / beta, 5 to 1000 |", "| --- " * 8 + "|",
              f"| paper, {' | '.join(paper.ABLATION)} |"]
@@ -57,9 +58,11 @@ def ablation_table(directories):
 
 def losses_table(directories):
     """Figs. 21 and 22: coding loss, and transform over coding loss, against beta, for the sum of squares."""
-    directory, = directories
+    directory = shared.only(directories)
     groups = {source: cells for (source, distortion), cells in
               grouped(shared.load_json(directory, "ablation-measured.json")).items() if distortion == "sse"}
+    if not groups:
+        raise ValueError(f"{directory} has no cells of the sum of squares (sse), of which this table is.")
     variances = np.array([shape.var() for shape in sources.TOYS["norm"]])
     names = " | ".join(groups)
     lines = [f"| lmbda | coding loss: {names} | n beta / 2 | exact, Gaussian | transform / coding: {names} | 21 beta / 16 | "
@@ -68,10 +71,11 @@ def losses_table(directories):
         at = [next((cell for cell in cells if cell["lmbda"] == lmbda), None) for cells in groups.values()]
         exact = theory.LinearVAE(variances, 1 / lmbda)
         coding = [f"{cell['coding_loss']:.4g}" if cell else "-" for cell in at]
-        ratio = [f"{cell['transform_loss'] / cell['coding_loss']:.3g}" if cell else "-" for cell in at]
-        lines.append(" | ".join([f"| {lmbda:g}", *coding, f"{3 / lmbda / 2:.4g}", f"{exact.coding_loss.sum():.4g}", *ratio,
-                                 f"{np.sum(1 / variances) / lmbda / 6:.3g}",
-                                 f"{exact.transform_loss.sum() / exact.coding_loss.sum():.3g} |"]))
+        ratio = [f"{cell['transform_loss'] / cell['coding_loss']:.3g}" if cell and cell["coding_loss"] else "-" for cell in at]
+        exact_ratio = exact.transform_loss.sum() / exact.coding_loss.sum() if exact.norm.any() else np.nan
+        n = len(variances)
+        lines.append(" | ".join([f"| {lmbda:g}", *coding, f"{n / lmbda / 2:.4g}", f"{exact.coding_loss.sum():.4g}", *ratio,
+                                 f"{np.sum(1 / variances) / lmbda / 2 / n:.3g}", f"{exact_ratio:.3g} |"]))
     return "\n".join(lines)
 
 

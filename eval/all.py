@@ -6,29 +6,29 @@ import shared
 import traverse
 import variables
 
-from tfisovae import runs
-
 
 def parser():
     p = shared.parser(__doc__)
-    p.add_argument("--num_examples", type=int, help=shared.NUM_EXAMPLES)
+    p.add_argument("--num_examples", type=int, help=f"of isometry and densities: {shared.NUM_EXAMPLES}")
     return p
 
 
-def _report_of(script, takes_count):
+def _report_of(script):
+    """The report of a script on the options of this one, or the word that this run has nothing of it."""
     def report(trained, args):
-        count = ["--num_examples", str(args.num_examples)] if takes_count and args.num_examples else []
+        options = script.parser().parse_args([args.run])
+        if args.num_examples is not None:
+            options.num_examples = args.num_examples
         try:
-            return script.report(trained, script.parser().parse_args([args.run, *count])) + "\n"
-        except (ValueError, runs.RunError) as error:  # a collapsed run has no densities, a run on vectors no traversals
+            return f"{script.report(trained, options)}\n"
+        except shared.NotOfThisRun as error:
             return f"Not of this run, {script.__name__}: {error}\n"
 
     return report
 
 
 def main(argv=None):
-    shared.run(parser(), argv, *[_report_of(script, script in (isometry, density))
-                                 for script in (isometry, density, variables, traverse)])
+    shared.run(parser(), argv, *map(_report_of, (isometry, density, variables, traverse)))
 
 
 if __name__ == "__main__":

@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Give the log density of each held-out input: densities.csv, density.json and density.png (Figs. 3 and 8 where p(x) is known)."""
+"""Give log densities of held-out inputs: densities.csv, density.json and density.png (Figs. 3 and 8 where p(x) is known)."""
 import csv
 import json
 import os
@@ -27,6 +27,8 @@ def measure(trained, num_examples=None, forms=None):
     count = shared.num_examples(trained, num_examples)
     kl = np.concatenate([vae.encode(x).kl() for x in batches.evaluation_batches(source.eval)]).mean(0)
     active = kl > tfisovae.metrics.ACTIVE_KL
+    if not active.any():
+        raise shared.NotOfThisRun(f"{run} has collapsed: no latent dimension is active, so there are no densities.")
     rows = sources.Rows(source.eval.array, source.eval.rows[:count])
     estimates = density.log_densities(vae, batches.evaluation_batches(rows), forms, active, progress=True)
     saved = {"distortion_name": repr(vae.distortion), "lmbda": vae.lmbda, "decomposed": vae.decomposed, "steps": config["steps"],
@@ -40,8 +42,8 @@ def measure(trained, num_examples=None, forms=None):
         order = np.argsort(estimates[best], kind="stable")
         saved["extremes"] = {"form": best, "most_probable": rows.rows[order[::-1][:EXTREMES]].tolist(),
                              "least_probable": rows.rows[order[:EXTREMES]].tolist()}
-        if config["network"] != "toy":  # the others are trained on images
-            pictures = [shared.as_images(np.asarray(batches.as_float(rows.array[saved["extremes"][name]])))
+        if config["network"] in shared.IMAGE_NETWORKS:
+            pictures = [shared.as_images(batches.as_float(rows.array[saved["extremes"][name]]))
                         for name in ("most_probable", "least_probable")]
             figures.reconstructions(pictures, ["most probable", "least probable"], os.path.join(run, "extremes.png"))
     with open(os.path.join(run, "densities.csv"), "w", newline="") as file:
@@ -75,7 +77,8 @@ def draw(run):
 
 def table(saved):
     """What was measured, as text."""
-    lines = [f"{saved['num_active']} of {saved['n']} dimensions active; the densities are over these alone."]
+    lines = [f"{saved['num_examples']} examples; {saved['num_active']} of {saved['n']} dimensions active: the densities are over "
+             "these alone."]
     if "comparison" in saved:
         lines += [f"{'estimate':<17} {'R with p(x)':>12} {'mean error':>12} {'rms error (nats)':>17}"]
         lines += [f"{form:<17} {entry['correlation']:12.3f} {entry['log_error_mean']:12.3f} {entry['log_error_rms']:17.3f}"

@@ -10,8 +10,8 @@ import tfisovae
 from tfisovae import runs
 
 
-def _analysis(directory):
-    return tfisovae.Analysis.load(os.path.join(directory, "isometry.json"))
+def _analysis(directory, name="isometry.json"):
+    return tfisovae.Analysis.load(os.path.join(directory, name))
 
 
 def isometry_table(directories, threshold=0.1):
@@ -22,14 +22,15 @@ def isometry_table(directories, threshold=0.1):
     rows = ["| | active | norm | E[1 - sigma^2] | cosines | balance | rate (nats) | distortion |",
             "| --- | --- | --- | --- | --- | --- | --- | --- |"]
     rows += [f"| paper, {figure} | {active} | {norm} | - | - | - | - | - |"
-             for figure, active, norm in paper.IMAGES[runs.load_config(directories[0])["network"]]]
+             for network in dict.fromkeys(runs.load_config(directory)["network"] for directory in directories)
+             for figure, active, norm in paper.IMAGES.get(network, ())]
     for directory in directories:
         a = _analysis(directory)
         active = np.flatnonzero(a.kl_mean > threshold)
         rows.append(f"| ours, {shared.name(directory)} | {len(active)} of {len(a.active)} | "
                     f"{a.norm_mean[active].mean():.2f} +- {a.norm_mean[active].std():.2f} | "
                     f"{a.one_minus_variance[active].mean():.2f} | {_cosines(a, active):.2f} | "
-                    f"{a.balance[active].mean():.2f} | {a.rate:.2f} | {a.distortion:.4f} |")
+                    f"{_balance(a, active):.2f} | {a.rate:.2f} | {a.distortion:.4f} |")
     return "\n".join(rows)
 
 
@@ -82,17 +83,26 @@ def precision_table(directories, thresholds=(10.0, 2.0, 0.0)):
     """Norms by E[sigma^-2], as the paper reads Fig. 25, with their deviation between dimensions."""
     lines = ["| | E[sigma^-2] | dimensions | norm | E[1 - sigma^2] | cosines | balance |", "| --- " * 7 + "|",
              *(f"| paper, {figure} | {above} | - | {norm} | - | - | - |" for figure, above, norm in paper.PRECISIONS)]
-    for directory in directories:
-        a, below = _analysis(directory), np.inf
+    measured = [(directory, name) for directory in directories for name in ("isometry.json", "isometry-train.json")
+                if name == "isometry.json" or os.path.exists(os.path.join(directory, name))]
+    for directory, name in measured:
+        a, below = _analysis(directory, name), np.inf
+        which = shared.name(directory) + ("" if name == "isometry.json" else ", examples of training")
         for above in thresholds:
             among = np.flatnonzero((a.precision_mean > above) & (a.precision_mean <= below))
             if len(among):
                 interval = f"above {above:g}" if np.isinf(below) else f"{above:g} to {below:g}" if above else f"up to {below:g}"
-                lines.append(f"| ours, {shared.name(directory)} | {interval} | {len(among)} | {a.norm_mean[among].mean():.2f} +- "
+                lines.append(f"| ours, {which} | {interval} | {len(among)} | {a.norm_mean[among].mean():.2f} +- "
                              f"{a.norm_mean[among].std():.2f} | {a.one_minus_variance[among].mean():.2f} | "
-                             f"{_cosines(a, among):.2f} | {a.balance[among].mean():.2f} |")
+                             f"{_cosines(a, among):.2f} | {_balance(a, among):.2f} |")
             below = above
     return "\n".join(lines)
+
+
+def _balance(a, among):
+    """The posterior balance of these dimensions together: of weak ones alone both of its sides are near 0."""
+    target = a.one_minus_variance[among]
+    return np.sum(a.balance[among] * target) / np.sum(target) if len(among) else np.nan
 
 
 def _cosines(a, among):

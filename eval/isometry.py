@@ -35,7 +35,7 @@ def measure(trained, num_examples=None, split="eval"):
         means = np.concatenate([vae.encode(x).mean for x in examples])  # of every held-out example
         extra["factor_names"] = list(source.factor_names)
         extra["factor_correlations"] = analysis.factor_correlations(means, source.factors).tolist()
-    if source.log_density is not None:
+    if source.log_density is not None and source.manifest["fingerprint"] == config["data_manifest"]["fingerprint"]:
         extra["predicted_precision"] = sources.predicted_precision(source.manifest["toy"], config["distortion"], vae.beta)
     json_name, *_ = names(split)
     result.save(os.path.join(run, json_name), **extra)

@@ -22,7 +22,10 @@ def filled(text, directory):
         paths = [path for pattern in patterns.split() for path in sorted(glob.glob(os.path.join(directory, pattern)))]
         if not paths:
             raise FileNotFoundError(f"no directory matches {patterns}")
-        return f"{start}\n{table.TABLES[name](paths)}\n\n{end}"
+        made = table.TABLES[name](paths)
+        if made is None:
+            raise ValueError(f"the table {name!r} is not of the data of {patterns}")
+        return f"{start}\n{made}\n\n{end}"
 
     return _BLOCK.sub(fill, text)
 

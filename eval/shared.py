@@ -10,7 +10,12 @@ import numpy as np
 
 from tfisovae import VAE, runs, sources
 
+IMAGE_NETWORKS = ("celeba", "celeba_large", "mnist")
 NUM_EXAMPLES = "held-out examples to measure, at most (default: 1,000 images, or 10,000 vectors)"
+
+
+class NotOfThisRun(runs.RunError):
+    """What was asked for does not exist of this run, whose measurement is no failure otherwise."""
 
 
 class Trained(NamedTuple):
@@ -62,16 +67,11 @@ def run(parser, argv, *reports):
 
 
 def as_images(x):
-    """`[..., H, W, C]` of images, or of vectors of square images, as those of MNIST are.
-
-    Raises:
-      ValueError: if it is neither.
-    """
-    if x.ndim > 3 and x.shape[-1] in (1, 3):
+    """`[..., H, W, C]` of images, or of the vectors of square images that MNIST has; an array."""
+    x = np.asarray(x)
+    if x.ndim > 3:
         return x
     side = math.isqrt(x.shape[-1])
-    if side < 8 or side * side != x.shape[-1]:
-        raise ValueError(f"Pictures are drawn of images; this run's data are vectors of {x.shape[-1]} numbers.")
     return x.reshape(*x.shape[:-1], side, side, 1)
 
 
@@ -91,6 +91,13 @@ def mean_and_error(values):
     if len(values) == 1:
         return [f"{v:.4g}" for v in values[0]]
     return [f"{m:.4g} +- {e:.2g}" for m, e in zip(values.mean(0), values.std(0, ddof=1) / np.sqrt(len(values)))]
+
+
+def only(directories):
+    """The one directory of a table that is of one; raises ValueError for more."""
+    if len(directories) != 1:
+        raise ValueError(f"This table is of one directory; got {len(directories)}.")
+    return directories[0]
 
 
 def written(directory, *names):

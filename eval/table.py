@@ -12,47 +12,52 @@ from tfisovae import runs
 
 
 def speed_table(directories):
-    """What the benchmarks measured, from the JSON files that they write into a directory for each machine."""
-    columns = [_speeds(directory) for directory in directories]
+    """What the benchmarks measured, from the JSON files that they write into a directory for each machine; "-" where none is."""
     lines = [f"| | {' | '.join(map(shared.name, directories))} |", "| --- " * (1 + len(directories)) + "|"]
-    return "\n".join(lines + [f"| {what} | {' | '.join(column[what] for column in columns)} |" for what in columns[0]])
+    for what, file, text in _SPEEDS:
+        lines.append(f"| {what} | {' | '.join(_cell(directory, file, text) for directory in directories)} |")
+    return "\n".join(lines)
 
 
-def _speeds(directory):
-    """What was measured on one machine, as text by what it is."""
-    names = ("train_step", "mnist_step", "ssim", "gram", "images", "toy_step")
-    step, mnist, ssim, gram, images, toy = (shared.load_json(directory, f"{name}.json") for name in names)
-
-    def ratio(measured, key="ratio", many="ratios"):
-        return f"{measured[key]:.2f} of its time ({measured[many][0]:.2f} to {measured[many][-1]:.2f})"
-
+def _cell(directory, file, text):
     try:
-        trial = shared.load_json(directory, "toy_trial.json")
-    except FileNotFoundError:
-        trial = None
-    return {
-        "a training step of App. D.2, batch 64, beside PyTorch (eager)": f"{ratio(step)}; {step['share_of_peak']:.0%} of the peak",
-        "a training step of App. D.1, batch 128, beside Keras' `fit`": ratio(toy, "ratio_to_keras", "ratios_to_keras"),
-        "the same, beside PyTorch (eager)":
-            f"{ratio(toy, 'ratio_to_torch', 'ratios_to_torch')}; {toy['share_of_peak']:.0%} of the peak",
-        "a training step of App. G, batch 256, beside PyTorch (eager)":
-            f"{ratio(mnist)}; {mnist['share_of_peak']:.0%} of the peak",
-        "a whole toy trial, 500 epochs, with all statistics and figures":
-            f"{trial['trial_seconds']:.0f} s ({trial['train_seconds']:.0f} s of training)" if trial else "-",
-        "cells of the ablation side by side": f"{trial['cells_per_minute']:.2f} a minute, each in "
-            f"{trial['ratio_to_cells_alone']:.2f} of the time of one alone" if trial else "-",
-        "SSIM with its gradient, beside `tf.image.ssim`":
-            f"{ssim['times_as_fast']:.1f} times as fast ({1 / ssim['ratios'][-1]:.1f} to {1 / ssim['ratios'][0]:.1f})",
-        f"Gram matrix and norms at n = 32 of {gram['num_images']} images, beside 33 decodes of them": ratio(gram),
-        "peak memory of an analysis, 10,000 images beside 1,000": f"{gram['memory_ratio']:.2f}",
-        "training batches from the image cache": f"{images['cached_images_per_second']:,} images/s",
-        "faces drawn": f"{images['faces_drawn_per_second']:,} images/s",
-    }
+        return text(shared.load_json(directory, f"{file}.json"))
+    except (FileNotFoundError, KeyError):
+        return "-"
+
+
+def _ratio(measured, to=""):
+    ratios = measured[f"ratios{to}"]
+    return f"{measured[f'ratio{to}']:.2f} of its time ({ratios[0]:.2f} to {ratios[-1]:.2f})"
+
+
+def _with_peak(measured, to=""):
+    return f"{_ratio(measured, to)}; {measured['share_of_peak']:.0%} of the peak"
+
+
+# What, the file, and its text.
+_SPEEDS = (
+    ("peak of a matrix product, GFLOP/s", "train_step", lambda m: f"{m['matmul_peak_gflops']:.0f}"),
+    ("a training step of App. D.2, batch 64, beside PyTorch (eager)", "train_step", _with_peak),
+    ("a training step of App. D.1, batch 128, beside Keras' `fit`", "toy_step", lambda m: _ratio(m, "_to_keras")),
+    ("the same, beside PyTorch (eager)", "toy_step", lambda m: _with_peak(m, "_to_torch")),
+    ("a training step of App. G, batch 256, beside PyTorch (eager)", "mnist_step", _with_peak),
+    ("a whole toy trial, with all statistics and figures", "toy_trial",
+     lambda m: f"{m['trial_seconds']:.0f} s of {m['epochs']} epochs, {m['train_seconds']:.0f} s of it training"),
+    ("cells of the ablation side by side", "toy_trial",
+     lambda m: f"{m['cells_per_minute']:.2f} a minute, {m['seconds_per_cell_to_one_alone']:.2f} of the time of one by one"),
+    ("SSIM with its gradient, beside `tf.image.ssim`", "ssim",
+     lambda m: f"{m['times_as_fast']:.1f} times as fast ({1 / m['ratios'][-1]:.1f} to {1 / m['ratios'][0]:.1f})"),
+    ("Gram matrix and norms at n = 32, beside 33 decodes", "gram", lambda m: f"{_ratio(m)}, {m['num_images']} images"),
+    ("peak memory of an analysis, 10,000 images beside 1,000", "gram", lambda m: f"{m['memory_ratio']:.2f}"),
+    ("training batches from the image cache", "images", lambda m: f"{m['cached_images_per_second']:,} images/s"),
+    ("faces drawn", "images", lambda m: f"{m['faces_drawn_per_second']:,} images/s"),
+)
 
 
 def linear_table(directories):
     """Closed forms of the Norm data: the linear VAE beside reverse water-filling (Eq. 4)."""
-    directory, = directories
+    directory = shared.only(directories)
     lines = ["| lmbda | D | R (nats) | Eq. 4: D | Eq. 4: R | norms | E[sigma^-2] |", "| --- " * 7 + "|"]
     for at in shared.load_json(directory, "closed_forms.json")["linear_vae"]:
         norms, precisions = (", ".join(f"{v:.5g}" for v in at[key]) for key in ("norm", "precision"))
@@ -63,7 +68,7 @@ def linear_table(directories):
 
 def quantizer_table(directories):
     """The mean rate of a uniform quantiser beyond the KL."""
-    directory, = directories
+    directory = shared.only(directories)
     measured = shared.load_json(directory, "closed_forms.json")["quantizer"]
     return "\n".join(["| sigma | mean excess (nats) |", "| --- | --- |",
                       *(f"| {at['scale']:g} | {at['excess_nats']:.4f} |" for at in measured)])
@@ -81,9 +86,11 @@ def main(argv=None):
     p.add_argument("runs", nargs="+", help="run directories (or published ones in results/); for speed, that of the benchmarks")
     args = p.parse_args(argv)
     try:
-        print(TABLES[args.table](args.runs))
-    except (FileNotFoundError, ValueError, runs.RunError) as error:
-        sys.exit(f"{p.prog}: {error}; train the run first, and measure it with eval/isometry.py")
+        text = TABLES[args.table](args.runs)
+    except (OSError, ValueError, KeyError, runs.RunError) as error:
+        sys.exit(f"{p.prog}: the table {args.table!r} cannot be made of {', '.join(args.runs)}: {error!r}. Measure first "
+                 "(eval/*.py), or ask for another table.")
+    print(text or f"{p.prog}: the table {args.table!r} is not of these data.")
 
 
 if __name__ == "__main__":

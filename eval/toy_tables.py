@@ -51,7 +51,7 @@ def toy_table(directories):
              row("ratio", [v / v[0] for v in pick["precision_mean"]],
                  [float(f"{v / reported['precision_mean'][0]:.4g}") for v in reported["precision_mean"]] if reported else None,
                  theory.get("ratio"))]
-    ratio = shared.mean_and_error([[s["transform_loss"] / s["coding_loss"]] for s in saved])[0]
+    ratio = shared.mean_and_error([[s["transform_loss"] / (s["coding_loss"] or np.nan)] for s in saved])[0]
     lines.append(f"\ntransform / coding loss {ratio}" + (f" (paper {reported['transform_to_coding']})" if reported else "")
                  + "; theory of the norm: the measured 1 - sigma^2; of sigma^-2: from the shapes of the sources alone.")
     return "\n".join(lines)

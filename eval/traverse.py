@@ -29,7 +29,10 @@ def traverse(vae, ranking, limit=2.0, columns=9):
 
 def draw(trained, rows=None, columns=9, limit=2.0):
     """Writes `traversal.png` and `reconstructions.png` of a run."""
-    run, _, vae, source = trained
+    run, config, vae, source = trained
+    if config["network"] not in shared.IMAGE_NETWORKS:
+        raise shared.NotOfThisRun("Traversals are drawn of images; this run's data are vectors of "
+                                  f"{source.eval.shape[-1]} numbers.")
     path = os.path.join(run, "isometry.json")
     if not os.path.exists(path):
         raise runs.RunError(f"{run} has not been measured: run eval/isometry.py {run} first, whose ranking orders the rows.")
@@ -40,7 +43,7 @@ def draw(trained, rows=None, columns=9, limit=2.0):
                       r"$z_j$ by importance, and $E[\sigma_j^{-2}]$")
     x = batches.as_float(source.eval[np.arange(min(12, len(source.eval)))])
     measurement = vae.measure(x)
-    rows = [shared.as_images(np.asarray(v)) for v in (x, measurement.x_check, measurement.x_hat)]
+    rows = [shared.as_images(v) for v in (x, measurement.x_check, measurement.x_hat)]
     figures.reconstructions(rows, ["x", "Dec(mean)", "Dec(sample)"], os.path.join(run, "reconstructions.png"))
 
 

@@ -27,7 +27,7 @@ def measure(trained, rows=6):
     precision = np.mean(scale.astype(np.float64) ** -2, 0)
     leading = [int(j) for j in np.argsort(-precision) if kl[:, j].mean() > tfisovae.metrics.ACTIVE_KL][:rows]
     if not leading:
-        raise runs.RunError(f"{run} has collapsed: no latent dimension is active, so there is no y to draw.")
+        raise shared.NotOfThisRun(f"{run} has collapsed: no latent dimension is active, so there is no y to draw.")
     # In units of the data where the metric is |dx|^2: with any other, y is in units of the square root of the distortion.
     toy = source.log_density is not None and config["distortion"] == "sse"
     variables, references, saved = [], [], {"lmbda": vae.lmbda, "data": source.manifest["source"], "dimensions": []}

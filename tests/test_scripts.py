@@ -69,7 +69,7 @@ def toy_run(tmp_path_factory, main):
     measured = main("eval/all.py", path, "--num_examples", 2000).stdout
     assert "| norm Av. |" in measured and "33.89 | 147 | 576.6" in measured and "(paper 0.023)" in measured
     assert "R with p(x)" in measured and "s3: R" in measured
-    assert "Not of this run, traverse: Pictures are drawn of images; this run's data are vectors of 16 numbers" in measured
+    assert "Not of this run, traverse: Traversals are drawn of images; this run's data are vectors of 16 numbers" in measured
     return path
 
 
@@ -98,6 +98,19 @@ def test_a_toy_run_is_another_configuration_with_another_source(toy_run, main):
 def test_traversals_are_of_images(toy_run, main):
     done = main("eval/traverse.py", toy_run, check=False)
     assert done.code != 0 and "this run's data are vectors of 16 numbers" in done.stderr
+
+
+def test_tables_of_what_is_there(toy_run, run, main, tmp_path):
+    """Tables of runs that they are not of end in a plain word; benchmarks that were not made leave their cells empty."""
+    assert "| ours, run |" in main("eval/table.py", "isometry", toy_run).stdout
+    refused = main("eval/table.py", "density", run, check=False)
+    assert refused.code != 0 and "the table 'density' cannot be made of" in refused.stderr
+    assert "is not of these data" in main("eval/table.py", "toy", run).stdout
+    refused = main("eval/table.py", "losses", tmp_path, tmp_path, check=False)
+    assert refused.code != 0 and "This table is of one directory; got 2." in refused.stderr
+    (tmp_path / "images.json").write_text('{"faces_drawn_per_second": 4000}')
+    rows = main("eval/table.py", "speed", tmp_path).stdout.splitlines()
+    assert "| faces drawn | 4,000 images/s |" in rows and all(row.endswith("| - |") for row in rows[2:-1])
 
 
 def test_mnist(main, tmp_path):

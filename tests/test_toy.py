@@ -3,8 +3,8 @@ import numpy as np
 import pytest
 import scipy.integrate
 
-from tfisovae import sources, theory
-from tfisovae.sources.toy import SHAPES, log_density
+from tfisovae import distortions, sources, theory
+from tfisovae.sources.toy import _SCALES, SHAPES, log_density
 
 
 @pytest.mark.parametrize("name", ["mix", "ramp", "norm"])
@@ -69,6 +69,10 @@ def test_shape_precision():
     assert sampled[0] < 1
     assert sources.predicted_precision("mix", "upward_convex", 1.0) == pytest.approx([1, *sampled[1:]], rel=5e-3)
     assert sources.predicted_precision("mix", "ssim", 0.01) is None
+    # The a_x of the predictions are those of the distortions.
+    for name in ("downward_convex", "upward_convex"):
+        scale = distortions.get(name).scale(2 * np.eye(1, 3, dtype=np.float32))
+        assert scale.numpy() == pytest.approx(_SCALES[name](4.0), rel=1e-6)
 
 
 @pytest.mark.parametrize("name, size, message", [

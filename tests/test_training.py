@@ -1,8 +1,6 @@
 """Runs: their directories, their data, their strategies, and how they survive."""
-import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -12,7 +10,7 @@ import pytest
 import tensorflow as tf
 
 import tfisovae
-from tfisovae import batches, callbacks, devices, networks, runs, training
+from tfisovae import callbacks, devices, networks, runs, training
 from tfisovae.sources import Rows, Source
 
 CONFIG = {"steps": 20, "batch_size": 32, "learning_rate": 1e-3, "clipnorm": None, "seed": 3, "log_every": 5,
@@ -203,95 +201,6 @@ def test_a_run_that_diverges_names_the_step_and_keeps_the_last_finite_checkpoint
     assert all(np.isfinite(w).all() for w in vae.get_weights())
 
 
-def test_two_replicas_train_as_one_device(tmp_path):
-    one = train(tmp_path / "one")
-    two = train(tmp_path / "two", strategy=devices.make_strategy("mirrored"))
-    for a, b in zip(one.get_weights(), two.get_weights()):
-        np.testing.assert_allclose(a, b, atol=2e-5)
-    rows = [np.loadtxt(tmp_path / name / "history.csv", delimiter=",", skiprows=1) for name in ("one", "two")]
-    np.testing.assert_allclose(rows[0], rows[1], rtol=1e-4)
-
-
-WORKER = """
-import sys
-sys.path[:0] = [{root!r}, {tests!r}]
-from tfisovae import devices, runs, training
-strategy = devices.make_strategy("multi_worker")
-import test_training as t
-with runs.Run({directory!r}, {{**t.CONFIG, "steps": {steps}}}, devices.is_chief(strategy)) as run:
-    training.train(run, t.make_vae, t.source(), strategy)
-"""
-
-
-def free_ports(count):
-    sockets = [socket.socket() for _ in range(count)]
-    for s in sockets:
-        s.bind(("127.0.0.1", 0))
-    ports = [s.getsockname()[1] for s in sockets]
-    for s in sockets:
-        s.close()
-    return ports
-
-
-def run_workers(root, directories, steps=20):
-    """One worker process for each directory: their exit statuses and what they said."""
-    cluster = {"worker": [f"127.0.0.1:{port}" for port in free_ports(len(directories))]}
-    workers = []
-    for index, directory in enumerate(directories):
-        code = WORKER.format(root=str(root), tests=str(root / "tests"), directory=str(directory), steps=steps)
-        config = json.dumps({"cluster": cluster, "task": {"type": "worker", "index": index}})
-        workers.append(subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE, text=True,
-                                        env={**os.environ, "TF_CONFIG": config, "TFISOVAE_TEST_WORKER": "1"}))
-    errors = [worker.communicate(timeout=240)[1] for worker in workers]
-    return [worker.returncode for worker in workers], errors
-
-
-def test_two_workers_train_as_one_device(tmp_path, root):
-    """Two processes on loopback, one replica each: the global batch, the noise and so the weights are those of one."""
-    one = train(tmp_path / "one")
-    statuses, errors = run_workers(root, [tmp_path / "two"] * 2)
-    assert statuses == [0, 0], "\n".join(error[-2500:] for error in errors)
-    two = tfisovae.load(tmp_path / "two" / "model")
-    for a, b in zip(one.get_weights(), two.get_weights()):
-        np.testing.assert_allclose(a, b, atol=2e-5)
-    rows = [np.loadtxt(tmp_path / name / "history.csv", delimiter=",", skiprows=1) for name in ("one", "two")]
-    np.testing.assert_allclose(rows[0], rows[1], rtol=1e-4)
-
-
-def test_workers_that_do_not_share_the_run_directory_stop(tmp_path, root):
-    train(tmp_path / "chief")
-    statuses, errors = run_workers(root, [tmp_path / "chief", tmp_path / "other"], steps=40)
-    assert 0 not in statuses
-    assert "goes on from step 20, the mean over all is 10" in errors[0] and "goes on from step 0" in errors[1]
-
-
-def test_batches_are_permutations_of_the_rows():
-    """Six steps of 4 over 10 rows: two whole epochs, whatever step one begins with, and in 2 replicas as in 1."""
-    rows = Rows(np.arange(10, dtype=np.float32)[:, None], np.arange(10))
-
-    def take(first, count, strategy):
-        iterator = iter(batches.training_batches(rows, 4, 0, first, strategy))
-        return [np.concatenate([v.numpy() for v in strategy.experimental_local_results(next(iterator))]).ravel()
-                for _ in range(count)]
-
-    one = devices.make_strategy("one_device")
-    taken = take(0, 6, one)
-    order = np.concatenate(taken)
-    assert sorted(order[:10]) == sorted(order[10:20]) == list(range(10))
-    assert list(order[:10]) != list(order[10:20])
-    np.testing.assert_array_equal(np.concatenate(take(3, 3, one)), order[12:])
-    np.testing.assert_array_equal(np.concatenate(take(2, 2, devices.make_strategy("mirrored"))), order[8:16])
-    with pytest.raises(ValueError, match="multiple of the 2 replica"):
-        batches.training_batches(rows, 5, 0, 0, devices.make_strategy("mirrored"))
-
-
-def test_evaluation_batches_are_the_rows_in_order():
-    images = np.arange(7 * 12, dtype=np.uint8).reshape(7, 2, 2, 3)
-    parts = list(batches.evaluation_batches(Rows(images, np.arange(7)), 3))
-    assert [len(b) for b in parts] == [3, 3, 1]
-    np.testing.assert_allclose(np.concatenate(parts), images / 255, rtol=1e-6)
-
-
 def test_the_manifest_is_written_before_the_first_step(tmp_path):
     with runs.Run(tmp_path / "run", CONFIG):
         saved = runs.load_config(tmp_path / "run")
@@ -329,16 +238,6 @@ def test_runs_without_a_model(tmp_path):
     runs.Run(tmp_path / "run", CONFIG).close()
     with pytest.raises(runs.RunError, match="has no model yet"):
         runs.load_run(tmp_path / "run")
-
-
-def test_strategies(monkeypatch):
-    monkeypatch.delenv("TF_CONFIG", raising=False)
-    assert devices.make_strategy("auto").num_replicas_in_sync == 1
-    assert devices.make_strategy("mirrored").num_replicas_in_sync == 2
-    with pytest.raises(ValueError, match="Unknown strategy 'tpu'; there are 'auto', 'one_device'"):
-        devices.make_strategy("tpu")
-    with pytest.raises(ValueError, match="needs the environment variable TF_CONFIG"):
-        devices.make_strategy("multi_worker")
 
 
 def test_collapse_is_said_in_words(tmp_path, capsys):

@@ -31,6 +31,11 @@ SHAPES = {
 }
 
 
+# a_x as a function of |x|^2 (Eqs. 19, 55); `None` where it is 1.
+_SCALES = {"sse": None, "downward_convex": lambda square: 2 / 3 + square * (2 / 21),
+           "upward_convex": lambda square: 1 / (2 / 3 + square * (2 / 21))}
+
+
 @dataclasses.dataclass(frozen=True)
 class Toy:
     """Toy data.
@@ -93,12 +98,10 @@ def predicted_precision(name, distortion, beta):
     Returns:
       A list of numbers; `None` for another distortion.
     """
-    scale = {"sse": None, "downward_convex": lambda square: 2 / 3 + square * (2 / 21),
-             "upward_convex": lambda square: 1 / (2 / 3 + square * (2 / 21))}
-    if distortion not in scale:
+    if distortion not in _SCALES:
         return None
     shapes = SHAPES[name]
-    return [max(1.0, theory.shape_precision(shape, beta, _mean_scale(scale[distortion], shapes[:k] + shapes[k + 1:])))
+    return [max(1.0, theory.shape_precision(shape, beta, _mean_scale(_SCALES[distortion], shapes[:k] + shapes[k + 1:])))
             for k, shape in enumerate(shapes)]
 
 

@@ -1,0 +1,33 @@
+"""The order of the examples, in training and in evaluation."""
+import numpy as np
+import pytest
+
+from tfisovae import batches, devices
+from tfisovae.sources import Rows
+
+
+def test_batches_are_permutations_of_the_rows():
+    """Six steps of 4 over 10 rows: two whole epochs, whatever step one begins with, and in 2 replicas as in 1."""
+    rows = Rows(np.arange(10, dtype=np.float32)[:, None], np.arange(10))
+
+    def take(first, count, strategy):
+        iterator = iter(batches.training_batches(rows, 4, 0, first, strategy))
+        return [np.concatenate([v.numpy() for v in strategy.experimental_local_results(next(iterator))]).ravel()
+                for _ in range(count)]
+
+    one = devices.make_strategy("one_device")
+    taken = take(0, 6, one)
+    order = np.concatenate(taken)
+    assert sorted(order[:10]) == sorted(order[10:20]) == list(range(10))
+    assert list(order[:10]) != list(order[10:20])
+    np.testing.assert_array_equal(np.concatenate(take(3, 3, one)), order[12:])
+    np.testing.assert_array_equal(np.concatenate(take(2, 2, devices.make_strategy("mirrored"))), order[8:16])
+    with pytest.raises(ValueError, match="multiple of the 2 replica"):
+        batches.training_batches(rows, 5, 0, 0, devices.make_strategy("mirrored"))
+
+
+def test_evaluation_batches_are_the_rows_in_order():
+    images = np.arange(7 * 12, dtype=np.uint8).reshape(7, 2, 2, 3)
+    parts = list(batches.evaluation_batches(Rows(images, np.arange(7)), 3))
+    assert [len(b) for b in parts] == [3, 3, 1]
+    np.testing.assert_allclose(np.concatenate(parts), images / 255, rtol=1e-6)

@@ -1,0 +1,85 @@
+"""Replicas and workers train as one device does; their strategies."""
+import json
+import os
+import socket
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from test_training import train
+
+import tfisovae
+from tfisovae import devices
+
+
+def test_two_replicas_train_as_one_device(tmp_path):
+    one = train(tmp_path / "one")
+    two = train(tmp_path / "two", strategy=devices.make_strategy("mirrored"))
+    for a, b in zip(one.get_weights(), two.get_weights()):
+        np.testing.assert_allclose(a, b, atol=2e-5)
+    rows = [np.loadtxt(tmp_path / name / "history.csv", delimiter=",", skiprows=1) for name in ("one", "two")]
+    np.testing.assert_allclose(rows[0], rows[1], rtol=1e-4)
+
+
+WORKER = """
+import sys
+sys.path[:0] = [{root!r}, {tests!r}]
+from tfisovae import devices, runs, training
+strategy = devices.make_strategy("multi_worker")
+import test_training as t
+with runs.Run({directory!r}, {{**t.CONFIG, "steps": {steps}}}, devices.is_chief(strategy)) as run:
+    training.train(run, t.make_vae, t.source(), strategy)
+"""
+
+
+def free_ports(count):
+    sockets = [socket.socket() for _ in range(count)]
+    for s in sockets:
+        s.bind(("127.0.0.1", 0))
+    ports = [s.getsockname()[1] for s in sockets]
+    for s in sockets:
+        s.close()
+    return ports
+
+
+def run_workers(root, directories, steps=20):
+    """One worker process for each directory: their exit statuses and what they said."""
+    cluster = {"worker": [f"127.0.0.1:{port}" for port in free_ports(len(directories))]}
+    workers = []
+    for index, directory in enumerate(directories):
+        code = WORKER.format(root=str(root), tests=str(root / "tests"), directory=str(directory), steps=steps)
+        config = json.dumps({"cluster": cluster, "task": {"type": "worker", "index": index}})
+        workers.append(subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE, text=True,
+                                        env={**os.environ, "TF_CONFIG": config, "TFISOVAE_TEST_WORKER": "1"}))
+    errors = [worker.communicate(timeout=240)[1] for worker in workers]
+    return [worker.returncode for worker in workers], errors
+
+
+def test_two_workers_train_as_one_device(tmp_path, root):
+    """Two processes on loopback, one replica each: the global batch, the noise and so the weights are those of one."""
+    one = train(tmp_path / "one")
+    statuses, errors = run_workers(root, [tmp_path / "two"] * 2)
+    assert statuses == [0, 0], "\n".join(error[-2500:] for error in errors)
+    two = tfisovae.load(tmp_path / "two" / "model")
+    for a, b in zip(one.get_weights(), two.get_weights()):
+        np.testing.assert_allclose(a, b, atol=2e-5)
+    rows = [np.loadtxt(tmp_path / name / "history.csv", delimiter=",", skiprows=1) for name in ("one", "two")]
+    np.testing.assert_allclose(rows[0], rows[1], rtol=1e-4)
+
+
+def test_workers_that_do_not_share_the_run_directory_stop(tmp_path, root):
+    train(tmp_path / "chief")
+    statuses, errors = run_workers(root, [tmp_path / "chief", tmp_path / "other"], steps=40)
+    assert 0 not in statuses
+    assert "goes on from step 20, the mean over all is 10" in errors[0] and "goes on from step 0" in errors[1]
+
+
+def test_strategies(monkeypatch):
+    monkeypatch.delenv("TF_CONFIG", raising=False)
+    assert devices.make_strategy("auto").num_replicas_in_sync == 1
+    assert devices.make_strategy("mirrored").num_replicas_in_sync == 2
+    with pytest.raises(ValueError, match="Unknown strategy 'tpu'; there are 'auto', 'one_device'"):
+        devices.make_strategy("tpu")
+    with pytest.raises(ValueError, match="needs the environment variable TF_CONFIG"):
+        devices.make_strategy("multi_worker")
