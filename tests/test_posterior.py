@@ -2,7 +2,7 @@
 import numpy as np
 import tensorflow as tf
 
-from tfisovae.posterior import Posterior, noise_rows
+from tfisovae.posterior import Posterior, noise_rows, noise_steps
 
 
 def test_kl_is_the_integral():
@@ -44,3 +44,9 @@ def test_noise_is_standard_normal_and_differs_by_seed_and_step():
 def test_noise_is_the_same_in_a_graph():
     graph = tf.function(lambda step, first: noise_rows(5, 8, 11, step, first))
     np.testing.assert_array_equal(graph(tf.constant(4, tf.int64), tf.constant(9)), noise_rows(5, 8, 11, 4, 9))
+
+
+def test_noise_of_many_steps_is_that_of_each():
+    for num_steps in (1, 10, 23):
+        many = tf.function(lambda first: noise_steps(num_steps, first, 7, 3, 5))(tf.constant(100, tf.int64))
+        np.testing.assert_array_equal(many, [noise_rows(7, 3, 5, 100 + step) for step in range(num_steps)])

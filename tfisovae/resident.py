@@ -3,7 +3,7 @@ import typing
 
 import tensorflow as tf
 
-from tfisovae.posterior import noise_rows
+from tfisovae.posterior import noise_steps
 
 
 class Steps(typing.NamedTuple):
@@ -42,8 +42,7 @@ class Resident:
                              f"got {rows.dtype.name} {rows.shape}.")
         vae, steps, batch_size = self.vae, tf.shape(rows)[0], rows.shape[1]
         first = vae.optimizer.iterations
-        noise = tf.map_fn(lambda step: noise_rows(batch_size, vae.n, vae.seed, step),
-                          first + tf.range(tf.cast(steps, first.dtype)), fn_output_signature=tf.float32)
+        noise = noise_steps(steps, first, batch_size, vae.n, vae.seed)
         before = tf.identity(first)
         distortion, kl = self._steps(rows, noise)
         done = Steps(vae, tf.reshape(distortion, [-1]), tf.reshape(kl, [-1, vae.n]))
