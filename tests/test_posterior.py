@@ -1,5 +1,6 @@
 """The posterior's KL, and noise that depends on its address alone."""
 import numpy as np
+import pytest
 import tensorflow as tf
 
 from tfisovae.posterior import Posterior, noise_rows, noise_steps
@@ -46,7 +47,7 @@ def test_noise_is_the_same_in_a_graph():
     np.testing.assert_array_equal(graph(tf.constant(4, tf.int64), tf.constant(9)), noise_rows(5, 8, 11, 4, 9))
 
 
-def test_noise_of_many_steps_is_that_of_each():
-    for num_steps in (1, 10, 23):
-        many = tf.function(lambda first: noise_steps(num_steps, first, 7, 3, 5))(tf.constant(100, tf.int64))
-        np.testing.assert_array_equal(many, [noise_rows(7, 3, 5, 100 + step) for step in range(num_steps)])
+@pytest.mark.parametrize("num_steps", [1, 10, 23])
+def test_noise_of_many_steps_is_that_of_each(num_steps):
+    many = tf.function(lambda first: noise_steps(num_steps, first, 7, 3, 5))(tf.constant(100, tf.int64))
+    np.testing.assert_array_equal(many, [noise_rows(7, 3, 5, 100 + step) for step in range(num_steps)])
