@@ -40,6 +40,28 @@ def test_parameter_counts(pair, encoder, decoder):
     assert built[1].output_shape == built[0].input_shape
 
 
+def assert_same_gradients(ours, theirs, x):
+    """Of the sum of squares of two layers' outputs, to the inputs and to every variable."""
+    gradients = []
+    for layer in (ours, theirs):
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            loss = tf.reduce_sum(tf.square(layer(x)))
+        gradients.append(tape.gradient(loss, [x, *layer.trainable_variables]))
+    for a, b in zip(*gradients):
+        np.testing.assert_allclose(a, b, atol=1e-5 * np.abs(b).max())
+
+
+@pytest.mark.parametrize("inputs", [1, 3, 4, 7])
+def test_dense_is_a_dense_layer(inputs):
+    x = tf.constant(np.random.default_rng(0).standard_normal((5, inputs)), tf.float32)
+    ours, theirs = networks.Dense(6, "tanh"), tf.keras.layers.Dense(6, "tanh", bias_initializer="ones")
+    ours(x), theirs(x)
+    ours.set_weights(theirs.get_weights())
+    np.testing.assert_allclose(ours(x), theirs(x), rtol=1e-6)
+    assert_same_gradients(ours, theirs, x)
+
+
 @pytest.mark.parametrize("kernel_size, filters", [(9, 3), (5, 2), (13, 1)])
 def test_upsample2_is_a_transposed_convolution(kernel_size, filters):
     rng = np.random.default_rng(0)
@@ -50,14 +72,7 @@ def test_upsample2_is_a_transposed_convolution(kernel_size, filters):
     theirs.set_weights(ours.get_weights())
     scale = np.abs(theirs(x)).max()
     np.testing.assert_allclose(ours(x), theirs(x), atol=1e-6 * scale)
-    gradients = []
-    for layer in (ours, theirs):
-        with tf.GradientTape() as tape:
-            tape.watch(x)
-            loss = tf.reduce_sum(tf.square(layer(x)))
-        gradients.append(tape.gradient(loss, [x, *layer.trainable_variables]))
-    for a, b in zip(*gradients):
-        np.testing.assert_allclose(a, b, atol=1e-5 * np.abs(b).max())
+    assert_same_gradients(ours, theirs, x)
 
 
 def test_upsample2_refuses_kernels_it_would_get_wrong():
