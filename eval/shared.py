@@ -8,6 +8,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # a dozen lines at every start; what goes wrong is raised
+
 from tfisovae import VAE, runs, sources
 
 IMAGE_NETWORKS = ("celeba", "celeba_large", "mnist")

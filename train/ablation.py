@@ -14,6 +14,8 @@ import time
 
 import tqdm
 
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # a dozen lines at every start; what goes wrong is raised
+
 from tfisovae import devices, runs, sources
 
 TOY = os.path.join(os.path.dirname(os.path.abspath(__file__)), "toy.py")

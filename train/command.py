@@ -1,6 +1,9 @@
 """What the training scripts share: options, their checks, and the life of a run from the command to the table at its end."""
 import argparse
+import os
 import sys
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # a dozen lines at every start; what goes wrong is raised
 
 import tfisovae
 from tfisovae import batches, devices, runs, training
