@@ -5,24 +5,30 @@ result over a data set does not depend on how it was batched or spread over repl
 latent dimensions, those whose mean KL exceeds `threshold`; the vectors of all dimensions, in the model's order, are properties of
 the metric (`mean`, `std`, ...).
 """
+import re
+
 import numpy as np
 import tensorflow as tf
 
 ACTIVE_KL = 0.01  # nats
 
 
+def _snake_case(cls):
+    return re.sub(r"(?<!^)(?=[A-Z])", "_", cls.__name__).lower()
+
+
 class _PerDimension(tf.keras.metrics.Metric):
     """Mean and standard deviation over examples of one value for each latent dimension.
 
     Args:
-      name: name in the logs.
+      name: name in the logs; by default that of the class, as in "posterior_precision".
       threshold: mean KL, in nats, above which a dimension counts as active.
     """
 
     _shape = staticmethod(lambda n: (n,))
 
-    def __init__(self, name, threshold=ACTIVE_KL, **kwargs):
-        super().__init__(name=name, **{"dtype": tf.float64, **kwargs})
+    def __init__(self, name=None, threshold=ACTIVE_KL, **kwargs):
+        super().__init__(name=name or _snake_case(type(self)), **{"dtype": tf.float64, **kwargs})
         if not np.isfinite(threshold) or threshold < 0:
             raise ValueError(f"threshold must be a KL in nats, at least 0; got {threshold!r}.")
         self.threshold = float(threshold)
@@ -102,9 +108,6 @@ class _PerDimension(tf.keras.metrics.Metric):
 class Rate(_PerDimension):
     """KL of the posterior from the prior, in nats: the sum over all dimensions of E[KL_j]."""
 
-    def __init__(self, name="rate", **kwargs):
-        super().__init__(name, **kwargs)
-
     def measure(self, measurement):
         return measurement.kl
 
@@ -115,9 +118,6 @@ class Rate(_PerDimension):
 class ActiveDimensions(_PerDimension):
     """The number of latent dimensions whose mean KL exceeds `threshold`."""
 
-    def __init__(self, name="active_dimensions", **kwargs):
-        super().__init__(name, **kwargs)
-
     def measure(self, measurement):
         return measurement.kl
 
@@ -127,9 +127,6 @@ class ActiveDimensions(_PerDimension):
 
 class PosteriorPrecision(_PerDimension):
     """E[sigma_j^-2], the importance of each latent variable up to the factor beta/2 (Eq. 16)."""
-
-    def __init__(self, name="posterior_precision", **kwargs):
-        super().__init__(name, **kwargs)
 
     def measure(self, measurement):
         return measurement.posterior.precision()
@@ -148,7 +145,7 @@ class IsometricNorm(_PerDimension):
       method: "jacobian" (exact, shared with `GramOffDiagonal`) or "numerical" (the paper's finite difference).
     """
 
-    def __init__(self, method="jacobian", name="isometric_norm", **kwargs):
+    def __init__(self, method="jacobian", name=None, **kwargs):
         if method not in ("jacobian", "numerical"):
             raise ValueError(f'method must be "jacobian" or "numerical"; got {method!r}.')
         super().__init__(name, **kwargs)
@@ -173,9 +170,6 @@ class IsometricNorm(_PerDimension):
 class Derivative(_PerDimension):
     """D'_j = x_zj^T G x_zj, distortion per squared latent unit (section 3.4)."""
 
-    def __init__(self, name="derivative", **kwargs):
-        super().__init__(name, **kwargs)
-
     def measure(self, measurement):
         return tf.linalg.diag_part(measurement.pullback)
 
@@ -191,9 +185,6 @@ class GramOffDiagonal(_PerDimension):
     """
 
     _shape = staticmethod(lambda n: (n, n))
-
-    def __init__(self, name="gram_off_diagonal", **kwargs):
-        super().__init__(name, **kwargs)
 
     def build(self, n):
         if self.n is None:
@@ -232,9 +223,6 @@ class PosteriorBalance(_PerDimension):
     This is the stationarity of the log-variance head's bias, and holds for decoders that are not isometric too: away from 1
     it says that training has not converged, not that the embedding fails.
     """
-
-    def __init__(self, name="posterior_balance", **kwargs):
-        super().__init__(name, **kwargs)
 
     def build(self, n):
         if self.n is None:
@@ -277,9 +265,6 @@ class AggregateMoments(_PerDimension):
     deviation from 1 over all dimensions, and with `_mean` the largest |E[mu_j]|.
     """
 
-    def __init__(self, name="aggregate_moments", **kwargs):
-        super().__init__(name, **kwargs)
-
     def build(self, n):
         if self.n is None:
             self._first = self._accumulator("first", (n,))
@@ -306,8 +291,8 @@ class AggregateMoments(_PerDimension):
 class _PerExample(tf.keras.metrics.Mean):
     """Mean over examples of one value each."""
 
-    def __init__(self, name, **kwargs):
-        super().__init__(name=name, **{"dtype": tf.float64, **kwargs})
+    def __init__(self, name=None, **kwargs):
+        super().__init__(name=name or _snake_case(type(self)), **{"dtype": tf.float64, **kwargs})
 
     def build(self, n):
         """One value an example, whatever n."""
@@ -319,18 +304,12 @@ class _PerExample(tf.keras.metrics.Mean):
 class CodingLoss(_PerExample):
     """E[D(x_check, x_hat)]: the distortion of the posterior noise; n_active beta / 2 in theory (Eq. 14)."""
 
-    def __init__(self, name="coding_loss", **kwargs):
-        super().__init__(name, **kwargs)
-
     def measure(self, measurement):
         return measurement.coding_loss
 
 
 class TransformLoss(_PerExample):
     """E[D(x, x_check)]: the distortion without posterior noise (section 3.2)."""
-
-    def __init__(self, name="transform_loss", **kwargs):
-        super().__init__(name, **kwargs)
 
     def measure(self, measurement):
         return measurement.transform_loss
@@ -339,18 +318,12 @@ class TransformLoss(_PerExample):
 class Distortion(_PerExample):
     """The distortion that is trained, in its own unit; lmbda times this is in nats."""
 
-    def __init__(self, name="distortion", **kwargs):
-        super().__init__(name, **kwargs)
-
     def measure(self, measurement):
         return measurement.distortion
 
 
 class Loss(_PerExample):
     """lmbda D + KL (Eq. 54), nats."""
-
-    def __init__(self, name="loss", **kwargs):
-        super().__init__(name, **kwargs)
 
     def measure(self, measurement):
         return measurement.vae.objective(measurement)
