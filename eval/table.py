@@ -41,6 +41,8 @@ _SPEEDS = (  # 390 steps of the toy VAE are an epoch
     ("a training step of App. D.2, batch 64, beside PyTorch (eager)", "train_step", _with_peak),
     ("a training step of App. D.1, batch 128, beside Keras' `fit`", "toy_step", lambda m: _ratio(m, "_to_keras")),
     ("the same, beside PyTorch (eager)", "toy_step", lambda m: _with_peak(m, "_to_torch")),
+    ("of it: matrix products, noise, the whole step, with Keras' `fit` around it", "toy_parts",
+     lambda m: ", ".join(f"{m[key]:.0f}" for key in ("products_us", "noise_us", "train_step_us", "fit_us")) + " us"),
     ("a training step of App. G, batch 256, beside PyTorch (eager)", "mnist_step", _with_peak),
     ("a whole toy trial, with all statistics and figures", "toy_trial",
      lambda m: f"{m['trial_seconds']:.0f} s of {m['epochs']} epochs, {m['train_seconds']:.0f} s of it training"),
