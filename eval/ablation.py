@@ -110,6 +110,7 @@ def draw(directory):
 def main(argv=None):
     args = parser().parse_args(argv)
     try:
+        shared.check_at_least_1(num_examples=args.num_examples)
         cells = measure(args.ablation, args.num_examples)
         paths = draw(args.ablation)
     except (ValueError, OSError, runs.RunError) as error:

@@ -75,7 +75,8 @@ def losses_table(directories):
         exact_ratio = exact.transform_loss.sum() / exact.coding_loss.sum() if exact.norm.any() else np.nan
         n = len(variances)
         lines.append(" | ".join([f"| {lmbda:g}", *coding, f"{n / lmbda / 2:.4g}", f"{exact.coding_loss.sum():.4g}", *ratio,
-                                 f"{np.sum(1 / variances) / lmbda / 2 / n:.3g}", f"{exact_ratio:.3g} |"]))
+                                 f"{np.sum(1 / variances) / lmbda / 2 / n:.3g}",
+                                 f"{exact_ratio:.3g} |" if np.isfinite(exact_ratio) else "- |"]))
     return "\n".join(lines)
 
 

@@ -57,8 +57,7 @@ def measure(trained, num_examples=None, forms=None):
 
 def draw(run):
     """Draws `density.png` from `densities.csv` and `density.json`."""
-    with open(os.path.join(run, "density.json")) as file:
-        saved = json.load(file)
+    saved = shared.load_json(run, "density.json")
     with open(os.path.join(run, "densities.csv"), newline="") as file:
         names = next(csv.reader(file))
         values = np.array([[float(v) for v in row] for row in csv.reader(file)]).reshape(-1, len(names))

@@ -62,6 +62,7 @@ def draw(run, split="eval"):
 
 def report(trained, args):
     """Measures a run; returns what was measured, as text."""
+    shared.check_at_least_1(rows=args.rows)
     result = measure(trained, args.num_examples, args.split)
     parts = [result.table(args.rows), result.accounting(), result.health()]
     written = shared.written(trained.directory, *names(args.split)[:3 if result.num_active else 2])

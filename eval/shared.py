@@ -1,6 +1,5 @@
 """What the evaluation scripts share: the run that they measure, its data, and how they refuse."""
 import argparse
-import json
 import math
 import os
 import sys
@@ -41,7 +40,18 @@ def parser(description, run="run directory, as train/*.py write it"):
 def open_run(directory, data=None, cache_dir=None):
     """Loads the model of a run and its data."""
     config, vae = runs.load_run(directory)
-    return Trained(directory, config, vae, sources.of_run(config, data, cache_dir))
+    source = sources.of_run(config, data, cache_dir)
+    trained_on, given = vae.encoder.input_shape[1:], source.eval.shape[1:]
+    if given != trained_on:
+        raise ValueError(f"--data {data} has examples of the shape {list(given)}; {directory} was trained on {list(trained_on)}.")
+    return Trained(directory, config, vae, source)
+
+
+def check_at_least_1(**counts):
+    """Raises ValueError for options, by name, that count something and are below 1; `None` is an option not given."""
+    for name, count in counts.items():
+        if count is not None and count < 1:
+            raise ValueError(f"--{name} must be at least 1; got {count}.")
 
 
 def num_examples(trained, asked=None):
@@ -52,8 +62,7 @@ def num_examples(trained, asked=None):
     """
     if asked is None:
         asked = 1_000 if len(trained.source.eval.shape) == 4 else 10_000
-    if asked < 1:
-        raise ValueError(f"--num_examples must be at least 1; got {asked}.")
+    check_at_least_1(num_examples=asked)
     return min(asked, len(trained.source.eval))
 
 
@@ -78,8 +87,7 @@ def as_images(x):
 
 
 def load_json(directory, name):
-    with open(os.path.join(directory, name)) as file:
-        return json.load(file)
+    return runs.read_json(os.path.join(directory, name))
 
 
 def name(path):

@@ -93,7 +93,8 @@ def main(argv=None):
     try:
         text = TABLES[args.table](args.runs)
     except (OSError, ValueError, KeyError, runs.RunError) as error:
-        sys.exit(f"{p.prog}: the table {args.table!r} cannot be made of {', '.join(args.runs)}: {error!r}. Measure first "
+        why = f"they have no {error}" if isinstance(error, KeyError) else error
+        sys.exit(f"{p.prog}: the table {args.table!r} cannot be made of {', '.join(args.runs)}: {why}. Measure first "
                  "(eval/*.py), or ask for another table.")
     print(text or f"{p.prog}: the table {args.table!r} is not of these data.")
 

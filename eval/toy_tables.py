@@ -58,9 +58,12 @@ def toy_table(directories):
 
 
 def density_table(directories):
-    """Estimated densities beside p(x), mean +- standard error over runs that differ in the seed alone."""
+    """Estimated densities beside p(x), mean +- standard error over runs that differ in the seed alone; `None` without p(x)."""
     reported = (paper.of_toy_run(_config_but_for_seed(directories)) or {}).get("correlation", {})
-    saved = [shared.load_json(directory, "density.json")["comparison"] for directory in directories]
+    measured = [shared.load_json(directory, "density.json") for directory in directories]
+    if any("comparison" not in m for m in measured):
+        return None  # p(x) is not known
+    saved = [m["comparison"] for m in measured]
     lines = ["| estimate | R with p(x) | paper | mean error of log p (nats) | rms error (nats) |",
              "| --- | --- | --- | --- | --- |"]
     for form in saved[0]:

@@ -30,6 +30,9 @@ def traverse(vae, ranking, limit=2.0, columns=9):
 def draw(trained, rows=None, columns=9, limit=2.0):
     """Writes `traversal.png` and `reconstructions.png` of a run."""
     run, config, vae, source = trained
+    shared.check_at_least_1(rows=rows, columns=columns)
+    if not 0 < limit < float("inf"):
+        raise ValueError(f"--limit must be positive and finite; got {limit}.")
     if config["network"] not in shared.IMAGE_NETWORKS:
         raise shared.NotOfThisRun("Traversals are drawn of images; this run's data are vectors of "
                                   f"{source.eval.shape[-1]} numbers.")
@@ -39,8 +42,8 @@ def draw(trained, rows=None, columns=9, limit=2.0):
     result = tfisovae.Analysis.load(path)
     ranking = result.ranking[:rows]
     images, values = traverse(vae, ranking, limit, columns)
-    figures.traversal(shared.as_images(images), result.precision_mean[ranking], values, os.path.join(run, "traversal.png"),
-                      r"$z_j$ by importance, and $E[\sigma_j^{-2}]$")
+    figures.traversal(shared.as_images(images), ranking, result.precision_mean[ranking], values,
+                      os.path.join(run, "traversal.png"), r"$z_j$ by importance, and $E[\sigma_j^{-2}]$")
     x = batches.as_float(source.eval[np.arange(min(12, len(source.eval)))])
     measurement = vae.measure(x)
     rows = [shared.as_images(v) for v in (x, measurement.x_check, measurement.x_hat)]

@@ -19,8 +19,7 @@ def parser():
 
 def measure(trained, rows=6):
     """Maps the held-out examples to y, writes and draws their distributions; returns what the JSON holds."""
-    if rows < 1:
-        raise ValueError(f"--rows must be at least 1; got {rows}.")
+    shared.check_at_least_1(rows=rows)
     run, config, vae, source = trained
     encoded = [vae.encode(x) for x in batches.evaluation_batches(source.eval)]
     mean, scale, kl = (np.concatenate(parts) for parts in zip(*((p.mean, p.scale, p.kl()) for p in encoded)))

@@ -101,6 +101,8 @@ def test_bad_input(main, tmp_path):
         assert done.code != 0 and message in done.stderr
 
     refused("--lmbdas must be positive and finite; got 0.0", "train/ablation.py", "--lmbdas", "0", "--ablation_dir", tmp_path / "a")
+    refused("--seed must be at least 0 and below 2^32; got -1", "train/ablation.py", "--seed", "-1", "--ablation_dir",
+            tmp_path / "a")
     refused("--workers must be at least 1; got 0", "train/ablation.py", "--workers", "0", "--ablation_dir", tmp_path / "a")
     refused("holds no ablation", "eval/ablation.py", tmp_path)
     (tmp_path / "thesis.tex").write_text("")

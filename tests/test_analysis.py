@@ -89,6 +89,9 @@ def test_a_collapsed_vae_says_that_there_is_nothing(make_linear_vae, tmp_path):
 
 
 def test_bad_requests(vae):
+    for measure in (tfisovae.analyze, tfisovae.density.log_densities):
+        with pytest.raises(ValueError, match=r"x must have the shape \[batch, .*; got \(5, 2\)"):
+            measure(vae, np.zeros([5, 2], np.float32))
     with pytest.raises(ValueError, match="fewer than the 60 asked for"):
         tfisovae.analyze(vae, data(50), num_examples=60)
     with pytest.raises(ValueError, match="has 0 examples"):
@@ -115,7 +118,7 @@ def test_pictures_are_drawn(vae, tmp_path):
     figures.isometry(result, tmp_path / "b.png", "title")
     figures.gram(result, tmp_path / "gram.png")
     faces = np.random.default_rng(0).uniform(size=(3, 5, 8, 8, 3))
-    figures.traversal(faces, [30.0, 20.0, 10.0], np.linspace(-2, 2, 5), tmp_path / "traversal.png")
+    figures.traversal(faces, [4, 0, 2], [30.0, 20.0, 10.0], np.linspace(-2, 2, 5), tmp_path / "traversal.png")
     figures.reconstructions([faces[0], faces[1]], ["x", "x_hat"], tmp_path / "pairs.png")
     pixels = {path.stem: np.asarray(Image.open(path).convert("RGB")).astype(int) for path in tmp_path.glob("*.png")}
     assert set(pixels) == {"a", "b", "gram", "traversal", "pairs"}

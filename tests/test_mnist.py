@@ -55,6 +55,7 @@ def test_broken_idx_files(directory):
     name = "train-images-idx3-ubyte"
     broken(directory, name, idx(TRAIN, magic=2049), "begins with the magic number 2049; idx images begin with 2051")
     broken(directory, name, b"", "begins with the magic number nothing")
+    broken(directory, name, idx(TRAIN)[:7], "ends within its header of 16 bytes")
     broken(directory, name, idx(TRAIN)[:-5], r"announces \[40, 28, 28\], 31360 bytes, and holds 31355")
     broken(directory, name, idx(TRAIN[:39]), "has 40 labels for the 39 images")
     broken(directory, name, idx(TRAIN[:, :20]), r"must hold uint8 images \[N, 28, 28\]; got uint8 \[40, 20, 28\]")
@@ -80,6 +81,9 @@ def test_broken_npz(tmp_path):
     path.write_bytes(b"PK nothing")
     with pytest.raises(ValueError, match="no whole .npz file|cannot be read"):
         sources.load_mnist(str(path))
+    np.save(tmp_path / "mnist.npy", TRAIN)
+    with pytest.raises(ValueError, match="no whole .npz file; what is wanted is one with the arrays x_train and x_test"):
+        sources.load_mnist(str(tmp_path / "mnist.npy"))
     with pytest.raises(ValueError, match="Unknown data 'minst'"):
         sources.load_mnist("minst")
 

@@ -1,5 +1,6 @@
 """Every command of the README, and what the scripts say to bad input."""
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -193,6 +194,9 @@ def test_help(main, path):
     ("toy", ["--log_every", "-1"], "--log_every must be at least 1 epoch; got -1"),
     ("mnist", ["--latent_dim", "785"], "--latent_dim must be at most the 784 pixels; got 785"),
     ("toy", ["--averaging", "1"], "--averaging must be at least 0 and below 1; got 1.0"),
+    ("toy", ["--log_every", "3", "--checkpoint_every", "4"],
+     "--checkpoint_every must be a multiple of --log_every (3 epochs); got 4"),
+    ("toy", ["--num_examples", "100", "--batch_size", "101"], "--batch_size must be at most the 100 training examples; got 101"),
 ])
 def test_bad_options(main, tmp_path, path, options, message):
     done = main(f"train/{path}.py", "--run_dir", tmp_path / "run", *options, check=False)
@@ -209,6 +213,46 @@ def test_bad_runs(main, run, tmp_path):
     (tmp_path / "half" / "config.json").write_text((run / "config.json").read_text())
     half = main("eval/traverse.py", tmp_path / "half", check=False)
     assert half.code != 0 and "has no model yet" in half.stderr
+
+
+@pytest.mark.parametrize("name, options, message", [
+    ("traverse", ["--rows", "-1"], "--rows must be at least 1; got -1"),
+    ("traverse", ["--columns", "0"], "--columns must be at least 1; got 0"),
+    ("traverse", ["--limit", "nan"], "--limit must be positive and finite; got nan"),
+    ("isometry", ["--rows", "0"], "--rows must be at least 1; got 0"),
+    ("isometry", ["--num_examples", "0"], "--num_examples must be at least 1; got 0"),
+])
+def test_bad_options_of_a_measurement(main, run, name, options, message):
+    before = (run / "traversal.png").stat().st_mtime_ns
+    done = main(f"eval/{name}.py", run, *options, check=False)
+    assert done.code != 0 and message in done.stderr
+    assert (run / "traversal.png").stat().st_mtime_ns == before
+
+
+@pytest.mark.parametrize("command", ["isometry", "density", "variables"])
+def test_data_of_another_shape(main, toy_run, tmp_path, command):
+    np.save(tmp_path / "narrow.npy", np.ones([30, 6]))
+    done = main(f"eval/{command}.py", toy_run, "--data", tmp_path / "narrow.npy", check=False)
+    assert done.code != 0 and f"narrow.npy has examples of the shape [6]; {toy_run} was trained on [16]." in done.stderr
+
+
+def test_damaged_runs(main, run, tmp_path):
+    """A file that is not whole is named, with what to do about it."""
+    def refused(message, *arguments):
+        done = main(*arguments, check=False)
+        assert done.code != 0 and message in done.stderr
+
+    copy = tmp_path / "copy"
+    shutil.copytree(run, copy)
+    (copy / "isometry.json").write_text((run / "isometry.json").read_text()[:100])
+    refused("isometry.json is no whole JSON file", "eval/traverse.py", copy)
+    shutil.rmtree(copy / "model" / "variables")
+    refused("model is damaged", "eval/isometry.py", copy)
+    (copy / "config.json").write_text("{")
+    refused("config.json is no whole JSON file", "eval/isometry.py", copy)
+    (tmp_path / "file").write_text("")
+    refused("cannot be made (File exists). Choose another --run_dir", "train/celeba.py", "--data", "faces", *SMALL, "--run_dir",
+            tmp_path / "file")
 
 
 def test_the_scripts_turn_onednn_on_before_tensorflow_starts(script, tmp_path, root):

@@ -112,7 +112,7 @@ def test_tables(tmp_path, ending):
 @pytest.mark.parametrize("content, message", [
     ("a,b\n1,2\n3,x\n", "line 3, column 2: 'x' is no number"),
     ("1,2\n3\n4,5\n", "line 2: 1 columns, where the first row has 2"),
-    ("1,2\n3,nan\n4,5\n", "1 entries that are not finite; the first is in row 1, column 1"),
+    ("1,2\n3,nan\n4,5\n", "1 entries that are not finite, or too large for float32; the first is in row 1, column 1"),
     ("a,b\n", "holds no rows"),
     ("", "holds no rows"),
 ])
@@ -133,6 +133,9 @@ def test_bad_tables(tmp_path):
     refused(r"must hold a table \[N, m\].*its shape is \[40\]", a=TABLE[:, 0])
     refused("must hold real numbers; its type is <U1", a=np.array([["a", "b"]]))
     refused("Column 1 of .* is constant", a=TABLE * [1, 0, 1, 1, 1])
+    (tmp_path / "latin.csv").write_bytes("größe\n1\n2\n".encode("latin-1"))
+    with pytest.raises(ValueError, match="latin.csv is no CSV file in UTF-8"):
+        sources.load_table(str(tmp_path / "latin.csv"))
     (tmp_path / "broken.npy").write_bytes(b"nothing")
     with pytest.raises(ValueError, match="cannot be read as .npy"):
         sources.load_table(str(tmp_path / "broken.npy"))

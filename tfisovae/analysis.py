@@ -9,7 +9,7 @@ import tqdm
 
 from tfisovae import metrics as metrics_lib
 from tfisovae.batches import check_finite
-from tfisovae.runs import write_atomically
+from tfisovae.runs import read_json, write_atomically
 
 _CHECKED = 16  # examples on which the exact norms are set against finite differences
 
@@ -121,8 +121,7 @@ class Analysis:
 
     @classmethod
     def load(cls, path):
-        with open(path) as file:
-            return cls.from_dict(json.load(file))
+        return cls.from_dict(read_json(path))
 
     def table(self, rows=10):
         """The leading dimensions by importance, as text."""
@@ -134,9 +133,12 @@ class Analysis:
             lines.append(f"{rank:4d} {j:4d} {self.precision_mean[j]:8.1f} +-{self.precision_standard_error[j]:4.1f} "
                          f"{self.importance[j]:11.3g} {self.kl_mean[j]:10.3f} {self.norm_mean[j]:6.3f} +-{self.norm_std[j]:6.3f} "
                          f"{self.one_minus_variance[j]:10.3f} {largest:15.3f}" + ("" if self.active[j] else "   inactive"))
-        lines.append(f"{self.num_active} of {len(self.active)} dimensions active (KL above {self.active_threshold:g} nats). "
-                     f"Over these: norm {self.isometric_norm:.3f} +- {self.isometric_norm_spread:.3f}, cosines "
-                     f"{self.gram_off_diagonal_cosine:.3f} rms, posterior balance {self.posterior_balance:.3f}.")
+        summary = f"{self.num_active} of {len(self.active)} dimensions active (KL above {self.active_threshold:g} nats)."
+        if self.num_active:
+            cosines = f"cosines {self.gram_off_diagonal_cosine:.3f} rms, " if self.num_active > 1 else ""
+            summary += (f" Over these: norm {self.isometric_norm:.3f} +- {self.isometric_norm_spread:.3f}, {cosines}posterior "
+                        f"balance {self.posterior_balance:.3f}.")
+        lines.append(summary)
         lines.append(f"rate {self.rate:.2f} nats, distortion {self.distortion:.5g} (coding {self.coding_loss:.5g}, transform "
                      f"{self.transform_loss:.5g}), loss {self.loss:.2f} nats, on {self.num_examples} examples.")
         return "\n".join(lines)
@@ -189,7 +191,7 @@ class Analysis:
         needed = math.ceil(2 * (3 / tolerance) ** 2)  # the error of the mean of mu^2 + sigma^2 is sqrt(2 / N)
         if self.num_examples < needed:
             return (f"No sign against convergence, on {self.num_examples} examples, which cannot show much: measure {needed} or "
-                    f"more. Posterior balance {self.posterior_balance:.3f}.")
+                    "more.")
         moments, means = np.max(np.abs(self.latent_second_moment - 1)), np.max(np.abs(self.latent_mean))
         return (f"Converged, as far as this shows: E[mu^2 + sigma^2] within {moments:.3f} of 1, E[mu] within {means:.3f} of 0, "
                 f"posterior balance {self.posterior_balance:.3f}.")
@@ -233,7 +235,7 @@ def analyze(vae, dataset, num_examples=None, progress=False):
         for x in dataset:
             x = tf.cast(x, tf.float32)
             check_finite(x, seen)
-            vae.distortion.check(x)
+            vae.check(x)
             if num_examples is not None:
                 x = x[:num_examples - seen]
             if checked is None:

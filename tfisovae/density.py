@@ -102,7 +102,7 @@ def _measured(vae, x, flat, with_gram, progress):
     collected = []
     for batch in tqdm.tqdm(x, desc="densities", unit=" batches", disable=not progress):
         batch = tf.cast(batch, tf.float32)
-        vae.distortion.check(batch)
+        vae.check(batch)
         check_finite(batch, sum(len(parts["kl"]) for parts in collected))
         collected.append({name: part.numpy().astype(np.float64) for name, part in measure(batch).items()})
     if not collected:

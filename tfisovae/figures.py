@@ -68,17 +68,18 @@ def gram(analysis, path, title=""):
     save(figure, path)
 
 
-def traversal(images, precisions, values, path, title=""):
+def traversal(images, dimensions, precisions, values, path, title=""):
     """Figs. 6 and 23: one row of decoded images for each latent dimension.
 
     Args:
       images: `[rows, columns, H, W, C]`, in [0, 1].
+      dimensions: j of each row, as the model counts them.
       precisions: E[sigma_j^-2] of each row.
       values: z_j of each column.
       path: of the picture.
       title: above it.
     """
-    labels = [f"$z_{{{rank}}}$   {precision:.3g}" for rank, precision in enumerate(precisions, 1)]
+    labels = [f"$z_{{{j}}}$   {precision:.3g}" for j, precision in zip(dimensions, precisions)]
     _mosaic(images, labels, [f"{value:+.1f}" for value in values], path, title)
 
 
@@ -151,7 +152,8 @@ def density_histograms(log_estimates, path, title=""):
     figure = Figure(figsize=(6.5, 4), layout="constrained")
     axes = figure.subplots()
     for form, values in log_estimates.items():
-        axes.hist(values, bins=60, histtype="step", density=True, label=form.replace("_", " "))
+        axes.hist(values, bins=60, range=np.quantile(values, (0.005, 1)), histtype="step", density=True,
+                  label=form.replace("_", " "))
     axes.set_xlabel("log density, nats")
     axes.set_ylabel("share of inputs per nat")
     axes.legend(frameon=False, fontsize=9)

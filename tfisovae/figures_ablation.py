@@ -25,7 +25,7 @@ def against_lmbda(cells, path, title):
       title: above it.
     """
     lmbda = _column(cells, "lmbda")
-    figure = Figure(figsize=(13, 3.6), layout="constrained")
+    figure = Figure(figsize=(14.5, 3.6), layout="constrained")
     norms, ratios, correlations = figure.subplots(1, 3)
     for j, color in enumerate(_COLORS[:len(cells[0]["norm"])]):
         norms.plot(lmbda, _column(cells, "norm")[:, j], "o-", color=color, markersize=3, label=f"$z_{j + 1}$")
@@ -43,11 +43,12 @@ def against_lmbda(cells, path, title):
         if curves[form] != curves.get(f"scaled_{form}"):  # the two are one where a_x is 1
             correlations.plot(lmbda, curves[form], "o-", color=color, markersize=3, label=form.replace("_", " "))
     correlations.set_title("R with p(x)", fontsize=10)
-    correlations.set_ylim(-0.45, 1.02)  # room for the legend below the curves
+    correlations.set_ylim(0, 1.02)
     for axes in (norms, ratios, correlations):
         axes.set_xscale("log")
         axes.set_xlabel("lmbda")
-        axes.legend(frameon=False, fontsize=8, loc="lower right", ncols=2 if axes is correlations else 1)
+        axes.legend(frameon=False, fontsize=8, loc="lower right")
+    correlations.legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1, 1))
     figure.suptitle(title, fontsize=11)
     save(figure, path)
 

@@ -37,7 +37,11 @@ class Run:
         self._lock = None
         if not chief:
             return
-        os.makedirs(self.directory, exist_ok=True)
+        try:
+            os.makedirs(self.directory, exist_ok=True)
+        except OSError as error:
+            raise RunError(f"The run directory {self.directory} cannot be made ({error.strerror}). Choose another "
+                           "--run_dir.") from None
         ours = {"lock", "config.json.writing"}  # what a run that died before its manifest leaves
         if set(os.listdir(self.directory)) - ours and not os.path.exists(self.path("config.json")):
             raise RunError(f"{self.directory} is not empty and holds no run (no config.json). Choose another --run_dir.")
@@ -86,8 +90,7 @@ def load_config(directory):
       RunError: if `directory` holds no run.
     """
     try:
-        with open(os.path.join(directory, "config.json")) as file:
-            return json.load(file)
+        return read_json(os.path.join(directory, "config.json"))
     except (FileNotFoundError, NotADirectoryError):
         raise RunError(f"{directory} holds no run: it has no config.json. A run directory is what train/*.py write.") from None
 
@@ -109,7 +112,25 @@ def load_run(directory):
     if trained_step(directory) not in (0, config["steps"]) or not os.path.exists(model):
         raise RunError(f"{directory} has no model yet: its training has not ended. Give the training command again, and it goes "
                        "on from the last checkpoint.")
-    return config, load(model)
+    try:
+        return config, load(model)
+    except tf.errors.OpError as error:
+        raise RunError(f"{model} is damaged ({error.message}). Remove it, and give the training command again: it is made anew "
+                       "from the last checkpoint.") from None
+
+
+def read_json(path):
+    """What a JSON file holds.
+
+    Raises:
+      RunError: if it is no whole JSON.
+    """
+    with open(path) as file:
+        try:
+            return json.load(file)
+        except ValueError as error:
+            raise RunError(f"{path} is no whole JSON file ({error}). Remove it, and make it again with the command that wrote "
+                           "it.") from None
 
 
 def write_atomically(path, text):

@@ -122,5 +122,5 @@ def _fit(vae, rows, strategy, config, attached, resident):
         if "loss is not finite" not in message:
             raise
         step = re.search(r"not finite at step\D*(\d+)", message)[1]
-        raise runs.RunError(f"The loss is not finite at step {step}. The last checkpoint is kept. Lower --learning_rate, or set "
-                            "--clipnorm 1.") from None
+        raise runs.RunError(f"The loss is not finite at step {step}. Checkpoints from before are kept. Lower --learning_rate, or "
+                            "set --clipnorm 1; in the first steps, the data's values may be too large for this --lmbda.") from None

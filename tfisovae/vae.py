@@ -135,13 +135,17 @@ class VAE(tf.keras.Model):
         replica = context.replica_id_in_sync_group if context else 0
         return noise_rows(rows, self.n, self.seed, step, first_row + replica * rows)
 
-    def _prepare(self, data):
-        x, _, _ = tf.keras.utils.unpack_x_y_sample_weight(data)
-        x = tf.cast(x, tf.float32)
+    def check(self, x):
+        """Raises ValueError if `x` are no examples of this VAE: their shape, or values outside the distortion's domain."""
         if x.shape.rank != len(self.encoder.input_shape) or not self.encoder.input_shape[1:] == tuple(x.shape[1:]):
             raise ValueError(f"x must have the shape [batch, {', '.join(map(str, self.encoder.input_shape[1:]))}]; "
                              f"got {tuple(x.shape)}.")
         self.distortion.check(x)
+
+    def _prepare(self, data):
+        x, _, _ = tf.keras.utils.unpack_x_y_sample_weight(data)
+        x = tf.cast(x, tf.float32)
+        self.check(x)
         return x
 
     def train_step(self, data):

@@ -60,6 +60,8 @@ def resolve(args):
     for name in ("epochs", "num_examples"):
         if settings[name] < 1:
             raise ValueError(f"--{name} must be at least 1; got {settings[name]}.")
+    if not 0 <= args.seed < 2**32:
+        raise ValueError(f"--seed must be at least 0 and below 2^32; got {args.seed}.")
     for lmbda in args.lmbdas:
         if not 0 < lmbda < float("inf"):
             raise ValueError(f"--lmbdas must be positive and finite; got {lmbda}.")
@@ -73,8 +75,7 @@ def open_directory(path, settings):
     os.makedirs(path, exist_ok=True)
     manifest = os.path.join(path, "ablation.json")
     if os.path.exists(manifest):
-        with open(manifest) as file:
-            before = json.load(file)
+        before = runs.read_json(manifest)
         fixed = [key for key in settings if key not in ("sources", "distortions", "lmbdas")]
         differences = [f"  {key}: {before.get(key)!r} there, {settings[key]!r} here" for key in fixed
                        if before.get(key) != settings[key]]

@@ -100,6 +100,8 @@ def run(parser, args, prepare, networks):
         if args.batch_size % strategy.num_replicas_in_sync:
             raise ValueError(f"--batch_size must be a multiple of the {strategy.num_replicas_in_sync} replicas; "
                              f"got {args.batch_size}.")
+        if args.batch_size > len(source.train):
+            raise ValueError(f"--batch_size must be at most the {len(source.train)} training examples; got {args.batch_size}.")
         config["data_manifest"] = data_manifest(source)
         if config["schedule"] != "constant":
             config["schedule_steps"] = config["steps"]  # more steps would be another schedule, hence another run
@@ -109,6 +111,8 @@ def run(parser, args, prepare, networks):
                            resident=resident and strategy.num_replicas_in_sync == 1)
     except (ValueError, OSError, runs.RunError) as error:
         sys.exit(f"{parser.prog}: {error}")
+    except MemoryError as error:
+        sys.exit(f"{parser.prog}: the data do not fit into memory ({error}). Take fewer examples.")
     except KeyboardInterrupt:
         sys.exit(f"{parser.prog}: stopped; the same command goes on from the last checkpoint")
     if devices.is_chief(strategy):

@@ -51,9 +51,10 @@ def prepare(args):
     epoch = max(1, len(source.train) // args.batch_size)
     log_every = args.log_every or -(-_STEPS_OF_A_CALL // epoch)
     checkpoint_every = args.checkpoint_every or 10 * log_every
+    if checkpoint_every % log_every:
+        raise ValueError(f"--checkpoint_every must be a multiple of --log_every ({log_every} epochs); got {checkpoint_every}.")
     config.update(steps=args.epochs * epoch, log_every=log_every * epoch, checkpoint_every=checkpoint_every * epoch,
                   input_dim=inputs)
-    command.check_intervals(config)
     name = os.path.splitext(os.path.basename(args.source))[0]
     run_dir = f"runs/toy-{name}-{args.distortion}-lmbda{args.lmbda:g}{'-decomposed' if args.decomposed else ''}-seed{args.seed}"
     return config, source, run_dir, args.resident

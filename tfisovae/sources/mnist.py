@@ -57,6 +57,8 @@ def _from_tfds(data_dir):
 
 
 def _from_npz(path):
+    if not zipfile.is_zipfile(path):
+        raise ValueError(f"{path} is no whole .npz file; what is wanted is one with the arrays x_train and x_test.")
     try:
         with np.load(path, allow_pickle=False) as file:
             names = file.files
@@ -96,12 +98,15 @@ def _read_idx(path, magic):
             content = file.read()
     except (OSError, EOFError, zlib.error) as error:
         raise ValueError(f"{path} is no whole gzip file: {error}.") from None
-    header = np.frombuffer(content[:4 * (1 + magic % 256)], ">u4")
+    size = 4 * (1 + magic % 256)
+    header = np.frombuffer(content[:min(size, len(content) // 4 * 4)], ">u4")
     if len(header) < 1 or header[0] != magic:
         found = int(header[0]) if len(header) else "nothing"
         kind = "images" if magic == _IMAGES else "labels"
         raise ValueError(f"{path} begins with the magic number {found}; idx {kind} begin with {magic}.")
-    shape, data = tuple(int(size) for size in header[1:]), content[4 * (1 + magic % 256):]
+    if 4 * len(header) < size:
+        raise ValueError(f"{path} ends within its header of {size} bytes: it is broken.")
+    shape, data = tuple(int(length) for length in header[1:]), content[size:]
     if len(data) != np.prod(shape):
         raise ValueError(f"{path} announces {list(shape)}, {int(np.prod(shape))} bytes, and holds {len(data)}: it is broken.")
     return np.frombuffer(data, np.uint8).reshape(shape)

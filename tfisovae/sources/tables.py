@@ -31,8 +31,8 @@ def load_table(path, standardize=False):
         raise ValueError(f"{path} must hold a table [N, m], one example to a row; its shape is {list(x.shape)}.")
     bad = np.argwhere(~np.isfinite(x))
     if len(bad):
-        raise ValueError(f"{path} has {len(bad)} entries that are not finite; the first is in row {bad[0][0]}, column {bad[0][1]} "
-                         "(counted from 0). Remove or fill them.")
+        raise ValueError(f"{path} has {len(bad)} entries that are not finite, or too large for float32; the first is in row "
+                         f"{bad[0][0]}, column {bad[0][1]} (counted from 0). Remove or fill them.")
     train, evaluation = held_out([f"{i:012d}" for i in range(len(x))])
     manifest = {"source": os.path.abspath(path), "fingerprint": fingerprint(x), "skipped": [], "num_train": len(train),
                 "num_eval": len(evaluation)}
@@ -70,8 +70,11 @@ def _read_numpy(path, ending):
 
 
 def _read_csv(path):
-    with open(path, newline="", encoding="utf-8-sig") as file:
-        lines = [(number, row) for number, row in enumerate(csv.reader(file), 1) if any(cell.strip() for cell in row)]
+    try:
+        with open(path, newline="", encoding="utf-8-sig") as file:
+            lines = [(number, row) for number, row in enumerate(csv.reader(file), 1) if any(cell.strip() for cell in row)]
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise ValueError(f"{path} is no CSV file in UTF-8 ({error}). Save it as CSV with this encoding.") from None
     if lines and not any(_is_number(cell) for cell in lines[0][1]):
         lines = lines[1:]  # a header
     if not lines:
