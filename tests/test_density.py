@@ -18,6 +18,7 @@ class Manifold:
     def __init__(self, n, m, posterior, decode, distortion, lmbda):
         self.n, self.encode, self.decode, self.distortion, self.lmbda = n, posterior, decode, distortions.get(distortion), lmbda
         self.encoder = type("Encoder", (), {"input_shape": (None, m)})
+        self.check = self.distortion.check
 
 
 def test_linear_gaussian(make_linear_vae):
