@@ -5,14 +5,11 @@
 The products are timed as XLA runs them, in a loop that feeds each result back. What a step takes beyond them and the noise is
 pointwise work (tanh, the loss and their gradients) and Adam.
 """
-import numpy as np  # noqa: I001  (tfisovae before TensorFlow: it sets the oneDNN option)
-import timing
+import timing  # noqa: I001  (tfisovae before TensorFlow: it sets the oneDNN option)
+import toy_step
 
-import tfisovae
-import tensorflow as tf
-from tfisovae import batches, devices
-from tfisovae.optimizers import FusedAdam
 from tfisovae.posterior import noise_steps
+import tensorflow as tf
 
 BATCH, STEPS = 128, 2000
 WIDTHS = [(16, 128), (128, 64), (64, 6), (4, 64), (64, 128), (128, 16)]  # the decoder's 3 inputs are filled up to 4
@@ -43,14 +40,7 @@ def products_microseconds():
 
 def main(argv=None):
     args = timing.parser(__doc__).parse_args(argv)
-    devices.prepare_cpu(BATCH, "one_device")
-    x = np.random.default_rng(0).standard_normal((50_000, 16)).astype(np.float32)
-    strategy = devices.make_strategy("one_device")
-    with strategy.scope():
-        vae = tfisovae.VAE(*tfisovae.networks.toy(), "sse", 100.0)
-        vae.compile(FusedAdam(1e-3), resident=x)
-    data = batches.resident_batches(len(x), BATCH, 0, 0, STEPS, strategy)
-    vae.fit(data, epochs=2, steps_per_epoch=1, verbose=0)
+    vae, data = toy_step.warm_vae(STEPS)
     rows, first = next(iter(data)), tf.constant(0, tf.int64)
     noise = tf.function(lambda: noise_steps(tf.constant(STEPS), first, BATCH, vae.n, 0))
     step = tf.function(lambda: vae.train_step(rows)["loss"])

@@ -67,9 +67,9 @@ def resolve(args, positive=()):
     return config
 
 
-def check_intervals(config):
+def check_intervals(config, unit=""):
     if config["checkpoint_every"] % config["log_every"]:
-        raise ValueError(f"--checkpoint_every must be a multiple of --log_every ({config['log_every']}); "
+        raise ValueError(f"--checkpoint_every must be a multiple of --log_every ({config['log_every']}{unit}); "
                          f"got {config['checkpoint_every']}.")
 
 

@@ -51,8 +51,7 @@ def prepare(args):
     epoch = max(1, len(source.train) // args.batch_size)
     log_every = args.log_every or -(-_STEPS_OF_A_CALL // epoch)
     checkpoint_every = args.checkpoint_every or 10 * log_every
-    if checkpoint_every % log_every:
-        raise ValueError(f"--checkpoint_every must be a multiple of --log_every ({log_every} epochs); got {checkpoint_every}.")
+    command.check_intervals({"log_every": log_every, "checkpoint_every": checkpoint_every}, " epochs")
     config.update(steps=args.epochs * epoch, log_every=log_every * epoch, checkpoint_every=checkpoint_every * epoch,
                   input_dim=inputs)
     name = os.path.splitext(os.path.basename(args.source))[0]
