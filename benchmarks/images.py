@@ -4,7 +4,8 @@ import time
 
 import timing
 
-from tfisovae import batches, devices, sources
+from tfisovae import sources
+from tfisovae.training import batches, devices
 
 
 def main(argv=None):

@@ -49,8 +49,8 @@ def warm_vae(steps):
     import numpy as np
 
     import tfisovae
-    from tfisovae import batches, devices
     from tfisovae.optimizers import FusedAdam
+    from tfisovae.training import batches, devices
 
     devices.prepare_cpu(128, "one_device")
     x = np.random.default_rng(0).standard_normal((50_000, 16)).astype(np.float32)

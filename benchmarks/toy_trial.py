@@ -12,7 +12,7 @@ import time
 
 import timing
 
-from tfisovae import devices
+from tfisovae.training import devices
 
 ROOT = pathlib.Path(__file__).parent.parent
 LMBDAS = (50, 100, 200, 500, 20, 10, 5, 1000)

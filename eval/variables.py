@@ -1,76 +1,8 @@
 #!/usr/bin/env python
-"""Draw the implicit isometric variable y_j of each active latent variable (Fig. 1): variables.png, variables.json."""
-import json
-import os
+"""`tfisovae variables`, from the repository."""
+import sys
 
-import numpy as np
-import shared  # beside this file
-
-import tfisovae
-from tfisovae import batches, figures, runs, sources
-from tfisovae.isometric import IsometricVariable
-
-
-def parser():
-    p = shared.parser(__doc__)
-    p.add_argument("--rows", type=int, default=6, help="leading dimensions to draw, at most")
-    return p
-
-
-def measure(trained, rows=6):
-    """Maps the held-out examples to y, writes and draws their distributions; returns what the JSON holds."""
-    shared.check_at_least_1(rows=rows)
-    run, config, vae, source = trained
-    encoded = [vae.encode(x) for x in batches.evaluation_batches(source.eval)]
-    mean, scale, kl = (np.concatenate(parts) for parts in zip(*((p.mean, p.scale, p.kl()) for p in encoded)))
-    precision = np.mean(scale.astype(np.float64) ** -2, 0)
-    leading = [int(j) for j in np.argsort(-precision) if kl[:, j].mean() > tfisovae.metrics.ACTIVE_KL][:rows]
-    if not leading:
-        raise shared.NotOfThisRun(f"{run} has collapsed: no latent dimension is active, so there is no y to draw.")
-    # In units of the data where the metric is |dx|^2: with any other, y is in units of the square root of the distortion.
-    toy = source.log_density is not None and config["distortion"] == "sse"
-    variables, references, saved = [], [], {"lmbda": vae.lmbda, "data": source.manifest["source"], "dimensions": []}
-    for rank, j in enumerate(leading, 1):
-        y = IsometricVariable(mean[:, j], scale[:, j], vae.beta).to_y(mean[:, j])
-        entry = {"z": j, "precision": float(precision[j]), "variance_y": float(np.var(y)),
-                 "importance": float(vae.beta / 2 * precision[j])}
-        if toy:
-            s = source.factors
-            correlations = [np.corrcoef(y, column)[0, 1] for column in s.T]
-            k = int(np.argmax(np.abs(correlations)))
-            y = np.sign(correlations[k]) * (y - y.mean())
-            entry |= {"follows": source.factor_names[k], "correlation": float(correlations[k]),
-                      "variance_s": float(np.var(s[:, k])), "rms_difference": float(np.sqrt(np.mean((y - s[:, k]) ** 2)))}
-            shape = sources.TOYS[source.manifest["toy"]][k]
-            grid = np.linspace(s[:, k].min() * 1.15, s[:, k].max() * 1.15, 400)
-            references.append((grid, shape.pdf(grid)))
-        variables.append((f"$y_{{{rank}}}$ of $z_{{{j}}}$" + (f", follows {entry['follows']}" if toy else ""), y))
-        saved["dimensions"].append(entry)
-    figures.isometric_variables(variables, os.path.join(run, "variables.png"), references if toy else None,
-                                shared.name(saved["data"]))
-    runs.write_atomically(os.path.join(run, "variables.json"), json.dumps(saved, indent=1) + "\n")
-    return saved
-
-
-def table(saved):
-    """What was measured, as text."""
-    lines = [f"{'rank':>4} {'z_j':>4} {'Var(y_j)':>10} {'importance':>11}   of the data"]
-    for rank, entry in enumerate(saved["dimensions"], 1):
-        follows = "" if "follows" not in entry else (f"   {entry['follows']}: R {abs(entry['correlation']):.4f}, variance "
-                                                     f"{entry['variance_s']:.4f}, rms |y - s| {entry['rms_difference']:.4f}")
-        lines.append(f"{rank:4d} {entry['z']:4d} {entry['variance_y']:10.4g} {entry['importance']:11.4g}{follows}")
-    return "\n".join(lines)
-
-
-def report(trained, args):
-    """Measures a run; returns what was measured, as text."""
-    saved = measure(trained, args.rows)
-    return f"{table(saved)}\n{shared.written(trained.directory, 'variables.json', 'variables.png')}"
-
-
-def main(argv=None):
-    shared.run(parser(), argv, report)
-
+from tfisovae.__main__ import main
 
 if __name__ == "__main__":
-    main()
+    main(["variables", *sys.argv[1:]])

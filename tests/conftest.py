@@ -1,6 +1,6 @@
 """Two logical CPU devices, so that `tf.distribute` is exercised everywhere; and small decoders with known geometry."""
 import contextlib
-import importlib.util
+import importlib
 import io
 import os
 import pathlib
@@ -14,6 +14,8 @@ import tfisovae  # noqa: I001  (before TensorFlow: sets the oneDNN option)
 import numpy as np
 import pytest
 import tensorflow as tf
+
+from tfisovae import __main__ as command_line
 
 ROOT = pathlib.Path(__file__).parent.parent
 if "TFISOVAE_TEST_WORKER" not in os.environ:
@@ -50,24 +52,19 @@ def script(faces_cache):
     return run
 
 
-def load_script(path):
-    """A script of the project as a module."""
-    sys.path.insert(0, str((ROOT / path).parent))  # scripts of a directory may import one another
-    spec = importlib.util.spec_from_file_location(path.replace("/", "_").removesuffix(".py"), ROOT / path)
-    loaded = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(loaded)
-    return loaded
-
-
 @pytest.fixture(scope="session")
 def main(faces_cache):
-    """Runs a script of the project in this process; returns its exit `code`, `stdout` and `stderr`."""
-    def run(path, *arguments, check=True):
+    """Runs a command (`celeba`), or a module of results/ (`results.tables`), here; returns its exit `code`, `stdout`, `stderr`."""
+    def run(name, *arguments, check=True):
         os.environ["TFISOVAE_CACHE"] = str(faces_cache)
+        arguments = [str(argument) for argument in arguments]
         out, err, code = io.StringIO(), io.StringIO(), 0
         with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
             try:
-                load_script(path).main([str(argument) for argument in arguments])
+                if name.startswith("results."):
+                    importlib.import_module(name).main(arguments)
+                else:
+                    command_line.main([name, *arguments])
             except SystemExit as stop:
                 code = stop.code or 0
                 if isinstance(code, str):  # as the interpreter does

@@ -5,8 +5,11 @@ import types
 
 import numpy as np
 import pytest
-from conftest import load_script
 from PIL import Image
+
+from tfisovae.__main__ import parser
+from tfisovae.commands import ablation as train
+from tfisovae.commands.measure_ablation import slopes
 
 SMALL = ["--sources", "norm", "--distortions", "sse", "--lmbdas", "20", "100", "--epochs", "10", "--num_examples", "10_000",
          "--schedule", "cosine"]
@@ -16,30 +19,30 @@ def test_a_failed_cell_stops_no_other_and_is_made_up_for(main, tmp_path, monkeyp
     monkeypatch.setenv("TF_CPP_MIN_LOG_LEVEL", "3")
     blocked = tmp_path / "norm-sse-lmbda20"
     options = [*SMALL, "--ablation_dir", tmp_path]
-    train = load_script("train/ablation.py")
-    train.open_directory(str(tmp_path), train.resolve(train.parser().parse_args([str(o) for o in options])))
+    train.open_directory(str(tmp_path), train.resolve(parser("ablation").parse_args([str(o) for o in options])))
     blocked.mkdir()
     (blocked / "thesis.tex").write_text("")
-    failed = main("train/ablation.py", *options, check=False)
+    failed = main("ablation", *options, check=False)
     assert failed.code != 0 and "norm-sse-lmbda20 failed:" in failed.stderr and "holds no run" in failed.stderr
     assert "1 of 2 cells are not finished: norm-sse-lmbda20" in failed.stderr
     assert train.is_finished(str(tmp_path / "norm-sse-lmbda100")) and not train.is_finished(str(blocked))
     before = (tmp_path / "norm-sse-lmbda100" / "history.csv").stat().st_mtime_ns
     (blocked / "thesis.tex").unlink()
     blocked.rmdir()
-    assert "2 cells in" in main("train/ablation.py", *options).stdout
+    assert "2 cells in" in main("ablation", *options).stdout
     assert (tmp_path / "norm-sse-lmbda100" / "history.csv").stat().st_mtime_ns == before  # not repeated
 
-    measured = main("eval/ablation.py", tmp_path, "--num_examples", 500)
+    measured = main("measure_ablation", tmp_path, "--num_examples", 500)
     assert "norm  sse" in measured.stdout
-    cells = json.loads((tmp_path / "ablation-measured.json").read_text())
+    cells = json.loads((tmp_path / "ablation-measured.json").read_text())["cells"]
     assert [cell["lmbda"] for cell in cells] == [100, 20]
     assert all(cell["precision"] == sorted(cell["precision"]) and cell["num_active"] == 3 for cell in cells)
     assert cells[0]["predicted_precision"] == pytest.approx([100 / 3, 400 / 3, 1600 / 3], rel=1e-6)
-    table = main("eval/table.py", "ablation", tmp_path).stdout
+    table = main("results.tables", "ablation", tmp_path).stdout
     assert "| Fig. 17: norm, sse |" in table and "near 4 and 16" in table and "4.00, 16.00" in table
-    losses = main("eval/table.py", "losses", tmp_path).stdout.splitlines()
+    losses = main("results.tables", "losses", tmp_path).stdout.splitlines()
     assert len(losses) == 4 and losses[3].endswith("| 0.0131 | 0.0133 |")  # 21 beta / 16, and the exact value
+    main("results.ablation", tmp_path)
     for name in ("norm-sse", "ratios", "losses"):
         assert np.asarray(Image.open(tmp_path / f"{name}.png").convert("L")).std() > 5
 
@@ -47,16 +50,16 @@ def test_a_failed_cell_stops_no_other_and_is_made_up_for(main, tmp_path, monkeyp
     files = [tmp_path / f"norm-sse-lmbda{lmbda}" / "isometry.json" for lmbda in (20, 100)]
     files[1].write_text(files[1].read_text().replace('"num_examples": 500', '"num_examples": 100'))
     before = [file.stat().st_mtime_ns for file in files]
-    main("eval/ablation.py", tmp_path, "--num_examples", 500)
+    main("measure_ablation", tmp_path, "--num_examples", 500)
     assert [file.stat().st_mtime_ns == then for file, then in zip(files, before)] == [True, False]
     assert json.loads(files[1].read_text())["num_examples"] == 500
 
     config = tmp_path / "norm-sse-lmbda20" / "config.json"
     config.write_text(config.read_text().replace('"distortion": "sse"', '"distortion": "mse"'))
-    stranger = main("eval/ablation.py", tmp_path, check=False)
+    stranger = main("measure_ablation", tmp_path, check=False)
     assert stranger.code != 0 and "is no cell of the ablation: its data are 'norm', its loss 'mse'" in stranger.stderr
 
-    other = main("train/ablation.py", *options, "--epochs", "11", check=False)
+    other = main("ablation", *options, "--epochs", "11", check=False)
     assert other.code != 0 and "epochs: 10 there, 11 here" in other.stderr
 
 
@@ -67,11 +70,11 @@ def test_a_full_disk_stops_the_cells_to_come(main, tmp_path, monkeypatch):
                "--workers", "1", "--ablation_dir", tmp_path]
     with monkeypatch.context() as full:
         full.setattr(shutil, "disk_usage", lambda path: types.SimpleNamespace(free=1000))
-        stopped = main("train/ablation.py", *options, check=False)
+        stopped = main("ablation", *options, check=False)
     assert stopped.code != 0 and "is full: stopping. Finished cells are kept" in stopped.stderr
     assert "1 of 2 cells are not finished: norm-sse-lmbda100" in stopped.stderr and not (tmp_path / "norm-sse-lmbda100").exists()
     before = (tmp_path / "norm-sse-lmbda20" / "history.csv").stat().st_mtime_ns
-    assert "2 cells in" in main("train/ablation.py", *options).stdout
+    assert "2 cells in" in main("ablation", *options).stdout
     assert (tmp_path / "norm-sse-lmbda20" / "history.csv").stat().st_mtime_ns == before
 
 
@@ -79,19 +82,17 @@ def test_slopes_are_beta_on_the_exact_curve():
     """-dD/dR of the exact linear VAE between lmbda at any distance is the logarithmic mean of beta, where none has collapsed."""
     from tfisovae import theory
 
-    ablation = load_script("eval/ablation_tables.py")
     for ratio in (1.1, 2.0, 50.0):
         cells = [{"lmbda": lmbda, "distortion": vae.distortion.sum(), "rate": vae.rate.sum()} for lmbda, vae in
                  ((lmbda, theory.LinearVAE([1 / 6, 2 / 3, 8 / 3], 1 / lmbda)) for lmbda in (20, 20 * ratio))]
-        (beta, slope), = ablation.slopes(cells)
+        (beta, slope), = slopes(cells)
         assert slope == pytest.approx(beta, rel=1e-9) and 1 / 20 / ratio < beta < 1 / 20
 
 
 def test_slopes_keep_their_places_where_a_rate_does_not_change():
-    ablation = load_script("eval/ablation_tables.py")
     cells = [{"lmbda": 1, "distortion": 3.0, "rate": 0.0}, {"lmbda": 2, "distortion": 3.0, "rate": 0.0},
              {"lmbda": 8, "distortion": 2.0, "rate": 4.0}]
-    assert ablation.slopes(cells) == [(pytest.approx(0.5 / np.log(2)), pytest.approx(float("nan"), nan_ok=True)),
+    assert slopes(cells) == [(pytest.approx(0.5 / np.log(2)), pytest.approx(float("nan"), nan_ok=True)),
                                       (pytest.approx(0.375 / np.log(4)), 0.25)]
 
 
@@ -100,11 +101,11 @@ def test_bad_input(main, tmp_path):
         done = main(*arguments, check=False)
         assert done.code != 0 and message in done.stderr
 
-    refused("--lmbdas must be positive and finite; got 0.0", "train/ablation.py", "--lmbdas", "0", "--ablation_dir", tmp_path / "a")
-    refused("--seed must be at least 0 and below 2^32; got -1", "train/ablation.py", "--seed", "-1", "--ablation_dir",
+    refused("--lmbdas must be positive and finite; got 0.0", "ablation", "--lmbdas", "0", "--ablation_dir", tmp_path / "a")
+    refused("--seed must be at least 0 and below 2^32; got -1", "ablation", "--seed", "-1", "--ablation_dir",
             tmp_path / "a")
-    refused("--workers must be at least 1; got 0", "train/ablation.py", "--workers", "0", "--ablation_dir", tmp_path / "a")
-    refused("holds no ablation", "eval/ablation.py", tmp_path)
+    refused("--workers must be at least 1; got 0", "ablation", "--workers", "0", "--ablation_dir", tmp_path / "a")
+    refused("holds no ablation", "measure_ablation", tmp_path)
     (tmp_path / "thesis.tex").write_text("")
-    refused("is not empty and holds no ablation", "train/ablation.py", "--ablation_dir", tmp_path)
+    refused("is not empty and holds no ablation", "ablation", "--ablation_dir", tmp_path)
     assert not (tmp_path / "a").exists()

@@ -2,8 +2,8 @@
 import numpy as np
 import pytest
 
-from tfisovae import batches, devices
 from tfisovae.sources import Rows
+from tfisovae.training import batches, devices
 
 
 def test_batches_are_permutations_of_the_rows():

@@ -10,7 +10,7 @@ import pytest
 from test_training import train
 
 import tfisovae
-from tfisovae import devices
+from tfisovae.training import devices
 
 
 def test_two_replicas_train_as_one_device(tmp_path):
@@ -23,13 +23,11 @@ def test_two_replicas_train_as_one_device(tmp_path):
 
 
 WORKER = """
-import sys
-sys.path[:0] = [{root!r}, {tests!r}]
-from tfisovae import devices, runs, training
+from tfisovae.training import devices, loop, runs
 strategy = devices.make_strategy("multi_worker")
 import test_training as t
 with runs.Run({directory!r}, {{**t.CONFIG, "steps": {steps}}}, devices.is_chief(strategy)) as run:
-    training.train(run, t.make_vae, t.source(), strategy)
+    loop.train(run, t.make_vae, t.source(), strategy)
 """
 
 
@@ -48,10 +46,11 @@ def run_workers(root, directories, steps=20):
     cluster = {"worker": [f"127.0.0.1:{port}" for port in free_ports(len(directories))]}
     workers = []
     for index, directory in enumerate(directories):
-        code = WORKER.format(root=str(root), tests=str(root / "tests"), directory=str(directory), steps=steps)
+        code = WORKER.format(directory=str(directory), steps=steps)
         config = json.dumps({"cluster": cluster, "task": {"type": "worker", "index": index}})
         workers.append(subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE, text=True,
-                                        env={**os.environ, "TF_CONFIG": config, "TFISOVAE_TEST_WORKER": "1"}))
+                                        env={**os.environ, "TF_CONFIG": config, "TFISOVAE_TEST_WORKER": "1",
+                                             "PYTHONPATH": f"{root}{os.pathsep}{root / 'tests'}"}))
     errors = [worker.communicate(timeout=240)[1] for worker in workers]
     return [worker.returncode for worker in workers], errors
 

@@ -4,7 +4,8 @@ import pytest
 import tensorflow as tf
 
 import tfisovae
-from tfisovae import devices, runs, sources, theory, training
+from tfisovae import sources, theory
+from tfisovae.training import devices, loop, runs
 
 CONFIG = {"steps": 30_000, "batch_size": 250, "learning_rate": 5e-3, "clipnorm": None, "seed": 0, "log_every": 10_000,
           "checkpoint_every": 30_000, "schedule": "cosine"}
@@ -24,7 +25,7 @@ def test_it_lands_on_the_closed_form(tmp_path, lmbda):
     """
     source = sources.load_toy("norm", 20_000)
     with runs.Run(tmp_path / "run", {**CONFIG, "lmbda": lmbda}) as run:
-        vae = training.train(run, lambda: linear_vae(lmbda), source, devices.make_strategy("one_device"), resident=True)
+        vae = loop.train(run, lambda: linear_vae(lmbda), source, devices.make_strategy("one_device"), resident=True)
     x = source.train[np.arange(20_000)]
     result = tfisovae.analyze(vae, x)
     optimum = theory.LinearVAE(np.linalg.eigvalsh(np.cov(x.T))[-3:], 1 / lmbda)

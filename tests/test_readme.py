@@ -1,4 +1,5 @@
 """The README: its commands are ones that the scripts take, its code runs, and its tables are those of results/."""
+import importlib
 import pathlib
 import re
 import shlex
@@ -6,7 +7,9 @@ import shlex
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import load_script
+
+from results import report
+from tfisovae.__main__ import parser
 
 ROOT = pathlib.Path(__file__).parent.parent
 
@@ -14,21 +17,30 @@ README = (ROOT / "README.md").read_text()
 
 
 def commands():
-    return sorted(set(re.findall(r"^ +python ((?:train|eval)/\w+\.py.*?)(?: +#.*)?$", README, re.M)))
+    return sorted(set(re.findall(r"^ +((?:python (?:train|eval)/|python -m results\.|tfisovae )\w+.*?)(?: +#.*)?$", README, re.M)))
 
 
 @pytest.mark.parametrize("command", commands())
 def test_commands_are_taken(command):
-    path, *options = shlex.split(command)
-    script = load_script(path)
-    args = script.parser().parse_args(options)
-    if hasattr(script, "resolve"):
-        assert script.resolve(args).get("lmbda", 1) > 0
+    program, *options = shlex.split(command)
+    if program == "python" and options[0] == "-m":
+        assert importlib.import_module(options[1]).parser().parse_args(options[2:])
+        return
+    if program == "python":
+        shim = (ROOT / options.pop(0)).read_text()
+        name, = re.findall(r'main\(\["(\w+)"', shim)
+    else:
+        name = options.pop(0)
+    args = parser(name).parse_args(options)
+    module = importlib.import_module(f"tfisovae.commands.{name}")
+    if hasattr(module, "resolve"):
+        assert module.resolve(args).get("lmbda", 1) > 0
 
 
-def test_there_are_commands_of_every_script():
-    assert {c.split()[0] for c in commands()} >= {"train/celeba.py", "train/toy.py", "eval/isometry.py", "eval/traverse.py",
-                                                        "eval/density.py", "eval/variables.py"}
+def test_there_are_commands_of_every_kind():
+    named = {re.sub(r"^python |^tfisovae (\w+).*", r"\1", command).split()[0] for command in commands()}
+    assert named >= {"train/celeba.py", "train/toy.py", "train/mnist.py", "eval/isometry.py", "eval/traverse.py", "eval/density.py",
+                     "eval/variables.py"}
     makefile = (ROOT / "Makefile").read_text()
     assert all(re.search(rf"^{target}:", makefile, re.M) for target in re.findall(r"^ +make (\w+)", README, re.M))
 
@@ -47,8 +59,7 @@ def test_the_tour_of_the_api_runs(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("path", ["README.md", "results/README.md"])
 def test_the_tables_are_those_of_the_results(path):
-    """Every marked table is what eval/table.py makes of results/ now."""
-    report = load_script("eval/report.py")
+    """Every marked table is what results/tables.py makes of results/ now."""
     text = (ROOT / path).read_text()
     assert text.count("<!-- table") == text.count("<!-- end -->") >= 4
     assert report.filled(text, ROOT / path.rpartition("/")[0]) == text

@@ -1,5 +1,6 @@
 """Every command of the README, and what the scripts say to bad input."""
 import json
+import re
 import shutil
 
 import numpy as np
@@ -7,12 +8,9 @@ import pytest
 from PIL import Image
 
 import tfisovae
-from tfisovae import sources
+from tfisovae import commands, sources
 
 SMALL = ["--num_faces", "64", "--latent_dim", "3", "--batch_size", "4"]
-SCRIPTS = [f"train/{name}.py" for name in ("celeba", "toy", "mnist", "ablation")] + [
-    f"eval/{name}.py" for name in ("isometry", "traverse", "density", "variables", "all", "closed_forms", "table", "report",
-                                "ablation")]
 
 
 @pytest.fixture(scope="module")
@@ -22,9 +20,9 @@ def run(tmp_path_factory, script, main):
     trained = script("train/celeba.py", "--data", "faces", *SMALL, "--steps", 4, "--num_eval", 4, "--run_dir", path)
     assert "E[sigma^-2]" in trained.stdout and "SavedModel" in trained.stdout
     assert "step 4/4" in trained.stderr and "examples/s" in trained.stderr
-    measured = main("eval/isometry.py", path, "--num_examples", 6)
+    measured = main("isometry", path, "--num_examples", 6)
     assert "rank  1 follows" in measured.stdout and str(path / "isometry.png") in measured.stdout
-    main("eval/traverse.py", path, "--rows", 2, "--columns", 3)
+    main("traverse", path, "--rows", 2, "--columns", 3)
     return path
 
 
@@ -43,7 +41,8 @@ def test_a_run_directory_holds_what_it_should(run):
 
 def test_a_loaded_model_evaluates(run, faces_cache):
     """The tour of the API: load, compile with metrics, evaluate; and the same numbers as the JSON."""
-    from tfisovae import batches, metrics
+    from tfisovae import metrics
+    from tfisovae.training import batches
 
     vae = tfisovae.load(run / "model")
     vae.compile(metrics=[metrics.IsometricNorm(), metrics.GramOffDiagonal()])
@@ -56,7 +55,7 @@ def test_a_loaded_model_evaluates(run, faces_cache):
 
 def test_densities_of_images(run, main):
     """Four steps leave a dimension active or none: densities of the images, or the word that there are none."""
-    done = main("eval/density.py", run, "--forms", "scaled_posterior", check=False)
+    done = main("density", run, "--forms", "scaled_posterior", check=False)
     assert done.code != 0 and ("SSIM has no scale a_x" in done.stderr or "has collapsed" in done.stderr)
 
 
@@ -64,11 +63,11 @@ def test_densities_of_images(run, main):
 def toy_run(tmp_path_factory, main):
     """A short toy run with everything that can be measured on it."""
     path = tmp_path_factory.mktemp("toys") / "run"
-    trained = main("train/toy.py", "--source", "mix", "--epochs", 20, "--schedule", "cosine", "--num_eval", 2000,
+    trained = main("toy", "--source", "mix", "--epochs", 20, "--schedule", "cosine", "--num_eval", 2000,
                    "--run_dir", path)
     assert "3 of 3 dimensions active" in trained.stdout and "onverge" in trained.stdout and "step 7800/7800" in trained.stderr
-    measured = main("eval/all.py", path, "--num_examples", 2000).stdout
-    assert "| norm Av. |" in measured and "33.89 | 147 | 576.6" in measured and "(paper 0.023)" in measured
+    measured = main("all", path, "--num_examples", 2000).stdout
+    assert "576.6, 147, 33.89 by the shapes of the sources alone" in measured
     assert "R with p(x)" in measured and "s3: R" in measured
     assert "Not of this run, traverse: Traversals are drawn of images; this run's data are vectors of 16 numbers" in measured
     return path
@@ -92,25 +91,27 @@ def test_a_toy_run_measures(toy_run):
 
 
 def test_a_toy_run_is_another_configuration_with_another_source(toy_run, main):
-    refused = main("train/toy.py", "--source", "ramp", "--epochs", 20, "--schedule", "cosine", "--run_dir", toy_run, check=False)
+    refused = main("toy", "--source", "ramp", "--epochs", 20, "--schedule", "cosine", "--run_dir", toy_run, check=False)
     assert refused.code != 0 and "data: 'mix' there, 'ramp' here" in refused.stderr
 
 
 def test_traversals_are_of_images(toy_run, main):
-    done = main("eval/traverse.py", toy_run, check=False)
+    done = main("traverse", toy_run, check=False)
     assert done.code != 0 and "this run's data are vectors of 16 numbers" in done.stderr
 
 
 def test_tables_of_what_is_there(toy_run, run, main, tmp_path):
     """Tables of runs that they are not of end in a plain word; benchmarks that were not made leave their cells empty."""
-    assert "| ours, run |" in main("eval/table.py", "isometry", toy_run).stdout
-    refused = main("eval/table.py", "density", run, check=False)
+    assert "| ours, run |" in main("results.tables", "isometry", toy_run).stdout
+    toy = main("results.tables", "toy", toy_run).stdout
+    assert "| norm Av. |" in toy and "33.89 | 147 | 576.6" in toy and "(paper 0.023)" in toy
+    refused = main("results.tables", "density", run, check=False)
     assert refused.code != 0 and "the table 'density' cannot be made of" in refused.stderr
-    assert "is not of these data" in main("eval/table.py", "toy", run).stdout
-    refused = main("eval/table.py", "losses", tmp_path, tmp_path, check=False)
+    assert "is not of these data" in main("results.tables", "toy", run).stdout
+    refused = main("results.tables", "losses", tmp_path, tmp_path, check=False)
     assert refused.code != 0 and "This table is of one directory; got 2." in refused.stderr
     (tmp_path / "images.json").write_text('{"faces_drawn_per_second": 4000}')
-    rows = main("eval/table.py", "speed", tmp_path).stdout.splitlines()
+    rows = main("results.tables", "speed", tmp_path).stdout.splitlines()
     assert "| faces drawn | 4,000 images/s |" in rows and all(row.endswith("| - |") for row in rows[2:-1])
 
 
@@ -119,28 +120,28 @@ def test_mnist(main, tmp_path):
     rng = np.random.default_rng(0)
     images = (rng.random((80, 28, 28)) ** 3 * 255).astype(np.uint8)
     np.savez(tmp_path / "mnist.npz", x_train=images[:60], x_test=images[60:])
-    trained = main("train/mnist.py", "--data", tmp_path / "mnist.npz", "--latent_dim", 4, "--batch_size", 10, "--steps", 4,
+    trained = main("mnist", "--data", tmp_path / "mnist.npz", "--latent_dim", 4, "--batch_size", 10, "--steps", 4,
                    "--log_every", 2, "--checkpoint_every", 2, "--run_dir", tmp_path / "run")
     assert "on 20 examples" in trained.stdout
-    main("eval/isometry.py", tmp_path / "run")
-    main("eval/traverse.py", tmp_path / "run", "--columns", 3)
-    assert "isometry-train.json" in main("eval/isometry.py", tmp_path / "run", "--split", "train").stdout
+    main("isometry", tmp_path / "run")
+    main("traverse", tmp_path / "run", "--columns", 3)
+    assert "isometry-train.json" in main("isometry", tmp_path / "run", "--split", "train").stdout
     saved = [json.loads((tmp_path / "run" / f"isometry{suffix}.json").read_text()) for suffix in ("", "-train")]
     assert [s["num_examples"] for s in saved] == [20, 60]
-    density = main("eval/density.py", tmp_path / "run")
+    density = main("density", tmp_path / "run")
     assert density.code == 0 and (tmp_path / "run" / "extremes.png").exists()
-    table = main("eval/table.py", "precisions", tmp_path / "run").stdout
+    table = main("results.tables", "precisions", tmp_path / "run").stdout
     assert "| paper, Fig. 25 | above 10 |" in table
     assert sum(int(row.split("|")[3]) for row in table.splitlines() if row.startswith("| ours, run |")) == 4
-    assert "| paper, Fig. 25: MNIST |" in main("eval/table.py", "isometry", tmp_path / "run").stdout
+    assert "| paper, Fig. 25: MNIST |" in main("results.tables", "isometry", tmp_path / "run").stdout
     assert np.asarray(Image.open(tmp_path / "run" / "traversal.png").convert("L")).std() > 5
-    refused = main("train/mnist.py", "--data", tmp_path / "none.npz", "--run_dir", tmp_path / "other", check=False)
+    refused = main("mnist", "--data", tmp_path / "none.npz", "--run_dir", tmp_path / "other", check=False)
     assert refused.code != 0 and "Unknown data" in refused.stderr and not (tmp_path / "other").exists()
 
 
 def test_closed_forms(main, tmp_path):
     """The exact numbers of the Norm data at lmbda 5, where Eq. 4 and the linear VAE agree, and pictures that are not blank."""
-    assert "quantizer_rates.png" in main("eval/closed_forms.py", tmp_path).stdout
+    assert "quantizer_rates.png" in main("results.closed_forms", tmp_path).stdout
     saved = json.loads((tmp_path / "closed_forms.json").read_text())
     at, = (entry for entry in saved["linear_vae"] if entry["lmbda"] == 5)
     assert (at["distortion"], at["rate"]) == (pytest.approx(0.3), pytest.approx(2.845680, abs=1e-6))
@@ -157,24 +158,52 @@ def test_the_users_own_table(main, tmp_path):
     x = rng.standard_normal((400, 2)) @ rng.standard_normal((2, 4)) * [1, 10, 100, 1000] + 5
     np.savetxt(tmp_path / "mine.csv", x, delimiter=",", header="a,b,c,d", comments="")
     run = tmp_path / "run"
-    trained = main("train/toy.py", "--source", tmp_path / "mine.csv", "--standardize", "--latent_dim", 2, "--epochs", 300,
+    trained = main("toy", "--source", tmp_path / "mine.csv", "--standardize", "--latent_dim", 2, "--epochs", 300,
                    "--batch_size", 60, "--run_dir", run)
     assert "of 2 dimensions active" in trained.stdout
     for command in ("isometry", "density", "variables"):
-        assert "Written" in main(f"eval/{command}.py", run).stdout
+        assert "Written" in main(command, run).stdout
     saved = json.loads((run / "density.json").read_text())
     assert saved["num_examples"] == 40 and len(saved["extremes"]["least_probable"]) == 10
     kept = np.delete(x, sources.load_table(str(tmp_path / "mine.csv")).eval.rows, 0)
     config = json.loads((run / "config.json").read_text())
     np.testing.assert_allclose(config["data_manifest"]["standardization"], [kept.mean(0), kept.std(0)], rtol=1e-4, atol=1e-3)
-    refused = main("eval/density.py", run, "--forms", "elbo", check=False)
+    refused = main("density", run, "--forms", "elbo", check=False)
     assert refused.code != 0 and "Unknown forms ['elbo']" in refused.stderr
 
 
-@pytest.mark.parametrize("path", SCRIPTS)
-def test_help(main, path):
-    done = main(path, "--help", check=False)
+@pytest.mark.parametrize("name", [*commands.SUMMARIES, "results.tables", "results.report", "results.closed_forms",
+                                  "results.ablation"])
+def test_help(main, name):
+    done = main(name, "--help", check=False)
     assert done.code == 0 and "usage" in done.stdout
+
+
+def test_every_command_has_a_summary_and_a_shim(root):
+    """Every module of commands/ that can be run is listed; every script of train/ and eval/ runs one of them."""
+    found = {path.stem for path in (root / "tfisovae" / "commands").glob("*.py") if "\ndef run(args)" in path.read_text()
+             and "add_arguments" in path.read_text()}
+    assert found - {"training", "measuring"} == set(commands.SUMMARIES)
+    for path in [*(root / "train").glob("*.py"), *(root / "eval").glob("*.py")]:
+        name, = re.findall(r'main\(\["(\w+)", \*sys.argv', path.read_text())
+        assert name in commands.SUMMARIES
+
+
+def test_the_names_that_options_take_are_those_of_the_library():
+    from tfisovae import density
+    from tfisovae.commands import choices
+    from tfisovae.training import devices, loop
+
+    assert choices.IMAGES == sources.NAMES and choices.TOYS == tuple(sources.TOYS) and choices.FORMS == density.FORMS
+    assert choices.SCHEDULES == loop.SCHEDULES and choices.STRATEGIES == devices.STRATEGIES
+
+
+@pytest.mark.parametrize("arguments", [["--help"], *([name, "--help"] for name in commands.SUMMARIES), ["celeba", "--lmbda", "a"]])
+def test_help_imports_no_tensorflow(script, arguments):
+    """It answers within a second: a second of imports alone would be TensorFlow's."""
+    code = ("import sys; from tfisovae.__main__ import main\ntry: main(sys.argv[1:])\nexcept SystemExit: pass\n"
+            "print('tensorflow' in sys.modules)")
+    assert script("-c", code, *arguments).stdout.splitlines()[-1] == "False"
 
 
 @pytest.mark.parametrize("path, options, message", [
@@ -199,19 +228,19 @@ def test_help(main, path):
     ("toy", ["--num_examples", "100", "--batch_size", "101"], "--batch_size must be at most the 100 training examples; got 101"),
 ])
 def test_bad_options(main, tmp_path, path, options, message):
-    done = main(f"train/{path}.py", "--run_dir", tmp_path / "run", *options, check=False)
+    done = main(path, "--run_dir", tmp_path / "run", *options, check=False)
     assert done.code != 0 and message in done.stderr
     assert not (tmp_path / "run").exists()
 
 
 def test_bad_runs(main, run, tmp_path):
-    refused = main("train/celeba.py", "--data", "faces", *SMALL, "--steps", 4, "--lmbda", 5, "--run_dir", run, check=False)
+    refused = main("celeba", "--data", "faces", *SMALL, "--steps", 4, "--lmbda", 5, "--run_dir", run, check=False)
     assert refused.code != 0 and "lmbda: 1000.0 there, 5.0 here" in refused.stderr
-    nothing = main("eval/isometry.py", tmp_path, check=False)
+    nothing = main("isometry", tmp_path, check=False)
     assert nothing.code != 0 and "holds no run" in nothing.stderr
     (tmp_path / "half").mkdir()
     (tmp_path / "half" / "config.json").write_text((run / "config.json").read_text())
-    half = main("eval/traverse.py", tmp_path / "half", check=False)
+    half = main("traverse", tmp_path / "half", check=False)
     assert half.code != 0 and "has no model yet" in half.stderr
 
 
@@ -224,7 +253,7 @@ def test_bad_runs(main, run, tmp_path):
 ])
 def test_bad_options_of_a_measurement(main, run, name, options, message):
     before = (run / "traversal.png").stat().st_mtime_ns
-    done = main(f"eval/{name}.py", run, *options, check=False)
+    done = main(name, run, *options, check=False)
     assert done.code != 0 and message in done.stderr
     assert (run / "traversal.png").stat().st_mtime_ns == before
 
@@ -232,7 +261,7 @@ def test_bad_options_of_a_measurement(main, run, name, options, message):
 @pytest.mark.parametrize("command", ["isometry", "density", "variables"])
 def test_data_of_another_shape(main, toy_run, tmp_path, command):
     np.save(tmp_path / "narrow.npy", np.ones([30, 6]))
-    done = main(f"eval/{command}.py", toy_run, "--data", tmp_path / "narrow.npy", check=False)
+    done = main(command, toy_run, "--data", tmp_path / "narrow.npy", check=False)
     assert done.code != 0 and f"narrow.npy has examples of the shape [6]; {toy_run} was trained on [16]." in done.stderr
 
 
@@ -245,29 +274,30 @@ def test_damaged_runs(main, run, tmp_path):
     copy = tmp_path / "copy"
     shutil.copytree(run, copy)
     (copy / "isometry.json").write_text((run / "isometry.json").read_text()[:100])
-    refused("isometry.json is no whole JSON file", "eval/traverse.py", copy)
+    refused("isometry.json is no whole JSON file", "traverse", copy)
     shutil.rmtree(copy / "model" / "variables")
-    refused("model is damaged", "eval/isometry.py", copy)
+    refused("model is damaged", "isometry", copy)
     (copy / "config.json").write_text("{")
-    refused("config.json is no whole JSON file", "eval/isometry.py", copy)
+    refused("config.json is no whole JSON file", "isometry", copy)
     (tmp_path / "file").write_text("")
-    refused("cannot be made (File exists). Choose another --run_dir", "train/celeba.py", "--data", "faces", *SMALL, "--run_dir",
+    refused("cannot be made (File exists). Choose another --run_dir", "celeba", "--data", "faces", *SMALL, "--run_dir",
             tmp_path / "file")
 
 
-def test_the_scripts_turn_onednn_on_before_tensorflow_starts(script, tmp_path, root):
-    """TensorFlow reads the option when it is imported: the package has to come first in every script."""
+def test_the_package_turns_onednn_on_before_tensorflow_starts(script, tmp_path):
+    """TensorFlow reads the option when it is imported: the package has to come first in every command."""
     code = """
-import os, runpy, sys
+import os, sys
 os.environ.pop("TF_ENABLE_ONEDNN_OPTS", None)
 class Watch:
     def find_spec(self, name, path=None, target=None):
         if name == "tensorflow":
             sys.exit(f"option {os.environ.get('TF_ENABLE_ONEDNN_OPTS')}")
 sys.meta_path.insert(0, Watch())
-sys.path.insert(0, os.path.dirname(sys.argv[1]))
-runpy.run_path(sys.argv[1], run_name="imported")
+from tfisovae.__main__ import main
+main(sys.argv[1:])
 """
     (tmp_path / "watch.py").write_text(code)
-    for path in SCRIPTS:
-        assert script(tmp_path / "watch.py", root / path, check=False).stderr.strip() == "option 1"
+    for name in commands.SUMMARIES:
+        of_a_run = [] if name in ("celeba", "mnist", "toy", "ablation") else [tmp_path]
+        assert script(tmp_path / "watch.py", name, *of_a_run, check=False).stderr.strip() == "option 1", name

@@ -10,8 +10,9 @@ import pytest
 import tensorflow as tf
 
 import tfisovae
-from tfisovae import callbacks, devices, networks, runs, training
+from tfisovae import networks
 from tfisovae.sources import Rows, Source
+from tfisovae.training import callbacks, devices, loop, runs
 
 CONFIG = {"steps": 20, "batch_size": 32, "learning_rate": 1e-3, "clipnorm": None, "seed": 3, "log_every": 5,
           "checkpoint_every": 5, "decomposed": False, "warmup_steps": 0}
@@ -34,7 +35,7 @@ def make_vae():
 def train(directory, config=None, strategy=None, extra_callbacks=(), make=make_vae, resident=False):
     config = {**CONFIG, **(config or {})}
     with runs.Run(directory, config) as run:
-        return training.train(run, make, source(), strategy or devices.make_strategy("one_device"), extra_callbacks, resident)
+        return loop.train(run, make, source(), strategy or devices.make_strategy("one_device"), extra_callbacks, resident)
 
 
 class Stop(tf.keras.callbacks.Callback):

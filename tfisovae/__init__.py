@@ -2,17 +2,30 @@
 
 Implements Nakagawa & Kato, "Quantitative understanding of VAE as a non-linearly scaled isometric embedding".
 """
+import importlib
 import os
 
 # oneDNN makes the convolutional networks twice as fast on x86 CPUs where TensorFlow leaves it off. TensorFlow reads this
 # when it is first imported; whoever has set it otherwise keeps their setting.
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
-from tfisovae import density, distortions, geometry, measurement, metrics, networks, posterior, sources, theory
-from tfisovae.analysis import Analysis, analyze
-from tfisovae.vae import VAE, load
+# TensorFlow takes seconds to import: names are fetched when they are first used.
+_HOME = {
+    "Analysis": "analysis", "Autoencoder": "autoencoder", "VAE": "vae", "analyze": "analysis", "as_autoencoder": "autoencoder",
+    "load": "vae"}
+_MODULES = ("analysis", "autoencoder", "density", "distortions", "examples", "figures", "files", "geometry", "isometric",
+            "measurement", "metrics", "networks", "optimizers", "posterior", "sources", "theory", "training", "vae")
 
-__all__ = [
-    "VAE", "Analysis", "analyze", "density", "distortions", "geometry", "load", "measurement", "metrics", "networks", "posterior",
-    "sources", "theory",
-]
+__all__ = sorted([*_HOME, *_MODULES])
+
+
+def __getattr__(name):
+    if name in _HOME:
+        return getattr(importlib.import_module(f"tfisovae.{_HOME[name]}"), name)
+    if name in _MODULES:
+        return importlib.import_module(f"tfisovae.{name}")
+    raise AttributeError(f"module 'tfisovae' has no attribute {name!r}")
+
+
+def __dir__():
+    return __all__

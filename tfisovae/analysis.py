@@ -1,15 +1,13 @@
 """One streaming pass over a data set: the isometry of a VAE, saved as JSON."""
 import dataclasses
-import json
 import math
 
 import numpy as np
 import tensorflow as tf
-import tqdm
 
-from tfisovae import metrics as metrics_lib
-from tfisovae.batches import check_finite
-from tfisovae.runs import read_json, write_atomically
+from tfisovae import files, metrics, streaming
+from tfisovae.autoencoder import as_autoencoder
+from tfisovae.measurement import measure
 
 _CHECKED = 16  # examples on which the exact norms are set against finite differences
 
@@ -117,11 +115,11 @@ class Analysis:
 
     def save(self, path, **extra):
         """Writes JSON to `path`; `extra` entries stand beside the fields."""
-        write_atomically(path, json.dumps({**self.to_dict(), **extra}, indent=1) + "\n")
+        files.write_json(path, {**self.to_dict(), **extra})
 
     @classmethod
     def load(cls, path):
-        return cls.from_dict(read_json(path))
+        return cls.from_dict(files.read_json(path))
 
     def table(self, rows=10):
         """The leading dimensions by importance, as text."""
@@ -197,14 +195,15 @@ class Analysis:
                 f"posterior balance {self.posterior_balance:.3f}.")
 
 
-def analyze(vae, dataset, num_examples=None, progress=False):
-    """Measures the isometry of `vae` over a data set, in one pass with constant memory.
+def analyze(model, data, num_examples=None, progress=False):
+    """Measures the isometry of a VAE over a data set, in one pass with constant memory.
 
-    The cost is about that of 1.3 (n + 1) decodes of every example.
+    It runs on all replicas of the current `tf.distribute` strategy, with the numbers of one device. The cost is about that of
+    1.3 (n + 1) decodes of every example.
 
     Args:
-      vae: `VAE`, fresh or loaded.
-      dataset: `tf.data.Dataset` of batches `[B, ...]`, or an array `[N, ...]`.
+      model: `Autoencoder`, or whatever `as_autoencoder` takes, such as a `VAE`.
+      data: `tf.data.Dataset` of batches `[B, ...]`, or an array `[N, ...]`; see `tfisovae.examples.x_of`.
       num_examples: how many examples to measure; all by default.
       progress: whether to show a progress bar.
     Returns:
@@ -212,48 +211,36 @@ def analyze(vae, dataset, num_examples=None, progress=False):
     Raises:
       ValueError: if there are no examples, or fewer than were asked for.
     """
-    if not isinstance(dataset, tf.data.Dataset):
-        dataset = tf.data.Dataset.from_tensor_slices(dataset).batch(100)
-    if num_examples is not None and num_examples < 1:
-        raise ValueError(f"num_examples must be at least 1; got {num_examples!r}.")
-    measures = {
-        "rate": metrics_lib.Rate(), "norm": metrics_lib.IsometricNorm(), "derivative": metrics_lib.Derivative(),
-        "precision": metrics_lib.PosteriorPrecision(), "gram": metrics_lib.GramOffDiagonal(),
-        "balance": metrics_lib.PosteriorBalance(), "moments": metrics_lib.AggregateMoments(), "coding": metrics_lib.CodingLoss(),
-        "transform": metrics_lib.TransformLoss(), "distortion": metrics_lib.Distortion(), "loss": metrics_lib.Loss()}
-    for metric in measures.values():
-        metric.build(vae.n)
+    autoencoder = as_autoencoder(model)
+    with tf.distribute.get_strategy().scope():
+        measures = {
+            "rate": metrics.Rate(), "norm": metrics.IsometricNorm(), "derivative": metrics.Derivative(),
+            "precision": metrics.PosteriorPrecision(), "gram": metrics.GramOffDiagonal(), "balance": metrics.PosteriorBalance(),
+            "moments": metrics.AggregateMoments(), "coding": metrics.CodingLoss(), "transform": metrics.TransformLoss(),
+            "distortion": metrics.Distortion(), "loss": metrics.Loss()}
 
-    @tf.function(input_signature=[tf.TensorSpec(vae.encoder.input_shape, tf.float32), tf.TensorSpec([], tf.int32)])
     def update(x, first_row):
-        measurement = vae.measure(x, first_row)
+        measurement = measure(autoencoder, x, first_row)
         for metric in measures.values():
             metric.update_state(measurement)
 
-    seen, checked = 0, None
-    with tqdm.tqdm(total=num_examples, desc="measuring", unit=" examples", disable=not progress) as bar:
-        for x in dataset:
-            x = tf.cast(x, tf.float32)
-            check_finite(x, seen)
-            vae.check(x)
-            if num_examples is not None:
-                x = x[:num_examples - seen]
-            if checked is None:
-                checked = x[:_CHECKED]
-            update(x, seen)
-            seen += len(x)
-            bar.update(len(x))
-            if seen == num_examples:
-                break
-    if not seen or (num_examples is not None and seen < num_examples):
-        raise ValueError(f"The data set has {seen} examples" + (f", fewer than the {num_examples} asked for." if seen else "."))
+    first = None
+    step = streaming.on_replicas(update)
+    for x, first_row in streaming.examples_of(autoencoder, data, num_examples, "measuring", progress):
+        if first is None:
+            first = x[:_CHECKED]
+            n = autoencoder.encode(first)[0].shape[-1]
+            with tf.distribute.get_strategy().scope():
+                for metric in measures.values():
+                    metric.build(n)
+        step(x, first_row)
     rate, norm, gram, balance, moments = (measures[name] for name in ("rate", "norm", "gram", "balance", "moments"))
     precision, derivative = measures["precision"], measures["derivative"]
     norm_result, gram_result = norm.result(), gram.result()
     return Analysis(
         norm_mean=norm.mean, norm_std=norm.std, norm_standard_error=norm.standard_error, one_minus_variance=balance.target,
         derivative_mean=derivative.mean, derivative_std=derivative.std, precision_mean=precision.mean,
-        precision_standard_error=precision.standard_error, importance=vae.beta / 2 * precision.mean, kl_mean=rate.mean,
+        precision_standard_error=precision.standard_error, importance=autoencoder.beta / 2 * precision.mean, kl_mean=rate.mean,
         active=rate.active, ranking=np.argsort(-precision.mean, kind="stable"), gram_mean=gram.mean, gram_cosine=gram.cosine,
         balance=balance.ratio, balance_standard_error=balance.ratio_standard_error, latent_mean=moments.first,
         latent_second_moment=moments.mean, isometric_norm=float(norm_result["isometric_norm"]),
@@ -261,17 +248,17 @@ def analyze(vae, dataset, num_examples=None, progress=False):
         gram_off_diagonal=float(gram_result["gram_off_diagonal"]),
         gram_off_diagonal_cosine=float(gram_result["gram_off_diagonal_cosine"]),
         posterior_balance=float(balance.result()),
-        numerical_norm_difference=_numerical_norm_difference(vae, checked, rate.active), rate=float(rate.result()),
+        numerical_norm_difference=_numerical_norm_difference(autoencoder, first, rate.active), rate=float(rate.result()),
         distortion=float(measures["distortion"].result()), loss=float(measures["loss"].result()),
         coding_loss=float(measures["coding"].result()), transform_loss=float(measures["transform"].result()),
-        lmbda=vae.lmbda, beta=vae.beta, decomposed=vae.decomposed, distortion_name=repr(vae.distortion), num_examples=seen,
-        active_threshold=rate.threshold)
+        lmbda=1 / autoencoder.beta, beta=autoencoder.beta, decomposed=autoencoder.decomposed,
+        distortion_name=repr(autoencoder.distortion), num_examples=rate.num_examples, active_threshold=rate.threshold)
 
 
-def _numerical_norm_difference(vae, x, active):
+def _numerical_norm_difference(autoencoder, x, active):
     @tf.function
     def both(x):
-        measurement = vae.measure(x)
+        measurement = measure(autoencoder, x)
         variance = tf.square(measurement.posterior.scale)
         return variance * tf.linalg.diag_part(measurement.pullback), variance * measurement.numerical_derivatives
 

@@ -21,9 +21,9 @@ import tensorflow as tf
 import tqdm
 
 from tfisovae import geometry
-from tfisovae.batches import check_finite
 from tfisovae.distortions import Distortion, SumSquaredError
-from tfisovae.metrics import ACTIVE_KL
+from tfisovae.examples import check_finite
+from tfisovae.posterior import ACTIVE_KL
 
 FORMS = ("prior", "objective", "posterior", "scaled_objective", "scaled_posterior", "volume")
 _BATCH = 100

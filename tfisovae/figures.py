@@ -1,19 +1,37 @@
-"""The paper's figures, drawn from what was saved: an `Analysis`, or arrays of images."""
+"""The paper's figures, drawn from what was saved: an `Analysis`, or arrays of images.
+
+Every function returns a `matplotlib.figure.Figure`, which a notebook shows, and writes it as PNG where a `path` is given.
+"""
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from tfisovae import files
+
 _NORM, _PRECISION, _REFERENCE = "#c44e52", "#4c72b0", "#555555"
 
 
 def save(figure, path):
-    """Writes a picture of any `Figure`, without a display."""
+    """Writes a picture of any `Figure`, without a display, whole or not at all."""
     FigureCanvasAgg(figure)
-    figure.savefig(path, dpi=110, bbox_inches="tight", pil_kwargs={"optimize": True})
+    with files.replacing(path, "wb") as file:
+        figure.savefig(file, format="png", dpi=110, bbox_inches="tight", pil_kwargs={"optimize": True})
 
 
-def isometry(analysis, path, title=""):
+def plain(text):
+    """Text of a user's, such as a file's name, for a title: matplotlib would read what stands between dollar signs as TeX."""
+    return text.replace("$", r"\$")
+
+
+def _finished(figure, path):
+    """The figure, written to `path` where that is given."""
+    if path is not None:
+        save(figure, path)
+    return figure
+
+
+def isometry(analysis, title="", path=None):
     """Figs. 4, 5, 24 and 25: E[sigma_j^-2] (log axis) and the norm with its deviation, dimensions by importance.
 
     Beside the norm stands 1 - sigma^2, which a quadratic loss gives to any decoder: what the norm shows beyond that is in the
@@ -21,8 +39,8 @@ def isometry(analysis, path, title=""):
 
     Args:
       analysis: `Analysis`.
-      path: of the picture.
-      title: above it.
+      title: above the picture.
+      path: where to write it, or `None`.
     """
     order = np.asarray(analysis.ranking)
     rank = np.arange(1, len(order) + 1)
@@ -50,10 +68,10 @@ def isometry(analysis, path, title=""):
     left.legend(handles + more[0], labels + more[1], loc="upper center", bbox_to_anchor=(0.5, -0.13), ncol=3, frameon=False,
                 fontsize=9)
     left.set_title(title, fontsize=10)
-    save(figure, path)
+    return _finished(figure, path)
 
 
-def gram(analysis, path, title=""):
+def gram(analysis, title="", path=None):
     """|E[Gamma_jk]| of Eq. 12 over the active dimensions, by importance: the identity at an isometric embedding."""
     order = [j for j in analysis.ranking if analysis.active[j]]
     figure = Figure(figsize=(5, 4.4))
@@ -65,10 +83,10 @@ def gram(analysis, path, title=""):
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_locator(MaxNLocator(integer=True))
     axes.set_title(title.replace(", lmbda", "\nlmbda"), fontsize=8)
-    save(figure, path)
+    return _finished(figure, path)
 
 
-def traversal(images, dimensions, precisions, values, path, title=""):
+def traversal(images, dimensions, precisions, values, title="", path=None):
     """Figs. 6 and 23: one row of decoded images for each latent dimension.
 
     Args:
@@ -76,26 +94,26 @@ def traversal(images, dimensions, precisions, values, path, title=""):
       dimensions: j of each row, as the model counts them.
       precisions: E[sigma_j^-2] of each row.
       values: z_j of each column.
-      path: of the picture.
-      title: above it.
+      title: above the picture.
+      path: where to write it, or `None`.
     """
     labels = [f"$z_{{{j}}}$   {precision:.3g}" for j, precision in zip(dimensions, precisions)]
-    _mosaic(images, labels, [f"{value:+.1f}" for value in values], path, title)
+    return _mosaic(images, labels, [f"{value:+.1f}" for value in values], title, path)
 
 
-def reconstructions(rows, labels, path, title=""):
+def reconstructions(rows, labels, title="", path=None):
     """Rows of images, one above the other: inputs and what the VAE makes of them.
 
     Args:
       rows: list of `[N, H, W, C]` in [0, 1].
       labels: one for each row.
-      path: of the picture.
-      title: above it.
+      title: above the picture.
+      path: where to write it, or `None`.
     """
-    _mosaic(np.stack(rows), labels, [], path, title)
+    return _mosaic(np.stack(rows), labels, [], title, path)
 
 
-def _mosaic(images, row_labels, column_labels, path, title):
+def _mosaic(images, row_labels, column_labels, title, path):
     """`[rows, columns, H, W, C]` side by side in one picture, with labels at the left and above."""
     gap = 2
     images = np.pad(np.clip(images, 0, 1), [(0, 0), (0, 0), (0, gap), (0, gap), (0, 0)], constant_values=1)
@@ -109,18 +127,18 @@ def _mosaic(images, row_labels, column_labels, path, title):
     axes.tick_params(length=0, top=False, labeltop=True, labelbottom=False)
     axes.spines[:].set_visible(False)
     axes.set_title(title, fontsize=10, pad=20 if column_labels else 6)
-    save(figure, path)
+    return _finished(figure, path)
 
 
-def densities(log_estimates, log_density, correlations, path, title="", max_points=5000):
+def densities(log_estimates, log_density, correlations, title="", path=None, max_points=5000):
     """Figs. 3 and 8: p(x) against each estimate, on linear axes above and on logarithmic ones below.
 
     Args:
       log_estimates: dict from form to `[N]`, nats.
       log_density: `[N]`, log p(x), nats.
       correlations: dict from form to Pearson's R on the linear scale, written into the panel.
-      path: of the picture.
-      title: above it.
+      title: above the picture.
+      path: where to write it, or `None`.
       max_points: drawn at most, evenly chosen.
     """
     shown = np.linspace(0, len(log_density) - 1, min(max_points, len(log_density))).astype(int)
@@ -144,10 +162,10 @@ def densities(log_estimates, log_density, correlations, path, title="", max_poin
     panels[0, 0].set_ylabel("estimate", fontsize=9)
     panels[1, 0].set_ylabel("log estimate, nats", fontsize=9)
     figure.suptitle(title, fontsize=10)
-    save(figure, path)
+    return _finished(figure, path)
 
 
-def density_histograms(log_estimates, path, title=""):
+def density_histograms(log_estimates, title="", path=None):
     """Histograms of log densities `{form: [N]}`, nats, of data whose true density is not known."""
     figure = Figure(figsize=(6.5, 4), layout="constrained")
     axes = figure.subplots()
@@ -158,15 +176,15 @@ def density_histograms(log_estimates, path, title=""):
     axes.set_ylabel("share of inputs per nat")
     axes.legend(frameon=False, fontsize=9)
     axes.set_title(title, fontsize=10)
-    save(figure, path)
+    return _finished(figure, path)
 
 
-def isometric_variables(variables, path, references=None, title=""):
+def isometric_variables(variables, references=None, title="", path=None):
     """The distributions of y_j (Fig. 1), each over the density that it should have where that is known.
 
     Args:
       variables: list of `(label, y)`, y_j of each example, `[N]`.
-      path: of the picture.
+      path: where to write the picture, or `None`.
       references: list of `(values, density)` curves, one for each variable, or `None`.
       title: above it.
     """
@@ -179,4 +197,4 @@ def isometric_variables(variables, path, references=None, title=""):
         axes.set_xlabel("$y_j$")
         axes.legend(frameon=False, fontsize=8)
     figure.suptitle(title, fontsize=10)
-    save(figure, path)
+    return _finished(figure, path)

@@ -4,23 +4,32 @@ import functools
 import tensorflow as tf
 
 from tfisovae import geometry
+from tfisovae.posterior import Posterior, noise_rows
+
+_TEST_STEP = -1  # the address of the noise of measuring: no training step has it
 
 
 class Measurement:
     """What can be measured on one batch; each quantity is computed when first asked for, and once.
 
     Args:
-      vae: `VAE`.
+      autoencoder: `Autoencoder`, or anything with its five attributes, such as a `VAE`.
       x: data, `[B, ...]`.
-      noise: standard normal `[B, n]`, the posterior noise of this batch.
+      noise: standard normal `[B, n]`, the posterior noise of this batch, or a function that makes it of the posterior's mean.
     """
 
-    def __init__(self, vae, x, noise):
-        self.vae, self.x, self.noise = vae, x, noise
+    def __init__(self, autoencoder, x, noise):
+        self.autoencoder, self.x, self._noise = autoencoder, x, noise
 
     @functools.cached_property
     def posterior(self):
-        return self.vae.encode(self.x)
+        """Mean and scale, `[B, n]` each."""
+        return Posterior(*self.autoencoder.encode(self.x))
+
+    @functools.cached_property
+    def noise(self):
+        """Standard normal, `[B, n]`."""
+        return self._noise(self.posterior.mean) if callable(self._noise) else self._noise
 
     @functools.cached_property
     def kl(self):
@@ -30,51 +39,67 @@ class Measurement:
     @functools.cached_property
     def x_check(self):
         """Dec(mean), `[B, ...]`."""
-        return self.vae.decode(self.posterior.mean)
+        return self.autoencoder.decode(self.posterior.mean)
 
     @functools.cached_property
     def x_hat(self):
         """Dec(mean + scale * noise), `[B, ...]`."""
-        return self.vae.decode(self.posterior.sample(self.noise))
+        return self.autoencoder.decode(self.posterior.sample(self.noise))
 
     @functools.cached_property
     def distortion(self):
         """The distortion that is trained, `[B]`: D(x, x_hat), or D(x, x_check) + D(x_check, x_hat)."""
-        if self.vae.decomposed:
-            return self.vae.distortion(self.x, self.x_check) + self.vae.distortion(self.x_check, self.x_hat)
-        return self.vae.distortion(self.x, self.x_hat)
+        if self.autoencoder.decomposed:
+            return self.autoencoder.distortion(self.x, self.x_check) + self.autoencoder.distortion(self.x_check, self.x_hat)
+        return self.autoencoder.distortion(self.x, self.x_hat)
+
+    @functools.cached_property
+    def objective(self):
+        """The loss of Eq. 54, D / beta + KL, nats, `[B]`."""
+        return (1 / self.autoencoder.beta) * self.distortion + tf.reduce_sum(self.kl, -1)
 
     @functools.cached_property
     def coding_loss(self):
         """The excess D(x_check, x_hat) - D(x_check, x_check), `[B]`."""
-        return self.vae.distortion.excess(self.x_check, self.x_hat - self.x_check)
+        return self.autoencoder.distortion.excess(self.x_check, self.x_hat - self.x_check)
 
     @functools.cached_property
     def transform_loss(self):
         """The excess D(x, x_check) - D(x, x), `[B]`."""
-        return self.vae.distortion.excess(self.x, self.x_check - self.x)
+        return self.autoencoder.distortion.excess(self.x, self.x_check - self.x)
 
     @functools.cached_property
     def pullback(self):
         """J^T G J at the posterior's mean, `[B, n, n]`."""
-        return geometry.pullback_metric(self.vae.decode, self.posterior.mean, self.vae.distortion)
+        return geometry.pullback_metric(self.autoencoder.decode, self.posterior.mean, self.autoencoder.distortion)
 
     @functools.cached_property
     def gram(self):
         """Gamma of Eq. 12, `[B, n, n]`."""
-        return geometry.scaled(self.pullback, self.posterior.scale, self.vae.beta)
+        return geometry.scaled(self.pullback, self.posterior.scale, self.autoencoder.beta)
 
     @functools.cached_property
     def numerical_derivatives(self):
         """D'_j by finite differences (section 3.4), `[B, n]`."""
-        return geometry.numerical_derivatives(self.vae.decode, self.posterior.mean, self.vae.distortion)
+        return geometry.numerical_derivatives(self.autoencoder.decode, self.posterior.mean, self.autoencoder.distortion)
 
     @functools.cached_property
     def noise_work(self):
         """eps_j sigma_j dD/dz_j at z = mean + scale * noise, `[B, n]`, for the trained D."""
         z = self.posterior.sample(self.noise)
-        reference = self.x_check if self.vae.decomposed else self.x
+        reference = self.x_check if self.autoencoder.decomposed else self.x
         with tf.GradientTape() as tape:
             tape.watch(z)
-            d = self.vae.distortion(reference, self.vae.decode(z))
+            d = self.autoencoder.distortion(reference, self.autoencoder.decode(z))
         return self.noise * self.posterior.scale * tape.gradient(d, z)
+
+
+def measure(autoencoder, x, first_row=0, seed=0):
+    """The `Measurement` of the examples `x` `[B, ...]`, the first of which is the `first_row`-th of a data set.
+
+    Its posterior noise is a function of the seed and of each example's number alone: batches and replicas do not change it.
+    """
+    def noise(mean):
+        return noise_rows(tf.shape(mean)[0], mean.shape[-1], seed, _TEST_STEP, first_row)
+
+    return Measurement(autoencoder, x, noise)

@@ -10,56 +10,68 @@ import re
 import numpy as np
 import tensorflow as tf
 
-ACTIVE_KL = 0.01  # nats
+from tfisovae.posterior import ACTIVE_KL, active
+
+_METHODS = ("jacobian", "numerical")
 
 
-def _snake_case(cls):
-    return re.sub(r"(?<!^)(?=[A-Z])", "_", cls.__name__).lower()
+class MeasurementMetric(tf.keras.metrics.Metric):
+    """The mean over examples of what `measure` gives of each, with its standard error: the base of all metrics here, and of yours.
 
+    A subclass defines `measure`, and `shape` where that is not one number an example. It keeps sums over examples (float64).
 
-class _PerDimension(tf.keras.metrics.Metric):
-    """Mean and standard deviation over examples of one value for each latent dimension.
+        class MeanSize(metrics.MeasurementMetric):
+            shape = staticmethod(lambda n: (n,))
+
+            def measure(self, measurement):
+                return tf.abs(measurement.posterior.mean)
 
     Args:
       name: name in the logs; by default that of the class, as in "posterior_precision".
       threshold: mean KL, in nats, above which a dimension counts as active.
     """
 
-    _shape = staticmethod(lambda n: (n,))
+    shape = staticmethod(lambda n: ())  # of one example's values, for n latent dimensions
 
     def __init__(self, name=None, threshold=ACTIVE_KL, **kwargs):
-        super().__init__(name=name or _snake_case(type(self)), **{"dtype": tf.float64, **kwargs})
+        snake_case = re.sub(r"(?<!^)(?=[A-Z])", "_", type(self).__name__).lower()
+        super().__init__(name=name or snake_case, **{"dtype": tf.float64, **kwargs})
         if not np.isfinite(threshold) or threshold < 0:
             raise ValueError(f"threshold must be a KL in nats, at least 0; got {threshold!r}.")
         self.threshold = float(threshold)
         self.n = None
 
-    def _accumulator(self, name, shape):
+    def accumulator(self, name, shape):
+        """A variable that is summed over replicas and set to 0 by `reset_state`; make yours in `build`, before the parent's."""
         return self.add_weight(name, shape, initializer="zeros")
 
     def build(self, n):
-        """Makes the accumulators for n latent dimensions; `VAE.compile` calls this."""
+        """Makes the accumulators for n latent dimensions; `VAE.compile` and `analyze` call this."""
         if self.n == n:
             return
         if self.n is not None:
             raise ValueError(f"The metric {self.name!r} already measures a VAE of {self.n} latent dimensions, not {n}.")
         self.n = n
-        self._count = self._accumulator("count", ())
-        self._kl = self._accumulator("kl", (n,))
-        self._sum = self._accumulator("sum", self._shape(n))
-        self._squares = self._accumulator("squares", self._shape(n))
+        self.count = self.accumulator("count", ())
+        self._kl = self.accumulator("kl", (n,))
+        self._sum = self.accumulator("sum", self.shape(n))
+        self._squares = self.accumulator("squares", self.shape(n))
 
     def measure(self, measurement):
-        """The values to average, `[B, n]`."""
-        raise NotImplementedError
+        """The values to average, `[B, *shape(n)]`, of a `tfisovae.measurement.Measurement`."""
+        raise NotImplementedError(f"{type(self).__name__} must define measure(measurement).")
 
     def update_state(self, measurement):
-        values = tf.cast(self.measure(measurement), self.dtype)
-        kl = tf.cast(measurement.kl, self.dtype)
-        self._count.assign_add(tf.cast(tf.shape(kl)[0], self.dtype))
+        values, kl = (tf.cast(part, self.dtype) for part in (self.measure(measurement), measurement.kl))
+        self.count.assign_add(tf.cast(tf.shape(kl)[0], self.dtype))
         self._kl.assign_add(tf.reduce_sum(kl, 0))
         self._sum.assign_add(tf.reduce_sum(values, 0))
         self._squares.assign_add(tf.reduce_sum(tf.square(values), 0))
+
+    def result(self):
+        """The mean; of values by dimension, over the active ones."""
+        mean = self._sum / self.count
+        return self._active_mean(mean) if self.shape(self.n) == (self.n,) else mean
 
     def reset_state(self):
         for variable in self.variables:
@@ -69,7 +81,7 @@ class _PerDimension(tf.keras.metrics.Metric):
         return {**super().get_config(), "threshold": self.threshold}
 
     def _active(self):
-        return self._kl / self._count > self.threshold
+        return active(self._kl / self.count, self.threshold)
 
     def _active_mean(self, values):
         """Mean of `[n]` over the active dimensions; NaN where there are none."""
@@ -77,46 +89,55 @@ class _PerDimension(tf.keras.metrics.Metric):
 
     @property
     def num_examples(self):
-        return int(self._count.numpy())
+        return int(self.count.numpy())
 
     @property
     def kl(self):
         """Mean KL_j, nats, `[n]`."""
-        return self._kl.numpy() / self._count.numpy()
+        return self._kl.numpy() / self.count.numpy()
 
     @property
     def active(self):
         """Whether each dimension carries information (mean KL above the threshold), `[n]`."""
-        return self.kl > self.threshold
+        return active(self.kl, self.threshold)
 
     @property
     def mean(self):
-        """Mean over examples."""
-        return self._sum.numpy() / self._count.numpy()
+        """Mean over examples, `shape(n)`."""
+        return self._sum.numpy() / self.count.numpy()
 
     @property
     def std(self):
         """Standard deviation over examples."""
-        return np.sqrt(np.maximum(self._squares.numpy() / self._count.numpy() - self.mean**2, 0))
+        return np.sqrt(np.maximum(self._squares.numpy() / self.count.numpy() - self.mean**2, 0))
 
     @property
     def standard_error(self):
-        """Standard error of `mean`, for independent examples."""
-        return self.std / np.sqrt(self._count.numpy())
+        """Standard error of `mean`, for independent examples; NaN of a single one."""
+        count = self.count.numpy()
+        return self.std / np.sqrt(count) if count > 1 else np.full(self.shape(self.n), np.nan)
 
 
-class Rate(_PerDimension):
+def _vector(n):
+    return (n,)
+
+
+class Rate(MeasurementMetric):
     """KL of the posterior from the prior, in nats: the sum over all dimensions of E[KL_j]."""
+
+    shape = staticmethod(_vector)
 
     def measure(self, measurement):
         return measurement.kl
 
     def result(self):
-        return tf.reduce_sum(self._kl) / self._count
+        return tf.reduce_sum(self._kl) / self.count
 
 
-class ActiveDimensions(_PerDimension):
+class ActiveDimensions(MeasurementMetric):
     """The number of latent dimensions whose mean KL exceeds `threshold`."""
+
+    shape = staticmethod(_vector)
 
     def measure(self, measurement):
         return measurement.kl
@@ -125,17 +146,16 @@ class ActiveDimensions(_PerDimension):
         return tf.reduce_sum(tf.cast(self._active(), self.dtype))
 
 
-class PosteriorPrecision(_PerDimension):
+class PosteriorPrecision(MeasurementMetric):
     """E[sigma_j^-2], the importance of each latent variable up to the factor beta/2 (Eq. 16)."""
+
+    shape = staticmethod(_vector)
 
     def measure(self, measurement):
         return measurement.posterior.precision()
 
-    def result(self):
-        return self._active_mean(self._sum / self._count)
 
-
-class IsometricNorm(_PerDimension):
+class IsometricNorm(MeasurementMetric):
     """(2 / beta) sigma_j^2 D'_j, the squared norm of x_yj, 1 at an isometric embedding (Eq. 15).
 
     Scalars: the mean over active dimensions, and with `_spread` the standard deviation between them, of the norm's mean
@@ -145,8 +165,10 @@ class IsometricNorm(_PerDimension):
       method: "jacobian" (exact, shared with `GramOffDiagonal`) or "numerical" (the paper's finite difference).
     """
 
+    shape = staticmethod(_vector)
+
     def __init__(self, method="jacobian", name=None, **kwargs):
-        if method not in ("jacobian", "numerical"):
+        if method not in _METHODS:
             raise ValueError(f'method must be "jacobian" or "numerical"; got {method!r}.')
         super().__init__(name, **kwargs)
         self.method = method
@@ -155,10 +177,10 @@ class IsometricNorm(_PerDimension):
         if self.method == "jacobian":
             return tf.linalg.diag_part(measurement.gram)
         scale = measurement.posterior.scale
-        return (2 / measurement.vae.beta) * tf.square(scale) * measurement.numerical_derivatives
+        return (2 / measurement.autoencoder.beta) * tf.square(scale) * measurement.numerical_derivatives
 
     def result(self):
-        means = self._sum / self._count
+        means = self._sum / self.count
         center = self._active_mean(means)
         spread = tf.sqrt(self._active_mean(tf.square(means - center)))
         return {self.name: center, f"{self.name}_spread": spread}
@@ -167,28 +189,27 @@ class IsometricNorm(_PerDimension):
         return {**super().get_config(), "method": self.method}
 
 
-class Derivative(_PerDimension):
+class Derivative(MeasurementMetric):
     """D'_j = x_zj^T G x_zj, distortion per squared latent unit (section 3.4)."""
+
+    shape = staticmethod(_vector)
 
     def measure(self, measurement):
         return tf.linalg.diag_part(measurement.pullback)
 
-    def result(self):
-        return self._active_mean(self._sum / self._count)
 
-
-class GramOffDiagonal(_PerDimension):
+class GramOffDiagonal(MeasurementMetric):
     """Root mean square of Gamma_jk, j != k, over the data and the pairs of active dimensions; 0 when orthogonal (Eq. 12).
 
     With `_cosine`: the same of Gamma_jk / sqrt(Gamma_jj Gamma_kk), which does not depend on the norms. `mean`, `std` and
     `cosine` are `[n, n]`.
     """
 
-    _shape = staticmethod(lambda n: (n, n))
+    shape = staticmethod(lambda n: (n, n))
 
     def build(self, n):
         if self.n is None:
-            self._cosine_squares = self._accumulator("cosine_squares", (n, n))
+            self._cosine_squares = self.accumulator("cosine_squares", (n, n))
         super().build(n)
 
     def measure(self, measurement):
@@ -207,30 +228,32 @@ class GramOffDiagonal(_PerDimension):
         pairs = tf.linalg.set_diag(pairs, tf.zeros([self.n], tf.bool))
 
         def root_mean(squares):
-            return tf.sqrt(tf.reduce_mean(tf.boolean_mask(squares / self._count, pairs)))
+            return tf.sqrt(tf.reduce_mean(tf.boolean_mask(squares / self.count, pairs)))
 
         return {self.name: root_mean(self._squares), f"{self.name}_cosine": root_mean(self._cosine_squares)}
 
     @property
     def cosine(self):
         """Root mean square over examples of the cosine between x_zj and x_zk, `[n, n]`."""
-        return np.sqrt(self._cosine_squares.numpy() / self._count.numpy())
+        return np.sqrt(self._cosine_squares.numpy() / self.count.numpy())
 
 
-class PosteriorBalance(_PerDimension):
+class PosteriorBalance(MeasurementMetric):
     """E[eps_j sigma_j dD/dz_j] / (beta E[1 - sigma_j^2]): 1 wherever training has converged, for every loss.
 
     This is the stationarity of the log-variance head's bias, and holds for decoders that are not isometric too: away from 1
     it says that training has not converged, not that the embedding fails.
     """
 
+    shape = staticmethod(_vector)
+
     def build(self, n):
         if self.n is None:
-            self._target = self._accumulator("target", (n,))
+            self._target = self.accumulator("target", (n,))
         super().build(n)
 
     def measure(self, measurement):
-        return measurement.noise_work / measurement.vae.beta
+        return measurement.noise_work / measurement.autoencoder.beta
 
     def update_state(self, measurement):
         super().update_state(measurement)
@@ -238,7 +261,9 @@ class PosteriorBalance(_PerDimension):
         self._target.assign_add(tf.reduce_sum(1 - tf.square(scale), 0))
 
     def result(self):
-        return self._active_mean(self._sum / self._target)
+        """The ratio of sums over the active dimensions: of weak ones alone both sides are near 0."""
+        balance, target = (tf.reduce_sum(tf.boolean_mask(sums, self._active())) for sums in (self._sum, self._target))
+        return balance / target
 
     @property
     def ratio(self):
@@ -255,19 +280,21 @@ class PosteriorBalance(_PerDimension):
     @property
     def target(self):
         """E[1 - sigma_j^2], `[n]`, which the norm equals for any decoder when the loss is quadratic in x_hat."""
-        return self._target.numpy() / self._count.numpy()
+        return self._target.numpy() / self.count.numpy()
 
 
-class AggregateMoments(_PerDimension):
+class AggregateMoments(MeasurementMetric):
     """E[mu_j^2 + sigma_j^2], which is 1, and E[mu_j], which is 0, for every j wherever training has converged.
 
     This is the stationarity of the two linear heads of the encoder; collapsed dimensions obey it too. Scalars: the largest
     deviation from 1 over all dimensions, and with `_mean` the largest |E[mu_j]|.
     """
 
+    shape = staticmethod(_vector)
+
     def build(self, n):
         if self.n is None:
-            self._first = self._accumulator("first", (n,))
+            self._first = self.accumulator("first", (n,))
         super().build(n)
 
     def measure(self, measurement):
@@ -279,51 +306,38 @@ class AggregateMoments(_PerDimension):
         self._first.assign_add(tf.reduce_sum(tf.cast(measurement.posterior.mean, self.dtype), 0))
 
     def result(self):
-        return {self.name: tf.reduce_max(tf.abs(self._sum / self._count - 1)),
-                f"{self.name}_mean": tf.reduce_max(tf.abs(self._first / self._count))}
+        return {self.name: tf.reduce_max(tf.abs(self._sum / self.count - 1)),
+                f"{self.name}_mean": tf.reduce_max(tf.abs(self._first / self.count))}
 
     @property
     def first(self):
         """E[mu_j], `[n]`."""
-        return self._first.numpy() / self._count.numpy()
+        return self._first.numpy() / self.count.numpy()
 
 
-class _PerExample(tf.keras.metrics.Mean):
-    """Mean over examples of one value each."""
-
-    def __init__(self, name=None, **kwargs):
-        super().__init__(name=name or _snake_case(type(self)), **{"dtype": tf.float64, **kwargs})
-
-    def build(self, n):
-        """One value an example, whatever n."""
-
-    def update_state(self, measurement):
-        super().update_state(self.measure(measurement))
-
-
-class CodingLoss(_PerExample):
+class CodingLoss(MeasurementMetric):
     """E[D(x_check, x_hat)]: the distortion of the posterior noise; n_active beta / 2 in theory (Eq. 14)."""
 
     def measure(self, measurement):
         return measurement.coding_loss
 
 
-class TransformLoss(_PerExample):
+class TransformLoss(MeasurementMetric):
     """E[D(x, x_check)]: the distortion without posterior noise (section 3.2)."""
 
     def measure(self, measurement):
         return measurement.transform_loss
 
 
-class Distortion(_PerExample):
+class Distortion(MeasurementMetric):
     """The distortion that is trained, in its own unit; lmbda times this is in nats."""
 
     def measure(self, measurement):
         return measurement.distortion
 
 
-class Loss(_PerExample):
+class Loss(MeasurementMetric):
     """lmbda D + KL (Eq. 54), nats."""
 
     def measure(self, measurement):
-        return measurement.vae.objective(measurement)
+        return measurement.objective

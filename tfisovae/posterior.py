@@ -4,6 +4,8 @@ import typing
 import tensorflow as tf
 import tensorflow_probability as tfp
 
+ACTIVE_KL = 0.01  # nats: a latent dimension whose mean KL is above this carries information
+STRONG_KL = 0.1  # nats: one above this carries enough for the two sides of its posterior balance to stand off 0
 _STEPS_TOGETHER = 10
 
 
@@ -37,6 +39,11 @@ class Posterior(typing.NamedTuple):
     def precision(self):
         """sigma_j^-2, `[B, n]`, whose mean over the data is the importance of a latent variable (Eq. 16)."""
         return tf.math.reciprocal(tf.square(self.scale))
+
+
+def active(mean_kl, threshold=ACTIVE_KL):
+    """Whether each latent dimension carries information: whether its mean KL over the data, nats, `[n]`, exceeds `threshold`."""
+    return mean_kl > threshold
 
 
 def noise_rows(num_rows, dimension, seed, step, first_row=0):

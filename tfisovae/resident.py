@@ -10,14 +10,14 @@ class Steps(typing.NamedTuple):
     """What the trackers of a VAE need of many steps, as if they were one batch of all their examples.
 
     Attributes:
-      vae: `VAE`.
       distortion: `[N]`, as trained.
       kl: `[N, n]`, nats.
+      objective: `[N]`, nats.
     """
 
-    vae: tf.keras.Model
     distortion: tf.Tensor
     kl: tf.Tensor
+    objective: tf.Tensor
 
 
 class Resident:
@@ -45,8 +45,9 @@ class Resident:
         noise = noise_steps(steps, first, batch_size, vae.n, vae.seed)
         before = tf.identity(first)
         distortion, kl = self._steps(rows, noise)
-        done = Steps(vae, tf.reshape(distortion, [-1]), tf.reshape(kl, [-1, vae.n]))
-        losses = tf.reduce_mean(tf.reshape(vae.objective(done), [steps, batch_size]), 1)
+        distortion, kl = tf.reshape(distortion, [-1]), tf.reshape(kl, [-1, vae.n])
+        done = Steps(distortion, kl, vae.lmbda * distortion + tf.reduce_sum(kl, -1))
+        losses = tf.reduce_mean(tf.reshape(done.objective, [steps, batch_size]), 1)
         broken = tf.where(~tf.math.is_finite(losses))
         # XLA drops assertions inside the loop.
         check = tf.debugging.Assert(tf.equal(tf.size(broken), 0), [

@@ -1,19 +1,14 @@
 """The variational autoencoder: its objective, its Keras steps, and its SavedModel."""
-import json
 import numbers
 import os
-import shutil
 
 import tensorflow as tf
 
-from tfisovae import distortions
+from tfisovae import distortions, examples, saving
 from tfisovae import metrics as metrics_lib
-from tfisovae.measurement import Measurement
+from tfisovae.measurement import Measurement, measure
 from tfisovae.posterior import Posterior, noise_rows
 from tfisovae.resident import Resident
-
-_CONFIG = os.path.join("assets.extra", "tfisovae.json")
-_TEST_STEP = -1  # the address of evaluation's noise: no training step has it
 
 
 @tf.keras.utils.register_keras_serializable(package="tfisovae")
@@ -81,13 +76,9 @@ class VAE(tf.keras.Model):
         """Dec(mean): the reconstruction without posterior noise, which `predict` returns too."""
         return self.decode(self.encode(x).mean)
 
-    def objective(self, measurement):
-        """The loss of each example of a `Measurement`, nats, `[B]`."""
-        return self.lmbda * measurement.distortion + tf.reduce_sum(measurement.kl, -1)
-
     def _training_objective(self, measurement):
         if not (self.decomposed and self.warmup_steps):
-            return self.objective(measurement)
+            return measurement.objective
         warming_up = self.optimizer.iterations < self.warmup_steps
         conventional = self.distortion(measurement.x, measurement.x_hat)
         distortion = tf.where(warming_up, conventional, measurement.distortion)
@@ -129,11 +120,11 @@ class VAE(tf.keras.Model):
     def metrics(self):
         return [*self._trackers, *self._measures]
 
-    def _noise(self, x, step, first_row=0):
+    def _noise(self, x, step):
         """Noise of this replica's rows of a global batch."""
         context, rows = tf.distribute.get_replica_context(), tf.shape(x)[0]
         replica = context.replica_id_in_sync_group if context else 0
-        return noise_rows(rows, self.n, self.seed, step, first_row + replica * rows)
+        return noise_rows(rows, self.n, self.seed, step, replica * rows)
 
     def check(self, x):
         """Raises ValueError if `x` are no examples of this VAE: their shape, or values outside the distortion's domain."""
@@ -143,8 +134,7 @@ class VAE(tf.keras.Model):
         self.distortion.check(x)
 
     def _prepare(self, data):
-        x, _, _ = tf.keras.utils.unpack_x_y_sample_weight(data)
-        x = tf.cast(x, tf.float32)
+        x = tf.cast(examples.x_of(data), tf.float32)
         self.check(x)
         return x
 
@@ -189,7 +179,9 @@ class VAE(tf.keras.Model):
 
         Its posterior noise depends on the seed and on `first_row`, the number of examples before these ones, alone.
         """
-        return Measurement(self, x, self._noise(x, _TEST_STEP, first_row))
+        context = tf.distribute.get_replica_context()
+        replica = context.replica_id_in_sync_group if context else 0
+        return measure(self, x, first_row + replica * tf.shape(x)[0], self.seed)
 
     def _report(self, measurements, metrics):
         logs = {}
@@ -231,20 +223,8 @@ class VAE(tf.keras.Model):
             raise ValueError("A VAE is saved as a SavedModel directory. The formats .keras and .h5 do not keep the parameters "
                              "of tensorflow-compression's layers: they load back with wrong weights, or not at all. "
                              f"Got {filepath!r}; use a name without that ending.")
-        if os.path.exists(path) and (not overwrite or not _is_saved_model(path)):
-            raise FileExistsError(f"{path} exists" + ("" if not overwrite else " and is no SavedModel") + "; it is left as it is.")
-        temporary, before = f"{path}.writing-{os.getpid()}", f"{path}.replaced-{os.getpid()}"
-        try:
-            tf.saved_model.save(self._exported(), temporary, signatures=self._signatures())
-            os.makedirs(os.path.join(temporary, "assets.extra"))
-            with open(os.path.join(temporary, _CONFIG), "w") as file:
-                json.dump(self._config_now(), file, indent=1)
-            if os.path.exists(path):
-                os.rename(path, before)
-            os.rename(temporary, path)
-        finally:
-            shutil.rmtree(temporary, ignore_errors=True)
-            shutil.rmtree(before, ignore_errors=True)
+        saving.write(path, saving.Weights(self.encoder.weights, self.decoder.weights), self._signatures(), self._config_now(),
+                     overwrite)
 
     def _config_now(self):
         """The configuration to go on from: a warm-up that is over is not repeated."""
@@ -252,9 +232,6 @@ class VAE(tf.keras.Model):
         if optimizer is not None and int(optimizer.iterations.numpy()) >= self.warmup_steps:
             config["warmup_steps"] = 0
         return config
-
-    def _exported(self):
-        return _Exported(self.encoder.weights, self.decoder.weights)
 
     def _signatures(self):
         @tf.function(input_signature=[tf.TensorSpec(self.encoder.input_shape, tf.float32, name="x")])
@@ -269,18 +246,6 @@ class VAE(tf.keras.Model):
         return {"encode": encode, "decode": decode}
 
 
-class _Exported(tf.Module):
-    """The weights alone: Keras models inside would be exported layer by layer, which GDN layers do not survive."""
-
-    def __init__(self, encoder_weights, decoder_weights):
-        super().__init__()
-        self.encoder_weights, self.decoder_weights = encoder_weights, decoder_weights
-
-
-def _is_saved_model(path):
-    return os.path.isfile(os.path.join(path, "saved_model.pb"))
-
-
 def load(path, custom_objects=None):
     """The VAE that `vae.save(path)` wrote, ready to be measured, or compiled and trained on.
 
@@ -291,15 +256,6 @@ def load(path, custom_objects=None):
       FileNotFoundError: if there is nothing at `path`.
       ValueError: if what is there is not a VAE.
     """
-    path = os.fspath(path)
-    if not os.path.exists(path):
-        raise FileNotFoundError(f"No SavedModel at {path}.")
-    config = os.path.join(path, _CONFIG)
-    if not os.path.isfile(config):
-        kind = "a SavedModel, but not one that VAE.save wrote" if _is_saved_model(path) else "not a SavedModel"
-        raise ValueError(f"{path} is {kind} (it has no {_CONFIG}); tfisovae.load reads what vae.save(path) wrote.")
-    with open(config) as file:
-        vae = VAE.from_config(json.load(file), custom_objects)
-    weights = tf.train.Checkpoint(_Exported(vae.encoder.weights, vae.decoder.weights))
-    weights.read(os.path.join(path, "variables", "variables")).assert_existing_objects_matched().run_restore_ops()
+    vae = VAE.from_config(saving.read_config(path), custom_objects)
+    saving.restore(path, saving.Weights(vae.encoder.weights, vae.decoder.weights))
     return vae

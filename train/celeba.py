@@ -1,55 +1,8 @@
 #!/usr/bin/env python
-"""Train the VAE of App. D.2 (or F.2) on images of faces: CelebA, your own, or the faces drawn by the package."""
-import argparse
-import os
+"""`tfisovae celeba`, from the repository."""
+import sys
 
-import command  # beside this file
-
-import tfisovae
-from tfisovae import sources
-
-
-def parser():
-    """The options, with the paper's settings as defaults."""
-    p = command.parser(__doc__, lmbda=1000.0, batch_size=64)
-    p.add_argument("--data", default="celeb_a", help="celeb_a (TFDS), a directory of images, a .zip of images, or faces")
-    p.add_argument("--network", choices=("celeba", "celeba_large"), default="celeba", help="App. D.2 or F.2")
-    p.add_argument("--latent_dim", type=int, help="n (default: 32, or 256 for celeba_large)")
-    p.add_argument("--output_igdn", action=argparse.BooleanOptionalAction, default=True, help="IGDN on the 3-channel output")
-    p.add_argument("--distortion", choices=("ssim", "mse", "sse"), default="ssim", help="distortion that is trained")
-    command.add_steps(p, steps=300_000, log_every=100, checkpoint_every=500)
-    p.add_argument("--mixed_precision", choices=("float16", "bfloat16"), help="compute in 16 bits (default: float32)")
-    p.add_argument("--num_faces", type=int, default=20_000, help="faces to draw for --data faces")
-    p.add_argument("--num_eval", type=int, default=100, help="held-out images to measure for the table at the end; 0: no table")
-    p.add_argument("--data_dir", help="TFDS' directory, for celeb_a")
-    return p
-
-
-def resolve(args):
-    """The configuration of a run: every option with its value; raises ValueError for those that make no sense."""
-    if args.latent_dim is None:
-        args.latent_dim = 256 if args.network == "celeba_large" else 32
-    config = command.resolve(args, ("steps", "log_every", "checkpoint_every", "num_faces"))
-    command.check_intervals(config)
-    config["data"] = args.data if args.data in sources.NAMES else os.path.abspath(args.data)
-    return config
-
-
-def prepare(args):
-    config = resolve(args)
-    source = sources.load_images(args.data, args.cache_dir, args.num_faces, args.data_dir)
-    run_dir = f"runs/celeba-lmbda{args.lmbda:g}{'-decomposed' if args.decomposed else ''}-seed{args.seed}"
-    return config, source, run_dir, False
-
-
-def networks(config):
-    """Encoder and decoder of a configuration."""
-    return getattr(tfisovae.networks, config["network"])(config["latent_dim"], config["output_igdn"])
-
-
-def main(argv=None):
-    command.run(parser(), parser().parse_args(argv), prepare, networks)
-
+from tfisovae.__main__ import main
 
 if __name__ == "__main__":
-    main()
+    main(["celeba", *sys.argv[1:]])

@@ -1,72 +1,8 @@
 #!/usr/bin/env python
-"""Train the VAE of App. D.1 on the toy data of section 4.1, or on your own table of numbers."""
-import argparse
-import os
+"""`tfisovae toy`, from the repository."""
+import sys
 
-import command  # beside this file
-
-import tfisovae
-from tfisovae import sources
-
-_STEPS_OF_A_CALL = 2000  # at least, between lines of the history: Keras takes about 20 ms a call
-
-
-def parser():
-    """The options, with the paper's settings as defaults."""
-    p = command.parser(__doc__, lmbda=100.0, batch_size=128)
-    p.add_argument("--source", default="mix", help="mix, ramp, norm, or a table [N, m] in a .npy, .npz or .csv file")
-    p.add_argument("--distortion", choices=("sse", "mse", "downward_convex", "upward_convex"), default="sse",
-                   help="distortion that is trained")
-    p.add_argument("--latent_dim", type=int, default=3, help="n")
-    p.add_argument("--epochs", type=int, default=500, help="passes over the training data")
-    p.add_argument("--num_examples", type=int, default=50_000, help="toy examples to train on")
-    p.add_argument("--standardize", action="store_true", help="bring each column of a table to mean 0 and deviation 1")
-    p.add_argument("--log_every", type=int, help="epochs between lines of history.csv (default: as many as make 2,000 steps)")
-    p.add_argument("--checkpoint_every", type=int, help="epochs between checkpoints (default: 10 lines of history.csv)")
-    p.add_argument("--resident", action=argparse.BooleanOptionalAction, default=True,
-                   help="keep the data on the device, and compile the steps between two lines of history.csv into one call")
-    p.add_argument("--num_eval", type=int, help="held-out examples to measure for the table at the end (default: all); 0: no table")
-    return p
-
-
-def resolve(args):
-    """The configuration of a run but for what depends on the size of the data."""
-    config = command.resolve(args, ("epochs", "num_examples"))
-    config.pop("resident")
-    config.update(network="toy", data=args.source if args.source in sources.TOYS else os.path.abspath(args.source))
-    del config["source"]
-    return config
-
-
-def prepare(args):
-    config = resolve(args)
-    source = sources.load_vectors(args.source, args.num_examples, args.seed, args.standardize)
-    inputs = source.train.shape[1]
-    if args.latent_dim > inputs:
-        raise ValueError(f"--latent_dim must be at most the {inputs} columns of the data; got {args.latent_dim}.")
-    for name in ("log_every", "checkpoint_every"):
-        if getattr(args, name) is not None and getattr(args, name) < 1:
-            raise ValueError(f"--{name} must be at least 1 epoch; got {getattr(args, name)}.")
-    # Intervals are given in epochs, and kept in steps.
-    epoch = max(1, len(source.train) // args.batch_size)
-    log_every = args.log_every or -(-_STEPS_OF_A_CALL // epoch)
-    checkpoint_every = args.checkpoint_every or 10 * log_every
-    command.check_intervals({"log_every": log_every, "checkpoint_every": checkpoint_every}, " epochs")
-    config.update(steps=args.epochs * epoch, log_every=log_every * epoch, checkpoint_every=checkpoint_every * epoch,
-                  input_dim=inputs)
-    name = os.path.splitext(os.path.basename(args.source))[0]
-    run_dir = f"runs/toy-{name}-{args.distortion}-lmbda{args.lmbda:g}{'-decomposed' if args.decomposed else ''}-seed{args.seed}"
-    return config, source, run_dir, args.resident
-
-
-def networks(config):
-    """Encoder and decoder of a configuration."""
-    return tfisovae.networks.toy(config["latent_dim"], config["input_dim"])
-
-
-def main(argv=None):
-    command.run(parser(), parser().parse_args(argv), prepare, networks)
-
+from tfisovae.__main__ import main
 
 if __name__ == "__main__":
-    main()
+    main(["toy", *sys.argv[1:]])

@@ -26,6 +26,14 @@ def load_vectors(name, num_examples=50_000, seed=0, standardize=False):
     return load_table(name, standardize)
 
 
+def kind_of(config):
+    """What the data of a run are: "images", "mnist" or "vectors".
+
+    Runs of before this was written down are told by their network.
+    """
+    return config.get("data_kind") or {"toy": "vectors", "mnist": "mnist"}.get(config["network"], "images")
+
+
 def of_run(config, data=None, cache_dir=None):
     """The `Source` that a run of this configuration was trained on, or `data` where that is given.
 
@@ -33,10 +41,10 @@ def of_run(config, data=None, cache_dir=None):
       ValueError: if the data are no longer those of the run.
     """
     name, trained_on = data or config["data"], config["data_manifest"]
-    if config["network"] == "toy":
+    if kind_of(config) == "vectors":
         standardize = (trained_on.get("standardization") or True) if config["standardize"] else False
         source = load_vectors(name, config["num_examples"], config["seed"], standardize)
-    elif config["network"] == "mnist":
+    elif kind_of(config) == "mnist":
         source = load_mnist(name, config.get("data_dir"))
     else:
         source = load_images(name, cache_dir, config["num_faces"], config.get("data_dir"))

@@ -11,12 +11,13 @@ import platform
 
 import tensorflow as tf
 
+from tfisovae import files
 from tfisovae.vae import load
 
 _MAY_CHANGE = ("steps", "epochs", "checkpoint_every", "log_every", "versions")  # without making it another run
 
 
-class RunError(Exception):
+class RunError(ValueError):
     """A run that cannot start or go on; the message says why and what to do."""
 
 
@@ -42,8 +43,9 @@ class Run:
         except OSError as error:
             raise RunError(f"The run directory {self.directory} cannot be made ({error.strerror}). Choose another "
                            "--run_dir.") from None
-        ours = {"lock", "config.json.writing"}  # what a run that died before its manifest leaves
-        if set(os.listdir(self.directory)) - ours and not os.path.exists(self.path("config.json")):
+        # What a run that died before its manifest leaves is hidden, or the lock.
+        others = [name for name in os.listdir(self.directory) if name != "lock" and not name.startswith(".config.json.")]
+        if others and not os.path.exists(self.path("config.json")):
             raise RunError(f"{self.directory} is not empty and holds no run (no config.json). Choose another --run_dir.")
         self._lock = open(self.path("lock"), "a")
         try:
@@ -80,7 +82,7 @@ class Run:
             if trained > self.config.get("steps", trained):
                 raise RunError(f"{self.directory} has been trained to step {trained}; {self.config['steps']} steps end before "
                                "that. Ask for more, or choose another --run_dir.")
-        write_atomically(self.path("config.json"), json.dumps(self.config, indent=1) + "\n")
+        files.write_json(self.path("config.json"), self.config, digits=None)
 
 
 def load_config(directory):
@@ -90,7 +92,7 @@ def load_config(directory):
       RunError: if `directory` holds no run.
     """
     try:
-        return read_json(os.path.join(directory, "config.json"))
+        return files.read_json(os.path.join(directory, "config.json"))
     except (FileNotFoundError, NotADirectoryError):
         raise RunError(f"{directory} holds no run: it has no config.json. A run directory is what train/*.py write.") from None
 
@@ -117,30 +119,6 @@ def load_run(directory):
     except tf.errors.OpError as error:
         raise RunError(f"{model} is damaged ({error.message}). Remove it, and give the training command again: it is made anew "
                        "from the last checkpoint.") from None
-
-
-def read_json(path):
-    """What a JSON file holds.
-
-    Raises:
-      RunError: if it is no whole JSON.
-    """
-    with open(path) as file:
-        try:
-            return json.load(file)
-        except ValueError as error:
-            raise RunError(f"{path} is no whole JSON file ({error}). Remove it, and make it again with the command that wrote "
-                           "it.") from None
-
-
-def write_atomically(path, text):
-    """Writes a file so that a reader, or a crash, finds the old one or the new one whole."""
-    temporary = f"{path}.writing"
-    with open(temporary, "w") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, path)
 
 
 def versions():

@@ -4,6 +4,8 @@ import functools
 import numpy as np
 import tensorflow as tf
 
+from tfisovae.examples import as_float
+
 
 def training_batches(rows, batch_size, seed, first_step, strategy):
     """Endless batches of float32 examples, a function of the seed and the step alone.
@@ -83,15 +85,3 @@ def evaluation_batches(rows, batch_size=100):
         return as_float(tf.ensure_shape(batch, (None, *rows.shape[1:])))
 
     return starts.map(load).prefetch(2).apply(tf.data.experimental.assert_cardinality(-(-len(rows) // batch_size)))
-
-
-def check_finite(batch, first_row=0):
-    """Raises ValueError where an example of `batch` `[B, ...]` is not finite, with its number counted from `first_row`."""
-    finite = np.isfinite(np.asarray(batch)).reshape(len(batch), -1).all(1)
-    if not finite.all():
-        raise ValueError(f"x must be finite; example {first_row + int(np.argmin(finite))} (counted from 0) is not.")
-
-
-def as_float(batch):
-    """float32; 8-bit images are scaled to [0, 1]."""
-    return tf.cast(batch, tf.float32) / 255 if batch.dtype == tf.uint8 else tf.cast(batch, tf.float32)

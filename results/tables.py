@@ -1,19 +1,15 @@
-#!/usr/bin/env python
-"""Print what runs measured as Markdown tables, beside the paper's figures."""
+"""Print what runs measured as Markdown tables, beside the paper's figures: `python -m results.tables TABLE RUN ...`."""
 import argparse
+import os
 import sys
 
-import ablation_tables  # beside this file, as all of these
-import image_tables
-import shared
-import toy_tables
-
-from tfisovae import runs
+from results import ablation_tables, image_tables, layout, toy_tables
+from tfisovae import files
 
 
 def speed_table(directories):
     """What the benchmarks measured, from the JSON files that they write into a directory for each machine; "-" where none is."""
-    lines = [f"| | {' | '.join(map(shared.name, directories))} |", "| --- " * (1 + len(directories)) + "|"]
+    lines = [f"| | {' | '.join(map(layout.name, directories))} |", "| --- " * (1 + len(directories)) + "|"]
     for what, file, text in _SPEEDS:
         lines.append(f"| {what} | {' | '.join(_cell(directory, file, text) for directory in directories)} |")
     return "\n".join(lines)
@@ -21,7 +17,7 @@ def speed_table(directories):
 
 def _cell(directory, file, text):
     try:
-        return text(shared.load_json(directory, f"{file}.json"))
+        return text(files.read_json(os.path.join(directory, f"{file}.json")))
     except (FileNotFoundError, KeyError):
         return "-"
 
@@ -62,9 +58,9 @@ _SPEEDS = (  # 390 steps of the toy VAE are an epoch
 
 def linear_table(directories):
     """Closed forms of the Norm data: the linear VAE beside reverse water-filling (Eq. 4)."""
-    directory = shared.only(directories)
+    directory = layout.only(directories)
     lines = ["| lmbda | D | R (nats) | Eq. 4: D | Eq. 4: R | norms | E[sigma^-2] |", "| --- " * 7 + "|"]
-    for at in shared.load_json(directory, "closed_forms.json")["linear_vae"]:
+    for at in files.read_json(os.path.join(directory, "closed_forms.json"))["linear_vae"]:
         norms, precisions = (", ".join(f"{v:.5g}" for v in at[key]) for key in ("norm", "precision"))
         lines.append(f"| {at['lmbda']} | {at['distortion']:.5g} | {at['rate']:.6g} | {at['water_filling_distortion']:.5g} | "
                      f"{at['water_filling_rate']:.6g} | {norms} | {precisions} |")
@@ -73,8 +69,8 @@ def linear_table(directories):
 
 def quantizer_table(directories):
     """The mean rate of a uniform quantiser beyond the KL."""
-    directory = shared.only(directories)
-    measured = shared.load_json(directory, "closed_forms.json")["quantizer"]
+    directory = layout.only(directories)
+    measured = files.read_json(os.path.join(directory, "closed_forms.json"))["quantizer"]
     return "\n".join(["| sigma | mean excess (nats) |", "| --- | --- |",
                       *(f"| {at['scale']:g} | {at['excess_nats']:.4f} |" for at in measured)])
 
@@ -86,16 +82,17 @@ TABLES = {"isometry": image_tables.isometry_table, "factors": image_tables.facto
 
 
 def main(argv=None):
-    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    p = argparse.ArgumentParser(prog="python -m results.tables", description=__doc__,
+                                formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     p.add_argument("table", choices=tuple(TABLES), help="which table")
     p.add_argument("runs", nargs="+", help="run directories (or published ones in results/); for speed, that of the benchmarks")
     args = p.parse_args(argv)
     try:
         text = TABLES[args.table](args.runs)
-    except (OSError, ValueError, KeyError, runs.RunError) as error:
+    except (OSError, ValueError, KeyError) as error:
         why = f"they have no {error}" if isinstance(error, KeyError) else error
         sys.exit(f"{p.prog}: the table {args.table!r} cannot be made of {', '.join(args.runs)}: {why}. Measure first "
-                 "(eval/*.py), or ask for another table.")
+                 "(tfisovae all RUN), or ask for another table.")
     print(text or f"{p.prog}: the table {args.table!r} is not of these data.")
 
 

@@ -1,14 +1,15 @@
-#!/usr/bin/env python
-"""Fill the tables of Markdown files from results/: what stands between `<!-- table NAME DIRECTORY... -->` and `<!-- end -->`."""
+"""Fill the tables of Markdown files from results/: what stands between `<!-- table NAME DIRECTORY... -->` and `<!-- end -->`.
+
+    python -m results.report README.md results/README.md
+"""
 import argparse
 import glob
 import os
 import re
 import sys
 
-import table  # beside this file
-
-from tfisovae import runs
+from results import tables
+from tfisovae import files
 
 _BLOCK = re.compile(r"(<!-- table (\w+) (.+?) -->\n).*?(<!-- end -->)", re.S)
 
@@ -17,12 +18,12 @@ def filled(text, directory):
     """`text` with every marked table made anew; names of directories, which may have `*`, are relative to `directory`."""
     def fill(match):
         start, name, patterns, end = match.groups()
-        if name not in table.TABLES:
-            raise ValueError(f"Unknown table {name!r}; there are {', '.join(map(repr, table.TABLES))}.")
+        if name not in tables.TABLES:
+            raise ValueError(f"Unknown table {name!r}; there are {', '.join(map(repr, tables.TABLES))}.")
         paths = [path for pattern in patterns.split() for path in sorted(glob.glob(os.path.join(directory, pattern)))]
         if not paths:
             raise FileNotFoundError(f"no directory matches {patterns}")
-        made = table.TABLES[name](paths)
+        made = tables.TABLES[name](paths)
         if made is None:
             raise ValueError(f"the table {name!r} is not of the data of {patterns}")
         return f"{start}\n{made}\n\n{end}"
@@ -31,15 +32,15 @@ def filled(text, directory):
 
 
 def main(argv=None):
-    p = argparse.ArgumentParser(description=__doc__)
+    p = argparse.ArgumentParser(prog="python -m results.report", description=__doc__)
     p.add_argument("files", nargs="+", help="Markdown files, rewritten in place")
     args = p.parse_args(argv)
     for path in args.files:
         try:
             with open(path) as file:
                 text = filled(file.read(), os.path.dirname(os.path.abspath(path)))
-            runs.write_atomically(path, text)
-        except (OSError, ValueError, runs.RunError) as error:
+            files.write_text(path, text)
+        except (OSError, ValueError) as error:
             sys.exit(f"{p.prog}: {path}: {error}")
         print(f"{path}: {len(_BLOCK.findall(text))} tables")
 

@@ -4,13 +4,12 @@ import tensorflow as tf
 from matplotlib.figure import Figure
 
 from tfisovae import distortions, theory
-from tfisovae.figures import save
 from tfisovae.sources import TOYS, toy
 
 _COLORS = ("#4c72b0", "#dd8452", "#55a868")
 
 
-def toy_sources(path, num_examples=50_000):
+def toy_sources(num_examples=50_000):
     """Figs. 2 and 9: the densities of s_1, s_2, s_3 of each toy data set, over histograms of what `sources.toy` draws."""
     figure = Figure(figsize=(11, 7), layout="constrained")
     for row, (name, shapes) in zip(figure.subplots(len(TOYS), 3), TOYS.items()):
@@ -20,10 +19,10 @@ def toy_sources(path, num_examples=50_000):
             grid = np.linspace(*(drawn[:, k].mean() + np.array([-1, 1]) * 1.15 * np.abs(drawn[:, k]).max()), 800)
             axes.plot(grid, shape.pdf(grid), color="black", linewidth=1)
             axes.set_title(f"{name}, $s_{k + 1}$: variance {shape.var():.4g}", fontsize=10)
-    save(figure, path)
+    return figure
 
 
-def scale_factors(path):
+def scale_factors():
     """Fig. 10: a_x of the downward- and the upward-convex loss (Eqs. 19, 55) along x = (s_1, 0, 0)."""
     s = np.linspace(-5, 5, 401, dtype=np.float32)
     x = s[:, None] * np.eye(1, 3, dtype=np.float32)
@@ -34,10 +33,10 @@ def scale_factors(path):
     axes.set_xlabel("$s_1$")
     axes.set_title("scale factor $a_x$ at $x = (s_1, 0, 0)$", fontsize=10)
     axes.legend(frameon=False)
-    save(figure, path)
+    return figure
 
 
-def crossentropy_metric(path):
+def crossentropy_metric():
     """Fig. 26: the metric of binary cross-entropy, (1/x + 1/(1-x)) / 2, and half the Hessian of the loss by automatic gradients."""
     x = tf.constant(np.linspace(0.02, 0.98, 193, dtype=np.float32)[:, None])
     bce = distortions.BinaryCrossentropy()
@@ -56,10 +55,10 @@ def crossentropy_metric(path):
     axes.set_xlabel("x")
     axes.set_title("metric of binary cross-entropy", fontsize=10)
     axes.legend(frameon=False)
-    save(figure, path)
+    return figure
 
 
-def quantizer_rates(path, scales=(0.1, 0.3, 0.6)):
+def quantizer_rates(scales=(0.1, 0.3, 0.6)):
     """Fig. 27 in numbers: the rate of a uniform quantiser at mean mu beyond the KL there, exact and by Eqs. 70, 71."""
     mean = np.linspace(0, 3, 121)
     figure = Figure(figsize=(12, 3.8), layout="constrained")
@@ -71,4 +70,4 @@ def quantizer_rates(path, scales=(0.1, 0.3, 0.6)):
         axes.set_title(f"$\\sigma = {scale:g}$: rate $-$ KL, nats", fontsize=10)
         axes.set_xlabel(r"$\mu$")
     axes.legend(frameon=False)
-    save(figure, path)
+    return figure

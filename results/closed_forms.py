@@ -1,17 +1,17 @@
-#!/usr/bin/env python
 """Draw what the paper shows of its closed forms, without a trained model: Figs. 2, 9, 10, 26, 27, and closed_forms.json."""
 import argparse
-import json
 import os
 import sys
 
-import shared  # beside this file
-
-from tfisovae import figures_theory, runs, sources, theory
+from results import figures_theory
+from tfisovae import figures, files, sources, theory
+from tfisovae.commands import measuring
 
 
 def parser():
-    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    """The options."""
+    p = argparse.ArgumentParser(prog="python -m results.closed_forms", description=__doc__,
+                                formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     p.add_argument("directory", nargs="?", default="runs/closed_forms", help="where to write; files of these names are replaced")
     return p
 
@@ -34,14 +34,14 @@ def main(argv=None):
     args = parser().parse_args(argv)
     try:
         os.makedirs(args.directory, exist_ok=True)
-        runs.write_atomically(os.path.join(args.directory, "closed_forms.json"), json.dumps(measure(), indent=1) + "\n")
+        files.write_json(os.path.join(args.directory, "closed_forms.json"), measure())
         drawn = {"toy_sources": figures_theory.toy_sources, "scale_factors": figures_theory.scale_factors,
                  "crossentropy_metric": figures_theory.crossentropy_metric, "quantizer_rates": figures_theory.quantizer_rates}
         for name, draw in drawn.items():
-            draw(os.path.join(args.directory, f"{name}.png"))
+            figures.save(draw(), os.path.join(args.directory, f"{name}.png"))
     except OSError as error:
         sys.exit(f"{parser().prog}: {error}")
-    print(shared.written(args.directory, "closed_forms.json", *(f"{name}.png" for name in drawn)))
+    print(measuring.written(args.directory, "closed_forms.json", *(f"{name}.png" for name in drawn)))
 
 
 if __name__ == "__main__":

@@ -1,22 +1,18 @@
-"""What the training scripts share: options, their checks, and the life of a run from the command to the table at its end."""
-import argparse
-import os
+"""What the training commands share: options, their checks, and the life of a run from the command to the table at its end."""
+import shlex
+import shutil
 import sys
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # a dozen lines at every start; what goes wrong is raised
-
-import tfisovae
-from tfisovae import batches, devices, runs, training
+from tfisovae.commands import choices
 
 
-def parser(description, **defaults):
-    """The options of every training script; `defaults` sets theirs."""
-    p = argparse.ArgumentParser(description=description, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+def add_arguments(p, **defaults):
+    """The options of every training command; `defaults` sets theirs."""
     p.add_argument("--run_dir", help="directory of the run (default: under runs/); the same command goes on where it stopped")
     p.add_argument("--lmbda", type=float, help="weight of the distortion; beta = 1 / lmbda")
     p.add_argument("--batch_size", type=int, help="of the global batch")
     p.add_argument("--learning_rate", type=float, default=1e-3, help="of Adam")
-    p.add_argument("--schedule", choices=training.SCHEDULES, default="constant",
+    p.add_argument("--schedule", choices=choices.SCHEDULES, default="constant",
                    help="of the learning rate; cosine: from its value to 0 at the last step")
     p.add_argument("--averaging", type=float, default=0.0,
                    help="momentum of an exponential moving average of the weights, which then is the model; 0: none")
@@ -24,16 +20,15 @@ def parser(description, **defaults):
     p.add_argument("--decomposed", action="store_true", help="train D(x, x_check) + D(x_check, x_hat) of section 4.2")
     p.add_argument("--warmup_steps", type=int,
                    help="steps of the conventional loss before the decomposed one (default: 500 with --decomposed, else 0)")
-    p.add_argument("--strategy", choices=devices.STRATEGIES, default="auto",
+    p.add_argument("--strategy", choices=choices.STRATEGIES, default="auto",
                    help="auto: every visible GPU; mirrored: also over logical CPUs; multi_worker: see TF_CONFIG")
     p.add_argument("--seed", type=int, default=0, help="of weights, data order and posterior noise")
     p.add_argument("--cache_dir", help="where decoded images are kept (default: ~/.cache/tfisovae)")
     p.set_defaults(**defaults)
-    return p
 
 
 def add_steps(p, steps, log_every, checkpoint_every):
-    """Adds the length of a run and its intervals, in steps, for the scripts that do not count in epochs."""
+    """Adds the length of a run and its intervals, in steps, for the commands that do not count in epochs."""
     p.add_argument("--steps", type=int, default=steps, help="training steps")
     p.add_argument("--log_every", type=int, default=log_every, help="steps between lines of history.csv")
     p.add_argument("--checkpoint_every", type=int, default=checkpoint_every,
@@ -44,10 +39,10 @@ def resolve(args, positive=()):
     """The configuration of a run: every option with its value; raises ValueError for those that make no sense.
 
     Args:
-      args: of a `parser`.
+      args: of a training command.
       positive: names of further options that count something, at least 1.
     """
-    config = {key: value for key, value in vars(args).items() if key not in ("run_dir", "cache_dir", "num_eval")}
+    config = {key: value for key, value in vars(args).items() if key not in ("run_dir", "cache_dir", "num_eval", "run")}
     if config["warmup_steps"] is None:
         config["warmup_steps"] = 500 if args.decomposed else 0
     for name in ("batch_size", "latent_dim", *positive):
@@ -68,6 +63,7 @@ def resolve(args, positive=()):
 
 
 def check_intervals(config, unit=""):
+    """Raises ValueError where checkpoints would not fall on lines of the history."""
     if config["checkpoint_every"] % config["log_every"]:
         raise ValueError(f"--checkpoint_every must be a multiple of --log_every ({config['log_every']}{unit}); "
                          f"got {config['checkpoint_every']}.")
@@ -81,50 +77,55 @@ def data_manifest(source):
 
 def make_vae(config, networks):
     """The VAE of a configuration, with `networks(config)` as its encoder and decoder."""
-    return tfisovae.VAE(*networks(config), config["distortion"], config["lmbda"], config["decomposed"],
-                        warmup_steps=config["warmup_steps"], seed=config["seed"])
+    from tfisovae import VAE
+
+    return VAE(*networks(config), config["distortion"], config["lmbda"], config["decomposed"],
+               warmup_steps=config["warmup_steps"], seed=config["seed"])
 
 
-def run(parser, args, prepare, networks):
-    """Runs a training script.
+def run(args, prepare, networks):
+    """Runs a training command.
 
     Args:
-      parser, args: its parser, and the options it was given.
+      args: the options that it was given.
       prepare: function of `args` to `(config, source, run_dir, resident)`; raises ValueError for what makes no sense.
       networks: function of the config to `(encoder, decoder)`.
     """
-    try:
-        devices.prepare_cpu(args.batch_size, args.strategy)
-        strategy = devices.make_strategy(args.strategy)
-        config, source, run_dir, resident = prepare(args)
-        if args.batch_size % strategy.num_replicas_in_sync:
-            raise ValueError(f"--batch_size must be a multiple of the {strategy.num_replicas_in_sync} replicas; "
-                             f"got {args.batch_size}.")
-        if args.batch_size > len(source.train):
-            raise ValueError(f"--batch_size must be at most the {len(source.train)} training examples; got {args.batch_size}.")
-        config["data_manifest"] = data_manifest(source)
-        if config["schedule"] != "constant":
-            config["schedule_steps"] = config["steps"]  # more steps would be another schedule, hence another run
-        devices.set_mixed_precision(config.get("mixed_precision"))
-        with runs.Run(args.run_dir or run_dir, config, devices.is_chief(strategy)) as opened:
-            training.train(opened, lambda: make_vae(config, networks), source, strategy,
-                           resident=resident and strategy.num_replicas_in_sync == 1)
-    except (ValueError, OSError, runs.RunError) as error:
-        sys.exit(f"{parser.prog}: {error}")
-    except MemoryError as error:
-        sys.exit(f"{parser.prog}: the data do not fit into memory ({error}). Take fewer examples.")
-    except KeyboardInterrupt:
-        sys.exit(f"{parser.prog}: stopped; the same command goes on from the last checkpoint")
+    from tfisovae.training import devices, loop, runs
+
+    devices.prepare_cpu(args.batch_size, args.strategy)
+    strategy = devices.make_strategy(args.strategy)
+    config, source, run_dir, resident = prepare(args)
+    if args.batch_size % strategy.num_replicas_in_sync:
+        raise ValueError(f"--batch_size must be a multiple of the {strategy.num_replicas_in_sync} replicas; got {args.batch_size}.")
+    if args.batch_size > len(source.train):
+        raise ValueError(f"--batch_size must be at most the {len(source.train)} training examples; got {args.batch_size}.")
+    config["data_manifest"] = data_manifest(source)
+    if config["schedule"] != "constant":
+        config["schedule_steps"] = config["steps"]  # more steps would be another schedule, hence another run
+    devices.set_mixed_precision(config.get("mixed_precision"))
+    with runs.Run(args.run_dir or run_dir, config, devices.is_chief(strategy)) as opened:
+        loop.train(opened, lambda: make_vae(config, networks), source, strategy,
+                   resident=resident and strategy.num_replicas_in_sync == 1)
     if devices.is_chief(strategy):
         report(source, opened, args.num_eval)
 
 
 def report(source, opened, num_eval):
     """Prints the leading dimensions, measured on held-out examples, the health of the training, and where the model is."""
+    import tfisovae
+    from tfisovae.training.batches import evaluation_batches
+
     if num_eval != 0:
         vae = tfisovae.load(opened.path("model"))  # on one device, whatever it was trained on
         count = min(num_eval or len(source.eval), len(source.eval))
-        analysis = tfisovae.analyze(vae, batches.evaluation_batches(source.eval), count, progress=True)
+        analysis = tfisovae.analyze(vae, evaluation_batches(source.eval), count, progress=True)
         print(analysis.table())
         print(analysis.health())
-    print(f"SavedModel: {opened.path('model')}. Measure it in full: python eval/isometry.py {opened.directory}")
+    print(f"SavedModel: {opened.path('model')}. Measure it in full: {command_line('isometry', opened.directory)}")
+
+
+def command_line(*arguments):
+    """A command of this package that can be pasted into a shell, from any directory."""
+    program = ["tfisovae"] if shutil.which("tfisovae") else [sys.executable, "-m", "tfisovae"]
+    return shlex.join([*program, *arguments])

@@ -7,7 +7,6 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from tfisovae import theory
-from tfisovae.figures import save
 
 _COLORS = ("#4c72b0", "#dd8452", "#55a868", "#c44e52", "#8172b3", "#937860")
 
@@ -16,12 +15,11 @@ def _column(cells, key):
     return np.array([cell[key] for cell in cells], float)
 
 
-def against_lmbda(cells, path, title):
+def against_lmbda(cells, title):
     """One of Figs. 11-19: (a) norms, (b) ratios of E[sigma^-2], (c) R with p(x), for cells of rising lmbda.
 
     Args:
       cells: of one data set and loss.
-      path: of the picture.
       title: above it.
     """
     lmbda = _column(cells, "lmbda")
@@ -50,10 +48,10 @@ def against_lmbda(cells, path, title):
         axes.legend(frameon=False, fontsize=8, loc="lower right")
     correlations.legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1, 1))
     figure.suptitle(title, fontsize=11)
-    save(figure, path)
+    return figure
 
 
-def ratios_at(groups, path, lmbda):
+def ratios_at(groups, lmbda):
     """Fig. 20: ratios of E[sigma^-2] for every data set and loss at one lmbda; `groups` is `{name: cell}`."""
     figure = Figure(figsize=(9, 3.6), layout="constrained")
     axes = figure.subplots()
@@ -66,16 +64,15 @@ def ratios_at(groups, path, lmbda):
     axes.set_xticks(at, [name.replace(" ", "\n").replace("_", "\n") for name in groups], fontsize=8)
     axes.set_title(f"ratios of $E[\\sigma_j^{{-2}}]$ at lmbda {lmbda:g}", fontsize=10)
     axes.legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1, 1))
-    save(figure, path)
+    return figure
 
 
-def losses(groups, variances, path):
+def losses(groups, variances):
     """Figs. 21, 22: coding loss, and transform over coding loss, against beta, with the paper's laws and the exact curves.
 
     Args:
       groups: `{name: cells}`, for the sum of squares.
       variances: of the sources; the exact curve is that of Gaussians of these.
-      path: of the picture.
     """
     figure = Figure(figsize=(11, 4.2), layout="constrained")
     coding, ratio = figure.subplots(1, 2)
@@ -97,4 +94,4 @@ def losses(groups, variances, path):
         axes.set_xlabel("beta")
         axes.set_title(title, fontsize=10)
         axes.legend(frameon=False, fontsize=8)
-    save(figure, path)
+    return figure

@@ -11,9 +11,10 @@ import tempfile
 import numpy as np
 import tensorflow as tf
 
-from tfisovae import batches, callbacks, devices, runs
+from tfisovae.examples import as_float
 from tfisovae.optimizers import FusedAdam
 from tfisovae.sources import Source
+from tfisovae.training import batches, callbacks, devices, runs
 
 SCHEDULES = ("constant", "cosine")
 
@@ -47,7 +48,7 @@ def train(run, make_vae, source: Source, strategy, extra_callbacks=(), resident=
         vae = make_vae()
         vae.compile(_optimizer(config),
                     num_parts=1 if resident else devices.num_parts(config["batch_size"], strategy),
-                    resident=batches.as_float(source.train[np.arange(len(source.train))]) if resident else None)
+                    resident=as_float(source.train[np.arange(len(source.train))]) if resident else None)
         vae.optimizer.build(vae.trainable_variables)
         checkpoint = tf.train.Checkpoint(encoder=vae.encoder, decoder=vae.decoder, optimizer=vae.optimizer)
         if step:
@@ -65,7 +66,7 @@ def train(run, make_vae, source: Source, strategy, extra_callbacks=(), resident=
         if step:
             print(f"{run.directory}: going on from step {step}." if step < config["steps"]
                   else f"{run.directory}: already trained to step {step}.", file=sys.stderr)
-        examples = batches.as_float(source.eval[np.arange(min(8, len(source.eval)))])
+        examples = as_float(source.eval[np.arange(min(8, len(source.eval)))])
         # History before checkpoint: killed between the two, a run goes on from before the row, which is then dropped.
         attached += [callbacks.History(run.path("history.csv"), step), keeper,
                      callbacks.TensorBoard(run.path("tensorboard"), examples), callbacks.Progress(config),

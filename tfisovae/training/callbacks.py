@@ -8,7 +8,8 @@ import numpy as np
 import tensorflow as tf
 import tqdm
 
-from tfisovae.runs import RunError
+from tfisovae import files
+from tfisovae.training.runs import RunError
 
 COLUMNS = ("step", "loss", "distortion", "rate", "active_dimensions")
 COLLAPSED_RATE = 1.0  # nats
@@ -52,12 +53,10 @@ class History(tf.keras.callbacks.Callback):
         if os.path.exists(path):
             with open(path, newline="") as file:
                 rows = [row for row in csv.DictReader(file) if None not in row.values() and int(row["step"]) <= step]
-        temporary = f"{path}.writing"
-        with open(temporary, "w", newline="") as file:
+        with files.replacing(path, newline="") as file:
             writer = csv.DictWriter(file, COLUMNS)
             writer.writeheader()
             writer.writerows(rows)
-        os.replace(temporary, path)
 
     def on_epoch_end(self, epoch, logs=None):
         with open(self.path, "a", newline="") as file:

@@ -1,21 +1,17 @@
-"""What the evaluation scripts share: the run that they measure, its data, and how they refuse."""
-import argparse
+"""What the measuring commands share: the run that they measure, its data, and how they refuse."""
 import math
 import os
-import sys
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # a dozen lines at every start; what goes wrong is raised
+if TYPE_CHECKING:
+    from tfisovae import VAE, sources
 
-from tfisovae import VAE, runs, sources
-
-IMAGE_NETWORKS = ("celeba", "celeba_large", "mnist")
 NUM_EXAMPLES = "held-out examples to measure, at most (default: 1,000 images, or 10,000 vectors)"
 
 
-class NotOfThisRun(runs.RunError):
+class NotOfThisRun(ValueError):
     """What was asked for does not exist of this run, whose measurement is no failure otherwise."""
 
 
@@ -24,21 +20,29 @@ class Trained(NamedTuple):
 
     directory: str
     config: dict
-    vae: VAE
-    source: sources.Source
+    vae: "VAE"
+    source: "sources.Source"
+
+    @property
+    def has_images(self):
+        """Whether an example can be drawn as an image."""
+        from tfisovae import sources
+
+        return sources.kind_of(self.config) in ("images", "mnist")
 
 
-def parser(description, run="run directory, as train/*.py write it"):
-    """The options of every evaluation script."""
-    p = argparse.ArgumentParser(description=description, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
-    p.add_argument("run", help=run)
-    p.add_argument("--data", help="other data to measure on (default: the run's own)")
+def add_arguments(p, run="run directory, as the training commands write it"):
+    """The options of every measuring command."""
+    p.add_argument("directory", metavar="RUN", help=run)
+    p.add_argument("--data", "--source", help="other data to measure on (default: the run's own)")
     p.add_argument("--cache_dir", help="where decoded images are kept (default: ~/.cache/tfisovae)")
-    return p
 
 
 def open_run(directory, data=None, cache_dir=None):
     """Loads the model of a run and its data."""
+    from tfisovae import sources
+    from tfisovae.training import runs
+
     config, vae = runs.load_run(directory)
     source = sources.of_run(config, data, cache_dir)
     trained_on, given = vae.encoder.input_shape[1:], source.eval.shape[1:]
@@ -66,15 +70,11 @@ def num_examples(trained, asked=None):
     return min(asked, len(trained.source.eval))
 
 
-def run(parser, argv, *reports):
-    """Opens a run and prints what each of `reports` makes of it and the options; what makes no sense ends in one plain line."""
-    args = parser.parse_args(argv)
-    try:
-        trained = open_run(args.run, args.data, args.cache_dir)
-        for report in reports:
-            print(report(trained, args))
-    except (ValueError, OSError, NotImplementedError, runs.RunError) as error:
-        sys.exit(f"{parser.prog}: {error}")
+def run(args, *reports):
+    """Opens a run and prints what each of `reports` makes of it and the options."""
+    trained = open_run(args.directory, args.data, args.cache_dir)
+    for report in reports:
+        print(report(trained, args))
 
 
 def as_images(x):
@@ -86,29 +86,11 @@ def as_images(x):
     return x.reshape(*x.shape[:-1], side, side, 1)
 
 
-def load_json(directory, name):
-    return runs.read_json(os.path.join(directory, name))
-
-
 def name(path):
-    """What a table calls a run, and a title its data: the last part of the path."""
+    """What a title calls data, or a run: the last part of the path."""
     return os.path.basename(os.path.normpath(path))
 
 
-def mean_and_error(values):
-    """Text of each column of `[runs, columns]`: mean, and with several runs its standard error."""
-    values = np.asarray(values, float)
-    if len(values) == 1:
-        return [f"{v:.4g}" for v in values[0]]
-    return [f"{m:.4g} +- {e:.2g}" for m, e in zip(values.mean(0), values.std(0, ddof=1) / np.sqrt(len(values)))]
-
-
-def only(directories):
-    """The one directory of a table that is of one; raises ValueError for more."""
-    if len(directories) != 1:
-        raise ValueError(f"This table is of one directory; got {len(directories)}.")
-    return directories[0]
-
-
 def written(directory, *names):
+    """The files that a command has written, as text."""
     return "Written: " + ", ".join(os.path.join(directory, name) for name in names)

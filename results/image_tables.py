@@ -3,11 +3,12 @@ import csv
 import os
 
 import numpy as np
-import paper  # beside this file, as shared is
-import shared
 
 import tfisovae
-from tfisovae import runs
+from results import layout, paper
+from tfisovae import files
+from tfisovae.commands.isometry import follows
+from tfisovae.training import runs
 
 
 def _analysis(directory, name="isometry.json"):
@@ -27,29 +28,21 @@ def isometry_table(directories, threshold=0.1):
     for directory in directories:
         a = _analysis(directory)
         active = np.flatnonzero(a.kl_mean > threshold)
-        rows.append(f"| ours, {shared.name(directory)} | {len(active)} of {len(a.active)} | "
+        rows.append(f"| ours, {layout.name(directory)} | {len(active)} of {len(a.active)} | "
                     f"{a.norm_mean[active].mean():.2f} +- {a.norm_mean[active].std():.2f} | "
                     f"{a.one_minus_variance[active].mean():.2f} | {_cosines(a, active):.2f} | "
                     f"{_balance(a, active):.2f} | {a.rate:.2f} | {a.distortion:.4f} |")
     return "\n".join(rows)
 
 
-def factors(run, count=3):
-    """For each dimension the true factors that it follows, as text; `None` where the factors are not known."""
-    saved = shared.load_json(run, "isometry.json")
-    if "factor_correlations" not in saved:
-        return None
-    return [", ".join(f"{saved['factor_names'][k]} {row[k]:+.2f}" for k in np.argsort(-np.abs(row))[:count])
-            for row in np.array(saved["factor_correlations"])]
-
-
 def factor_table(directory, rows=12):
     """The factors that the leading dimensions follow, by absolute correlation with the posterior mean."""
     a = _analysis(directory)
-    follows = factors(directory)
+    saved = files.read_json(os.path.join(directory, "isometry.json"))
+    factors = follows(saved) if "factor_correlations" in saved else None
     lines = ["| rank | E[sigma^-2] | norm | factors (correlation) |", "| --- | --- | --- | --- |"]
     lines += [f"| {rank} | {a.precision_mean[j]:.1f} +- {a.precision_standard_error[j]:.1f} | {a.norm_mean[j]:.2f} +- "
-              f"{a.norm_std[j]:.2f} | {follows[j] if follows else '-'} |" for rank, j in enumerate(a.ranking[:rows], 1)]
+              f"{a.norm_std[j]:.2f} | {factors[j] if factors else '-'} |" for rank, j in enumerate(a.ranking[:rows], 1)]
     return "\n".join(lines)
 
 
@@ -68,7 +61,7 @@ def balance_table(directories, rows=12):
     for directory in directories:
         a = _analysis(directory)
         seen = a.balance * a.one_minus_variance
-        lines = [f"| {shared.name(directory)}: rank | norm, of D(x_check, .) | seen, of the trained loss | E[1 - sigma^2] |",
+        lines = [f"| {layout.name(directory)}: rank | norm, of D(x_check, .) | seen, of the trained loss | E[1 - sigma^2] |",
                  "| --- | --- | --- | --- |"]
         lines += [f"| {rank} | {a.norm_mean[j]:.2f} | {seen[j]:.2f} | {a.one_minus_variance[j]:.2f} |"
                   for rank, j in enumerate(a.ranking[:rows], 1)]
@@ -87,7 +80,7 @@ def precision_table(directories, thresholds=(10.0, 2.0, 0.0)):
                 if name == "isometry.json" or os.path.exists(os.path.join(directory, name))]
     for directory, name in measured:
         a, below = _analysis(directory, name), np.inf
-        which = shared.name(directory) + ("" if name == "isometry.json" else ", examples of training")
+        which = layout.name(directory) + ("" if name == "isometry.json" else ", examples of training")
         for above in thresholds:
             among = np.flatnonzero((a.precision_mean > above) & (a.precision_mean <= below))
             if len(among):
@@ -118,8 +111,8 @@ def history_table(directories):
         with open(os.path.join(directory, "history.csv"), newline="") as file:
             *_, last = [{}, *csv.DictReader(file)]
         if not last:
-            lines.append(f"| {shared.name(directory)} | 0 | - | - | - |")
+            lines.append(f"| {layout.name(directory)} | 0 | - | - | - |")
             continue
-        lines.append(f"| {shared.name(directory)} | {last['step']} | {float(last['rate']):.2f} | "
+        lines.append(f"| {layout.name(directory)} | {last['step']} | {float(last['rate']):.2f} | "
                      f"{float(last['distortion']):.4f} | {float(last['active_dimensions']):.0f} |")
     return "\n".join(lines)

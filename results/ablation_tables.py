@@ -1,31 +1,19 @@
-"""Tables of an ablation (Figs. 11-22), from the `ablation-measured.json` that eval/ablation.py writes."""
-import numpy as np
-import paper  # beside this file, as shared is
-import shared
+"""Tables of an ablation (Figs. 11-22), from the `ablation-measured.json` that `tfisovae measure_ablation` writes."""
+import os
 
-from tfisovae import sources, theory
+import numpy as np
+
+from results import layout, paper
+from tfisovae import files, sources, theory
+from tfisovae.commands.measure_ablation import grouped, slopes
 
 FIGURES = {(source, distortion): 11 + 3 * i + j for i, source in enumerate(("mix", "ramp", "norm"))
            for j, distortion in enumerate(("sse", "downward_convex", "upward_convex"))}
 
 
-def grouped(cells):
-    """`{(source, distortion): cells of rising lmbda}`, in the order of the paper's figures."""
-    groups = {}
-    for cell in sorted(cells, key=lambda cell: (FIGURES[cell["source"], cell["distortion_name"]], cell["lmbda"])):
-        groups.setdefault((cell["source"], cell["distortion_name"]), []).append(cell)
-    return groups
-
-
-def slopes(cells):
-    """`(beta, -dD/dR)` of each pair of neighbours in lmbda, equal at the optimum (Eq. 3) where no dimension has collapsed.
-
-    beta is the logarithmic mean of the two, which is what a step of any length has on D = n beta / 2, R = const - n log(beta) / 2.
-    The slope is NaN where both cells have one rate, as collapsed ones have.
-    """
-    return [(float((1 / a["lmbda"] - 1 / b["lmbda"]) / np.log(b["lmbda"] / a["lmbda"])),
-             (a["distortion"] - b["distortion"]) / (b["rate"] - a["rate"]) if b["rate"] != a["rate"] else float("nan"))
-            for a, b in zip(cells, cells[1:])]
+def measured_cells(directory):
+    """The cells that `tfisovae measure_ablation` has measured."""
+    return files.read_json(os.path.join(directory, "ablation-measured.json"))["cells"]
 
 
 def _between(cells, low, high):
@@ -39,11 +27,11 @@ def _range(values):
 
 def ablation_table(directories):
     """Figs. 11-20, one row for each: norms, ratios beside those of the shapes, R with p(x), and the slope of Eq. 3."""
-    directory = shared.only(directories)
+    directory = layout.only(directories)
     lines = ["| | norms, lmbda 50 to 1000 | E[1 - sigma^2] there | ratios at lmbda 100 | of the shapes | R of a_x exp(-L/beta), "
              "20 to 200 | R of volume there | -dD/dR / beta, 5 to 1000 |", "| --- " * 8 + "|",
              f"| paper, {' | '.join(paper.ABLATION)} |"]
-    for (source, distortion), cells in grouped(shared.load_json(directory, "ablation-measured.json")).items():
+    for (source, distortion), cells in grouped(measured_cells(directory)).items():
         high, middle = _between(cells, 50, 1000), _between(cells, 20, 200)
         ratios, predicted = (", ".join(f"{v / cell[key][0]:.2f}" for cell in _between(cells, 100, 100) for v in cell[key][1:])
                              for key in ("precision", "predicted_precision"))
@@ -58,9 +46,9 @@ def ablation_table(directories):
 
 def losses_table(directories):
     """Figs. 21 and 22: coding loss, and transform over coding loss, against beta, for the sum of squares."""
-    directory = shared.only(directories)
+    directory = layout.only(directories)
     groups = {source: cells for (source, distortion), cells in
-              grouped(shared.load_json(directory, "ablation-measured.json")).items() if distortion == "sse"}
+              grouped(measured_cells(directory)).items() if distortion == "sse"}
     if not groups:
         raise ValueError(f"{directory} has no cells of the sum of squares (sse), of which this table is.")
     variances = np.array([shape.var() for shape in sources.TOYS["norm"]])
@@ -77,21 +65,4 @@ def losses_table(directories):
         lines.append(" | ".join([f"| {lmbda:g}", *coding, f"{n / lmbda / 2:.4g}", f"{exact.coding_loss.sum():.4g}", *ratio,
                                  f"{np.sum(1 / variances) / lmbda / 2 / n:.3g}",
                                  f"{exact_ratio:.3g} |" if np.isfinite(exact_ratio) else "- |"]))
-    return "\n".join(lines)
-
-
-def cells_table(cells):
-    """Every cell: norms, ratios, R and the slope of the rate-distortion curve, as text for a terminal."""
-    lines = [f"{'data':<5} {'loss':<16} {'lmbda':>6} {'active':>6} {'norms':>20} {'ratios':>13} {'R posterior':>11} "
-             f"{'coding/(n b/2)':>15} {'-dD/dR / beta':>14}"]
-    for (source, distortion), group in grouped(cells).items():
-        after = [None, *slopes(group)]
-        for i, cell in enumerate(group):
-            norms = " ".join(f"{value:6.3f}" for value in cell["norm"])
-            ratios = " ".join(f"{value / cell['precision'][0]:6.2f}" for value in cell["precision"][1:])
-            theory_loss = len(cell["norm"]) / cell["lmbda"] / 2
-            slope = f"{after[i][1] / after[i][0]:14.3f}" if i else " " * 14
-            r = cell["correlations"].get("scaled_posterior", float("nan"))
-            lines.append(f"{source:<5} {distortion:<16} {cell['lmbda']:6g} {cell['num_active']:6d} {norms:>20} {ratios:>13} "
-                         f"{r:11.3f} {cell['coding_loss'] / theory_loss:15.3f} {slope}")
     return "\n".join(lines)

@@ -1,9 +1,11 @@
 """Tables of runs on toy data: Tables 1-2, Figs. 3 and 8."""
-import numpy as np
-import paper  # beside this file, as shared is
-import shared
+import os
 
-from tfisovae import runs
+import numpy as np
+
+from results import layout, paper
+from tfisovae import files
+from tfisovae.training import runs
 
 
 def _config_but_for_seed(directories):
@@ -22,13 +24,13 @@ def toy_table(directories):
     Latent variables stand in ascending order of E[sigma^-2], beside the paper's figures and the prediction from the shapes of the
     sources. Norm, D' and E[sigma^-2] are averages (Av.) and deviations (SD) over the data.
     """
-    saved = [shared.load_json(directory, "isometry.json") for directory in directories]
+    saved = [files.read_json(os.path.join(directory, "isometry.json")) for directory in directories]
     if any("predicted_precision" not in s for s in saved):
         return None
     reported = paper.of_toy_run(_config_but_for_seed(directories)) or {}
 
     def row(label, values, published=None, theory=None):
-        cells = shared.mean_and_error(values)
+        cells = layout.mean_and_error(values)
         empty = ["-"] * len(cells)
         published = [f"{v:g}" for v in published] if published else empty
         return f"| {label} | " + " | ".join([*cells, *published, *(theory or empty)]) + " |"
@@ -51,7 +53,7 @@ def toy_table(directories):
              row("ratio", [v / v[0] for v in pick["precision_mean"]],
                  [float(f"{v / reported['precision_mean'][0]:.4g}") for v in reported["precision_mean"]] if reported else None,
                  theory.get("ratio"))]
-    ratio = shared.mean_and_error([[s["transform_loss"] / (s["coding_loss"] or np.nan)] for s in saved])[0]
+    ratio = layout.mean_and_error([[s["transform_loss"] / (s["coding_loss"] or np.nan)] for s in saved])[0]
     lines.append(f"\ntransform / coding loss {ratio}" + (f" (paper {reported['transform_to_coding']})" if reported else "")
                  + "; theory of the norm: the measured 1 - sigma^2; of sigma^-2: from the shapes of the sources alone.")
     return "\n".join(lines)
@@ -60,13 +62,13 @@ def toy_table(directories):
 def density_table(directories):
     """Estimated densities beside p(x), mean +- standard error over runs that differ in the seed alone; `None` without p(x)."""
     reported = (paper.of_toy_run(_config_but_for_seed(directories)) or {}).get("correlation", {})
-    measured = [shared.load_json(directory, "density.json") for directory in directories]
+    measured = [files.read_json(os.path.join(directory, "density.json")) for directory in directories]
     if any("comparison" not in m for m in measured):
         return None  # p(x) is not known
     saved = [m["comparison"] for m in measured]
     lines = ["| estimate | R with p(x) | paper | mean error of log p (nats) | rms error (nats) |",
              "| --- | --- | --- | --- | --- |"]
     for form in saved[0]:
-        cells = shared.mean_and_error([[s[form][key] for key in ("correlation", "log_error_mean", "log_error_rms")] for s in saved])
+        cells = layout.mean_and_error([[s[form][key] for key in ("correlation", "log_error_mean", "log_error_rms")] for s in saved])
         lines.append(f"| {form.replace('_', ' ')} | {cells[0]} | {reported.get(form, '-')} | {cells[1]} | {cells[2]} |")
     return "\n".join(lines)

@@ -1,0 +1,1 @@
+"""What was measured and published, and the code that makes tables and the paper's figures of it."""

@@ -1,0 +1,73 @@
+"""The house: imports run one way, no script knows another by its bare name, every module is found where the README says."""
+import ast
+import pathlib
+
+import pytest
+
+ROOT = pathlib.Path(__file__).parent.parent
+PACKAGE = ROOT / "tfisovae"
+
+# Floors of the house, from the ground up: a module imports those below its own floor, or beside it where they are listed before it.
+FLOORS = (
+    ("version", "files", "distortions", "posterior", "theory", "examples"),
+    ("autoencoder",),
+    ("geometry", "isometric", "measurement", "streaming"),
+    ("metrics", "density"),
+    ("analysis", "figures"),
+    ("networks", "optimizers", "resident", "saving"),
+    ("vae",),
+    ("sources",),
+    ("training",),
+    ("commands",),
+    ("__main__",),
+)
+HEIGHT = {name: (floor, place) for floor, names in enumerate(FLOORS) for place, name in enumerate(names)}
+
+
+def imported(path):
+    """The parts of the package that a file imports anywhere, in functions too, and names of modules outside of it."""
+    inside, outside = set(), set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            names = [f"{node.module}.{alias.name}" if node.module == "tfisovae" else node.module for alias in node.names]
+        else:
+            continue
+        for name in names:
+            first, _, rest = name.partition(".")
+            (inside if first == "tfisovae" else outside).add(rest.partition(".")[0] if first == "tfisovae" else first)
+    homes = {"Analysis": "analysis", "VAE": "vae", "analyze": "analysis", "load": "vae", "": "__init__"}
+    return {homes.get(name, name) for name in inside} - {"__init__", "version"}, outside
+
+
+def part(path):
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+FILES = [path for path in sorted(PACKAGE.rglob("*.py")) if path != PACKAGE / "__init__.py"]
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_imports_run_one_way(path):
+    inside, outside = imported(path)
+    own = part(path)
+    assert own in HEIGHT, f"{own} has no place in the house"
+    for other in inside - {own}:
+        assert HEIGHT[other] < HEIGHT[own], f"{path.relative_to(ROOT)} imports {other}, which stands above it"
+    assert not outside & {"train", "eval", "results", "tests", "benchmarks"}
+    if own not in ("figures",):
+        assert "matplotlib" not in outside
+    if own != "sources":
+        assert "tensorflow_datasets" not in outside
+    if own in ("theory", "files", "verdict"):
+        assert "tensorflow" not in outside
+
+
+def test_nothing_edits_the_path_or_imports_a_neighbour_by_its_bare_name():
+    for folder in ("tfisovae", "train", "eval", "results", "tests"):
+        neighbours = {path.stem for path in (ROOT / folder).glob("*.py")} - {"conftest", "test_training"}
+        for path in (ROOT / folder).rglob("*.py"):
+            text = path.read_text()
+            assert "sys.path" not in text or path == pathlib.Path(__file__), path
+            assert not imported(path)[1] & neighbours, path

@@ -1,0 +1,18 @@
+"""What the command lines do. A command is a module with `add_arguments(parser)` and `run(args)`; its docstring is its help.
+
+Modules import TensorFlow, and what needs it, when the work begins: `--help` and a wrong option answer at once.
+"""
+
+SUMMARIES = {
+    "celeba": "train the paper's convolutional VAE on images (App. D.2, F.2)",
+    "mnist": "train the paper's VAE on MNIST (App. G)",
+    "toy": "train the paper's small VAE on toy data, or on your own table (App. D.1)",
+    "ablation": "train every toy data set with every loss at every lmbda (App. E.2)",
+    "isometry": "measure the isometry of a trained run (Figs. 4, 5, Tables 1, 2)",
+    "density": "give log densities of inputs (Figs. 3, 8)",
+    "variables": "draw the isometric variable of each latent variable (Fig. 1)",
+    "traverse": "draw what each latent dimension does (Figs. 6, 23)",
+    "all": "measure and draw all that a run has",
+    "measure_ablation": "measure the cells of an ablation",
+}
+

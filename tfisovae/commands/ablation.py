@@ -1,0 +1,177 @@
+"""Train the ablation of App. E.2: every toy data set with every loss at every lmbda, on all cores; goes on where it stopped."""
+import concurrent.futures
+import itertools
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import tqdm
+
+from tfisovae import files
+from tfisovae.commands import choices
+from tfisovae.commands.training import command_line
+
+LMBDAS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
+DISTORTIONS = ("sse", "downward_convex", "upward_convex")
+_LOW_DISK = 100 * 2**20  # bytes; a cell writes about a megabyte
+
+
+def add_arguments(p):
+    """The options, with the paper's settings as defaults."""
+    p.add_argument("--ablation_dir", default="runs/ablation", help="directory with a run for each cell")
+    p.add_argument("--sources", nargs="+", choices=choices.TOYS, default=list(choices.TOYS), help="toy data")
+    p.add_argument("--distortions", nargs="+", choices=DISTORTIONS, default=list(DISTORTIONS), help="losses")
+    p.add_argument("--lmbdas", nargs="+", type=float, default=list(LMBDAS), help="weights of the distortion")
+    p.add_argument("--epochs", type=int, default=500, help="passes over the training data, each cell")
+    p.add_argument("--num_examples", type=int, default=50_000, help="toy examples to train on")
+    p.add_argument("--schedule", choices=choices.SCHEDULES, default="constant", help="of the learning rate")
+    p.add_argument("--seed", type=int, default=0, help="of every cell")
+    p.add_argument("--workers", type=int, help="cells side by side (default: one for each GPU, or core)")
+
+
+def cells(settings):
+    """The cells of an ablation, as `(name, options of `tfisovae toy`)`."""
+    made = {}
+    for source, distortion, lmbda in itertools.product(settings["sources"], settings["distortions"], settings["lmbdas"]):
+        made[f"{source}-{distortion}-lmbda{lmbda:g}"] = ["--data", source, "--distortion", distortion, "--lmbda", str(lmbda)]
+    return made
+
+
+def is_finished(directory):
+    """Whether a cell has been trained to its end, and has its model."""
+    from tfisovae.training import runs
+
+    try:
+        return runs.trained_step(directory) == runs.load_config(directory)["steps"] and os.path.isdir(f"{directory}/model")
+    except runs.RunError:
+        return False
+
+
+def resolve(args):
+    """The settings of an ablation; raises ValueError for those that make no sense."""
+    settings = {key: value for key, value in vars(args).items() if key not in ("ablation_dir", "workers", "run")}
+    for name in ("epochs", "num_examples"):
+        if settings[name] < 1:
+            raise ValueError(f"--{name} must be at least 1; got {settings[name]}.")
+    if not 0 <= args.seed < 2**32:
+        raise ValueError(f"--seed must be at least 0 and below 2^32; got {args.seed}.")
+    for lmbda in args.lmbdas:
+        if not 0 < lmbda < float("inf"):
+            raise ValueError(f"--lmbdas must be positive and finite; got {lmbda}.")
+    if args.workers is not None and args.workers < 1:
+        raise ValueError(f"--workers must be at least 1; got {args.workers}.")
+    return settings
+
+
+def open_directory(path, settings):
+    """Makes the directory of an ablation, or checks that it is one of these settings; more cells may be added to it."""
+    os.makedirs(path, exist_ok=True)
+    manifest = os.path.join(path, "ablation.json")
+    if os.path.exists(manifest):
+        before = files.read_json(manifest)
+        fixed = [key for key in settings if key not in ("sources", "distortions", "lmbdas")]
+        differences = [f"  {key}: {before.get(key)!r} there, {settings[key]!r} here" for key in fixed
+                       if before.get(key) != settings[key]]
+        if differences:
+            raise ValueError("\n".join([f"{path} holds an ablation of other settings:", *differences,
+                                           "Choose another --ablation_dir, or remove that one."]))
+        for key in ("sources", "distortions", "lmbdas"):
+            settings[key] = sorted({*before[key], *settings[key]})
+    elif os.listdir(path):
+        raise ValueError(f"{path} is not empty and holds no ablation (no ablation.json). Choose another --ablation_dir.")
+    files.write_json(manifest, settings, digits=None)
+
+
+class Cell:
+    """A cell in training: a process of `tfisovae toy`, which a failure of does not touch the others."""
+
+    def __init__(self, directory, options, gpu=None):
+        self.directory, self.options, self.gpu, self.process, self.error = directory, options, gpu, None, None
+
+    def run(self, stop):
+        """Trains the cell; `error` then holds what went wrong, or `None`."""
+        if stop.is_set():
+            self.error = "not started"
+            return self
+        environment = {**os.environ, "TF_FORCE_GPU_ALLOW_GROWTH": "true"}
+        if self.gpu is not None:
+            environment["CUDA_VISIBLE_DEVICES"] = self.gpu
+        try:
+            with open(f"{self.directory}.log", "w") as log:
+                command = [sys.executable, "-m", "tfisovae", "toy", *self.options, "--run_dir", self.directory]
+                self.process = subprocess.Popen(command, stdout=log, stderr=log, env=environment)
+                while self.process.poll() is None:
+                    if stop.wait(0.5):
+                        self.process.terminate()
+                        self.process.wait()
+        except OSError as error:
+            self.error = str(error)
+            return self
+        if not is_finished(self.directory):
+            with open(f"{self.directory}.log") as log:
+                lines = log.read().strip().splitlines()
+            self.error = "stopped" if stop.is_set() else lines[-1] if lines else f"exit status {self.process.returncode}"
+        return self
+
+
+def train(path, settings, workers):
+    """Trains the cells that are not finished; returns errors by the names of cells."""
+    shared = ["--epochs", str(settings["epochs"]), "--num_examples", str(settings["num_examples"]), "--seed", str(settings["seed"]),
+              "--schedule", settings["schedule"], "--num_eval", "0"]
+    waiting = {name: options for name, options in cells(settings).items() if not is_finished(os.path.join(path, name))}
+    total, stop, errors = len(cells(settings)), threading.Event(), {}
+    previous = signal.signal(signal.SIGTERM, lambda *_: stop.set())
+    gpus = visible_gpus()
+    started, done = time.time(), 0
+    with concurrent.futures.ThreadPoolExecutor(workers) as pool, \
+            tqdm.tqdm(total=total, initial=total - len(waiting), desc="ablation", unit="cell", file=sys.stderr) as bar:
+        futures = {}
+        for i, (name, options) in enumerate(waiting.items()):
+            cell = Cell(os.path.join(path, name), [*options, *shared], gpus[i % len(gpus)] if gpus else None)
+            futures[pool.submit(cell.run, stop)] = name
+        try:
+            for future in concurrent.futures.as_completed(futures):
+                cell, name = future.result(), futures[future]
+                if cell.error is None:
+                    done += 1
+                    bar.set_postfix_str(f"{60 * done / (time.time() - started):.2f} cells/min")
+                else:
+                    errors[name] = cell.error
+                    if cell.error not in ("not started", "stopped"):
+                        bar.write(f"{name} failed: {cell.error} (see {cell.directory}.log)", file=sys.stderr)
+                if shutil.disk_usage(path).free < _LOW_DISK and not stop.is_set():
+                    bar.write(f"The disk of {path} is full: stopping. Finished cells are kept; make room and give the command "
+                              "again.", file=sys.stderr)
+                    stop.set()
+                bar.update(cell.error is None)
+        except KeyboardInterrupt:
+            bar.write("Stopping; the cells in training end at their last checkpoints.", file=sys.stderr)
+        finally:
+            stop.set()
+            signal.signal(signal.SIGTERM, previous)
+    return {name: errors.get(name, "stopped") for name in cells(settings) if not is_finished(os.path.join(path, name))}
+
+
+def visible_gpus():
+    """The names of the GPUs that this process may use, for CUDA_VISIBLE_DEVICES."""
+    from tfisovae.training import devices
+
+    names = [name for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if name.strip()]
+    return names or [str(i) for i in range(devices.num_gpus())]
+
+
+def run(args):
+    from tfisovae.training import devices
+
+    settings = resolve(args)
+    wanted = dict(settings)
+    open_directory(args.ablation_dir, settings)
+    errors = train(args.ablation_dir, wanted, args.workers or devices.num_gpus() or devices.num_cores())
+    if errors:
+        raise ValueError(f"{len(errors)} of {len(cells(wanted))} cells are not finished: {', '.join(errors)}. The same command "
+                         "goes on with them.")
+    print(f"{len(cells(wanted))} cells in {args.ablation_dir}. Measure them: {command_line('measure_ablation', args.ablation_dir)}")

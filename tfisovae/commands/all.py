@@ -1,0 +1,30 @@
+"""Measure and draw all that a run has, in one process: isometry, densities, isometric variables, and traversals of images."""
+import argparse
+
+from tfisovae.commands import density, isometry, measuring, traverse, variables
+
+
+def add_arguments(p):
+    """The options."""
+    measuring.add_arguments(p)
+    p.add_argument("--num_examples", type=int, help=f"of isometry and densities: {measuring.NUM_EXAMPLES}")
+
+
+def _report_of(command):
+    """The report of a command on the options of this one, or the word that this run has nothing of it."""
+    def report(trained, args):
+        p = argparse.ArgumentParser()
+        command.add_arguments(p)
+        options = p.parse_args([args.directory])
+        if args.num_examples is not None:
+            options.num_examples = args.num_examples
+        try:
+            return f"{command.report(trained, options)}\n"
+        except measuring.NotOfThisRun as error:
+            return f"Not of this run, {command.__name__.rpartition('.')[2]}: {error}\n"
+
+    return report
+
+
+def run(args):
+    measuring.run(args, *map(_report_of, (isometry, density, variables, traverse)))

@@ -1,0 +1,7 @@
+"""Names that options take. What they name takes seconds to import; a test holds these to it."""
+
+IMAGES = ("celeb_a", "faces")  # tfisovae.sources.NAMES
+TOYS = ("mix", "ramp", "norm")  # tfisovae.sources.TOYS
+SCHEDULES = ("constant", "cosine")  # tfisovae.training.loop.SCHEDULES
+STRATEGIES = ("auto", "one_device", "mirrored", "multi_worker")  # tfisovae.training.devices.STRATEGIES
+FORMS = ("prior", "objective", "posterior", "scaled_objective", "scaled_posterior", "volume")  # tfisovae.density.FORMS

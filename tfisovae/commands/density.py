@@ -1,0 +1,100 @@
+"""Give log densities of held-out inputs: densities.csv, density.json and density.png (Figs. 3 and 8 where p(x) is known)."""
+import csv
+import os
+
+import numpy as np
+
+from tfisovae import files
+from tfisovae.commands import choices, measuring
+
+EXTREMES = 10  # most and least probable inputs
+
+
+def add_arguments(p):
+    """The options."""
+    measuring.add_arguments(p)
+    p.add_argument("--num_examples", type=int, help=measuring.NUM_EXAMPLES)
+    p.add_argument("--forms", nargs="+", metavar="FORM",
+                   help=f"which of {', '.join(choices.FORMS)} (default: all that the distortion has)")
+
+
+def measure(trained, num_examples=None, forms=None):
+    """Measures a run and writes `densities.csv`, `density.json` and the pictures; returns what the JSON holds."""
+    from tfisovae import density, figures, posterior, sources
+    from tfisovae.examples import as_float
+    from tfisovae.training import batches
+
+    run, config, vae, source = trained
+    count = measuring.num_examples(trained, num_examples)
+    rows = sources.Rows(source.eval.array, source.eval.rows[:count])  # those of `tfisovae isometry`
+    active = posterior.active(np.concatenate([vae.encode(x).kl() for x in batches.evaluation_batches(rows)]).mean(0))
+    if not active.any():
+        raise measuring.NotOfThisRun(f"{run} has collapsed: no latent dimension is active, so there are no densities.")
+    estimates = density.log_densities(vae, batches.evaluation_batches(rows), forms, active, progress=True)
+    saved = {"distortion_name": repr(vae.distortion), "lmbda": vae.lmbda, "decomposed": vae.decomposed, "steps": config["steps"],
+             "data": source.manifest["source"], "num_examples": count, "num_active": int(active.sum()), "n": vae.n}
+    columns = {"row": rows.rows, **estimates}
+    if source.log_density is not None:
+        columns["log_density"] = source.log_density[:count]
+        saved["comparison"] = density.comparison(estimates, columns["log_density"])
+    else:
+        best = next(form for form in ("volume", "scaled_posterior", "posterior", *estimates) if form in estimates)
+        order = np.argsort(estimates[best], kind="stable")
+        saved["extremes"] = {"form": best, "most_probable": rows.rows[order[::-1][:EXTREMES]].tolist(),
+                             "least_probable": rows.rows[order[:EXTREMES]].tolist()}
+        if trained.has_images:
+            pictures = [measuring.as_images(as_float(rows.array[saved["extremes"][name]]))
+                        for name in ("most_probable", "least_probable")]
+            figures.reconstructions(pictures, ["most probable", "least probable"], path=os.path.join(run, "extremes.png"))
+    with files.replacing(os.path.join(run, "densities.csv"), newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(columns)
+        writer.writerows([int(row), *(f"{value:.6f}" for value in values)] for row, *values in zip(*columns.values()))
+    files.write_json(os.path.join(run, "density.json"), saved)
+    draw(run)
+    return saved
+
+
+def draw(run):
+    """Draws `density.png` from `densities.csv` and `density.json`."""
+    from tfisovae import figures
+
+    saved = files.read_json(os.path.join(run, "density.json"))
+    with open(os.path.join(run, "densities.csv"), newline="") as file:
+        names = next(csv.reader(file))
+        values = np.array([[float(v) for v in row] for row in csv.reader(file)]).reshape(-1, len(names))
+    columns = {name: column for name, column in zip(names, values.T) if name != "row"}
+    title = f"{figures.plain(measuring.name(saved['data']))}, {saved['distortion_name']}, lmbda {saved['lmbda']:g}"
+    path, truth = os.path.join(run, "density.png"), columns.pop("log_density", None)
+    for form in ("posterior", "objective"):  # where a_x is 1, the scaled form is the same
+        if form in columns and np.array_equal(columns[form], columns.get(f"scaled_{form}")):
+            del columns[f"scaled_{form}"]
+    if truth is None:
+        figures.density_histograms(columns, title, path)
+    else:
+        correlations = {form: entry["correlation"] for form, entry in saved["comparison"].items()}
+        figures.densities(columns, truth, correlations, title, path)
+
+
+def table(saved):
+    """What was measured, as text."""
+    lines = [f"{saved['num_examples']} examples; {saved['num_active']} of {saved['n']} dimensions active: the densities are over "
+             "these alone."]
+    if "comparison" in saved:
+        lines += [f"{'estimate':<17} {'R with p(x)':>12} {'mean error':>12} {'rms error (nats)':>17}"]
+        lines += [f"{form:<17} {entry['correlation']:12.3f} {entry['log_error_mean']:12.3f} {entry['log_error_rms']:17.3f}"
+                  + ("   of another unit: density of z" if form == "prior" else "") for form, entry in saved["comparison"].items()]
+    else:
+        lines += [f"{name.replace('_', ' ')} by {saved['extremes']['form']!r}: rows {', '.join(map(str, saved['extremes'][name]))}"
+                  for name in ("most_probable", "least_probable")]
+    return "\n".join(lines)
+
+
+def report(trained, args):
+    """Measures a run; returns what was measured, as text."""
+    saved = measure(trained, args.num_examples, args.forms)
+    return f"{table(saved)}\n{measuring.written(trained.directory, 'densities.csv', 'density.json', 'density.png')}"
+
+
+def run(args):
+    measuring.run(args, report)

@@ -1,0 +1,46 @@
+"""Train the VAE of App. G on MNIST, with binary cross-entropy averaged over the pixels."""
+import os
+
+from tfisovae.commands import training
+
+
+def add_arguments(p):
+    """The options, with the paper's settings as defaults."""
+    training.add_arguments(p, lmbda=2000.0, batch_size=256)
+    p.add_argument("--data", default="mnist", help="mnist (TFDS), mnist.npz, or a directory with the four idx files")
+    p.add_argument("--latent_dim", type=int, default=32, help="n; the paper has 32 with lmbda 2000, and 64 with lmbda 10000")
+    p.add_argument("--distortion", choices=("bce", "mse", "sse"), default="bce", help="distortion that is trained")
+    training.add_steps(p, steps=50_000, log_every=200, checkpoint_every=1000)
+    p.add_argument("--num_eval", type=int, default=1000, help="test images to measure for the table at the end; 0: no table")
+    p.add_argument("--data_dir", help="TFDS' directory")
+
+
+def resolve(args):
+    """The configuration of a run: every option with its value; raises ValueError for those that make no sense."""
+    config = training.resolve(args, ("steps", "log_every", "checkpoint_every"))
+    training.check_intervals(config)
+    if args.latent_dim > 784:
+        raise ValueError(f"--latent_dim must be at most the 784 pixels; got {args.latent_dim}.")
+    config.update(network="mnist", data_kind="mnist", data=args.data if args.data == "mnist" else os.path.abspath(args.data))
+    return config
+
+
+def prepare(args):
+    """The configuration, the data, and the default directory of a run."""
+    from tfisovae import sources
+
+    config = resolve(args)
+    source = sources.load_mnist(args.data, args.data_dir)
+    run_dir = f"runs/mnist-n{args.latent_dim}-lmbda{args.lmbda:g}{'-decomposed' if args.decomposed else ''}-seed{args.seed}"
+    return config, source, run_dir, False
+
+
+def networks(config):
+    """Encoder and decoder of a configuration."""
+    from tfisovae import networks
+
+    return networks.mnist(config["latent_dim"])
+
+
+def run(args):
+    training.run(args, prepare, networks)

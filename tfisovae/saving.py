@@ -1,0 +1,73 @@
+"""A VAE on a disk: a SavedModel with its weights and signatures, and the configuration that makes it anew, as JSON."""
+import json
+import os
+import shutil
+
+import tensorflow as tf
+
+from tfisovae import files
+
+_CONFIG = os.path.join("assets.extra", "tfisovae.json")
+
+
+class Weights(tf.Module):
+    """The weights alone: Keras models inside would be exported layer by layer, which GDN layers do not survive."""
+
+    def __init__(self, encoder_weights, decoder_weights):
+        super().__init__()
+        self.encoder_weights, self.decoder_weights = encoder_weights, decoder_weights
+
+
+def is_saved_model(path):
+    """Whether a SavedModel, of whatever origin, is at `path`."""
+    return os.path.isfile(os.path.join(path, "saved_model.pb"))
+
+
+def write(path, weights, signatures, config, overwrite=True):
+    """Writes a SavedModel, whole or not at all; one that was there stays until the new one is whole.
+
+    Args:
+      path: directory.
+      weights: `Weights`.
+      signatures: dict from name to `tf.function`.
+      config: JSON-serialisable dict.
+      overwrite: whether a SavedModel at `path` may be replaced.
+    Raises:
+      FileExistsError: if something is there that may not be replaced.
+    """
+    if os.path.exists(path) and (not overwrite or not is_saved_model(path)):
+        raise FileExistsError(f"{path} exists" + ("" if not overwrite else " and is no SavedModel") + "; it is left as it is.")
+    temporary, before = f"{path}.writing-{os.getpid()}", f"{path}.replaced-{os.getpid()}"
+    try:
+        tf.saved_model.save(weights, temporary, signatures=signatures)
+        os.makedirs(os.path.join(temporary, "assets.extra"))
+        files.write_text(os.path.join(temporary, _CONFIG), json.dumps(config, indent=1))
+        if os.path.exists(path):
+            os.rename(path, before)
+        os.rename(temporary, path)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+        shutil.rmtree(before, ignore_errors=True)
+
+
+def read_config(path):
+    """The configuration of the VAE at `path`.
+
+    Raises:
+      FileNotFoundError: if there is nothing at `path`.
+      ValueError: if what is there is not a VAE.
+    """
+    path = os.fspath(path)
+    if not os.path.exists(path):
+        raise FileNotFoundError(f"No SavedModel at {path}.")
+    config = os.path.join(path, _CONFIG)
+    if not os.path.isfile(config):
+        kind = "a SavedModel, but not one that VAE.save wrote" if is_saved_model(path) else "not a SavedModel"
+        raise ValueError(f"{path} is {kind} (it has no {_CONFIG}); tfisovae.load reads what vae.save(path) wrote.")
+    return files.read_json(config)
+
+
+def restore(path, weights):
+    """Reads the weights at `path` into `weights`, bit for bit."""
+    checkpoint = tf.train.Checkpoint(weights)
+    checkpoint.read(os.path.join(path, "variables", "variables")).assert_existing_objects_matched().run_restore_ops()

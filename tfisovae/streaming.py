@@ -1,0 +1,65 @@
+"""One pass over a data set, on all replicas of the current `tf.distribute` strategy."""
+import tensorflow as tf
+import tqdm
+
+from tfisovae import examples
+
+
+def examples_of(autoencoder, data, num_examples=None, description="measuring", progress=False):
+    """Yields `(x [B, ...] float32, number of examples before)`, each batch checked, with a progress bar.
+
+    Args:
+      autoencoder: `Autoencoder`, whose distortion says what x may be.
+      data: as `examples.batches` takes it.
+      num_examples: how many examples; all by default.
+      description: of the progress bar.
+      progress: whether to show it.
+    Raises:
+      ValueError: if there are no examples, or fewer than were asked for; or for x that is not finite, or outside the domain.
+    """
+    if num_examples is not None and num_examples < 1:
+        raise ValueError(f"num_examples must be at least 1; got {num_examples!r}.")
+    seen = 0
+    with tqdm.tqdm(total=num_examples, desc=description, unit=" examples", disable=not progress) as bar:
+        for x in examples.batches(data):
+            if num_examples is not None:
+                x = x[:num_examples - seen]
+            examples.check_finite(x, seen)
+            autoencoder.distortion.check(x)
+            yield x, seen
+            seen += len(x)
+            bar.update(len(x))
+            if seen == num_examples:
+                break
+    if not seen or (num_examples is not None and seen < num_examples):
+        raise ValueError(f"The data set has {seen} examples" + (f", fewer than the {num_examples} asked for." if seen else "."))
+
+
+def on_replicas(function):
+    """`function(x, first_row)` of a batch, split by rows over the replicas of the current strategy, as one compiled call.
+
+    What it returns, a structure of tensors `[b, ...]`, comes back joined, in the order of the rows.
+    """
+    strategy = tf.distribute.get_strategy()
+    replicas = strategy.num_replicas_in_sync
+
+    @tf.function(reduce_retracing=True)
+    def step(x, first_row):
+        return strategy.run(function, args=(x, first_row))
+
+    def call(x, first_row):
+        share = -(-len(x) // replicas)
+
+        def rows(context):
+            start = context.replica_id_in_sync_group * share
+            return x[start:start + share]
+
+        def first(context):
+            return tf.constant(first_row + context.replica_id_in_sync_group * share, tf.int32)
+
+        if replicas == 1:
+            return step(x, tf.constant(first_row, tf.int32))
+        parts = step(*map(strategy.experimental_distribute_values_from_function, (rows, first)))
+        return None if parts is None else tf.nest.map_structure(lambda part: strategy.gather(part, 0), parts)
+
+    return call

@@ -1,0 +1,1 @@
+"""The life of a run: data order, devices, the loop, its directory."""
