@@ -1,0 +1,62 @@
+"""One pass over a data set: what data it takes, and the same numbers on any number of replicas."""
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import tfisovae
+from tfisovae import examples, streaming
+
+X = np.random.default_rng(0).standard_normal((53, 4)).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def vae(make_linear_vae):
+    a = np.linalg.qr(np.random.default_rng(1).standard_normal((4, 4)))[0][:, :3]
+    return make_linear_vae(0.9 * a, a.T + 0.1, [0.3, 0.4, 0.5], 20.0)
+
+
+@pytest.mark.parametrize("batch_size", [53, 8])
+def test_replicas_measure_what_one_device_measures(vae, batch_size):
+    """Noise has the address of its example, so uneven shares of a batch, empty ones too, give the numbers of one device."""
+    data = tf.data.Dataset.from_tensor_slices(X).batch(batch_size)
+    one = tfisovae.analyze(vae, data).to_dict()
+    with tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"]).scope():
+        two = tfisovae.analyze(vae, data).to_dict()
+    assert two["num_examples"] == 53
+    for name, value in one.items():
+        if isinstance(value, str) or value is None:
+            assert two[name] == value
+        else:
+            np.testing.assert_allclose(np.array(two[name], float), np.array(value, float), rtol=1e-6, atol=1e-6, err_msg=name)
+
+
+def test_results_come_back_in_the_order_of_the_rows():
+    with tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"]).scope():
+        call = streaming.on_replicas(lambda x, first_row: {"x": x, "row": first_row + tf.range(tf.shape(x)[0])})
+        for size in (5, 4, 1):
+            got = call(tf.constant(X[:size]), 10)
+            np.testing.assert_array_equal(got["x"], X[:size])
+            np.testing.assert_array_equal(got["row"], 10 + np.arange(size))
+
+
+@pytest.mark.parametrize("element", [X, (X,), (X, np.zeros(53)), {"image": X, "label": np.zeros(53)}, {"anything": X},
+                                     ({"image": X}, np.zeros(53)), (X, np.zeros(53), None)], ids=str)
+def test_x_of_what_data_sets_yield(element):
+    assert examples.x_of(element) is X
+
+
+@pytest.mark.parametrize("element, message", [
+    ((X, X, X), r"yields \(x, y, sample_weight\).*dataset.map"),
+    ({"a": X, "b": X}, r"dicts of 'a', 'b'; x must be the entry 'image', or the only one. Map it: dataset.map"),
+    ({}, "dicts of nothing"),
+    ((X, X, X, X), "yields 4 parts; x must be the first of a pair")], ids=["weights", "entries", "nothing", "parts"])
+def test_elements_without_a_rule(element, message):
+    with pytest.raises(ValueError, match=message):
+        examples.x_of(element)
+
+
+@pytest.mark.parametrize("make", [lambda d: d, lambda d: d.map(lambda x: (x, 0.0)),
+                                  lambda d: d.map(lambda x: {"image": x, "label": 1})], ids=["x", "pair", "dict"])
+def test_every_kind_of_data_set_is_measured(vae, make):
+    data = make(tf.data.Dataset.from_tensor_slices(X).batch(20))
+    assert tfisovae.analyze(vae, data).rate == pytest.approx(tfisovae.analyze(vae, X).rate, rel=1e-6)
