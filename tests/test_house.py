@@ -12,7 +12,7 @@ FLOORS = (
     ("version", "files", "distortions", "posterior", "theory", "examples"),
     ("autoencoder",),
     ("geometry", "isometric", "measurement", "streaming"),
-    ("metrics", "density"),
+    ("metrics", "density", "objectives", "balance"),
     ("analysis", "figures"),
     ("networks", "optimizers", "resident", "saving"),
     ("vae",),
@@ -37,7 +37,8 @@ def imported(path):
         for name in names:
             first, _, rest = name.partition(".")
             (inside if first == "tfisovae" else outside).add(rest.partition(".")[0] if first == "tfisovae" else first)
-    homes = {"Analysis": "analysis", "VAE": "vae", "analyze": "analysis", "load": "vae", "": "__init__"}
+    homes = {"Analysis": "analysis", "BetaEstimate": "balance", "estimate_beta": "balance", "objective": "objectives",
+              "VAE": "vae", "analyze": "analysis", "load": "vae", "": "__init__"}
     return {homes.get(name, name) for name in inside} - {"__init__", "version"}, outside
 
 

@@ -11,10 +11,10 @@ os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
 # TensorFlow takes seconds to import: names are fetched when they are first used.
 _HOME = {
-    "Analysis": "analysis", "Autoencoder": "autoencoder", "VAE": "vae", "analyze": "analysis", "as_autoencoder": "autoencoder",
-    "load": "vae"}
-_MODULES = ("analysis", "autoencoder", "density", "distortions", "examples", "figures", "files", "geometry", "isometric",
-            "measurement", "metrics", "networks", "optimizers", "posterior", "sources", "theory", "training", "vae")
+    "Analysis": "analysis", "Autoencoder": "autoencoder", "BetaEstimate": "balance", "Objective": "objectives", "VAE": "vae",
+    "analyze": "analysis", "as_autoencoder": "autoencoder", "estimate_beta": "balance", "load": "vae", "objective": "objectives"}
+_MODULES = ("analysis", "autoencoder", "balance", "density", "distortions", "examples", "figures", "files", "geometry", "isometric",
+            "measurement", "metrics", "networks", "objectives", "optimizers", "posterior", "sources", "theory", "training", "vae")
 
 __all__ = sorted([*_HOME, *_MODULES])
 
