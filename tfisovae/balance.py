@@ -83,7 +83,8 @@ class BetaEstimate:
         value = float(weights @ betas)
         if not value > 0:
             raise ValueError(f"beta cannot be told: the balance gives {value:.3g}, which is not positive. The model was not "
-                             "trained with this distortion, or not long enough, or the encoder's second output is not what scale= says.")
+                             "trained with this distortion, or not long enough, or the encoder's second output is not what "
+                             "scale= says.")
         variances = np.maximum(np.diag(between), 0)
         sampling = max(float(weights @ between @ weights), 0.0)
         spread, added = math.nan, 0.0
@@ -172,8 +173,8 @@ def estimate_beta(model, data, *, num_examples=None, batch_size=100, seed=0, thr
         model.distortion.check(x)
         if accumulate is None:
             accumulate = _balance_sums(model, x, seed)
-        some = [values.numpy() for values in accumulate(x, seen)]
-        if not all(np.isfinite(values).all() for values in some):
+        finite, *some = [values.numpy() for values in accumulate(x, seen)]
+        if not finite or not all(np.isfinite(values).all() for values in some):
             raise ValueError(f"The model's outputs or gradients are not finite, in examples {seen} to {seen + len(x) - 1} (counted "
                              "from 0).")
         totals = some if totals is None else [total + part for total, part in zip(totals, some)]
@@ -187,7 +188,7 @@ def estimate_beta(model, data, *, num_examples=None, batch_size=100, seed=0, thr
 
 
 def _balance_sums(model, x, seed):
-    """The function from a batch and its first row's number to the sums that `BetaEstimate.from_sums` takes."""
+    """The function from a batch and its first row's number to: is D finite, and the sums that `BetaEstimate.from_sums` takes."""
     n = int(model.encode(x[:1])[0].shape[-1])
 
     @tf.function(input_signature=[tf.TensorSpec([None, *x.shape[1:]], tf.float32), tf.TensorSpec([], tf.int64)])
@@ -197,6 +198,8 @@ def _balance_sums(model, x, seed):
         kl, work, scale, noise = (tf.cast(values, tf.float64) for values in (
             measurement.kl, measurement.noise_work, measurement.posterior.scale, noise))
         both = tf.concat([work, tf.square(noise) * (1 - tf.square(scale))], -1)
-        return tf.reduce_sum(kl, 0), tf.reduce_sum(both, 0), tf.matmul(both, both, transpose_a=True)
+        # The gradient is blind to some outputs that are not finite (tf.where): the distortion is not.
+        finite = tf.reduce_all(tf.math.is_finite(measurement.distortion))
+        return finite, tf.reduce_sum(kl, 0), tf.reduce_sum(both, 0), tf.matmul(both, both, transpose_a=True)
 
     return accumulate
