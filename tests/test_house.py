@@ -37,8 +37,7 @@ def imported(path):
         for name in names:
             first, _, rest = name.partition(".")
             (inside if first == "tfisovae" else outside).add(rest.partition(".")[0] if first == "tfisovae" else first)
-    homes = {"Analysis": "analysis", "BetaEstimate": "balance", "estimate_beta": "balance", "objective": "objectives",
-              "VAE": "vae", "analyze": "analysis", "load": "vae", "": "__init__"}
+    homes = {"Analysis": "analysis", "VAE": "vae", "analyze": "analysis", "load": "vae", "": "__init__"}
     return {homes.get(name, name) for name in inside} - {"__init__", "version"}, outside
 
 

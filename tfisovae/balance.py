@@ -10,12 +10,9 @@ import numpy as np
 import scipy.stats
 import tensorflow as tf
 
-from tfisovae.batches import check_finite
-from tfisovae.measurement import Measurement
-from tfisovae.posterior import noise_rows
-
-STRONG_KL = 0.1  # nats
-_STEP = -1  # the address of evaluation's noise: no training step has it
+from tfisovae import streaming
+from tfisovae.measurement import measure
+from tfisovae.posterior import STRONG_KL, active
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,10 +56,12 @@ class BetaEstimate:
           products: sums of their products, `[2n, 2n]`.
           threshold: mean KL, nats, above which a dimension is used.
         Raises:
-          ValueError: if no dimension is strong, or there is no positive beta.
+          ValueError: if there are fewer than 2 examples, no dimension is strong, or there is no positive beta.
         """
+        if num_examples < 2:
+            raise ValueError(f"The data have {num_examples} example; at least 2 are needed, and some hundreds for a good estimate.")
         kl = np.asarray(kl, np.float64) / num_examples
-        strong = kl > threshold
+        strong = active(kl, threshold)
         if not strong.any():
             raise ValueError(f"beta cannot be told: no latent dimension has a mean KL above {threshold:g} nats (the largest is "
                              f"{kl.max():.3g}). The posterior has collapsed to the prior, which every large enough beta does.")
@@ -132,7 +131,7 @@ class BetaEstimate:
                 f"nats{between}, on {self.num_examples} examples")
 
 
-def estimate_beta(model, data, *, num_examples=None, batch_size=100, seed=0, threshold=STRONG_KL):
+def estimate_beta(model, data, *, num_examples=None, seed=0, threshold=STRONG_KL, progress=False) -> BetaEstimate:
     """The beta that a VAE was trained with, from its posterior: one gradient an example.
 
     Where the bias of the log-variance head is free and the loss is stationary in it,
@@ -141,65 +140,46 @@ def estimate_beta(model, data, *, num_examples=None, batch_size=100, seed=0, thr
 
     for every distortion, decoder and dimension, with D the whole distortion that was trained. The estimate is the ratio of the
     two sides, each summed over the strong dimensions; the right side is taken as E[eps_j^2 (1 - sigma_j^2)], which has the same
-    mean and most of the left side's noise.
+    mean and much of the left side's noise.
 
     What it rests on: an encoder with a free bias in its log-variance head (a scale that is fixed or bounded, or a head with
-    `use_bias=False`, is not in balance); training that has come to rest; data like those of training, at best the training set
-    itself; and `model.distortion` up to a factor: beta comes out in its unit. How far the dimensions differ tells of unfinished
-    training. It does not tell which distortion was trained.
+    `use_bias=False`, is not in balance; nor are free bits or a KL capacity); training that has come to rest; data like those of
+    training, at best the training set itself; and `model.distortion` up to a factor: beta comes out in its unit. How far the
+    dimensions differ tells of unfinished training. It does not tell which distortion was trained.
+
+    It runs on all replicas of the current `tf.distribute` strategy, with flat memory.
 
     Args:
-      model: anything with `encode` (x to mean and scale), `decode`, `distortion` and `decomposed`: a `VAE` or an `Autoencoder`;
-        its beta is not used.
-      data: array `[N, ...]`, or `tf.data.Dataset` of batches `[B, ...]`.
+      model: `Autoencoder`, `VAE`, or anything with `encode` (x to mean and scale), `decode`, `distortion` and `decomposed`. Its
+        beta is not used, and need not be there.
+      data: `tf.data.Dataset` of batches `[B, ...]`, or an array `[N, ...]`; see `tfisovae.examples.x_of`.
       num_examples: how many examples to measure; all by default. Intervals hold from about 100 on.
-      batch_size: examples at a time, for arrays.
       seed: of the posterior noise, which depends on an example's number and not on the batches.
       threshold: mean KL, nats, above which a dimension is used: in weaker ones both sides are near 0.
-    Returns:
-      `BetaEstimate`.
+      progress: whether to show a progress bar.
     Raises:
       ValueError: for a collapsed model (no dimension above `threshold`), fewer than 2 examples or fewer than `num_examples`, or
         numbers that are not finite.
     """
-    if not isinstance(data, tf.data.Dataset):
-        data = tf.data.Dataset.from_tensor_slices(data).batch(batch_size)
-    accumulate, totals, seen = None, None, 0
-    for x in data:
-        x = tf.cast(x, tf.float32)
-        if num_examples is not None:
-            x = x[:num_examples - seen]
-        check_finite(x, seen)
-        model.distortion.check(x)
-        if accumulate is None:
-            accumulate = _balance_sums(model, x, seed)
-        finite, *some = [values.numpy() for values in accumulate(x, seen)]
-        if not finite or not all(np.isfinite(values).all() for values in some):
-            raise ValueError(f"The model's outputs or gradients are not finite, in examples {seen} to {seen + len(x) - 1} (counted "
-                             "from 0).")
-        totals = some if totals is None else [total + part for total, part in zip(totals, some)]
-        seen += len(x)
-        if seen == num_examples:
-            break
-    if seen < 2 or (num_examples is not None and seen < num_examples):
-        wanted = "at least 2 are needed" if num_examples is None else f"num_examples={num_examples} were asked for"
-        raise ValueError(f"The data have {seen} example(s); {wanted}.")
-    return BetaEstimate.from_sums(seen, *totals, threshold=threshold)
+    missing = [name for name in ("encode", "decode", "distortion", "decomposed") if not hasattr(model, name)]
+    if missing:
+        raise ValueError(f"model must be an Autoencoder (see tfisovae.as_autoencoder); {type(model).__name__} has no "
+                         f"{', '.join(missing)}.")
 
-
-def _balance_sums(model, x, seed):
-    """The function from a batch and its first row's number to: is D finite, and the sums that `BetaEstimate.from_sums` takes."""
-    n = int(model.encode(x[:1])[0].shape[-1])
-
-    @tf.function(input_signature=[tf.TensorSpec([None, *x.shape[1:]], tf.float32), tf.TensorSpec([], tf.int64)])
-    def accumulate(x, first_row):
-        noise = noise_rows(tf.shape(x)[0], n, seed, _STEP, first_row)
-        measurement = Measurement(model, x, noise)
-        kl, work, scale, noise = (tf.cast(values, tf.float64) for values in (
-            measurement.kl, measurement.noise_work, measurement.posterior.scale, noise))
-        both = tf.concat([work, tf.square(noise) * (1 - tf.square(scale))], -1)
+    def sides(x, first_row):
+        measurement = measure(model, x, first_row, seed)
+        target = tf.square(measurement.noise) * (1 - tf.square(measurement.posterior.scale))
         # The gradient is blind to some outputs that are not finite (tf.where): the distortion is not.
-        finite = tf.reduce_all(tf.math.is_finite(measurement.distortion))
-        return finite, tf.reduce_sum(kl, 0), tf.reduce_sum(both, 0), tf.matmul(both, both, transpose_a=True)
+        return measurement.kl, measurement.noise_work, target, measurement.distortion
 
-    return accumulate
+    step, seen, totals = streaming.on_replicas(sides), 0, [0.0, 0.0, 0.0]
+    for x, first_row in streaming.examples_of(model, data, num_examples, "balancing", progress):
+        kl, work, target, distortion = (np.asarray(values, np.float64) for values in step(x, first_row))
+        finite = np.isfinite(np.concatenate([kl, work, target, distortion[:, None]], 1)).all(1)
+        if not finite.all():
+            raise ValueError(f"The model's outputs or gradients are not finite at example {first_row + int(np.argmin(finite))} "
+                             "(counted from 0).")
+        both = np.concatenate([work, target], 1)
+        totals = [total + part for total, part in zip(totals, (kl.sum(0), both.sum(0), both.T @ both), strict=True)]
+        seen += len(x)
+    return BetaEstimate.from_sums(seen, *totals, threshold=threshold)
