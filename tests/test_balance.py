@@ -78,6 +78,15 @@ def test_batches_do_not_matter():
     assert estimate_beta(model, x, seed=1).value != pytest.approx(whole.value, rel=1e-5)
 
 
+def test_replicas_do_not_matter():
+    """An odd batch is split unevenly over two."""
+    model, x = linear([3.0, 1.0], 0.1), gaussian(101, [3.0, 1.0])
+    one = estimate_beta(model, x)
+    with tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"]).scope():
+        two = estimate_beta(model, x)
+    np.testing.assert_allclose([two.value, two.error, *two.kl], [one.value, one.error, *one.kl], rtol=1e-6)
+
+
 def test_a_vae_of_the_package_is_measured_by_its_attributes(make_linear_vae):
     optimum = theory.LinearVAE(1.0, 0.1)
     vae = make_linear_vae([[optimum.encoder_gain]], [[optimum.decoder_gain]], [optimum.scale], lmbda=10)
@@ -219,7 +228,7 @@ def test_comparing_checks_its_arguments_and_says_it_in_words():
 
 # ---- small models, trained by other code with losses as people write them ----
 
-def train(encoder, decoder, loss, x, steps=3500, learning_rate=0.02, variables=()):
+def train(encoder, decoder, loss, x, steps=2000, learning_rate=0.02, variables=()):
     """Adam with a cosine schedule on the whole of x, by no code of the package.
 
     `loss(x, x_hat, mean, log_var, z)`; `encoder` gives the mean and the log-variance.
@@ -244,10 +253,16 @@ def trained(encoder, decoder, distortion):
     return autoencoder(lambda x: Posterior.from_parameters(encoder(x)), decoder, distortion)
 
 
-def linear_networks(shape, n):
-    size = int(np.prod(shape))
+def linear_networks(x, n):
+    """They start near the data's principal axes: turning towards them would be most of the training."""
+    shape, flat = x.shape[1:], x.reshape(len(x), -1)
+    axes = np.linalg.eigh(flat.T @ flat)[1][:, ::-1][:, :n]
+    size, noise = len(axes), 0.1 * np.random.default_rng(0).standard_normal((len(axes), 2 * n))
     encoder = tf.keras.Sequential([L.Input(shape), L.Flatten(), L.Dense(2 * n)])
-    return encoder, tf.keras.Sequential([L.Input((n,)), L.Dense(size), L.Reshape(shape)])
+    decoder = tf.keras.Sequential([L.Input((n,)), L.Dense(size), L.Reshape(shape)])
+    encoder.set_weights([np.concatenate([0.5 * axes, 0 * axes], 1) + noise, np.zeros(2 * n)])
+    decoder.set_weights([axes.T + noise[:, :n].T, np.zeros(size)])
+    return encoder, decoder
 
 
 def sphered(num_examples, variance, shape):
@@ -306,7 +321,7 @@ def test_a_linear_vae_trained_with_the_literal_loss(loss):
     made = objective(**words)
     variance = np.array([9.0, 3.0, 1.0, 0.05, 0.02, 0.02, 0.01, 0.01])
     x = sphered(EXAMPLES, variance, LINEAR_SHAPE)
-    encoder, decoder = linear_networks(LINEAR_SHAPE, LATENTS)
+    encoder, decoder = linear_networks(x, LATENTS)
     train(encoder, decoder, loss, x)
     model = trained(encoder, decoder, made.distortion)
     found = estimate_beta(model, x)
@@ -317,17 +332,17 @@ def test_a_linear_vae_trained_with_the_literal_loss(loss):
     mean, scale = model.encode(x)
     precision = np.mean(scale.numpy() ** -2.0, 0)
     order = np.argsort(-precision)
-    np.testing.assert_allclose(precision[order], optimum.precision, rtol=0.03)
+    np.testing.assert_allclose(precision[order], optimum.precision, rtol=0.02)
     pullback = geometry.pullback_metric(model.decode, mean[:1], made.distortion)
     norms = 2 / made.beta * np.mean(scale.numpy() ** 2, 0) * np.diag(pullback[0])
-    np.testing.assert_allclose(norms[order], optimum.norm, rtol=0.03, atol=0.005)
+    np.testing.assert_allclose(norms[order], optimum.norm, rtol=0.02, atol=0.005)
 
 
 def test_a_gaussian_likelihood_whose_variance_is_learned():
     """At the end its variance is the mean squared error over the entries; with that number beta is 1."""
     variance = np.array([9.0, 3.0, 1.0, *[0.1] * 5])
     x = sphered(EXAMPLES, variance, LINEAR_SHAPE)
-    encoder, decoder = linear_networks(LINEAR_SHAPE, LATENTS)
+    encoder, decoder = linear_networks(x, LATENTS)
     log_variance = tf.Variable(0.0)
 
     def loss(x, x_hat, mean, log_var, z):
@@ -348,7 +363,7 @@ def test_a_gaussian_likelihood_whose_variance_is_learned():
 def test_a_network_trained_with_the_loss_of_the_keras_documentation():
     """Cross-entropy of two channels, averaged over these and summed over the rest, beside 1 KL: beta is 2, not 1."""
     rng = np.random.default_rng(0)
-    logits = rng.uniform(-1, 1, (EXAMPLES, 2)) @ rng.standard_normal((2, 32)) * 3
+    logits = rng.uniform(-1, 1, (500, 2)) @ rng.standard_normal((2, 32)) * 3
     x = (1 / (1 + np.exp(-logits))).reshape(-1, 4, 4, 2).astype(np.float32)
     encoder = tf.keras.Sequential([L.Input((4, 4, 2)), L.Flatten(), L.Dense(16, "tanh"), L.Dense(4)])
     decoder = tf.keras.Sequential([L.Input((2,)), L.Dense(16, "tanh"), L.Dense(32, "sigmoid"), L.Reshape((4, 4, 2))])
@@ -358,7 +373,6 @@ def test_a_network_trained_with_the_loss_of_the_keras_documentation():
 
     train(encoder, decoder, loss, x)
     made = objective("bce", reduction="last_axis_mean", shape=(4, 4, 2))
-    found = estimate_beta(trained(encoder, decoder, made.distortion), x)
-    print(made, found, found.values, found.errors)
+    found = estimate_beta(trained(encoder, decoder, made.distortion), np.tile(x, [8, 1, 1, 1]))  # more noise, not more data
     assert made.beta == 2
     assert not found.differs_from(2, tolerance=0.03) and found.differs_from(2.4, tolerance=0.03)
