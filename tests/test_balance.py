@@ -80,7 +80,7 @@ def test_batches_do_not_matter():
 
 def test_replicas_do_not_matter():
     """An odd batch is split unevenly over two."""
-    model, x = linear([3.0, 1.0], 0.1), gaussian(101, [3.0, 1.0])
+    model, x = linear([3.0, 1.0], 0.1), gaussian(99, [3.0, 1.0])
     one = estimate_beta(model, x)
     with tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"]).scope():
         two = estimate_beta(model, x)
@@ -147,15 +147,17 @@ def test_two_errors_hold_the_truth_and_false_alarms_are_rare(n, kind):
 def test_the_error_includes_the_spread_between_dimensions(n, least):
     """Balances that differ by 10 %, as in training that goes on: sampling's errors alone miss the mean in most cases. From two or
     three dimensions the spread itself is poorly known, which Student's t allows for in part."""
-    rng, inside, by_sampling, spreads = np.random.default_rng(0), [], [], []
+    rng, inside, by_sampling, spreads, alarms = np.random.default_rng(0), [], [], [], []
     for _ in range(400):
         made = BetaEstimate.from_sums(*sums(*draw(1000, 0.1 * (1 + 0.1 * rng.standard_normal(n)), rng)))
         low, high = made.interval()
         inside.append(low < 0.1 < high)
         by_sampling.append(abs(made.value - 0.1) < 2 * np.sqrt(np.sum(made.errors**2)) / n)
         spreads.append(made.spread)
+        alarms.append(made.differs_from(0.1))
     assert np.mean(inside) > least
     assert np.mean(by_sampling) < 0.5
+    assert np.mean(alarms) < 0.05 + 3 * np.sqrt(0.05 * 0.95 / 400)
     assert np.sqrt(np.mean(np.square(spreads))) == pytest.approx(0.01, rel=0.15)
 
 

@@ -104,18 +104,23 @@ class BetaEstimate:
         return cls(value, math.sqrt(total), spread, freedom, everywhere(betas), everywhere(np.sqrt(variances)), strong, kl,
                    int(num_examples), float(threshold))
 
-    def interval(self, error_rate=0.05):
-        """`(low, high)`, which fails to hold the true beta in a share `error_rate` of all data sets (Student's t)."""
+    def interval(self, error_rate: float = 0.05) -> tuple[float, float]:
+        """`(low, high)`, which fails to hold the true beta in a share `error_rate` of all data sets (Student's t).
+
+        Simulated on optimal linear VAEs at .05: .02 to .07 from 100 examples on, and below that where 2 or 3 dimensions agree. Two
+        dimensions are few to learn their spread from: where they truly differ, it fails in up to .18.
+        """
         if not 0 < error_rate < 1:
             raise ValueError(f"error_rate must be between 0 and 1; got {error_rate!r}.")
         half = scipy.stats.t.isf(error_rate / 2, self.degrees_of_freedom) * self.error
         return self.value - half, self.value + half
 
-    def differs_from(self, beta, tolerance=0.05, error_rate=0.05):
+    def differs_from(self, beta: float, tolerance: float = 0.05, error_rate: float = 0.05) -> bool:
         """Whether the model's beta is not `beta`: its interval lies beyond `beta` by more than the share `tolerance`.
 
         For a model whose balance is at a beta within `tolerance` of the one given, the answer is wrongly True with a probability of
-        at most `error_rate`. The tolerance is for training that stops, as all do, near the optimum.
+        at most `error_rate` (.07 instead of .05 was the worst simulated: two dimensions that differ by 15 %). The tolerance is for
+        training that stops, as all do, near the optimum: there the dimensions can be off together, which no error shows.
         """
         if not 0 < beta < math.inf:
             raise ValueError(f"beta must be positive and finite; got {beta!r}.")

@@ -31,10 +31,10 @@ class Objective(collections.namedtuple("Objective", ["distortion", "beta"])):
     loss = ""
 
     @property
-    def lmbda(self):
+    def lmbda(self) -> float:
         return 1 / self.beta
 
-    def explain(self):
+    def explain(self) -> str:
         """The derivation in one line."""
         return (f"loss = {self.loss}: D = {_in_words(self.distortion)}, beta = {self.beta:.6g} "
                 f"(the loss is D / {self.beta:.6g} + KL up to a factor and a constant)")
@@ -43,7 +43,7 @@ class Objective(collections.namedtuple("Objective", ["distortion", "beta"])):
 
 
 def objective(reconstruction, *, reduction=None, weight=1.0, kl_weight=1.0, kl_reduction="sum", batch_reduction="mean",
-              kl_batch_reduction="mean", shape=None, latent_dim=None, batch_size=None, variance=None, data_scale=1.0):
+              kl_batch_reduction="mean", shape=None, latent_dim=None, batch_size=None, variance=None, data_scale=1.0) -> Objective:
     """The distortion and the beta of Eq. 54 of a loss as people write it.
 
         loss = weight * (reconstruction, reduced) + kl_weight * (KL, reduced)
