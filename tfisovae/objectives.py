@@ -36,8 +36,7 @@ class Objective(collections.namedtuple("Objective", ["distortion", "beta"])):
 
     def explain(self) -> str:
         """The derivation in one line."""
-        return (f"loss = {self.loss}: D = {_in_words(self.distortion)}, beta = {self.beta:.6g} "
-                f"(the loss is D / {self.beta:.6g} + KL up to a factor and a constant)")
+        return f"loss = {self.loss}: D = {_in_words(self.distortion)}, beta = {self.beta:.6g}"
 
     __str__ = explain
 
@@ -149,7 +148,7 @@ def _reconstruction(name, reduction, shape, variance, data_scale):
         factor, symbols = data_scale**2, f"({scaled}x - {scaled}x_hat)^2"
     if reduction == "last_axis_mean":
         last = _given(shape, '"last_axis_mean"')[-1]
-        return made, factor / last, f"sum({symbols}) / {last}"
+        return made, factor / last, f"sum({symbols})" + (f" / {last}" if last > 1 else "")
     return made, factor, f"{reduction}({symbols})"
 
 
