@@ -1,27 +1,28 @@
 """MNIST (App. G): from TFDS, from `mnist.npz` as Keras has it, or from the four idx files of LeCun et al."""
-import gzip
+import math
 import os
-import zipfile
-import zlib
 
 import numpy as np
 
-from tfisovae.sources import prepared
+from tfisovae.sources import content, prepared
 from tfisovae.sources.source import Rows, Source, fingerprint
 
 NUM_TRAIN = 50_000  # the first of the 60,000 training images; the paper does not say which
 SIDE = 28
 _OTHER_WAYS = (
     "Give the data in another way: --data mnist.npz (as keras.datasets.mnist keeps it), or --data DIRECTORY with the four files "
-    "train-images-idx3-ubyte, train-labels-idx1-ubyte, t10k-images-idx3-ubyte, t10k-labels-idx1-ubyte, also as .gz.")
+    "train-images-idx3-ubyte, train-labels-idx1-ubyte, t10k-images-idx3-ubyte, t10k-labels-idx1-ubyte, also packed by gzip.")
 _IMAGES, _LABELS = 2051, 2049  # magic numbers
 
 
 def load_mnist(data="mnist", data_dir=None):
     """Opens MNIST as a `Source` of `[784]` uint8 rows: the first 50,000 training images, and the test images to evaluate on.
 
+    `manifest["num_unused"]` counts the training images behind the first 50,000, and `manifest["notes"]` says so in a line.
+
     Args:
-      data: "mnist" (TFDS), an `.npz` file with x_train and x_test, or a directory with the idx files.
+      data: "mnist" (TFDS), an `.npz` file with x_train and x_test, or a directory with the idx files. Files may be packed by gzip,
+        whatever their names.
       data_dir: TFDS' own directory.
     Raises:
       ValueError: for an unknown name, or files that are broken, incomplete, or something else.
@@ -39,7 +40,9 @@ def load_mnist(data="mnist", data_dir=None):
     images = np.concatenate([train[:NUM_TRAIN], test]).reshape(-1, SIDE * SIDE)
     count = min(NUM_TRAIN, len(train))
     manifest = {"source": data if data == "mnist" else os.path.abspath(data), "fingerprint": fingerprint(images), "skipped": [],
-                "num_train": count, "num_eval": len(test)}
+                "num_train": count, "num_eval": len(test), "num_unused": len(train) - count, "notes": []}
+    if count < len(train):
+        manifest["notes"].append(f"{data}: the first {count:,} of {len(train):,} training images are used, as in the paper.")
     return Source(Rows(images, np.arange(count)), Rows(images, np.arange(count, len(images))), manifest)
 
 
@@ -57,19 +60,17 @@ def _from_tfds(data_dir):
 
 
 def _from_npz(path):
-    if not zipfile.is_zipfile(path):
+    wanted = ["x_train", "x_test"]
+
+    def choose(names):
+        missing = [name for name in wanted if name not in names]
+        if missing:
+            raise ValueError(f"{path} lacks {' and '.join(missing)}; it holds {', '.join(names) or 'nothing'}.")
+        return wanted
+
+    if content.first_bytes(path, 2) != b"PK":
         raise ValueError(f"{path} is no whole .npz file; what is wanted is one with the arrays x_train and x_test.")
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            names = file.files
-            missing = [name for name in ("x_train", "x_test") if name not in names]
-            if missing:
-                raise ValueError(f"{path} lacks {' and '.join(missing)}; it holds {', '.join(names) or 'nothing'}.")
-            return tuple(_checked(file[name], f"{path}, {name},") for name in ("x_train", "x_test"))
-    except (OSError, EOFError, zipfile.BadZipFile, AttributeError, TypeError) as error:
-        raise ValueError(f"{path} is no whole .npz file: {error}.") from None
-    except ValueError as error:
-        raise ValueError(f"{path} cannot be read: {error}" if path not in str(error) else str(error)) from None
+    return tuple(_checked(images, f"{path}, {name},") for name, images in zip(wanted, content.npz(path, choose)))
 
 
 def _from_idx(directory, prefix):
@@ -87,26 +88,25 @@ def _from_idx(directory, prefix):
 
 
 def _find(directory, name):
-    paths = (os.path.join(directory, other) for other in (name, f"{name}.gz", name.replace("-idx", ".idx")))
+    names = (name, name.replace("-idx", ".idx"))  # the second as some downloads have them
+    paths = (os.path.join(directory, other + ending) for ending in ("", ".gz") for other in names)
     return next((path for path in paths if os.path.isfile(path)), None)
 
 
 def _read_idx(path, magic):
     """An idx file: a magic number, the sizes of the axes, and the bytes."""
-    try:
-        with (gzip.open if path.endswith(".gz") else open)(path, "rb") as file:
-            content = file.read()
-    except (OSError, EOFError, zlib.error) as error:
-        raise ValueError(f"{path} is no whole gzip file: {error}.") from None
+    data = content.read(path)
     size = 4 * (1 + magic % 256)
-    header = np.frombuffer(content[:min(size, len(content) // 4 * 4)], ">u4")
+    header = np.frombuffer(data[:min(size, len(data) // 4 * 4)], ">u4")
     if len(header) < 1 or header[0] != magic:
+        if path.endswith(".gz") and not content.packed(path):
+            raise ValueError(f"{path} is no whole gzip file, and no idx file either.")
         found = int(header[0]) if len(header) else "nothing"
         kind = "images" if magic == _IMAGES else "labels"
         raise ValueError(f"{path} begins with the magic number {found}; idx {kind} begin with {magic}.")
     if 4 * len(header) < size:
         raise ValueError(f"{path} ends within its header of {size} bytes: it is broken.")
-    shape, data = tuple(int(length) for length in header[1:]), content[size:]
-    if len(data) != np.prod(shape):
-        raise ValueError(f"{path} announces {list(shape)}, {int(np.prod(shape))} bytes, and holds {len(data)}: it is broken.")
+    shape, data = tuple(int(length) for length in header[1:]), data[size:]
+    if len(data) != math.prod(shape):
+        raise ValueError(f"{path} announces {list(shape)}, {math.prod(shape)} bytes, and holds {len(data)}: it is broken.")
     return np.frombuffer(data, np.uint8).reshape(shape)

@@ -3,27 +3,30 @@ import os
 
 from tfisovae.sources.images import load_images
 from tfisovae.sources.mnist import load_mnist
-from tfisovae.sources.tables import ENDINGS, load_table
+from tfisovae.sources.tables import ENDINGS, ending, load_table
 from tfisovae.sources.toy import SHAPES, load_toy
 
 
-def load_vectors(name, num_examples=50_000, seed=0, standardize=False):
+def load_vectors(name, num_examples=50_000, seed=0, standardize=False, reading=None):
     """Opens vectors as a `Source`: toy data by name, or the table in a file.
 
     Args:
-      name: "mix", "ramp", "norm", or a path that ends in `.npy`, `.npz` or `.csv`.
+      name: "mix", "ramp", "norm", or a path that ends as a table does.
       num_examples: how many to draw to train on, for toy data.
       seed: of the toy data.
       standardize: for tables, see `load_table`.
+      reading: a dict of the other options of `load_table`; the `options` of a manifest's `reading` read the same again.
     """
     if name in SHAPES:
         if standardize:
             raise ValueError(f"standardize is for tables; the toy data {name!r} would lose the densities that they are known for.")
+        if reading:
+            raise ValueError(f"{', '.join(reading)} are for tables; {name!r} is toy data.")
         return load_toy(name, num_examples, seed)
-    if not os.path.exists(name) and os.path.splitext(name)[1].lower() not in ENDINGS:
+    if not os.path.exists(name) and ending(name) not in ENDINGS:
         raise ValueError(f"Unknown source {name!r}; there are {', '.join(map(repr, SHAPES))}, and tables in files that end in "
                          f"{', '.join(ENDINGS)}.")
-    return load_table(name, standardize)
+    return load_table(name, standardize, **(reading or {}))
 
 
 def kind_of(config):

@@ -1,99 +1,201 @@
 """The user's own table of numbers: one example to a row."""
-import csv
 import os
-import zipfile
 
 import numpy as np
 
+from tfisovae.sources import columnar, delimited
 from tfisovae.sources.source import Rows, Source, fingerprint, held_out
 
-ENDINGS = (".npy", ".npz", ".csv")
+TEXT = (".csv", ".tsv", ".txt")
+ENDINGS = (".npy", ".npz", ".parquet", *TEXT)
+_SHOWN = 8  # names of columns in a line of the log
 
 
-def load_table(path, standardize=False):
+def ending(path):
+    """The ending of a table's name in small letters, `.gz` behind it left out."""
+    path = path.lower()
+    return os.path.splitext(path.removesuffix(".gz"))[1]
+
+
+def load_table(path, standardize=False, *, header="auto", separator=None, decimal=None, columns=None, drop_index="auto"):
     """Opens a table as a `Source` of `[m]` float32 rows; a tenth of them, fixed by their positions, is held out.
 
+    How the file was read stands in `manifest["reading"]`: `format`, `num_rows`, `num_columns`, `names` (`None` without a header),
+    `dropped` (the names of index columns), `encoding` of text, and `options`, with which `load_table(path, **options)` reads the
+    same again and guesses nothing. `manifest["notes"]` says it in words, a line each, with what may be wrong.
+
     Args:
-      path: `.npy` or `.npz` with an array `[N, m]` (in an `.npz` the only one, or the one named "x"), or `.csv` with or
-        without a header.
+      path: `.npy` or `.npz` with an array `[N, m]` (in an `.npz` the only one, or the one named "x"), `.parquet`, or `.csv`,
+        `.tsv`, `.txt` with or without a header. Each may be packed by gzip, whatever its name.
       standardize: whether to subtract each column's mean and divide by its deviation, both over the training rows; or these
-        two, as `(mean [m], deviation [m])` of another table.
+        two, as `(mean [m], deviation [m])` of another table. Done in float64, before the cast to float32.
+      header: "yes" or "no": whether the first line of text names the columns; "auto": see `headers.guess`.
+      separator: of columns of text: one of `delimited.SEPARATORS`; `None`: found.
+      decimal: "." or ",": the decimal sign of text; `None`: found.
+      columns: names or numbers (from 0, as in the file) of the columns to keep, in this order; `None`: all but an index.
+      drop_index: whether the first column (in Parquet: what pandas stored as index) is left out: "yes", "no", or "auto": where text
+        has a header with no name for it (or "Unnamed: 0"), and where Parquet has such an index. Not used with `columns`.
     Raises:
-      ValueError: if it is no table of finite numbers, or standardising meets a constant column.
+      ValueError: if it is no table of finite numbers, cannot be read, a guess cannot be made, or standardising meets a constant
+        column.
     """
-    if not os.path.isfile(path):
-        raise ValueError(f"There is no file {path}.")
-    ending = os.path.splitext(path)[1].lower()
-    if ending not in ENDINGS:
-        raise ValueError(f"{path} ends in none of {', '.join(ENDINGS)}, the tables that can be read.")
-    x = _read_csv(path) if ending == ".csv" else _read_numpy(path, ending)
-    if x.ndim != 2 or 0 in x.shape:
-        raise ValueError(f"{path} must hold a table [N, m], one example to a row; its shape is {list(x.shape)}.")
-    bad = np.argwhere(~np.isfinite(x))
-    if len(bad):
+    kind = ending(path)
+    if os.path.isdir(path):
+        raise ValueError(f"{path} is a directory; a table is one file.")
+    if kind not in ENDINGS:
+        raise ValueError(f"{path} ends in none of {', '.join(ENDINGS)} (also with .gz), the tables that can be read.")
+    if drop_index not in ("auto", "yes", "no"):
+        raise ValueError(f"drop_index must be 'auto', 'yes' or 'no'; got {drop_index!r}.")
+    if kind in TEXT:
+        parse, names, width, options, encoding = delimited.read(path, header, separator, decimal)
+        index = [0] if names and names[0] in ("", "Unnamed: 0") else []
+        reading = {"format": "text", "encoding": encoding}
+    else:
+        if (header, separator, decimal) != ("auto", None, None):
+            raise ValueError(f"header, separator and decimal are for tables of text; {path} is none.")
+        parse, names, width, index = columnar.read_parquet(path) if kind == ".parquet" else columnar.read_numpy(path, kind)
+        options, reading = {}, {"format": kind[1:]}
+    chosen, dropped = _chosen(path, names, width, index, columns, drop_index)
+    x = parse(chosen)
+    labels = [f"{k} ({names[k]!r})" if names else str(k) for k in chosen]
+    reading.update(num_rows=len(x), num_columns=x.shape[1], names=names and [names[k] for k in chosen],
+                   dropped=[names[k] if names else k for k in dropped],
+                   options={**options, "columns": columns and list(columns), "drop_index": "yes" if dropped else "no"})
+    return _source(path, x, labels, standardize, reading)
+
+
+def _source(path, x, labels, standardize, reading):
+    """A `Source` of a table in memory, `[N, m]` of any real type."""
+    _check_finite(path, np.isfinite(x))
+    train, evaluation = held_out([f"{i:012d}" for i in range(len(x))])
+    with np.errstate(over="ignore"):
+        single = x.astype(np.float32)
+    merged = _merged(x, single)
+    constant = [k for k in range(x.shape[1]) if np.ptp(x[train, k]) == 0]
+    # Of tables that float32 holds, the hash is that of float32, so that text and arrays of one content are one.
+    exact = bool(merged) or not np.isfinite(single).all()
+    manifest = {"source": os.path.abspath(path), "fingerprint": fingerprint(x.astype(np.float64) if exact else single),
+                "skipped": [], "num_train": len(train), "num_eval": len(evaluation), "reading": reading}
+    notes = [_line(path, reading), *_counting(x, labels)]
+    if standardize is False:
+        _check_finite(path, np.isfinite(single))
+        notes += _coarse(merged, labels, "Standardise the table (--standardize): float64 is kept until then.")
+        if constant:
+            notes.append(f"Warning: {_plural(constant, labels)} constant over the training rows: nothing can be learned of it.")
+    else:
+        mean, deviation = _statistics(path, x, train, constant, labels) if standardize is True else _given(path, x, standardize)
+        for k in range(x.shape[1]):
+            single[:, k] = (x[:, k].astype(np.float64) - mean[k]) / deviation[k]
+        _check_finite(path, np.isfinite(single))
+        notes += _coarse(_merged(x, single, mean, deviation), labels, "Is there a value far out, as a code for missing ones?")
+        manifest["standardization"] = [mean.tolist(), deviation.tolist()]
+    return Source(Rows(single, train), Rows(single, evaluation), {**manifest, "notes": notes})
+
+
+def _chosen(path, names, width, index, columns, drop_index):
+    """Positions of the columns to keep, and of those that are dropped as an index."""
+    if columns is not None:
+        chosen = [_position(path, names, width, column) for column in columns]
+        if not chosen or len(set(chosen)) != len(chosen):
+            raise ValueError(f"columns must name at least one column, and each once; got {list(columns)}.")
+        return chosen, []
+    dropped = {"auto": index, "yes": index or [0], "no": []}[drop_index]
+    chosen = [k for k in range(width) if k not in dropped]
+    if not chosen:
+        raise ValueError(f"{path} has no column beside its index. drop_index='no' keeps it.")
+    return chosen, dropped
+
+
+def _position(path, names, width, column):
+    count = names.count(column) if names else 0
+    if count > 1:
+        raise ValueError(f"{path} has {count} columns named {column!r}: give columns by their numbers, from 0.")
+    if count:
+        return names.index(column)
+    if str(column).isdecimal() and int(column) < width:
+        return int(column)
+    there = f"it has {', '.join(map(repr, names[:_SHOWN]))}{', ...' if width > _SHOWN else ''}" if names else "it has no names"
+    raise ValueError(f"{path} has no column {column!r}: {there}, and the numbers 0 to {width - 1}.")
+
+
+def _check_finite(path, finite):
+    if not finite.all():
+        bad = np.argwhere(~finite)
         raise ValueError(f"{path} has {len(bad)} entries that are not finite, or too large for float32; the first is in row "
                          f"{bad[0][0]}, column {bad[0][1]} (counted from 0). Remove or fill them.")
-    train, evaluation = held_out([f"{i:012d}" for i in range(len(x))])
-    manifest = {"source": os.path.abspath(path), "fingerprint": fingerprint(x), "skipped": [], "num_train": len(train),
-                "num_eval": len(evaluation)}
-    if standardize is not False:
-        mean, deviation = _statistics(x[train], path) if standardize is True else map(np.asarray, standardize)
-        if len(mean) != x.shape[1]:
-            raise ValueError(f"{path} has {x.shape[1]} columns, the table it is standardised like has {len(mean)}.")
-        x = ((x - mean) / deviation).astype(np.float32)
-        manifest["standardization"] = [mean.tolist(), deviation.tolist()]
-    return Source(Rows(x, train), Rows(x, evaluation), manifest)
 
 
-def _statistics(x, path):
-    mean, deviation = x.mean(0, dtype=np.float64), x.std(0, dtype=np.float64)
-    if not deviation.all():
-        raise ValueError(f"Column {int(np.argmin(deviation))} of {path} is constant: it cannot be standardised. Remove it.")
+def _statistics(path, x, train, constant, labels):
+    if constant:
+        raise ValueError(f"{_plural(constant, labels, path)} constant: it cannot be standardised. Remove it.")
+    mean, deviation = np.empty((2, x.shape[1]))
+    for k in range(x.shape[1]):
+        with np.errstate(over="ignore", invalid="ignore"):
+            column = x[train, k].astype(np.float64)
+            mean[k], deviation[k] = column.mean(), column.std()
+        if not (0 < deviation[k] < np.inf and np.isfinite(mean[k])):
+            raise ValueError(f"Column {labels[k]} of {path} has no deviation that float64 can hold: it reaches from "
+                             f"{column.min():g} to {column.max():g}.")
     return mean, deviation
 
 
-def _read_numpy(path, ending):
-    try:
-        loaded = np.load(path, allow_pickle=False)
-        names = list(loaded) if isinstance(loaded, np.lib.npyio.NpzFile) else None
-        name = names[0] if names and len(names) == 1 else "x"
-        if names and name in names:
-            loaded, names = loaded[name], None
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
-        raise ValueError(f"{path} cannot be read as {ending}: {error}") from None
-    if names is not None:
-        raise ValueError(f"{path} holds the arrays {', '.join(map(repr, names)) or '(none)'}; the one to train on must be "
-                         "named 'x'.")
-    if not np.issubdtype(loaded.dtype, np.number) or np.iscomplexobj(loaded):
-        raise ValueError(f"{path} must hold real numbers; its type is {loaded.dtype}.")
-    return loaded.astype(np.float32)
+def _given(path, x, standardize):
+    mean, deviation = (np.asarray(values, np.float64) for values in standardize)
+    if len(mean) != x.shape[1]:
+        raise ValueError(f"{path} has {x.shape[1]} columns, the table it is standardised like has {len(mean)}.")
+    return mean, deviation
 
 
-def _read_csv(path):
-    try:
-        with open(path, newline="", encoding="utf-8-sig") as file:
-            lines = [(number, row) for number, row in enumerate(csv.reader(file), 1) if any(cell.strip() for cell in row)]
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise ValueError(f"{path} is no CSV file in UTF-8 ({error}). Save it as CSV with this encoding.") from None
-    if lines and not any(_is_number(cell) for cell in lines[0][1]):
-        lines = lines[1:]  # a header
-    if not lines:
-        raise ValueError(f"{path} holds no rows.")
-    width = len(lines[0][1])
-    x = np.empty((len(lines), width), np.float32)
-    for i, (number, row) in enumerate(lines):
-        if len(row) != width:
-            raise ValueError(f"{path}, line {number}: {len(row)} columns, where the first row has {width}.")
-        for k, cell in enumerate(row):
-            if not _is_number(cell):
-                raise ValueError(f"{path}, line {number}, column {k + 1}: {cell!r} is no number.")
-            x[i, k] = float(cell)
-    return x
+def _merged(x, single, mean=None, deviation=None):
+    """The columns whose distinct values float32 merges, moving them by over 1e-5 deviations: `{column: (before, after)}`."""
+    if x.dtype in (np.float32, np.float16) and mean is None:
+        return {}
+    merged = {}
+    for k in range(x.shape[1]):
+        column = x[:, k].astype(np.float64)
+        scaled = column if mean is None else (column - mean[k]) / deviation[k]
+        with np.errstate(over="ignore", invalid="ignore"):
+            coarse = np.abs(scaled - single[:, k]).max() > 1e-5 * scaled.std()
+        if coarse:
+            before, after = len(np.unique(column)), len(np.unique(single[:, k]))
+            if after < before:
+                merged[k] = before, after
+    return merged
 
 
-def _is_number(cell):
-    try:
-        float(cell)
-    except ValueError:
-        return False
-    return True
+def _coarse(merged, labels, advice):
+    return [f"Warning: float32 merges the {before:,} values of column {labels[k]} into {after:,}. {advice}"
+            for k, (before, after) in merged.items()]
+
+
+def _counting(x, labels):
+    """A note where the first column numbers the rows."""
+    if x.shape[1] > 1 and len(x) > 2 and x[0, 0] in (0, 1) and np.all(np.diff(x[:, 0].astype(np.float64)) == 1):
+        return [f"Warning: column {labels[0]} counts the rows. If it is an index, leave it out by drop_index='yes' (--drop_index)."]
+    return []
+
+
+def _plural(constant, labels, path=None):
+    shown = ", ".join(labels[k] for k in constant[:_SHOWN]) + (", ..." if len(constant) > _SHOWN else "")
+    of = f" of {path}" if path else ""
+    return f"Column{'s' * (len(constant) > 1)} {shown}{of} {'are' if len(constant) > 1 else 'is'}"
+
+
+def _line(path, reading):
+    """How a table was read, in one line."""
+    names, options = reading["names"], reading["options"]
+    parts = [f"{reading['num_rows']:,} rows", f"{reading['num_columns']:,} columns"]
+    if names:
+        parts[1] += f" ({', '.join(names[:_SHOWN])}{', ...' if len(names) > _SHOWN else ''})"
+    if reading["format"] == "text":
+        parts.append("a header" if options["header"] == "yes" else "no header")
+        parts.append(f"separator {options['separator']!r}")
+        if options["decimal"] != ".":
+            parts.append(f"decimal sign {options['decimal']!r}")
+        if reading["encoding"] != "utf-8":
+            parts.append(reading["encoding"].upper())
+    if reading["dropped"]:
+        parts.append(f"left out as an index: {', '.join(map(repr, reading['dropped']))}")
+    if names and len(set(names)) < len(names):
+        parts.append("some names twice")
+    return f"{os.path.basename(path)}: {', '.join(parts)}."

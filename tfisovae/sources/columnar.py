@@ -1,0 +1,84 @@
+"""Tables that are no text: NumPy's files, and Parquet."""
+import json
+
+import numpy as np
+
+from tfisovae.sources import content
+
+
+def read_numpy(path, kind):
+    """Opens a `.npy` or a `.npz`; which of the two, its content says.
+
+    Returns:
+      `(parse, None, width, [])`: a function from positions of columns to their numbers, `[N, m]`; no names; the number of
+      columns; no index.
+    Raises:
+      ValueError: if it is damaged, or no table of real numbers.
+    """
+    def choose(names):
+        if len(names) != 1 and "x" not in names:
+            raise ValueError(f"{path} holds the arrays {', '.join(map(repr, names)) or '(none)'}; the one to train on must be "
+                             "named 'x'.")
+        return names if len(names) == 1 else ["x"]
+
+    if content.first_bytes(path, 2) == b"PK":
+        x, = content.npz(path, choose)
+    else:
+        x = content.npy(path)
+    if not (np.issubdtype(x.dtype, np.number) or x.dtype == bool) or np.iscomplexobj(x):
+        raise ValueError(f"{path} must hold real numbers; its type is {x.dtype}.")
+    if x.ndim != 2 or 0 in x.shape:
+        raise ValueError(f"{path} must hold a table [N, m], one example to a row; its shape is {list(x.shape)}.")
+    if x.dtype.kind in "bf" and x.dtype not in (np.float16, np.float32, np.float64):
+        x = x.astype(np.float32 if x.dtype == bool else np.float64)
+    return (lambda chosen: x if chosen == list(range(x.shape[1])) else x[:, chosen]), None, x.shape[1], []
+
+
+def read_parquet(path):
+    """Opens a Parquet file, by pyarrow.
+
+    Returns:
+      `(parse, names, width, index)`: as `read_numpy`; `index` has the positions of what pandas stored as the index.
+    Raises:
+      ValueError: if it is damaged; `parse`: also for columns that hold no numbers, or not in every row.
+    """
+    import pyarrow.parquet
+
+    with content.whole(path) as file, content.naming(path, "Parquet"):
+        parquet = pyarrow.parquet.ParquetFile(file)
+        schema = parquet.schema_arrow
+        stored = json.loads((schema.metadata or {}).get(b"pandas", b"{}")).get("index_columns", [])
+        index = [k for k, name in enumerate(schema.names) if name in stored]
+        table = parquet.read()
+        table.validate(full=True)
+    if not table.num_rows or not table.num_columns:
+        raise ValueError(f"{path} holds no rows.")
+
+    def parse(chosen):
+        with content.naming(path, "Parquet"):
+            single = all(table.schema.types[k] in (pyarrow.float32(), pyarrow.float16()) for k in chosen)
+        x = np.empty((table.num_rows, len(chosen)), np.float32 if single else np.float64)
+        for place, k in enumerate(chosen):
+            x[:, place] = _numbers(path, table.column(k), f"column {k} ({table.column_names[k]!r})")
+        return x
+
+    return parse, list(table.column_names), table.num_columns, index
+
+
+def _numbers(path, column, name):
+    import pyarrow
+    from pyarrow import types
+
+    kind = column.type
+    if not any(of(kind) for of in (types.is_integer, types.is_floating, types.is_boolean, types.is_decimal)):
+        raise ValueError(f"{path}, {name} holds {kind}, no numbers. Columns can be left out by columns=[...] (--columns).")
+    if column.null_count:
+        row = int(np.argmax(column.is_null().to_numpy()))
+        raise ValueError(f"{path}, {name} has {column.null_count} missing values, the first in row {row} (counted from 0). "
+                         "Remove or fill them.")
+    with content.naming(path, "Parquet"):
+        if types.is_boolean(kind):
+            column = column.cast(pyarrow.int8())
+        elif types.is_decimal(kind):
+            column = column.cast(pyarrow.float64())
+        return column.to_numpy()
