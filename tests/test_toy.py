@@ -1,4 +1,4 @@
-"""Toy data against their own definition, and tables of the user's."""
+"""Toy data against their own definition."""
 import numpy as np
 import pytest
 import scipy.integrate
@@ -84,64 +84,3 @@ def test_shape_precision():
 def test_bad_toys(name, size, message):
     with pytest.raises(ValueError, match=message):
         sources.toy(name, size)
-
-
-TABLE = np.random.default_rng(0).normal(size=(40, 5)).astype(np.float32) * [1, 2, 3, 4, 5] + 7
-
-
-@pytest.mark.parametrize("ending", ["npy", "npz", "csv", "header.csv"])
-def test_tables(tmp_path, ending):
-    path = tmp_path / f"table.{ending}"
-    if ending == "npy":
-        np.save(path, TABLE)
-    elif ending == "npz":
-        np.savez(path, x=TABLE, labels=np.arange(40))
-    else:
-        np.savetxt(path, TABLE, delimiter=",", header="a,b,c,d,e" if "header" in ending else "", comments="", fmt="%.8g")
-    source = sources.load_vectors(str(path))
-    assert len(source.train) == 36 and len(source.eval) == 4 and source.log_density is None
-    np.testing.assert_allclose(source.train[np.arange(36)], TABLE[source.train.rows], rtol=1e-6)
-    scaled = sources.load_table(str(path), standardize=True)
-    np.testing.assert_allclose(scaled.train[np.arange(36)].mean(0), 0, atol=1e-5)
-    np.testing.assert_allclose(scaled.train[np.arange(36)].std(0), 1, rtol=1e-5)
-    again = sources.load_table(str(path), scaled.manifest["standardization"])
-    np.testing.assert_array_equal(again.eval[np.arange(4)], scaled.eval[np.arange(4)])
-    assert scaled.manifest["fingerprint"] == source.manifest["fingerprint"]
-
-
-@pytest.mark.parametrize("content, message", [
-    ("a,b\n1,2\n3,x\n", "line 3, column 2: 'x' is no number"),
-    ("1,2\n3\n4,5\n", "line 2: 1 columns, where the first row has 2"),
-    ("1,2\n3,nan\n4,5\n", "1 entries that are not finite, or too large for float32; the first is in row 1, column 1"),
-    ("a,b\n", "holds no rows"),
-    ("", "holds no rows"),
-])
-def test_bad_csv(tmp_path, content, message):
-    path = tmp_path / "table.csv"
-    path.write_text(content)
-    with pytest.raises(ValueError, match=message):
-        sources.load_table(str(path))
-
-
-def test_bad_tables(tmp_path):
-    def refused(message, **saved):
-        np.savez(tmp_path / "t.npz", **saved)
-        with pytest.raises(ValueError, match=message):
-            sources.load_table(str(tmp_path / "t.npz"), standardize=True)
-
-    refused("must be named 'x'", a=TABLE, b=TABLE)
-    refused(r"must hold a table \[N, m\].*its shape is \[40\]", a=TABLE[:, 0])
-    refused("must hold real numbers; its type is <U1", a=np.array([["a", "b"]]))
-    refused("Column 1 of .* is constant", a=TABLE * [1, 0, 1, 1, 1])
-    (tmp_path / "latin.csv").write_bytes("größe\n1\n2\n".encode("latin-1"))
-    with pytest.raises(ValueError, match="latin.csv is no CSV file in UTF-8"):
-        sources.load_table(str(tmp_path / "latin.csv"))
-    (tmp_path / "broken.npy").write_bytes(b"nothing")
-    with pytest.raises(ValueError, match="cannot be read as .npy"):
-        sources.load_table(str(tmp_path / "broken.npy"))
-    with pytest.raises(ValueError, match="There is no file"):
-        sources.load_vectors(str(tmp_path / "missing.csv"))
-    with pytest.raises(ValueError, match="Unknown source 'mixx'; there are 'mix', 'ramp', 'norm', and tables"):
-        sources.load_vectors("mixx")
-    with pytest.raises(ValueError, match="standardize is for tables"):
-        sources.load_vectors("mix", standardize=True)

@@ -35,14 +35,18 @@ def read(path, header="auto", separator=None, decimal=None):
     head = _head(path, data, separator)
     if not head:
         raise ValueError(f"{path} holds no rows.")
+    if not any(head[0]):
+        raise ValueError(f"{path}, line 1 is empty. Remove it.")
     decimal = _decimal(path, data, separator, decimal)
     has_header = _has_header(path, head, header, decimal)
-    names, first = (head[0], head[1:2]) if has_header else (None, head)
+    names, first = (_names(head[0]), head[1:2]) if has_header else (None, head)
     if not first:
         raise ValueError(f"{path} holds no rows.")
+    if not any(first[0]):
+        raise ValueError(f"{path}: the line under the header is empty. Remove it.")
     width = len(first[0])
     if names is not None and len(names) != width:
-        if len(names) != width - 1 or not _is_index([row[0] for row in head[1:]]):
+        if len(names) != width - 1 or not headers.is_index([row[0] for row in head[1:] if row]):
             raise ValueError(f"{path}: the header names {len(names)} columns, and the row under it has {width}.")
         names = ["", *names]  # as R writes a table: its row names have no name
     options = {"header": "yes" if has_header else "no", "separator": separator, "decimal": decimal}
@@ -105,7 +109,7 @@ def _rows(data, separator):
     lines = io.TextIOWrapper(io.BytesIO(data), "utf-8", newline="")
     if separator == "whitespace":
         for number, line in enumerate(lines, 1):
-            yield number, [cell.strip('"') for cell in re.findall(r'"[^"]*"|\S+', line)]
+            yield number, [cell.strip('"') for cell in re.findall(r'(?:"[^"]*"|[^\s"])+', line)]
     else:
         reader = csv.reader(lines, delimiter=SEPARATORS[separator], skipinitialspace=True)
         for row in reader:
@@ -143,7 +147,7 @@ def _has_header(path, head, option, decimal):
         raise ValueError(f"header must be 'auto', 'yes' or 'no'; got {option!r}.")
     if option != "auto":
         return option == "yes"
-    guessed = headers.guess(head[0], head[1:], decimal)
+    guessed = head[0][0].startswith("#") or headers.guess(head[0], head[1:], decimal)
     if guessed is None:
         shown = ", ".join(head[0][:5]) + (", ..." if len(head[0]) > 5 else "")
         raise ValueError(f"{path}: the first line ({shown}) may hold the names of the columns or an example. Say "
@@ -151,11 +155,12 @@ def _has_header(path, head, option, decimal):
     return guessed
 
 
-def _is_index(column):
-    """Whether a column names or counts the rows."""
-    if not all(cell.isdigit() for cell in column):
-        return not all(map(headers.is_number, column))
-    return all(int(b) - int(a) == 1 for a, b in zip(column, column[1:]))
+def _names(cells):
+    """The names of a header, without the mark of a comment with which NumPy writes it."""
+    if cells[0].startswith("#"):
+        first = cells[0].lstrip("# ")
+        return [first, *cells[1:]] if first else cells[1:]
+    return cells
 
 
 def _parse(path, data, options, chosen, width):
@@ -183,7 +188,7 @@ def _parse(path, data, options, chosen, width):
 
 def _fault(path, data, options, chosen, width):
     """What is wrong with the first line that is no row of numbers; `None` where every line is one (NaN is a number)."""
-    decimal = options["decimal"]
+    decimal, truths = options["decimal"], None
     with content.naming(path, "CSV"):
         for number, row in itertools.islice(_rows(data, options["separator"]), int(options["header"] == "yes"), None):
             where = f"{path}, line {number}"
@@ -191,24 +196,27 @@ def _fault(path, data, options, chosen, width):
                 return f"{where} is empty. Left out, it would shift the numbers of the rows below: remove it or fill it."
             if len(row) != width:
                 return f"{where}: {len(row)} columns, where the first row has {width}."
+            truths = truths or [headers.is_truth(cell) for cell in row]
             for k in chosen:
-                complaint = _complaint(row[k], decimal)
+                complaint = _complaint(row[k], decimal, truths[k])
                 if complaint:
                     return f"{where}, column {k + 1}: {complaint}"
     return None
 
 
-def _complaint(cell, decimal):
-    """What is wrong with a cell, or `None`."""
+def _complaint(cell, decimal, truth):
+    """What is wrong with a cell of a column of numbers or of truths, or `None`."""
     shown = repr(cell if len(cell) <= 40 else cell[:40] + "...")
+    if headers.is_truth(cell) != truth and not headers.is_missing(cell):
+        return f"{shown} stands in a column of {'True and False' if truth else 'numbers'}."
     if headers.is_number(cell, decimal):
         large = cell[-1].isdigit() and np.isinf(float(cell.replace(decimal, ".")))
         return f"{shown} is too large for a number of 64 bits." if large else None
-    if headers.is_truth(cell):
+    if truth and not headers.is_missing(cell):
         return None
     if headers.is_missing(cell):
         return f"{shown} is a missing value. Remove or fill such rows, or leave the column out with columns."
     if re.fullmatch(r"[+-]?\d[\d.,' ]*", cell):
         return (f"{shown} is no number where the decimal sign is {decimal!r}. Take separators of thousands out; say with decimal "
                 "if the decimal sign is another.")
-    return f"{shown} is no number. Columns of text are left out by columns=[...], names or numbers of those to keep (--columns)."
+    return f"{shown} is no number. Columns of text are left out by columns, the names or numbers (from 0) of the others."

@@ -24,6 +24,13 @@ def is_missing(cell):
     return cell in _MISSING
 
 
+def is_index(column):
+    """Whether the cells of a column are those of an index: text, or whole numbers that count by one."""
+    if not all(map(_INTEGER.fullmatch, column)):
+        return not all(map(is_number, column))
+    return len(column) > 1 and all(int(b) - int(a) == 1 for a, b in zip(column, column[1:]))
+
+
 def guess(first, rest, decimal="."):
     """Tells names from numbers.
 
@@ -47,7 +54,7 @@ def guess(first, rest, decimal="."):
         named = _are_names(values, 1)
         return None if named == dated else named
     if first[0] == "" and len(values) == len(first) - 1:  # an index of pandas has no name
-        return _are_names(values, 1) and _counts(below[0])
+        return _are_names(values, 1) and is_index(below[0])
     if len(values) < len(first):
         return False
     return _are_names_over(values, below, rest, decimal)
@@ -89,13 +96,6 @@ def _are_names(values, least):
 def _are_years(values):
     numbers = [int(value) for value in values]
     return all(1900 <= number <= 2100 for number in numbers) and all(a < b for a, b in zip(numbers, numbers[1:]))
-
-
-def _counts(column):
-    """Whether a column is a pandas index: the numbers of the rows, or text."""
-    if not all(map(_INTEGER.fullmatch, column)):
-        return not all(map(is_number, column))
-    return all(int(b) - int(a) == 1 for a, b in zip(column, column[1:]))
 
 
 def _rises(row, decimal):

@@ -58,14 +58,17 @@ def load_table(path, standardize=False, *, header="auto", separator=None, decima
     chosen, dropped = _chosen(path, names, width, index, columns, drop_index)
     x = parse(chosen)
     labels = [f"{k} ({names[k]!r})" if names else str(k) for k in chosen]
+    kept = None if columns is None else [column if isinstance(column, str) else int(column) for column in columns]
     reading.update(num_rows=len(x), num_columns=x.shape[1], names=names and [names[k] for k in chosen],
                    dropped=[names[k] if names else k for k in dropped],
-                   options={**options, "columns": columns and list(columns), "drop_index": "yes" if dropped else "no"})
+                   options={**options, "columns": kept, "drop_index": "yes" if dropped else "no"})
     return _source(path, x, labels, standardize, reading)
 
 
 def _source(path, x, labels, standardize, reading):
     """A `Source` of a table in memory, `[N, m]` of any real type."""
+    if len(x) < 2:
+        raise ValueError(f"{path} holds 1 row; at least 2 are needed, one of them to evaluate on.")
     _check_finite(path, np.isfinite(x))
     train, evaluation = held_out([f"{i:012d}" for i in range(len(x))])
     with np.errstate(over="ignore"):
@@ -81,11 +84,12 @@ def _source(path, x, labels, standardize, reading):
         _check_finite(path, np.isfinite(single))
         notes += _coarse(merged, labels, "Standardise the table (--standardize): float64 is kept until then.")
         if constant:
-            notes.append(f"Warning: {_plural(constant, labels)} constant over the training rows: nothing can be learned of it.")
+            notes.append(f"Warning: {_plural(constant, labels)} constant over the training rows.")
     else:
         mean, deviation = _statistics(path, x, train, constant, labels) if standardize is True else _given(path, x, standardize)
-        for k in range(x.shape[1]):
-            single[:, k] = (x[:, k].astype(np.float64) - mean[k]) / deviation[k]
+        with np.errstate(over="ignore"):
+            for k in range(x.shape[1]):
+                single[:, k] = (x[:, k].astype(np.float64) - mean[k]) / deviation[k]
         _check_finite(path, np.isfinite(single))
         notes += _coarse(_merged(x, single, mean, deviation), labels, "Is there a value far out, as a code for missing ones?")
         manifest["standardization"] = [mean.tolist(), deviation.tolist()]
@@ -95,6 +99,8 @@ def _source(path, x, labels, standardize, reading):
 def _chosen(path, names, width, index, columns, drop_index):
     """Positions of the columns to keep, and of those that are dropped as an index."""
     if columns is not None:
+        if isinstance(columns, str):
+            raise ValueError(f"columns must be a list of names or numbers; got {columns!r}.")
         chosen = [_position(path, names, width, column) for column in columns]
         if not chosen or len(set(chosen)) != len(chosen):
             raise ValueError(f"columns must name at least one column, and each once; got {list(columns)}.")
@@ -127,7 +133,8 @@ def _check_finite(path, finite):
 
 def _statistics(path, x, train, constant, labels):
     if constant:
-        raise ValueError(f"{_plural(constant, labels, path)} constant: it cannot be standardised. Remove it.")
+        raise ValueError(f"{_plural(constant, labels, path)} constant, which cannot be standardised. Leave out with columns what "
+                         "is constant.")
     mean, deviation = np.empty((2, x.shape[1]))
     for k in range(x.shape[1]):
         with np.errstate(over="ignore", invalid="ignore"):
@@ -184,7 +191,7 @@ def _plural(constant, labels, path=None):
 def _line(path, reading):
     """How a table was read, in one line."""
     names, options = reading["names"], reading["options"]
-    parts = [f"{reading['num_rows']:,} rows", f"{reading['num_columns']:,} columns"]
+    parts = [f"{reading['num_rows']:,} rows", f"{reading['num_columns']:,} column{'s' * (reading['num_columns'] > 1)}"]
     if names:
         parts[1] += f" ({', '.join(names[:_SHOWN])}{', ...' if len(names) > _SHOWN else ''})"
     if reading["format"] == "text":
