@@ -137,6 +137,7 @@ def test_headers_and_indices(load, content, x, names, dropped):
     """No name becomes an example, no example a name, and no index a variable; the resolved options read the same again."""
     source = load(content)
     np.testing.assert_array_equal(values(source), np.float32(x))
+    assert not any("\n" in note for note in source.manifest["notes"])
     reading = source.manifest["reading"]
     assert (reading["names"], reading["dropped"]) == (names, dropped)
     assert (reading["num_rows"], reading["num_columns"]) == np.shape(x)
@@ -333,7 +334,7 @@ def test_parquet(load):
 
 
 @pytest.mark.parametrize("shape, message", [
-    ((10**13, 5), "more memory than there is"), ((10**20, 5), ""), ((41, 5), "cannot reshape"), ((39, 5), "goes on behind its array"),
+    ((10**13, 5), "more memory than there is"), ((10**20, 5), ""), ((41, 5), "cannot reshape"), ((39, 5), "goes on behind its"),
 ])
 def test_absurd_headers(load, shape, message):
     """A header that announces more, or less, than the file holds; 400 TB are not waited for."""

@@ -44,8 +44,9 @@ def guess(first, rest, decimal="."):
     Returns:
       `True` for names, `False` for an example, `None` where it may be either.
     """
-    values = [cell for cell in first if is_number(cell, decimal) or is_truth(cell)]
-    texts = [k for k, cell in enumerate(first) if cell not in values and not is_missing(cell)]
+    valued = [is_number(cell, decimal) or is_truth(cell) for cell in first]
+    values = [cell for cell, value in zip(first, valued) if value]
+    texts = [k for k, (cell, value) in enumerate(zip(first, valued)) if not value and not is_missing(cell)]
     below = [[row[k] for row in rest if k < len(row) and not is_missing(row[k])] for k in range(len(first))]
     if not values:
         return bool(texts)  # nothing but missing values is an example

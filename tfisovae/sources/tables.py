@@ -193,7 +193,8 @@ def _line(path, reading):
     names, options = reading["names"], reading["options"]
     parts = [f"{reading['num_rows']:,} rows", f"{reading['num_columns']:,} column{'s' * (reading['num_columns'] > 1)}"]
     if names:
-        parts[1] += f" ({', '.join(names[:_SHOWN])}{', ...' if len(names) > _SHOWN else ''})"
+        shown = ", ".join(" ".join(name.split())[:40] for name in names[:_SHOWN])
+        parts[1] += f" ({shown}{', ...' if len(names) > _SHOWN else ''})"
     if reading["format"] == "text":
         parts.append("a header" if options["header"] == "yes" else "no header")
         parts.append(f"separator {options['separator']!r}")
