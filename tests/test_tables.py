@@ -143,7 +143,7 @@ def test_headers_and_indices(load, content, x, names, dropped):
     assert (reading["num_rows"], reading["num_columns"]) == np.shape(x)
     assert reading["options"]["header"] == ("yes" if names else "no")
     assert ("left out as an index" in source.manifest["notes"][0]) == bool(dropped)
-    again = load(content, **json.loads(json.dumps(reading["options"])))
+    again = sources.load_vectors(source.manifest["source"], reading=json.loads(json.dumps(reading["options"])))
     assert again.manifest == source.manifest
 
 

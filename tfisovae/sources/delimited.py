@@ -171,11 +171,12 @@ def _parse(path, data, options, chosen, width):
     x = reason = None
     try:
         with content.naming(path, "CSV"):
-            kept = set(chosen)
+            kept, every = set(chosen), chosen == list(range(width))
             frame = pd.read_csv(io.BytesIO(data), header=None, skiprows=int(options["header"] == "yes"), sep=separator,
-                                decimal=decimal, dtype={k: np.float64 if k in kept else str for k in range(width)},
-                                skip_blank_lines=False, skipinitialspace=True, float_precision="round_trip", low_memory=False)
-            x = frame[list(chosen)].to_numpy(np.float64)
+                                decimal=decimal, low_memory=False, float_precision="round_trip", skipinitialspace=True,
+                                skip_blank_lines=False, dtype=np.float64 if every else
+                                {k: np.float64 if k in kept else str for k in range(width)})
+            x = (frame if every else frame[chosen]).to_numpy(np.float64)
             missing = np.isnan(x).any() or frame[width - 1].isna().any()  # the last cell of a line that is too short
     except ValueError as error:
         reason = str(error)
