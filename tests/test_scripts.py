@@ -171,6 +171,19 @@ def test_the_users_own_table(main, tmp_path):
     refused = main("density", run, "--forms", "elbo", check=False)
     assert refused.code != 0 and "Unknown forms ['elbo']" in refused.stderr
 
+    # Some columns of a file without a header: said, kept in the manifest, and read the same way to measure.
+    np.savetxt(tmp_path / "bare.csv", x, delimiter=";")
+    trained = main("toy", "--data", tmp_path / "bare.csv", "--header", "no", "--separator", ";", "--columns", "3,1,0",
+                   "--standardize", "--latent_dim", 2, "--epochs", 2, "--batch_size", 60, "--num_eval", 0,
+                   "--run_dir", tmp_path / "some")
+    assert "400 rows" in trained.stderr and "bare.csv" in trained.stderr
+    reading = json.loads((tmp_path / "some" / "config.json").read_text())["data_manifest"]["reading"]
+    assert reading["options"]["columns"] == ["3", "1", "0"]
+    assert "on 40 examples" in main("isometry", tmp_path / "some").stdout
+    np.savetxt(tmp_path / "other.csv", x[:, [1, 0, 2, 3]], delimiter=",", header="b,a,c,d", comments="")
+    refused = main("isometry", run, "--data", tmp_path / "other.csv", check=False)
+    assert refused.code != 0 and "has the columns b, a, c, d; the run was trained on a, b, c, d" in refused.stderr
+
 
 @pytest.mark.parametrize("name", [*commands.SUMMARIES, "results.tables", "results.report", "results.closed_forms",
                                   "results.ablation"])

@@ -4,6 +4,7 @@ import os
 
 from tfisovae.commands import choices, training
 
+_READING = ("header", "separator", "decimal", "columns", "drop_index")  # options of tables
 _STEPS_OF_A_CALL = 2000  # at least, between lines of the history: Keras takes about 20 ms a call
 
 
@@ -11,6 +12,12 @@ def add_arguments(p):
     """The options, with the paper's settings as defaults."""
     training.add_arguments(p, lmbda=100.0, batch_size=128)
     p.add_argument("--data", "--source", default="mix", help="mix, ramp, norm, or a table [N, m] in a .npy, .npz or .csv file")
+    p.add_argument("--header", choices=("auto", "yes", "no"), default="auto", help="whether a table's first line names its columns")
+    p.add_argument("--separator", help="of a table's columns: a character, tab, or whitespace (default: told from the file)")
+    p.add_argument("--decimal", help="a table's decimal point, '.' or ',' (default: told from the file)")
+    p.add_argument("--columns", help="names or numbers, from 0, of the columns of a table to take, as in a,b,c (default: all)")
+    p.add_argument("--drop_index", choices=("auto", "yes", "no"), default="auto",
+                   help="whether a table's first column numbers its rows and is left out (auto: where it has no name)")
     p.add_argument("--distortion", choices=("sse", "mse", "downward_convex", "upward_convex"), default="sse",
                    help="distortion that is trained")
     p.add_argument("--latent_dim", type=int, default=3, help="n")
@@ -27,9 +34,18 @@ def add_arguments(p):
 def resolve(args):
     """The configuration of a run but for what depends on the size of the data."""
     config = training.resolve(args, ("epochs", "num_examples"))
-    config.pop("resident")
+    for name in ("resident", *_READING):  # how a table was read is in the manifest of the data
+        config.pop(name)
     config.update(network="toy", data_kind="vectors", data=args.data if args.data in choices.TOYS else os.path.abspath(args.data))
     return config
+
+
+def reading(args):
+    """The options of `sources.load_table` that were given, or `None`."""
+    options = {name: getattr(args, name) for name in _READING if getattr(args, name) not in (None, "auto")}
+    if "columns" in options:
+        options["columns"] = options["columns"].split(",")
+    return options or None
 
 
 def prepare(args):
@@ -37,7 +53,7 @@ def prepare(args):
     from tfisovae import sources
 
     config = resolve(args)
-    source = sources.load_vectors(args.data, args.num_examples, args.seed, args.standardize)
+    source = sources.load_vectors(args.data, args.num_examples, args.seed, args.standardize, reading(args))
     inputs = source.train.shape[1]
     if args.latent_dim > inputs:
         raise ValueError(f"--latent_dim must be at most the {inputs} columns of the data; got {args.latent_dim}.")

@@ -71,7 +71,8 @@ def check_intervals(config, unit=""):
 
 def data_manifest(source):
     """What a run's manifest says of its data."""
-    kept = {k: source.manifest[k] for k in ("fingerprint", "num_train", "num_eval", "standardization") if k in source.manifest}
+    kept = {k: source.manifest[k] for k in ("fingerprint", "num_train", "num_eval", "standardization", "reading",
+                                              "num_unused") if k in source.manifest}
     return {**kept, "num_skipped": len(source.manifest["skipped"])}
 
 
@@ -100,6 +101,8 @@ def run(args, prepare, networks):
         raise ValueError(f"--batch_size must be a multiple of the {strategy.num_replicas_in_sync} replicas; got {args.batch_size}.")
     if args.batch_size > len(source.train):
         raise ValueError(f"--batch_size must be at most the {len(source.train)} training examples; got {args.batch_size}.")
+    for note in source.manifest.get("notes", ()):
+        print(note, file=sys.stderr)
     config["data_manifest"] = data_manifest(source)
     if config["schedule"] != "constant":
         config["schedule_steps"] = config["steps"]  # more steps would be another schedule, hence another run

@@ -38,7 +38,7 @@ def kind_of(config):
 
 
 def of_run(config, data=None, cache_dir=None):
-    """The `Source` that a run of this configuration was trained on, or `data` where that is given.
+    """The `Source` that a run of this configuration was trained on, or `data` where that is given, read as the run's was.
 
     Raises:
       ValueError: if the data are no longer those of the run.
@@ -46,7 +46,11 @@ def of_run(config, data=None, cache_dir=None):
     name, trained_on = data or config["data"], config["data_manifest"]
     if kind_of(config) == "vectors":
         standardize = (trained_on.get("standardization") or True) if config["standardize"] else False
-        source = load_vectors(name, config["num_examples"], config["seed"], standardize)
+        before = trained_on.get("reading", {})
+        source = load_vectors(name, config["num_examples"], config["seed"], standardize, before.get("options"))
+        names, now = before.get("names"), source.manifest.get("reading", {}).get("names")
+        if names and now and names != now:
+            raise ValueError(f"{name} has the columns {', '.join(now)}; the run was trained on {', '.join(names)}, in this order.")
     elif kind_of(config) == "mnist":
         source = load_mnist(name, config.get("data_dir"))
     else:
