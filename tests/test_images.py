@@ -16,7 +16,8 @@ WHITE = np.full(3, 255.0)
 rng = np.random.default_rng(0)
 RGB = rng.integers(0, 256, (SIZE, SIZE, 3), np.uint8)
 GREY = RGB[..., 0]
-DEEP = np.concatenate([rng.integers(0, 65536, SIZE * SIZE - 6), [0, 1, 128, 129, 65534, 65535]]).astype(np.uint16).reshape(SIZE, SIZE)
+DEEP = rng.integers(0, 65536, (SIZE, SIZE)).astype(np.uint16)
+DEEP[0, :6] = [0, 1, 128, 129, 65534, 65535]
 ALPHA = rng.choice(np.array([0, 1, 128, 254, 255], np.uint8), (SIZE, SIZE))
 REAL = (rng.standard_normal((SIZE, SIZE)) * 1000).astype(np.float32)
 
@@ -114,6 +115,14 @@ def keyed_rgb(bits):
 def cmyk(form, pixels, **kwargs):
     c = pixels.astype(float)
     return saved(pixels, form, "CMYK", **kwargs), (255 - c[..., :3]) * (255 - c[..., 3:]) / 255
+
+
+def jpeg_of(exif=False, **kwargs):
+    """A photograph's file; with `exif`, that of a phone held upright."""
+    if exif:
+        kwargs["exif"] = Image.Exif()
+        kwargs["exif"].update({271: "maker", 274: 6, 306: "2024:01:01 00:00:00"})
+    return saved(RGB, "JPEG", **kwargs)
 
 
 RGBA = np.dstack([RGB, ALPHA])

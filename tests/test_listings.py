@@ -1,7 +1,9 @@
 """Images in a directory, a zip file or TFDS: what is read, what is left out, and what is refused."""
+import hashlib
 import io
 import os
 import time
+import types
 import zipfile
 
 import numpy as np
@@ -9,6 +11,8 @@ import pytest
 from PIL import Image
 
 from tfisovae import sources
+from tfisovae.sources import images, listings
+from tfisovae.sources.framing import Framing
 
 
 def jpeg(size=(178, 218), color=None, seed=0):
@@ -240,7 +244,8 @@ def test_zips_that_cannot_be_unpacked(tmp_path):
     with pytest.raises(ValueError, match="is a zip file that was cut short: its end is missing. Download or copy it again"):
         load(tmp_path / "short.zip", tmp_path)
     entry = whole.index(b"PK\1\2")
-    for offset, value, message in ((8, 1, "is encrypted. Unpack it with its password"), (10, 9, "does not read .such as Deflate64")):
+    for offset, value, message in ((8, 1, "is encrypted. Unpack it with its password"),
+                                   (10, 9, "packed in a way that Python does not read .such as Deflate64")):
         damaged = bytearray(whole)
         damaged[entry + offset] = value
         (tmp_path / "x.zip").write_bytes(damaged)
@@ -291,16 +296,12 @@ def test_every_option_has_an_entry_of_its_own(folder, tmp_path):
 
 def test_the_default_entries_are_those_of_before(tmp_path):
     """Caches of faces and of CelebA, whose pixels have not changed, stay what they were."""
-    import hashlib
-
-    from tfisovae.sources import images, listings
-    from tfisovae.sources.framing import Framing
-
     def before(*parts):
         return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
     assert images._faces_key(20_000, Framing()) == before("faces", "20000", "1")
     celeb_a = listings.Prepared.__new__(listings.Prepared)
-    celeb_a.splits, info = ["all"], type("Info", (), {"full_name": "celeb_a/2.1.0", "splits": {"all": type("S", (), {"num_examples": 7})}})
-    celeb_a.builder = type("Builder", (), {"info": info})
+    splits = {"all": types.SimpleNamespace(num_examples=7)}
+    celeb_a.splits = list(splits)
+    celeb_a.builder = types.SimpleNamespace(info=types.SimpleNamespace(full_name="celeb_a/2.1.0", splits=splits))
     assert images._framed(celeb_a.key(), Framing()) == before("1", "celeb_a/2.1.0", "7")

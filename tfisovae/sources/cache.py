@@ -13,13 +13,11 @@ import socket
 
 import tqdm
 
+from tfisovae import files
+
 _LENGTH = 20  # of the name, of the 64 digits of the key
 _HOST = re.sub(r"[^\w.]", "_", socket.gethostname())
 _ours = set()  # what this process is filling
-
-
-class Damaged(ValueError):
-    """An entry that lacks something; the message says what."""
 
 
 def key(*parts):
@@ -34,14 +32,14 @@ def entry(key, cache_dir, write, read):
       key: of the entry.
       cache_dir: the directory that entries are kept in.
       write: `write(directory)` fills an empty directory.
-      read: `read(directory)` gives the result, or raises `Damaged`.
+      read: `read(directory)` gives the result, or raises `files.DamagedFile`.
     """
     sweep(cache_dir)
     path = os.path.join(cache_dir, key[:_LENGTH])
     if os.path.lexists(path):
         try:
             return read(path)
-        except Damaged as error:
+        except files.DamagedFile as error:
             tqdm.tqdm.write(f"The cache entry {path} is damaged ({error}): it is made anew.")
             with _temporary(path) as away, contextlib.suppress(FileNotFoundError):  # another process may be as far
                 os.rename(path, os.path.join(away, "damaged"))

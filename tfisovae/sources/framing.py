@@ -81,3 +81,6 @@ class Framing:
             image = image.convert("L")
         image = image.resize(self.shape[:2], Image.Resampling.BICUBIC)  # Pillow's resize widens its filter when it shrinks
         return np.asarray(image).reshape(self.shape)
+
+
+OPTIONS = tuple(field.name for field in dataclasses.fields(Framing))

@@ -6,13 +6,13 @@ CelebA), which is then read row by row through a memory map.
 import concurrent.futures
 import functools
 import hashlib
-import json
 import os
 
 import numpy as np
 import tqdm
 from PIL import Image
 
+from tfisovae import files
 from tfisovae.sources import cache, decoding, listings
 from tfisovae.sources.faces import SIZE as FACE_SIZE
 from tfisovae.sources.faces import faces
@@ -70,8 +70,8 @@ def _framed(key, framing):
 def _faces_key(num_faces, framing):
     framing.check("A drawn face", (FACE_SIZE, FACE_SIZE))
     if framing.image_size > FACE_SIZE:
-        raise ValueError(f"Faces are drawn at {FACE_SIZE} x {FACE_SIZE} pixels: image_size must be at most {FACE_SIZE} for them; got "
-                         f"{framing.image_size}.")
+        raise ValueError(f"Faces are drawn at {FACE_SIZE} x {FACE_SIZE} pixels: image_size must be at most {FACE_SIZE} for them; "
+                         f"got {framing.image_size}.")
     relevant = Framing(framing.image_size, grayscale=framing.grayscale)  # squares without transparency
     return _framed(cache.key("faces", str(num_faces), _FACES_VERSION), relevant)
 
@@ -84,32 +84,26 @@ def _draw_all(num_faces, framing, progress, directory):
         images = np.stack([framing(Image.fromarray(image)) for image in images])
     images.tofile(os.path.join(directory, "images.uint8"))
     np.save(os.path.join(directory, "factors.npy"), drawn.factors)
-    _write_manifest(directory, {
+    files.write_json(os.path.join(directory, "manifest.json"), {
         "names": [str(i) for i in range(num_faces)], "skipped": [], "not_images": [],
         "fingerprint": hashlib.sha256(images).hexdigest(), "factor_names": list(drawn.factor_names)})
 
 
-def _write_manifest(directory, manifest):
-    with open(os.path.join(directory, "manifest.json"), "w") as file:
-        json.dump(manifest, file)
-
-
 def _open(path, source, framing):
-    """The `Source` of a cache entry; raises `cache.Damaged`."""
+    """The `Source` of a cache entry; raises `files.DamagedFile`."""
     try:
-        with open(os.path.join(path, "manifest.json")) as file:
-            manifest = json.load(file)
+        manifest = files.read_json(os.path.join(path, "manifest.json"))
         names = manifest.pop("names")
         fingerprint, factor_names = manifest["fingerprint"], tuple(manifest.get("factor_names", ()))
         size, expected = os.path.getsize(os.path.join(path, "images.uint8")), len(names) * int(np.prod(framing.shape))
         if not isinstance(fingerprint, str) or not all(isinstance(name, str) for name in names):
             raise ValueError("names and a fingerprint are expected")
     except (FileNotFoundError, NotADirectoryError) as error:
-        raise cache.Damaged(f"{os.path.basename(error.filename)} is missing") from None
+        raise files.DamagedFile(f"{os.path.basename(error.filename)} is missing") from None
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
-        raise cache.Damaged("manifest.json is not what was written") from None
+        raise files.DamagedFile("manifest.json is not what was written") from None
     if size != expected:
-        raise cache.Damaged(f"images.uint8 has {size} bytes, not {expected}")
+        raise files.DamagedFile(f"images.uint8 has {size} bytes, not {expected}")
     train, evaluation = held_out(names)
     factors = _factors(path, len(names), len(factor_names))[evaluation] if factor_names else None
     images = np.memmap(os.path.join(path, "images.uint8"), np.uint8, "r", shape=(len(names), *framing.shape))
@@ -122,13 +116,13 @@ def _factors(path, count, columns):
     try:
         factors = np.load(os.path.join(path, "factors.npy"))
     except FileNotFoundError:
-        raise cache.Damaged("factors.npy is missing") from None
+        raise files.DamagedFile("factors.npy is missing") from None
     except OSError:
         raise
     except Exception:  # of NumPy's many kinds
-        raise cache.Damaged("factors.npy is no whole array") from None
+        raise files.DamagedFile("factors.npy is no whole array") from None
     if factors.shape != (count, columns):
-        raise cache.Damaged(f"factors.npy has the shape {factors.shape}, not {(count, columns)}")
+        raise files.DamagedFile(f"factors.npy has the shape {factors.shape}, not {(count, columns)}")
     return factors
 
 
@@ -159,8 +153,9 @@ def _decode_all(listing, framing, progress, directory):
         tqdm.tqdm.write(f"Left out {len(others)} files of {listing} that are no images: {_listed(others)}.{_packed(others)}")
     if scaled:
         tqdm.tqdm.write(f"{scaled} images of {listing} hold floating-point or 32-bit values: each was scaled by its own range.")
-    _write_manifest(directory, {"names": names, "skipped": skipped, "not_images": list(others), "scaled_by_range": scaled,
-                                "fingerprint": digest.hexdigest()})
+    files.write_json(os.path.join(directory, "manifest.json"), {
+        "names": names, "skipped": skipped, "not_images": list(others), "scaled_by_range": scaled,
+        "fingerprint": digest.hexdigest()})
 
 
 def _listed(names):

@@ -126,7 +126,7 @@ class Zip:
             raise
         except Exception as error:  # of zipfile's many kinds
             raise ValueError(f"{path} is no whole zip file: {decoding.one_line(error)}.") from None
-        members = [m for m in self.file.infolist() if not m.is_dir()]
+        members = [m for m in self.file.infolist() if not m.filename.endswith("/")]
         for member in members:
             parts = member.filename.replace("\\", "/").split("/")
             if ".." in parts or parts[0] == "" or ":" in parts[0]:
