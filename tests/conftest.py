@@ -91,3 +91,34 @@ def linear_vae(encoder_matrix, decoder_matrix, scale, lmbda, distortion="sse", *
 @pytest.fixture(scope="session")
 def make_linear_vae():
     return linear_vae
+
+
+TRIALS = int(os.environ.get("TFISOVAE_DAMAGE_TRIALS", 12))  # damaged files for each whole one
+
+
+@pytest.fixture
+def damaged():
+    """`damaged(data, seed)` yields copies of a file's bytes that were damaged at random."""
+    return lambda data, seed: (_damaged(data, np.random.default_rng([seed, trial])) for trial in range(TRIALS))
+
+
+def _damaged(data, rng):
+    """Bytes changed, cut off, left out, put in or zeroed, more often near the start, where the headers are."""
+    data = bytearray(data)
+    for _ in range(rng.choice([1, 1, 2, 5, 20])):
+        at = int(len(data) * rng.uniform() ** rng.choice([1, 3, 6]))
+        length = int(rng.choice([1, 2, 4, 16, 100]))
+        kind = rng.integers(6)
+        if kind == 0:
+            data[at:at + length] = rng.bytes(length)
+        elif kind == 1:
+            del data[at:]
+        elif kind == 2:
+            del data[at:at + length]
+        elif kind == 3:
+            data[at:at] = rng.bytes(length)
+        elif kind == 4:
+            data[at:at + length] = bytes(length)
+        elif at < len(data):
+            data[at] ^= 1 << int(rng.integers(8))
+    return bytes(data)

@@ -40,6 +40,31 @@ def test_parameter_counts(pair, encoder, decoder):
     assert built[1].output_shape == built[0].input_shape
 
 
+@pytest.mark.parametrize("image_size, channels", [(16, 1), (48, 3), (64, 1), (128, 3)])
+def test_celeba_for_other_images(image_size, channels):
+    """Only the first and last layers know the channels, and only the dense layers beside the inmost features the size."""
+    n, inmost = 5, 64 * (image_size // 16) ** 2
+    encoder, decoder = networks.celeba(n, image_size=image_size, channels=channels)
+    assert encoder.input_shape == decoder.output_shape == (None, image_size, image_size, channels)
+    assert encoder.count_params() == (conv(9, channels, 64) + 3 * conv(5, 64, 64) + 4 * GDN64 + dense(inmost, 1024)
+                                      + 2 * dense(1024, n))
+    assert decoder.count_params() == (dense(n, 1024) + dense(1024, inmost) + 3 * conv(5, 64, 64) + 3 * GDN64
+                                      + conv(9, 64, channels) + channels ** 2 + channels)
+    x = np.random.default_rng(0).uniform(size=(2, image_size, image_size, channels)).astype(np.float32)
+    x_hat = decoder(encoder(x)[:, :n])
+    assert x_hat.shape == x.shape and np.all(np.isfinite(x_hat))
+
+
+@pytest.mark.parametrize("options, message", [
+    ({"image_size": 40}, "image_size must be a multiple of 16, at least 16, .*; got 40"), ({"image_size": 0}, "got 0"),
+    ({"image_size": 64.0}, "got 64.0"), ({"channels": 0}, "channels must be a positive integer; got 0"),
+])
+def test_celeba_for_images_that_there_are_not(options, message):
+    for make in (networks.celeba, networks.celeba_large):
+        with pytest.raises(ValueError, match=message):
+            make(**options)
+
+
 def assert_same_gradients(ours, theirs, x):
     """Of the sum of squares of two layers' outputs, to the inputs and to every variable."""
     gradients = []

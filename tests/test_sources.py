@@ -1,37 +1,10 @@
-"""Where data come from: drawn faces, and images in a directory, a zip file or TFDS."""
-import io
-import os
-import time
-import zipfile
-
+"""Drawn faces, and how every source holds examples out."""
 import numpy as np
 import pytest
-from PIL import Image
 
 from tfisovae import sources
 from tfisovae.sources.faces import FACTORS, sample_factors
 from tfisovae.sources.source import held_out
-
-
-def jpeg(size=(178, 218), color=None, seed=0):
-    rng = np.random.default_rng(seed)
-    pixels = np.full((size[1], size[0], 3), color, np.uint8) if color else rng.integers(0, 255, (size[1], size[0], 3), np.uint8)
-    buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, "JPEG")
-    return buffer.getvalue()
-
-
-@pytest.fixture
-def folder(tmp_path):
-    path = tmp_path / "images"
-    (path / "more").mkdir(parents=True)
-    for i in range(20):
-        (path / ("more" if i % 2 else ".") / f"{i:06d}.jpg").write_bytes(jpeg(seed=i))
-    return path
-
-
-def load(data, tmp_path, **kwargs):
-    return sources.load_images(str(data), str(tmp_path / "cache"), progress=False, **kwargs)
 
 
 def test_faces_are_a_function_of_the_seed():
@@ -84,34 +57,6 @@ def test_faces_are_anti_aliased():
     assert len(changed) > 300 and changed.max() < 60
 
 
-def test_a_directory_is_decoded_once(folder, tmp_path):
-    first = load(folder, tmp_path)
-    assert (len(first.train), len(first.eval)) == (18, 2)
-    assert first.train.shape == (18, 64, 64, 3) and first.manifest["skipped"] == []
-    entry, = os.listdir(tmp_path / "cache")
-    pixels = tmp_path / "cache" / entry / "images.uint8"
-    assert pixels.stat().st_size == 20 * 64 * 64 * 3
-    before = pixels.stat().st_mtime_ns
-    again = load(folder, tmp_path)
-    assert pixels.stat().st_mtime_ns == before and again.manifest["fingerprint"] == first.manifest["fingerprint"]
-    (folder / "000000.jpg").write_bytes(jpeg(seed=99))
-    assert load(folder, tmp_path).manifest["fingerprint"] != first.manifest["fingerprint"]
-
-
-def test_the_centre_square_is_resized_with_anti_aliasing(tmp_path):
-    """Stripes of one pixel average to gray; what lies outside the centre square does not appear."""
-    pixels = np.zeros((200, 128, 3), np.uint8)
-    pixels[:, ::2] = 255
-    pixels[:36], pixels[-36:] = [255, 0, 0], [0, 0, 255]
-    folder = tmp_path / "images"
-    folder.mkdir()
-    for name in ("a.png", "b.png"):
-        Image.fromarray(pixels).save(folder / name)
-    image = load(folder, tmp_path).eval[np.array([0])][0].astype(int)
-    assert np.abs(image - 127).max() < 20
-    assert np.ptp(image[:, 2:-2]) <= 2
-
-
 def test_the_split_goes_by_name():
     names = [f"{i:06d}.jpg" for i in range(1000)]
     train, evaluation = held_out(names)
@@ -125,109 +70,30 @@ def test_the_split_goes_by_name():
         held_out(["a"])
 
 
-def test_a_zip_gives_what_its_directory_gives(folder, tmp_path):
-    with zipfile.ZipFile(tmp_path / "faces.zip", "w") as file:
-        for path in sorted(folder.rglob("*.jpg")):
-            file.write(path, f"img/{path.relative_to(folder)}")
-        file.writestr("__MACOSX/._x.jpg", "resource fork")
-    zipped, plain = load(tmp_path / "faces.zip", tmp_path), load(folder, tmp_path)
-    np.testing.assert_array_equal(zipped.train.array, plain.train.array)
-
-
-@pytest.mark.parametrize("name", ["../evil.jpg", "/etc/evil.jpg", "a/../../evil.jpg", "..\\evil.jpg", "C:\\evil.jpg"])
-def test_zips_that_point_outside_are_refused(name, tmp_path):
-    with zipfile.ZipFile(tmp_path / "evil.zip", "w") as file:
-        file.writestr("good.jpg", jpeg())
-        file.writestr(name, jpeg())
-    with pytest.raises(ValueError, match="points out of the archive: refused"):
-        load(tmp_path / "evil.zip", tmp_path)
-
-
-def test_a_bad_file_is_named_skipped_and_counted(tmp_path, capsys):
-    folder = tmp_path / "images"
-    folder.mkdir()
-    good = jpeg((20, 20))
-    for i in range(199):
-        (folder / f"{i:03d}.jpg").write_bytes(good)
-    (folder / "broken.jpg").write_bytes(good[:200])
-    source = load(folder, tmp_path)
-    assert source.manifest["skipped"] == ["broken.jpg"]
-    assert len(source.train) + len(source.eval) == 199
-    assert "skipped broken.jpg" in capsys.readouterr().out
-    (folder / "notes.txt").write_text("no image")
-    (folder / "more.txt").write_text("no image")
-    with pytest.raises(ValueError, match=r"3 of 202 files .*broken.jpg, more.txt, notes.txt.*at most 1% may be"):
-        load(folder, tmp_path)
-    assert len(os.listdir(tmp_path / "cache")) == 1  # nothing half made is left
-
-
-def test_images_below_the_window_of_ssim_are_an_error(folder, tmp_path):
-    (folder / "tiny.png").write_bytes(jpeg((10, 200)))
-    with pytest.raises(ValueError, match=r"tiny.png has 10 x 200 pixels; images need at least 11 x 11"):
-        load(folder, tmp_path)
-
-
-def test_what_is_no_source(tmp_path):
-    (tmp_path / "empty").mkdir()
-    with pytest.raises(ValueError, match="is empty"):
-        load(tmp_path / "empty", tmp_path)
-    with pytest.raises(ValueError, match="Unknown data 'celeba': there are 'celeb_a', 'faces', a directory .* or a .zip"):
-        sources.load_images("celeba", str(tmp_path))
-    (tmp_path / "x.jpg").write_bytes(jpeg())
-    with pytest.raises(ValueError, match="neither a directory nor a zip"):
-        load(tmp_path / "x.jpg", tmp_path)
-    with zipfile.ZipFile(tmp_path / "none.zip", "w"):
-        pass
-    with pytest.raises(ValueError, match="holds no files"):
-        load(tmp_path / "none.zip", tmp_path)
-
-
-def test_celeb_a_out_of_reach_fails_at_once_and_names_the_other_ways(tmp_path, monkeypatch):
-    from tfisovae.sources import prepared
-
-    monkeypatch.setitem(prepared._HOSTS, "celeb_a", ("127.0.0.1", 9))  # discard: nothing listens there
-    start = time.time()
-    with pytest.raises(ConnectionError, match=r"(?s)not prepared in .*--data DIRECTORY.*img_align_celeba.zip.*--data faces"):
-        sources.load_images("celeb_a", str(tmp_path), data_dir=str(tmp_path / "tfds"))
-    assert time.time() - start < 10
-
-
-def test_prepared_celeb_a_is_read(tmp_path, monkeypatch):
-    """A stand-in for TFDS' builder, with the same interface: encoded images by split, in order, no network."""
-    import tensorflow as tf
-    import tensorflow_datasets as tfds
-
-    class Split:
-        num_examples = 6
-
-    class Builder:
-        data_dir = "prepared"
-
-        class info:
-            splits = {"train": Split, "test": Split}
-            full_name = "celeb_a/2.1.0"
-
-        def is_prepared(self):
-            return True
-
-        def as_dataset(self, split, decoders, shuffle_files):
-            assert not shuffle_files and set(decoders) == {"image"}
-            seeds = range(6) if split == "test" else range(6, 12)
-            return tf.data.Dataset.from_tensor_slices({"image": [jpeg(seed=s) for s in seeds]})
-
-    monkeypatch.setattr(tfds, "builder", lambda name, data_dir: Builder())
-    source = sources.load_images("celeb_a", str(tmp_path / "cache"), progress=False)
-    folder = tmp_path / "images"
-    folder.mkdir()
-    for i in range(12):
-        (folder / f"{i:02d}.jpg").write_bytes(jpeg(seed=i))
-    np.testing.assert_array_equal(source.train.array, load(folder, tmp_path).train.array)
-    assert source.manifest["source"] == "celeb_a/2.1.0"
-
-
 def test_drawn_faces_bring_their_factors(tmp_path):
-    source = load("faces", tmp_path, num_faces=50)
+    source = sources.load_images("faces", tmp_path, num_faces=50, progress=False)
     drawn = sources.faces(50, seed=0)
     np.testing.assert_array_equal(source.eval[np.arange(5)], drawn.images[source.eval.rows])
     np.testing.assert_array_equal(source.factors, drawn.factors[source.eval.rows])
     assert source.factor_names == drawn.factor_names
+
+
+def test_drawn_faces_smaller_and_grey(tmp_path):
+    """Half the size: means of 2 x 2 pixels, nearly; grey: luma. Larger than drawn they would be blurred, and are refused."""
+    def load(**options):
+        return sources.load_images("faces", tmp_path, num_faces=40, progress=False, **options)
+
+    drawn = sources.faces(40, seed=0).images.astype(float)
+    smaller, grey = load(image_size=32), load(grayscale=True)
+    rows = smaller.eval.rows
+    means = drawn[rows].reshape(-1, 32, 2, 32, 2, 3).mean((2, 4))
+    assert smaller.eval.shape == (4, 32, 32, 3)
+    assert np.sqrt(np.mean((smaller.eval[np.arange(4)] - means) ** 2)) < 3  # bicubic, not a box
+    assert np.abs(grey.eval[np.arange(4)][..., 0] - drawn[rows] @ [.299, .587, .114]).max() <= .51  # its 16-bit weights
+    np.testing.assert_array_equal(smaller.factors, grey.factors)
+    assert len({s.manifest["fingerprint"] for s in (smaller, grey, load())}) == 3
+    assert load(crop="none", background="black").manifest["cache"] == load().manifest["cache"]  # which change nothing
+    with pytest.raises(ValueError, match="Faces are drawn at 64 x 64 pixels: image_size must be at most 64 for them; got 128"):
+        load(image_size=128)
+    with pytest.raises(ValueError, match="A drawn face has 64 x 64 pixels; crop 'celeba' is for"):
+        load(crop="celeba")

@@ -98,8 +98,13 @@ def toy(latent_dim=3, input_dim=16):
     return _dense_pair(input_dim, (128, 64), latent_dim, "tanh")
 
 
-def _celeba(latent_dim, width, output_igdn):
+def _celeba(latent_dim, width, output_igdn, image_size, channels):
     _check_latent_dim(latent_dim)
+    if not isinstance(image_size, int) or image_size < 16 or image_size % 16:
+        raise ValueError(f"image_size must be a multiple of 16, at least 16, for four layers of stride 2; got {image_size!r}.")
+    if not isinstance(channels, int) or channels < 1:
+        raise ValueError(f"channels must be a positive integer; got {channels!r}.")
+    smallest = image_size // 16  # height and width of the inmost features
 
     def down(kernel_size):
         return layers.Conv2D(64, kernel_size, 2, "same"), GDN()
@@ -107,28 +112,31 @@ def _celeba(latent_dim, width, output_igdn):
     def up():
         return layers.Conv2DTranspose(64, 5, 2, "same"), GDN(inverse=True)
 
-    encoder = [layers.Input((64, 64, 3)), *down(9), *down(5), *down(5), *down(5), layers.Flatten(),
+    encoder = [layers.Input((image_size, image_size, channels)), *down(9), *down(5), *down(5), *down(5), layers.Flatten(),
                layers.Dense(width, "softplus"), layers.Dense(2 * latent_dim, dtype="float32", name="posterior")]
-    decoder = [layers.Input((latent_dim,)), layers.Dense(width, "softplus"), layers.Dense(1024, "softplus"),
-               layers.Reshape((4, 4, 64)), *up(), *up(), *up(), Upsample2(3, 9),
+    decoder = [layers.Input((latent_dim,)), layers.Dense(width, "softplus"), layers.Dense(64 * smallest ** 2, "softplus"),
+               layers.Reshape((smallest, smallest, 64)), *up(), *up(), *up(), Upsample2(channels, 9),
                GDN(inverse=True, dtype="float32", name="output") if output_igdn
                else layers.Activation("linear", dtype="float32", name="output")]
     return tf.keras.Sequential(encoder, "encoder"), tf.keras.Sequential(decoder, "decoder")
 
 
-def celeba(latent_dim=32, output_igdn=True):
+def celeba(latent_dim=32, output_igdn=True, image_size=64, channels=3):
     """Four GDN convolutions each way on 64 x 64 x 3, and two dense layers of 1024 (App. D.2).
 
     Args:
       latent_dim: n.
-      output_igdn: whether the 3-channel output passes an IGDN, as the paper's text has it.
+      output_igdn: whether the output passes an IGDN over its channels, as the paper's text has it.
+      image_size: height and width of the images, a multiple of 16. The inmost features, image_size / 16 high and wide with 64
+        channels (1024 values in the paper), grow with it, the layers' other widths do not.
+      channels: 3 for RGB, 1 for grey images.
     """
-    return _celeba(latent_dim, 1024, output_igdn)
+    return _celeba(latent_dim, 1024, output_igdn, image_size, channels)
 
 
-def celeba_large(latent_dim=256, output_igdn=True):
+def celeba_large(latent_dim=256, output_igdn=True, image_size=64, channels=3):
     """The network of App. F.2: as `celeba`, with 256 latent dimensions and dense layers of 2048."""
-    return _celeba(latent_dim, 2048, output_igdn)
+    return _celeba(latent_dim, 2048, output_igdn, image_size, channels)
 
 
 def mnist(latent_dim, input_dim=784):

@@ -1,37 +1,37 @@
-"""Images of faces for the CelebA network: a data set of TFDS, a directory, a zip file, or the faces drawn here.
+"""Images as a `Source`: a data set of TFDS, a directory, a zip file, or the faces drawn here.
 
-Whatever the form, images are decoded once into an uint8 file on disk (12,288 bytes an image: 2.5 GB for CelebA), which is
-then read row by row through a memory map.
+Whatever the form, images are decoded once into an uint8 file on disk (12,288 bytes an image of 64 x 64 RGB: 2.5 GB for
+CelebA), which is then read row by row through a memory map.
 """
 import concurrent.futures
+import functools
 import hashlib
-import io
-import json
 import os
-import shutil
-import tempfile
-import zipfile
 
 import numpy as np
 import tqdm
 from PIL import Image
 
-from tfisovae.sources import prepared
+from tfisovae import files
+from tfisovae.sources import cache, decoding, listings
+from tfisovae.sources.faces import SIZE as FACE_SIZE
 from tfisovae.sources.faces import faces
-from tfisovae.sources.source import Rows, Source, held_out
+from tfisovae.sources.framing import Framing
+from tfisovae.sources.source import Rows, Source, held_out, printable
 
 NAMES = ("celeb_a", "faces")  # what is no path
-SIZE = 64
-SMALLEST = 11  # the window of SSIM
-_VERSION = 1  # of the cache's content: crop, filter, drawing
-_TOLERATED = 0.01  # share of files that may be unreadable
-_THREE_OTHER_WAYS = (
-    "Give the images in another way: --data DIRECTORY with the image files, --data img_align_celeba.zip (any .zip of images), "
-    "or --data faces for the faces drawn by this package.")
+_FACES_VERSION = "1"  # of the drawing
+_TOLERATED = 0.01  # share of images that may be unreadable
+_SHOWN = 5  # names in a message
 
 
-def load_images(data, cache_dir=None, num_faces=20_000, data_dir=None, progress=True):
-    """Opens images as a `Source` of `[64, 64, 3]` uint8 rows, decoding them into the cache if they are not there yet.
+def load_images(data, cache_dir=None, num_faces=20_000, data_dir=None, progress=True, *, image_size=64, crop="center",
+                grayscale=False, background="white"):
+    """Opens images as a `Source` of `[image_size, image_size, channels]` uint8 rows, decoding them into the cache if they are
+    not there yet. How files become 8-bit pixels is said in `decoding`.
+
+    Files that are no images by name and content are left out; images that are broken are skipped, up to 1 % of them. Both are
+    said, and listed in the manifest as `not_images` and `skipped`.
 
     Args:
       data: "celeb_a" (TFDS), a directory, a `.zip` file, or "faces".
@@ -39,99 +39,143 @@ def load_images(data, cache_dir=None, num_faces=20_000, data_dir=None, progress=
       num_faces: how many faces to draw for "faces".
       data_dir: TFDS' own directory, for "celeb_a".
       progress: whether to show a progress bar while decoding.
+      image_size: height and width, a multiple of 16. Faces are drawn at 64, and can be made smaller only.
+      crop: "center" (the centre square), "celeba" (the same, of images that must have 178 x 218 pixels: 178 x 178), or "none"
+        (the whole image squeezed to a square: its aspect changes).
+      grayscale: one channel, luma, instead of three.
+      background: an opaque colour ("white", "#ff8000") for what is transparent.
     Raises:
-      ValueError: for an unknown name, an empty directory, images below 11 pixels, or more than 1 % unreadable files.
+      ValueError: for an unknown name, a directory or zip file without images, images below 11 pixels, more than 1 % unreadable
+        ones, or an option that makes no sense.
       ConnectionError: if "celeb_a" is neither prepared nor within reach.
     """
-    cache_dir = cache_dir or os.environ.get("TFISOVAE_CACHE") or os.path.expanduser("~/.cache/tfisovae")
+    framing = Framing(image_size, crop, grayscale, background)
+    cache_dir = os.path.expanduser(cache_dir or os.environ.get("TFISOVAE_CACHE") or "~/.cache/tfisovae")
+    data = os.fspath(data)
     if data == "faces":
-        return _faces(num_faces, cache_dir, progress)
-    if data == "celeb_a":
-        listing = _TFDS(data_dir)
-    elif os.path.isdir(data):
-        listing = _Directory(data)
-    elif os.path.isfile(data) and zipfile.is_zipfile(data):
-        listing = _Zip(data)
-    elif os.path.exists(data):
-        raise ValueError(f"{data} is neither a directory nor a zip file of images.")
+        name, key = "faces", _faces_key(num_faces, framing)
+        write = functools.partial(_draw_all, num_faces, framing, progress)
     else:
-        raise ValueError(f"Unknown data {data!r}: there are 'celeb_a', 'faces', a directory of images, or a .zip of images; "
-                         "no file or directory of that name exists.")
-    path = _cached(listing.key(), cache_dir, lambda directory: _decode_all(listing, directory, progress))
-    return _open(path)
+        listing = listings.open_listing(data, data_dir)
+        name, key = str(listing), _framed(listing.key(), framing)
+        write = functools.partial(_decode_all, listing, framing, progress)
+    return cache.entry(key, cache_dir, write, lambda directory: _open(directory, name, framing))
 
 
-def _faces(num_faces, cache_dir, progress):
-    key = _hash("faces", str(num_faces), str(_VERSION))
-
-    def write(directory):
-        with tqdm.tqdm(total=num_faces, desc="drawing faces", unit=" images", disable=not progress) as bar:
-            drawn = faces(num_faces, seed=0, progress=lambda done: bar.update(done - bar.n))
-        drawn.images.tofile(os.path.join(directory, "images.uint8"))
-        np.save(os.path.join(directory, "factors.npy"), drawn.factors)
-        return {"source": "faces", "names": [str(i) for i in range(num_faces)], "skipped": [],
-                "fingerprint": hashlib.sha256(drawn.images).hexdigest(), "factor_names": list(drawn.factor_names)}
-
-    return _open(_cached(key, cache_dir, write))
+def _framed(key, framing):
+    """The key of an entry; that of the default framing is the listing's own."""
+    return cache.key(key, *framing.key()) if framing.key() else key
 
 
-def _hash(*parts):
-    return hashlib.sha256("\0".join(parts).encode()).hexdigest()
+def _faces_key(num_faces, framing):
+    framing.check("A drawn face", (FACE_SIZE, FACE_SIZE))
+    if framing.image_size > FACE_SIZE:
+        raise ValueError(f"Faces are drawn at {FACE_SIZE} x {FACE_SIZE} pixels: image_size must be at most {FACE_SIZE} for them; "
+                         f"got {framing.image_size}.")
+    relevant = Framing(framing.image_size, grayscale=framing.grayscale)  # squares without transparency
+    return _framed(cache.key("faces", str(num_faces), _FACES_VERSION), relevant)
 
 
-def _cached(key, cache_dir, write):
-    """The directory of a cache entry, which `write(directory) -> manifest` fills if it is missing; half a one is never seen."""
-    path = os.path.join(cache_dir, key[:20])
-    if not os.path.exists(path):
-        os.makedirs(cache_dir, exist_ok=True)
-        temporary = tempfile.mkdtemp(prefix=f"{key[:20]}.writing-", dir=cache_dir)
-        try:
-            manifest = write(temporary)
-            with open(os.path.join(temporary, "manifest.json"), "w") as file:
-                json.dump(manifest, file)
-            try:
-                os.rename(temporary, path)
-            except OSError:  # another process was faster
-                if not os.path.exists(path):
-                    raise
-        finally:
-            shutil.rmtree(temporary, ignore_errors=True)
-    return path
+def _draw_all(num_faces, framing, progress, directory):
+    with tqdm.tqdm(total=num_faces, desc="drawing faces", unit=" images", disable=not progress) as bar:
+        drawn = faces(num_faces, seed=0, progress=lambda done: bar.update(done - bar.n))
+    images = drawn.images
+    if framing.key():
+        images = np.stack([framing(Image.fromarray(image)) for image in images])
+    images.tofile(os.path.join(directory, "images.uint8"))
+    np.save(os.path.join(directory, "factors.npy"), drawn.factors)
+    files.write_json(os.path.join(directory, "manifest.json"), {
+        "names": [str(i) for i in range(num_faces)], "skipped": [], "not_images": [],
+        "fingerprint": hashlib.sha256(images).hexdigest(), "factor_names": list(drawn.factor_names)})
 
 
-def _open(path):
-    with open(os.path.join(path, "manifest.json")) as file:
-        manifest = json.load(file)
-    names = manifest.pop("names")
-    images = np.memmap(os.path.join(path, "images.uint8"), np.uint8, "r", shape=(len(names), SIZE, SIZE, 3))
+def _open(path, source, framing):
+    """The `Source` of a cache entry; raises `files.DamagedFile`."""
+    try:
+        manifest = files.read_json(os.path.join(path, "manifest.json"))
+        names = manifest.pop("names")
+        fingerprint, factor_names = manifest["fingerprint"], tuple(manifest.get("factor_names", ()))
+        size, expected = os.path.getsize(os.path.join(path, "images.uint8")), len(names) * int(np.prod(framing.shape))
+        if not isinstance(fingerprint, str) or not all(isinstance(name, str) for name in names):
+            raise ValueError("names and a fingerprint are expected")
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise files.DamagedFile(f"{os.path.basename(error.filename)} is missing") from None
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
+        raise files.DamagedFile("manifest.json is not what was written") from None
+    if size != expected:
+        raise files.DamagedFile(f"images.uint8 has {size} bytes, not {expected}")
     train, evaluation = held_out(names)
-    factors = None
-    if os.path.exists(os.path.join(path, "factors.npy")):
-        factors = np.load(os.path.join(path, "factors.npy"))[evaluation]
-    manifest.update(num_train=len(train), num_eval=len(evaluation), cache=path)
-    return Source(Rows(images, train), Rows(images, evaluation), manifest, factors, tuple(manifest.get("factor_names", ())))
+    factors = _factors(path, len(names), len(factor_names))[evaluation] if factor_names else None
+    images = np.memmap(os.path.join(path, "images.uint8"), np.uint8, "r", shape=(len(names), *framing.shape))
+    manifest.setdefault("not_images", [])
+    manifest.update(source=source, num_train=len(train), num_eval=len(evaluation), cache=path)
+    return Source(Rows(images, train), Rows(images, evaluation), manifest, factors, factor_names)
 
 
-def _decode_all(listing, directory, progress):
+def _factors(path, count, columns):
+    try:
+        factors = np.load(os.path.join(path, "factors.npy"))
+    except FileNotFoundError:
+        raise files.DamagedFile("factors.npy is missing") from None
+    except OSError:
+        raise
+    except Exception:  # of NumPy's many kinds
+        raise files.DamagedFile("factors.npy is no whole array") from None
+    if factors.shape != (count, columns):
+        raise files.DamagedFile(f"factors.npy has the shape {factors.shape}, not {(count, columns)}")
+    return factors
+
+
+def _decode_all(listing, framing, progress, directory):
     """Decodes every image of a listing into `images.uint8`; unreadable ones are named, skipped and counted."""
-    names, skipped, digest = [], [], hashlib.sha256()
+    names, skipped, others, scaled, digest = [], [], {}, 0, hashlib.sha256()
     with open(os.path.join(directory, "images.uint8"), "wb") as file, \
             concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool, \
             tqdm.tqdm(total=len(listing), desc="decoding images", unit=" images", disable=not progress) as bar:
-        for name, outcome in _in_order(pool, _decoded, listing):
+        for name, outcome in _in_order(pool, lambda *item: _outcome(*item, framing), listing):
             bar.update()
-            if isinstance(outcome, _Unreadable):
+            if isinstance(outcome, decoding.NoImage):
+                others[name] = outcome.kind
+            elif isinstance(outcome, decoding.Unreadable):
                 skipped.append(name)
-                bar.write(f"skipped {name}: {outcome}")
-                continue
-            names.append(name)
-            digest.update(outcome)
-            file.write(outcome)
-    if len(skipped) > _TOLERATED * len(listing):
-        shown = ", ".join(skipped[:5]) + (", ..." if len(skipped) > 5 else "")
-        raise ValueError(f"{len(skipped)} of {len(listing)} files in {listing} are no readable images ({shown}); at most "
-                         f"{_TOLERATED:.0%} may be. Remove them, or point --data at the images alone.")
-    return {"source": str(listing), "names": names, "skipped": skipped, "fingerprint": digest.hexdigest()}
+                bar.write(f"skipped {printable(name)}: {outcome}")
+            else:
+                names.append(name)
+                scaled += outcome.scaled
+                digest.update(outcome.pixels)
+                file.write(outcome.pixels)
+    if not names and not skipped:
+        raise ValueError(f"{listing} holds no images: {_listed(others)}.{_packed(others)}")
+    if len(skipped) > _TOLERATED * (len(names) + len(skipped)):
+        raise ValueError(f"{len(skipped)} of {len(names) + len(skipped)} images in {listing} are unreadable ({_listed(skipped)}); "
+                         f"at most {_TOLERATED:.0%} may be. Remove or replace them.")
+    if others:
+        tqdm.tqdm.write(f"Left out {len(others)} files of {listing} that are no images: {_listed(others)}.{_packed(others)}")
+    if scaled:
+        tqdm.tqdm.write(f"{scaled} images of {listing} hold floating-point or 32-bit values: each was scaled by its own range.")
+    files.write_json(os.path.join(directory, "manifest.json"), {
+        "names": names, "skipped": skipped, "not_images": list(others), "scaled_by_range": scaled,
+        "fingerprint": digest.hexdigest()})
+
+
+def _listed(names):
+    names = list(names)
+    return ", ".join(map(printable, names[:_SHOWN])) + (", ..." if len(names) > _SHOWN else "")
+
+
+def _packed(others):
+    """A sentence on archives among files that are no images."""
+    archives = [name for name, kind in others.items() if listings.is_archive(kind)]
+    if not archives:
+        return ""
+    return f" {printable(archives[0])} is itself {others[archives[0]]}: unpack it, and give what comes out."
+
+
+def _outcome(name, open_file, framing):
+    try:
+        return name, decoding.decode(name, open_file, framing)
+    except (decoding.NoImage, decoding.Unreadable) as outcome:
+        return name, outcome
 
 
 def _in_order(pool, function, items, ahead=256):
@@ -143,116 +187,3 @@ def _in_order(pool, function, items, ahead=256):
             yield pending.pop(0).result()
     for future in pending:
         yield future.result()
-
-
-class _Unreadable(Exception):
-    """A file that is no image, or a broken one."""
-
-
-def _decoded(name, read):
-    try:
-        with Image.open(io.BytesIO(read())) as image:
-            image.load()
-            if min(image.size) >= SMALLEST:
-                return name, _crop(image).tobytes()
-            size = image.size
-    except Exception as error:  # Pillow raises whatever its many decoders raise
-        return name, _Unreadable(str(error) or type(error).__name__)
-    raise ValueError(f"{name} has {size[0]} x {size[1]} pixels; images need at least {SMALLEST} x {SMALLEST}, the window of "
-                     "SSIM.")
-
-
-def _crop(image):
-    """The centre square, resized to 64 x 64 with anti-aliasing, RGB."""
-    side = min(image.size)
-    left, top = (image.width - side) // 2, (image.height - side) // 2
-    square = image.convert("RGB").crop((left, top, left + side, top + side))
-    return square.resize((SIZE, SIZE), Image.Resampling.BICUBIC)  # Pillow's resize widens its filter when it shrinks
-
-
-def _hidden(name):
-    return any(part.startswith(".") for part in name.replace("\\", "/").split("/"))
-
-
-class _Directory:
-    """The files of a directory and its subdirectories, hidden files and directories left out."""
-
-    def __init__(self, path):
-        self.path = path
-        self.names = sorted(
-            os.path.relpath(os.path.join(folder, name), path) for folder, _, names in os.walk(path) for name in names
-            if not _hidden(os.path.relpath(os.path.join(folder, name), path)))
-        if not self.names:
-            raise ValueError(f"The directory {path} is empty: it should hold image files.")
-
-    def __len__(self):
-        return len(self.names)
-
-    def __str__(self):
-        return os.path.abspath(self.path)
-
-    def __iter__(self):
-        for name in self.names:
-            yield name, lambda name=name: open(os.path.join(self.path, name), "rb").read()
-
-    def key(self):
-        stats = [os.stat(os.path.join(self.path, name)) for name in self.names]
-        return _hash(str(_VERSION), *(f"{n} {s.st_size} {s.st_mtime_ns}" for n, s in zip(self.names, stats)))
-
-
-class _Zip:
-    """The members of a zip file."""
-
-    def __init__(self, path):
-        self.path = path
-        try:
-            self.file = zipfile.ZipFile(path)
-        except zipfile.BadZipFile as error:
-            raise ValueError(f"{path} is no whole zip file: {error}.") from None
-        members = [m for m in self.file.infolist() if not m.is_dir()]
-        for member in members:
-            parts = member.filename.replace("\\", "/").split("/")
-            if ".." in parts or parts[0] == "" or ":" in parts[0]:
-                raise ValueError(f"{path} has the member {member.filename!r}, which points out of the archive: refused.")
-        self.members = [m for m in sorted(members, key=lambda m: m.filename)
-                        if not _hidden(m.filename) and not m.filename.startswith("__MACOSX/")]
-        if not self.members:
-            raise ValueError(f"The zip file {path} holds no files.")
-
-    def __len__(self):
-        return len(self.members)
-
-    def __str__(self):
-        return os.path.abspath(self.path)
-
-    def __iter__(self):
-        for member in self.members:
-            yield member.filename, lambda member=member: self.file.read(member)
-
-    def key(self):
-        return _hash(str(_VERSION), *(f"{m.filename} {m.file_size} {m.CRC}" for m in self.members))
-
-
-class _TFDS:
-    """TFDS' `celeb_a`: prepared data at once, otherwise its download."""
-
-    def __init__(self, data_dir):
-        self.builder = prepared.builder("celeb_a", data_dir, _THREE_OTHER_WAYS)
-        self.splits = sorted(self.builder.info.splits)
-
-    def __len__(self):
-        return sum(self.builder.info.splits[split].num_examples for split in self.splits)
-
-    def __str__(self):
-        return str(self.builder.info.full_name)
-
-    def __iter__(self):
-        import tensorflow_datasets as tfds
-
-        for split in self.splits:
-            decoders = {"image": tfds.decode.SkipDecoding()}
-            for i, example in enumerate(self.builder.as_dataset(split=split, decoders=decoders, shuffle_files=False)):
-                yield f"{split}/{i:06d}", example["image"].numpy
-
-    def key(self):
-        return _hash(str(_VERSION), str(self), str(len(self)))

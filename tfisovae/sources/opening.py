@@ -1,6 +1,7 @@
 """The data of a run, opened again from its manifest."""
 import os
 
+from tfisovae.sources.framing import OPTIONS
 from tfisovae.sources.images import load_images
 from tfisovae.sources.mnist import load_mnist
 from tfisovae.sources.tables import ENDINGS, ending, load_table
@@ -54,7 +55,8 @@ def of_run(config, data=None, cache_dir=None):
     elif kind_of(config) == "mnist":
         source = load_mnist(name, config.get("data_dir"))
     else:
-        source = load_images(name, cache_dir, config["num_faces"], config.get("data_dir"))
+        framing = {option: config[option] for option in OPTIONS if option in config}  # runs of before have the defaults
+        source = load_images(name, cache_dir, config["num_faces"], config.get("data_dir"), **framing)
     if not data and source.manifest["fingerprint"] != trained_on["fingerprint"]:
         raise ValueError(f"{config['data']} no longer holds the data that the run was trained on, so its held-out examples are "
                          "not known. Give data to measure with --data.")

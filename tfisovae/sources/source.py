@@ -72,3 +72,8 @@ def held_out(names, fraction=0.1):
     order = np.argsort([hashlib.sha1(name.encode()).hexdigest() for name in names], kind="stable")
     count = min(max(1, round(len(names) * fraction)), len(names) - 1)
     return np.sort(order[count:]), np.sort(order[:count])
+
+
+def printable(name):
+    """A name as it can be printed on one line, whatever characters it has."""
+    return name if name.isprintable() else repr(name)[1:-1]

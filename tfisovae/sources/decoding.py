@@ -1,0 +1,182 @@
+"""One image file, as people have it, to one uint8 array of a chosen size.
+
+What is read is the first frame, upright (EXIF), on 8 bits, with what is transparent laid over a background:
+
+- 16 bits (grey): 65,535 is white. 16 bits (colour): Pillow keeps the high byte, less than one level of 255 off.
+- Floating-point and 32-bit values have no white of their own: each image is scaled by its own range. One value everywhere has
+  no range, and cannot be read.
+- Colour profiles are not applied; CMYK becomes RGB by (255 - C)(255 - K) / 255.
+"""
+import os
+import re
+import typing
+
+import numpy as np
+from PIL import Image
+
+from tfisovae.sources.framing import UnsuitableSize
+from tfisovae.sources.source import printable
+
+# No EPS: Pillow starts Ghostscript for it. HEIF is there where the user has registered pillow-heif.
+_FORMATS = ("JPEG", "MPO", "PNG", "GIF", "BMP", "TIFF", "WEBP", "PPM", "JPEG2000", "AVIF", "ICO", "SGI", "PCX", "HEIF")
+_NAMED_FORMATS = {".tga": "TGA"}  # has no signature: any file could be one
+_RAW = frozenset((".arw", ".cr2", ".cr3", ".dng", ".nef", ".orf", ".raf", ".rw2"))  # of cameras; Pillow would read the preview
+_HEIC = frozenset((".heic", ".heif", ".hif"))
+_SIGNATURES = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF8", b"II*\0", b"MM\0*")
+_KINDS = ((b"PK\3\4", "a zip file"), (b"PK\5\6", "a zip file"), (b"\x1f\x8b", "a gzip file"), (b"BZh", "a bzip2 file"),
+          (b"\xfd7zXZ", "an xz file"), (b"7z\xbc\xaf", "a 7z archive"), (b"Rar!", "a RAR archive"),
+          (b"version https://git-lfs", "a Git LFS pointer, whose file was not fetched (git lfs pull)"))
+_ORIENTATIONS = {  # EXIF's number -> what makes the image upright
+    2: Image.Transpose.FLIP_LEFT_RIGHT, 3: Image.Transpose.ROTATE_180, 4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE, 6: Image.Transpose.ROTATE_270, 7: Image.Transpose.TRANSVERSE, 8: Image.Transpose.ROTATE_90}
+_EXIF_ORIENTATION, _BITS, _PHOTOMETRIC, _SAMPLE_FORMAT = 0x0112, 258, 262, 339  # tags of EXIF and TIFF
+
+
+class Unreadable(Exception):
+    """An image that is broken, or of a kind that is not read; the message says why, on one line."""
+
+
+class NoImage(Exception):
+    """A file that is no image, by its name and by its content. `kind` says what it is, or is `None`."""
+
+    def __init__(self, kind):
+        super().__init__(kind)
+        self.kind = kind
+
+
+class Decoded(typing.NamedTuple):
+    """Attributes: pixels: `[image_size, image_size, channels]` uint8.  scaled: whether values were scaled by their range."""
+
+    pixels: np.ndarray
+    scaled: bool
+
+
+def decode(name, open_file, framing):
+    """Reads an image.
+
+    Args:
+      name: of the file, for messages and for its ending.
+      open_file: called without arguments, gives a binary file.
+      framing: `Framing`.
+    Returns:
+      `Decoded`.
+    Raises:
+      NoImage: if neither the name nor the content is that of an image.
+      Unreadable: if the image is broken, or of a kind that is not read.
+      UnsuitableSize: if the framing does not take its size.
+    """
+    ending, head = _ending(name), b""
+    try:
+        if ending in _RAW:
+            raise Unreadable("camera raw files are not read; convert them to JPEG or TIFF")
+        with open_file() as file:
+            head = file.read(4096)
+            file.seek(0)
+            with _opened(file, ending, head) as image:
+                picture, scaled = _rgb(image, framing.color)
+        framing.check(name, picture.size)
+        return Decoded(framing(picture), scaled)
+    except (NoImage, Unreadable, UnsuitableSize):
+        raise
+    except Exception as error:  # Pillow raises whatever its many decoders raise, and files what systems do
+        if not head and not is_image_name(name):
+            raise NoImage(None) from None
+        raise Unreadable(one_line(error)) from None
+
+
+def _opened(file, ending, head):
+    """The image in a file, its header read."""
+    Image.init()
+    formats = [name for name in (*_FORMATS, _NAMED_FORMATS.get(ending)) if name in Image.OPEN]
+    try:
+        return Image.open(file, formats=formats)
+    except Exception as error:
+        kind = recognised(head)
+        if not is_image_name(ending) and not head.startswith(_SIGNATURES):
+            raise NoImage(kind) from None
+        if ending in _HEIC:
+            raise Unreadable("HEIC is not read; convert it to JPEG") from None
+        if isinstance(error, Image.UnidentifiedImageError):
+            raise Unreadable(f"it is {kind}" if kind else "its content is that of no known image format") from None
+        raise
+
+
+def is_image_name(name):
+    """Whether a name (or its ending alone) is that of an image file."""
+    Image.init()
+    ending = _ending(name)
+    return (ending in _RAW or ending in _HEIC or ending in _NAMED_FORMATS
+            or Image.registered_extensions().get(ending) in _FORMATS)
+
+
+def _ending(name):
+    return os.path.splitext(f"_{os.path.basename(name)}")[1].lower()
+
+
+def _rgb(image, background):
+    """The first frame: RGB on 8 bits, upright, over the background; and whether its values were scaled by their range."""
+    tile, info = image.tile, image.info
+    if image.format == "PNG" and tile:  # Pillow widens 2 and 4 bits and cuts 16 off, but not in the colour that is transparent
+        sample = {"L;2": lambda v: v * 85, "L;4": lambda v: v * 17, "RGB;16B": lambda v: tuple(c >> 8 for c in v)}.get(tile[0][3])
+        if sample and "transparency" in info:
+            info["transparency"] = sample(info["transparency"])
+    image.load()
+    try:
+        orientation = image.getexif().get(_EXIF_ORIENTATION)  # after load, which turns a TIFF by itself
+    except Exception:  # damaged EXIF in a whole image
+        orientation = None
+    scaled = False
+    if image.mode.startswith(("I", "F")):
+        image, scaled = _eight_bits(image)
+    if image.mode in ("LA", "La", "PA", "RGBA", "RGBa") or "transparency" in image.info:
+        layer = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", layer.size, (*background, 255)), layer)
+    image = image.convert("RGB")
+    return image.transpose(_ORIENTATIONS[orientation]) if orientation in _ORIENTATIONS else image, scaled
+
+
+def _eight_bits(image):
+    """A grey image of 16 or 32 bits as "L" or "LA", and whether it was scaled by its range."""
+    values, tags = np.asarray(image), getattr(image, "tag_v2", {})
+    scaled = not (image.mode.startswith("I;16") or image.format in ("PNG", "PPM") and image.mode == "I")
+    if scaled:
+        if image.mode == "I" and _first(tags.get(_SAMPLE_FORMAT, 1)) == 1:
+            values = values.view(np.uint32)  # Pillow reads unsigned values as signed ones
+        if not np.isfinite(values).all():
+            raise Unreadable("it holds NaN or infinite values")
+        low, high = float(values.min()), float(values.max())
+        if low == high:
+            raise Unreadable(f"every pixel is {low:g}, and images of such values are scaled by their range")
+    else:
+        low, high = 0.0, 2.0 ** _first(tags.get(_BITS, 16)) - 1
+    grey = (values.astype(np.float64) - low) * (255 / (high - low))
+    if tags.get(_PHOTOMETRIC) == 0:  # 0 is white, which Pillow heeds for 8 bits only
+        grey = 255 - grey
+    result = Image.fromarray(np.rint(grey).astype(np.uint8))
+    transparent = image.info.get("transparency")
+    if transparent is not None:
+        result.putalpha(Image.fromarray(np.where(values == transparent, 0, 255).astype(np.uint8)))
+    return result, scaled
+
+
+def _first(value):
+    return value[0] if isinstance(value, tuple) else value
+
+
+def recognised(head):
+    """What a file that is no image is, in words, from its first bytes (4096 are enough); `None` if that cannot be told."""
+    if not head:
+        return "an empty file"
+    text = head.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
+    if text.startswith((b"<!doctype html", b"<html", b"<head", b"<!--")):
+        title = re.search(rb"<title[^>]*>(.*?)</title", head, re.IGNORECASE | re.DOTALL)
+        words = printable(" ".join(title.group(1).decode("utf-8", "replace").split())) if title else ""
+        return f"an HTML page ({words})" if words else "an HTML page"
+    if head[257:262] == b"ustar":
+        return "a tar archive"
+    return next((kind for start, kind in _KINDS if head.startswith(start)), None)
+
+
+def one_line(error):
+    """What an error says, on one line."""
+    return printable(" ".join(str(error).split()) or type(error).__name__)

@@ -1,0 +1,189 @@
+"""The files that images come from: a directory, a zip file, or a data set of TFDS.
+
+A listing has a length, a name (`str`), a cache key, and yields `(name, open_file)` in the order of the names.
+"""
+import io
+import os
+import zipfile
+
+from tfisovae.sources import cache, decoding, prepared
+
+_VERSION = "2"  # of what is made of files: which are left out, orientation, bits, transparency, crop, filter
+_TFDS_VERSION = "1"  # of what is made of CelebA, whose images are upright, of 8 bits and opaque
+_LARGEST = 2 ** 30  # bytes of a member of a zip file: more than any image within Pillow's limit
+_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA)
+_THREE_OTHER_WAYS = (
+    "Give the images in another way: --data DIRECTORY with the image files, --data img_align_celeba.zip (any .zip of images), "
+    "or --data faces for the faces drawn by this package.")
+
+
+def open_listing(data, data_dir=None):
+    """The listing of "celeb_a", of a directory or of a zip file; raises ValueError that says what else `data` is."""
+    if data == "celeb_a":
+        return Prepared(data_dir)
+    path = os.path.expanduser(data)
+    if os.path.isdir(path):
+        return Directory(path)
+    if not os.path.exists(path):
+        raise ValueError(f"Unknown data {data!r}: there are 'celeb_a', 'faces', a directory of images, or a .zip of images; "
+                         "no file or directory of that name exists.")
+    if not os.path.isfile(path):
+        raise ValueError(f"{path} is neither a directory nor a zip file of images.")
+    if zipfile.is_zipfile(path):
+        return Zip(path)
+    with open(path, "rb") as file:
+        kind = decoding.recognised(file.read(4096))
+    if kind is None:
+        raise ValueError(f"{path} is neither a directory nor a zip file of images.")
+    if kind.startswith("an HTML page"):
+        raise ValueError(f"{path} is {kind}, not a zip file: the server answered with a page in place of the data, such as that "
+                         "its quota is used up. Download it again, later or with a browser.")
+    if kind == "a zip file":
+        raise ValueError(f"{path} is a zip file that was cut short: its end is missing. Download or copy it again.")
+    raise ValueError(f"{path} is {kind}, not a directory or a zip file of images." + (
+        " Unpack it, and give the directory." if is_archive(kind) else ""))
+
+
+def is_archive(kind):
+    """Whether a kind of file as `decoding.recognised` has it may hold images."""
+    return kind is not None and kind.endswith((" file", " archive")) and kind != "an empty file"
+
+
+def _hidden(name):
+    return any(part.startswith(".") for part in name.replace("\\", "/").split("/"))
+
+
+class Directory:
+    """The files of a directory and its subdirectories, hidden ones left out. Links are followed, each directory once.
+
+    Args:
+      path: of the directory.
+    """
+
+    def __init__(self, path):
+        self.path = path
+        self.files = dict(sorted((os.fsencode(name).decode("utf-8", "backslashreplace"), name) for name in _walk(path)))
+        if not self.files:
+            raise ValueError(f"The directory {path} is empty: it should hold image files.")
+
+    def __len__(self):
+        return len(self.files)
+
+    def __str__(self):
+        return os.path.abspath(self.path)
+
+    def __iter__(self):
+        for shown, name in self.files.items():
+            yield shown, lambda name=name: open(os.path.join(self.path, name), "rb")
+
+    def key(self):
+        return cache.key(_VERSION, *(f"{shown} {self._stamp(name)}" for shown, name in self.files.items()))
+
+    def _stamp(self, name):
+        try:
+            status = os.stat(os.path.join(self.path, name))
+        except OSError as error:  # a link to nothing, which will be unreadable
+            return type(error).__name__
+        return f"{status.st_size} {status.st_mtime_ns}"
+
+
+def _walk(root):
+    """Relative paths of files under `root`: directories first where they are, then where links lead."""
+    seen, linked, folders = set(), [], [""]
+    while folders or linked:
+        folder = folders.pop() if folders else linked.pop(0)
+        status = os.stat(os.path.join(root, folder))
+        if (status.st_dev, status.st_ino) in seen:
+            continue
+        seen.add((status.st_dev, status.st_ino))
+        with os.scandir(os.path.join(root, folder)) as entries:
+            for entry in sorted(entries, key=lambda e: e.name):
+                if _hidden(entry.name):
+                    continue
+                name = os.path.join(folder, entry.name)
+                if entry.is_symlink() and not os.path.exists(entry.path):
+                    yield name  # leads to nothing, and will be unreadable
+                elif entry.is_dir():
+                    (linked if entry.is_symlink() else folders).append(name)
+                elif entry.is_file():  # neither a pipe, which would wait for ever, nor a device
+                    yield name
+
+
+class Zip:
+    """The members of a zip file, hidden ones and those that macOS adds left out.
+
+    Args:
+      path: of the file.
+    Raises:
+      ValueError: for a damaged, encrypted or empty file, and for one with members that point out of it.
+    """
+
+    def __init__(self, path):
+        self.path = path
+        try:
+            self.file = zipfile.ZipFile(path)
+        except OSError:
+            raise
+        except Exception as error:  # of zipfile's many kinds
+            raise ValueError(f"{path} is no whole zip file: {decoding.one_line(error)}.") from None
+        members = [m for m in self.file.infolist() if not m.filename.endswith("/")]
+        for member in members:
+            parts = member.filename.replace("\\", "/").split("/")
+            if ".." in parts or parts[0] == "" or ":" in parts[0]:
+                raise ValueError(f"{path} has the member {member.filename!r}, which points out of the archive: refused.")
+        self.members = [m for m in sorted(members, key=lambda m: m.filename)
+                        if not _hidden(m.filename) and not m.filename.startswith("__MACOSX/")]
+        if not self.members:
+            raise ValueError(f"The zip file {path} holds no files.")
+        if any(m.flag_bits & 0x41 for m in self.members):  # encrypted, the stronger way too
+            raise ValueError(f"{path} is encrypted. Unpack it with its password, and give the directory.")
+        if any(m.compress_type not in _METHODS for m in self.members):
+            raise ValueError(f"{path} is packed in a way that Python does not read (such as Deflate64). Unpack it, and give the "
+                             "directory.")
+
+    def __len__(self):
+        return len(self.members)
+
+    def __str__(self):
+        return os.path.abspath(self.path)
+
+    def __iter__(self):
+        for member in self.members:
+            yield member.filename, lambda member=member: self._open(member)
+
+    def _open(self, member):
+        if member.file_size > _LARGEST:
+            raise ValueError(f"it has {member.file_size} bytes, more than any image")
+        return io.BytesIO(self.file.read(member))
+
+    def key(self):
+        return cache.key(_VERSION, *(f"{m.filename} {m.file_size} {m.CRC}" for m in self.members))
+
+
+class Prepared:
+    """TFDS' `celeb_a`: prepared data at once, otherwise its download.
+
+    Args:
+      data_dir: TFDS' own directory; its default if `None`.
+    """
+
+    def __init__(self, data_dir):
+        self.builder = prepared.builder("celeb_a", data_dir, _THREE_OTHER_WAYS)
+        self.splits = sorted(self.builder.info.splits)
+
+    def __len__(self):
+        return sum(self.builder.info.splits[split].num_examples for split in self.splits)
+
+    def __str__(self):
+        return str(self.builder.info.full_name)
+
+    def __iter__(self):
+        import tensorflow_datasets as tfds
+
+        for split in self.splits:
+            decoders = {"image": tfds.decode.SkipDecoding()}
+            for i, example in enumerate(self.builder.as_dataset(split=split, decoders=decoders, shuffle_files=False)):
+                yield f"{split}/{i:06d}", lambda image=example["image"]: io.BytesIO(image.numpy())
+
+    def key(self):
+        return cache.key(_TFDS_VERSION, str(self), str(len(self)))
