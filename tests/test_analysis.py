@@ -119,13 +119,13 @@ def test_factor_correlations():
 def test_pictures_are_drawn(vae, tmp_path):
     """Every picture has the marks of its data: it changes when they do."""
     result = tfisovae.analyze(vae, data(50))
-    figures.isometry(result, tmp_path / "a.png", "title")
+    assert figures.isometry(result, "title", tmp_path / "a.png").axes
     result.norm_mean = result.norm_mean * 0.5
-    figures.isometry(result, tmp_path / "b.png", "title")
-    figures.gram(result, tmp_path / "gram.png")
+    figures.save(figures.isometry(result, "title"), tmp_path / "b.png")
+    figures.gram(result, path=tmp_path / "gram.png")
     faces = np.random.default_rng(0).uniform(size=(3, 5, 8, 8, 3))
-    figures.traversal(faces, [4, 0, 2], [30.0, 20.0, 10.0], np.linspace(-2, 2, 5), tmp_path / "traversal.png")
-    figures.reconstructions([faces[0], faces[1]], ["x", "x_hat"], tmp_path / "pairs.png")
+    figures.traversal(faces, [4, 0, 2], [30.0, 20.0, 10.0], np.linspace(-2, 2, 5), path=tmp_path / "traversal.png")
+    figures.reconstructions([faces[0], faces[1]], ["x", "x_hat"], path=tmp_path / "pairs.png")
     pixels = {path.stem: np.asarray(Image.open(path).convert("RGB")).astype(int) for path in tmp_path.glob("*.png")}
     assert set(pixels) == {"a", "b", "gram", "traversal", "pairs"}
     assert all(p.std() > 5 for p in pixels.values())

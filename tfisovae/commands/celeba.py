@@ -15,6 +15,11 @@ def add_arguments(p):
     p.add_argument("--distortion", choices=("ssim", "mse", "sse"), default="ssim", help="distortion that is trained")
     training.add_steps(p, steps=300_000, log_every=100, checkpoint_every=500)
     p.add_argument("--mixed_precision", choices=("float16", "bfloat16"), help="compute in 16 bits (default: float32)")
+    p.add_argument("--image_size", type=int, default=64, help="height and width of the images, a multiple of 16")
+    p.add_argument("--crop", choices=choices.CROPS, default="center",
+                   help="center: the centre square; none: the whole image, its aspect changed; celeba: only images of 178 x 218")
+    p.add_argument("--grayscale", action="store_true", help="one channel instead of three")
+    p.add_argument("--background", default="white", help="color behind what is transparent: a name, or #rrggbb")
     p.add_argument("--num_faces", type=int, default=20_000, help="faces to draw for --data faces")
     p.add_argument("--num_eval", type=int, default=100, help="held-out images to measure for the table at the end; 0: no table")
     p.add_argument("--data_dir", help="TFDS' directory, for celeb_a")
@@ -26,7 +31,8 @@ def resolve(args):
         args.latent_dim = 256 if args.network == "celeba_large" else 32
     config = training.resolve(args, ("steps", "log_every", "checkpoint_every", "num_faces"))
     training.check_intervals(config)
-    config.update(data_kind="images", data=args.data if args.data in choices.IMAGES else os.path.abspath(args.data))
+    data = args.data if args.data in choices.IMAGES else os.path.abspath(os.path.expanduser(args.data))
+    config.update(data_kind="images", data=data)
     return config
 
 
@@ -35,7 +41,8 @@ def prepare(args):
     from tfisovae import sources
 
     config = resolve(args)
-    source = sources.load_images(args.data, args.cache_dir, args.num_faces, args.data_dir)
+    source = sources.load_images(config["data"], args.cache_dir, args.num_faces, args.data_dir, image_size=args.image_size,
+                                 crop=args.crop, grayscale=args.grayscale, background=args.background)
     run_dir = f"runs/celeba-lmbda{args.lmbda:g}{'-decomposed' if args.decomposed else ''}-seed{args.seed}"
     return config, source, run_dir, False
 
@@ -44,7 +51,8 @@ def networks(config):
     """Encoder and decoder of a configuration."""
     from tfisovae import networks
 
-    return getattr(networks, config["network"])(config["latent_dim"], config["output_igdn"])
+    return getattr(networks, config["network"])(config["latent_dim"], config["output_igdn"], config["image_size"],
+                                                1 if config["grayscale"] else 3)
 
 
 def run(args):

@@ -1,6 +1,7 @@
 """Names that options take. What they name takes seconds to import; a test holds these to it."""
 
 IMAGES = ("celeb_a", "faces")  # tfisovae.sources.NAMES
+CROPS = ("center", "none", "celeba")  # tfisovae.sources.framing.CROPS
 TOYS = ("mix", "ramp", "norm")  # tfisovae.sources.TOYS
 SCHEDULES = ("constant", "cosine")  # tfisovae.training.loop.SCHEDULES
 STRATEGIES = ("auto", "one_device", "mirrored", "multi_worker")  # tfisovae.training.devices.STRATEGIES

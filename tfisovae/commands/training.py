@@ -73,7 +73,7 @@ def data_manifest(source):
     """What a run's manifest says of its data."""
     kept = {k: source.manifest[k] for k in ("fingerprint", "num_train", "num_eval", "standardization", "reading",
                                               "num_unused") if k in source.manifest}
-    return {**kept, "num_skipped": len(source.manifest["skipped"])}
+    return {**kept, "num_skipped": len(source.manifest["skipped"]), "num_not_images": len(source.manifest.get("not_images", ()))}
 
 
 def make_vae(config, networks):
