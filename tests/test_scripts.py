@@ -207,7 +207,8 @@ def test_the_names_that_options_take_are_those_of_the_library():
     from tfisovae.commands import choices
     from tfisovae.training import devices, loop
 
-    assert choices.CROPS == sources.framing.CROPS and choices.IMAGES == sources.NAMES and choices.TOYS == tuple(sources.TOYS) and choices.FORMS == density.FORMS
+    assert choices.CROPS == sources.framing.CROPS and choices.IMAGES == sources.NAMES
+    assert choices.TOYS == tuple(sources.TOYS) and choices.FORMS == density.FORMS
     assert choices.SCHEDULES == loop.SCHEDULES and choices.STRATEGIES == devices.STRATEGIES
 
 
