@@ -10,7 +10,7 @@ class Quartic(D.Distortion):
     """A user's distortion, with `__call__` alone: sum of (e^x_hat - e^x)^2, so that G = diag(e^2x)."""
 
     def __call__(self, x, x_hat):
-        return tf.reduce_sum(tf.square(tf.exp(x_hat) - tf.exp(x)), -1)
+        return tf.reduce_sum(tf.square(tf.exp(x_hat) - tf.exp(x)), range(1, len(x.shape)))
 
 
 ALL = [D.SumSquaredError(), D.MeanSquaredError(), D.BinaryCrossentropy(), D.BinaryCrossentropy("sum"), D.SSIM(),
@@ -211,3 +211,151 @@ def test_names():
 def test_bad_arguments(make):
     with pytest.raises(ValueError, match="must be"):
         make()
+
+
+def test_the_metric_of_bce_ends_where_its_clip_begins():
+    """Beyond 1e-7 of 0 and 1 D does not change with x_hat: G is 0, as half the Hessian and the excess are."""
+    x = tf.constant([[0.0, 1.0, 1e-9, 1 - 1e-9, 2e-7, 1 - 2e-7, 0.3]], tf.float64)
+    for bce in (D.BinaryCrossentropy(), D.BinaryCrossentropy("sum")):
+        product = bce.metric_product(x, tf.ones_like(x))
+        np.testing.assert_allclose(product, D.Distortion.metric_product(bce, x, tf.ones_like(x)), rtol=1e-7)
+        assert (product.numpy()[0, :4] == 0).all() and (product.numpy()[0, 4:6] > 1e5).all()
+        for j in range(6):  # one entry at a time, towards the inside, by a step that stays on its side of the clip
+            v = tf.constant((-1.0) ** j * 1e-10 * np.eye(7)[j:j + 1])
+            np.testing.assert_allclose(bce.excess(x, v) / 1e-20, product[:, j], rtol=0.01)
+
+
+class Absolute(D.Distortion):
+    """The sum of |x_hat - x|: no metric tensor, and norms of 0 in silence."""
+
+    def __call__(self, x, x_hat):
+        return tf.reduce_sum(tf.abs(x_hat - x), range(1, len(x.shape)))
+
+
+class Root(Absolute):
+    """|x_hat - x| itself, whose slope at x is not even a number."""
+
+    def __call__(self, x, x_hat):
+        return tf.sqrt(tf.reduce_sum(tf.square(x_hat - x), range(1, len(x.shape))))
+
+
+class Mixed(Absolute):
+    def __call__(self, x, x_hat):
+        return super().__call__(x, x_hat) + tf.reduce_sum(tf.square(x_hat - x), range(1, len(x.shape)))
+
+
+class Elsewhere(D.Distortion):
+    def __call__(self, x, x_hat):
+        return tf.reduce_sum(tf.square(x_hat - 2 * x), range(1, len(x.shape)))
+
+
+class WrongMetric(D.SumSquaredError):
+    def metric_product(self, x, v):
+        return 2 * v
+
+
+class TheirCrossentropy(D.Distortion):
+    """As users write it: Keras' function, no domain, no closed form."""
+
+    def __call__(self, x, x_hat):
+        return tf.reduce_sum(tf.keras.losses.binary_crossentropy(x[..., None], x_hat[..., None]), range(1, len(x.shape)))
+
+
+class TheirSSIM(D.Distortion):
+    def __call__(self, x, x_hat):
+        return 1 - tf.image.ssim(x, x_hat, 1.0)
+
+
+class SingleOnly(D.Distortion):
+    """A distortion with a constant of its own in float32, which takes no float64."""
+
+    def __call__(self, x, x_hat):
+        return tf.reduce_sum(tf.square(x_hat - x) * tf.constant([4.0]), range(1, len(x.shape)))
+
+
+RNG = np.random.default_rng(0)
+IMAGES = {"photographs": RNG.uniform(0, 1, (3, 16, 16, 3)), "black": np.zeros((3, 16, 16, 3)), "white": np.ones((3, 16, 16, 3)),
+          "gray": np.full((3, 16, 16, 3), 0.5), "binary": RNG.binomial(1, 0.1, (3, 16, 16, 3)).astype(float),
+          "one": RNG.uniform(0, 1, (1, 16, 16, 3))}
+
+
+@pytest.mark.parametrize("images", IMAGES.values(), ids=IMAGES)
+def test_smooth_distortions_are_quadratic(images):
+    """Constant images, and images of 0 and 1 alone, are no fault of a distortion."""
+    for distortion in ALL[:-1] + [Quartic(), TheirSSIM(), SingleOnly()]:
+        if not isinstance(distortion, D.SSIM) or distortion.max_val == 1:
+            distortion.check_quadratic(images.astype(np.float32))
+    if images.std() > 0:  # on black images alone it could not know that x_hat lies above 0
+        TheirCrossentropy().check_quadratic(images.astype(np.float32))
+
+
+@pytest.mark.parametrize("images", IMAGES.values(), ids=IMAGES)
+@pytest.mark.parametrize("distortion, message", [
+    (Absolute(), "Absolute has no metric tensor.* by 2, where a smooth distortion gives 4"), (Root(), "by 2, where"),
+    (Mixed(), "by 2, where"), (WrongMetric(), r"metric_product gives a v\^T G_x v of 2 times"),
+])
+def test_distortions_without_a_metric_are_refused(distortion, message, images):
+    with pytest.raises(ValueError, match=message):
+        distortion.check_quadratic(images.astype(np.float32))
+
+
+def test_a_distortion_that_is_smallest_elsewhere_is_refused():
+    with pytest.raises(ValueError, match=r"smallest not at x but .* of the data's deviation away"):
+        Elsewhere().check_quadratic(IMAGES["photographs"])
+
+
+class PerPixel(D.Distortion):
+    def __call__(self, x, x_hat):
+        return tf.reduce_sum(tf.square(x_hat - x), -1)
+
+
+def test_a_distortion_that_is_not_one_number_an_example_is_refused():
+    with pytest.raises(ValueError, match=r"PerPixel must return one number for each example, \[3\]; got the shape \[3, 16, 16\]"):
+        PerPixel().check_quadratic(IMAGES["photographs"])
+
+
+def fitted_probability(decomposed, x, lmbda=0.2, steps=150):
+    """Trains mu = x A, sigma, sigmoid(z B + c) on `x` `[N, m]` by gradient descent; the mean of x_check."""
+    count, m = x.shape
+    noise = tf.constant(np.random.default_rng(1).standard_normal((count, 2)), tf.float32)
+    a, b, c = (tf.Variable(0.1 * np.random.default_rng(k).standard_normal(shape), dtype=tf.float32)
+               for k, shape in enumerate([(m, 2), (2, m), (m,)]))
+    log_scale, optimizer = tf.Variable(tf.zeros([2])), tf.keras.optimizers.Adam(0.1)
+
+    @tf.function
+    def step():
+        with tf.GradientTape() as tape:
+            mean, scale = x @ a, tf.exp(log_scale)
+            x_check, x_hat = tf.sigmoid(mean @ b + c), tf.sigmoid((mean + scale * noise) @ b + c)
+            kl = tf.reduce_sum(mean**2 + scale**2 - 2 * log_scale - 1, 1) / 2
+            loss = tf.reduce_mean(lmbda * decomposed(D.BinaryCrossentropy("sum"), x, x_check, x_hat) + kl)
+        variables = [a, b, c, log_scale]
+        optimizer.apply_gradients(zip(tape.gradient(loss, variables), variables))
+        return tf.reduce_mean(x_check)
+
+    for _ in range(steps):
+        p = step()
+    return float(p)
+
+
+def test_the_decomposed_loss_does_not_train_the_entropy_away():
+    """Independent pixels, 1 in 30 % of the examples: reconstructed as .30. With D(x_check, x_hat) in full they come out as .10."""
+    x = tf.constant(np.random.default_rng(0).binomial(1, 0.3, (20_000, 4)), tf.float32)
+    assert fitted_probability(D.decomposed, x) == pytest.approx(float(tf.reduce_mean(x)), abs=0.01)
+    with_entropy = fitted_probability(lambda d, x, x_check, x_hat: d(x, x_check) + d(x_check, x_hat), x)
+    assert with_entropy == pytest.approx(0.10, abs=0.01)
+
+
+@pytest.mark.parametrize("distortion", ALL, ids=IDS)
+def test_the_decomposed_distortion_and_its_gradients(distortion):
+    """D(x, x_check) + D(x_check, x_hat) - D(x_check, x_check), in value and in the slopes of all three."""
+    x, v = data(distortion)
+    points = [tf.constant(value) for value in (x, x + 0.05 * v, x + 0.1 * np.roll(v, 1, 0))]
+    with tf.GradientTape(persistent=True) as tape:
+        tape.watch(points)
+        ours = D.decomposed(distortion, *points)
+        direct = distortion(points[0], points[1]) + distortion(points[1], points[2]) - distortion(points[1], points[1])
+    np.testing.assert_allclose(ours, direct, rtol=1e-9)
+    for a, b in zip(tape.gradient(ours, points), tape.gradient(direct, points)):
+        np.testing.assert_allclose(a, b, rtol=1e-6, atol=1e-8)
+    np.testing.assert_allclose(D.decomposed(distortion, *points, excess=True), direct - distortion(points[0], points[0]), rtol=1e-8)

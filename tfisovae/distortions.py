@@ -1,21 +1,8 @@
-"""Distortions D(x, x_hat) and the metric tensors G_x that they induce.
-
-A distortion says what the VAE is isometric *to*: for a small displacement v,
-
-    D(x, x + v) - D(x, x) = v^T G_x v + O(|v|^3)          (no factor 1/2)
-
-so G_x is half the Hessian of D in its second argument. Every function here is unreduced over examples: inputs are
-`[B, ...]`, outputs `[B]`.
-"""
-import abc
-
+"""The distortions of the paper, and others that train VAEs; what every distortion is stands in `tfisovae.distortion`."""
 import numpy as np
 import tensorflow as tf
 
-
-def _sum(x):
-    """Sums over all but the first axis: `[B, ...] -> [B]`."""
-    return tf.reduce_sum(tf.reshape(x, [tf.shape(x)[0], -1]), -1)
+from tfisovae.distortion import Distortion, decomposed, sum_of_entries  # noqa: F401  (the first two: where users look for them)
 
 
 def _per_example(a, x):
@@ -23,112 +10,14 @@ def _per_example(a, x):
     return tf.reshape(a, tf.concat([tf.shape(a), tf.ones([tf.rank(x) - 1], tf.int32)], 0))
 
 
-class Distortion(abc.ABC):
-    """A distortion and its geometry. A subclass must define `__call__`; the rest follows by automatic differentiation.
-
-    Subclasses with constructor arguments also define `get_config`, and are registered with
-    `tf.keras.utils.register_keras_serializable`, if VAEs trained with them are to be saved and loaded.
-
-    Attributes:
-      domain: `(low, high)` if data outside that interval are an error, else `None`.
-      min_size: the smallest height and width of images that the distortion can compare, else `None`.
-    """
-
-    domain = None
-    min_size = None
-
-    @abc.abstractmethod
-    def __call__(self, x, x_hat):
-        """D(x, x_hat).
-
-        Args:
-          x: data, `[B, ...]`, float.
-          x_hat: reconstructions, like `x`.
-        Returns:
-          `[B]`, the distortion of each example (lmbda times this is in nats).
-        """
-
-    def excess(self, x, v):
-        """D(x, x + v) - D(x, x), in a form that does not cancel for small `v`. `[B, ...]` twice to `[B]`."""
-        return self(x, x + v) - self(x, x)
-
-    def metric_product(self, x, v):
-        """G_x v, where `G_x = 1/2 d^2 D(x, y) / dy^2` at `y = x`.
-
-        The default is half a Hessian-vector product by two nested gradient tapes: about four evaluations of D.
-
-        Args:
-          x: points, `[B, ...]`.
-          v: tangent vectors, like `x`.
-        Returns:
-          Cotangent vectors, like `v`.
-        """
-        y = tf.identity(x)
-        with tf.GradientTape() as outer:
-            outer.watch(y)
-            with tf.GradientTape() as inner:
-                inner.watch(y)
-                d = self(x, y)
-            slope = inner.gradient(d, y)
-            directional = tf.reduce_sum(slope * tf.stop_gradient(v))
-        product = outer.gradient(directional, y, unconnected_gradients="zero")
-        return 0.5 * product
-
-    def inner(self, x, u, v):
-        """u^T G_x v of each example: `[B, ...]` three times to `[B]`."""
-        return _sum(u * self.metric_product(x, v))
-
-    def scale(self, x):
-        """a_x of each example, `[B]`, where `G_x = a_x I`.
-
-        Raises:
-          NotImplementedError: where G_x is no multiple of the identity.
-        """
-        raise NotImplementedError(
-            f"{type(self).__name__} has no scale a_x: its metric tensor is not a multiple of the identity. "
-            "Ask for a form that needs no a_x (the \"volume\" density is exact for any metric).")
-
-    def check(self, x):
-        """Raises if data lie outside the domain: `ValueError` on values, `InvalidArgumentError` inside a graph."""
-        x = tf.convert_to_tensor(x)
-        if self.min_size is not None:
-            shape = x.shape
-            if shape.rank != 4 or any(s is not None and s < self.min_size for s in shape[1:3]):
-                raise ValueError(f"{type(self).__name__} expects x of shape [batch, height, width, channels] with height "
-                                 f"and width of at least {self.min_size}; got {tuple(shape)}.")
-        if self.domain is None:
-            return
-        low, high = self.domain
-        smallest, largest = tf.reduce_min(x), tf.reduce_max(x)
-        inside = tf.logical_and(smallest >= low, largest <= high)
-        message = (f"{type(self).__name__} expects x between {low:g} and {high:g} "
-                   "(divide 8-bit images by 255); its smallest and largest values were")
-        if tf.executing_eagerly():
-            if tf.size(x) > 0 and not inside:
-                raise ValueError(f"{message} {float(smallest):g} and {float(largest):g}.")
-        else:
-            tf.debugging.Assert(tf.logical_or(inside, tf.equal(tf.size(x), 0)), [message, smallest, largest])
-
-    def get_config(self):
-        return {}
-
-    @classmethod
-    def from_config(cls, config):
-        return cls(**config)
-
-    def __repr__(self):
-        arguments = ", ".join(f"{k}={v!r}" for k, v in self.get_config().items())
-        return f"{type(self).__name__}({arguments})"
-
-
 class _ScaledSquaredError(Distortion):
     """a_x |x - x_hat|^2, so that G_x = a_x I."""
 
     def __call__(self, x, x_hat):
-        return self.scale(x) * _sum(tf.square(x_hat - x))
+        return self.scale(x) * sum_of_entries(tf.square(x_hat - x))
 
     def excess(self, x, v):
-        return self.scale(x) * _sum(tf.square(v))
+        return self.scale(x) * sum_of_entries(tf.square(v))
 
     def metric_product(self, x, v):
         return _per_example(self.scale(x), v) * v
@@ -174,7 +63,7 @@ class DownwardConvex(_ScaledSquaredError):
     """a_x |x - x_hat|^2 with a_x = 2/3 + 2 |x|^2 / 21 (Eq. 19)."""
 
     def scale(self, x):
-        return 2 / 3 + _sum(tf.square(x)) * (2 / 21)
+        return 2 / 3 + sum_of_entries(tf.square(x)) * (2 / 21)
 
 
 @tf.keras.utils.register_keras_serializable(package="tfisovae")
@@ -182,14 +71,15 @@ class UpwardConvex(_ScaledSquaredError):
     """a_x |x - x_hat|^2 with a_x = 1 / (2/3 + 2 |x|^2 / 21) (Eq. 55)."""
 
     def scale(self, x):
-        return 1 / (2 / 3 + _sum(tf.square(x)) * (2 / 21))
+        return 1 / (2 / 3 + sum_of_entries(tf.square(x)) * (2 / 21))
 
 
 @tf.keras.utils.register_keras_serializable(package="tfisovae")
 class BinaryCrossentropy(Distortion):
     """-x log x_hat - (1 - x) log(1 - x_hat), with G_x = diag(1/x + 1/(1-x)) / 2 (Eqs. 59-61).
 
-    D(x, x) is the entropy of x, not 0. Predictions are kept `1e-7` away from 0 and 1.
+    D(x, x) is the entropy of x, not 0. Predictions are kept `1e-7` away from 0 and 1, as Keras does: beyond that D does not change
+    with x_hat, and G_x has 0 there (a decoder saturated so far has no length in the metric).
 
     Args:
       reduction: "mean" over the entries of an example (as the paper's App. G) or "sum".
@@ -223,7 +113,8 @@ class BinaryCrossentropy(Distortion):
 
     def metric_product(self, x, v):
         p = self._clip(x)
-        product = v * 0.5 / (p * (1 - p))
+        # Where x itself is beyond the margin D(x, .) is flat around it, as the gradient of the clip says too.
+        product = tf.where(p == x, v * 0.5 / (p * (1 - p)), tf.zeros_like(v))
         if self.reduction == "mean":
             product /= tf.cast(tf.size(x[0]), x.dtype)
         return product
