@@ -1,24 +1,27 @@
 """Densities against closed forms: linear Gaussian, log-normal, sphere, skewed and anisotropic decoders."""
+import dataclasses
 import math
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
 import tfisovae
-from tfisovae import density, distortions
+from tfisovae import density, distortions, theory
 from tfisovae.posterior import Posterior
 
 
+@dataclasses.dataclass
 class Manifold:
-    """What `log_densities` needs of a VAE, with a posterior and a decoder given as functions."""
+    """The five fields that `log_densities` needs, with a posterior and a decoder given as functions."""
 
-    decomposed = False
-
-    def __init__(self, n, m, posterior, decode, distortion, lmbda):
-        self.n, self.encode, self.decode, self.distortion, self.lmbda = n, posterior, decode, distortions.get(distortion), lmbda
-        self.encoder = type("Encoder", (), {"input_shape": (None, m)})
-        self.check = self.distortion.check
+    encode: object
+    decode: object
+    distortion: object
+    beta: float
+    decomposed: bool = False
 
 
 def test_linear_gaussian(make_linear_vae):
@@ -44,7 +47,7 @@ def test_log_normal():
         z = tf.math.log(x)
         return Posterior(z, math.sqrt(0.005) / x)
 
-    vae = Manifold(1, 1, posterior, tf.exp, "sse", 100.0)
+    vae = Manifold(posterior, tf.exp, distortions.get("sse"), 0.01)
     x = np.array([[math.exp(0.5)]], np.float32)
     log = density.log_densities(vae, x, active=[True])
     assert np.exp(log["posterior"]) == pytest.approx(0.213538, rel=1e-5)
@@ -66,8 +69,7 @@ def sphere(z):
 def test_sphere(distortion):
     """p = 1 / (4 pi) everywhere, whatever the metric."""
     z = np.random.default_rng(0).uniform(-1.5, 1.5, (50, 2)).astype(np.float32)
-    vae = Manifold(2, 3, None, sphere, distortion, 100.0)
-    vae.encode = lambda x: Posterior(tf.constant(z), tf.fill([50, 2], 0.1))
+    vae = Manifold(lambda x: (tf.constant(z), tf.fill([50, 2], 0.1)), sphere, distortions.get(distortion), 0.01)
     log = density.log_densities(vae, sphere(z).numpy(), ["volume"], active=[True, True])
     np.testing.assert_allclose(log["volume"], -math.log(4 * math.pi), atol=2e-5)
     assert list(log) == ["volume"]
@@ -89,6 +91,115 @@ def test_skewed_decoder(make_linear_vae):
     np.testing.assert_allclose(log["volume"], truth, atol=2e-5)
     np.testing.assert_allclose(log["posterior"] - truth, math.log(0.6), atol=2e-5)
     np.testing.assert_allclose(log["scaled_posterior"], log["posterior"])
+
+
+@pytest.mark.parametrize("cosine, decomposed", [(0.8, False), (-0.8, True)])
+def test_the_objective_of_a_skewed_decoder(make_linear_vae, cosine, decomposed):
+    """Norms of 1, cosine .8: the mean of D over the posterior is n beta / 2 exactly; the paper's two points add .8 nats to L."""
+    decoder = np.array([[1.0, 0, 0], [cosine, 0.6, 0]]) * [[2.0], [0.5]]
+    vae = make_linear_vae(np.linalg.pinv(decoder), decoder, np.sqrt(0.005) / np.array([2.0, 0.5]), 100.0, decomposed=decomposed)
+    x = (np.random.default_rng(1).standard_normal((30, 2)) @ decoder).astype(np.float32)
+    kl = vae.encode(x).kl().numpy().sum(1)
+    exact = -1 - kl - math.log(math.pi / 100)  # -lmbda n beta / 2 = -1
+    for pairs, difference in ((2, 0), ("paper", -cosine)):
+        log = density.log_densities(vae, x, ["objective"], active=[True, True], pairs=pairs)
+        np.testing.assert_allclose(log["objective"], exact + difference, atol=2e-4)  # float32 in D, times lmbda
+    one = density.log_densities(vae, x, ["objective"], active=[True, True], pairs=1)["objective"] - exact
+    np.testing.assert_allclose(np.abs(one), 0.8, atol=2e-4)  # one pair of random signs: the right mean, and this error
+    assert 5 < np.sum(one > 0) < 25
+
+
+def test_the_objective_has_no_bias_and_the_stated_variance(make_linear_vae):
+    """Ten dimensions, all cosines .5: with 4 pairs only those mix whose numbers are equal modulo 4, 2 * 3 + 2 * 1 pairs of them."""
+    decoder = np.linalg.cholesky(0.5 * np.eye(10) + 0.5) * 0.7
+    vae = make_linear_vae(np.linalg.inv(decoder), decoder, np.sqrt(0.005) / 0.7, 100.0)
+    x = (np.random.default_rng(1).standard_normal((4000, 10)) @ decoder).astype(np.float32)
+    kl = vae.encode(x).kl().numpy().sum(1)
+    log = density.log_densities(vae, x, ["objective"], active=[True] * 10, pairs=4, seed=3)["objective"]
+    error = log - (-5 - kl - 5 * math.log(math.pi / 100))
+    deviation = math.sqrt(8 * 0.5**2)
+    assert np.mean(error) == pytest.approx(0, abs=4 * deviation / math.sqrt(4000))
+    assert np.std(error) == pytest.approx(deviation, rel=0.06)
+    exact = density.log_densities(vae, x, ["objective"], active=[True] * 10, pairs=16)["objective"]
+    np.testing.assert_allclose(exact, log - error, atol=2e-3)
+    # The signs go with the example's place, not with its batch; and other seeds give other ones.
+    batches = tf.data.Dataset.from_tensor_slices(x).batch(77)
+    np.testing.assert_allclose(density.log_densities(vae, batches, ["objective"], [True] * 10, pairs=4, seed=3)["objective"], log,
+                               atol=2e-3)
+    assert np.std(density.log_densities(vae, x[:50], ["objective"], [True] * 10, pairs=4)["objective"] - log[:50]) > 0.5
+
+
+def optimal_linear_vae(make_linear_vae, lmbda, variances):
+    """The exact optimum on N(0, diag(variances)) in six dimensions, some examples, and their exact log density."""
+    v = np.asarray(variances)
+    made = theory.LinearVAE(v, 1 / lmbda)
+    basis = np.linalg.qr(np.random.default_rng(0).standard_normal((6, 3)))[0].T
+    vae = make_linear_vae(basis.T * made.encoder_gain, made.decoder_gain[:, None] * basis, made.scale, lmbda)
+    s = np.random.default_rng(1).standard_normal((2000, 3)) * np.sqrt(v)
+    return vae, (s @ basis).astype(np.float32), np.sum(-0.5 * s**2 / v - 0.5 * np.log(2 * math.pi * v), 1), made.scale**2
+
+
+@pytest.mark.parametrize("lmbda, bias", [(5, 0.95), (100, 0.0396)])
+def test_the_bias_of_the_volume_and_its_correction(make_linear_vae, lmbda, bias):
+    """Norm at the exact optimum: "volume" is high by sum (-log(1 - sigma^2) + sigma^2) / 2, "corrected_volume" is exact."""
+    vae, x, truth, variance = optimal_linear_vae(make_linear_vae, lmbda, [1 / 6, 2 / 3, 8 / 3])
+    log = density.log_densities(vae, x, ["volume", "corrected_volume"])
+    np.testing.assert_allclose(log["corrected_volume"], truth, atol=2e-5)
+    closed = np.sum(-np.log(1 - variance) + variance) / 2
+    assert closed == pytest.approx(bias, rel=0.01)
+    spread = np.sqrt(np.sum(variance**2) / 2 / len(x))  # of the mean of sigma^2 (u^2 - 1) / 2
+    assert np.mean(log["volume"] - truth) == pytest.approx(closed, abs=4 * spread)
+
+
+def test_a_dimension_without_a_reduced_variance_is_left_uncorrected(make_linear_vae):
+    vae = make_linear_vae(np.eye(2), np.eye(2), [0.1, 1.1], 100.0)
+    x = np.random.default_rng(0).standard_normal((50, 2)).astype(np.float32)
+    log = density.log_densities(vae, x, active=[True, True])
+    expected = log["volume"] - 0.5 * x[:, 0] ** 2 * (1 / 0.99 - 1) + 0.5 * math.log(0.99)
+    np.testing.assert_allclose(log["corrected_volume"], expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("angle", [1e-3, 2.0**-13, 2.0**-20])
+def test_the_volume_of_nearly_parallel_directions(make_linear_vae, angle):
+    """Directions at an angle of 1e-6: det(J^T J) = angle^2 to six digits, where in float32 it is 0 or negative."""
+    decoder = np.array([[1.0, 0, 0], [1.0, angle, 0]])
+    vae = make_linear_vae(np.zeros([3, 2]), decoder, [0.1, 0.1], 100.0)
+    log = density.log_densities(vae, np.zeros([3, 3], np.float32), ["volume"], active=[True, True])
+    np.testing.assert_allclose(log["volume"], -math.log(2 * math.pi) - math.log(np.float32(angle)), atol=1e-6)
+
+
+@pytest.mark.parametrize("decoder", [[[1.0, 2.0, 0], [2.0, 4.0, 0]], [[1.0, 2.0, 0], [0, 0, 0]]])
+def test_a_folded_direction_has_no_volume(make_linear_vae, decoder):
+    vae = make_linear_vae(np.zeros([3, 2]), np.array(decoder), [0.1, 0.1], 100.0)
+    log = density.log_densities(vae, np.zeros([3, 3], np.float32), ["volume", "corrected_volume"], active=[True, True])
+    assert (log["volume"] == np.inf).all() and (log["corrected_volume"] == np.inf).all()
+
+
+MEMORY = """
+import resource, sys
+import numpy as np, tensorflow as tf
+from tfisovae import density, distortions, theory
+n, m, few, many = map(int, sys.argv[1:])
+decoder = tf.constant(np.random.default_rng(0).standard_normal((n, m)) / np.sqrt(m), tf.float32)
+class Model:
+    encode = staticmethod(lambda x: (x[:, :n], tf.fill([tf.shape(x)[0], n], 0.1)))
+    decode = staticmethod(lambda z: tf.tanh(z @ decoder))
+    distortion, beta, decomposed = distortions.SumSquaredError(), 0.02, False
+x = np.random.default_rng(1).standard_normal((many, m)).astype(np.float32)
+peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+density.log_densities(Model, x[:few])
+before = peak()
+log = density.log_densities(Model, x)
+assert all(np.isfinite(values).all() and len(values) == many for values in log.values())
+print(before, peak())
+"""
+
+
+def test_memory_does_not_grow_with_the_number_of_examples():
+    """1,500 examples at n = 64 would be 49 MB of Gram matrices in float64: the peak stays where 100 examples left it."""
+    done = subprocess.run([sys.executable, "-c", MEMORY, "64", "64", "100", "1500"], capture_output=True, text=True, check=True)
+    before, after = map(float, done.stdout.split())
+    assert after - before < 25, (before, after)
 
 
 @tf.keras.utils.register_keras_serializable(package="test_density")
@@ -173,6 +284,14 @@ def test_bad_arguments(make_linear_vae):
         density.log_densities(vae, x, active=[True] * 3)
     with pytest.raises(ValueError, match="no examples"):
         density.log_densities(vae, x[:0])
+    for pairs in (0, 3, 2.0, True, "two"):
+        with pytest.raises(ValueError, match=r'pairs must be a power of two \(1, 2, 4, ...\) or "paper"; got'):
+            density.log_densities(vae, x, pairs=pairs)
+    five = Manifold(vae.encode, vae.decode, vae.distortion, 0.01)
+    uneven = tf.data.Dataset.from_generator(lambda: (np.ones([2, width]) for width in (2, 3)), output_signature=tf.TensorSpec(
+        [None, None], tf.float32))
+    with pytest.raises(ValueError, match=r"one shape; example 2 \(counted from 0\) has \[3\], those before it \[2\]"):
+        density.log_densities(five, uneven)
 
 
 def test_more_dimensions_than_data(make_linear_vae):

@@ -5,141 +5,229 @@ In the isometric space of y, whose unit of length is that of the distortion's me
     log p(y) = log p(mu) + sum_j log sigma_j + (n/2) log(2 lmbda)           "posterior"
              = -L_x - (n/2) log(pi / lmbda)                                 "objective"
 
-with L_x in nats and D in L_x averaged over the two points mean + scale and mean - scale. The density per unit of (Euclidean)
-volume of the data manifold follows by the change of volume: a_x^{n/2} where G_x = a_x I, |G_x|^{1/2} where the manifold fills the
-space ("scaled_posterior", "scaled_objective"). Where neither holds, and where the embedding is not isometric, the decoder's
-Jacobian J gives the volume without any assumption:
+with L_x in nats and D in L_x averaged over points mean +- scale. The density per unit of (Euclidean) volume of the data manifold
+follows by the change of volume: a_x^{n/2} where G_x = a_x I, |G_x|^{1/2} where the manifold fills the space ("scaled_posterior",
+"scaled_objective"). Where neither holds, and where the embedding is not isometric, the decoder's Jacobian J gives the volume:
 
     log p(x) = log p(mu) - 1/2 log det(J^T G J) + 1/2 log( det(J^T G J) / det(J^T J) )     "volume"
 
 The metric tensor cancels from the sum. Inactive dimensions carry no volume: only the active ones are counted, in every form.
+
+What the forms take for granted. All need sigma << 1 and a decoder that gives x back from mean(x). "posterior" also needs an
+isometric embedding (norms near 1, cosines near 0), "objective" straightness over the posterior's width and a transform loss far
+below the coding loss; "volume" needs neither. At the optimum of a VAE sigma is not 0, and two things follow: the means are
+distributed as N(0, 1 - sigma_j^2), and the decoder gives x back shrunk by 1 - sigma_j^2 along z_j. "volume" leaves both out: on
+exact linear VAEs its mean is too high by
+
+    sum_j (-log(1 - sigma_j^2) + sigma_j^2) / 2 nats                       (.95 for Norm data at lmbda = 5, .04 at 100)
+
+"corrected_volume" has both in, with E[sigma_j^2] over the data: exact for a linear VAE on Gaussian data, elsewhere a correction
+of the first order in sigma^2.
+
+    log p(x) = sum_j [log N(mu_j; 0, 1 - E sigma_j^2) + log(1 - E sigma_j^2)] - 1/2 log det(J^T J)
 """
 import math
 
 import numpy as np
+import scipy.linalg
 import tensorflow as tf
 import tqdm
 
 from tfisovae import geometry
-from tfisovae.distortions import Distortion, SumSquaredError
-from tfisovae.examples import check_finite
-from tfisovae.posterior import ACTIVE_KL
+from tfisovae.distortions import Distortion, decomposed
+from tfisovae.examples import batches, check_finite
+from tfisovae.posterior import Posterior, noise_rows
+from tfisovae.posterior import active as is_active
 
-FORMS = ("prior", "objective", "posterior", "scaled_objective", "scaled_posterior", "volume")
-_BATCH = 100
+FORMS = ("prior", "objective", "posterior", "scaled_objective", "scaled_posterior", "volume", "corrected_volume")
+_SCALED = {"scaled_objective", "scaled_posterior"}
+_IMAGES_AT_ONCE = 128  # tangents x examples in flight
+_SIGNS_STEP = -2  # the address of the signs: neither training nor evaluation draws noise there
+_APART = 1e-6  # smallest eigenvalue of the directions' Gram matrix whose logarithm float64 holds to ten digits
+_PARALLEL = 1e-14  # smallest singular value of the directions that is not the rounding of 0
 
 
-def log_densities(vae, x, forms=None, active=None, progress=False):
+def log_densities(model, x, forms=None, active=None, *, pairs=8, seed=0, progress=False):
     """Log densities of each example, nats.
 
     Args:
-      vae: `VAE`.
-      x: `[N, ...]`, or a `tf.data.Dataset` of batches `[B, ...]`; measured batch by batch.
+      model: `VAE`, or anything with its `encode`, `decode`, `distortion`, `beta` and `decomposed`.
+      x: `[N, ...]`, or a `tf.data.Dataset` of batches `[B, ...]`, which is read twice: the posteriors' means over the data come
+        first. Memory does not grow with N.
       forms: names out of `FORMS`; by default all that the distortion has.
-      active: `[n]`, bool, the dimensions to count (`Analysis.active`); by default those whose mean KL over `x` exceeds 0.01
-        nat, for which `x` should be more than a few examples.
+      active: `[n]`, bool, the dimensions to count (`Analysis.active`, where these examples are some of those analysed); by
+        default those whose mean KL over `x` exceeds `posterior.ACTIVE_KL`, for which `x` should be more than a few examples.
+      pairs: over how many antithetic pairs of points mean +- signs * scale "objective" averages D, a power of two. The signs are
+        random in each dimension, drawn by the example's place in `x` (whatever the batches are), and balanced over the pairs:
+        two dimensions whose numbers among the active ones differ modulo `pairs` do not mix. So as many pairs as active
+        dimensions give the posterior's expectation for a straight decoder without an error, and fewer an unbiased estimate
+        whose variance is the sum of Gamma_jk^2 over the pairs of dimensions that do mix. "paper" moves all dimensions together,
+        to mean + scale and mean - scale (App. C.2), which adds half the sum of Gamma's off-diagonals (nats).
+      seed: of the signs.
       progress: whether to show a progress bar.
     Returns:
       dict from form to `[N]`, float64: "prior", log p(mu), per unit of volume of z; "objective" and "posterior" of y, the metric of
-      the distortion; "scaled_objective", "scaled_posterior" and "volume" of the data manifold.
+      the distortion; "scaled_objective", "scaled_posterior", "volume" and "corrected_volume" of the data manifold. The last takes
+      E[sigma_j^2] over `x`; a dimension where that is not below 1, which no trained posterior has, is left uncorrected.
     Raises:
-      ValueError: for an unknown form, or where no dimension is active.
+      ValueError: for an unknown form, bad `pairs`, examples of different shapes or not finite, or where no dimension is active.
       NotImplementedError: for a scaled form of a distortion without a_x, where the manifold does not fill the space.
-    Cost: an encode and three decodes; "volume" about n + 1 decodes more.
+    Cost: two encodes and 2 `pairs` decodes ("objective"); the volumes about as many decodes more as dimensions are active.
     """
     unknown = set(forms or ()) - set(FORMS)
     if unknown:
         raise ValueError(f"Unknown forms {sorted(unknown)}; there are {', '.join(map(repr, FORMS))}.")
-    if active is not None and np.shape(active) != (vae.n,):
-        raise ValueError(f"active must have the shape [{vae.n}]; got {list(np.shape(active))}.")
-    flat = int(np.prod(vae.encoder.input_shape[1:]))
-    if {"scaled_posterior", "scaled_objective"} & set(forms or ()) and not _has_scale(vae.distortion) and flat > vae.n:
-        vae.distortion.scale(x)  # raises, and says what to ask for instead
-    measured = _measured(vae, x, flat, forms is None or "volume" in forms, progress)
-    active = measured["kl"].mean(0) > ACTIVE_KL if active is None else np.asarray(active, bool)
-    if not active.any():
+    if pairs != "paper" and (isinstance(pairs, bool) or not isinstance(pairs, (int, np.integer)) or pairs < 1
+                             or pairs & (pairs - 1)):
+        raise ValueError(f'pairs must be a power of two (1, 2, 4, ...) or "paper"; got {pairs!r}.')
+    kl, variance, first = _averages(model, x)
+    if active is not None and np.shape(active) != kl.shape:
+        raise ValueError(f"active must have the shape [{len(kl)}]; got {list(np.shape(active))}.")
+    active = np.flatnonzero(is_active(kl) if active is None else np.asarray(active, bool))
+    size = int(np.prod(first.shape[1:]))
+    if not len(active):
         raise ValueError("No latent dimension is active: the VAE has collapsed, and its data manifold has no volume to give a "
                          "density on.")
-    if active.sum() > flat:
-        raise ValueError(f"{int(active.sum())} latent dimensions are active, more than the {flat} of the data: they overlap, and "
+    if len(active) > size:
+        raise ValueError(f"{len(active)} latent dimensions are active, more than the {size} of the data: they overlap, and "
                          "give no density. Train with a latent_dim of at most that.")
-    n, mean, scale = int(active.sum()), measured["mean"][:, active], measured["scale"][:, active]
-    log = {"prior": -0.5 * np.sum(mean**2, 1) - 0.5 * n * math.log(2 * math.pi)}
-    log["posterior"] = log["prior"] + np.sum(np.log(scale), 1) + 0.5 * n * math.log(2 * vae.lmbda)
-    log["objective"] = -vae.lmbda * measured["distortion"] - measured["kl"].sum(1) - 0.5 * n * math.log(math.pi / vae.lmbda)
-    volume = _log_metric_volume(measured, n)
-    if volume is not None:
-        log |= {f"scaled_{name}": log[name] + volume for name in ("posterior", "objective")}
-    elif {"scaled_posterior", "scaled_objective"} & set(forms or ()):
-        vae.distortion.scale(x)  # raises, and says what to ask for instead
-    if "gram" in measured:
-        sign, determinant = np.linalg.slogdet(measured["gram"][:, active][:, :, active])
-        # Where the decoder folds a direction away, the image has no volume and the density no bound.
-        log["volume"] = log["prior"] - 0.5 * np.where(sign > 0, determinant, -np.inf)
-    return {name: log[name] for name in FORMS if name in (forms or log)}
+    if not _has_scale(model.distortion) and len(active) < size:
+        if _SCALED & set(forms or ()):
+            model.distortion.scale(first)  # raises, and says what to ask for instead
+        forms = forms or [form for form in FORMS if form not in _SCALED]
+    forms = [form for form in FORMS if form in (forms or FORMS)]
+
+    @tf.function(input_signature=[tf.TensorSpec([None, *first.shape[1:]], tf.float32), tf.TensorSpec([], tf.int64)])
+    def measure(x, first_row):
+        posterior = Posterior(*model.encode(x))
+        signs = None
+        if {"objective", "scaled_objective"} & set(forms):
+            signs = _signs(tf.shape(x)[0], len(kl), active, pairs, seed, first_row)
+        return _densities(model, x, posterior, forms, active, variance[active], signs)
+
+    seen, collected = 0, []
+    for batch in tqdm.tqdm(batches(x), desc="densities", unit=" batches", disable=not progress):
+        collected.append({form: values.numpy() for form, values in measure(batch, seen).items()})
+        seen += len(batch)
+    return {form: np.concatenate([values[form] for values in collected]) for form in forms}
 
 
-def _measured(vae, x, flat, with_gram, progress):
-    """What the densities are made of, for every example of `flat` numbers: arrays `[N, ...]`, float64."""
-    if not isinstance(x, tf.data.Dataset):
-        x = tf.data.Dataset.from_tensor_slices(tf.convert_to_tensor(x, tf.float32)).batch(_BATCH)
-    shape = vae.encoder.input_shape
-    scaled = _has_scale(vae.distortion)
+def _averages(model, data):
+    """E[KL_j] and E[sigma_j^2] over the data, `[n]` each, float64, and the first batch; the examples are checked."""
+    first, encode, seen, totals = None, None, 0, 0
+    for batch in batches(data):
+        check_finite(batch, seen)
+        model.distortion.check(batch)
+        if hasattr(model, "check"):
+            model.check(batch)
+        if first is None:
+            first = batch
 
-    @tf.function(input_signature=[tf.TensorSpec(shape, tf.float32)])
-    def measure(x):
-        posterior = vae.encode(x)
-        parts = {"kl": posterior.kl(), "mean": posterior.mean, "scale": posterior.scale,
-                 "distortion": _two_point_distortion(vae, x, posterior)}
-        if scaled:
-            parts["a_x"] = vae.distortion.scale(x)
-        elif flat <= vae.n:
-            parts["metric"] = _metric_tensor(vae.distortion, x, flat)
-        if with_gram:
-            parts["gram"] = geometry.pullback_metric(vae.decode, posterior.mean, SumSquaredError())
-        return parts
-
-    collected = []
-    for batch in tqdm.tqdm(x, desc="densities", unit=" batches", disable=not progress):
-        batch = tf.cast(batch, tf.float32)
-        vae.check(batch)
-        check_finite(batch, sum(len(parts["kl"]) for parts in collected))
-        collected.append({name: part.numpy().astype(np.float64) for name, part in measure(batch).items()})
-    if not collected:
+            @tf.function(input_signature=[tf.TensorSpec([None, *first.shape[1:]], tf.float32)])
+            def encode(x):
+                posterior = Posterior(*model.encode(x))
+                values = tf.stack([posterior.kl(), tf.square(posterior.scale)])
+                return tf.reduce_sum(tf.cast(values, tf.float64), 1)
+        elif batch.shape[1:] != first.shape[1:]:
+            raise ValueError(f"x must have one shape; example {seen} (counted from 0) has {list(batch.shape[1:])}, those before it "
+                             f"{list(first.shape[1:])}.")
+        if len(batch):
+            totals, seen = totals + encode(batch).numpy(), seen + len(batch)
+    if not seen:
         raise ValueError("There are no examples to give densities of.")
-    return {name: np.concatenate([parts[name] for parts in collected]) for name in collected[0]}
+    kl, variance = totals / seen
+    return kl, variance, first
+
+
+def _densities(model, x, posterior, forms, active, variance, signs):
+    """dict from form to `[B]`, nats, float64, of one batch; `active` are the numbers of the dimensions, `variance` E[sigma^2]."""
+    n, lmbda = len(active), 1 / model.beta
+    mean, scale = (tf.cast(tf.gather(values, active, axis=1), tf.float64) for values in posterior)
+    log = {"prior": -0.5 * tf.reduce_sum(mean**2, 1) - 0.5 * n * math.log(2 * math.pi)}
+    log["posterior"] = log["prior"] + tf.reduce_sum(tf.math.log(scale), 1) + 0.5 * n * math.log(2 * lmbda)
+    if signs is not None:
+        kl = tf.reduce_sum(tf.cast(posterior.kl(), tf.float64), 1)
+        log["objective"] = -lmbda * _mean_distortion(model, x, posterior, signs) - kl - 0.5 * n * math.log(math.pi / lmbda)
+    if _SCALED & set(forms):
+        volume = _log_metric_volume(model.distortion, x, n)
+        log |= {f"scaled_{form}": log[form] + volume for form in ("posterior", "objective") if form in log}
+    if {"volume", "corrected_volume"} & set(forms):
+        volume = _log_volume(model.decode, posterior.mean, active)
+        log["volume"] = log["prior"] - volume
+        rest = np.where(variance < 1, 1 - variance, 1.0)  # 1 - E[sigma^2]: the variance of the means, and what is left of x
+        log["corrected_volume"] = (log["volume"] - 0.5 * tf.reduce_sum(mean**2 * (1 / rest - 1), 1) + 0.5 * np.log(rest).sum())
+    return {form: log[form] for form in forms}
+
+
+def _signs(num_rows, n, active, pairs, seed, first_row):
+    """The signs of the points mean + signs * scale, `[2 pairs, B, n]`: rows of a Hadamard matrix, with random signs of columns."""
+    if pairs == "paper":
+        half = tf.ones([1, num_rows, n])
+    else:
+        place = np.empty(n, int)  # the active dimensions first
+        place[np.concatenate([active, np.setdiff1d(np.arange(n), active)])] = np.arange(n)
+        balanced = scipy.linalg.hadamard(pairs)[:, place % pairs].astype(np.float32)
+        flips = tf.where(noise_rows(num_rows, n, seed, _SIGNS_STEP, first_row) < 0, -1.0, 1.0)
+        half = balanced[:, None] * flips
+    return tf.concat([half, -half], 0)
+
+
+def _mean_distortion(model, x, posterior, signs):
+    """The trained distortion, without that of a point from itself, averaged over the points, `[B]`, float64."""
+    x_check = model.decode(posterior.mean) if model.decomposed else None
+
+    def one(sign):
+        x_hat = model.decode(posterior.mean + sign * posterior.scale)
+        value = (decomposed(model.distortion, x, x_check, x_hat, excess=True) if model.decomposed
+                 else model.distortion.excess(x, x_hat - x))
+        return tf.cast(value, tf.float64)
+
+    return tf.reduce_mean(tf.map_fn(one, signs, parallel_iterations=1, fn_output_signature=tf.TensorSpec([None], tf.float64)), 0)
+
+
+def _log_volume(decode, mean, active):
+    """1/2 log det(J^T J) over the active dimensions, `[B]`, float64; -inf where the decoder folds a direction away.
+
+    In float64, and by the singular values of J where its directions are nearly parallel: J^T J has none of their digits.
+    """
+    chosen = tf.one_hot(active, mean.shape[-1], dtype=mean.dtype)
+    group = max(1, _IMAGES_AT_ONCE // len(active))
+    count = tf.shape(mean)[0]
+    groups = -(-count // group)
+    # The last group is filled up with copies of a row: every group has one shape, hence one plan of execution.
+    stacked = tf.reshape(tf.gather(mean, tf.minimum(tf.range(groups * group), count - 1)), [groups, group, mean.shape[-1]])
+
+    def singular_squares(columns):
+        values = tf.linalg.svd(columns, compute_uv=False)
+        return tf.square(tf.where(values > _PARALLEL, values, tf.zeros_like(values)))
+
+    def volume(z):
+        _, tangents = geometry.jacobian(lambda step: decode(z + step @ chosen), tf.zeros([group, len(active)], mean.dtype))
+        columns = tf.cast(tf.reshape(tangents, [len(active), group, -1]), tf.float64)
+        length = tf.norm(columns, axis=-1)
+        columns = tf.transpose(tf.math.divide_no_nan(columns, length[..., None]), [1, 0, 2])
+        eigenvalues = tf.linalg.eigvalsh(tf.matmul(columns, columns, transpose_b=True))
+        # The decomposition costs as much as the decoder's derivatives, the Gram matrix a tenth of that.
+        squares = tf.cond(tf.reduce_min(eigenvalues) > _APART, lambda: eigenvalues, lambda: singular_squares(columns))
+        return 0.5 * tf.reduce_sum(tf.math.log(squares), -1) + tf.reduce_sum(tf.math.log(length), 0)
+
+    # A folded direction has a volume of 0, and the density no bound.
+    volumes = tf.map_fn(volume, stacked, parallel_iterations=1, fn_output_signature=tf.TensorSpec([group], tf.float64))
+    return tf.reshape(volumes, [-1])[:count]
 
 
 def _has_scale(distortion):
     return type(distortion).scale is not Distortion.scale
 
 
-def _two_point_distortion(vae, x, posterior):
-    """The trained distortion, without that of a point from itself, averaged over mean + scale and mean - scale, `[B]`."""
-    def apart(a, b):
-        return vae.distortion.excess(a, b - a)
-
-    points = [vae.decode(posterior.mean + sign * posterior.scale) for sign in (1, -1)]
-    if not vae.decomposed:
-        return sum(apart(x, point) for point in points) / 2
-    x_check = vae.decode(posterior.mean)
-    return apart(x, x_check) + sum(apart(x_check, point) for point in points) / 2
-
-
-def _metric_tensor(distortion, x, size):
-    """G_x as a matrix, `[B, m, m]`."""
-    units = tf.reshape(tf.eye(size), [size, 1, *x.shape[1:]])
+def _log_metric_volume(distortion, x, n):
+    """1/2 log of the determinant of G_x on the manifold of n dimensions, `[B]`, float64: by a_x, or where it fills the space."""
+    if _has_scale(distortion):
+        return 0.5 * n * tf.math.log(tf.cast(distortion.scale(x), tf.float64))
+    units = tf.reshape(tf.eye(n), [n, 1, *x.shape[1:]])
     columns = [distortion.metric_product(x, tf.broadcast_to(unit, tf.shape(x))) for unit in tf.unstack(units)]
-    return tf.stack([tf.reshape(column, [-1, size]) for column in columns], 2)
-
-
-def _log_metric_volume(measured, n):
-    """1/2 log of the determinant of G_x on the data manifold of n dimensions, `[N]`; `None` where it needs the decoder."""
-    if "a_x" in measured:
-        return 0.5 * n * np.log(measured["a_x"])
-    if "metric" in measured and n == measured["metric"].shape[1]:
-        return 0.5 * np.linalg.slogdet(measured["metric"])[1]
-    return None
+    metric = tf.stack([tf.reshape(column, [-1, n]) for column in columns], 2)
+    return 0.5 * tf.linalg.slogdet(tf.cast(metric, tf.float64))[1]
 
 
 def pearson(a, b):
