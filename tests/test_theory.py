@@ -1,5 +1,6 @@
 """Closed forms against numerical optimisation and integration."""
 import math
+import types
 
 import numpy as np
 import pytest
@@ -170,3 +171,55 @@ def test_what_quantisation_costs_beyond_the_kl(scale, excess):
 def test_bad_input(call):
     with pytest.raises(ValueError, match="must be positive and finite"):
         call()
+
+
+@pytest.mark.parametrize("deviation", [0.5, 1, 3, 5])
+def test_shape_precision_of_heavy_tails(deviation):
+    """s = e^(d z): E[(ds/dz)^2] = d^2 e^(2 d^2), half of which lies beyond 2 d deviations of z."""
+    exact = deviation**2 * math.exp(2 * deviation**2)
+    assert theory.shape_precision(scipy.stats.lognorm(deviation), 2.0) == pytest.approx(exact, rel=1e-6)
+
+
+def test_shape_precision_of_a_heavy_lower_tail():
+    heavy = scipy.stats.lognorm(3)
+    mirrored = types.SimpleNamespace(
+        var=heavy.var, median=lambda: -1.0, logpdf=lambda s: heavy.logpdf(-s), ppf=lambda q: -heavy.isf(q),
+        isf=lambda q: -heavy.ppf(q), logcdf=lambda s: heavy.logsf(-s), logsf=lambda s: heavy.logcdf(-s))
+    assert theory.shape_precision(mirrored, 2.0) == pytest.approx(theory.shape_precision(heavy, 2.0), rel=1e-9)
+
+
+def test_shape_precision_of_an_exponential_and_of_a_power():
+    """By quantiles on a fine grid of z for the exponential; a power law of s^-3 has none, at any width of the integral."""
+    z = np.linspace(-12, 12, 2_000_001)
+    slope = scipy.stats.norm.pdf(z) / scipy.stats.norm.sf(z)  # ds/dz of s = -log(1 - Phi(z))
+    exact = np.sum(scipy.stats.norm.pdf(z) * slope**2) * (z[1] - z[0])
+    assert theory.shape_precision(scipy.stats.expon(), 2.0) == pytest.approx(exact, rel=1e-6)
+    with pytest.raises(ValueError, match="must have a finite variance; its variance is inf"):
+        theory.shape_precision(scipy.stats.t(2), 2.0)
+    with pytest.raises(ValueError, match="tails are too heavy for a precision"):
+        theory.shape_precision(scipy.stats.t(3), 2.0, weight=lambda s: 1 + s * s)
+
+
+def test_the_norm_of_a_curved_decoder_is_not_one_minus_its_variance():
+    """Decoder (z, 1.5 z^2), |x - x_hat|^2, beta .1, mu from N(0, 1): the optimal sigma by minimisation."""
+    beta, (nodes, weights) = 0.1, np.polynomial.hermite_e.hermegauss(40)
+    weights = weights / math.sqrt(2 * math.pi)
+
+    def decode(z):
+        return np.stack([z, 1.5 * z**2])
+
+    def loss(log_scale, mean):
+        return weights @ np.sum((decode(mean + math.exp(log_scale) * nodes) - decode(mean)[:, None]) ** 2, 0) + beta / 2 * (
+            math.exp(2 * log_scale) - 2 * log_scale)
+
+    def optimal_variance(mean):
+        return math.exp(2 * scipy.optimize.minimize_scalar(loss, (-3, 0), args=(mean,), options={"xtol": 1e-10}).x)
+
+    means = np.linspace(-6, 6, 241)
+    share = scipy.stats.norm.pdf(means) / scipy.stats.norm.pdf(means).sum()
+    variance = np.array([optimal_variance(mean) for mean in means])
+    norm = 2 / beta * variance * (1 + 9 * means**2)
+    assert share @ (1 - variance) == pytest.approx(0.987, abs=5e-4)
+    assert share @ norm == pytest.approx(0.9105, abs=5e-4)
+    # E[eps sigma dD/dz] = beta (1 - sigma^2) holds; the norm lacks what the fourth power of z gives it.
+    np.testing.assert_allclose(1 - variance - norm, 27 * variance**2 / beta, atol=2e-5)

@@ -6,7 +6,11 @@ import math
 
 import numpy as np
 import scipy.integrate
+import scipy.optimize
 import scipy.stats
+
+_EDGE, _LAST_DEVIATION = 5, 36  # of z: where the tails begin; where probabilities, 1e-283, are the last in float64
+_FOUR = scipy.stats.norm.sf(4)
 
 
 def reverse_water_filling(variances, distortion_per_dimension):
@@ -173,19 +177,52 @@ def shape_precision(distribution, beta, weight=None):
     (right triangle), 1.1027 for a uniform distribution.
 
     Args:
-      distribution: a frozen distribution of `scipy.stats` with `pdf`, `ppf` and `isf`.
+      distribution: a frozen distribution of `scipy.stats`, with `logpdf`, `ppf` and `isf`. Its tails may be heavy (log-normal).
       beta: 1 / lmbda.
       weight: a as a function of s, the scale of the metric averaged over all that is not s; 1 by default.
+    Raises:
+      ValueError: where the expectation is infinite, or too far in the tails to be integrated.
     """
     beta, normal = float(_positive("beta", beta)), scipy.stats.norm
 
     def integrand(z):
-        s = distribution.ppf(normal.cdf(z)) if z < 0 else distribution.isf(normal.sf(z))
-        return normal.pdf(z) ** 3 / distribution.pdf(s) ** 2 * (1 if weight is None else weight(s))
+        s = _quantile(distribution, z)
+        log = 3 * normal.logpdf(z) - 2 * distribution.logpdf(s)
+        return np.exp(log) * (1 if weight is None else weight(s))
 
-    # Beyond 6 deviations, whose share is below 1e-7, the ends of a bounded support run out of digits.
-    halves = [scipy.integrate.quad(integrand, *ends, limit=200)[0] for ends in ((-6, 0), (0, 6))]
-    return 2 / beta * float(np.sum(halves))
+    if weight is None and not np.isfinite(distribution.var()):
+        raise ValueError(f"The distribution must have a finite variance; its variance is {distribution.var()}, and E[(ds/dz)^2] is "
+                         "at least that.")
+
+    total = sum(scipy.integrate.quad(integrand, *ends, limit=200, epsabs=0)[0] for ends in ((-_EDGE, 0), (0, _EDGE)))
+    nodes, weights = np.polynomial.legendre.leggauss(20)
+    for sign in (-1, 1):
+        # Each tail as far as it counts, and no farther: at the end of a bounded support there are no digits left.
+        start = _EDGE
+        while abs(integrand(sign * start)) > 1e-9 * total:
+            if start >= _LAST_DEVIATION:
+                raise ValueError("The distribution's tails are too heavy for a precision: E[a (ds/dz)^2] still grows at "
+                                 f"{start} deviations of z. Take a weight that falls with s, or lighter tails.")
+            total += sum(w / 2 * integrand(sign * (start + (node + 1) / 2)) for node, w in zip(nodes, weights))
+            start += 1
+    return 2 / beta * float(total)
+
+
+def _quantile(distribution, z):
+    """s(z): the value whose tail probability is that of z from N(0, 1)."""
+    if z < 0:
+        s, log_tail, target = distribution.ppf(scipy.stats.norm.cdf(z)), distribution.logcdf, scipy.stats.norm.logcdf(z)
+    else:
+        s, log_tail, target = distribution.isf(scipy.stats.norm.sf(z)), distribution.logsf, scipy.stats.norm.logsf(z)
+    if np.isfinite(s) and abs(log_tail(s) - target) < 1e-6:
+        return s
+    # SciPy's isf is 1 - ppf for some distributions, and has no digits far out, where logsf still has them.
+    inside = distribution.median()
+    first = step = (distribution.isf(_FOUR) if z > 0 else distribution.ppf(_FOUR)) - inside
+    while log_tail(inside + step) > target:
+        inside, step = inside + step, 2 * step
+    return scipy.optimize.brentq(lambda s: max(log_tail(s), -1e3) - target, inside, inside + step, xtol=1e-14 * abs(first),
+                                 rtol=1e-14)
 
 
 def _positive(name, value):
