@@ -175,6 +175,18 @@ def test_a_folded_direction_has_no_volume(make_linear_vae, decoder):
     assert (log["volume"] == np.inf).all() and (log["corrected_volume"] == np.inf).all()
 
 
+def test_two_replicas_give_the_numbers_of_one_device(make_linear_vae):
+    decoder = np.array([[1.0, 0, 0], [0.8, 0.6, 0]]) * [[2.0], [0.5]]
+    vae = make_linear_vae(np.linalg.pinv(decoder), decoder, np.sqrt(0.005) / np.array([2.0, 0.5]), 100.0)
+    x = (np.random.default_rng(1).standard_normal((31, 2)) @ decoder).astype(np.float32)
+    forms = ["objective", "corrected_volume"]
+    one = density.log_densities(vae, x, forms, pairs=1)
+    with tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"]).scope():
+        two = density.log_densities(vae, tf.data.Dataset.from_tensor_slices(x).batch(20), forms, pairs=1)
+    for form, values in one.items():  # a float32 in D counts lmbda times
+        np.testing.assert_allclose(two[form], values, rtol=1e-6, atol=1e-4 if "objective" in form else 1e-6)
+
+
 MEMORY = """
 import resource, sys
 import numpy as np, tensorflow as tf
@@ -282,7 +294,7 @@ def test_bad_arguments(make_linear_vae):
         density.log_densities(vae, x, ["elbo"])
     with pytest.raises(ValueError, match=r"active must have the shape \[2\]; got \[3\]"):
         density.log_densities(vae, x, active=[True] * 3)
-    with pytest.raises(ValueError, match="no examples"):
+    with pytest.raises(ValueError, match="has 0 examples"):
         density.log_densities(vae, x[:0])
     for pairs in (0, 3, 2.0, True, "two"):
         with pytest.raises(ValueError, match=r'pairs must be a power of two \(1, 2, 4, ...\) or "paper"; got'):

@@ -31,11 +31,10 @@ import math
 import numpy as np
 import scipy.linalg
 import tensorflow as tf
-import tqdm
 
-from tfisovae import geometry
+from tfisovae import geometry, streaming
+from tfisovae.autoencoder import as_autoencoder
 from tfisovae.distortions import Distortion, decomposed
-from tfisovae.examples import batches, check_finite
 from tfisovae.posterior import Posterior, noise_rows
 from tfisovae.posterior import active as is_active
 
@@ -48,12 +47,12 @@ _PARALLEL = 1e-14  # smallest singular value of the directions that is not the r
 
 
 def log_densities(model, x, forms=None, active=None, *, pairs=8, seed=0, progress=False):
-    """Log densities of each example, nats.
+    """Log densities of each example, nats; on all replicas of the current `tf.distribute` strategy, with the numbers of one device.
 
     Args:
-      model: `VAE`, or anything with its `encode`, `decode`, `distortion`, `beta` and `decomposed`.
-      x: `[N, ...]`, or a `tf.data.Dataset` of batches `[B, ...]`, which is read twice: the posteriors' means over the data come
-        first. Memory does not grow with N.
+      model: `Autoencoder`, or whatever `as_autoencoder` takes, such as a `VAE`.
+      x: `[N, ...]`, or a `tf.data.Dataset` of batches (see `tfisovae.examples.x_of`), which is read twice: the posteriors' averages
+        over the data come first. Memory does not grow with N.
       forms: names out of `FORMS`; by default all that the distortion has.
       active: `[n]`, bool, the dimensions to count (`Analysis.active`, where these examples are some of those analysed); by
         default those whose mean KL over `x` exceeds `posterior.ACTIVE_KL`, for which `x` should be more than a few examples.
@@ -80,6 +79,7 @@ def log_densities(model, x, forms=None, active=None, *, pairs=8, seed=0, progres
     if pairs != "paper" and (isinstance(pairs, bool) or not isinstance(pairs, (int, np.integer)) or pairs < 1
                              or pairs & (pairs - 1)):
         raise ValueError(f'pairs must be a power of two (1, 2, 4, ...) or "paper"; got {pairs!r}.')
+    model = as_autoencoder(model)
     kl, variance, first = _averages(model, x)
     if active is not None and np.shape(active) != kl.shape:
         raise ValueError(f"active must have the shape [{len(kl)}]; got {list(np.shape(active))}.")
@@ -97,44 +97,33 @@ def log_densities(model, x, forms=None, active=None, *, pairs=8, seed=0, progres
         forms = forms or [form for form in FORMS if form not in _SCALED]
     forms = [form for form in FORMS if form in (forms or FORMS)]
 
-    @tf.function(input_signature=[tf.TensorSpec([None, *first.shape[1:]], tf.float32), tf.TensorSpec([], tf.int64)])
-    def measure(x, first_row):
+    def measured(x, first_row):
         posterior = Posterior(*model.encode(x))
         signs = None
         if {"objective", "scaled_objective"} & set(forms):
             signs = _signs(tf.shape(x)[0], len(kl), active, pairs, seed, first_row)
-        return _densities(model, x, posterior, forms, active, variance[active], signs)
+        log = _densities(model, x, posterior, forms, active, variance[active], signs)
+        return tf.stack([log[form] for form in forms], 1)  # one tensor to gather from the replicas
 
-    seen, collected = 0, []
-    for batch in tqdm.tqdm(batches(x), desc="densities", unit=" batches", disable=not progress):
-        collected.append({form: values.numpy() for form, values in measure(batch, seen).items()})
-        seen += len(batch)
-    return {form: np.concatenate([values[form] for values in collected]) for form in forms}
+    step = streaming.on_replicas(measured)
+    collected = [step(batch, row).numpy() for batch, row in streaming.examples_of(model, x, None, "densities", progress)]
+    return dict(zip(forms, np.concatenate(collected).T.copy()))
 
 
 def _averages(model, data):
-    """E[KL_j] and E[sigma_j^2] over the data, `[n]` each, float64, and the first batch; the examples are checked."""
-    first, encode, seen, totals = None, None, 0, 0
-    for batch in batches(data):
-        check_finite(batch, seen)
-        model.distortion.check(batch)
-        if hasattr(model, "check"):
-            model.check(batch)
-        if first is None:
-            first = batch
+    """E[KL_j] and E[sigma_j^2] over the data, `[n]` each, float64, and the first batch."""
+    def measured(x, _):
+        posterior = Posterior(*model.encode(x))
+        return tf.stack([posterior.kl(), tf.square(posterior.scale)], 1)
 
-            @tf.function(input_signature=[tf.TensorSpec([None, *first.shape[1:]], tf.float32)])
-            def encode(x):
-                posterior = Posterior(*model.encode(x))
-                values = tf.stack([posterior.kl(), tf.square(posterior.scale)])
-                return tf.reduce_sum(tf.cast(values, tf.float64), 1)
-        elif batch.shape[1:] != first.shape[1:]:
-            raise ValueError(f"x must have one shape; example {seen} (counted from 0) has {list(batch.shape[1:])}, those before it "
+    first, totals, step = None, 0, streaming.on_replicas(measured)
+    for batch, row in streaming.examples_of(model, data):
+        first = batch if first is None else first
+        if batch.shape[1:] != first.shape[1:]:
+            raise ValueError(f"x must have one shape; example {row} (counted from 0) has {list(batch.shape[1:])}, those before it "
                              f"{list(first.shape[1:])}.")
-        if len(batch):
-            totals, seen = totals + encode(batch).numpy(), seen + len(batch)
-    if not seen:
-        raise ValueError("There are no examples to give densities of.")
+        totals = totals + step(batch, row).numpy().sum(0, np.float64)
+        seen = row + len(batch)
     kl, variance = totals / seen
     return kl, variance, first
 
