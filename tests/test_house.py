@@ -9,7 +9,7 @@ PACKAGE = ROOT / "tfisovae"
 
 # Floors of the house, from the ground up: a module imports those below its own floor, or beside it where they are listed before it.
 FLOORS = (
-    ("version", "files", "distortions", "posterior", "theory", "examples"),
+    ("version", "files", "distortion", "distortions", "posterior", "theory", "examples"),
     ("autoencoder",),
     ("geometry", "isometric", "measurement", "streaming"),
     ("metrics", "density", "objectives", "balance"),

@@ -188,8 +188,8 @@ def test_shape_precision_of_a_heavy_lower_tail():
     assert theory.shape_precision(mirrored, 2.0) == pytest.approx(theory.shape_precision(heavy, 2.0), rel=1e-9)
 
 
-def test_shape_precision_of_an_exponential_and_of_a_power():
-    """By quantiles on a fine grid of z for the exponential; a power law of s^-3 has none, at any width of the integral."""
+def test_shape_precision_of_an_exponential_and_where_there_is_none():
+    """By a sum over a fine grid of z; where the variance or the weighted expectation is infinite there is none."""
     z = np.linspace(-12, 12, 2_000_001)
     slope = scipy.stats.norm.pdf(z) / scipy.stats.norm.sf(z)  # ds/dz of s = -log(1 - Phi(z))
     exact = np.sum(scipy.stats.norm.pdf(z) * slope**2) * (z[1] - z[0])
@@ -197,7 +197,7 @@ def test_shape_precision_of_an_exponential_and_of_a_power():
     with pytest.raises(ValueError, match="must have a finite variance; its variance is inf"):
         theory.shape_precision(scipy.stats.t(2), 2.0)
     with pytest.raises(ValueError, match="tails are too heavy for a precision"):
-        theory.shape_precision(scipy.stats.pareto(3), 2.0, weight=lambda s: 1 + s * s)
+        theory.shape_precision(scipy.stats.expon(), 2.0, weight=np.exp)
 
 
 def test_the_norm_of_a_curved_decoder_is_not_one_minus_its_variance():
