@@ -19,7 +19,8 @@ class Analysis:
     Attributes:
       norm_mean, norm_std, norm_standard_error: (2 / beta) sigma_j^2 D'_j over the data (Eq. 15), its deviation over the
         data, and the standard error of its mean.
-      one_minus_variance: E[1 - sigma_j^2], the norm that a loss quadratic in x_hat gives to *any* decoder at the optimum.
+      one_minus_variance: E[1 - sigma_j^2], the norm that a loss quadratic in x_hat gives at the optimum to any decoder that is
+        straight over the posterior's width, isometric or not.
       derivative_mean, derivative_std: D'_j, distortion per squared latent unit.
       precision_mean, precision_standard_error: E[sigma_j^-2].
       importance: (beta / 2) E[sigma_j^-2], the variance of y_j (Eq. 16).

@@ -4,6 +4,7 @@ import functools
 import tensorflow as tf
 
 from tfisovae import geometry
+from tfisovae.distortion import decomposed
 from tfisovae.posterior import Posterior, noise_rows
 
 _TEST_STEP = -1  # the address of the noise of measuring: no training step has it
@@ -50,7 +51,7 @@ class Measurement:
     def distortion(self):
         """The distortion that is trained, `[B]`: D(x, x_hat), or D(x, x_check) + D(x_check, x_hat)."""
         if self.autoencoder.decomposed:
-            return self.autoencoder.distortion(self.x, self.x_check) + self.autoencoder.distortion(self.x_check, self.x_hat)
+            return decomposed(self.autoencoder.distortion, self.x, self.x_check, self.x_hat)
         return self.autoencoder.distortion(self.x, self.x_hat)
 
     @functools.cached_property

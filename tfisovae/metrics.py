@@ -279,7 +279,8 @@ class PosteriorBalance(MeasurementMetric):
 
     @property
     def target(self):
-        """E[1 - sigma_j^2], `[n]`, which the norm equals for any decoder when the loss is quadratic in x_hat."""
+        """E[1 - sigma_j^2], `[n]`, the norm at the optimum of sigma where the loss is quadratic in x_hat and the decoder
+        straight over the posterior's width."""
         return self._target.numpy() / self.count.numpy()
 
 

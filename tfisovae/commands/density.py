@@ -38,7 +38,7 @@ def measure(trained, num_examples=None, forms=None):
         columns["log_density"] = source.log_density[:count]
         saved["comparison"] = density.comparison(estimates, columns["log_density"])
     else:
-        best = next(form for form in ("volume", "scaled_posterior", "posterior", *estimates) if form in estimates)
+        best = next(form for form in ("corrected_volume", "volume", "scaled_posterior", "posterior", *estimates) if form in estimates)
         order = np.argsort(estimates[best], kind="stable")
         saved["extremes"] = {"form": best, "most_probable": rows.rows[order[::-1][:EXTREMES]].tolist(),
                              "least_probable": rows.rows[order[:EXTREMES]].tolist()}
