@@ -7,10 +7,21 @@ paper estimates by finite differences: its diagonal is D'_j of section 3.4, and 
 
 is the identity where the VAE is an isometric embedding. `decode` is any function from `[B, n]` to `[B, ...]`: a VAE's
 `decode`, a Keras model, or a signature of a loaded SavedModel.
+
+The tangents x_zj = J e_j are found in one of two ways, which `tangents=` chooses and `tangent_method` chooses between:
+
+- "autodiff": Jacobian-vector products, exact up to floating point;
+- "differences": (decode(z + h e_j) - decode(z - h e_j)) / 2h, of the second order in h, for decoders whose derivatives
+  TensorFlow does not see (NumPy functions) or does not have. They need a decoder without randomness.
 """
 import tensorflow as tf
 
+from tfisovae import gradients  # noqa: F401  (registers what the tangents of resized images need)
+
 _IMAGES_AT_ONCE = 128  # tangents x examples in flight: enough to fill the cores, little enough to keep memory flat
+_STEPS = {tf.float64: 1e-4, tf.float32: 1e-2}  # of differences, in units of z; the truncation is h^2, the rounding epsilon / h
+_AGREEMENT = 0.03  # relative difference of two kinds of tangents beyond which one of them is wrong
+_CHECKED = 4  # examples on which the two kinds of tangents are compared
 
 
 def numerical_derivatives(decode, z, distortion, epsilon=1e-2):
@@ -47,77 +58,220 @@ def _linearized(decode, z):
             x = decode(z)
         cotangent = tf.zeros_like(x)
         outer.watch(cotangent)
-        pulled_back = inner.gradient(x, z, output_gradients=cotangent, unconnected_gradients="zero")
+        pulled_back = _connected(inner.gradient(x, z, output_gradients=cotangent))
 
     def jvp(tangents):
         def one(tangent):
-            return outer.gradient(pulled_back, cotangent, output_gradients=tangent, unconnected_gradients="zero")
+            return _connected(outer.gradient(pulled_back, cotangent, output_gradients=tangent))
 
         return tf.vectorized_map(one, tangents)
 
     return x, jvp
 
 
-def jacobian(decode, z):
-    """x = decode(z) and its Jacobian as a stack of tangent images, `[B, ...]` and `[n, B, ...]`."""
-    x, jvp = _linearized(decode, z)
-    size = z.shape[-1]
-    tangents = tf.broadcast_to(tf.eye(size, dtype=z.dtype)[:, None], [size, tf.shape(z)[0], size])
-    return x, jvp(tangents)
+def _connected(gradient):
+    """The gradient, if there is one. Zeros in its place would make a metric of zeros without a word."""
+    if gradient is None:
+        raise LookupError("TensorFlow sees no derivative of decode: it goes through operations that have none, such as "
+                          "tf.numpy_function, or does not depend on z. Use tangents=\"differences\"; "
+                          "geometry.tangent_method says which of the two a decoder needs.")
+    return gradient
 
 
-def pullback_metric(decode, z, distortion):
-    """J^T G J at each `z`, exact up to floating point, by Jacobian-vector products; about n + 1 decodes.
+def _in_precision(decode, z):
+    """z in the precision that differences of `decode` are to be taken in: the higher of its own and of `decode.precision`."""
+    precision = getattr(decode, "precision", z.dtype)
+    return tf.cast(z, precision) if precision.size > z.dtype.size else z
+
+
+def _stepped(decode, z):
+    """decode(z + h e_j) - decode(z - h e_j) and the steps, 2h but for their rounding, as `[n, B, ...]` twice: 2n decodes."""
+    size, batch = z.shape[-1], tf.shape(z)[0]
+    step = _STEPS[z.dtype]
+    directions = step * tf.eye(size, dtype=z.dtype)[:, None]
+    ahead, behind = (decode(tf.reshape(moved, [size * batch, size])) for moved in (z + directions, z - directions))
+    change = tf.reshape(ahead - behind, tf.concat([[size, batch], tf.shape(ahead)[1:]], 0))
+    change.set_shape([size, None, *ahead.shape[1:]])
+    taken = tf.transpose((z + step) - (z - step))
+    ones = tf.ones([tf.rank(change) - 2], tf.int32)
+    return change, tf.reshape(tf.cast(taken, change.dtype), tf.concat([[size, batch], ones], 0))
+
+
+def jacobian(decode, z, tangents="autodiff"):
+    """x = decode(z) and its Jacobian as a stack of tangent images, `[B, ...]` and `[n, B, ...]`.
 
     Args:
-      decode: differentiable function from `[B, n]` to `[B, ...]`.
-      z: `[B, n]`, with n known when traced.
-      distortion: `Distortion`.
-    Returns:
-      `[B, n, n]`, distortion per squared latent unit. The diagonal is the limit of `numerical_derivatives`.
+      decode: function from `[B, n]` to `[B, ...]`.
+      z: `[B, n]`.
+      tangents: "autodiff" or "differences". The second costs 2n + 1 decodes; where `decode` has an attribute `precision` above
+        the type of z, as float64 NumPy functions of `as_autoencoder` have, it is evaluated, and the result is, in that.
+    Raises:
+      LookupError: by "autodiff", where TensorFlow has no derivative.
     """
+    if _check_tangents(tangents) == "differences":
+        z = _in_precision(decode, z)
+        change, steps = _stepped(decode, z)
+        return decode(z), change / steps
+    x, jvp = _linearized(decode, z)
+    size = z.shape[-1]
+    return x, jvp(tf.broadcast_to(tf.eye(size, dtype=z.dtype)[:, None], [size, tf.shape(z)[0], size]))
+
+
+def _check_tangents(tangents):
+    if tangents not in ("autodiff", "differences"):
+        raise ValueError(f'tangents must be "autodiff" or "differences"; got {tangents!r}.')
+    return tangents
+
+
+def _check_z(z):
     z = tf.convert_to_tensor(z)
     if z.shape.rank != 2 or z.shape[-1] is None:
         raise ValueError(f"z must have the shape [batch, n] with n known; got {tuple(z.shape)}.")
-    group = max(1, _IMAGES_AT_ONCE // z.shape[-1])
+    return z, max(1, _IMAGES_AT_ONCE // z.shape[-1])
+
+
+def pullback_metric(decode, z, distortion, tangents="autodiff"):
+    """J^T G J at each `z`, by the tangents of each latent axis.
+
+    Args:
+      decode: function from `[B, n]` to `[B, ...]`.
+      z: `[B, n]`, with n known when traced.
+      distortion: `Distortion`.
+      tangents: "autodiff": exact up to floating point, about n + 1 decodes; or "differences": 2n + 1 decodes, and no
+        derivatives. `tangent_method` says which of them a decoder needs.
+    Returns:
+      `[B, n, n]`, distortion per squared latent unit. The diagonal is the limit of `numerical_derivatives`.
+    Raises:
+      LookupError: by "autodiff", where TensorFlow has no derivative of `decode`.
+    """
+    z, group = _check_z(z)
 
     def metric(z):
-        x, tangents = jacobian(decode, z)
-        lowered = tf.map_fn(lambda v: distortion.metric_product(x, v), tangents, parallel_iterations=1)
-        n, batch = tf.shape(tangents)[0], tf.shape(tangents)[1]
-        rows = tf.transpose(tf.reshape(tangents, [n, batch, -1]), [1, 0, 2])
+        x, stack = jacobian(decode, z, tangents)
+        lowered = tf.map_fn(lambda v: distortion.metric_product(x, v), stack, parallel_iterations=1)
+        n, batch = tf.shape(stack)[0], tf.shape(stack)[1]
+        rows = tf.transpose(tf.reshape(stack, [n, batch, -1]), [1, 0, 2])
         columns = tf.transpose(tf.reshape(lowered, [n, batch, -1]), [1, 0, 2])
-        return tf.matmul(rows, columns, transpose_b=True)
+        return tf.cast(tf.matmul(rows, columns, transpose_b=True), z.dtype)
 
-    return _in_groups(metric, z, group)
+    _check_tangents(tangents)
+    return _in_groups(metric, [z], group, [z.shape[-1]] * 2)
 
 
-def _in_groups(function, z, group):
-    """Applies `function` to `group` rows of `z` at a time and concatenates, so that memory does not grow with the batch."""
-    count = tf.shape(z)[0]
+def distortion_slopes(decode, z, reference, distortion, tangents="autodiff"):
+    """dD(reference, decode(z)) / dz_j: how the distortion changes along each latent axis.
+
+    The derivative of D in its second argument is automatic in both ways; "differences" contracts it with the differences of
+    the decoder, whose rounding D itself (which need not be near 0) would only add to.
+
+    Args:
+      decode: function from `[B, n]` to `[B, ...]`.
+      z: `[B, n]`, with n known when traced.
+      reference: what is decoded to, `[B, ...]`: x, or x_check for the decomposed loss.
+      distortion: `Distortion`.
+      tangents: "autodiff": one gradient of the decoder; or "differences": 2n + 1 decodes.
+    Returns:
+      `[B, n]`, distortion per latent unit.
+    """
+    z, group = _check_z(z)
+    if _check_tangents(tangents) == "autodiff":
+        with tf.GradientTape() as tape:
+            tape.watch(z)
+            d = distortion(reference, decode(z))
+        return _connected(tape.gradient(d, z))
+
+    def slopes(z, reference):
+        x, stack = jacobian(decode, z, tangents)
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            d = distortion(tf.cast(reference, x.dtype), x)
+        contracted = stack * tape.gradient(d, x)
+        shape = tf.shape(stack)
+        return tf.cast(tf.transpose(tf.reduce_sum(tf.reshape(contracted, [shape[0], shape[1], -1]), -1)), z.dtype)
+
+    return _in_groups(slopes, [z, tf.convert_to_tensor(reference)], group, [z.shape[-1]])
+
+
+def tangent_method(decode, z, seed=0):
+    """Which tangents a decoder needs: "autodiff" where derivatives are right, else "differences".
+
+    On a few rows of `z`, along random directions, the Jacobian-vector product is set against central differences with two
+    steps. Autodiff is given up where it raises (an operation without a gradient), is missing or zero (`tf.numpy_function`), or
+    is off by more than 3 % at both steps (a gradient that someone replaced, or that stops half-way). Where two decodes of one z
+    differ, differences mean nothing, and autodiff stays unless it raises. About 20 decodes of 4 rows; not for use in a graph.
+
+    Args:
+      decode: function from `[B, n]` to `[B, ...]`, or an autoencoder, whose `decode` is taken.
+      z: `[B, n]`, where the decoder is to be linearised: posterior means.
+      seed: of the directions.
+    Returns:
+      "autodiff" or "differences".
+    """
+    decode = getattr(decode, "decode", decode)
+    z = _check_z(z)[0][:_CHECKED]
+    again, precise = decode(z), _in_precision(decode, z)
+    x = decode(precise)
+    directions = tf.random.stateless_normal([2, *z.shape], [seed, 0], dtype=precise.dtype)
+    directions = tf.linalg.l2_normalize(directions, -1)
+    try:
+        product = _linearized(decode, z)[1](tf.cast(directions, z.dtype))
+    except Exception:  # decode has run: what fails here, in whatever way, is its differentiation
+        return "differences"
+    product = tf.cast(product, x.dtype)
+    if float(_length(tf.cast(again, x.dtype) - x)) > 1e-4 * float(_length(x)):
+        return "autodiff"
+    noise = 4 * float(_length(x)) * (1e-15 if x.dtype == tf.float64 else 1e-7)
+    for shrink in (1, 8):
+        step = _STEPS[precise.dtype] / shrink
+        moved = [tf.stack([decode(precise + sign * step * direction) for direction in directions]) for sign in (1, -1)]
+        difference = (moved[0] - moved[1]) / (2 * step)
+        allowed = _AGREEMENT * float(_length(difference)) + noise / step
+        if float(_length(product - difference)) <= allowed:
+            return "autodiff"
+    return "differences"
+
+
+def _length(x):
+    return tf.sqrt(tf.reduce_sum(tf.square(x)))
+
+
+def _in_groups(function, arrays, group, shape):
+    """Applies `function` to `group` rows of `arrays` at a time and concatenates, so that memory does not grow with the batch.
+
+    Args:
+      function: of arrays `[group, ...]`, to `[group, *shape]` in the type of the first.
+      arrays: list of `[B, ...]`.
+      group: rows at a time.
+      shape: of the result of one row.
+    """
+    count = tf.shape(arrays[0])[0]
     groups = -(-count // group)
     # The last group is filled up with copies of a row: every group has one shape, hence one plan of execution.
     rows = tf.minimum(tf.range(groups * group), count - 1)
-    stacked = tf.reshape(tf.gather(z, rows), [groups, group, z.shape[-1]])
-    size = z.shape[-1]
-    result = tf.map_fn(function, stacked, parallel_iterations=1,
-                       fn_output_signature=tf.TensorSpec([group, size, size], z.dtype))
-    return tf.reshape(result, [-1, size, size])[:count]
+    stacked = []
+    for array in arrays:
+        stack = tf.reshape(tf.gather(array, rows), tf.concat([[groups, group], tf.shape(array)[1:]], 0))
+        stack.set_shape([None, group, *array.shape[1:]])
+        stacked.append(stack)
+    result = tf.map_fn(lambda some: function(*some), stacked, parallel_iterations=1,
+                       fn_output_signature=tf.TensorSpec([group, *shape], arrays[0].dtype))
+    return tf.reshape(result, [-1, *shape])[:count]
 
 
-def isometry_gram(decode, mean, scale, distortion, beta):
+def isometry_gram(decode, mean, scale, distortion, beta, tangents="autodiff"):
     """Gamma_jk = (2 / beta) sigma_j sigma_k x_zj^T G x_zk of Eq. 12; its diagonal is the squared norm of Eq. 15.
 
     Args:
-      decode: differentiable function from `[B, n]` to `[B, ...]`.
+      decode: function from `[B, n]` to `[B, ...]`.
       mean: `[B, n]`, where the decoder is linearised.
       scale: `[B, n]`, the posterior's standard deviations.
       distortion: `Distortion`, the one that was trained.
       beta: 1 / lmbda.
+      tangents: "autodiff" or "differences", as in `pullback_metric`.
     Returns:
       `[B, n, n]`, dimensionless; the identity at an isometric embedding.
     """
-    return scaled(pullback_metric(decode, mean, distortion), scale, beta)
+    return scaled(pullback_metric(decode, mean, distortion, tangents), scale, beta)
 
 
 def scaled(metric, scale, beta):
