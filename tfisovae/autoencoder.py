@@ -1,8 +1,29 @@
-"""What of any variational autoencoder can be measured: two functions, a distortion, and beta."""
-import dataclasses
-from collections.abc import Callable
+"""What of any variational autoencoder can be measured, and the one door through which every other kind of model becomes that.
 
+Behind the door there are two functions, a distortion, and beta. `as_autoencoder` makes them of a `tfisovae.VAE`, of Keras
+models, of SavedModels (those of Keras 3 among them), or of functions over NumPy arrays.
+"""
+import dataclasses
+import json
+import math
+import numbers
+import os
+from collections.abc import Callable, Mapping
+from typing import Any, TypeAlias
+
+import tensorflow as tf
+
+from tfisovae import adapters, distortions
 from tfisovae.distortions import Distortion
+from tfisovae.posterior import Posterior
+
+_CONFIG = os.path.join("assets.extra", "tfisovae.json")
+_READINGS = {
+    "log_variance": lambda value: tf.exp(0.5 * value),
+    "variance": tf.sqrt,
+    "log_scale": tf.exp,
+    "scale": tf.identity,
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -10,20 +31,192 @@ class Autoencoder:
     """A variational autoencoder as the measuring half sees it.
 
     Attributes:
-      encode: x `[B, ...]` -> (mean `[B, n]`, scale `[B, n]`); scale is a standard deviation.
-      decode: z `[B, n]` -> x_hat, like x.
-      distortion: `Distortion`.
-      beta: 1 / lmbda.
-      decomposed: whether the trained distortion is D(x, x_check) + D(x_check, x_hat).
+      encode: x `[B, ...]`, a float32 tensor -> (mean `[B, n]`, scale `[B, n]`); scale is a standard deviation.
+      decode: z `[B, n]` -> x_hat, like x. Both are called inside `tf.function`s: they are made of TensorFlow's operations
+        (`as_autoencoder` takes functions over NumPy arrays).
+      distortion: `Distortion`, or the name of one: that of the loss.
+      beta: 1 / lmbda, where the loss is lmbda D + KL in nats (Eq. 54). `None` says that it is not known: for `estimate_beta`.
+      decomposed: whether the trained distortion is D(x, x_check) + D(x_check, x_hat) (section 4.2).
+    Raises:
+      ValueError: if beta is no positive, finite number, or no distortion has that name.
     """
 
-    encode: Callable
-    decode: Callable
+    encode: Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]
+    decode: Callable[[tf.Tensor], tf.Tensor]
     distortion: Distortion
-    beta: float
+    beta: float | None
     decomposed: bool = False
 
+    def __post_init__(self):
+        for name in ("encode", "decode"):
+            if not callable(getattr(self, name)):
+                raise TypeError(f"{name} must be a function of a tensor; got {getattr(self, name)!r}.")
+        object.__setattr__(self, "distortion", distortions.get(self.distortion))
+        object.__setattr__(self, "decomposed", bool(self.decomposed))
+        if self.beta is not None:
+            object.__setattr__(self, "beta", _checked_beta(self.beta))
 
-def as_autoencoder(model) -> Autoencoder:
-    """The `Autoencoder` of whatever has its five attributes."""
-    return Autoencoder(model.encode, model.decode, model.distortion, model.beta, model.decomposed)
+
+AutoencoderLike: TypeAlias = (
+    Autoencoder | tf.keras.Model | str | os.PathLike | Mapping[str, Any] | tuple[Any, Any] | Any)
+"""Whatever `as_autoencoder` takes: an `Autoencoder`, anything with its five attributes (a `tfisovae.VAE`), a model with `encoder`
+and `decoder`, a pair of the two (Keras models, directories, loaded SavedModels, signatures, functions over NumPy arrays), the
+directory of a SavedModel with the signatures `encode` and `decode`, or what `tf.saved_model.load` made of one."""
+
+
+def _checked_beta(beta):
+    if isinstance(beta, bool) or not isinstance(beta, numbers.Real) or not 0 < beta < math.inf:
+        raise ValueError(f"beta must be a positive, finite number (1 / lmbda); got {beta!r}.")
+    return float(beta)
+
+
+class Encoder:
+    """x -> `Posterior`, of an encoder whose second output says the posterior's spread in one of four ways.
+
+    Attributes:
+      reading: how the second output is read: "log_variance", "variance", "log_scale" or "scale".
+    """
+
+    def __init__(self, part, reading, outputs=None, latents=None):
+        self.reading = reading
+        self._part, self._outputs, self._latents = part, outputs, latents
+
+    def parameters(self, x):
+        """The mean and the second output as the encoder returns it, `[B, n]` each."""
+        outputs = self._part(tf.cast(x, tf.float32))
+        mean, spread = (_as_float(value) for value in outputs.mean_and_spread(self._outputs))
+        if mean.shape.rank != 2 or mean.shape[-1] is None:
+            raise ValueError(f"The encoder's mean must have the shape [batch, n]; got {mean.shape.as_list()}. Flatten it there.")
+        if self._latents not in (None, mean.shape[-1]):
+            raise ValueError(f"The encoder returns n = {mean.shape[-1]} means, the decoder takes n = {self._latents}. An encoder "
+                             "with one output returns [batch, 2n]; where it has several, encoder_outputs= says which are meant.")
+        return mean, tf.broadcast_to(spread, tf.shape(mean))
+
+    def __call__(self, x):
+        mean, spread = self.parameters(x)
+        return Posterior(mean, read_scale(spread, self.reading))
+
+
+class Decoder:
+    """z -> x_hat. Its `precision` is what its outputs can be trusted to: float64 for NumPy functions that return it."""
+
+    def __init__(self, part, output=None):
+        self._part, self._output = part, output
+
+    @property
+    def precision(self):
+        return self._part.plain.precision if self._part.plain is not None else tf.float32
+
+    def __call__(self, z):
+        z = tf.convert_to_tensor(z)
+        x_hat = self._part(z).reconstruction(self._output)
+        # What is measured is float32 from end to end, unless whoever asks comes with float64.
+        return x_hat if z.dtype == x_hat.dtype == tf.float64 else _as_float(x_hat)
+
+
+def _as_float(value):
+    return tf.cast(value, tf.float32)
+
+
+def read_scale(spread, reading):
+    """The standard deviation that an encoder's second output stands for.
+
+    Args:
+      spread: that output, `[B, n]`.
+      reading: "log_variance": log sigma^2; "variance": sigma^2; "log_scale": log sigma; "scale": sigma.
+    """
+    if reading not in _READINGS:
+        raise ValueError(f"scale must be one of {', '.join(map(repr, _READINGS))}: what the encoder's second output is; "
+                         f"got {reading!r}.")
+    return _READINGS[reading](spread)
+
+
+def as_autoencoder(model: AutoencoderLike, distortion: Distortion | str | None = None, beta: float | None = None,
+                   scale: str = "log_variance", decomposed: bool | None = None, *, encoder_outputs=None, decoder_output=None,
+                   needs_beta: bool = True) -> Autoencoder:
+    """The `Autoencoder` of a model of whatever origin.
+
+    Args:
+      model: one of
+
+        - an `Autoencoder`, or anything with its five attributes, such as a `tfisovae.VAE`;
+        - a pair `(encoder, decoder)`, or an object or dict with these two names. Each is a Keras model (built or not; called in
+          inference mode, and in float32 whatever its policy), the directory of a SavedModel (`model.export` of Keras 3), a
+          loaded SavedModel, its signatures or one of them, a `tf.function`, or a function over NumPy arrays of whatever
+          framework;
+        - the directory of a SavedModel with the signatures `encode` and `decode`, as `tfisovae.VAE.save` writes it, or what
+          `tf.saved_model.load` makes of it, or its signatures.
+
+        Encoders return `[B, 2n]`, or mean and log-variance, or these and a sample, which is not used: in that order, unless
+        their names say another.
+      distortion: `Distortion`, or the name of one: that of the loss. None: what the model says.
+      beta: 1 / lmbda. None: what the model says.
+      scale: what the encoder's second output is: "log_variance", "variance", "log_scale" or "scale" (a standard deviation). Of
+        no concern to models that say it themselves: those with five attributes, and SavedModels of `tfisovae.VAE.save`.
+      decomposed: whether the loss was the decomposed one (section 4.2). None: what the model says, or False.
+      encoder_outputs: the names, or numbers, of the outputs that are mean and log-variance; or of the one that is `[B, 2n]`.
+      decoder_output: the name, or number, of the output that is x_hat.
+      needs_beta: False lets a model without a known beta pass; its `beta` is then None.
+    Returns:
+      `Autoencoder`. `encode.parameters(x)` of one that was adapted here gives the encoder's own two outputs.
+    Raises:
+      TypeError, ValueError, FileNotFoundError: if the model is none of these, or something that it leaves open is not given.
+    """
+    read_scale(tf.zeros([]), scale)
+    if isinstance(model, Autoencoder) or all(hasattr(model, field.name) for field in dataclasses.fields(Autoencoder)):
+        encode, decode = model.encode, model.decode
+        said = {"distortion": model.distortion, "beta": model.beta, "decomposed": model.decomposed}
+    else:
+        encoder, decoder, owner = _halves(model)
+        encoding, decoding = adapters.as_part(encoder, "encoder", owner), adapters.as_part(decoder, "decoder", owner)
+        encode = Encoder(encoding, "scale" if encoding.returns_scale else scale, encoder_outputs, decoding.inputs)
+        decode = Decoder(decoding, decoder_output)
+        said = _written_beside(model, distortion)
+    given = {"distortion": distortion, "beta": beta, "decomposed": decomposed}
+    settled = {name: said.get(name) if value is None else value for name, value in given.items()}
+    if settled["distortion"] is None:
+        raise ValueError("distortion is missing: nothing in the model says which D it was trained with. Give distortion=\"sse\", "
+                         "\"bce\", ... (tfisovae.distortions). tfisovae.objective finds it from the loss as you wrote it.")
+    if settled["beta"] is None and needs_beta:
+        raise ValueError("beta is missing: nothing in the model says it. Give beta=, which is 1 / lmbda where the loss is "
+                         "lmbda D + KL. tfisovae.objective finds it from the loss as you wrote it, tfisovae.estimate_beta from the "
+                         "model and data.")
+    return Autoencoder(encode, decode, settled["distortion"], settled["beta"], bool(settled["decomposed"]))
+
+
+def _halves(model):
+    """Encoder and decoder, each as `adapters.as_part` takes it, and the object that keeps their variables, if there is one."""
+    if isinstance(model, (tuple, list)):
+        if len(model) != 2:
+            raise ValueError(f"model must be a pair (encoder, decoder); got {len(model)} parts.")
+        return *model, None
+    owner = adapters.load_saved_model(model) if isinstance(model, (str, os.PathLike)) else model
+    signatures = owner if isinstance(owner, Mapping) else getattr(owner, "signatures", {})
+    for names in (("encode", "decode"), ("encoder", "decoder")):
+        if all(name in signatures for name in names):
+            return *(signatures[name] for name in names), owner
+    if hasattr(owner, "encoder") and hasattr(owner, "decoder"):
+        return owner.encoder, owner.decoder, owner
+    if signatures:
+        raise ValueError("A SavedModel of a whole VAE has the signatures 'encode' and 'decode', which tfisovae.VAE.save writes; "
+                         f"this one has {', '.join(map(repr, signatures))}. Give two, (ENCODER, DECODER): directories, or "
+                         "signatures of loaded models.")
+    raise TypeError("model must be a VAE, a pair (encoder, decoder), something with these two attributes, or a SavedModel with the "
+                    f"signatures 'encode' and 'decode'; got {type(model).__name__}.")
+
+
+def _written_beside(model, distortion):
+    """What `tfisovae.VAE.save` wrote beside its SavedModel: distortion (unless it is given), beta, decomposed; or nothing."""
+    path = os.path.join(os.fspath(model), _CONFIG) if isinstance(model, (str, os.PathLike)) else None
+    if path is None or not os.path.isfile(path):
+        return {}
+    with open(path, encoding="utf-8") as file:
+        config = json.load(file)
+    said = {"beta": 1 / config["lmbda"], "decomposed": config["decomposed"]}
+    if distortion is None:
+        try:
+            said["distortion"] = tf.keras.utils.deserialize_keras_object(config["distortion"])
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"{model} was trained with the distortion {config['distortion']['class_name']}, which is not "
+                             "registered with Keras here. Give distortion=.") from error
+    return said

@@ -19,7 +19,8 @@ import tensorflow as tf
 from tfisovae import gradients  # noqa: F401  (registers what the tangents of resized images need)
 
 _IMAGES_AT_ONCE = 128  # tangents x examples in flight: enough to fill the cores, little enough to keep memory flat
-_STEPS = {tf.float64: 1e-4, tf.float32: 1e-2}  # of differences, in units of z; the truncation is h^2, the rounding epsilon / h
+# Steps of differences, in units of z: truncation grows with h^2, rounding with epsilon / h, and kinks (relu) are crossed with h.
+_STEPS = {tf.float64: 1e-4, tf.float32: 5e-3}
 _AGREEMENT = 0.03  # relative difference of two kinds of tangents beyond which one of them is wrong
 _CHECKED = 4  # examples on which the two kinds of tangents are compared
 
@@ -58,23 +59,27 @@ def _linearized(decode, z):
             x = decode(z)
         cotangent = tf.zeros_like(x)
         outer.watch(cotangent)
-        pulled_back = _connected(inner.gradient(x, z, output_gradients=cotangent))
+        pulled_back = _gradient(inner, x, z, cotangent)
 
     def jvp(tangents):
         def one(tangent):
-            return _connected(outer.gradient(pulled_back, cotangent, output_gradients=tangent))
+            return _gradient(outer, pulled_back, cotangent, tangent)
 
         return tf.vectorized_map(one, tangents)
 
     return x, jvp
 
 
-def _connected(gradient):
+def _gradient(tape, target, source, cotangent=None):
     """The gradient, if there is one. Zeros in its place would make a metric of zeros without a word."""
+    try:
+        gradient = tape.gradient(target, source, output_gradients=cotangent)
+        reason = "it goes through operations that have none, such as tf.numpy_function, or does not depend on z"
+    except LookupError as error:
+        gradient, reason = None, str(error)
     if gradient is None:
-        raise LookupError("TensorFlow sees no derivative of decode: it goes through operations that have none, such as "
-                          "tf.numpy_function, or does not depend on z. Use tangents=\"differences\"; "
-                          "geometry.tangent_method says which of the two a decoder needs.")
+        raise ValueError(f"TensorFlow has no derivative of decode: {reason}. Use tangents=\"differences\"; geometry.tangent_method "
+                         "says which of the two a decoder needs.")
     return gradient
 
 
@@ -84,10 +89,14 @@ def _in_precision(decode, z):
     return tf.cast(z, precision) if precision.size > z.dtype.size else z
 
 
-def _stepped(decode, z):
+def _step(z, x):
+    """The step of differences that suits the less precise of the two."""
+    return _STEPS[min(z.dtype, x.dtype, key=lambda dtype: dtype.size)]
+
+
+def _stepped(decode, z, step):
     """decode(z + h e_j) - decode(z - h e_j) and the steps, 2h but for their rounding, as `[n, B, ...]` twice: 2n decodes."""
     size, batch = z.shape[-1], tf.shape(z)[0]
-    step = _STEPS[z.dtype]
     directions = step * tf.eye(size, dtype=z.dtype)[:, None]
     ahead, behind = (decode(tf.reshape(moved, [size * batch, size])) for moved in (z + directions, z - directions))
     change = tf.reshape(ahead - behind, tf.concat([[size, batch], tf.shape(ahead)[1:]], 0))
@@ -106,12 +115,14 @@ def jacobian(decode, z, tangents="autodiff"):
       tangents: "autodiff" or "differences". The second costs 2n + 1 decodes; where `decode` has an attribute `precision` above
         the type of z, as float64 NumPy functions of `as_autoencoder` have, it is evaluated, and the result is, in that.
     Raises:
-      LookupError: by "autodiff", where TensorFlow has no derivative.
+      ValueError: by "autodiff", where TensorFlow has no derivative.
     """
     if _check_tangents(tangents) == "differences":
-        z = _in_precision(decode, z)
-        change, steps = _stepped(decode, z)
-        return decode(z), change / steps
+        x, precise = decode(z), _in_precision(decode, z)
+        if precise is not z:
+            x = decode(precise)
+        change, steps = _stepped(decode, precise, _step(precise, x))
+        return x, change / steps
     x, jvp = _linearized(decode, z)
     size = z.shape[-1]
     return x, jvp(tf.broadcast_to(tf.eye(size, dtype=z.dtype)[:, None], [size, tf.shape(z)[0], size]))
@@ -142,7 +153,7 @@ def pullback_metric(decode, z, distortion, tangents="autodiff"):
     Returns:
       `[B, n, n]`, distortion per squared latent unit. The diagonal is the limit of `numerical_derivatives`.
     Raises:
-      LookupError: by "autodiff", where TensorFlow has no derivative of `decode`.
+      ValueError: by "autodiff", where TensorFlow has no derivative of `decode`.
     """
     z, group = _check_z(z)
 
@@ -178,7 +189,7 @@ def distortion_slopes(decode, z, reference, distortion, tangents="autodiff"):
         with tf.GradientTape() as tape:
             tape.watch(z)
             d = distortion(reference, decode(z))
-        return _connected(tape.gradient(d, z))
+        return _gradient(tape, d, z)
 
     def slopes(z, reference):
         x, stack = jacobian(decode, z, tangents)
@@ -222,7 +233,7 @@ def tangent_method(decode, z, seed=0):
         return "autodiff"
     noise = 4 * float(_length(x)) * (1e-15 if x.dtype == tf.float64 else 1e-7)
     for shrink in (1, 8):
-        step = _STEPS[precise.dtype] / shrink
+        step = _step(precise, x) / shrink
         moved = [tf.stack([decode(precise + sign * step * direction) for direction in directions]) for sign in (1, -1)]
         difference = (moved[0] - moved[1]) / (2 * step)
         allowed = _AGREEMENT * float(_length(difference)) + noise / step
