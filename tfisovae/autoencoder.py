@@ -18,7 +18,7 @@ from tfisovae.distortions import Distortion
 from tfisovae.posterior import Posterior
 
 _CONFIG = os.path.join("assets.extra", "tfisovae.json")
-_READINGS = {
+READINGS = {
     "log_variance": lambda value: tf.exp(0.5 * value),
     "variance": tf.sqrt,
     "log_scale": tf.exp,
@@ -125,10 +125,10 @@ def read_scale(spread, reading):
       spread: that output, `[B, n]`.
       reading: "log_variance": log sigma^2; "variance": sigma^2; "log_scale": log sigma; "scale": sigma.
     """
-    if reading not in _READINGS:
-        raise ValueError(f"scale must be one of {', '.join(map(repr, _READINGS))}: what the encoder's second output is; "
+    if reading not in READINGS:
+        raise ValueError(f"scale must be one of {', '.join(map(repr, READINGS))}: what the encoder's second output is; "
                          f"got {reading!r}.")
-    return _READINGS[reading](spread)
+    return READINGS[reading](spread)
 
 
 def as_autoencoder(model: AutoencoderLike, distortion: Distortion | str | None = None, beta: float | None = None,
