@@ -9,9 +9,9 @@ PACKAGE = ROOT / "tfisovae"
 
 # Floors of the house, from the ground up: a module imports those below its own floor, or beside it where they are listed before it.
 FLOORS = (
-    ("version", "files", "distortion", "distortions", "posterior", "theory", "examples"),
+    ("version", "files", "distortion", "distortions", "posterior", "theory", "examples", "gradients", "adapters"),
     ("autoencoder",),
-    ("geometry", "isometric", "measurement", "streaming"),
+    ("geometry", "isometric", "measurement", "streaming", "inspection"),
     ("metrics", "density", "objectives", "balance"),
     ("analysis", "figures"),
     ("networks", "optimizers", "resident", "saving"),

@@ -13,8 +13,9 @@ os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 _HOME = {
     "Analysis": "analysis", "Autoencoder": "autoencoder", "BetaEstimate": "balance", "Objective": "objectives", "VAE": "vae",
     "analyze": "analysis", "as_autoencoder": "autoencoder", "estimate_beta": "balance", "load": "vae", "objective": "objectives"}
-_MODULES = ("analysis", "autoencoder", "balance", "density", "distortions", "examples", "figures", "files", "geometry", "isometric",
-            "measurement", "metrics", "networks", "objectives", "optimizers", "posterior", "sources", "theory", "training", "vae")
+_MODULES = ("analysis", "autoencoder", "balance", "density", "distortions", "examples", "figures", "files", "geometry",
+            "inspection", "isometric", "measurement", "metrics", "networks", "objectives", "optimizers", "posterior", "sources",
+            "theory", "training", "vae")
 
 __all__ = sorted([*_HOME, *_MODULES])
 

@@ -4,7 +4,6 @@ Behind the door there are two functions, a distortion, and beta. `as_autoencoder
 models, of SavedModels (those of Keras 3 among them), or of functions over NumPy arrays.
 """
 import dataclasses
-import json
 import math
 import numbers
 import os
@@ -13,7 +12,7 @@ from typing import Any, TypeAlias
 
 import tensorflow as tf
 
-from tfisovae import adapters, distortions
+from tfisovae import adapters, distortions, files
 from tfisovae.distortions import Distortion
 from tfisovae.posterior import Posterior
 
@@ -163,9 +162,9 @@ def as_autoencoder(model: AutoencoderLike, distortion: Distortion | str | None =
       TypeError, ValueError, FileNotFoundError: if the model is none of these, or something that it leaves open is not given.
     """
     read_scale(tf.zeros([]), scale)
-    if isinstance(model, Autoencoder) or all(hasattr(model, field.name) for field in dataclasses.fields(Autoencoder)):
+    if all(hasattr(model, name) for name in ("encode", "decode", "distortion")):
         encode, decode = model.encode, model.decode
-        said = {"distortion": model.distortion, "beta": model.beta, "decomposed": model.decomposed}
+        said = {name: getattr(model, name, None) for name in ("distortion", "beta", "decomposed")}
     else:
         encoder, decoder, owner = _halves(model)
         encoding, decoding = adapters.as_part(encoder, "encoder", owner), adapters.as_part(decoder, "decoder", owner)
@@ -210,8 +209,7 @@ def _written_beside(model, distortion):
     path = os.path.join(os.fspath(model), _CONFIG) if isinstance(model, (str, os.PathLike)) else None
     if path is None or not os.path.isfile(path):
         return {}
-    with open(path, encoding="utf-8") as file:
-        config = json.load(file)
+    config = files.read_json(path)
     said = {"beta": 1 / config["lmbda"], "decomposed": config["decomposed"]}
     if distortion is None:
         try:
