@@ -223,3 +223,20 @@ def test_comparing_checks_its_arguments_and_says_it_in_words():
     low, high = made.interval(0.05)
     lower, higher = made.interval(0.01)
     assert lower < low < made.value < high < higher
+
+
+def test_decoders_without_derivatives():
+    """NumPy functions give the beta that the same functions of tensors give: by differences, which are said by geometry."""
+    rng = np.random.default_rng(0)
+    basis, x = np.linalg.qr(rng.normal(size=(5, 2)))[0].T.astype(np.float32), rng.normal(size=(300, 5)).astype(np.float32)
+
+    def model(exp, constant):
+        def encode(x):
+            mean = x @ constant(0.9 * basis.T)
+            return mean, exp(0 * mean - 1)
+
+        return tfisovae.as_autoencoder((encode, lambda z: (z + 0.1 * z**3) @ constant(basis)), "sse", needs_beta=False)
+
+    exact = estimate_beta(model(tf.exp, tf.constant), x)
+    numerical = estimate_beta(model(np.exp, np.asarray), x)
+    assert numerical.value == pytest.approx(exact.value, rel=1e-3) and numerical.error == pytest.approx(exact.error, rel=1e-2)

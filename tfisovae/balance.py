@@ -10,7 +10,7 @@ import numpy as np
 import scipy.stats
 import tensorflow as tf
 
-from tfisovae import streaming
+from tfisovae import geometry, streaming
 from tfisovae.measurement import measure
 from tfisovae.posterior import STRONG_KL, active
 
@@ -171,14 +171,18 @@ def estimate_beta(model, data, *, num_examples=None, seed=0, threshold=STRONG_KL
         raise ValueError(f"model must be an Autoencoder (see tfisovae.as_autoencoder); {type(model).__name__} has no "
                          f"{', '.join(missing)}.")
 
+    tangents = "autodiff"
+
     def sides(x, first_row):
-        measurement = measure(model, x, first_row, seed)
+        measurement = measure(model, x, first_row, seed, tangents)
         target = tf.square(measurement.noise) * (1 - tf.square(measurement.posterior.scale))
         # The gradient is blind to some outputs that are not finite (tf.where): the distortion is not.
         return measurement.kl, measurement.noise_work, target, measurement.distortion
 
     step, seen, totals = streaming.on_replicas(sides), 0, [0.0, 0.0, 0.0]
     for x, first_row in streaming.examples_of(model, data, num_examples, "balancing", progress):
+        if not seen:  # before the first step is traced
+            tangents = geometry.tangent_method(model.decode, model.encode(x[:4])[0])
         kl, work, target, distortion = (np.asarray(values, np.float64) for values in step(x, first_row))
         finite = np.isfinite(np.concatenate([kl, work, target, distortion[:, None]], 1)).all(1)
         if not finite.all():

@@ -17,10 +17,11 @@ class Measurement:
       autoencoder: `Autoencoder`, or anything with its five attributes, such as a `VAE`.
       x: data, `[B, ...]`.
       noise: standard normal `[B, n]`, the posterior noise of this batch, or a function that makes it of the posterior's mean.
+      tangents: how the decoder is differentiated, "autodiff" or "differences" (`geometry.tangent_method`).
     """
 
-    def __init__(self, autoencoder, x, noise):
-        self.autoencoder, self.x, self._noise = autoencoder, x, noise
+    def __init__(self, autoencoder, x, noise, tangents="autodiff"):
+        self.autoencoder, self.x, self._noise, self.tangents = autoencoder, x, noise, tangents
 
     @functools.cached_property
     def posterior(self):
@@ -72,7 +73,7 @@ class Measurement:
     @functools.cached_property
     def pullback(self):
         """J^T G J at the posterior's mean, `[B, n, n]`."""
-        return geometry.pullback_metric(self.autoencoder.decode, self.posterior.mean, self.autoencoder.distortion)
+        return geometry.pullback_metric(self.autoencoder.decode, self.posterior.mean, self.autoencoder.distortion, self.tangents)
 
     @functools.cached_property
     def gram(self):
@@ -89,13 +90,11 @@ class Measurement:
         """eps_j sigma_j dD/dz_j at z = mean + scale * noise, `[B, n]`, for the trained D."""
         z = self.posterior.sample(self.noise)
         reference = self.x_check if self.autoencoder.decomposed else self.x
-        with tf.GradientTape() as tape:
-            tape.watch(z)
-            d = self.autoencoder.distortion(reference, self.autoencoder.decode(z))
-        return self.noise * self.posterior.scale * tape.gradient(d, z)
+        slopes = geometry.distortion_slopes(self.autoencoder.decode, z, reference, self.autoencoder.distortion, self.tangents)
+        return self.noise * self.posterior.scale * slopes
 
 
-def measure(autoencoder, x, first_row=0, seed=0):
+def measure(autoencoder, x, first_row=0, seed=0, tangents="autodiff"):
     """The `Measurement` of the examples `x` `[B, ...]`, the first of which is the `first_row`-th of a data set.
 
     Its posterior noise is a function of the seed and of each example's number alone: batches and replicas do not change it.
@@ -103,4 +102,4 @@ def measure(autoencoder, x, first_row=0, seed=0):
     def noise(mean):
         return noise_rows(tf.shape(mean)[0], mean.shape[-1], seed, _TEST_STEP, first_row)
 
-    return Measurement(autoencoder, x, noise)
+    return Measurement(autoencoder, x, noise, tangents)
