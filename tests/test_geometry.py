@@ -178,7 +178,7 @@ def mistaken(z):
 
 @tf.custom_gradient
 def mistaken_zeros(z):
-    return 10 * z, lambda cotangent: 0 * cotangent
+    return 0.3 * z, lambda cotangent: 0 * cotangent
 
 
 def without_gradient(z):
@@ -197,7 +197,8 @@ def of_numpy(z):
 DIFFERENTIABLE = {"known": curved, "linear": linear(ROTATION[:2]), "constant": linear(0 * ROTATION[:2]),
                   "steep": lambda z: tf.sin(100 * z), "far from 0": lambda z: 1000 + curved(z),
                   "random": lambda z: curved(z) + tf.random.normal([3])}
-OTHERS = {"zeros far from 0": lambda z: 1e6 + mistaken_zeros(z), "half connected": half_connected, "mistaken": mistaken, "without gradient": without_gradient,
+OTHERS = {"zeros far from 0": lambda z: 1000 + mistaken_zeros(z),
+          "half connected": half_connected, "mistaken": mistaken, "without gradient": without_gradient,
           "without second gradient": without_second_gradient, "numpy": of_numpy,
           "numpy in a graph": tf.function(of_numpy), "without z": lambda z: tf.ones([len(z), 3])}
 
