@@ -99,7 +99,7 @@ def _rows_finite(values):
 
 def _behaviour(part, function, inputs, numbers):
     """Whether outputs are finite, the same when asked twice, and the same in other company; `numbers` are those of the rows."""
-    outputs = function(inputs)
+    outputs = function(inputs).astype(np.float64)  # squares of large ones would overflow
     findings, finite = [], _rows_finite(outputs)
     if not finite.all():
         findings.append(Finding(Kind.NOT_FINITE, part, {
