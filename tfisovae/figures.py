@@ -34,8 +34,8 @@ def _finished(figure, path):
 def isometry(analysis, title="", path=None):
     """Figs. 4, 5, 24 and 25: E[sigma_j^-2] (log axis) and the norm with its deviation, dimensions by importance.
 
-    Beside the norm stands 1 - sigma^2, which a quadratic loss gives to any decoder that is straight over the posterior's width: what
-    the norm shows beyond that is in the off-diagonals of the Gram matrix.
+    Beside the norm stands 1 - sigma^2, which a quadratic loss gives to any decoder that is straight over the posterior's width:
+    what the norm shows beyond that is in the off-diagonals of the Gram matrix.
 
     Args:
       analysis: `Analysis`.

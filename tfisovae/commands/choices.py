@@ -5,4 +5,5 @@ CROPS = ("center", "none", "celeba")  # tfisovae.sources.framing.CROPS
 TOYS = ("mix", "ramp", "norm")  # tfisovae.sources.TOYS
 SCHEDULES = ("constant", "cosine")  # tfisovae.training.loop.SCHEDULES
 STRATEGIES = ("auto", "one_device", "mirrored", "multi_worker")  # tfisovae.training.devices.STRATEGIES
-FORMS = ("prior", "objective", "posterior", "scaled_objective", "scaled_posterior", "volume", "corrected_volume")  # tfisovae.density.FORMS
+# tfisovae.density.FORMS
+FORMS = ("prior", "objective", "posterior", "scaled_objective", "scaled_posterior", "volume", "corrected_volume")

@@ -7,6 +7,7 @@ import numpy as np
 from tfisovae import files
 from tfisovae.commands import choices, measuring
 
+_BEST_FIRST = ("corrected_volume", "volume", "scaled_posterior", "posterior")
 EXTREMES = 10  # most and least probable inputs
 
 
@@ -38,7 +39,7 @@ def measure(trained, num_examples=None, forms=None):
         columns["log_density"] = source.log_density[:count]
         saved["comparison"] = density.comparison(estimates, columns["log_density"])
     else:
-        best = next(form for form in ("corrected_volume", "volume", "scaled_posterior", "posterior", *estimates) if form in estimates)
+        best = next(form for form in (*_BEST_FIRST, *estimates) if form in estimates)
         order = np.argsort(estimates[best], kind="stable")
         saved["extremes"] = {"form": best, "most_probable": rows.rows[order[::-1][:EXTREMES]].tolist(),
                              "least_probable": rows.rows[order[:EXTREMES]].tolist()}
