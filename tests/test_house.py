@@ -9,11 +9,11 @@ PACKAGE = ROOT / "tfisovae"
 
 # Floors of the house, from the ground up: a module imports those below its own floor, or beside it where they are listed before it.
 FLOORS = (
-    ("version", "files", "distortions", "posterior", "theory", "examples"),
+    ("version", "files", "distortions", "posterior", "theory", "examples", "significance"),
     ("autoencoder",),
-    ("geometry", "isometric", "measurement", "streaming"),
+    ("geometry", "isometric", "flatness", "measurement", "streaming", "stationarity"),
     ("metrics", "density"),
-    ("analysis", "figures"),
+    ("verdict", "conditions", "analysis", "figures"),
     ("networks", "optimizers", "resident", "saving"),
     ("vae",),
     ("sources",),
