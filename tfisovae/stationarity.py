@@ -77,7 +77,8 @@ def block_gradients(model, data, weights=None, num_examples=None, num_blocks=256
         parts = tape.gradient(loss, weights)
         if all(part is None for part in parts):
             raise ValueError("The loss does not depend on any of the weights: give those that encode and decode use.")
-        return tf.concat([tf.reshape(tf.zeros_like(weight) if part is None else part, [-1]) for part, weight in zip(parts, weights)], 0)
+        parts = [tf.zeros_like(weight) if part is None else part for part, weight in zip(parts, weights)]
+        return tf.concat([tf.reshape(part, [-1]) for part in parts], 0)
 
     sums, counts = [], []
     for batch, (x, first_row) in enumerate(streaming.examples_of(model, data, num_examples, "gradients", progress)):

@@ -217,7 +217,7 @@ def _training(verdict):
         size = (f", as large as the noise of a batch of {gradient.noise_scale:.3g} examples" if np.isfinite(gradient.noise_scale)
                 else ", in its flat directions alone")
         said.append(f"the mean gradient stands out of its noise (p {gradient.p_value:.1g}{size})")
-    if names == {GRADIENT} and fall is not None and not verdict.annealed:
+    if GRADIENT in names and FALL not in names and fall is not None and not verdict.annealed:
         said.append(f"the loss no longer falls ({fall.fall:.2g} +- {fall.standard_error:.1g} nats over the last third)")
         return "JITTERS", said, "average the weights, or let learning_rate fall to 0"
     return "NOT CONVERGED", said, "train longer; let learning_rate fall to 0 at the end, not before"
