@@ -60,8 +60,9 @@ def _unexplained(z, y):
     pairs = len(z) // (2 * _PER_BIN)
     order = np.argsort(z, kind="stable")
     order = order[(len(z) - 2 * pairs * _PER_BIN) // 2:][:2 * pairs * _PER_BIN]  # what does not fill a bin is left out at the ends
-    narrow = _about_parabolas(z[order].reshape(2 * pairs, _PER_BIN), y[order].reshape(2 * pairs, _PER_BIN)).reshape(pairs, 2).mean(1)
-    wide = _about_parabolas(z[order].reshape(pairs, 2 * _PER_BIN), y[order].reshape(pairs, 2 * _PER_BIN))
+    z, y = z[order], y[order]
+    narrow = _about_parabolas(z.reshape(2 * pairs, _PER_BIN), y.reshape(2 * pairs, _PER_BIN)).reshape(pairs, 2).mean(1)
+    wide = _about_parabolas(z.reshape(pairs, 2 * _PER_BIN), y.reshape(pairs, 2 * _PER_BIN))
     each = narrow - (wide - narrow) / 63
     variance, error = each.mean(), each.std(ddof=1) / np.sqrt(pairs)
     error += abs(np.mean(wide - narrow)) / 63  # what the extrapolation itself may be wrong by

@@ -272,23 +272,24 @@ class PosteriorBalance(MeasurementMetric):
         self._products.assign_add(tf.matmul(both, both, transpose_a=True))
 
     def result(self):
-        """The ratio of sums over the dimensions above .1 nat (`STRONG_KL`): of weaker ones both sides are near 0."""
-        strong = active(self._kl / self.count, STRONG_KL)
-        balance, target = (tf.reduce_sum(tf.boolean_mask(sums, strong)) for sums in (self._sum, self._target))
+        """The ratio of sums over the active dimensions: of weak ones alone both sides are near 0."""
+        balance, target = (tf.reduce_sum(tf.boolean_mask(sums, self._active())) for sums in (self._sum, self._target))
         return balance / target
 
     @property
     def strong(self):
-        """Which dimensions `result` counts, `[n]`."""
+        """Where the balance of a single dimension can be checked, `[n]`: above .1 nat; on weaker ones both sides are near 0."""
         return active(self.kl, STRONG_KL)
 
     @property
     def result_standard_error(self):
         """Standard error of `result`, for independent examples: that of each example's sums over the dimensions together."""
-        strong = self.strong
-        ratio, total = float(self.result()), float(self._target.numpy()[strong].sum())
-        weights = np.concatenate([strong * 1.0, -ratio * strong])
-        return float(np.sqrt(weights @ self._products.numpy() @ weights)) / total if strong.any() else np.nan
+        counted = self.active
+        if not counted.any():
+            return np.nan
+        ratio, total = float(self.result()), float(self._target.numpy()[counted].sum())
+        weights = np.concatenate([counted * 1.0, -ratio * counted])
+        return float(np.sqrt(max(0.0, weights @ self._products.numpy() @ weights))) / abs(total)
 
     @property
     def differences(self):

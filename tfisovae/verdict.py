@@ -15,6 +15,7 @@ LEVEL = 0.05  # of false alarms, over all checks together
 TOLERANCE = 0.05  # deviations that do not matter, of E[mu], E[mu^2 + sigma^2] and the posterior balance
 FALL_TOLERANCE = 0.01  # nats, of the fall of the loss over the last third of a training
 MIN_EXAMPLES = 300  # the smallest N at which the simulated false alarms stay below LEVEL for exponential means, n up to 256
+MIN_GRADIENT_EXAMPLES = 1000  # below, skewed gradients are found to stand out too often
 MEAN, SECOND, BALANCE, GRADIENT, FALL = "E[mu]", "E[mu^2 + sigma^2]", "the posterior balance", "the mean gradient", "the loss"
 
 
@@ -88,17 +89,17 @@ class Check:
         return bool(np.isfinite([self.value, self.standard_error]).all())
 
 
-def overall_balance(balance, one_minus_variance, strong):
-    """sum_j E[eps_j sigma_j dD/dz_j] / sum_j beta E[1 - sigma_j^2] over the strong dimensions.
+def overall_balance(balance, one_minus_variance, active):
+    """sum_j E[eps_j sigma_j dD/dz_j] / sum_j beta E[1 - sigma_j^2] over the active dimensions.
 
     Args:
-      balance: of each dimension, `[n]`. one_minus_variance: E[1 - sigma_j^2], `[n]`. strong: which dimensions, `[n]`.
+      balance: of each dimension, `[n]`. one_minus_variance: E[1 - sigma_j^2], `[n]`. active: which dimensions, `[n]`.
     Returns:
-      A number, 1 at the optimum; NaN where no dimension is strong. A mean of the ratios would be ruled by the weakest of them.
+      A number, 1 at the optimum; NaN where no dimension is active. A mean of the ratios would be ruled by the weakest of them.
     """
-    strong = np.asarray(strong, bool)
-    weights = np.asarray(one_minus_variance)[strong]
-    return float(np.asarray(balance)[strong] @ weights / weights.sum()) if strong.any() else float("nan")
+    active = np.asarray(active, bool)
+    weights = np.asarray(one_minus_variance)[active]
+    return float(np.asarray(balance)[active] @ weights / weights.sum()) if active.any() else float("nan")
 
 
 def checks(stationarity, conditions=None, gradient=None, fall=None, num_train=None, annealed=False, tolerance=TOLERANCE):
@@ -136,7 +137,9 @@ def checks(stationarity, conditions=None, gradient=None, fall=None, num_train=No
                     name, int(j), float(shown + off), shown, float(error[j] / abs(unit[j])), float(values.skewness[j]), float(p[j]),
                     bool(abs(off) > tolerance), applies, why, not heavy[j]))
     if gradient is not None:
-        found.append(Check(GRADIENT, None, gradient.squared_norm, 0.0, gradient.standard_error, 0.0, gradient.p_value, True))
+        found.append(Check(
+            GRADIENT, None, gradient.squared_norm, 0.0, gradient.standard_error, 0.0, gradient.p_value, True,
+            decided=gradient.num_examples >= MIN_GRADIENT_EXAMPLES))
     if fall is not None and not annealed:
         matters = bool(abs(fall.fall) > FALL_TOLERANCE)
         found.append(Check(FALL, None, fall.fall, 0.0, fall.standard_error, 0.0, fall.p_value, matters))
@@ -180,7 +183,7 @@ def judge(stationarity=None, conditions=None, gradient=None, fall=None, num_trai
     broken = tuple(c for c in all_checks if not c.finite)
     usable = [c for c in all_checks if c.finite]
     enough = count is None or count >= MIN_EXAMPLES
-    undecided = tuple(c for c in usable if c.dimension is not None and not (enough and c.decided))
+    undecided = tuple(c for c in usable if not c.decided or (c.dimension is not None and not enough))
     usable = [c for c in usable if c not in set(undecided)]
     firm, soft = [c for c in usable if c.applies], [c for c in usable if not c.applies]
     failing = [tuple(c for c, p in zip(some, holm([c.p_value for c in some])) if p < level and c.matters) for some in (firm, soft)]
@@ -243,13 +246,13 @@ def health(verdict, num_active=None, rate=float("nan")):
         hints = f" Hints, no more, since {'; '.join(dict.fromkeys(c.why for c in verdict.hints))}: {hints}."
     if verdict.num_examples is not None and verdict.num_examples < MIN_EXAMPLES:
         return f"No verdict: {verdict.num_examples} examples are too few to tell, measure {MIN_EXAMPLES} or more.{hints}"
-    heavy = sorted({c.dimension for c in verdict.undecided})
+    heavy = sorted({c.dimension for c in verdict.undecided if c.dimension is not None})
     heavy = f" Undecided, since a few examples make up the moments of {_dimensions(heavy)}: measure more." if heavy else ""
     seen = (f" Deviations above {verdict.resolution:.2g} of E[mu], E[mu^2 + sigma^2] and the balance would have been seen."
             if np.isfinite(verdict.resolution) else "")
-    if verdict.gradient is None:
+    if verdict.gradient is None or verdict.gradient.num_examples < MIN_GRADIENT_EXAMPLES:
         return ("No sign against convergence in scale, shift and noise, which come to rest long before the rest of the network: "
-                f"measure the mean gradient too.{seen}{heavy}{hints}")
+                f"measure the mean gradient too, on {MIN_GRADIENT_EXAMPLES} examples of training or more.{seen}{heavy}{hints}")
     still = "" if verdict.fall is None or verdict.annealed else ", and the loss no longer falls"
     return f"Converged, as far as the examples show: the mean gradient is within its noise{still}.{seen}{heavy}{hints}"
 
