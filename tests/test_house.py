@@ -9,11 +9,11 @@ PACKAGE = ROOT / "tfisovae"
 
 # Floors of the house, from the ground up: a module imports those below its own floor, or beside it where they are listed before it.
 FLOORS = (
-    ("version", "files", "distortion", "distortions", "posterior", "theory", "examples", "gradients", "adapters"),
+    ("version", "files", "distortion", "distortions", "posterior", "theory", "examples", "gradients", "adapters", "significance"),
     ("autoencoder",),
-    ("geometry", "isometric", "measurement", "streaming", "inspection"),
+    ("geometry", "isometric", "flatness", "measurement", "streaming", "inspection", "stationarity"),
     ("metrics", "density", "objectives", "balance"),
-    ("analysis", "figures"),
+    ("verdict", "conditions", "analysis", "figures"),
     ("networks", "optimizers", "resident", "saving"),
     ("vae",),
     ("sources",),

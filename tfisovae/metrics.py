@@ -10,7 +10,7 @@ import re
 import numpy as np
 import tensorflow as tf
 
-from tfisovae.posterior import ACTIVE_KL, active
+from tfisovae.posterior import ACTIVE_KL, STRONG_KL, active
 
 _METHODS = ("jacobian", "numerical")
 
@@ -120,6 +120,11 @@ class MeasurementMetric(tf.keras.metrics.Metric):
 
 def _vector(n):
     return (n,)
+
+
+def power_sums(values):
+    """Sums over examples of the first three powers of `values` `[B, n]`: `[3, n]`."""
+    return tf.stack([tf.reduce_sum(values**power, 0) for power in (1, 2, 3)])
 
 
 class Rate(MeasurementMetric):
@@ -250,6 +255,8 @@ class PosteriorBalance(MeasurementMetric):
     def build(self, n):
         if self.n is None:
             self._target = self.accumulator("target", (n,))
+            self._differences = self.accumulator("differences", (3, n))
+            self._products = self.accumulator("products", (2 * n, 2 * n))
         super().build(n)
 
     def measure(self, measurement):
@@ -257,13 +264,37 @@ class PosteriorBalance(MeasurementMetric):
 
     def update_state(self, measurement):
         super().update_state(measurement)
-        scale = tf.cast(measurement.posterior.scale, self.dtype)
-        self._target.assign_add(tf.reduce_sum(1 - tf.square(scale), 0))
+        work = tf.cast(self.measure(measurement), self.dtype)
+        target = 1 - tf.square(tf.cast(measurement.posterior.scale, self.dtype))
+        both = tf.concat([work, target], 1)
+        self._target.assign_add(tf.reduce_sum(target, 0))
+        self._differences.assign_add(power_sums(work - target))
+        self._products.assign_add(tf.matmul(both, both, transpose_a=True))
 
     def result(self):
         """The ratio of sums over the active dimensions: of weak ones alone both sides are near 0."""
         balance, target = (tf.reduce_sum(tf.boolean_mask(sums, self._active())) for sums in (self._sum, self._target))
         return balance / target
+
+    @property
+    def strong(self):
+        """Where the balance of a single dimension can be checked, `[n]`: above .1 nat; on weaker ones both sides are near 0."""
+        return active(self.kl, STRONG_KL)
+
+    @property
+    def result_standard_error(self):
+        """Standard error of `result`, for independent examples: that of each example's sums over the dimensions together."""
+        counted = self.active
+        if not counted.any():
+            return np.nan
+        ratio, total = float(self.result()), float(self._target.numpy()[counted].sum())
+        weights = np.concatenate([counted * 1.0, -ratio * counted])
+        return float(np.sqrt(max(0.0, weights @ self._products.numpy() @ weights))) / abs(total)
+
+    @property
+    def differences(self):
+        """Sums over examples of the first three powers of eps_j sigma_j dD/dz_j / beta - (1 - sigma_j^2), `[3, n]`."""
+        return self._differences.numpy()
 
     @property
     def ratio(self):
@@ -295,7 +326,8 @@ class AggregateMoments(MeasurementMetric):
 
     def build(self, n):
         if self.n is None:
-            self._first = self.accumulator("first", (n,))
+            self._first = self.accumulator("first", (3, n))
+            self._second = self.accumulator("second", (3, n))
         super().build(n)
 
     def measure(self, measurement):
@@ -304,16 +336,27 @@ class AggregateMoments(MeasurementMetric):
 
     def update_state(self, measurement):
         super().update_state(measurement)
-        self._first.assign_add(tf.reduce_sum(tf.cast(measurement.posterior.mean, self.dtype), 0))
+        self._first.assign_add(power_sums(tf.cast(measurement.posterior.mean, self.dtype)))
+        self._second.assign_add(power_sums(tf.cast(self.measure(measurement), self.dtype) - 1))
 
     def result(self):
         return {self.name: tf.reduce_max(tf.abs(self._sum / self.count - 1)),
-                f"{self.name}_mean": tf.reduce_max(tf.abs(self._first / self.count))}
+                f"{self.name}_mean": tf.reduce_max(tf.abs(self._first[0] / self.count))}
 
     @property
     def first(self):
         """E[mu_j], `[n]`."""
-        return self._first.numpy() / self.count.numpy()
+        return self._first.numpy()[0] / self.count.numpy()
+
+    @property
+    def first_powers(self):
+        """Sums over examples of the first three powers of mu_j, `[3, n]`."""
+        return self._first.numpy()
+
+    @property
+    def second_powers(self):
+        """Sums over examples of the first three powers of mu_j^2 + sigma_j^2 - 1, `[3, n]`."""
+        return self._second.numpy()
 
 
 class CodingLoss(MeasurementMetric):

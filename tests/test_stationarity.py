@@ -1,0 +1,161 @@
+"""Gradients of blocks and the test of their mean: null distributions, unbiased sizes, networks at rest and not."""
+import math
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import tfisovae
+from tfisovae import significance, stationarity
+from tfisovae.measurement import measure
+
+LMBDA = 25.0
+STEEP = np.concatenate([[100.0, 50, 20], np.ones(400)])  # deviations of a gradient: a few directions hold nearly all noise
+
+
+def blocks(rng, mean, count=32):
+    draw = rng.standard_normal((count, len(STEEP)))
+    return draw * STEEP + mean
+
+
+def test_p_values_are_uniform_where_the_mean_is_0():
+    """400 data sets: at the 5 % and the 20 % level within three errors."""
+    rng, found = np.random.default_rng(0), []
+    for _ in range(400):
+        g = blocks(rng, 0.0)
+        found.append(significance.mean_gradient(g @ g.T, 320, num_flips=400).p_value)
+    for level in (0.05, 0.2):
+        assert abs(np.mean(np.array(found) <= level) - level) < 3 * math.sqrt(level * (1 - level) / 400)
+
+
+def test_p_values_of_skewed_examples():
+    """1,000 examples in 125 blocks of 8, whose gradients have the skewness 6.6 of squared exponentials: .05 stays below .08."""
+    rng, found = np.random.default_rng(8), []
+    for _ in range(200):
+        g = np.mean(np.square(rng.standard_exponential((125, 8, 12)) - 1) - 1, 1) * STEEP[:12]
+        found.append(significance.mean_gradient(g @ g.T, 1000, num_flips=400).p_value)
+    assert np.mean(np.array(found) <= 0.05) < 0.05 + 3 * math.sqrt(0.05 * 0.95 / 200)
+
+
+def test_its_size_and_its_noise_are_without_bias():
+    """K blocks of 10 examples: E|g|^2 = |mean|^2, and the noise of an example is 10 times that of a block."""
+    rng, mean = np.random.default_rng(1), np.full(len(STEEP), 3.0)
+    found = [significance.mean_gradient(g @ g.T, 320, num_flips=1) for g in (blocks(rng, mean) for _ in range(400))]
+    squared = np.array([one.squared_norm for one in found])
+    assert abs(squared.mean() - mean @ mean) < 3 * squared.std() / 20
+    assert np.mean([one.noise for one in found]) == pytest.approx(10 * np.sum(STEEP**2), rel=0.05)
+    null = [significance.mean_gradient(g @ g.T, 320, num_flips=1) for g in (blocks(rng, 0.0) for _ in range(400))]
+    assert np.mean([one.standard_error for one in null]) == pytest.approx(np.std([one.squared_norm for one in null]), rel=0.15)
+
+
+def test_whitening_finds_what_steep_directions_hide():
+    """A mean of .5 in the flat directions, whose noise is 1, is far below the noise of the steep ones."""
+    rng = np.random.default_rng(2)
+    mean = 0.5 * (STEEP == 1)
+    g = blocks(rng, mean, 64)
+    found = significance.mean_gradient(g @ g.T, 640)
+    assert abs(found.squared_norm) < 2 * found.standard_error
+    assert found.p_value < 1e-3
+
+
+def test_limits():
+    with pytest.raises(ValueError, match=r"K of at least 8 blocks; got \[7, 7\]"):
+        significance.mean_gradient(np.eye(7), 70)
+    assert significance.mean_gradient(np.zeros([9, 9]), 90).p_value == 1
+    assert math.isnan(significance.mean_gradient(np.full([9, 9], np.nan), 90).p_value)
+
+
+def optimal(make_linear_vae, x, off=0.0):
+    """The optimum for the data's own variances along the axes (`theory.LinearVAE`), with the decoder's gains off by a factor."""
+    variances, h = np.mean(x**2, 0), 1 / LMBDA / 2
+    gain = np.sqrt(variances - h)
+    return make_linear_vae(np.diag(gain / variances), np.diag(gain * (1 + off)), np.sqrt(h / variances), LMBDA)
+
+
+def whitened_data(count=2000):
+    """Uncorrelated columns of mean 0 exactly."""
+    x = np.random.default_rng(3).standard_normal((count, 3))
+    x -= x.mean(0)
+    return (np.linalg.svd(x, full_matrices=False)[0] * math.sqrt(count) * [1, 3, 2]).astype(np.float32)
+
+
+def test_an_optimum_is_at_rest_and_its_neighbour_is_not(make_linear_vae):
+    x = whitened_data()
+    rest, off = (stationarity.block_gradients(optimal(make_linear_vae, x, by), x).mean_gradient() for by in (0.0, 0.02))
+    assert rest.p_value > 0.01 and abs(rest.squared_norm) < 3 * rest.standard_error
+    assert off.p_value < 1e-3 and off.squared_norm > 3 * off.standard_error
+
+
+def test_blocks_add_up_to_the_whole_gradient(make_linear_vae):
+    """Batches that do not divide the data, over more batches than blocks: 1^T M 1 / K^2 is |g|^2 of all examples."""
+    x = whitened_data(530)
+    vae = optimal(make_linear_vae, x, 0.1)
+    data = tf.data.Dataset.from_tensor_slices(x).batch(40)
+    found = stationarity.block_gradients(vae, data, num_blocks=9)
+    with tf.GradientTape() as tape:
+        loss = tf.reduce_mean(measure(vae, x).objective)
+    whole = np.concatenate([g.numpy().ravel() for g in tape.gradient(loss, vae.trainable_variables)])
+    assert found.gram.sum() / 9**2 == pytest.approx(whole @ whole, rel=1e-4)
+    assert (found.num_examples, found.num_weights, len(found.gram)) == (530, len(whole), 9)
+
+
+def test_folding_is_linear_and_keeps_lengths(monkeypatch):
+    """Of 300,000 numbers to 1,000, over vectors with a common part: inner products to 1 / sqrt(1000) of the lengths."""
+    monkeypatch.setattr(stationarity, "_KEPT", 1000)
+    rng = np.random.default_rng(4)
+    signs = rng.choice(np.array([-1, 1], np.int8), 300_100)
+    a = rng.standard_normal(300_100)
+    b = a + rng.standard_normal(300_100)
+    f, g = stationarity._folded(a, signs), stationarity._folded(b, signs)
+    assert f.shape == (1000,)
+    np.testing.assert_allclose(stationarity._folded(2 * a - b, signs), 2 * f - g, atol=1e-9)
+    np.testing.assert_allclose([f @ f, f @ g], [a @ a, a @ b], rtol=0.15)
+
+
+def test_weights_of_any_functions(make_linear_vae):
+    """An `Autoencoder` has none of its own; those of the VAE behind it do the same."""
+    x = whitened_data(200)
+    vae = optimal(make_linear_vae, x)
+    bare = tfisovae.autoencoder.Autoencoder(vae.encode, vae.decode, vae.distortion, vae.beta)
+    with pytest.raises(ValueError, match="weights must be the variables that encode and decode use"):
+        stationarity.block_gradients(bare, x)
+    with pytest.raises(ValueError, match="does not depend on any of the weights"):
+        stationarity.block_gradients(bare, x, [tf.Variable([1.0])])
+    with pytest.raises(ValueError, match="at least 8 batches of examples to tell from its noise; got 2"):
+        stationarity.block_gradients(vae, tf.data.Dataset.from_tensor_slices(x).batch(100))
+    own, given = stationarity.block_gradients(vae, x), stationarity.block_gradients(bare, x, vae.trainable_variables)
+    np.testing.assert_allclose(given.gram, own.gram, rtol=1e-5)
+
+
+def history(rng, rows, fall=0.0, correlation=0.0, deviation=0.01):
+    noise = rng.standard_normal(rows)
+    for row in range(1, rows):
+        noise[row] = correlation * noise[row - 1] + math.sqrt(1 - correlation**2) * noise[row]
+    return np.arange(1, rows + 1) * 100, 8 - fall * np.arange(rows) / rows + deviation * noise
+
+
+@pytest.mark.parametrize("correlation", [0.0, 0.5])
+def test_a_loss_at_rest_falls_in_five_per_cent(correlation):
+    """Of 90 rows, the last 30; with rows that are alike, up to twice that many."""
+    rng = np.random.default_rng(5)
+    p = [significance.loss_fall(*history(rng, 90, correlation=correlation)).p_value for _ in range(1000)]
+    assert np.mean(np.array(p) < 0.05) < (0.065 if not correlation else 0.1)
+
+
+def test_a_falling_loss_is_seen():
+    """.3 nats over all steps are .1 over the last third, but for the last row, with noise of .01."""
+    found = significance.loss_fall(*history(np.random.default_rng(6), 90, fall=0.3))
+    assert found.fall == pytest.approx(0.3 * 29 / 90, abs=3 * found.standard_error)
+    assert found.p_value < 1e-4 and found.num_rows == 30 and (found.first_step, found.last_step) == (6100, 9000)
+    exact = significance.loss_fall(*history(np.random.default_rng(6), 90, fall=0.3, deviation=0))
+    assert exact.fall == pytest.approx(0.3 * 29 / 90, rel=1e-9)
+
+
+def test_a_short_or_broken_history():
+    assert significance.loss_fall([], []) is None
+    assert significance.loss_fall(*history(np.random.default_rng(7), 15)) is None
+    steps, losses = history(np.random.default_rng(7), 90)
+    losses[-2] = np.nan
+    assert math.isnan(significance.loss_fall(steps, losses).fall)
+    with pytest.raises(ValueError, match="vectors of one length"):
+        significance.loss_fall([1, 2], [1])

@@ -1,0 +1,106 @@
+"""Whether the stationarities of a VAE hold for given Keras networks: their first and last layers with weights.
+
+E[mu_j] = 0 and E[mu_j^2 + sigma_j^2] = 1 say that no shift and no scaling of z_j lowers the KL: they hold where encoder and decoder
+can make one without changing x_hat. The encoder needs heads that are free affine maps, the decoder a first layer that is affine in
+z with a bias of its own for each unit: z -> (z - c) / a is then absorbed by its weights. The posterior balance is the derivative
+by the log-variance head's bias alone, and needs that bias.
+"""
+import tensorflow as tf
+
+from tfisovae.verdict import Conditions
+
+_PASSIVE = (tf.keras.layers.InputLayer, tf.keras.layers.Dropout, tf.keras.layers.Concatenate)  # at inference they change nothing
+_FREE, _UNKNOWN = (True, ""), (None, "the networks are not Keras models of known layers")
+
+
+def conditions_of(encoder, decoder):
+    """Which stationarities hold at the optimum of these networks.
+
+    Args:
+      encoder, decoder: built functional or Sequential Keras models, the encoder with one output `[B, 2n]`, or two or three: mean,
+        log-variance, sample. Anything else gives `None`, "unknown".
+    Returns:
+      `tfisovae.verdict.Conditions`.
+    """
+    heads, first = _heads(encoder), _first_layer(decoder)
+    variance = heads[-1]
+    moments = _worst([*heads, first])
+    if moments[0]:
+        moments = (True, "both heads of the encoder and the first layer of the decoder are affine with biases")
+    if variance[0]:
+        variance = (True, "the log-variance head has a bias")
+    return Conditions(*moments, *variance)
+
+
+def _is_graph(model):
+    """Whether `model` is a built functional or Sequential Keras model."""
+    return isinstance(model, tf.keras.Model) and getattr(model, "_is_graph_network", False)
+
+
+def _affine(layer, where):
+    """Whether `layer` is a Dense layer with weights that are free to move: (`True`, `False` or `None`, why)."""
+    if isinstance(layer, tf.keras.layers.Dense):
+        if not layer.use_bias:
+            return False, f"{where} ({layer.name}) has no bias"
+        if not layer.trainable:
+            return False, f"{where} ({layer.name}) is not trained"
+        if layer.kernel_constraint or layer.bias_constraint or layer.kernel_regularizer or layer.bias_regularizer:
+            return False, f"{where} ({layer.name}) has a constraint or a regularizer"
+        return _FREE
+    if type(layer).__module__.startswith("keras."):
+        return False, f"{where} ({layer.name}, {type(layer).__name__}) is not a Dense layer"
+    return None, f"{where} ({layer.name}, {type(layer).__name__}) is of an unknown kind"
+
+
+def _worst(parts):
+    parts = list(parts)
+    return min(parts, key=lambda part: {False: 0, None: 1, True: 2}[part[0]]) if parts else _UNKNOWN
+
+
+def _heads(encoder):
+    """Of the mean and of the log-variance: (`True`, `False` or `None`, why) each."""
+    if not _is_graph(encoder):
+        return [(None, "the encoder is not a functional Keras model")] * 2
+    outputs = encoder.outputs if len(encoder.outputs) < 3 else encoder.outputs[:2]
+    return [_source(output) for output in outputs] * (2 // len(outputs))
+
+
+def _source(tensor):
+    """Of the layers that an output comes from."""
+    layer, index, output = tensor._keras_history.layer, tensor._keras_history.node_index, tensor._keras_history.tensor_index
+    if isinstance(layer, tf.keras.layers.Dense):
+        if layer.activation is not tf.keras.activations.linear:
+            return False, f"a head of the encoder ({layer.name}) has an activation"
+        return _affine(layer, "a head of the encoder")
+    if isinstance(layer, _PASSIVE) or _is_linear_activation(layer):
+        inputs = tf.nest.flatten(layer.get_input_at(index))
+        return _worst(_source(part) for part in inputs) if not isinstance(layer, tf.keras.layers.InputLayer) else _UNKNOWN
+    if _is_graph(layer):
+        return _source(layer.outputs[output])
+    return _affine(layer, "a head of the encoder")
+
+
+def _is_linear_activation(layer):
+    return isinstance(layer, tf.keras.layers.Activation) and layer.activation is tf.keras.activations.linear
+
+
+def _first_layer(decoder):
+    """Of all layers that take z."""
+    if not _is_graph(decoder):
+        return None, "the decoder is not a functional Keras model"
+    if len(decoder.inputs) != 1:
+        return None, "the decoder has more than one input"
+    return _worst(_takers(decoder, decoder.inputs[0]))
+
+
+def _takers(model, tensor):
+    """Of each layer of `model` that takes `tensor`, seen through layers that change nothing."""
+    for depth in model._nodes_by_depth.values():
+        for node in depth:
+            if any(source is tensor for source in node.keras_inputs) and not isinstance(node.layer, tf.keras.layers.InputLayer):
+                if isinstance(node.layer, _PASSIVE) or _is_linear_activation(node.layer):
+                    yield from _takers(model, tf.nest.flatten(node.outputs)[0])
+                elif _is_graph(node.layer):
+                    yield _first_layer(node.layer)
+                else:
+                    yield _affine(node.layer, "the first layer of the decoder")

@@ -1,0 +1,106 @@
+"""Whether a whole network is at rest: gradients of its loss over blocks of examples, and their inner products.
+
+Scale, shift and noise of a VAE come to rest after 1 % of a training; the mean gradient of the loss knows of every weight. What it
+is, is told from its noise by `tfisovae.significance.mean_gradient`.
+"""
+import dataclasses
+import math
+
+import numpy as np
+import tensorflow as tf
+
+from tfisovae import significance, streaming
+from tfisovae.measurement import measure
+
+_KEPT = 2**18  # numbers of a gradient that are kept: 1 MB
+_FOLD_SEED = 0
+
+
+@dataclasses.dataclass(frozen=True)
+class BlockGradients:
+    """Mean gradients of K blocks of examples, by their inner products.
+
+    Attributes:
+      gram: `[K, K]`, nats^2 per squared unit of the weights.
+      num_examples: of all blocks together.
+      num_weights: components of a gradient.
+    """
+
+    gram: np.ndarray
+    num_examples: int
+    num_weights: int
+
+    def mean_gradient(self):
+        """`tfisovae.significance.MeanGradient` of them."""
+        return significance.mean_gradient(self.gram, self.num_examples)
+
+
+def block_gradients(model, data, weights=None, num_examples=None, num_blocks=256, seed=0, progress=False):
+    """Gradients of the loss D / beta + KL (Eq. 54) over the weights, in blocks of examples.
+
+    Give it examples of *training*, in random order: on held-out ones the gradient of an optimum is not 0. Each batch of a data set
+    is dealt to one block, so that about 256 batches, of any size, are the most telling. One pass, of the cost of as many training
+    steps. Gradients of more than 262,144 weights are folded to that many numbers with random signs, a linear map that leaves a
+    gradient of mean 0 at mean 0; memory is `num_blocks` MB at most.
+
+    Args:
+      model: `VAE`, `Autoencoder`, or whatever has its five attributes.
+      data: `tf.data.Dataset` of batches `[B, ...]`, or an array `[N, ...]`, which is shuffled and cut into `num_blocks`.
+      weights: list of `tf.Variable`, which `encode` and `decode` must use; by default `model.trainable_variables`.
+      num_examples: how many to measure; all by default.
+      num_blocks: K at most.
+      seed: of the order of an array's examples, and of the posterior noise.
+      progress: whether to show a progress bar.
+    Returns:
+      `BlockGradients`.
+    Raises:
+      ValueError: if there are no weights, the loss does not depend on any of them, or there are fewer than 8 batches.
+    """
+    weights = list(getattr(model, "trainable_variables", ()) if weights is None else weights)
+    if not weights:
+        raise ValueError("weights must be the variables that encode and decode use; the model has no trainable_variables. Give "
+                         "those of its Keras models or loaded SavedModels.")
+    if not isinstance(data, tf.data.Dataset):
+        data = np.asarray(data)
+        data = data[np.random.default_rng(seed).permutation(len(data))[:num_examples]]
+        num_examples = None
+        data = tf.data.Dataset.from_tensor_slices(data).batch(max(1, math.ceil(len(data) / num_blocks)))
+    sizes = [math.prod(weight.shape) for weight in weights]
+    total = sum(sizes)
+    signs = np.random.default_rng(_FOLD_SEED).integers(0, 2, total, np.int8) * np.int8(2) - np.int8(1) if total > _KEPT else None
+
+    @tf.function(reduce_retracing=True)
+    def gradient(x, first_row):
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch(weights)
+            loss = tf.reduce_sum(measure(model, x, first_row, seed).objective)
+        parts = tape.gradient(loss, weights)
+        if all(part is None for part in parts):
+            raise ValueError("The loss does not depend on any of the weights: give those that encode and decode use.")
+        parts = [tf.zeros_like(weight) if part is None else part for part, weight in zip(parts, weights)]
+        return tf.concat([tf.reshape(part, [-1]) for part in parts], 0)
+
+    sums, counts = [], []
+    for batch, (x, first_row) in enumerate(streaming.examples_of(model, data, num_examples, "gradients", progress)):
+        found = _folded(gradient(x, tf.constant(first_row)).numpy(), signs)
+        block = batch % num_blocks
+        if block == len(sums):
+            sums.append(found)
+            counts.append(len(x))
+        else:
+            sums[block] += found
+            counts[block] += len(x)
+    if len(sums) < 8:
+        raise ValueError(f"The mean gradient takes at least 8 batches of examples to tell from its noise; got {len(sums)}. Give "
+                         "more examples, or smaller batches.")
+    # Sums over the mean size of a block: blocks of unequal sizes still add up to the mean over all examples.
+    blocks = np.stack(sums).astype(np.float64) * (len(counts) / sum(counts))
+    return BlockGradients(blocks @ blocks.T, sum(counts), total)
+
+
+def _folded(gradient, signs):
+    """A gradient of many numbers folded to `_KEPT`, each a sum of some with random signs."""
+    if signs is None:
+        return gradient
+    gradient = np.pad(gradient * signs, (0, -len(gradient) % _KEPT))
+    return gradient.reshape(-1, _KEPT).sum(0)

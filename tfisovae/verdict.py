@@ -1,0 +1,325 @@
+"""What measured numbers say, in words (NumPy and SciPy only).
+
+`checks` turns measurements into tests, each with a p-value; `judge` decides over all of them together; `health` and `summary` are
+the words. An alarm is raised on a stationary model in at most 5 % of all data sets, over all dimensions and all checks together,
+from 300 independent examples and for 1 to 256 dimensions (results/verdict/false_alarms.json).
+"""
+import dataclasses
+
+import numpy as np
+import scipy.stats
+
+from tfisovae.significance import LossFall, MeanGradient, Moments, holm
+
+LEVEL = 0.05  # of false alarms, over all checks together
+TOLERANCE = 0.05  # deviations that do not matter, of E[mu], E[mu^2 + sigma^2] and the posterior balance
+FALL_TOLERANCE = 0.01  # nats, of the fall of the loss over the last third of a training
+MIN_EXAMPLES = 300  # the smallest N at which the simulated false alarms stay below LEVEL for exponential means, n up to 256
+MIN_GRADIENT_EXAMPLES = 1000  # below, skewed gradients are found to stand out too often
+MEAN, SECOND, BALANCE, GRADIENT, FALL = "E[mu]", "E[mu^2 + sigma^2]", "the posterior balance", "the mean gradient", "the loss"
+
+
+@dataclasses.dataclass(frozen=True)
+class Conditions:
+    """Whether the networks are such that a stationarity holds at the optimum: `True`, `False`, or `None` where that is unknown.
+
+    Attributes:
+      moments: of E[mu] = 0 and E[mu^2 + sigma^2] = 1. moments_why: in words.
+      balance: of the posterior balance. balance_why: in words.
+    """
+
+    moments: bool | None = None
+    moments_why: str = "the networks are not known"
+    balance: bool | None = None
+    balance_why: str = "the encoder is not known"
+
+
+@dataclasses.dataclass(frozen=True)
+class Stationarity:
+    """What is stationary in scale, shift and noise at the optimum of every VAE (PAPER_NOTES 3), as measured. Vectors are `[n]`.
+
+    Attributes:
+      latent_mean: `Moments` of mu_j, 0 at the optimum.
+      latent_second_moment: `Moments` of mu_j^2 + sigma_j^2, 1 at the optimum.
+      balance_difference: `Moments` of eps_j sigma_j dD/dz_j / beta - (1 - sigma_j^2), 0 at the optimum.
+      one_minus_variance: E[1 - sigma_j^2].
+      strong: whether the balance is looked at: on weak dimensions both of its sides are near 0 (`posterior.STRONG_KL`).
+    """
+
+    latent_mean: Moments
+    latent_second_moment: Moments
+    balance_difference: Moments
+    one_minus_variance: np.ndarray
+    strong: np.ndarray
+
+    @property
+    def num_examples(self):
+        return self.latent_mean.num_examples
+
+
+@dataclasses.dataclass(frozen=True)
+class Check:
+    """One number that should have another, and whether it does.
+
+    Attributes:
+      name: what it is. dimension: j, or `None` for the whole network.
+      value, expected, standard_error: in the unit of `name`.
+      skewness: of the examples whose mean `value` is.
+      p_value: of the hypothesis that it is as expected, alone.
+      matters: whether it is off by more than the tolerance.
+      applies: whether its conditions are met; `None` where that is unknown. Only where `True` is it more than a hint.
+      why: of `applies`, in words.
+      decided: `False` where the tails are too heavy for N.
+    """
+
+    name: str
+    dimension: int | None
+    value: float
+    expected: float
+    standard_error: float
+    skewness: float
+    p_value: float
+    matters: bool
+    applies: bool | None = True
+    why: str = ""
+    decided: bool = True
+
+    @property
+    def finite(self):
+        return bool(np.isfinite([self.value, self.standard_error]).all())
+
+
+def overall_balance(balance, one_minus_variance, active):
+    """sum_j E[eps_j sigma_j dD/dz_j] / sum_j beta E[1 - sigma_j^2] over the active dimensions.
+
+    Args:
+      balance: of each dimension, `[n]`. one_minus_variance: E[1 - sigma_j^2], `[n]`. active: which dimensions, `[n]`.
+    Returns:
+      A number, 1 at the optimum; NaN where no dimension is active. A mean of the ratios would be ruled by the weakest of them.
+    """
+    active = np.asarray(active, bool)
+    weights = np.asarray(one_minus_variance)[active]
+    return float(np.asarray(balance)[active] @ weights / weights.sum()) if active.any() else float("nan")
+
+
+def checks(stationarity, conditions=None, gradient=None, fall=None, num_train=None, annealed=False, tolerance=TOLERANCE):
+    """The tests of what was measured, one for each dimension and kind.
+
+    Args:
+      stationarity: `Stationarity`, or `None`.
+      conditions: `Conditions`; unknown by default, which makes all of them but the gradient and the fall hints.
+      gradient: `tfisovae.significance.MeanGradient` over examples of training, or `None`.
+      fall: `tfisovae.significance.LossFall` of the training, or `None`.
+      num_train: size of the training set where the examples are held out: the optimum is that of other examples, which
+        widens the errors by sqrt(1 + N / num_train).
+      annealed: whether the learning rate ended at 0. Then the loss has fallen to the end, and stands still now.
+      tolerance: deviations up to this do not matter.
+    Returns:
+      List of `Check`.
+    """
+    found, conditions = [], conditions or Conditions()
+    if stationarity is not None:
+        target = np.asarray(stationarity.one_minus_variance, np.float64)
+        n, strong = len(target), np.flatnonzero(np.asarray(stationarity.strong) | ~np.isfinite(target))
+        moments, why = conditions.moments, conditions.moments_why
+        parts = [(MEAN, stationarity.latent_mean, 0.0, np.ones(n), range(n), moments, why),
+                 (SECOND, stationarity.latent_second_moment, 1.0, np.ones(n), range(n), moments, why),
+                 (BALANCE, stationarity.balance_difference, 0.0, target, strong, conditions.balance, conditions.balance_why)]
+        for name, values, expected, unit, rows, applies, why in parts:
+            if num_train is not None:
+                values = dataclasses.replace(values, standard_deviation=values.standard_deviation
+                                             * np.sqrt(1 + values.num_examples / num_train))
+            p, error, heavy = values.p_value(expected), values.standard_error, values.heavy
+            shown = 1.0 if name == BALANCE else expected  # a ratio is easier to read than a difference
+            for j in rows:
+                off = (values.mean[j] - expected) / unit[j]
+                found.append(Check(
+                    name, int(j), float(shown + off), shown, float(error[j] / abs(unit[j])), float(values.skewness[j]), float(p[j]),
+                    bool(abs(off) > tolerance), applies, why, not heavy[j]))
+    if gradient is not None:
+        found.append(Check(
+            GRADIENT, None, gradient.squared_norm, 0.0, gradient.standard_error, 0.0, gradient.p_value, True,
+            decided=gradient.num_examples >= MIN_GRADIENT_EXAMPLES))
+    if fall is not None and not annealed:
+        matters = bool(abs(fall.fall) > FALL_TOLERANCE)
+        found.append(Check(FALL, None, fall.fall, 0.0, fall.standard_error, 0.0, fall.p_value, matters))
+    return found
+
+
+@dataclasses.dataclass(frozen=True)
+class Verdict:
+    """What the checks say together.
+
+    Attributes:
+      alarms: checks that fail. hints: checks that fail whose conditions are not known to be met.
+      broken: checks whose numbers are not finite. undecided: checks for which N is too small.
+      num_examples: N. level: of false alarms.
+      resolution: the deviation that would have been seen in any dimension with probability 1/2 or more; NaN without such checks.
+      gradient, fall: as given to `judge`.
+    """
+
+    alarms: tuple
+    hints: tuple
+    broken: tuple
+    undecided: tuple
+    num_examples: int | None
+    level: float
+    resolution: float
+    gradient: MeanGradient | None = None
+    fall: LossFall | None = None
+    annealed: bool = False
+
+    @property
+    def unfinished(self):
+        """Whether training is shown not to be stationary."""
+        return bool(self.alarms or self.broken)
+
+
+def judge(stationarity=None, conditions=None, gradient=None, fall=None, num_train=None, annealed=False, tolerance=TOLERANCE,
+          level=LEVEL):
+    """Decides over all checks together (Holm): `Verdict`. The arguments are those of `checks`, and the level of false alarms."""
+    all_checks = checks(stationarity, conditions, gradient, fall, num_train, annealed, tolerance)
+    count = None if stationarity is None else stationarity.num_examples
+    broken = tuple(c for c in all_checks if not c.finite)
+    usable = [c for c in all_checks if c.finite]
+    enough = count is None or count >= MIN_EXAMPLES
+    undecided = tuple(c for c in usable if not c.decided or (c.dimension is not None and not enough))
+    usable = [c for c in usable if c not in set(undecided)]
+    firm, soft = [c for c in usable if c.applies], [c for c in usable if not c.applies]
+    failing = [tuple(c for c, p in zip(some, holm([c.p_value for c in some])) if p < level and c.matters) for some in (firm, soft)]
+    seen = [c for c in usable if c.dimension is not None]
+    quantile = scipy.stats.norm.isf(level / 2 / max(1, len(firm) or len(soft)))
+    resolution = max((max(tolerance, quantile * c.standard_error) for c in seen), default=float("nan"))
+    return Verdict(*failing, broken, undecided, count, level, resolution, gradient, fall, annealed)
+
+
+def _listed(some):
+    """The worst of each kind of check, in words."""
+    said = []
+    for name in dict.fromkeys(c.name for c in some):
+        same = [c for c in some if c.name == name]
+        worst = max(same, key=lambda c: abs(c.value - c.expected) if c.finite else np.inf)
+        if name in (GRADIENT, FALL):
+            said += [] if worst.finite else [f"{name} is not finite"]
+            continue
+        others = f" (and of {len(same) - 1} more)" if len(same) > 1 else ""
+        number = f"{worst.value:.3f} +- {worst.standard_error:.3f}, not {worst.expected:g}" if worst.finite else "not finite"
+        said.append(f"{name} of z_{worst.dimension} is {number}{others}")
+    return said
+
+
+def _training(verdict):
+    """(whether it is finished, in a few words; what shows it; what to do)."""
+    names = {c.name for c in verdict.alarms}
+    said, gradient, fall = _listed(verdict.alarms), verdict.gradient, verdict.fall
+    if FALL in names:
+        how = "still falls" if fall.fall > 0 else "rises"
+        said.append(f"the loss {how}, by {abs(fall.fall):.3g} +- {fall.standard_error:.1g} nats over steps {fall.first_step} to "
+                    f"{fall.last_step}")
+    if GRADIENT in names:
+        size = (f", as large as the noise of a batch of {gradient.noise_scale:.3g} examples" if np.isfinite(gradient.noise_scale)
+                else ", in its flat directions alone")
+        said.append(f"the mean gradient stands out of its noise (p {gradient.p_value:.1g}{size})")
+    if GRADIENT in names and FALL not in names and fall is not None and not verdict.annealed:
+        said.append(f"the loss no longer falls ({fall.fall:.2g} +- {fall.standard_error:.1g} nats over the last third)")
+        return "JITTERS", said, "average the weights, or let learning_rate fall to 0"
+    return "NOT CONVERGED", said, "train longer; let learning_rate fall to 0 at the end, not before"
+
+
+def health(verdict, num_active=None, rate=float("nan")):
+    """Whether training has converged, in a line of plain words.
+
+    Args:
+      verdict: of `judge`.
+      num_active: number of active dimensions, where it is known.
+      rate: E[KL], nats.
+    """
+    if verdict.broken:
+        return f"NOT FINITE: {'; '.join(_listed(verdict.broken))}. Nothing else here is a measurement."
+    if num_active == 0:
+        return f"Collapsed: no dimension carries information (rate {rate:.3f} nats). Raise lmbda, or lower learning_rate."
+    if verdict.alarms:
+        state, said, advice = _training(verdict)
+        return f"{state}: {'; '.join(said)}. To do: {advice}."
+    hints = "; ".join(_listed(verdict.hints))
+    if hints:
+        hints = f" Hints, no more, since {'; '.join(dict.fromkeys(c.why for c in verdict.hints))}: {hints}."
+    if verdict.num_examples is not None and verdict.num_examples < MIN_EXAMPLES:
+        return f"No verdict: {verdict.num_examples} examples are too few to tell, measure {MIN_EXAMPLES} or more.{hints}"
+    heavy = sorted({c.dimension for c in verdict.undecided if c.dimension is not None})
+    heavy = f" Undecided, since a few examples make up the moments of {_dimensions(heavy)}: measure more." if heavy else ""
+    seen = (f" Deviations above {verdict.resolution:.2g} of E[mu], E[mu^2 + sigma^2] and the balance would have been seen."
+            if np.isfinite(verdict.resolution) else "")
+    if verdict.gradient is None or verdict.gradient.num_examples < MIN_GRADIENT_EXAMPLES:
+        return ("No sign against convergence in scale, shift and noise, which come to rest long before the rest of the network: "
+                f"measure the mean gradient too, on {MIN_GRADIENT_EXAMPLES} examples of training or more.{seen}{heavy}{hints}")
+    still = "" if verdict.fall is None or verdict.annealed else ", and the loss no longer falls"
+    return f"Converged, as far as the examples show: the mean gradient is within its noise{still}.{seen}{heavy}{hints}"
+
+
+def _dimensions(some):
+    return ", ".join(f"z_{j}" for j in some[:4]) + (f" and {len(some) - 4} more" if len(some) > 4 else "")
+
+
+@dataclasses.dataclass(frozen=True)
+class Isometry:
+    """What `summary` says of the embedding, over the active dimensions. Numbers, NaN where one was not measured.
+
+    Attributes:
+      num_active: n. rate: E[KL], nats.
+      norm: sum of the norms (Eq. 15). prediction: sum of the norms to compare with: E[1 - sigma_j^2] for a loss quadratic in
+        x_hat, where the trained distortion's own curvature is that of Eq. 15.
+      cosine: root mean square of the cosines between x_zj and x_zk.
+      unexplained, unexplained_error: root mean square over the dimensions of `tfisovae.flatness`, and its standard error.
+      quadratic: whether the loss is quadratic in x_hat, as the sum of squares and the decomposed losses are.
+    """
+
+    num_active: int
+    rate: float
+    norm: float
+    prediction: float
+    cosine: float
+    unexplained: float = float("nan")
+    unexplained_error: float = float("nan")
+    quadratic: bool = True
+
+
+def summary(verdict, isometry):
+    """Three lines: is the training stationary; is the embedding isometric; what not to conclude.
+
+    Args:
+      verdict: of `judge`. isometry: `Isometry`.
+    """
+    lines = ["Training: " + health(verdict, isometry.num_active, isometry.rate)]
+    if not isometry.num_active:
+        return "\n".join([*lines, "Embedding: there is none.",
+                          "Do not conclude anything from norms, cosines or densities of this model."])
+    numbers = np.array([isometry.norm, isometry.prediction])
+    if not np.isfinite(numbers).all() or verdict.broken:
+        lines.append("Embedding: NOT FINITE, so nothing can be said.")
+        return "\n".join([*lines, "Do not conclude anything from this model: find the input whose outputs are not finite."])
+    ratio, said, failed = isometry.norm / isometry.prediction, [], []
+    said.append(f"norm {ratio:.3f} of {'its prediction 1 - sigma^2' if isometry.quadratic else '1 - sigma^2'}")
+    failed += ["the norm is off"] if abs(ratio - 1) > TOLERANCE else []
+    if isometry.num_active > 1:
+        said.append(f"cosines {isometry.cosine:.3f} rms")
+        failed += ["the axes are not orthogonal"] if isometry.cosine > 0.1 else []
+    if np.isfinite(isometry.unexplained):
+        said.append(f"log sigma unexplained by its own z {isometry.unexplained:.3f} +- {isometry.unexplained_error:.3f}")
+        failed += ["the data are not flat along single axes"] if isometry.unexplained > TOLERANCE else []
+    first = "not isometric: " + ", ".join(failed) if failed else "isometric to 5 %"
+    if verdict.unfinished:
+        first += ", of a training that has not ended"
+    lines.append(f"Embedding: {first} ({'; '.join(said)}).")
+    warnings = ["a norm on 1 - sigma^2 shows that sigma is balanced, not that the embedding is isometric" if isometry.quadratic else
+                "with this loss the norm need not be 1 - sigma^2 at the optimum, so its ratio tells of the loss too"]
+    if isometry.num_active >= 4 and isometry.cosine > 0.1:
+        warnings.append("cosines need not vanish: orthogonal coordinates exist in general for up to 3 dimensions only")
+    if not np.isfinite(isometry.unexplained):
+        warnings.append("flatness was not measured")
+    elif isometry.unexplained > TOLERANCE:
+        warnings.append("a curved data manifold has no isometric embedding at all, however long the training")
+    if not verdict.unfinished:
+        warnings.append("no sign against convergence is not a proof of it")
+    lines.append("Do not conclude: " + "; ".join(warnings) + ".")
+    return "\n".join(lines)
