@@ -75,6 +75,18 @@ def main(faces_cache):
     return run
 
 
+def assert_alike(a, b, name="", **tolerances):
+    """Values as JSON has them are the same, and numbers within tolerances."""
+    if isinstance(b, dict):
+        assert a.keys() == b.keys(), name
+        for key in b:
+            assert_alike(a[key], b[key], f"{name}.{key}", **tolerances)
+    elif isinstance(b, str) or b is None:
+        assert a == b, name
+    else:
+        np.testing.assert_allclose(np.array(a, float), np.array(b, float), err_msg=name, **tolerances)
+
+
 def linear_vae(encoder_matrix, decoder_matrix, scale, lmbda, distortion="sse", **kwargs):
     """A VAE with mean x A, constant posterior scale, and decoder z B: its geometry is B G B^T."""
     a, b = np.asarray(encoder_matrix, np.float32), np.asarray(decoder_matrix, np.float32)

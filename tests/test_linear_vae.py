@@ -37,4 +37,4 @@ def test_it_lands_on_the_closed_form(tmp_path, lmbda):
     assert result.coding_loss == pytest.approx(optimum.coding_loss.sum(), rel=0.01)
     assert result.transform_loss == pytest.approx(optimum.transform_loss.sum(), rel=0.03)  # of the second order in beta
     assert result.num_active == (3 if lmbda == 100 else 2)
-    assert not result.problems()
+    assert not result.judge().unfinished

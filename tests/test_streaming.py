@@ -2,6 +2,7 @@
 import numpy as np
 import pytest
 import tensorflow as tf
+from conftest import assert_alike
 
 import tfisovae
 from tfisovae import examples, streaming
@@ -23,11 +24,7 @@ def test_replicas_measure_what_one_device_measures(vae, batch_size):
     with tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"]).scope():
         two = tfisovae.analyze(vae, data).to_dict()
     assert two["num_examples"] == 53
-    for name, value in one.items():
-        if isinstance(value, str) or value is None:
-            assert two[name] == value
-        else:
-            np.testing.assert_allclose(np.array(two[name], float), np.array(value, float), rtol=1e-6, atol=1e-6, err_msg=name)
+    assert_alike(two, one, rtol=1e-6, atol=1e-6)
 
 
 def test_results_come_back_in_the_order_of_the_rows():

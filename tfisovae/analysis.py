@@ -5,9 +5,11 @@ import math
 import numpy as np
 import tensorflow as tf
 
-from tfisovae import files, metrics, streaming
-from tfisovae.autoencoder import as_autoencoder
+from tfisovae import conditions, files, flatness, geometry, metrics, streaming, verdict
+from tfisovae.autoencoder import AutoencoderLike, as_autoencoder
+from tfisovae.distortion import Distortion
 from tfisovae.measurement import measure
+from tfisovae.significance import Moments
 
 _CHECKED = 16  # examples on which the exact norms are set against finite differences
 
@@ -27,6 +29,7 @@ class Analysis:
       kl_mean: E[KL_j], nats.
       active: whether E[KL_j] exceeds `active_threshold` nats.
       ranking: dimensions by descending E[sigma_j^-2].
+      tangents: how the decoder was differentiated: "autodiff", or "differences" where it has no derivatives.
       gram_mean: E[Gamma], `[n, n]` (Eq. 12).
       gram_cosine: root mean square over the data of the cosines between x_zj and x_zk, `[n, n]`.
       balance, balance_standard_error: E[eps_j sigma_j dD/dz_j] / (beta E[1 - sigma_j^2]), 1 where training has converged.
@@ -38,9 +41,18 @@ class Analysis:
         one, over the active dimensions, on the first examples.
       rate: E[KL], nats. distortion: E[D] as trained. loss: nats. coding_loss, transform_loss: E[D(x_check, x_hat)],
         E[D(x, x_check)], each without D of a point from itself.
+      rate_standard_error, distortion_standard_error, loss_standard_error, coding_loss_standard_error,
+        transform_loss_standard_error, posterior_balance_standard_error: of these means, for independent examples.
+      unexplained, unexplained_standard_error: sqrt(E[Var(log sigma_j | mu_j)]), 0 on a flat manifold (`tfisovae.flatness`), over
+        the first 20,000 examples; NaN below 200. log_scale_std: sqrt(Var(log sigma_j)).
+      stationarity: moments of what is 0 or 1 where scale, shift and noise are at rest: `tfisovae.verdict.Stationarity`.
+      conditions: whether the networks are such that these must be: `tfisovae.verdict.Conditions`.
+      quadratic: whether the loss is quadratic in x_hat, so that 1 - sigma_j^2 predicts the norm.
       lmbda, beta, decomposed, distortion_name: of the VAE.
       num_examples: size of the data set.
       active_threshold: nats.
+
+    Fields that a measurement of an older version has not got are `None`.
     """
 
     norm_mean: np.ndarray
@@ -78,6 +90,19 @@ class Analysis:
     distortion_name: str
     num_examples: int
     active_threshold: float
+    tangents: str = None
+    rate_standard_error: float = None
+    distortion_standard_error: float = None
+    loss_standard_error: float = None
+    coding_loss_standard_error: float = None
+    transform_loss_standard_error: float = None
+    posterior_balance_standard_error: float = None
+    unexplained: np.ndarray = None
+    unexplained_standard_error: np.ndarray = None
+    log_scale_std: np.ndarray = None
+    stationarity: verdict.Stationarity = None
+    conditions: verdict.Conditions = None
+    quadratic: bool = None
 
     @property
     def num_active(self):
@@ -85,33 +110,32 @@ class Analysis:
 
     def to_dict(self):
         """Plain Python values; what is not a number (no active dimension) becomes `None`."""
-        def plain(value):
-            if isinstance(value, np.ndarray):
-                value = value.tolist()
-            if isinstance(value, list):
-                return [plain(v) for v in value]
-            if isinstance(value, float) and not math.isfinite(value):
-                return None
-            return value
-
-        return {field.name: plain(getattr(self, field.name)) for field in dataclasses.fields(self)}
+        return files.plain(dataclasses.asdict(self), None)
 
     @classmethod
     def from_dict(cls, values):
         fields = {field.name: field for field in dataclasses.fields(cls)}
-        missing = sorted(set(fields) - set(values))
+        missing = sorted(name for name, field in fields.items() if field.default is dataclasses.MISSING and name not in values)
         if missing:
             raise ValueError(f"This analysis was written by another version: it has no {', '.join(missing)}. Measure again with "
-                             "eval/isometry.py.")
+                             "tfisovae isometry.")
         made = {}
         for name, field in fields.items():
-            value = values[name]
-            if field.type is np.ndarray:
-                value = np.array([np.nan if v is None else v for v in value] if value and not isinstance(value[0], list)
-                                 else value)
-            elif field.type is float and value is None:
+            value = values.get(name)
+            if field.type is np.ndarray and value is not None:
+                value = _array(value)
+            elif field.type is float and value is None and field.default is dataclasses.MISSING:
                 value = math.nan
             made[name] = value
+        if made["stationarity"]:
+            told = made["stationarity"]
+            parts = ("mean", "standard_deviation", "skewness")
+            moments = {name: Moments(entry["num_examples"], *(_array(entry[key]) for key in parts))
+                       for name, entry in told.items() if isinstance(entry, dict)}
+            made["stationarity"] = verdict.Stationarity(**moments, one_minus_variance=_array(told["one_minus_variance"]),
+                                                        strong=np.array(told["strong"]))
+        if made["conditions"]:
+            made["conditions"] = verdict.Conditions(**made["conditions"])
         return cls(**made)
 
     def save(self, path, **extra):
@@ -157,87 +181,108 @@ class Analysis:
             f"{self.beta * self.rate:.5g} = {self.distortion + self.beta * self.rate:.5g}",
             f"entropy R + (n/2) log(pi e beta) = {entropy:.3f} nats"])
 
-    def problems(self, tolerance=0.05):
-        """What shows that training has not converged, in words: stationarities off by more than `tolerance` and 3 standard errors.
+    def judge(self, gradient=None, fall=None, num_train=None, annealed=False) -> verdict.Verdict:
+        """What the stationarities say of the training, with a stated rate of false alarms.
 
-        The posterior balance is checked on the dimensions above 0.1 nat: on weaker ones both of its sides are near 0.
+        Args:
+          gradient: the `MeanGradient` of examples of training (`tfisovae.stationarity.block_gradients`), if it was measured.
+          fall: the `LossFall` of the training's history (`tfisovae.significance.loss_fall`), if there is one.
+          num_train: size of the training set, where the examples measured here are held out.
+          annealed: whether the learning rate ended at 0.
         """
-        found = []
+        return verdict.judge(self.stationarity, self.conditions, gradient, fall, num_train, annealed)
 
-        def check(name, values, errors, expected, rows):
-            off = np.abs(values - expected) - 3 * errors
-            worst = max(rows, key=lambda j: off[j], default=None)
-            if worst is not None and off[worst] > tolerance:
-                count = int(np.sum(off[rows] > tolerance))
-                others = f" (and {count - 1} more)" if count > 1 else ""
-                found.append(f"{name} of z_{worst} is {values[worst]:.3f}, not {expected}{others}")
+    def health(self, **kwargs) -> str:
+        """Whether training has converged, in a line of plain words; the arguments are those of `judge`."""
+        return verdict.health(self.judge(**kwargs), self.num_active, self.rate)
 
-        everywhere, strong = np.arange(len(self.active)), np.flatnonzero(self.kl_mean > 0.1)
-        root = math.sqrt(self.num_examples)
-        check("E[mu^2 + sigma^2]", self.latent_second_moment, math.sqrt(2) / root, 1, everywhere)
-        check("E[mu]", self.latent_mean, 1 / root, 0, everywhere)
-        check("the posterior balance", self.balance, self.balance_standard_error, 1, strong)
-        return found
-
-    def health(self, tolerance=0.05):
-        """Whether training has converged, in a line of plain words."""
-        if not self.num_active:
-            return (f"Collapsed: no dimension carries information (rate {self.rate:.3f} nats). Raise --lmbda, or lower "
-                    "--learning_rate.")
-        found = self.problems(tolerance)
-        if found:
-            return f"NOT CONVERGED: {'; '.join(found)}. Train longer, or lower --learning_rate (--schedule cosine)."
-        needed = math.ceil(2 * (3 / tolerance) ** 2)  # the error of the mean of mu^2 + sigma^2 is sqrt(2 / N)
-        if self.num_examples < needed:
-            return (f"No sign against convergence, on {self.num_examples} examples, which cannot show much: measure {needed} or "
-                    "more.")
-        moments, means = np.max(np.abs(self.latent_second_moment - 1)), np.max(np.abs(self.latent_mean))
-        return (f"Converged, as far as this shows: E[mu^2 + sigma^2] within {moments:.3f} of 1, E[mu] within {means:.3f} of 0, "
-                f"posterior balance {self.posterior_balance:.3f}.")
+    def summary(self, **kwargs) -> str:
+        """Three lines: is the training stationary; is the embedding isometric; what not to conclude. Arguments as of `judge`."""
+        active = self.active.astype(bool)
+        unexplained, error = math.nan, math.nan
+        if self.unexplained is not None and active.any() and np.isfinite(self.unexplained[active]).all():
+            squares = np.mean(self.unexplained[active] ** 2)
+            unexplained = math.sqrt(squares)
+            spread = np.sqrt(np.sum((self.unexplained * self.unexplained_standard_error)[active] ** 2)) / active.sum()
+            error = float(spread / unexplained) if unexplained else float(np.max(self.unexplained_standard_error[active]))
+        cosine = self.gram_off_diagonal_cosine if active.sum() > 1 else math.nan
+        return verdict.summary(self.judge(**kwargs), verdict.Isometry(
+            self.num_active, self.rate, float(self.norm_mean[active].sum()), float(self.one_minus_variance[active].sum()), cosine,
+            unexplained, error, bool(self.quadratic)))
 
 
-def analyze(model, data, num_examples=None, progress=False):
+def _array(value):
+    """An array of a JSON list, whose `null`s were not numbers."""
+    value = np.array(value)
+    return value.astype(float) if value.dtype == object else value
+
+
+def analyze(model: AutoencoderLike, data, num_examples: int | None = None, progress: bool = False, *,
+            distortion: Distortion | str | None = None, beta: float | None = None, scale: str = "log_variance") -> Analysis:
     """Measures the isometry of a VAE over a data set, in one pass with constant memory.
 
     It runs on all replicas of the current `tf.distribute` strategy, with the numbers of one device. The cost is about that of
     1.3 (n + 1) decodes of every example.
 
     Args:
-      model: `Autoencoder`, or whatever `as_autoencoder` takes, such as a `VAE`.
+      model: `VAE`, `Autoencoder`, or whatever else `as_autoencoder` takes.
       data: `tf.data.Dataset` of batches `[B, ...]`, or an array `[N, ...]`; see `tfisovae.examples.x_of`.
       num_examples: how many examples to measure; all by default.
       progress: whether to show a progress bar.
+      distortion, beta, scale: as `as_autoencoder` takes them, for models that do not say them.
     Returns:
       `Analysis`.
     Raises:
-      ValueError: if there are no examples, or fewer than were asked for.
+      ValueError: if there are no examples, or fewer than were asked for; for examples that are not what the model takes, and a
+        distortion that has no metric tensor.
     """
-    autoencoder = as_autoencoder(model)
-    with tf.distribute.get_strategy().scope():
+    autoencoder = as_autoencoder(model, distortion, beta, scale)
+    strategy = tf.distribute.get_strategy()
+    with strategy.scope():
         measures = {
             "rate": metrics.Rate(), "norm": metrics.IsometricNorm(), "derivative": metrics.Derivative(),
             "precision": metrics.PosteriorPrecision(), "gram": metrics.GramOffDiagonal(), "balance": metrics.PosteriorBalance(),
             "moments": metrics.AggregateMoments(), "coding": metrics.CodingLoss(), "transform": metrics.TransformLoss(),
             "distortion": metrics.Distortion(), "loss": metrics.Loss()}
+    tangents, first, posteriors = "autodiff", None, []
 
     def update(x, first_row):
-        measurement = measure(autoencoder, x, first_row)
+        measurement = measure(autoencoder, x, first_row, tangents=tangents)
         for metric in measures.values():
             metric.update_state(measurement)
+        return tf.stack(measurement.posterior, 1)
 
-    first = None
     step = streaming.on_replicas(update)
     for x, first_row in streaming.examples_of(autoencoder, data, num_examples, "measuring", progress):
         if first is None:
             first = x[:_CHECKED]
-            n = autoencoder.encode(first)[0].shape[-1]
-            with tf.distribute.get_strategy().scope():
+            mean = autoencoder.encode(first)[0]
+            autoencoder.distortion.check_quadratic(first)
+            tangents = geometry.tangent_method(autoencoder, mean)
+            with strategy.scope():
                 for metric in measures.values():
-                    metric.build(n)
-        step(x, first_row)
+                    metric.build(mean.shape[-1])
+        posterior = step(x, first_row)
+        if first_row < flatness.MAX_EXAMPLES:
+            posteriors.append(posterior.numpy())
+    return _analysis(autoencoder, measures, np.concatenate(posteriors), _numerical_norm_difference(
+        autoencoder, first, measures["rate"].active, tangents), tangents, conditions.of_model(model))
+
+
+def _analysis(autoencoder, measures, posteriors, numerical_norm_difference, tangents, known):
+    """The `Analysis` of what was accumulated."""
     rate, norm, gram, balance, moments = (measures[name] for name in ("rate", "norm", "gram", "balance", "moments"))
-    precision, derivative = measures["precision"], measures["derivative"]
+    precision, derivative, count = measures["precision"], measures["derivative"], measures["rate"].num_examples
     norm_result, gram_result = norm.result(), gram.result()
+    means = {name: float(measures[name].result()) for name in ("rate", "distortion", "loss")}
+    means |= {f"{name}_loss": float(measures[name].result()) for name in ("coding", "transform")}
+    errors = {f"{name}_standard_error": float(measures[name].standard_error) for name in ("distortion", "loss")}
+    errors |= {f"{name}_loss_standard_error": float(measures[name].standard_error) for name in ("coding", "transform")}
+    flat = flatness.flatness(*np.moveaxis(posteriors, 1, 0)) if _can_tell_flatness(posteriors) else flatness.Flatness(
+        *[np.full(rate.n, np.nan)] * 3)
+    stationarity = verdict.Stationarity(
+        Moments.from_power_sums(count, moments.first_powers), Moments.from_power_sums(count, moments.second_powers, 1.0),
+        Moments.from_power_sums(count, balance.differences), balance.target, balance.strong)
     return Analysis(
         norm_mean=norm.mean, norm_std=norm.std, norm_standard_error=norm.standard_error, one_minus_variance=balance.target,
         derivative_mean=derivative.mean, derivative_std=derivative.std, precision_mean=precision.mean,
@@ -248,18 +293,23 @@ def analyze(model, data, num_examples=None, progress=False):
         isometric_norm_spread=float(norm_result["isometric_norm_spread"]),
         gram_off_diagonal=float(gram_result["gram_off_diagonal"]),
         gram_off_diagonal_cosine=float(gram_result["gram_off_diagonal_cosine"]),
-        posterior_balance=float(balance.result()),
-        numerical_norm_difference=_numerical_norm_difference(autoencoder, first, rate.active), rate=float(rate.result()),
-        distortion=float(measures["distortion"].result()), loss=float(measures["loss"].result()),
-        coding_loss=float(measures["coding"].result()), transform_loss=float(measures["transform"].result()),
-        lmbda=1 / autoencoder.beta, beta=autoencoder.beta, decomposed=autoencoder.decomposed,
-        distortion_name=repr(autoencoder.distortion), num_examples=rate.num_examples, active_threshold=rate.threshold)
+        posterior_balance=verdict.overall_balance(balance.ratio, balance.target, balance.strong),
+        posterior_balance_standard_error=balance.result_standard_error, numerical_norm_difference=numerical_norm_difference,
+        rate_standard_error=rate.total_standard_error, **means, **errors, lmbda=1 / autoencoder.beta, beta=autoencoder.beta,
+        decomposed=autoencoder.decomposed, distortion_name=repr(autoencoder.distortion), num_examples=count,
+        active_threshold=rate.threshold, tangents=tangents, unexplained=flat.unexplained,
+        unexplained_standard_error=flat.standard_error, log_scale_std=flat.total, stationarity=stationarity, conditions=known,
+        quadratic=autoencoder.decomposed or autoencoder.distortion.has_scale)
 
 
-def _numerical_norm_difference(autoencoder, x, active):
+def _can_tell_flatness(posteriors):
+    return len(posteriors) >= flatness.MIN_EXAMPLES and np.isfinite(posteriors).all() and (posteriors[:, 1] > 0).all()
+
+
+def _numerical_norm_difference(autoencoder, x, active, tangents):
     @tf.function
     def both(x):
-        measurement = measure(autoencoder, x)
+        measurement = measure(autoencoder, x, tangents=tangents)
         variance = tf.square(measurement.posterior.scale)
         return variance * tf.linalg.diag_part(measurement.pullback), variance * measurement.numerical_derivatives
 

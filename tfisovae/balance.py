@@ -11,6 +11,8 @@ import scipy.stats
 import tensorflow as tf
 
 from tfisovae import geometry, streaming
+from tfisovae.autoencoder import AutoencoderLike, as_autoencoder
+from tfisovae.distortion import Distortion
 from tfisovae.measurement import measure
 from tfisovae.posterior import STRONG_KL, active
 
@@ -136,7 +138,9 @@ class BetaEstimate:
                 f"nats{between}, on {self.num_examples} examples")
 
 
-def estimate_beta(model, data, *, num_examples=None, seed=0, threshold=STRONG_KL, progress=False) -> BetaEstimate:
+def estimate_beta(model: AutoencoderLike, data, *, num_examples: int | None = None, seed: int = 0, threshold: float = STRONG_KL,
+                  progress: bool = False, distortion: Distortion | str | None = None,
+                  scale: str = "log_variance") -> BetaEstimate:
     """The beta that a VAE was trained with, from its posterior: one gradient an example.
 
     Where the bias of the log-variance head is free and the loss is stationary in it,
@@ -155,22 +159,18 @@ def estimate_beta(model, data, *, num_examples=None, seed=0, threshold=STRONG_KL
     It runs on all replicas of the current `tf.distribute` strategy, with flat memory.
 
     Args:
-      model: `Autoencoder`, `VAE`, or anything with `encode` (x to mean and scale), `decode`, `distortion` and `decomposed`. Its
-        beta is not used, and need not be there.
+      model: `VAE`, `Autoencoder`, or whatever else `as_autoencoder` takes. Its beta is not used, and need not be there.
       data: `tf.data.Dataset` of batches `[B, ...]`, or an array `[N, ...]`; see `tfisovae.examples.x_of`.
       num_examples: how many examples to measure; all by default. Intervals hold from about 100 on.
       seed: of the posterior noise, which depends on an example's number and not on the batches.
       threshold: mean KL, nats, above which a dimension is used: in weaker ones both sides are near 0.
       progress: whether to show a progress bar.
+      distortion, scale: as `as_autoencoder` takes them, for models that do not say them.
     Raises:
       ValueError: for a collapsed model (no dimension above `threshold`), fewer than 2 examples or fewer than `num_examples`, or
         numbers that are not finite.
     """
-    missing = [name for name in ("encode", "decode", "distortion", "decomposed") if not hasattr(model, name)]
-    if missing:
-        raise ValueError(f"model must be an Autoencoder (see tfisovae.as_autoencoder); {type(model).__name__} has no "
-                         f"{', '.join(missing)}.")
-
+    model = as_autoencoder(model, distortion, scale=scale, needs_beta=False)
     tangents = "autodiff"
 
     def sides(x, first_row):

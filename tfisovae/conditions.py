@@ -32,6 +32,13 @@ def conditions_of(encoder, decoder):
     return Conditions(*moments, *variance)
 
 
+def of_model(model):
+    """`conditions_of` the networks of a VAE, or of a pair `(encoder, decoder)`; unknown for what holds no Keras models."""
+    if isinstance(model, (tuple, list)) and len(model) == 2:
+        return conditions_of(*model)
+    return conditions_of(getattr(model, "encoder", None), getattr(model, "decoder", None))
+
+
 def _is_graph(model):
     """Whether `model` is a built functional or Sequential Keras model."""
     return isinstance(model, tf.keras.Model) and getattr(model, "_is_graph_network", False)

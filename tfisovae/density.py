@@ -33,8 +33,8 @@ import scipy.linalg
 import tensorflow as tf
 
 from tfisovae import geometry, streaming
-from tfisovae.autoencoder import as_autoencoder
-from tfisovae.distortions import Distortion, decomposed
+from tfisovae.autoencoder import AutoencoderLike, as_autoencoder
+from tfisovae.distortion import Distortion, decomposed
 from tfisovae.posterior import Posterior, noise_rows
 from tfisovae.posterior import active as is_active
 
@@ -46,7 +46,9 @@ _APART = 1e-6  # smallest eigenvalue of the directions' Gram matrix whose logari
 _PARALLEL = 1e-14  # smallest singular value of the directions that is not the rounding of 0
 
 
-def log_densities(model, x, forms=None, active=None, *, pairs=8, seed=0, progress=False):
+def log_densities(model: AutoencoderLike, x, forms=None, active=None, *, pairs=8, seed: int = 0, progress: bool = False,
+                  distortion: Distortion | str | None = None, beta: float | None = None,
+                  scale: str = "log_variance") -> dict[str, np.ndarray]:
     """Log densities of each example, nats; on all replicas of the current `tf.distribute` strategy, with the numbers of one device.
 
     Args:
@@ -64,6 +66,7 @@ def log_densities(model, x, forms=None, active=None, *, pairs=8, seed=0, progres
         to mean + scale and mean - scale (App. C.2), which adds half the sum of Gamma's off-diagonals (nats).
       seed: of the signs.
       progress: whether to show a progress bar.
+      distortion, beta, scale: as `as_autoencoder` takes them, for models that do not say them.
     Returns:
       dict from form to `[N]`, float64: "prior", log p(mu), per unit of volume of z; "objective" and "posterior" of y, the metric of
       the distortion; "scaled_objective", "scaled_posterior", "volume" and "corrected_volume" of the data manifold. The last takes
@@ -79,7 +82,7 @@ def log_densities(model, x, forms=None, active=None, *, pairs=8, seed=0, progres
     if pairs != "paper" and (isinstance(pairs, bool) or not isinstance(pairs, (int, np.integer)) or pairs < 1
                              or pairs & (pairs - 1)):
         raise ValueError(f'pairs must be a power of two (1, 2, 4, ...) or "paper"; got {pairs!r}.')
-    model = as_autoencoder(model)
+    model = as_autoencoder(model, distortion, beta, scale)
     kl, variance, first = _averages(model, x)
     if active is not None and np.shape(active) != kl.shape:
         raise ValueError(f"active must have the shape [{len(kl)}]; got {list(np.shape(active))}.")
@@ -91,18 +94,21 @@ def log_densities(model, x, forms=None, active=None, *, pairs=8, seed=0, progres
     if len(active) > size:
         raise ValueError(f"{len(active)} latent dimensions are active, more than the {size} of the data: they overlap, and "
                          "give no density. Train with a latent_dim of at most that.")
-    if not _has_scale(model.distortion) and len(active) < size:
+    if not model.distortion.has_scale and len(active) < size:
         if _SCALED & set(forms or ()):
             model.distortion.scale(first)  # raises, and says what to ask for instead
         forms = forms or [form for form in FORMS if form not in _SCALED]
     forms = [form for form in FORMS if form in (forms or FORMS)]
+
+    volumes = {"volume", "corrected_volume"} & set(forms)
+    tangents = geometry.tangent_method(model, model.encode(first[:4])[0]) if volumes else None
 
     def measured(x, first_row):
         posterior = Posterior(*model.encode(x))
         signs = None
         if {"objective", "scaled_objective"} & set(forms):
             signs = _signs(tf.shape(x)[0], len(kl), active, pairs, seed, first_row)
-        log = _densities(model, x, posterior, forms, active, variance[active], signs)
+        log = _densities(model, x, posterior, forms, active, variance[active], signs, tangents)
         return tf.stack([log[form] for form in forms], 1)  # one tensor to gather from the replicas
 
     step = streaming.on_replicas(measured)
@@ -128,7 +134,7 @@ def _averages(model, data):
     return kl, variance, first
 
 
-def _densities(model, x, posterior, forms, active, variance, signs):
+def _densities(model, x, posterior, forms, active, variance, signs, tangents):
     """dict from form to `[B]`, nats, float64, of one batch; `active` are the numbers of the dimensions, `variance` E[sigma^2]."""
     n, lmbda = len(active), 1 / model.beta
     mean, scale = (tf.cast(tf.gather(values, active, axis=1), tf.float64) for values in posterior)
@@ -141,7 +147,7 @@ def _densities(model, x, posterior, forms, active, variance, signs):
         volume = _log_metric_volume(model.distortion, x, n)
         log |= {f"scaled_{form}": log[form] + volume for form in ("posterior", "objective") if form in log}
     if {"volume", "corrected_volume"} & set(forms):
-        volume = _log_volume(model.decode, posterior.mean, active)
+        volume = _log_volume(model.decode, posterior.mean, active, tangents)
         log["volume"] = log["prior"] - volume
         rest = np.where(variance < 1, 1 - variance, 1.0)  # 1 - E[sigma^2]: the variance of the means, and what is left of x
         log["corrected_volume"] = (log["volume"] - 0.5 * tf.reduce_sum(mean**2 * (1 / rest - 1), 1) + 0.5 * np.log(rest).sum())
@@ -174,7 +180,7 @@ def _mean_distortion(model, x, posterior, signs):
     return tf.reduce_mean(tf.map_fn(one, signs, parallel_iterations=1, fn_output_signature=tf.TensorSpec([None], tf.float64)), 0)
 
 
-def _log_volume(decode, mean, active):
+def _log_volume(decode, mean, active, tangents):
     """1/2 log det(J^T J) over the active dimensions, `[B]`, float64; -inf where the decoder folds a direction away.
 
     In float64, and by the singular values of J where its directions are nearly parallel: J^T J has none of their digits.
@@ -191,8 +197,8 @@ def _log_volume(decode, mean, active):
         return tf.square(tf.where(values > _PARALLEL, values, tf.zeros_like(values)))
 
     def volume(z):
-        _, tangents = geometry.jacobian(lambda step: decode(z + step @ chosen), tf.zeros([group, len(active)], mean.dtype))
-        columns = tf.cast(tf.reshape(tangents, [len(active), group, -1]), tf.float64)
+        _, images = geometry.jacobian(lambda step: decode(z + step @ chosen), tf.zeros([group, len(active)], mean.dtype), tangents)
+        columns = tf.cast(tf.reshape(images, [len(active), group, -1]), tf.float64)
         length = tf.norm(columns, axis=-1)
         columns = tf.transpose(tf.math.divide_no_nan(columns, length[..., None]), [1, 0, 2])
         eigenvalues = tf.linalg.eigvalsh(tf.matmul(columns, columns, transpose_b=True))
@@ -205,13 +211,9 @@ def _log_volume(decode, mean, active):
     return tf.reshape(volumes, [-1])[:count]
 
 
-def _has_scale(distortion):
-    return type(distortion).scale is not Distortion.scale
-
-
 def _log_metric_volume(distortion, x, n):
     """1/2 log of the determinant of G_x on the manifold of n dimensions, `[B]`, float64: by a_x, or where it fills the space."""
-    if _has_scale(distortion):
+    if distortion.has_scale:
         return 0.5 * n * tf.math.log(tf.cast(distortion.scale(x), tf.float64))
     units = tf.reshape(tf.eye(n), [n, 1, *x.shape[1:]])
     columns = [distortion.metric_product(x, tf.broadcast_to(unit, tf.shape(x))) for unit in tf.unstack(units)]

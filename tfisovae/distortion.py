@@ -127,6 +127,11 @@ class Distortion(abc.ABC):
         else:
             tf.debugging.Assert(tf.logical_or(inside, tf.equal(tf.size(x), 0)), [message, smallest, largest])
 
+    @property
+    def has_scale(self):
+        """Whether G_x = a_x I, so that `scale` gives a_x; then D is quadratic in x_hat."""
+        return type(self).scale is not Distortion.scale
+
     def check_quadratic(self, x):
         """Raises if D is not quadratic at its own point, so that it has no metric tensor: |x - x_hat|, for one.
 

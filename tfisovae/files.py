@@ -53,17 +53,18 @@ def write_json(path, values, digits=7):
       values: what JSON holds, and NumPy's arrays and numbers. What is not finite becomes `null`.
       digits: significant digits of floating-point numbers; `None` keeps all.
     """
-    lines = [f" {json.dumps(str(key))}: {json.dumps(_plain(value, digits), allow_nan=False)}" for key, value in values.items()]
+    lines = [f" {json.dumps(str(key))}: {json.dumps(plain(value, digits), allow_nan=False)}" for key, value in values.items()]
     write_text(path, "{\n" + ",\n".join(lines) + "\n}\n")
 
 
-def _plain(value, digits):
+def plain(value, digits=None):
+    """A value as JSON holds it: lists for NumPy's arrays, `None` for numbers that are not finite, floats of so many digits."""
     if isinstance(value, (np.ndarray, np.generic)):
         value = value.tolist()
     if isinstance(value, dict):
-        return {str(key): _plain(entry, digits) for key, entry in value.items()}
+        return {str(key): plain(entry, digits) for key, entry in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_plain(entry, digits) for entry in value]
+        return [plain(entry, digits) for entry in value]
     if isinstance(value, float):
         if not math.isfinite(value):
             return None

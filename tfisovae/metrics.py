@@ -132,11 +132,27 @@ class Rate(MeasurementMetric):
 
     shape = staticmethod(_vector)
 
+    def build(self, n):
+        if self.n is None:
+            self._total_squares = self.accumulator("total_squares", ())
+        super().build(n)
+
     def measure(self, measurement):
         return measurement.kl
 
+    def update_state(self, measurement):
+        super().update_state(measurement)
+        self._total_squares.assign_add(tf.reduce_sum(tf.square(tf.reduce_sum(tf.cast(measurement.kl, self.dtype), 1))))
+
     def result(self):
         return tf.reduce_sum(self._kl) / self.count
+
+    @property
+    def total_standard_error(self):
+        """Standard error of `result`, for independent examples; NaN of a single one."""
+        count = self.count.numpy()
+        variance = self._total_squares.numpy() / count - float(self.result()) ** 2
+        return float(np.sqrt(max(0.0, variance) / count)) if count > 1 else float("nan")
 
 
 class ActiveDimensions(MeasurementMetric):

@@ -26,6 +26,8 @@ def examples_of(autoencoder, data, num_examples=None, description="measuring", p
                 x = x[:num_examples - seen]
             examples.check_finite(x, seen)
             autoencoder.distortion.check(x)
+            if not seen:
+                _check_shapes(autoencoder, x[:2])
             yield x, seen
             seen += len(x)
             bar.update(len(x))
@@ -33,6 +35,20 @@ def examples_of(autoencoder, data, num_examples=None, description="measuring", p
                 break
     if not seen or (num_examples is not None and seen < num_examples):
         raise ValueError(f"The data set has {seen} examples" + (f", fewer than the {num_examples} asked for." if seen else "."))
+
+
+def _check_shapes(autoencoder, x):
+    """Raises ValueError if the encoder does not take examples `x` of this shape, or the decoder returns another."""
+    try:
+        mean = autoencoder.encode(x)[0]
+    except (ValueError, tf.errors.InvalidArgumentError) as error:
+        said = str(error).strip().splitlines()
+        raise ValueError(f"x must have the shape [batch, ...] that the encoder takes; got {tuple(x.shape)}: "
+                         f"{said[0] if said else type(error).__name__}") from error
+    x_hat = autoencoder.decode(mean)
+    if x_hat.shape != x.shape:
+        raise ValueError(f"The decoder returns the shape {tuple(x_hat.shape)} for x of the shape {tuple(x.shape)}: a VAE "
+                         "returns what it takes.")
 
 
 def on_replicas(function):
