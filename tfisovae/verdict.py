@@ -138,9 +138,9 @@ def checks(stationarity, conditions=None, gradient=None, fall=None, num_train=No
                     name, int(j), float(shown + off), shown, float(error[j] / abs(unit[j])), float(values.skewness[j]), float(p[j]),
                     bool(abs(off) > tolerance), applies, why, not heavy[j]))
     if gradient is not None:
-        found.append(Check(
-            GRADIENT, None, gradient.squared_norm, 0.0, gradient.standard_error, 0.0, min(1, GRADIENT_CAUTION * gradient.p_value), True,
-            decided=gradient.num_examples >= MIN_GRADIENT_EXAMPLES))
+        p_value = min(1.0, GRADIENT_CAUTION * gradient.p_value)
+        found.append(Check(GRADIENT, None, gradient.squared_norm, 0.0, gradient.standard_error, 0.0, p_value, True,
+                           decided=gradient.num_examples >= MIN_GRADIENT_EXAMPLES))
     if fall is not None and not annealed:
         matters = bool(abs(fall.fall) > FALL_TOLERANCE)
         found.append(Check(FALL, None, fall.fall, 0.0, fall.standard_error, 0.0, fall.p_value, matters))
