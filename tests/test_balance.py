@@ -10,8 +10,8 @@ from tfisovae.posterior import Posterior
 
 
 def autoencoder(encode, decode, distortion, decomposed=False):
-    """Whatever has these four attributes; it has no beta."""
-    return types.SimpleNamespace(encode=encode, decode=decode, distortion=distortions.get(distortion), decomposed=decomposed)
+    """Whatever has the five attributes; its beta is not known."""
+    return types.SimpleNamespace(encode=encode, decode=decode, distortion=distortions.get(distortion), decomposed=decomposed, beta=None)
 
 
 def linear(variance, beta, **kwargs):
@@ -208,7 +208,7 @@ def test_data_and_outputs_are_checked():
         estimate_beta(model, x, num_examples=200)
     with pytest.raises(ValueError, match="at least 2"):
         estimate_beta(model, x[:1])
-    with pytest.raises(ValueError, match="must be an Autoencoder.*Sequential has no encode, decode, distortion"):
+    with pytest.raises(TypeError, match="model must be a VAE, a pair.*got Sequential"):
         estimate_beta(tf.keras.Sequential(), x)
     with pytest.raises(ValueError, match="between 0 and 1"):
         estimate_beta(autoencoder(model.encode, model.decode, "bce"), x)

@@ -36,7 +36,7 @@ class Analysis:
       latent_mean, latent_second_moment: E[mu_j] and E[mu_j^2 + sigma_j^2], 0 and 1 where training has converged.
       isometric_norm, isometric_norm_spread: mean and deviation of `norm_mean` over the active dimensions.
       gram_off_diagonal, gram_off_diagonal_cosine: root mean squares over the data and pairs of active dimensions.
-      posterior_balance: mean of `balance` over the active dimensions.
+      posterior_balance: the two sides of `balance`, each summed over the active dimensions.
       numerical_norm_difference: largest relative difference of the norm by finite differences (epsilon = .01) from the exact
         one, over the active dimensions, on the first examples.
       rate: E[KL], nats. distortion: E[D] as trained. loss: nats. coding_loss, transform_loss: E[D(x_check, x_hat)],
@@ -293,7 +293,7 @@ def _analysis(autoencoder, measures, posteriors, numerical_norm_difference, tang
         isometric_norm_spread=float(norm_result["isometric_norm_spread"]),
         gram_off_diagonal=float(gram_result["gram_off_diagonal"]),
         gram_off_diagonal_cosine=float(gram_result["gram_off_diagonal_cosine"]),
-        posterior_balance=verdict.overall_balance(balance.ratio, balance.target, balance.strong),
+        posterior_balance=verdict.overall_balance(balance.ratio, balance.target, rate.active),
         posterior_balance_standard_error=balance.result_standard_error, numerical_norm_difference=numerical_norm_difference,
         rate_standard_error=rate.total_standard_error, **means, **errors, lmbda=1 / autoencoder.beta, beta=autoencoder.beta,
         decomposed=autoencoder.decomposed, distortion_name=repr(autoencoder.distortion), num_examples=count,
