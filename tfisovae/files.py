@@ -1,4 +1,4 @@
-"""Files and directories that are written whole or not at all, and JSON: what every part of the package writes, it writes by these."""
+"""Files and directories that are written whole or not at all, and JSON: the package writes what it writes by these."""
 import contextlib
 import errno
 import hashlib

@@ -10,7 +10,8 @@ _STEPS_OF_A_CALL = 2000  # at least, between lines of the history: Keras takes a
 def add_arguments(p):
     """The options, with the paper's settings as defaults."""
     training.add_arguments(p, lmbda=100.0, batch_size=128)
-    p.add_argument("--data", "--source", default="mix", help="mix, ramp, norm, or a table [N, m] in a .npy, .npz or .csv file")
+    p.add_argument("--data", "--source", type=os.path.expanduser, default="mix",
+                   help="mix, ramp, norm, or a table [N, m] in a .npy, .npz or .csv file")
     p.add_argument("--distortion", choices=("sse", "mse", "downward_convex", "upward_convex"), default="sse",
                    help="distortion that is trained")
     p.add_argument("--latent_dim", type=int, default=3, help="n")

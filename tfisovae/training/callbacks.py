@@ -1,6 +1,5 @@
 """Keras callbacks of a run. An "epoch" of `fit` is one interval of logging, `log_every` steps."""
 import csv
-import os
 import sys
 import time
 

@@ -88,8 +88,8 @@ class Run:
         before, path = _manifest(self.directory), self.path("config.json")
         found = checkpoints.newest(self.path("checkpoints"))
         if before is None and (found or self._was_trained(0)):
-            raise RunError(f"{path} is missing or damaged, and so is every copy of it, so it is not known which run this is. Choose "
-                           "another --run_dir; nothing here has been changed.")
+            raise RunError(f"{path} is missing or damaged, and so is every copy of it, so it is not known which run this is. "
+                           "Choose another --run_dir; nothing here has been changed.")
         if before is not None:
             if not _is_manifest(_read(path)):
                 print(f"{path} was missing or damaged; it is made anew from a copy.", file=sys.stderr)
@@ -98,10 +98,19 @@ class Run:
             if trained > self.config.get("steps", trained):
                 raise RunError(f"{self.directory} has been trained to step {trained}; {self.config['steps']} steps end before "
                                "that. Ask for more, or choose another --run_dir.")
-            if not found and not is_finished(self.directory, self.config) and self._was_trained(before.get("checkpoint_every", 0)):
-                raise RunError(f"{self.directory} has been trained, and none of its checkpoints is whole, so it cannot go on. Put a "
-                               "copy of checkpoints/ there, or train anew in another --run_dir; nothing here has been changed.")
+            lost = not found and self._was_trained(before.get("checkpoint_every", 0))
+            if lost and not is_finished(self.directory, self.config):
+                raise RunError(f"{self.directory} has been trained, and none of its checkpoints is whole, so it cannot go on. Put "
+                               "a copy of checkpoints/ there, or train anew in another --run_dir; nothing here has been changed.")
+            self._mark_model(before["steps"])
         files.write_json(path, self.config, digits=None)
+
+    def _mark_model(self, step):
+        """Writes its step into a model that does not say it, as of older versions: it must not pass for one of more steps."""
+        model = self.path("model")
+        if os.path.isdir(model) and not isinstance((_read(os.path.join(model, _COPY)) or {}).get("step"), int):
+            os.makedirs(os.path.join(model, os.path.dirname(_COPY)), exist_ok=True)
+            files.write_json(os.path.join(model, _COPY), {"step": step}, digits=None)
 
     def _was_trained(self, checkpoint_every):
         """Whether there must have been a checkpoint: by what is written after one."""
@@ -204,16 +213,16 @@ def load_run(directory):
     """
     config = load_config(directory)
     model = os.path.join(directory, "model")
-    said = _read(os.path.join(model, _COPY))
-    if said is None:  # of a version that wrote no copy, or that is damaged
+    said = _read(os.path.join(model, _COPY)) or {}
+    if "step" not in said:  # of a version that wrote no copy, or it is damaged
         step = config["steps"] if os.path.exists(model) and trained_step(directory) in (0, config["steps"]) else None
     else:
-        step = said.get("step")
+        step = said["step"]
     if step != config["steps"]:
         at = trained_step(directory)
         raise RunError(f"{directory} has no model yet: its training has not ended. Give the training command again"
                        + (f", and it goes on from the checkpoint of step {at}." if at else "."))
-    damage = _damage(model, said) if said else None
+    damage = _damage(model, said)
     if damage is None:
         try:
             return config, load(model)
