@@ -5,6 +5,7 @@ import os
 import sys
 
 from tfisovae import commands
+from tfisovae.commands import streams
 
 
 def parser(name):
@@ -27,16 +28,36 @@ def main(argv=None):
     chosen = top.parse_args(argv[:1]).command
     made = parser(chosen)
     args = made.parse_args(argv[1:])
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # a dozen lines at every start; what goes wrong is raised
-    try:
-        args.run(args)
-    except KeyboardInterrupt:
-        print(f"{made.prog}: stopped.", file=sys.stderr)
-        sys.exit(130)
-    except MemoryError as error:
-        sys.exit(f"{made.prog}: the data do not fit into memory ({error}). Take fewer examples.")
-    except (ValueError, OSError, NotImplementedError) as error:
-        sys.exit(f"{made.prog}: {error}")
+    os.environ["MPLBACKEND"] = "Agg"  # a notebook names its own, which its shell commands have no module of
+    status = 0
+    with streams.closable():
+        try:
+            args.run(args)
+        except KeyboardInterrupt as error:
+            print(f"{made.prog}: {str(error) or 'stopped.'}", file=sys.stderr)
+            status = getattr(error, "status", 130)
+        except MemoryError as error:
+            status = f"{made.prog}: the data do not fit into memory ({error}). Take fewer examples."
+        except Exception as error:
+            if not _is_said(error):
+                raise
+            status = f"{made.prog}: {_words(error)}"
+    if status:
+        sys.exit(status)
+
+
+def _is_said(error):
+    """Whether the message of an exception is all that there is to say: it is of the data, the files or the machine."""
+    tf = sys.modules.get("tensorflow")
+    return isinstance(error, (ValueError, OSError, NotImplementedError, *([tf.errors.OpError] if tf else ())))
+
+
+def _words(error):
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename}: {error.strerror}." if error.filename else f"{error.strerror}."
+    if hasattr(error, "message") and hasattr(error, "op"):  # TensorFlow's, with a page of the graph behind it
+        return " ".join(str(error.message).split())[:500]
+    return error
 
 
 def _epilog():
