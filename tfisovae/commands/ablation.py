@@ -171,4 +171,5 @@ def run(args):
     if errors:
         raise ValueError(f"{len(errors)} of {len(cells(wanted))} cells are not finished: {', '.join(errors)}. The same command "
                          "goes on with them.")
-    print(f"{len(cells(wanted))} cells in {args.ablation_dir}. Measure them: {command_line('measure_ablation', args.ablation_dir)}")
+    print(f"{len(cells(wanted))} cells in {args.ablation_dir}. Measure them: "
+          f"{command_line('measure_ablation', os.path.abspath(args.ablation_dir))}")

@@ -39,7 +39,8 @@ def draw(trained, rows=None, columns=9, limit=2.0):
                                   f"{source.eval.shape[-1]} numbers.")
     path = next(filter(os.path.exists, (trained.path("isometry.json"), os.path.join(run, "isometry.json"))), None)
     if path is None:
-        raise ValueError(f"{run} has not been measured, and the ranking orders the rows. First: {command_line('isometry', run)}")
+        raise ValueError(f"{run} has not been measured, and the ranking orders the rows. First: "
+                         f"{command_line('isometry', os.path.abspath(run))}")
     result = Analysis.load(path)
     ranking = result.ranking[:rows]
     images, values = traverse(vae, ranking, limit, columns)
