@@ -224,9 +224,10 @@ def load_run(directory):
                        + (f", and it goes on from the checkpoint of step {at}." if at else "."))
     damage = _damage(model, said)
     if damage is None:
+        of_damage = files.DamagedFile if said.get("files") else (FileNotFoundError, ValueError, TypeError, KeyError)
         try:
             return config, load(model)
-        except (FileNotFoundError, ValueError, TypeError, KeyError) as error:
+        except of_damage as error:
             damage = " ".join(str(error).split())
     if trained_step(directory) == config["steps"]:
         way_out = "Give the training command again: the model is made anew from the last checkpoint."
