@@ -52,7 +52,7 @@ def read_config(path):
       FileNotFoundError: if there is nothing at `path`.
       ValueError: if what is there is not a VAE, or damaged.
     """
-    import tensorflow_compression  # noqa: F401  (Keras then knows its layers by name; it takes a second to import)
+    from tfisovae import networks  # noqa: F401  (Keras then knows its layers by name)
 
     path = os.fspath(path)
     if not os.path.exists(path):
