@@ -308,9 +308,9 @@ class Suite:
         """What kill -9 leaves between any two file operations, of a training and of one that goes on with more steps."""
         tally = self._tally("kill -9 between two file operations")
         for copy in self.kills:
-            tally.count(copy, self.weights, copy, history=self.history)
+            tally.count(copy, self.weights, self._copy(copy, "killed"), history=self.history)
         for copy in self.longer_kills:
-            tally.count(copy, self.longer_weights, copy, LONGER)
+            tally.count(copy, self.longer_weights, self._copy(copy, "killed"), LONGER)
 
     def signalled(self, moments=20, signals=(signal.SIGKILL, signal.SIGTERM, signal.SIGINT)):
         """Signals to the command in a process of its own, at moments spread over its file operations."""
