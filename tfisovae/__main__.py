@@ -20,7 +20,15 @@ def parser(name):
 
 def main(argv=None):
     """Runs a command; what goes wrong ends in a plain line and exit status 1, options that make no sense in 2."""
-    argv = sys.argv[1:] if argv is None else list(argv)
+    os.environ["MPLBACKEND"] = "Agg"  # a notebook names its own, which its shell commands have no module of
+    with streams.closable():
+        status = _run(sys.argv[1:] if argv is None else list(argv))
+    if status:
+        sys.exit(status)
+
+
+def _run(argv):
+    """Runs a command; returns its exit status, or what is to be said of its failure."""
     top = argparse.ArgumentParser(prog="tfisovae", description="Measure variational autoencoders as one measures a PCA.",
                                   formatter_class=argparse.RawDescriptionHelpFormatter, epilog=_epilog())
     top.add_argument("command", metavar="COMMAND", choices=commands.SUMMARIES, help="what to do; tfisovae COMMAND --help says more")
@@ -28,22 +36,18 @@ def main(argv=None):
     chosen = top.parse_args(argv[:1]).command
     made = parser(chosen)
     args = made.parse_args(argv[1:])
-    os.environ["MPLBACKEND"] = "Agg"  # a notebook names its own, which its shell commands have no module of
-    status = 0
-    with streams.closable():
-        try:
-            args.run(args)
-        except KeyboardInterrupt as error:
-            print(f"{made.prog}: {str(error) or 'stopped.'}", file=sys.stderr)
-            status = getattr(error, "status", 130)
-        except MemoryError as error:
-            status = f"{made.prog}: the data do not fit into memory ({error}). Take fewer examples."
-        except Exception as error:
-            if not _is_said(error):
-                raise
-            status = f"{made.prog}: {_words(error)}"
-    if status:
-        sys.exit(status)
+    try:
+        args.run(args)
+    except KeyboardInterrupt as error:
+        print(f"{made.prog}: {str(error) or 'stopped.'}", file=sys.stderr)
+        return getattr(error, "status", 130)
+    except MemoryError as error:
+        return f"{made.prog}: the data do not fit into memory ({error}). Take fewer examples."
+    except Exception as error:
+        if not _is_said(error):
+            raise
+        return f"{made.prog}: {_words(error)}"
+    return 0
 
 
 def _is_said(error):
