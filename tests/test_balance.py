@@ -11,7 +11,8 @@ from tfisovae.posterior import Posterior
 
 def autoencoder(encode, decode, distortion, decomposed=False):
     """Whatever has the five attributes; its beta is not known."""
-    return types.SimpleNamespace(encode=encode, decode=decode, distortion=distortions.get(distortion), decomposed=decomposed, beta=None)
+    return types.SimpleNamespace(encode=encode, decode=decode, distortion=distortions.get(distortion), beta=None,
+                                 decomposed=decomposed)
 
 
 def linear(variance, beta, **kwargs):

@@ -4,6 +4,8 @@ import pathlib
 
 import pytest
 
+import tfisovae
+
 ROOT = pathlib.Path(__file__).parent.parent
 PACKAGE = ROOT / "tfisovae"
 
@@ -13,7 +15,7 @@ FLOORS = (
     ("autoencoder",),
     ("geometry", "isometric", "flatness", "measurement", "streaming", "inspection", "stationarity"),
     ("metrics", "density", "objectives", "balance"),
-    ("verdict", "conditions", "analysis", "figures"),
+    ("verdict", "findings", "conditions", "analysis", "figures"),
     ("networks", "optimizers", "resident", "saving"),
     ("vae",),
     ("sources",),
@@ -37,7 +39,7 @@ def imported(path):
         for name in names:
             first, _, rest = name.partition(".")
             (inside if first == "tfisovae" else outside).add(rest.partition(".")[0] if first == "tfisovae" else first)
-    homes = {"Analysis": "analysis", "VAE": "vae", "analyze": "analysis", "load": "vae", "": "__init__"}
+    homes = {**tfisovae._HOME, "": "__init__"}
     return {homes.get(name, name) for name in inside} - {"__init__", "version"}, outside
 
 
@@ -60,13 +62,13 @@ def test_imports_run_one_way(path):
         assert "matplotlib" not in outside
     if own != "sources":
         assert "tensorflow_datasets" not in outside
-    if own in ("theory", "files", "verdict"):
+    if own in ("theory", "files", "verdict", "findings", "significance", "flatness"):
         assert "tensorflow" not in outside
 
 
 def test_nothing_edits_the_path_or_imports_a_neighbour_by_its_bare_name():
     for folder in ("tfisovae", "train", "eval", "results", "tests"):
-        neighbours = {path.stem for path in (ROOT / folder).glob("*.py")} - {"conftest", "test_training"}
+        neighbours = {path.stem for path in (ROOT / folder).glob("*.py")} - {"conftest", "test_training", "test_distribution"}
         for path in (ROOT / folder).rglob("*.py"):
             text = path.read_text()
             assert "sys.path" not in text or path == pathlib.Path(__file__), path

@@ -203,10 +203,11 @@ def test_every_command_has_a_summary_and_a_shim(root):
 
 
 def test_the_names_that_options_take_are_those_of_the_library():
-    from tfisovae import density
+    from tfisovae import autoencoder, density
     from tfisovae.commands import choices
     from tfisovae.training import devices, loop
 
+    assert choices.SCALES == tuple(autoencoder.READINGS)
     assert choices.CROPS == sources.framing.CROPS and choices.IMAGES == sources.NAMES
     assert choices.TOYS == tuple(sources.TOYS) and choices.FORMS == density.FORMS
     assert choices.SCHEDULES == loop.SCHEDULES and choices.STRATEGIES == devices.STRATEGIES

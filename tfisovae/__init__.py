@@ -8,6 +8,8 @@ import os
 # oneDNN makes the convolutional networks twice as fast on x86 CPUs where TensorFlow leaves it off. TensorFlow reads this
 # when it is first imported; whoever has set it otherwise keeps their setting.
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+# A dozen lines at every start, none of them of use; what goes wrong is raised. The same holds for whoever has set it otherwise.
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 # TensorFlow takes seconds to import: names are fetched when they are first used.
 _HOME = {

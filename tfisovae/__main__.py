@@ -5,6 +5,7 @@ import os
 import sys
 
 from tfisovae import commands
+from tfisovae.commands import streams
 
 
 def parser(name):
@@ -19,7 +20,15 @@ def parser(name):
 
 def main(argv=None):
     """Runs a command; what goes wrong ends in a plain line and exit status 1, options that make no sense in 2."""
-    argv = sys.argv[1:] if argv is None else list(argv)
+    os.environ["MPLBACKEND"] = "Agg"  # a notebook names its own, which its shell commands have no module of
+    with streams.closable():
+        status = _run(sys.argv[1:] if argv is None else list(argv))
+    if status:
+        sys.exit(status)
+
+
+def _run(argv):
+    """Runs a command; returns its exit status, or what is to be said of its failure."""
     top = argparse.ArgumentParser(prog="tfisovae", description="Measure variational autoencoders as one measures a PCA.",
                                   formatter_class=argparse.RawDescriptionHelpFormatter, epilog=_epilog())
     top.add_argument("command", metavar="COMMAND", choices=commands.SUMMARIES, help="what to do; tfisovae COMMAND --help says more")
@@ -27,16 +36,32 @@ def main(argv=None):
     chosen = top.parse_args(argv[:1]).command
     made = parser(chosen)
     args = made.parse_args(argv[1:])
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # a dozen lines at every start; what goes wrong is raised
     try:
         args.run(args)
-    except KeyboardInterrupt:
-        print(f"{made.prog}: stopped.", file=sys.stderr)
-        sys.exit(130)
+    except KeyboardInterrupt as error:
+        print(f"{made.prog}: {str(error) or 'stopped.'}", file=sys.stderr)
+        return getattr(error, "status", 130)
     except MemoryError as error:
-        sys.exit(f"{made.prog}: the data do not fit into memory ({error}). Take fewer examples.")
-    except (ValueError, OSError, NotImplementedError) as error:
-        sys.exit(f"{made.prog}: {error}")
+        return f"{made.prog}: the data do not fit into memory ({error}). Take fewer examples."
+    except Exception as error:
+        if not _is_said(error):
+            raise
+        return f"{made.prog}: {_words(error)}"
+    return 0
+
+
+def _is_said(error):
+    """Whether the message of an exception is all that there is to say: it is of the data, the files or the machine."""
+    tf = sys.modules.get("tensorflow")
+    return isinstance(error, (ValueError, OSError, NotImplementedError, *([tf.errors.OpError] if tf else ())))
+
+
+def _words(error):
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename}: {error.strerror}." if error.filename else f"{error.strerror}."
+    if hasattr(error, "message") and hasattr(error, "op"):  # TensorFlow's, with a page of the graph behind it
+        return " ".join(str(error.message).split())[:500]
+    return error
 
 
 def _epilog():

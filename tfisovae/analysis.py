@@ -313,7 +313,7 @@ def _numerical_norm_difference(autoencoder, x, active, tangents):
         variance = tf.square(measurement.posterior.scale)
         return variance * tf.linalg.diag_part(measurement.pullback), variance * measurement.numerical_derivatives
 
-    exact, numerical = (np.mean(values, 0)[active] for values in both(x))
+    exact, numerical = (np.mean(values, 0)[active] for values in streaming.traced(both, x))
     return float(np.max(np.abs(numerical - exact) / np.maximum(exact, np.finfo(np.float32).tiny), initial=0.0))
 
 

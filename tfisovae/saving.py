@@ -1,13 +1,14 @@
 """A VAE on a disk: a SavedModel with its weights and signatures, and the configuration that makes it anew, as JSON."""
 import json
 import os
-import shutil
 
 import tensorflow as tf
 
 from tfisovae import files
 
 _CONFIG = os.path.join("assets.extra", "tfisovae.json")
+_KEYS = ("encoder", "decoder", "distortion", "lmbda")
+_WAY_OUT = "Save the VAE again, or take a copy that is whole."
 
 
 class Weights(tf.Module):
@@ -37,17 +38,11 @@ def write(path, weights, signatures, config, overwrite=True):
     """
     if os.path.exists(path) and (not overwrite or not is_saved_model(path)):
         raise FileExistsError(f"{path} exists" + ("" if not overwrite else " and is no SavedModel") + "; it is left as it is.")
-    temporary, before = f"{path}.writing-{os.getpid()}", f"{path}.replaced-{os.getpid()}"
-    try:
-        tf.saved_model.save(weights, temporary, signatures=signatures)
-        os.makedirs(os.path.join(temporary, "assets.extra"))
-        files.write_text(os.path.join(temporary, _CONFIG), json.dumps(config, indent=1))
-        if os.path.exists(path):
-            os.rename(path, before)
-        os.rename(temporary, path)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-        shutil.rmtree(before, ignore_errors=True)
+    files.sweep(os.path.dirname(os.path.abspath(path)))
+    with files.replacing_directory(path) as new:
+        tf.saved_model.save(weights, new, signatures=signatures)
+        os.makedirs(os.path.join(new, "assets.extra"))
+        files.write_text(os.path.join(new, _CONFIG), json.dumps(config, indent=1))
 
 
 def read_config(path):
@@ -55,8 +50,10 @@ def read_config(path):
 
     Raises:
       FileNotFoundError: if there is nothing at `path`.
-      ValueError: if what is there is not a VAE.
+      ValueError: if what is there is not a VAE, or damaged.
     """
+    from tfisovae import networks  # noqa: F401  (Keras then knows its layers by name)
+
     path = os.fspath(path)
     if not os.path.exists(path):
         raise FileNotFoundError(f"No SavedModel at {path}.")
@@ -64,10 +61,22 @@ def read_config(path):
     if not os.path.isfile(config):
         kind = "a SavedModel, but not one that VAE.save wrote" if is_saved_model(path) else "not a SavedModel"
         raise ValueError(f"{path} is {kind} (it has no {_CONFIG}); tfisovae.load reads what vae.save(path) wrote.")
-    return files.read_json(config)
+    found = files.read_json(config, _WAY_OUT)
+    missing = [key for key in _KEYS if key not in found]
+    if missing:
+        raise files.DamagedFile(f"{config} has no {', '.join(missing)}. {_WAY_OUT}")
+    return found
 
 
 def restore(path, weights):
-    """Reads the weights at `path` into `weights`, bit for bit."""
-    checkpoint = tf.train.Checkpoint(weights)
-    checkpoint.read(os.path.join(path, "variables", "variables")).assert_existing_objects_matched().run_restore_ops()
+    """Reads the weights at `path` into `weights`, bit for bit.
+
+    Raises:
+      files.DamagedFile: if they are not all there.
+    """
+    variables = os.path.join(path, "variables", "variables")
+    try:
+        tf.train.Checkpoint(weights).read(variables).assert_existing_objects_matched().run_restore_ops()
+    except (tf.errors.OpError, IndexError, AssertionError, ValueError) as error:  # missing, cut, others, of other shapes
+        message = " ".join(str(getattr(error, "message", error)).split())
+        raise files.DamagedFile(f"The weights {variables}.* are damaged ({message[:200]}). {_WAY_OUT}") from None

@@ -51,6 +51,14 @@ def _check_shapes(autoencoder, x):
                          "returns what it takes.")
 
 
+def traced(function, *args):
+    """`function(*args)` of a `tf.function` that is made anew for each model, as it must be.
+
+    A plain call counts as a needless retracing, of which TensorFlow warns after five models.
+    """
+    return function.get_concrete_function(*args)(*args)
+
+
 def on_replicas(function):
     """`function(x, first_row)` of a batch, split by rows over the replicas of the current strategy, as one compiled call.
 
@@ -74,8 +82,8 @@ def on_replicas(function):
             return tf.constant(first_row + context.replica_id_in_sync_group * share, tf.int32)
 
         if replicas == 1:
-            return step(x, tf.constant(first_row, tf.int32))
-        parts = step(*map(strategy.experimental_distribute_values_from_function, (rows, first)))
+            return traced(step, x, tf.constant(first_row, tf.int32))
+        parts = traced(step, *map(strategy.experimental_distribute_values_from_function, (rows, first)))
         return None if parts is None else tf.nest.map_structure(lambda part: strategy.gather(part, 0), parts)
 
     return call

@@ -8,6 +8,7 @@ SUMMARIES = {
     "mnist": "train the paper's VAE on MNIST (App. G)",
     "toy": "train the paper's small VAE on toy data, or on your own table (App. D.1)",
     "ablation": "train every toy data set with every loss at every lmbda (App. E.2)",
+    "audit": "measure any VAE: Keras models, SavedModels; what may be wrong, what not to conclude",
     "isometry": "measure the isometry of a trained run (Figs. 4, 5, Tables 1, 2)",
     "density": "give log densities of inputs (Figs. 3, 8)",
     "variables": "draw the isometric variable of each latent variable (Fig. 1)",

@@ -22,7 +22,7 @@ _LOW_DISK = 100 * 2**20  # bytes; a cell writes about a megabyte
 
 def add_arguments(p):
     """The options, with the paper's settings as defaults."""
-    p.add_argument("--ablation_dir", default="runs/ablation", help="directory with a run for each cell")
+    p.add_argument("--ablation_dir", type=os.path.expanduser, default="runs/ablation", help="directory with a run for each cell")
     p.add_argument("--sources", nargs="+", choices=choices.TOYS, default=list(choices.TOYS), help="toy data")
     p.add_argument("--distortions", nargs="+", choices=DISTORTIONS, default=list(DISTORTIONS), help="losses")
     p.add_argument("--lmbdas", nargs="+", type=float, default=list(LMBDAS), help="weights of the distortion")
@@ -45,10 +45,7 @@ def is_finished(directory):
     """Whether a cell has been trained to its end, and has its model."""
     from tfisovae.training import runs
 
-    try:
-        return runs.trained_step(directory) == runs.load_config(directory)["steps"] and os.path.isdir(f"{directory}/model")
-    except runs.RunError:
-        return False
+    return runs.is_finished(directory)
 
 
 def resolve(args):
@@ -174,4 +171,5 @@ def run(args):
     if errors:
         raise ValueError(f"{len(errors)} of {len(cells(wanted))} cells are not finished: {', '.join(errors)}. The same command "
                          "goes on with them.")
-    print(f"{len(cells(wanted))} cells in {args.ablation_dir}. Measure them: {command_line('measure_ablation', args.ablation_dir)}")
+    print(f"{len(cells(wanted))} cells in {args.ablation_dir}. Measure them: "
+          f"{command_line('measure_ablation', os.path.abspath(args.ablation_dir))}")

@@ -19,9 +19,10 @@ def _report_of(command):
         if args.num_examples is not None:
             options.num_examples = args.num_examples
         try:
-            return f"{command.report(trained, options)}\n"
+            yield from command.report(trained, options)
+            yield ""
         except measuring.NotOfThisRun as error:
-            return f"Not of this run, {command.__name__.rpartition('.')[2]}: {error}\n"
+            yield f"Not of this run, {command.__name__.rpartition('.')[2]}: {error}\n"
 
     return report
 

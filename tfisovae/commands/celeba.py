@@ -8,7 +8,8 @@ from tfisovae.commands import choices, training
 def add_arguments(p):
     """The options, with the paper's settings as defaults."""
     training.add_arguments(p, lmbda=1000.0, batch_size=64)
-    p.add_argument("--data", default="celeb_a", help="celeb_a (TFDS), a directory of images, a .zip of images, or faces")
+    p.add_argument("--data", type=os.path.expanduser, default="celeb_a",
+                   help="celeb_a (TFDS), a directory of images, a .zip of images, or faces")
     p.add_argument("--network", choices=("celeba", "celeba_large"), default="celeba", help="App. D.2 or F.2")
     p.add_argument("--latent_dim", type=int, help="n (default: 32, or 256 for celeba_large)")
     p.add_argument("--output_igdn", action=argparse.BooleanOptionalAction, default=True, help="IGDN on the 3-channel output")
@@ -22,7 +23,7 @@ def add_arguments(p):
     p.add_argument("--background", default="white", help="color behind what is transparent: a name, or #rrggbb")
     p.add_argument("--num_faces", type=int, default=20_000, help="faces to draw for --data faces")
     p.add_argument("--num_eval", type=int, default=100, help="held-out images to measure for the table at the end; 0: no table")
-    p.add_argument("--data_dir", help="TFDS' directory, for celeb_a")
+    p.add_argument("--data_dir", type=os.path.expanduser, help="TFDS' directory, for celeb_a")
 
 
 def resolve(args):

@@ -5,5 +5,6 @@ CROPS = ("center", "none", "celeba")  # tfisovae.sources.framing.CROPS
 TOYS = ("mix", "ramp", "norm")  # tfisovae.sources.TOYS
 SCHEDULES = ("constant", "cosine")  # tfisovae.training.loop.SCHEDULES
 STRATEGIES = ("auto", "one_device", "mirrored", "multi_worker")  # tfisovae.training.devices.STRATEGIES
+SCALES = ("log_variance", "variance", "log_scale", "scale")  # tfisovae.autoencoder.READINGS
 # tfisovae.density.FORMS
 FORMS = ("prior", "objective", "posterior", "scaled_objective", "scaled_posterior", "volume", "corrected_volume")

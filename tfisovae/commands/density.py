@@ -19,13 +19,13 @@ def add_arguments(p):
                    help=f"which of {', '.join(choices.FORMS)} (default: all that the distortion has)")
 
 
-def measure(trained, num_examples=None, forms=None):
-    """Measures a run and writes `densities.csv`, `density.json` and the pictures; returns what the JSON holds."""
-    from tfisovae import density, figures, posterior, sources
+def compute(trained, num_examples=None, forms=None):
+    """Measures a run: what `density.json` holds, the columns of `densities.csv`, and the pictures of extremes or `None`."""
+    from tfisovae import density, posterior, sources
     from tfisovae.examples import as_float
     from tfisovae.training import batches
 
-    run, config, vae, source = trained
+    run, config, vae, source, *_ = trained
     count = measuring.num_examples(trained, num_examples)
     rows = sources.Rows(source.eval.array, source.eval.rows[:count])  # those of `tfisovae isometry`
     active = posterior.active(np.concatenate([vae.encode(x).kl() for x in batches.evaluation_batches(rows)]).mean(0))
@@ -34,7 +34,7 @@ def measure(trained, num_examples=None, forms=None):
     estimates = density.log_densities(vae, batches.evaluation_batches(rows), forms, active, progress=True)
     saved = {"distortion_name": repr(vae.distortion), "lmbda": vae.lmbda, "decomposed": vae.decomposed, "steps": config["steps"],
              "data": source.manifest["source"], "num_examples": count, "num_active": int(active.sum()), "n": vae.n}
-    columns = {"row": rows.rows, **estimates}
+    columns, pictures = {"row": rows.rows, **estimates}, None
     if source.log_density is not None:
         columns["log_density"] = source.log_density[:count]
         saved["comparison"] = density.comparison(estimates, columns["log_density"])
@@ -46,27 +46,47 @@ def measure(trained, num_examples=None, forms=None):
         if trained.has_images:
             pictures = [measuring.as_images(as_float(rows.array[saved["extremes"][name]]))
                         for name in ("most_probable", "least_probable")]
-            figures.reconstructions(pictures, ["most probable", "least probable"], path=os.path.join(run, "extremes.png"))
-    with files.replacing(os.path.join(run, "densities.csv"), newline="") as file:
+    return saved, columns, pictures
+
+
+def write(trained, saved, columns, pictures):
+    """Writes `densities.csv`, `density.json` and the pictures."""
+    from tfisovae import figures
+
+    if pictures is not None:
+        figures.reconstructions(pictures, ["most probable", "least probable"], path=trained.path("extremes.png"))
+    with files.replacing(trained.path("densities.csv"), newline="") as file:
         writer = csv.writer(file)
         writer.writerow(columns)
         writer.writerows([int(row), *(f"{value:.6f}" for value in values)] for row, *values in zip(*columns.values()))
-    files.write_json(os.path.join(run, "density.json"), saved)
-    draw(run)
+    files.write_json(trained.path("density.json"), saved)
+    draw(trained.out, trained.suffix)
+
+
+def measure(trained, num_examples=None, forms=None):
+    """Measures a run and writes `densities.csv`, `density.json` and the pictures; returns what the JSON holds."""
+    saved, columns, pictures = compute(trained, num_examples, forms)
+    write(trained, saved, columns, pictures)
     return saved
 
 
-def draw(run):
-    """Draws `density.png` from `densities.csv` and `density.json`."""
+def names(suffix=""):
+    """The files of a measurement."""
+    return f"densities{suffix}.csv", f"density{suffix}.json", f"density{suffix}.png"
+
+
+def draw(out, suffix=""):
+    """Draws `density.png` from `densities.csv` and `density.json`, which are in the directory `out`."""
     from tfisovae import figures
 
-    saved = files.read_json(os.path.join(run, "density.json"))
-    with open(os.path.join(run, "densities.csv"), newline="") as file:
-        names = next(csv.reader(file))
-        values = np.array([[float(v) for v in row] for row in csv.reader(file)]).reshape(-1, len(names))
-    columns = {name: column for name, column in zip(names, values.T) if name != "row"}
+    table, numbers, path = (os.path.join(out, name) for name in names(suffix))
+    saved = files.read_json(numbers)
+    with open(table, newline="") as file:
+        header = next(csv.reader(file))
+        values = np.array([[float(v) for v in row] for row in csv.reader(file)]).reshape(-1, len(header))
+    columns = {name: column for name, column in zip(header, values.T) if name != "row"}
     title = f"{figures.plain(measuring.name(saved['data']))}, {saved['distortion_name']}, lmbda {saved['lmbda']:g}"
-    path, truth = os.path.join(run, "density.png"), columns.pop("log_density", None)
+    truth = columns.pop("log_density", None)
     for form in ("posterior", "objective"):  # where a_x is 1, the scaled form is the same
         if form in columns and np.array_equal(columns[form], columns.get(f"scaled_{form}")):
             del columns[f"scaled_{form}"]
@@ -92,9 +112,11 @@ def table(saved):
 
 
 def report(trained, args):
-    """Measures a run; returns what was measured, as text."""
-    saved = measure(trained, args.num_examples, args.forms)
-    return f"{table(saved)}\n{measuring.written(trained.directory, 'densities.csv', 'density.json', 'density.png')}"
+    """Measures a run; yields what was measured, as text, before it is written."""
+    saved, columns, pictures = compute(trained, args.num_examples, args.forms)
+    yield table(saved)
+    write(trained, saved, columns, pictures)
+    yield measuring.written(trained.out, *names(trained.suffix))
 
 
 def run(args):

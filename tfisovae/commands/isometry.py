@@ -4,7 +4,6 @@ import os
 
 import numpy as np
 
-from tfisovae import files
 from tfisovae.commands import measuring
 
 
@@ -13,19 +12,17 @@ def add_arguments(p):
     measuring.add_arguments(p)
     p.add_argument("--num_examples", type=int, help=measuring.NUM_EXAMPLES)
     p.add_argument("--rows", type=int, default=10, help="dimensions in the table")
-    p.add_argument("--split", choices=("eval", "train"), default="eval",
-                   help="the held-out examples, or those of training, whose files then are isometry-train.json, and so on")
+    p.add_argument("--gradient_examples", type=int,
+                   help="examples of training whose mean gradient is taken, at most (default: 4,096 images, or 50,000 vectors; "
+                        "0: none)")
 
 
-def measure(trained, num_examples=None, split="eval"):
-    """Measures a run and writes `isometry.json` and its pictures; returns the `Analysis`."""
+def compute(trained, num_examples=None):
+    """Measures a run: an `Analysis`, and what else `isometry.json` holds."""
     from tfisovae import analysis, sources
     from tfisovae.training import batches
 
-    run, config, vae, source = trained
-    if split == "train":
-        trained = trained._replace(source=dataclasses.replace(source, eval=source.train, factors=None, log_density=None))
-        source = trained.source
+    _, config, vae, source, *_ = trained
     count = measuring.num_examples(trained, num_examples)
     examples = batches.evaluation_batches(source.eval)
     result = analysis.analyze(vae, examples, count, progress=True)
@@ -36,41 +33,49 @@ def measure(trained, num_examples=None, split="eval"):
         extra["factor_correlations"] = analysis.factor_correlations(means, source.factors).tolist()
     if source.log_density is not None and source.manifest["fingerprint"] == config["data_manifest"]["fingerprint"]:
         extra["predicted_precision"] = sources.predicted_precision(source.manifest["toy"], config["distortion"], vae.beta)
-    json_name, *_ = names(split)
-    result.save(os.path.join(run, json_name), **extra)
-    draw(run, split)
+    return result, extra
+
+
+def write(trained, result, extra):
+    """Writes `isometry.json` and its pictures."""
+    result.save(trained.path("isometry.json"), **extra)
+    draw(trained.out, trained.suffix)
+
+
+def measure(trained, num_examples=None):
+    """Measures a run and writes `isometry.json` and its pictures; returns the `Analysis`."""
+    result, extra = compute(trained, num_examples)
+    write(trained, result, extra)
     return result
 
 
-def names(split="eval"):
+def names(suffix=""):
     """The files of a measurement: the JSON, and two pictures."""
-    suffix = "" if split == "eval" else f"-{split}"
     return f"isometry{suffix}.json", f"isometry{suffix}.png", f"gram{suffix}.png"
 
 
-def draw(run, split="eval"):
-    """Draws the pictures of a run from its `isometry.json`."""
+def draw(out, suffix=""):
+    """Draws the pictures of a measurement from its `isometry.json`, which is in the directory `out`."""
     from tfisovae import Analysis, figures
 
-    saved, isometry, gram = (os.path.join(run, name) for name in names(split))
+    saved, isometry, gram = (os.path.join(out, name) for name in names(suffix))
     result = Analysis.load(saved)
     title = f"{result.distortion_name}, lmbda {result.lmbda:g}, {'decomposed' if result.decomposed else 'conventional'} loss"
-    title += ", examples of training" if split == "train" else ""
+    title += {"-train": ", examples of training", "-all": ", all examples"}.get(suffix, "")
     figures.isometry(result, title, isometry)
     if result.num_active:
         figures.gram(result, title, gram)
 
 
-def theory(run, result, rows):
+def theory(extra, result, rows):
     """What the leading dimensions should be or follow, where the data tell, as lines of text."""
-    saved = files.read_json(os.path.join(run, names()[0]))
     lines = []
-    if saved.get("predicted_precision"):
-        predicted = ", ".join(f"{value:.4g}" for value in sorted(saved["predicted_precision"], reverse=True))
+    if extra.get("predicted_precision"):
+        predicted = ", ".join(f"{value:.4g}" for value in sorted(extra["predicted_precision"], reverse=True))
         measured = ", ".join(f"{value:.4g}" for value in result.precision_mean[result.ranking])
         lines.append(f"E[sigma^-2] {measured}; {predicted} by the shapes of the sources alone")
-    if "factor_correlations" in saved:
-        correlations = follows(saved)
+    if "factor_correlations" in extra:
+        correlations = follows(extra)
         lines += [f"rank {rank:2d} follows {correlations[j]}" for rank, j in enumerate(result.ranking[:rows], 1)]
     return lines
 
@@ -82,17 +87,16 @@ def follows(saved, count=3):
 
 
 def report(trained, args):
-    """Measures a run; returns what was measured, as text."""
+    """Measures a run; yields what was measured, as text, before it is written."""
     measuring.check_at_least_1(rows=args.rows)
-    result = measure(trained, args.num_examples, args.split)
-    parts = [result.table(args.rows), result.accounting(), result.health()]
-    written = measuring.written(trained.directory, *names(args.split)[:3 if result.num_active else 2])
-    if args.split == "train":
-        return "\n".join([*parts, written])
-    if result.problems():
-        parts.append("On held-out examples this may also be a gap to those of training, where --split train measures.")
-    parts += theory(trained.directory, result, args.rows)
-    return "\n".join([*parts, written])
+    result, extra = compute(trained, args.num_examples)
+    yield "\n".join([result.table(args.rows), result.accounting(), *theory(extra, result, args.rows)])
+    evidence = measuring.training_evidence(trained, args.gradient_examples)
+    extra |= {"evidence": {name: dataclasses.asdict(value) if dataclasses.is_dataclass(value) else value
+                           for name, value in evidence.items()}, "summary": result.summary(**evidence)}
+    yield extra["summary"]
+    write(trained, result, extra)
+    yield measuring.written(trained.out, *names(trained.suffix)[:3 if result.num_active else 2])
 
 
 def run(args):

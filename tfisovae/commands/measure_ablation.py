@@ -13,7 +13,7 @@ from tfisovae.commands import ablation, choices, density, isometry, measuring
 
 def add_arguments(p):
     """The options."""
-    p.add_argument("ablation", help="directory, as `tfisovae ablation` writes it")
+    p.add_argument("ablation", type=os.path.expanduser, help="directory, as `tfisovae ablation` writes it")
     p.add_argument("--num_examples", type=int, default=10_000, help="held-out examples to measure of each cell, at most")
 
 

@@ -1,6 +1,8 @@
 """What the measuring commands share: the run that they measure, its data, and how they refuse."""
+import dataclasses
 import math
 import os
+import tempfile
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -8,7 +10,8 @@ import numpy as np
 if TYPE_CHECKING:
     from tfisovae import VAE, sources
 
-NUM_EXAMPLES = "held-out examples to measure, at most (default: 1,000 images, or 10,000 vectors)"
+NUM_EXAMPLES = "examples to measure, at most (default: 1,000 images, or 10,000 vectors; all of other data)"
+SPLITS = ("eval", "train", "all")
 
 
 class NotOfThisRun(ValueError):
@@ -21,7 +24,14 @@ class Trained(NamedTuple):
     directory: str
     config: dict
     vae: "VAE"
-    source: "sources.Source"
+    source: "sources.Source"  # whose `eval` is what is measured
+    out: str  # where results are written
+    suffix: str = ""  # of the names of results
+
+    def path(self, name):
+        """Where a result of that name is written."""
+        stem, ending = os.path.splitext(name)
+        return os.path.join(self.out, f"{stem}{self.suffix}{ending}")
 
     @property
     def has_images(self):
@@ -33,22 +43,77 @@ class Trained(NamedTuple):
 
 def add_arguments(p, run="run directory, as the training commands write it"):
     """The options of every measuring command."""
-    p.add_argument("directory", metavar="RUN", help=run)
-    p.add_argument("--data", "--source", help="other data to measure on (default: the run's own)")
-    p.add_argument("--cache_dir", help="where decoded images are kept (default: ~/.cache/tfisovae)")
+    p.add_argument("directory", metavar="RUN", type=os.path.expanduser, help=run)
+    p.add_argument("--data", "--source", type=os.path.expanduser,
+                   help="data to measure on (default: the run's own, of which it gives the place where they have moved)")
+    p.add_argument("--split", choices=SPLITS, help="which examples: those held out, those of training, or all (default: those held "
+                   "out of the run's own data, and all of a file or directory given by --data)")
+    p.add_argument("--out", type=os.path.expanduser,
+                   help="directory for the results (default: RUN; of other data, a directory of their name in RUN)")
+    p.add_argument("--cache_dir", type=os.path.expanduser, help="where decoded images are kept (default: ~/.cache/tfisovae)")
 
 
-def open_run(directory, data=None, cache_dir=None):
-    """Loads the model of a run and its data."""
+def open_run(directory, data=None, cache_dir=None, split=None, out=None):
+    """Loads the model of a run and its data.
+
+    Args:
+      directory: of the run.
+      data: other data to measure on, or the place that the run's own have moved to.
+      cache_dir: of decoded images.
+      split: "eval", "train" or "all"; by default what is held out of the run's own data, or of data that have a split of their
+        own, and all of a table or of images that are given.
+      out: directory for the results, made if it is missing.
+    Raises:
+      ValueError: if there is no whole run, the data are not to be found, or have another shape.
+      OSError: if nothing can be written into the directory of the results.
+    """
     from tfisovae import sources
     from tfisovae.training import runs
 
     config, vae = runs.load_run(directory)
-    source = sources.of_run(config, data, cache_dir)
+    source = _source(directory, config, data, cache_dir)
     trained_on, given = vae.encoder.input_shape[1:], source.eval.shape[1:]
     if given != trained_on:
         raise ValueError(f"--data {data} has examples of the shape {list(given)}; {directory} was trained on {list(trained_on)}.")
-    return Trained(directory, config, vae, source)
+    own = source.manifest["fingerprint"] == config["data_manifest"]["fingerprint"]
+    given = not own and os.path.exists(data) and sources.kind_of(config) != "mnist"  # and so split by us, where asked for
+    usual = "all" if given else "eval"
+    split = split or usual
+    if out is None:
+        out = directory if own else os.path.join(directory, f"on-{os.path.splitext(name(data))[0]}")
+    check_writable(out)
+    return Trained(directory, config, vae, _chosen(source, split), out, "" if split == usual else f"-{split}")
+
+
+def _source(directory, config, data, cache_dir):
+    from tfisovae import sources
+
+    try:
+        return sources.of_run(config, data, cache_dir)
+    except (ValueError, OSError) as error:
+        if data or os.path.exists(config["data"]):
+            raise
+        raise ValueError(f"{error} The run {directory} was trained on it; where it lies elsewhere now, name the place with "
+                         "--data.") from None
+
+
+def _chosen(source, split):
+    """A source whose `eval` is the examples of a split. What is known of the examples is known of those held out alone."""
+    if split == "eval":
+        return source
+    rows = source.train.rows if split == "train" else np.sort(np.concatenate([source.train.rows, source.eval.rows]))
+    chosen = type(source.eval)(source.eval.array, rows)
+    return dataclasses.replace(source, eval=chosen, factors=None, log_density=None)
+
+
+def check_writable(out):
+    """Raises OSError, before anything is measured, where nothing can be written into a directory, which is made if missing."""
+    try:
+        os.makedirs(out, exist_ok=True)
+        with tempfile.TemporaryFile(dir=out):
+            pass
+    except OSError as error:
+        raise OSError(f"{out} cannot be written ({error.strerror}): name another directory for the results with --out.") from None
 
 
 def check_at_least_1(**counts):
@@ -65,16 +130,44 @@ def num_examples(trained, asked=None):
       ValueError: if it is less than 1.
     """
     if asked is None:
-        asked = 1_000 if len(trained.source.eval.shape) == 4 else 10_000
+        own = trained.source.manifest["fingerprint"] == trained.config["data_manifest"]["fingerprint"]
+        asked = (1_000 if len(trained.source.eval.shape) == 4 else 10_000) if own else len(trained.source.eval)
     check_at_least_1(num_examples=asked)
     return min(asked, len(trained.source.eval))
 
 
+def training_evidence(trained, num_examples=None):
+    """What tells of the training beyond the examples measured: the arguments of `Analysis.judge`.
+
+    Args:
+      trained: `Trained`.
+      num_examples: of training, whose mean gradient is taken; by default 50,000 vectors or 4,096 images, as far as there are so
+        many; 0: none.
+    """
+    from tfisovae.examples import as_float
+    from tfisovae.stationarity import block_gradients
+    from tfisovae.training.callbacks import fall_of_the_loss
+
+    train, config = trained.source.train, trained.config
+    own = trained.source.manifest["fingerprint"] == config["data_manifest"]["fingerprint"]
+    evidence = {"annealed": config["schedule"] != "constant", "fall": fall_of_the_loss(trained.directory)}
+    if not own:
+        return evidence
+    if not trained.suffix:
+        evidence["num_train"] = len(train)
+    count = min(len(train), (4_096 if len(train.shape) == 4 else 50_000) if num_examples is None else num_examples)
+    if count >= 8:
+        rows = np.sort(np.random.default_rng(config["seed"]).permutation(len(train))[:count])
+        evidence["gradient"] = block_gradients(trained.vae, as_float(train[rows]), progress=True).mean_gradient()
+    return evidence
+
+
 def run(args, *reports):
-    """Opens a run and prints what each of `reports` makes of it and the options."""
-    trained = open_run(args.directory, args.data, args.cache_dir)
+    """Opens a run and prints what each of `reports` makes of it and the options, piece by piece, as soon as it is known."""
+    trained = open_run(args.directory, args.data, args.cache_dir, args.split, args.out)
     for report in reports:
-        print(report(trained, args))
+        for text in report(trained, args):
+            print(text, flush=True)
 
 
 def as_images(x):

@@ -7,12 +7,13 @@ from tfisovae.commands import training
 def add_arguments(p):
     """The options, with the paper's settings as defaults."""
     training.add_arguments(p, lmbda=2000.0, batch_size=256)
-    p.add_argument("--data", default="mnist", help="mnist (TFDS), mnist.npz, or a directory with the four idx files")
+    p.add_argument("--data", type=os.path.expanduser, default="mnist",
+                   help="mnist (TFDS), mnist.npz, or a directory with the four idx files")
     p.add_argument("--latent_dim", type=int, default=32, help="n; the paper has 32 with lmbda 2000, and 64 with lmbda 10000")
     p.add_argument("--distortion", choices=("bce", "mse", "sse"), default="bce", help="distortion that is trained")
     training.add_steps(p, steps=50_000, log_every=200, checkpoint_every=1000)
     p.add_argument("--num_eval", type=int, default=1000, help="test images to measure for the table at the end; 0: no table")
-    p.add_argument("--data_dir", help="TFDS' directory")
+    p.add_argument("--data_dir", type=os.path.expanduser, help="TFDS' directory")
 
 
 def resolve(args):

@@ -11,7 +11,8 @@ _STEPS_OF_A_CALL = 2000  # at least, between lines of the history: Keras takes a
 def add_arguments(p):
     """The options, with the paper's settings as defaults."""
     training.add_arguments(p, lmbda=100.0, batch_size=128)
-    p.add_argument("--data", "--source", default="mix", help="mix, ramp, norm, or a table [N, m] in a .npy, .npz or .csv file")
+    p.add_argument("--data", "--source", type=os.path.expanduser, default="mix",
+                   help="mix, ramp, norm, or a table [N, m] in a .csv, .parquet, .npy or .npz file")
     p.add_argument("--header", choices=("auto", "yes", "no"), default="auto", help="whether a table's first line names its columns")
     p.add_argument("--separator", help="of a table's columns: a character, tab, or whitespace (default: told from the file)")
     p.add_argument("--decimal", help="a table's decimal point, '.' or ',' (default: told from the file)")

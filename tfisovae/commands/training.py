@@ -1,14 +1,20 @@
 """What the training commands share: options, their checks, and the life of a run from the command to the table at its end."""
+import os
 import shlex
 import shutil
 import sys
 
+import numpy as np
+
 from tfisovae.commands import choices
+
+_OF_A_COMMAND = ("run_dir", "cache_dir", "num_eval", "worker_timeout", "run")  # options that do not make the run what it is
 
 
 def add_arguments(p, **defaults):
     """The options of every training command; `defaults` sets theirs."""
-    p.add_argument("--run_dir", help="directory of the run (default: under runs/); the same command goes on where it stopped")
+    p.add_argument("--run_dir", type=os.path.expanduser,
+                   help="directory of the run (default: under runs/); the same command goes on where it stopped")
     p.add_argument("--lmbda", type=float, help="weight of the distortion; beta = 1 / lmbda")
     p.add_argument("--batch_size", type=int, help="of the global batch")
     p.add_argument("--learning_rate", type=float, default=1e-3, help="of Adam")
@@ -23,7 +29,8 @@ def add_arguments(p, **defaults):
     p.add_argument("--strategy", choices=choices.STRATEGIES, default="auto",
                    help="auto: every visible GPU; mirrored: also over logical CPUs; multi_worker: see TF_CONFIG")
     p.add_argument("--seed", type=int, default=0, help="of weights, data order and posterior noise")
-    p.add_argument("--cache_dir", help="where decoded images are kept (default: ~/.cache/tfisovae)")
+    p.add_argument("--worker_timeout", type=float, default=300.0, help="seconds to wait for the other workers of multi_worker")
+    p.add_argument("--cache_dir", type=os.path.expanduser, help="where decoded images are kept (default: ~/.cache/tfisovae)")
     p.set_defaults(**defaults)
 
 
@@ -42,15 +49,16 @@ def resolve(args, positive=()):
       args: of a training command.
       positive: names of further options that count something, at least 1.
     """
-    config = {key: value for key, value in vars(args).items() if key not in ("run_dir", "cache_dir", "num_eval", "run")}
+    config = {key: value for key, value in vars(args).items() if key not in _OF_A_COMMAND}
     if config["warmup_steps"] is None:
         config["warmup_steps"] = 500 if args.decomposed else 0
     for name in ("batch_size", "latent_dim", *positive):
         if config[name] < 1:
             raise ValueError(f"--{name} must be at least 1; got {config[name]}.")
-    for name in ("lmbda", "learning_rate", "clipnorm"):
-        if config[name] is not None and not 0 < config[name] < float("inf"):
-            raise ValueError(f"--{name} must be positive and finite; got {config[name]}.")
+    for name in ("lmbda", "learning_rate", "clipnorm", "worker_timeout"):
+        value = vars(args)[name]
+        if value is not None and not 0 < value < float("inf"):
+            raise ValueError(f"--{name} must be positive and finite; got {value}.")
     for name in ("warmup_steps", "num_eval", "seed"):
         value = (config if name in config else vars(args))[name]
         if value is not None and not 0 <= value < 2**32:
@@ -70,10 +78,13 @@ def check_intervals(config, unit=""):
 
 
 def data_manifest(source):
-    """What a run's manifest says of its data."""
+    """What a run's manifest says of its data: what they are, and which are held out, wherever they lie."""
+    from tfisovae.sources.source import fingerprint
+
     kept = {k: source.manifest[k] for k in ("fingerprint", "num_train", "num_eval", "standardization", "reading",
                                               "num_unused") if k in source.manifest}
-    return {**kept, "num_skipped": len(source.manifest["skipped"]), "num_not_images": len(source.manifest.get("not_images", ()))}
+    return {**kept, "num_skipped": len(source.manifest["skipped"]), "num_not_images": len(source.manifest.get("not_images", ())),
+            "held_out": fingerprint(np.asarray(source.eval.rows, np.int64))}
 
 
 def make_vae(config, networks):
@@ -95,7 +106,7 @@ def run(args, prepare, networks):
     from tfisovae.training import devices, loop, runs
 
     devices.prepare_cpu(args.batch_size, args.strategy)
-    strategy = devices.make_strategy(args.strategy)
+    strategy = devices.make_strategy(args.strategy, args.worker_timeout)
     config, source, run_dir, resident = prepare(args)
     if args.batch_size % strategy.num_replicas_in_sync:
         raise ValueError(f"--batch_size must be a multiple of the {strategy.num_replicas_in_sync} replicas; got {args.batch_size}.")
@@ -109,7 +120,7 @@ def run(args, prepare, networks):
     devices.set_mixed_precision(config.get("mixed_precision"))
     with runs.Run(args.run_dir or run_dir, config, devices.is_chief(strategy)) as opened:
         loop.train(opened, lambda: make_vae(config, networks), source, strategy,
-                   resident=resident and strategy.num_replicas_in_sync == 1)
+                   resident=resident and devices.keeps_data(strategy))
     if devices.is_chief(strategy):
         report(source, opened, args.num_eval)
 
@@ -118,13 +129,15 @@ def report(source, opened, num_eval):
     """Prints the leading dimensions, measured on held-out examples, the health of the training, and where the model is."""
     import tfisovae
     from tfisovae.training.batches import evaluation_batches
+    from tfisovae.training.callbacks import fall_of_the_loss
 
     if num_eval != 0:
         vae = tfisovae.load(opened.path("model"))  # on one device, whatever it was trained on
         count = min(num_eval or len(source.eval), len(source.eval))
         analysis = tfisovae.analyze(vae, evaluation_batches(source.eval), count, progress=True)
         print(analysis.table())
-        print(analysis.health())
+        print(analysis.health(fall=fall_of_the_loss(opened.directory), num_train=len(source.train),
+                              annealed=opened.config["schedule"] != "constant"))
     print(f"SavedModel: {opened.path('model')}. Measure it in full: {command_line('isometry', opened.directory)}")
 
 

@@ -30,31 +30,32 @@ def draw(trained, rows=None, columns=9, limit=2.0):
     from tfisovae import Analysis, figures
     from tfisovae.examples import as_float
 
-    run, _, vae, source = trained
+    run, _, vae, source, *_ = trained
     measuring.check_at_least_1(rows=rows, columns=columns)
     if not 0 < limit < float("inf"):
         raise ValueError(f"--limit must be positive and finite; got {limit}.")
     if not trained.has_images:
         raise measuring.NotOfThisRun("Traversals are drawn of images; this run's data are vectors of "
                                   f"{source.eval.shape[-1]} numbers.")
-    path = os.path.join(run, "isometry.json")
-    if not os.path.exists(path):
-        raise ValueError(f"{run} has not been measured, and the ranking orders the rows. First: {command_line('isometry', run)}")
+    path = next(filter(os.path.exists, (trained.path("isometry.json"), os.path.join(run, "isometry.json"))), None)
+    if path is None:
+        raise ValueError(f"{run} has not been measured, and the ranking orders the rows. First: "
+                         f"{command_line('isometry', os.path.abspath(run))}")
     result = Analysis.load(path)
     ranking = result.ranking[:rows]
     images, values = traverse(vae, ranking, limit, columns)
     figures.traversal(measuring.as_images(images), ranking, result.precision_mean[ranking], values,
-                      r"$z_j$ by importance, and $E[\sigma_j^{-2}]$", os.path.join(run, "traversal.png"))
+                      r"$z_j$ by importance, and $E[\sigma_j^{-2}]$", trained.path("traversal.png"))
     x = as_float(source.eval[np.arange(min(12, len(source.eval)))])
     measurement = vae.measure(x)
     rows = [measuring.as_images(v) for v in (x, measurement.x_check, measurement.x_hat)]
-    figures.reconstructions(rows, ["x", "Dec(mean)", "Dec(sample)"], path=os.path.join(run, "reconstructions.png"))
+    figures.reconstructions(rows, ["x", "Dec(mean)", "Dec(sample)"], path=trained.path("reconstructions.png"))
 
 
 def report(trained, args):
-    """Draws; returns the names of the pictures, as text."""
+    """Draws; yields the names of the pictures, as text."""
     draw(trained, args.rows, args.columns, args.limit)
-    return measuring.written(trained.directory, "traversal.png", "reconstructions.png")
+    yield measuring.written("", trained.path("traversal.png"), trained.path("reconstructions.png"))
 
 
 def run(args):

@@ -1,5 +1,4 @@
 """Draw the implicit isometric variable y_j of each active latent variable (Fig. 1): variables.png, variables.json."""
-import os
 
 import numpy as np
 
@@ -13,14 +12,14 @@ def add_arguments(p):
     p.add_argument("--rows", type=int, default=6, help="leading dimensions to draw, at most")
 
 
-def measure(trained, rows=6):
-    """Maps the held-out examples to y, writes and draws their distributions; returns what the JSON holds."""
-    from tfisovae import figures, posterior, sources
+def compute(trained, rows=6):
+    """Maps the held-out examples to y: what `variables.json` holds, and what `variables.png` draws."""
+    from tfisovae import posterior, sources
     from tfisovae.isometric import IsometricVariable
     from tfisovae.training import batches
 
     measuring.check_at_least_1(rows=rows)
-    run, config, vae, source = trained
+    run, config, vae, source, *_ = trained
     encoded = [vae.encode(x) for x in batches.evaluation_batches(source.eval)]
     mean, scale, kl = (np.concatenate(parts) for parts in zip(*((p.mean, p.scale, p.kl()) for p in encoded)))
     precision = np.mean(scale.astype(np.float64) ** -2, 0)
@@ -47,10 +46,15 @@ def measure(trained, rows=6):
             references.append((grid, shape.pdf(grid)))
         variables.append((f"$y_{{{rank}}}$ of $z_{{{j}}}$" + (f", follows {entry['follows']}" if toy else ""), y))
         saved["dimensions"].append(entry)
-    figures.isometric_variables(variables, references if toy else None, figures.plain(measuring.name(saved["data"])),
-                                os.path.join(run, "variables.png"))
-    files.write_json(os.path.join(run, "variables.json"), saved)
-    return saved
+    return saved, variables, references if toy else None
+
+
+def write(trained, saved, variables, references):
+    """Writes `variables.json` and `variables.png`."""
+    from tfisovae import figures
+
+    figures.isometric_variables(variables, references, figures.plain(measuring.name(saved["data"])), trained.path("variables.png"))
+    files.write_json(trained.path("variables.json"), saved)
 
 
 def table(saved):
@@ -64,9 +68,11 @@ def table(saved):
 
 
 def report(trained, args):
-    """Measures a run; returns what was measured, as text."""
-    saved = measure(trained, args.rows)
-    return f"{table(saved)}\n{measuring.written(trained.directory, 'variables.json', 'variables.png')}"
+    """Measures a run; yields what was measured, as text, before it is written."""
+    saved, variables, references = compute(trained, args.rows)
+    yield table(saved)
+    write(trained, saved, variables, references)
+    yield measuring.written("", trained.path("variables.json"), trained.path("variables.png"))
 
 
 def run(args):

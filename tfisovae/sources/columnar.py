@@ -6,6 +6,28 @@ import numpy as np
 from tfisovae.sources import content
 
 
+def numpy_array(path):
+    """The array of a `.npy`, or the only one of a `.npz`, or the one named "x" or "x_test"; which of the two, its content says.
+
+    Raises:
+      ValueError: if it is damaged, or holds no real numbers.
+    """
+    def choose(names):
+        chosen = names if len(names) == 1 else [name for name in ("x", "x_test") if name in names][:1]
+        if not chosen:
+            raise ValueError(f"{path} holds the arrays {', '.join(map(repr, names)) or '(none)'}; the one to train on must be "
+                             "named 'x'.")
+        return chosen
+
+    if content.first_bytes(path, 2) == b"PK":
+        x, = content.npz(path, choose)
+    else:
+        x = content.npy(path)
+    if not (np.issubdtype(x.dtype, np.number) or x.dtype == bool) or np.iscomplexobj(x):
+        raise ValueError(f"{path} must hold real numbers; its type is {x.dtype}.")
+    return x
+
+
 def read_numpy(path, kind):
     """Opens a `.npy` or a `.npz`; which of the two, its content says.
 
@@ -15,18 +37,7 @@ def read_numpy(path, kind):
     Raises:
       ValueError: if it is damaged, or no table of real numbers.
     """
-    def choose(names):
-        if len(names) != 1 and "x" not in names:
-            raise ValueError(f"{path} holds the arrays {', '.join(map(repr, names)) or '(none)'}; the one to train on must be "
-                             "named 'x'.")
-        return names if len(names) == 1 else ["x"]
-
-    if content.first_bytes(path, 2) == b"PK":
-        x, = content.npz(path, choose)
-    else:
-        x = content.npy(path)
-    if not (np.issubdtype(x.dtype, np.number) or x.dtype == bool) or np.iscomplexobj(x):
-        raise ValueError(f"{path} must hold real numbers; its type is {x.dtype}.")
+    x = numpy_array(path)
     if x.ndim != 2 or 0 in x.shape:
         raise ValueError(f"{path} must hold a table [N, m], one example to a row; its shape is {list(x.shape)}.")
     if x.dtype.kind in "bf" and x.dtype not in (np.float16, np.float32, np.float64):

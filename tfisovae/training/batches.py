@@ -49,17 +49,36 @@ def training_batches(rows, batch_size, seed, first_step, strategy):
 def resident_batches(size, batch_size, seed, first_step, steps, strategy):
     """Endless elements `[steps, batch_size]` of row numbers, int32: the rows of `training_batches` for `steps` steps at once.
 
-    For `fit` of a VAE compiled with `resident` data, which stay on the device.
+    For `fit` of a VAE compiled with `resident` data, which stay on the device. `steps` is a number, or a list of numbers that the
+    elements have in turn.
     """
-    rows_at = _order(size, seed)
+    rows_at, lengths = _order(size, seed), np.atleast_1d(steps)
+    ends = np.cumsum(lengths)
+    known = int(lengths[0]) if len(set(lengths.tolist())) == 1 else None
 
-    def load(step):
-        index = tf.numpy_function(lambda s: rows_at(int(s) * batch_size, steps * batch_size).astype(np.int32), [step], tf.int32)
-        return tf.reshape(tf.ensure_shape(index, (steps * batch_size,)), [steps, batch_size])
+    def read(call):
+        turn, place = divmod(int(call), len(lengths))
+        count = int(lengths[place])
+        start = first_step + turn * int(ends[-1]) + int(ends[place]) - count
+        return rows_at(start * batch_size, count * batch_size).astype(np.int32).reshape(count, batch_size)
 
-    elements = tf.data.Dataset.range(first_step, tf.int64.max, steps)
+    def load(call):
+        return tf.ensure_shape(tf.numpy_function(read, [call], tf.int32), (known, batch_size))
+
+    elements = tf.data.Dataset.range(tf.int64.max)
     # Distributed by hand: Keras' own distribution would take the first axis for that of a batch.
     return strategy.distribute_datasets_from_function(lambda context: elements.map(load).prefetch(2))
+
+
+def call_lengths(done, length, longest):
+    """The lengths of the calls that make the last `length` steps of an interval of which `done` are done already, a list.
+
+    They end where they would if the interval had begun anew: what it sums is summed in the same order.
+    """
+    total = done + length
+    size = -(-total // -(-total // longest))
+    ends = [*range(size, total, size), total]
+    return [int(count) for count in np.diff([done, *(end for end in ends if end > done)])]
 
 
 def _order(size, seed):

@@ -9,6 +9,8 @@ import tensorflow as tf
 import tqdm
 
 from tfisovae import files
+from tfisovae.significance import loss_fall
+from tfisovae.training import checkpoints
 from tfisovae.training.runs import RunError
 
 COLUMNS = ("step", "loss", "distortion", "rate", "active_dimensions")
@@ -23,24 +25,55 @@ class StopAtNonFinite(tf.keras.callbacks.Callback):
     """Stops the run when a weight is no longer finite, before it reaches a checkpoint."""
 
     def on_epoch_end(self, epoch, logs=None):
-        for weight in self.model.trainable_variables:
-            if not np.isfinite(weight.numpy()).all():
-                raise RunError(f"The weight {weight.name} is not finite after step {_step(self.model)}. The last checkpoint is "
-                               "kept. Lower --learning_rate, or set --clipnorm 1.")
+        check_finite(self.model)
+
+
+def check_finite(model):
+    """Raises RunError where a weight is not finite."""
+    for weight in model.trainable_variables:
+        if not np.isfinite(weight.numpy()).all():
+            raise RunError(f"The weight {weight.name} is not finite after step {_step(model)}. The last checkpoint is "
+                           "kept. Lower --learning_rate, or set --clipnorm 1.")
 
 
 class Checkpoints(tf.keras.callbacks.Callback):
-    """Saves weights, optimizer and step every `every` steps and at the last; keeps the latest two."""
+    """Saves weights, optimizer and step every `every` steps and at the last, and where a signal ends the run.
 
-    def __init__(self, checkpoint, directory, every, steps):
+    In the middle of an interval a checkpoint holds what the metrics have summed, too: so the row of the history is the same.
+
+    Args:
+      keeper: `checkpoints.Keeper`.
+      config: of the run.
+      watch: `stopping.Watch`.
+      found: the checkpoint gone on from, or `None`.
+    """
+
+    def __init__(self, keeper, config, watch, found=None):
         super().__init__()
-        self.manager = tf.train.CheckpointManager(checkpoint, directory, max_to_keep=2)
-        self.every, self.steps = every, steps
+        self.keeper, self.watch = keeper, watch
+        self.steps, self.every, self.log_every = (config[name] for name in ("steps", "checkpoint_every", "log_every"))
+        self.interval = found.said.get("interval") if found else None
+
+    def on_epoch_begin(self, epoch, logs=None):
+        if self.interval is not None:  # Keras has set the metrics to 0
+            checkpoints.set_sums(self.model.metrics, self.interval)
+            self.interval = None
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.watch.at_stake = True
+        if self.watch.received:
+            step = _step(self.model)
+            if step % self.log_every and step < self.steps:  # at the end of an interval its row comes first
+                check_finite(self.model)
+                self.keeper.save(step, checkpoints.sums(self.model.metrics))
+                self.watch.stop(step, self.keeper.last)
 
     def on_epoch_end(self, epoch, logs=None):
         step = _step(self.model)
-        if step % self.every == 0 or step >= self.steps:
-            self.manager.save(checkpoint_number=step)
+        if step % self.every == 0 or step >= self.steps or self.watch.received:
+            self.keeper.save(step)
+        if self.watch.received and step < self.steps:  # after the last, the model is written first
+            self.watch.stop(step, self.keeper.last)
 
 
 class History(tf.keras.callbacks.Callback):
@@ -49,19 +82,42 @@ class History(tf.keras.callbacks.Callback):
     def __init__(self, path, step):
         super().__init__()
         self.path = path
-        rows = []
-        if os.path.exists(path):
-            with open(path, newline="") as file:
-                rows = [row for row in csv.DictReader(file) if None not in row.values() and int(row["step"]) <= step]
-        with files.replacing(path, newline="") as file:
-            writer = csv.DictWriter(file, COLUMNS)
+        rows = [row for row in read_history(path) if int(row["step"]) <= step]
+        with files.replacing(path, newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, COLUMNS, extrasaction="ignore")  # what another version wrote besides
             writer.writeheader()
             writer.writerows(rows)
 
     def on_epoch_end(self, epoch, logs=None):
-        with open(self.path, "a", newline="") as file:
+        with open(self.path, "a", newline="", encoding="utf-8") as file:
             csv.DictWriter(file, COLUMNS).writerow(
                 {"step": _step(self.model), **{name: f"{float(logs[name]):.8g}" for name in COLUMNS[1:]}})
+
+
+def read_history(path):
+    """The whole rows of a `history.csv`, dicts of strings; none where there is no file, or an empty one.
+
+    Raises:
+      RunError: if it is no history.
+    """
+    try:
+        with open(path, newline="", encoding="utf-8") as file:
+            reader = csv.DictReader(file)
+            rows = list(reader)
+    except FileNotFoundError:
+        return []
+    except (UnicodeDecodeError, csv.Error):
+        reader, rows = None, []
+    if reader is None or (reader.fieldnames and "step" not in reader.fieldnames):
+        raise RunError(f"{path} is not as the training wrote it: its first line should be {','.join(COLUMNS)}. Move it elsewhere, "
+                       "and give the command again: the training goes on from its checkpoint, and the history begins there.")
+    return [row for row in rows if None not in row and None not in row.values() and row["step"].isdecimal()]
+
+
+def fall_of_the_loss(directory):
+    """The `LossFall` of a run's history, or `None` where it is too short to tell."""
+    rows = [row for row in read_history(os.path.join(directory, "history.csv")) if row.get("loss")]
+    return loss_fall([int(row["step"]) for row in rows], [float(row["loss"]) for row in rows])
 
 
 class Progress(tf.keras.callbacks.Callback):
@@ -84,7 +140,7 @@ class Progress(tf.keras.callbacks.Callback):
     def on_epoch_end(self, epoch, logs=None):
         step = _step(self.model)
         self.bar.update(step - self.bar.n)  # where a call does many steps
-        seconds = (time.perf_counter() - self.started) / (step - self.first)
+        seconds = (time.perf_counter() - self.started) / max(1, step - self.first)
         text = (f"loss {float(logs['loss']):.2f}  distortion {float(logs['distortion']):.4g}  rate {float(logs['rate']):.2f} nats  "
                 f"active {int(logs['active_dimensions'])}/{self.model.n}  {self.batch_size / seconds:.0f} examples/s")
         if self.bar.disable:
@@ -98,11 +154,18 @@ class Progress(tf.keras.callbacks.Callback):
 
 
 class TensorBoard(tf.keras.callbacks.Callback):
-    """Scalars of every interval, and every `image_every` intervals inputs above their reconstructions."""
+    """Scalars of every interval, and every `image_every` intervals inputs above their reconstructions.
 
-    def __init__(self, directory, examples, image_every=10):
+    Where a run goes on from a step, TensorBoard is told to forget what was written of later ones.
+    """
+
+    def __init__(self, directory, examples, image_every=10, step=0):
         super().__init__()
         self.writer = tf.summary.create_file_writer(directory)
+        restart = tf.compat.v1.SessionLog(status=tf.compat.v1.SessionLog.START)
+        event = tf.compat.v1.Event(wall_time=time.time(), step=step + 1, session_log=restart)
+        with self.writer.as_default(step):
+            tf.raw_ops.ImportEvent(writer=self.writer._resource, event=event.SerializeToString())
         self.examples, self.image_every = examples, image_every
 
     def on_epoch_end(self, epoch, logs=None):

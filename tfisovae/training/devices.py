@@ -5,26 +5,38 @@ import sys
 
 import tensorflow as tf
 
+from tfisovae.training import cluster
+
 STRATEGIES = ("auto", "one_device", "mirrored", "multi_worker")
 
 
-def make_strategy(name="auto"):
+def make_strategy(name="auto", worker_timeout=300.0):
     """The `tf.distribute` strategy of that name.
 
     "auto" takes every visible GPU (`MirroredStrategy` from two on), else the CPU; "one_device" the first GPU or the CPU;
     "mirrored" every GPU, or every logical CPU where there is none; "multi_worker" the workers of `TF_CONFIG`.
+
+    Args:
+      name: of the strategy.
+      worker_timeout: seconds to wait for the other workers of "multi_worker".
+    Raises:
+      ValueError: for an unknown name, or a `TF_CONFIG` that names no workers.
+      cluster.ClusterError: if another worker does not start, or this one's port is in use.
     """
     if name not in STRATEGIES:
         raise ValueError(f"Unknown strategy {name!r}; there are {', '.join(map(repr, STRATEGIES))}.")
     if name == "multi_worker":
-        if not os.environ.get("TF_CONFIG"):
-            raise ValueError("The strategy 'multi_worker' needs the environment variable TF_CONFIG, which names the workers and "
-                             'this one: {"cluster": {"worker": ["host:port", ...]}, "task": {"type": "worker", "index": 0}}.')
+        cluster.wait_for_workers(*cluster.read_config(), worker_timeout)
         return tf.distribute.MultiWorkerMirroredStrategy()
     gpus = tf.config.list_logical_devices("GPU")
     if name == "mirrored" or (name == "auto" and len(gpus) > 1):
         return tf.distribute.MirroredStrategy([d.name for d in gpus or tf.config.list_logical_devices("CPU")])
     return tf.distribute.OneDeviceStrategy("GPU:0" if gpus else "CPU:0")
+
+
+def keeps_data(strategy):
+    """Whether data can stay on the device of a strategy: only that of one device takes several steps in one compiled call."""
+    return isinstance(strategy, tf.distribute.OneDeviceStrategy)
 
 
 def is_chief(strategy):

@@ -14,9 +14,13 @@ import tensorflow as tf
 from tfisovae.examples import as_float
 from tfisovae.optimizers import FusedAdam
 from tfisovae.sources import Source
-from tfisovae.training import batches, callbacks, devices, runs
+from tfisovae.training import batches, callbacks, checkpoints, devices, runs, stopping
+from tfisovae.vae import load
 
 SCHEDULES = ("constant", "cosine")
+_EXAMPLES_OF_A_CALL = 2**19  # at most, with resident data: seconds, for which a signal waits
+_LOST = (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.CancelledError, tf.errors.DeadlineExceededError,
+         tf.errors.InternalError)
 
 
 def train(run, make_vae, source: Source, strategy, extra_callbacks=(), resident=False):
@@ -30,55 +34,64 @@ def train(run, make_vae, source: Source, strategy, extra_callbacks=(), resident=
       strategy: of `devices.make_strategy`, made before TensorFlow computes anything.
       extra_callbacks: Keras callbacks beside those of the run.
       resident: whether to keep the data on the device and to do the `log_every` steps of an interval in one call compiled by
-        XLA: several times faster for small networks on small examples. Takes a single replica.
+        XLA: several times faster for small networks on small examples. Takes the strategy of one device.
     Returns:
       The trained `VAE`, which is also saved in `model/`.
     Raises:
-      RunError: if the loss or a weight became non-finite; the last finite checkpoint is kept.
+      RunError: if the loss or a weight became non-finite, or the disk full, or a worker was lost; the last checkpoint is kept.
+      Stopped: at SIGINT or SIGTERM, a `KeyboardInterrupt`, after the step under way; a checkpoint holds it.
     """
     config, chief = run.config, devices.is_chief(strategy)
-    if resident and strategy.num_replicas_in_sync > 1:
-        raise ValueError(f"Resident data take a single replica; the strategy has {strategy.num_replicas_in_sync}.")
+    if resident and not devices.keeps_data(strategy):
+        raise ValueError(f"Resident data take one device and its strategy, 'one_device'; got {type(strategy).__name__} of "
+                         f"{strategy.num_replicas_in_sync} replica(s).")
     if config["log_every"] < 1:
         raise ValueError(f"log_every must be at least 1 step; got {config['log_every']}.")
-    tf.keras.utils.set_random_seed(config["seed"])
-    step = runs.trained_step(run.directory)
+    found = checkpoints.newest(run.path("checkpoints"))
+    finished = runs.is_finished(run.directory, config)
+    step = config["steps"] if finished else found.step if found else 0
     _check_all_at(step, strategy)
-    with strategy.scope():
-        vae = make_vae()
-        vae.compile(_optimizer(config),
-                    num_parts=1 if resident else devices.num_parts(config["batch_size"], strategy),
-                    resident=as_float(source.train[np.arange(len(source.train))]) if resident else None)
-        vae.optimizer.build(vae.trainable_variables)
-        checkpoint = tf.train.Checkpoint(encoder=vae.encoder, decoder=vae.decoder, optimizer=vae.optimizer)
-        if step:
-            latest = tf.train.latest_checkpoint(run.path("checkpoints"))
-            checkpoint.restore(latest).assert_existing_objects_matched()
-    # Saving is collective: every worker saves, all but the chief to where it is thrown away.
-    checkpoints = run.path("checkpoints") if chief else tempfile.mkdtemp()
-    keeper = callbacks.Checkpoints(checkpoint, checkpoints, config["checkpoint_every"], config["steps"])
-    attached = [callbacks.StopAtNonFinite(), *extra_callbacks]
-    if not chief:
-        attached.append(keeper)
-    else:
-        if step < config["steps"]:
-            shutil.rmtree(run.path("model"), ignore_errors=True)  # of fewer steps: half a run must not pass for a whole one
-        if step:
-            print(f"{run.directory}: going on from step {step}." if step < config["steps"]
-                  else f"{run.directory}: already trained to step {step}.", file=sys.stderr)
-        examples = as_float(source.eval[np.arange(min(8, len(source.eval)))])
-        # History before checkpoint: killed between the two, a run goes on from before the row, which is then dropped.
-        attached += [callbacks.History(run.path("history.csv"), step), keeper,
-                     callbacks.TensorBoard(run.path("tensorboard"), examples), callbacks.Progress(config),
-                     callbacks.CollapseWarning(config)]
-    _fit(vae, source.train, strategy, config, attached, resident)
-    if config.get("averaging"):
-        optimizer = getattr(vae.optimizer, "inner_optimizer", vae.optimizer)  # mixed precision wraps it
-        optimizer.use_averages(vae.trainable_variables)
-    if chief:
-        vae.save(run.path("model"))
-    else:
-        shutil.rmtree(checkpoints, ignore_errors=True)
+    if finished:
+        print(f"{run.directory}: already trained to step {step}.", file=sys.stderr)
+        return load(run.path("model"))
+    with stopping.watching(run.directory, alone=strategy.cluster_resolver is None) as watch:
+        tf.keras.utils.set_random_seed(config["seed"])
+        with strategy.scope():
+            vae = make_vae()
+            vae.compile(_optimizer(config),
+                        num_parts=1 if resident else devices.num_parts(config["batch_size"], strategy),
+                        resident=as_float(source.train[np.arange(len(source.train))]) if resident else None)
+            vae.optimizer.build(vae.trainable_variables)
+            checkpoint = tf.train.Checkpoint(encoder=vae.encoder, decoder=vae.decoder, optimizer=vae.optimizer)
+            if found:
+                checkpoint.read(found.prefix).assert_existing_objects_matched().run_restore_ops()
+        # Saving is collective: every worker saves, all but the chief to where it is thrown away.
+        thrown_away = None if chief else tempfile.mkdtemp()
+        try:
+            keeper = checkpoints.Keeper(checkpoint, thrown_away or run.path("checkpoints"), run.config, found, alone=chief)
+            saving = callbacks.Checkpoints(keeper, config, watch, found)
+            attached = [callbacks.StopAtNonFinite(), *extra_callbacks]
+            if chief:
+                if step:
+                    print(f"{run.directory}: going on from step {step}.", file=sys.stderr)
+                examples = as_float(source.eval[np.arange(min(8, len(source.eval)))])
+                # History before checkpoint: killed between the two, a run goes on from before the row, which is then dropped.
+                attached += [callbacks.History(run.path("history.csv"), step), saving,
+                             callbacks.TensorBoard(run.path("tensorboard"), examples, step=step), callbacks.Progress(config),
+                             callbacks.CollapseWarning(config)]
+            else:
+                attached.append(saving)
+            _fit(vae, source.train, strategy, config, attached, resident, keeper)
+        finally:
+            if thrown_away:
+                shutil.rmtree(thrown_away, ignore_errors=True)
+        if config.get("averaging"):
+            optimizer = getattr(vae.optimizer, "inner_optimizer", vae.optimizer)  # mixed precision wraps it
+            optimizer.use_averages(vae.trainable_variables)
+        if chief:
+            run.save_model(vae)
+        if watch.received:
+            watch.stop(config["steps"], config["steps"])
     return vae
 
 
@@ -103,25 +116,39 @@ def _check_all_at(step, strategy):
                             "run directory: put it on a file system that they share.")
 
 
-def _fit(vae, rows, strategy, config, attached, resident):
+def _fit(vae, rows, strategy, config, attached, resident, keeper):
     """Keras `fit` over epochs of `log_every` steps, shorter at the ends where they are no multiples."""
     every, steps, step = config["log_every"], config["steps"], int(vae.optimizer.iterations.numpy())
+    longest = max(1, _EXAMPLES_OF_A_CALL // config["batch_size"])
     try:
         while step < steps:
             length, epochs = every, (steps - step) // every
             if step % every or epochs == 0:  # up to the next multiple of `every`, or to the end
                 length, epochs = min(every - step % every, steps - step), 1
+            calls = length
             if resident:
-                data = batches.resident_batches(len(rows), config["batch_size"], config["seed"], step, length, strategy)
+                lengths = batches.call_lengths(step % every, length, longest)
+                data = batches.resident_batches(len(rows), config["batch_size"], config["seed"], step, lengths, strategy)
+                calls = len(lengths)
             else:
                 data = batches.training_batches(rows, config["batch_size"], config["seed"], step, strategy)
-            vae.fit(data, initial_epoch=step // every, epochs=step // every + epochs, steps_per_epoch=1 if resident else length,
+            vae.fit(data, initial_epoch=step // every, epochs=step // every + epochs, steps_per_epoch=calls,
                     verbose=0, callbacks=attached)
             step += length * epochs
-    except tf.errors.InvalidArgumentError as error:
-        message = " ".join(error.message.split())
-        if "loss is not finite" not in message:
-            raise
-        step = re.search(r"not finite at step\D*(\d+)", message)[1]
-        raise runs.RunError(f"The loss is not finite at step {step}. Checkpoints from before are kept. Lower --learning_rate, or "
-                            "set --clipnorm 1; in the first steps, the data's values may be too large for this --lmbda.") from None
+    except (tf.errors.OpError, OSError) as error:
+        kept = f"The checkpoint of step {keeper.last} is kept." if keeper.last else "There is no checkpoint yet."
+        raise runs.RunError(_words(error, kept, strategy)) from error
+
+
+def _words(error, kept, strategy):
+    """What was raised in training, and what to do, in a line."""
+    message = " ".join(str(getattr(error, "message", error)).split())
+    broken = re.search(r"loss is not finite at step\D*(\d+)", message)
+    if broken:
+        return (f"The loss is not finite at step {broken[1]}. {kept} Lower --learning_rate, or set --clipnorm 1; in the first "
+                "steps, the data's values may be too large for this --lmbda.")
+    if strategy.cluster_resolver is not None and isinstance(error, _LOST):
+        return f"A worker was lost ({message[:200]}). {kept} Start all workers again, with the same commands."
+    if isinstance(error, tf.errors.ResourceExhaustedError) and "OOM" in message:
+        return f"The memory is full ({message[:200]}). {kept} Take a smaller --batch_size."
+    return f"{message[:300]}. {kept} The same command goes on when this is mended."

@@ -1,20 +1,23 @@
 """A run directory: its manifest, its lock, and its model.
 
 It holds `config.json` (every option resolved, seeds, versions, fingerprint of the data), `history.csv`, `checkpoints/`,
-`tensorboard/` and `model/` (the SavedModel); `eval/*.py` add what they measure and draw.
+`tensorboard/` and `model/` (the SavedModel); the measuring commands add what they measure and draw. The manifest also stands
+beside each checkpoint and in the model, so that a `config.json` that is damaged can be made anew.
 """
-import fcntl
 import importlib.metadata
 import json
 import os
 import platform
-
-import tensorflow as tf
+import sys
 
 from tfisovae import files
+from tfisovae.training import checkpoints, locks
 from tfisovae.vae import load
 
 _MAY_CHANGE = ("steps", "epochs", "checkpoint_every", "log_every", "versions")  # without making it another run
+_PLACES = ("data", "data_dir", "strategy")  # where the data lie and what computes, which the same data and weights may change
+_OF_A_RUN = ("config.json", "history.csv", "checkpoints", "tensorboard", "model", "lock")
+_COPY = os.path.join("assets.extra", "run.json")  # in the model: its step, its digests, and the manifest
 
 
 class RunError(ValueError):
@@ -29,31 +32,32 @@ class Run:
       config: every option of the run, JSON-serialisable; the manifest.
       chief: whether this process writes. The other workers of a multi-worker run share the directory and only read.
     Raises:
-      RunError: if the directory belongs to another process now, or holds a run of another configuration.
+      RunError: if the directory belongs to another process now, holds a run of another configuration, or one that has no whole
+        checkpoint to go on from. Nothing has been changed then.
     """
 
     def __init__(self, directory, config, chief=True):
-        self.directory = os.path.abspath(os.fspath(directory))
+        self.directory = os.path.abspath(os.path.expanduser(os.fspath(directory)))
         self.config = {**config, "versions": versions()}
         self._lock = None
         if not chief:
             return
         try:
             os.makedirs(self.directory, exist_ok=True)
-        except OSError as error:
-            raise RunError(f"The run directory {self.directory} cannot be made ({error.strerror}). Choose another "
+            self._check_what_is_there()
+            self._lock = locks.Lock(self.path("lock"))
+        except locks.Held as error:
+            raise RunError(f"Another process is writing {self.directory} now ({error}). Wait for it, or choose another "
                            "--run_dir.") from None
-        # What a run that died before its manifest leaves is hidden, or the lock.
-        others = [name for name in os.listdir(self.directory) if name != "lock" and not name.startswith(".config.json.")]
-        if others and not os.path.exists(self.path("config.json")):
-            raise RunError(f"{self.directory} is not empty and holds no run (no config.json). Choose another --run_dir.")
-        self._lock = open(self.path("lock"), "a")
+        except OSError as error:
+            raise RunError(f"The run directory {self.directory} cannot be made or written ({error.strerror}). Choose another "
+                           "--run_dir.") from None
         try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # the kernel lets go of it when the process dies
-        except OSError:
-            self._lock.close()
-            raise RunError(f"Another process is writing {self.directory} now. Wait for it, or choose another --run_dir.") from None
-        self._write_manifest()
+            files.sweep(self.directory)
+            self._write_manifest()
+        except BaseException:
+            self.close()
+            raise
 
     def path(self, *names):
         return os.path.join(self.directory, *names)
@@ -68,57 +72,190 @@ class Run:
     def __exit__(self, *_):
         self.close()
 
+    def save_model(self, vae):
+        """Writes the trained `VAE` to `model/`, with its step and digests; a model that is there stays until this one is whole."""
+        with files.replacing_directory(self.path("model")) as new:
+            vae.save(new)
+            files.write_json(os.path.join(new, _COPY), {"step": self.config["steps"], "files": _digests(new),
+                                                        "manifest": self.config}, digits=None)
+
+    def _check_what_is_there(self):
+        others = {name for name in os.listdir(self.directory) if not files.is_temporary(name)}
+        if "config.json" not in others and any(not name.startswith(_OF_A_RUN) for name in others):
+            raise RunError(f"{self.directory} is not empty and holds no run (no config.json). Choose another --run_dir.")
+
     def _write_manifest(self):
-        if os.path.exists(self.path("config.json")):
-            before = load_config(self.directory)
-            now = json.loads(json.dumps(self.config))
-            differences = [f"  {key}: {before.get(key, '(unset)')!r} there, {now.get(key, '(unset)')!r} here"
-                           for key in sorted({*before, *now} - {*_MAY_CHANGE})
-                           if before.get(key) != now.get(key)]
-            if differences:
-                raise RunError("\n".join([f"{self.directory} holds a run of another configuration:", *differences,
-                                          "Choose another --run_dir, or remove that one."]))
-            trained = trained_step(self.directory)
+        before, path = _manifest(self.directory), self.path("config.json")
+        found = checkpoints.newest(self.path("checkpoints"))
+        if before is None and (found or self._was_trained(0)):
+            raise RunError(f"{path} is missing or damaged, and so is every copy of it, so it is not known which run this is. "
+                           "Choose another --run_dir; nothing here has been changed.")
+        if before is not None:
+            if not _is_manifest(_read(path)):
+                print(f"{path} was missing or damaged; it is made anew from a copy.", file=sys.stderr)
+            self._check_same(before)
+            trained = found.step if found else 0
             if trained > self.config.get("steps", trained):
                 raise RunError(f"{self.directory} has been trained to step {trained}; {self.config['steps']} steps end before "
                                "that. Ask for more, or choose another --run_dir.")
-        files.write_json(self.path("config.json"), self.config, digits=None)
+            lost = not found and self._was_trained(before.get("checkpoint_every", 0))
+            if lost and not is_finished(self.directory, self.config):
+                raise RunError(f"{self.directory} has been trained, and none of its checkpoints is whole, so it cannot go on. Put "
+                               "a copy of checkpoints/ there, or train anew in another --run_dir; nothing here has been changed.")
+            self._mark_model(before["steps"])
+        files.write_json(path, self.config, digits=None)
+
+    def _mark_model(self, step):
+        """Writes its step into a model that does not say it, as of older versions: it must not pass for one of more steps."""
+        model = self.path("model")
+        if os.path.isdir(model) and not isinstance((_read(os.path.join(model, _COPY)) or {}).get("step"), int):
+            os.makedirs(os.path.join(model, os.path.dirname(_COPY)), exist_ok=True)
+            files.write_json(os.path.join(model, _COPY), {"step": step}, digits=None)
+
+    def _was_trained(self, checkpoint_every):
+        """Whether there must have been a checkpoint: by what is written after one."""
+        if checkpoints.was_one(self.path("checkpoints")) or os.path.exists(self.path("model")):
+            return True
+        return checkpoint_every > 0 and _last_row(self.path("history.csv")) > checkpoint_every
+
+    def _check_same(self, before):
+        now = json.loads(json.dumps(self.config))
+        data, other = (manifest.get("data_manifest") or {} for manifest in (now, before))
+        known = {key for key in ("held_out",) if key not in data or key not in other}  # older manifests lack it
+        same_data = {k: v for k, v in data.items() if k not in known} == {k: v for k, v in other.items() if k not in known}
+        skipped = {*_MAY_CHANGE, *(("data_manifest",) if same_data else ())}
+        if same_data and not known:
+            skipped |= {*_PLACES}
+        differences = [f"  {key}: {before.get(key, '(unset)')!r} there, {now.get(key, '(unset)')!r} here"
+                       for key in sorted({*before, *now} - skipped) if before.get(key) != now.get(key)]
+        if differences:
+            cosine = ["A cosine ends at its last step: with more steps it would have been another from the first step on."] * (
+                before.get("schedule_steps") != now.get("schedule_steps") and before.get("schedule") == now.get("schedule"))
+            raise RunError("\n".join([f"{self.directory} holds a run of another configuration:", *differences, *cosine,
+                                      "Choose another --run_dir, or remove that one."]))
+
+
+def _read(path):
+    """A JSON object; `None` where there is none that can be read."""
+    try:
+        return files.read_json(path)
+    except (OSError, files.DamagedFile):
+        return None
+
+
+def _is_manifest(values):
+    return isinstance(values, dict) and isinstance(values.get("steps"), int)
+
+
+def _manifest(directory):
+    """The manifest of a run, or the newest copy of it; `None` where there is none."""
+    def candidates():
+        yield _read(os.path.join(directory, "config.json"))
+        yield from checkpoints.manifests(os.path.join(directory, "checkpoints"))
+        yield (_read(os.path.join(directory, "model", _COPY)) or {}).get("manifest")
+
+    return next(filter(_is_manifest, candidates()), None)
+
+
+def _last_row(path):
+    """The step of the last row of a history; 0 where there is none."""
+    try:
+        with open(path, encoding="utf-8", errors="replace") as file:
+            steps = [line.split(",")[0] for line in file]
+    except OSError:
+        return 0
+    return max((int(step) for step in steps if step.isdecimal()), default=0)
 
 
 def load_config(directory):
-    """The manifest of a run.
+    """The manifest of a run; where `config.json` is damaged, the copy of it that stands beside a checkpoint or in the model.
 
     Raises:
-      RunError: if `directory` holds no run.
+      RunError: if `directory` holds no run, or no whole manifest.
     """
-    try:
-        return files.read_json(os.path.join(directory, "config.json"))
-    except (FileNotFoundError, NotADirectoryError):
-        raise RunError(f"{directory} holds no run: it has no config.json. A run directory is what train/*.py write.") from None
+    path = os.path.join(directory, "config.json")
+    found = _manifest(directory)
+    if found is not None:
+        return found
+    if not os.path.exists(path):
+        raise RunError(f"{directory} holds no run: it has no config.json. A run directory is what the training commands write.")
+    files.read_json(path, "Give the training command again.")  # which says what is wrong with it
+    raise RunError(f"{path} is not a run's: it has no number of steps. Give the training command again.")
 
 
 def trained_step(directory):
-    """The step of the latest checkpoint of a run; 0 where there is none."""
-    latest = tf.train.latest_checkpoint(os.path.join(directory, "checkpoints"))
-    return int(latest.rpartition("-")[2]) if latest else 0
+    """The step of the latest whole checkpoint of a run; 0 where there is none."""
+    found = checkpoints.newest(os.path.join(directory, "checkpoints"))
+    return found.step if found else 0
+
+
+def is_finished(directory, config=None):
+    """Whether a run has been trained to its end, and its model is whole.
+
+    Args:
+      directory: of the run.
+      config: its manifest, by default the one that is there.
+    """
+    try:
+        config = config or load_config(directory)
+    except (RunError, files.DamagedFile):
+        return False
+    model = os.path.join(directory, "model")
+    said = _read(os.path.join(model, _COPY)) or {}
+    return said.get("step") == config["steps"] and _damage(model, said) is None
 
 
 def load_run(directory):
     """The manifest and the trained `VAE` of a run.
 
     Raises:
-      RunError: if there is no run, or its training has not ended.
+      RunError: if there is no run, its training has not ended, or its model is damaged.
     """
     config = load_config(directory)
     model = os.path.join(directory, "model")
-    if trained_step(directory) not in (0, config["steps"]) or not os.path.exists(model):
-        raise RunError(f"{directory} has no model yet: its training has not ended. Give the training command again, and it goes "
-                       "on from the last checkpoint.")
+    said = _read(os.path.join(model, _COPY)) or {}
+    if "step" not in said:  # of a version that wrote no copy, or it is damaged
+        step = config["steps"] if os.path.exists(model) and trained_step(directory) in (0, config["steps"]) else None
+    else:
+        step = said["step"]
+    if step != config["steps"]:
+        at = trained_step(directory)
+        raise RunError(f"{directory} has no model yet: its training has not ended. Give the training command again"
+                       + (f", and it goes on from the checkpoint of step {at}." if at else "."))
+    damage = _damage(model, said)
+    if damage is None:
+        of_damage = files.DamagedFile if said.get("files") else (FileNotFoundError, ValueError, TypeError, KeyError)
+        try:
+            return config, load(model)
+        except of_damage as error:
+            damage = " ".join(str(error).split())
+    if trained_step(directory) == config["steps"]:
+        way_out = "Give the training command again: the model is made anew from the last checkpoint."
+    else:
+        way_out = "There is no whole checkpoint to make it from. Put a copy there, or train anew in another --run_dir."
+    raise RunError(f"{model} is damaged ({damage}). {way_out}")
+
+
+def _digests(model):
+    """Digests of the files of a model but the copy of the manifest, by their paths in it."""
+    found = {}
+    for folder, _, names in os.walk(model):
+        for name, digest in files.digests(os.path.join(folder, name) for name in names).items():
+            found[os.path.relpath(os.path.join(folder, name), model)] = digest
+    found.pop(_COPY, None)
+    return found
+
+
+def _damage(model, said):
+    """What is wrong with a model by the digests that were kept of it, in words; `None` where nothing is."""
     try:
-        return config, load(model)
-    except tf.errors.OpError as error:
-        raise RunError(f"{model} is damaged ({error.message}). Remove it, and give the training command again: it is made anew "
-                       "from the last checkpoint.") from None
+        now = _digests(model)
+    except OSError as error:
+        return str(error)
+    for name, digest in (said.get("files") or {}).items():
+        if now.get(name) != digest:
+            return f"{name} is missing" if name not in now else f"{name} is not as it was written"
+    return None if now else "it is empty"
 
 
 def versions():

@@ -1,0 +1,483 @@
+"""Faults, and what the commands make of them: `python -m results.faults results/faults` tries all, and writes `faults.json`.
+
+Each fault strikes a training of a small network by the real command: a kill between any two file operations, a signal, a full
+disk, a file of the run that is damaged, a clock that jumps, a directory that may only be read. Then the same command is given
+again. It survives if the weights and the optimizer are, bit for bit, those of a run that was never stopped; it has refused if it
+ended in one line and every file is as it was. Anything else is a loss.
+"""
+import argparse
+import contextlib
+import dataclasses
+import hashlib
+import io
+import os
+import pathlib
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from unittest import mock
+
+import numpy as np
+import tensorflow as tf
+
+from tfisovae import __main__ as command_line
+from tfisovae import files
+from tfisovae.training import checkpoints
+
+OPTIONS = ["--data", "norm", "--num_examples", "256", "--batch_size", "64", "--epochs", "6", "--log_every", "2",
+           "--checkpoint_every", "2", "--num_eval", "0", "--no-resident"]
+LONGER = [*OPTIONS, "--epochs", "8"]
+DAMAGES = ("truncated", "emptied", "removed", "replaced")
+_OPERATIONS = ("os.replace", "os.rename", "os.unlink", "os.remove", "os.rmdir", "os.mkdir", "os.fsync", "tempfile.mkstemp",
+               "tempfile.mkdtemp")
+SECONDS_TO_STOP = 10.0
+
+
+@dataclasses.dataclass
+class Ended:
+    """How a command ended: exit status, and what it said."""
+
+    status: int
+    stdout: str
+    stderr: str
+
+
+def command(name, *arguments):
+    """Runs a command in this process."""
+    out, err, status = io.StringIO(), io.StringIO(), 0
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        try:
+            command_line.main([name, *map(str, arguments)])
+        except SystemExit as stop:
+            status = stop.code or 0
+            if isinstance(status, str):
+                print(status, file=sys.stderr)
+                status = 1
+        except Exception as error:  # a page of traceback
+            print(f"Traceback: {type(error).__name__}: {error}", file=sys.stderr)
+            status = 1
+    return Ended(status, out.getvalue(), err.getvalue())
+
+
+def train(directory, options=OPTIONS):
+    return command("toy", *options, "--run_dir", directory)
+
+
+def contents(directory):
+    """`{path: digest}` of all that a run holds but the lock, of which only the name counts, and what was left half written."""
+    root = pathlib.Path(directory)
+    return {str(path.relative_to(root)): hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(root.rglob("*"))
+            if path.is_file() and path.name != "lock" and not any(map(files.is_temporary, path.relative_to(root).parts))}
+
+
+def weights(directory):
+    """All that a trained run has learned: the tensors of its model and of its newest checkpoint."""
+    found = checkpoints.newest(os.path.join(directory, "checkpoints"))
+    prefixes = {"model": os.path.join(directory, "model", "variables", "variables"), "checkpoint": found.prefix if found else None}
+    tensors = {}
+    for part, prefix in prefixes.items():
+        reader = prefix and tf.train.load_checkpoint(prefix)
+        for name in reader.get_variable_to_shape_map() if prefix else ():
+            if "OBJECT_GRAPH" not in name:
+                tensors[f"{part}/{name}"] = np.asarray(reader.get_tensor(name))
+    return tensors
+
+
+def same(a, b):
+    """Whether the model and, where both have a checkpoint of the last step, the checkpoint are equal, bit for bit."""
+    return all(np.array_equal(a[name], b[name]) for name in a if name.startswith("model/") or name in b) and \
+        {name for name in a if name.startswith("model/")} == {name for name in b if name.startswith("model/")}
+
+
+@dataclasses.dataclass
+class Tally:
+    """Faults of a kind, and how they ended."""
+
+    tried: int = 0
+    survived: int = 0
+    refused: int = 0
+    lost: list = dataclasses.field(default_factory=list)
+
+    def count(self, fault, whole, directory, options=OPTIONS, history=None):
+        """Gives the command again, and counts how it ends.
+
+        Args:
+          fault: its name.
+          whole: `weights` of the run that was never stopped.
+          directory: of the run that was struck.
+          options: of the command.
+          history: what `history.csv` should hold, or `None`.
+        """
+        before = contents(directory)
+        ended = train(directory, options)
+        self.tried += 1
+        if ended.status == 0:
+            right = same(whole, weights(directory)) and history in (None, (pathlib.Path(directory) / "history.csv").read_text())
+            if right:
+                self.survived += 1
+                return ended
+        elif is_one_line(ended) and all(contents(directory).get(name) == digest for name, digest in before.items()):
+            self.refused += 1
+            return ended
+        self.lost.append(f"{fault}: status {ended.status}, {ended.stderr.strip().splitlines()[-1:]}")
+        return ended
+
+    def as_dict(self):
+        return {"tried": self.tried, "survived": self.survived, "refused": self.refused, "lost": len(self.lost)}
+
+
+def is_one_line(ended):
+    """Whether a command has ended as it should where it refuses."""
+    said = [line for line in ended.stderr.strip().splitlines() if line.startswith("tfisovae ")]
+    return ended.status not in (0, None) and len(said) == 1 and "Traceback" not in ended.stderr
+
+
+@contextlib.contextmanager
+def striking(directory, strike):
+    """Calls `strike(name)` before each file operation in a directory: those of Python, and TensorFlow's writing as one of each."""
+    directory = str(directory)
+
+    def wrapped(name, operation):
+        def call(*args, **kwargs):
+            if _concerns(directory, args, kwargs):
+                strike(name)
+            return operation(*args, **kwargs)
+
+        return call
+
+    def opening(path, mode="r", *args, **kwargs):
+        if set(mode) & set("wax+") and _concerns(directory, (path,), {}):
+            strike("open")
+        return before_open(path, mode, *args, **kwargs)
+
+    import builtins
+
+    before_open = builtins.open
+    with contextlib.ExitStack() as stack:
+        for name in _OPERATIONS:
+            module, _, function = name.partition(".")
+            operation = getattr({"os": os, "tempfile": tempfile}[module], function)
+            stack.enter_context(mock.patch(name, wrapped(name, operation)))
+        for owner, function in ((tf.train.Checkpoint, "write"), (tf.saved_model, "save")):
+            operation = getattr(owner, function)
+            stack.enter_context(mock.patch.object(owner, function, wrapped(function, operation)))
+        stack.enter_context(mock.patch.object(builtins, "open", opening))
+        yield
+
+
+def _concerns(directory, args, kwargs):
+    for value in (*args, *kwargs.values()):
+        if isinstance(value, int) and not isinstance(value, bool):
+            with contextlib.suppress(OSError):
+                value = os.readlink(f"/proc/self/fd/{value}")
+        if isinstance(value, (str, os.PathLike)) and str(value).startswith(directory):
+            return True
+    return False
+
+
+def snapshots(directory, into, options=OPTIONS):
+    """Trains, and copies what a kill would leave before each file operation: the paths of copies, no two alike."""
+    made, seen = [], set()
+
+    def strike(name):
+        state = _state(directory)
+        if state and state not in seen:
+            seen.add(state)
+            copy = os.path.join(into, f"{len(made):03d}-{name}")
+            with stopped:
+                shutil.copytree(directory, copy, symlinks=True)
+            made.append(copy)
+
+    stopped = _Pause()
+    with striking(directory, stopped.guarded(strike)):
+        ended = train(directory, options)
+    assert ended.status == 0, ended.stderr
+    return made
+
+
+class _Pause:
+    """A switch that keeps the striker from striking itself."""
+
+    def __init__(self):
+        self.on = False
+
+    def __enter__(self):
+        self.on = True
+
+    def __exit__(self, *_):
+        self.on = False
+
+    def guarded(self, strike):
+        def guarded(name):
+            if not self.on:
+                strike(name)
+
+        return guarded
+
+
+def _state(directory):
+    """A digest of names and contents of all there is; empty where there is nothing."""
+    root, digest, any_there = pathlib.Path(directory), hashlib.sha256(), False
+    for path in sorted(root.rglob("*")) if root.exists() else ():
+        any_there = True
+        digest.update(repr(str(path.relative_to(root))).encode())
+        with contextlib.suppress(FileNotFoundError):
+            if path.is_file() and "tfevents" not in path.name:
+                digest.update(path.read_bytes())
+    return digest.hexdigest() if any_there else ""
+
+
+def damage(directory, name, kind, other):
+    """Damages the file `name` of a run; `other` is what it is replaced by."""
+    path = pathlib.Path(directory) / name
+    content = path.read_bytes()
+    if kind == "removed":
+        path.unlink()
+    else:
+        path.write_bytes({"truncated": content[:len(content) // 2], "emptied": b"",
+                          "replaced": (pathlib.Path(directory) / other).read_bytes()}[kind])
+
+
+def damages(directory):
+    """Every damage of every file of a run: `(name, kind, name of the file that replaces it)`."""
+    names = list(contents(directory))
+    return [(name, kind, names[(i + 1) % len(names)]) for i, name in enumerate(names) for kind in DAMAGES]
+
+
+def hooked(signum, moment, options):
+    """In a process of its own: the command, which is sent a signal before its file operation of number `moment`."""
+    directory, count = options[options.index("--run_dir") + 1], 0
+
+    def strike(_):
+        nonlocal count
+        count += 1
+        if count == moment:
+            print(f"struck {time.time()}", file=sys.stderr, flush=True)
+            os.kill(os.getpid(), signum)
+
+    with striking(directory, strike):
+        command_line.main(["toy", *options])
+
+
+def struck(directory, signum, moment, options=OPTIONS):
+    """Runs `hooked` in a process: its exit status as a shell gives it, its standard error, and seconds from signal to end."""
+    code = f"from results import faults; faults.hooked({int(signum)}, {moment}, {[*options, '--run_dir', str(directory)]!r})"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=600,
+                          env={**os.environ, "PYTHONPATH": str(pathlib.Path(__file__).parent.parent)})
+    ended = time.time()
+    at = [float(line.split()[1]) for line in done.stderr.splitlines() if line.startswith("struck ")]
+    return done.returncode if done.returncode >= 0 else 128 - done.returncode, done.stderr, ended - at[0] if at else None
+
+
+class Suite:
+    """The faults, in a directory for runs. `every` takes one of so many of each kind."""
+
+    def __init__(self, where, every=1):
+        self.where, self.every, self.tallies, self.slowest = pathlib.Path(where), every, {}, 0.0
+        self.whole = self.where / "whole"
+        self.kills = self._taken(snapshots(self.whole, self._new("kills")), 6)
+        self.weights, self.history = weights(self.whole), (self.whole / "history.csv").read_text()
+        self.longer = self.where / "longer"
+        shutil.copytree(self.whole, self.longer)
+        self.longer_kills = self._taken(snapshots(self.longer, self._new("longer kills"), LONGER), 12)
+        self.longer_weights = weights(self.longer)
+
+    def _new(self, name):
+        path = self.where / name
+        path.mkdir(parents=True)
+        return path
+
+    def _taken(self, faults, sparser=1):
+        step = 1 if self.every == 1 else self.every * sparser
+        return list(faults)[step // 2::step]
+
+    def _copy(self, source, name):
+        path = self.where / "struck" / name
+        shutil.rmtree(path, ignore_errors=True)
+        shutil.copytree(source, path)
+        return path
+
+    def _tally(self, name):
+        return self.tallies.setdefault(name, Tally())
+
+    def killed(self):
+        """What kill -9 leaves between any two file operations, of a training and of one that goes on with more steps."""
+        tally = self._tally("kill -9 between two file operations")
+        for copy in self.kills:
+            tally.count(copy, self.weights, self._copy(copy, "killed"), history=self.history)
+        for copy in self.longer_kills:
+            tally.count(copy, self.longer_weights, self._copy(copy, "killed"), LONGER)
+
+    def signalled(self, moments=20, signals=(signal.SIGKILL, signal.SIGTERM, signal.SIGINT)):
+        """Signals to the command in a process of its own, at moments spread over its file operations."""
+        for signum in signals:
+            tally = self._tally(f"{signal.Signals(signum).name} to a process")
+            for moment in np.linspace(12, 110, moments).astype(int):
+                path = self.where / "struck" / f"{signum}-{moment}"
+                status, said, seconds = struck(path, signum, moment)
+                if seconds is None:  # it had ended before
+                    status = 128 + signum
+                elif signum != signal.SIGKILL:
+                    self.slowest = max(self.slowest, seconds)
+                told = signum == signal.SIGKILL or seconds is None or "stopped by" in said
+                if status != 128 + signum or not told or "Traceback" in said:
+                    tally.tried += 1
+                    tally.lost.append(f"{signum} at {moment}: status {status}, {said[-300:]}")
+                else:
+                    tally.count(f"{signum} at {moment}", self.weights, path, history=self.history)
+
+    def damaged(self):
+        """Each file of a run, finished or half way, damaged in each way; and a finished one that is to go on."""
+        half = self.kills[len(self.kills) * 3 // 4]
+        cases = [("a file damaged, training half way", half, OPTIONS, self.weights, 16),
+                 ("a file damaged, training over", self.whole, OPTIONS, self.weights, 16),
+                 ("a file damaged, more steps asked for", self.whole, LONGER, self.longer_weights, 16)]
+        for title, source, options, expected, sparser in cases:
+            tally = self._tally(title)
+            for name, kind, other in self._taken(damages(source), sparser):
+                path = self._copy(source, "damaged")
+                damage(path, name, kind, other)
+                tally.count(f"{name} {kind}", expected, path, options)
+
+    def measured(self):
+        """Each file of a finished run damaged in each way, and the run measured: as it was, or refused in one line."""
+        tally = self._tally("a file damaged, the run measured")
+        reference = _numbers(command("isometry", self.whole, "--num_examples", 64, "--out", self.where / "measured"))
+        for name, kind, other in self._taken(damages(self.whole), 16):
+            path = self._copy(self.whole, "damaged")
+            damage(path, name, kind, other)
+            before = contents(path)
+            ended = command("isometry", path, "--num_examples", 64, "--out", self.where / "measured")
+            tally.tried += 1
+            if ended.status == 0 and _numbers(ended) == reference:
+                tally.survived += 1
+            elif is_one_line(ended) and contents(path) == before:
+                tally.refused += 1
+            else:
+                tally.lost.append(f"{name} {kind}: status {ended.status}, {ended.stderr[-300:]}")
+
+    def disk_full(self, sizes=(0, 100, 300, 1000, 3000, 10_000, 40_000, 100_000, 300_000)):
+        """A limit on the size of a file, at which every writing of more fails; then it is lifted."""
+        tally = self._tally("no room on the disk")
+        soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+        for size in self._taken(sizes, 2):
+            for source in (None, self.kills[len(self.kills) * 3 // 4]):
+                path = self._copy(source, "full") if source else self.where / "struck" / f"full-{size}"
+                resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+                try:
+                    ended = train(path)
+                finally:
+                    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+                if ended.status and not is_one_line(ended):
+                    tally.tried += 1
+                    tally.lost.append(f"{size}: {ended.stderr[-300:]}")
+                else:
+                    tally.count(f"{size} bytes", self.weights, path, history=self.history)
+
+    def clock(self):
+        """A clock that goes back, or ahead, by years between a kill and the next command."""
+        tally = self._tally("a clock that jumps")
+        for jump in (-3e8, 3e8):
+            path = self._copy(self.kills[len(self.kills) // 2], "clock")
+            for file in path.rglob("*"):
+                os.utime(file, (time.time() + jump,) * 2)
+            with mock.patch("time.time", lambda jump=jump, now=time.time: now() - jump):
+                tally.count(f"{jump:g} s", self.weights, path, history=self.history)
+
+    def read_only(self):
+        """Directories of a run that may only be read: refused, and the same command goes on when they may be written again."""
+        tally = self._tally("a directory that may only be read")
+        half = self.kills[len(self.kills) * 3 // 4]
+        with _as_nobody(self.where) as nobody:
+            for name in self._taken(["", "checkpoints", "tensorboard"]):
+                path = self._copy(half, "locked")
+                nobody.owns(path)
+                (path / name).chmod(0o555)
+                with nobody.acting():
+                    refused = train(path)
+                (path / name).chmod(0o755)
+                if refused.status and not is_one_line(refused):
+                    tally.tried += 1
+                    tally.lost.append(f"{name}: {refused.stderr[-300:]}")
+                else:
+                    tally.count(f"{name or 'the run'}", self.weights, path, history=self.history)
+
+    def run(self, signals=True):
+        """Tries everything; returns what `faults.json` holds."""
+        self.killed()
+        self.damaged()
+        self.measured()
+        self.disk_full()
+        self.clock()
+        self.read_only()
+        if signals:
+            self.signalled()
+        kinds = {name: tally.as_dict() for name, tally in self.tallies.items()}
+        sums = {key: sum(kind[key] for kind in kinds.values()) for key in ("tried", "survived", "refused", "lost")}
+        return {"kinds": kinds, **sums, "slowest_stop_seconds": round(self.slowest, 2)}
+
+    def losses(self):
+        return [f"{name}: {loss}" for name, tally in self.tallies.items() for loss in tally.lost]
+
+
+def _numbers(ended):
+    return ended.stdout.partition("Written")[0]
+
+
+class _as_nobody:
+    """Acts as a user who may not write everywhere, where this process is root's."""
+
+    def __init__(self, where):
+        self.where, self.root = pathlib.Path(where), os.geteuid() == 0
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        pass
+
+    def owns(self, path):
+        if self.root:
+            for file in (path, *path.rglob("*")):
+                os.chown(file, 65534, 65534)
+
+    @contextlib.contextmanager
+    def acting(self):
+        if not self.root:
+            yield
+            return
+        modes = [(parent, parent.stat().st_mode) for parent in (self.where, *self.where.parents) if parent.stat().st_uid == 0]
+        for parent, mode in modes:
+            parent.chmod(mode | 0o111)
+        os.seteuid(65534)
+        try:
+            yield
+        finally:
+            os.seteuid(0)
+            for parent, mode in modes:
+                parent.chmod(mode & 0o7777)
+
+
+def main(argv=None):
+    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p.add_argument("directory", help="where to write faults.json")
+    p.add_argument("--every", type=int, default=1, help="try one of so many")
+    args = p.parse_args(argv)
+    with tempfile.TemporaryDirectory() as where:
+        suite = Suite(where, args.every)
+        measured = suite.run()
+    os.makedirs(args.directory, exist_ok=True)
+    files.write_json(os.path.join(args.directory, "faults.json"), measured)
+    for loss in suite.losses():
+        print(loss, file=sys.stderr)
+    print("\n".join(f"{kind['tried']:5d} {name}: {kind['survived']} survived, {kind['refused']} refused, {kind['lost']} lost"
+                    for name, kind in measured["kinds"].items()))
+    sys.exit(1 if measured["lost"] else 0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,154 @@
+"""Audit any VAE: what may be wrong with it, its beta, its isometry, and what not to conclude; isometry.json and pictures."""
+import dataclasses
+import os
+
+import numpy as np
+
+from tfisovae.commands import choices, measuring
+
+
+def add_arguments(p):
+    """The options."""
+    p.add_argument("--model", type=os.path.expanduser, help="SavedModel of a whole VAE, with the signatures encode and decode")
+    p.add_argument("--encoder", type=os.path.expanduser, help="SavedModel of the encoder, as Keras' model.export writes it")
+    p.add_argument("--decoder", type=os.path.expanduser, help="SavedModel of the decoder")
+    p.add_argument("--data", type=os.path.expanduser, required=True,
+                   help="what it was trained on, or held-out data like it: a directory or .zip of images, a table, an .npy or "
+                        ".npz of "
+                        "images [N, H, W, C], mix, ramp, norm, or faces")
+    p.add_argument("--distortion", help="sse, mse, bce, bce-sum, ssim, downward_convex or upward_convex (default: what the model "
+                                        "says)")
+    p.add_argument("--beta", type=float, help="1 / lmbda, where the loss is lmbda D + KL (default: what the model says)")
+    p.add_argument("--estimate_beta", action="store_true", help="find beta in the model and the data")
+    p.add_argument("--decomposed", action="store_true", help="the loss was the decomposed one of section 4.2")
+    p.add_argument("--scale", choices=choices.SCALES, default="log_variance", help="what the encoder's second output is")
+    p.add_argument("--num_examples", type=int, help="examples to measure, at most (default: 1,000 images, or 10,000 vectors)")
+    p.add_argument("--max_value", type=float, default=1.0, help="the largest value of 8-bit pixels, as the model sees them: 1 or "
+                                                                "255")
+    p.add_argument("--image_size", type=int, default=64, help="of a directory or .zip of images")
+    p.add_argument("--crop", choices=choices.CROPS, default="center", help="of a directory or .zip of images")
+    p.add_argument("--grayscale", action="store_true", help="one channel instead of three")
+    p.add_argument("--rows", type=int, default=10, help="dimensions in the table")
+    p.add_argument("--out", default="audit", type=os.path.expanduser, help="directory for the results")
+    p.add_argument("--cache_dir", type=os.path.expanduser, help="where decoded images are kept (default: ~/.cache/tfisovae)")
+
+
+def load_examples(args):
+    """The examples of `--data`, `[N, ...]` float32, at most `--num_examples` of them in a fixed random order."""
+    from tfisovae import sources
+    from tfisovae.sources import columnar
+
+    ending = os.path.splitext(args.data)[1].lower()
+    if args.data in choices.TOYS:
+        rows = sources.load_toy(args.data).eval
+    elif args.data in choices.IMAGES or os.path.isdir(args.data) or ending == ".zip":
+        rows = _all(sources.load_images(args.data, args.cache_dir, image_size=args.image_size, crop=args.crop,
+                                        grayscale=args.grayscale))
+    elif ending in (".npy", ".npz") and os.path.isfile(args.data):
+        rows = columnar.numpy_array(args.data)  # a table, or images
+        if rows.ndim < 2 or not rows.size:
+            raise ValueError(f"{args.data} must hold examples [N, ...]; its shape is {list(rows.shape)}.")
+    else:
+        rows = _all(sources.load_vectors(args.data))
+    count = args.num_examples or (1_000 if len(rows.shape) > 2 else 10_000)
+    x = np.asarray(rows[np.sort(np.random.default_rng(0).permutation(len(rows))[:count])])
+    return x.astype(np.float32) * np.float32(args.max_value / 255 if x.dtype == np.uint8 else 1)
+
+
+def _all(source):
+    return type(source.eval)(source.eval.array, np.sort(np.concatenate([source.train.rows, source.eval.rows])))
+
+
+def load_model(args):
+    """The `Autoencoder` of the options, whose beta may be `None`, and the variables that it uses."""
+    import tensorflow as tf
+
+    from tfisovae import adapters, as_autoencoder, distortions
+
+    if bool(args.model) == bool(args.encoder or args.decoder) or bool(args.encoder) != bool(args.decoder):
+        raise ValueError("Give --model DIR, or --encoder DIR and --decoder DIR.")
+    if args.beta is not None and args.estimate_beta:
+        raise ValueError("Give --beta or --estimate_beta, not both: an audit says by itself whether the beta given is the one "
+                         "found.")
+    distortion = args.distortion
+    if distortion == "bce-sum":
+        distortion = distortions.BinaryCrossentropy("sum")
+    given = args.model or (adapters.load_saved_model(args.encoder), adapters.load_saved_model(args.decoder))
+    model = as_autoencoder(given, distortion, args.beta, args.scale, args.decomposed or None, needs_beta=not args.estimate_beta)
+    owners = given if isinstance(given, tuple) else (tf.saved_model.load(given),)
+    return model, [variable for owner in owners for variable in getattr(owner, "trainable_variables", ())]
+
+
+def examine(model, x, estimate=False):
+    """What is found beside the measurement: `(findings, BetaEstimate or None, the model with a beta)`.
+
+    Args:
+      model: `Autoencoder`; its `beta` may be `None` with `estimate`.
+      x: examples, `[N, ...]`.
+      estimate: whether to take the beta that is found.
+    """
+    from tfisovae import estimate_beta, findings, inspection
+
+    found = inspection.inspect(model, x)
+    if any(map(findings.is_fatal, found)):
+        return found, None, model
+    try:
+        beta = estimate_beta(model, x, progress=True)
+    except ValueError:
+        if estimate:
+            raise
+        beta = None  # collapsed: the summary says so
+    return found, beta, dataclasses.replace(model, beta=beta.value) if estimate else model
+
+
+def run(args):
+    import tfisovae
+    from tfisovae import findings
+
+    for name in ("num_examples", "rows", "image_size"):
+        measuring.check_at_least_1(**{name: getattr(args, name)})
+    if not 0 < args.max_value < float("inf"):
+        raise ValueError(f"--max_value must be positive and finite; got {args.max_value}.")
+    model, weights = load_model(args)
+    x = load_examples(args)
+    measuring.check_writable(args.out)
+    found, beta, model = examine(model, x, args.estimate_beta)
+    said = findings.sentences(found)
+    print("\n".join(said), end="\n" if said else "", flush=True)
+    if any(map(findings.is_fatal, found)):
+        raise ValueError("nothing measured of this model would mean anything until that is mended.")
+    result = tfisovae.analyze(model, x, progress=True)
+    print("\n".join([result.table(args.rows), result.accounting()]), flush=True)
+    if beta is not None:
+        said.append(findings.beta_sentence(beta, None if args.estimate_beta else model.beta))
+        print(said[-1], flush=True)
+    summary = result.summary(gradient=_gradient(model, x, weights))
+    print(summary, flush=True)
+    beta = beta and {"value": beta.value, "error": beta.error, "spread": beta.spread}
+    result.save(os.path.join(args.out, "isometry.json"), data=args.data, found=said, beta_found=beta, summary=summary)
+    print(measuring.written(args.out, "isometry.json", *draw(args.out, model, result, x, args.max_value)))
+
+
+def _gradient(model, x, weights):
+    """The mean gradient over the examples, where the weights are known and the examples are many."""
+    from tfisovae import stationarity, verdict
+
+    if not weights or len(x) < verdict.MIN_GRADIENT_EXAMPLES:
+        return None
+    return stationarity.block_gradients(model, x, weights, progress=True).mean_gradient()
+
+
+def draw(out, model, result, x, max_value):
+    """Draws what was measured, and reconstructions of images; returns the names of the pictures."""
+    from tfisovae import figures
+
+    title = f"{result.distortion_name}, beta {result.beta:.4g}"
+    drawn = {"isometry": figures.isometry(result, title)}
+    if result.num_active:
+        drawn["gram"] = figures.gram(result, title)
+    if x.ndim == 4 and x.shape[-1] in (1, 3):
+        x_check = np.asarray(model.decode(model.encode(x[:12])[0]))
+        drawn["reconstructions"] = figures.reconstructions([x[:12] / max_value, x_check / max_value], ["x", "Dec(mean)"])
+    for name, figure in drawn.items():
+        figures.save(figure, os.path.join(out, f"{name}.png"))
+    return [f"{name}.png" for name in drawn]

@@ -1,0 +1,62 @@
+"""What `tfisovae.inspection` found, and how beta given and beta found agree, in words (no model, no TensorFlow)."""
+
+_READINGS = {"log_variance": "log sigma^2", "variance": "sigma^2", "log_scale": "log sigma", "scale": "sigma"}
+
+# What is wrong, and what to do. Names of the fields are those of `inspection.Kind`.
+_SENTENCES = {
+    "NOT_FINITE": "{part} is not finite for {rows} of {of} inputs, first for example {row} (counted from 0). Leave these "
+                  "examples out, "
+                  "or mend the network.",
+    "RANDOM": "{part} is random: two calls on one input differ by {change:.1%} of a deviation. Dropout or sampling is on: give "
+              "the model "
+              "in inference mode (training=False).",
+    "ROWS_DEPEND": "{part} of an example depends on the others of its batch, by {change:.1%} of a deviation. Batch normalisation "
+                   "is in "
+                   "training mode: give the model in inference mode (training=False).",
+    "SCALE_NOT_POSITIVE": "{fraction:.1%} of the posterior's scales are 0 or negative (down to {smallest:.3g}, first of example "
+                          "{row}). "
+                          "scale= says what the encoder's second output is: is it a log-variance?",
+    "OTHER_SCALE": "scale= may be another: E[mu^2 + sigma^2], 1 where training has converged, is {listed}; {best} fits best "
+                   "(scale=\"{suggestion}\").",
+    "OUTSIDE_DOMAIN": "{fraction:.1%} of the decoder's outputs lie outside of the distortion's domain, {smallest:.3g} to "
+                      "{largest:.3g}. A "
+                      "decoder that returns logits needs its sigmoid.",
+    "OTHER_RANGE": "reconstructions are worse than the data's mean ({error:.2g} times its squared error): the data lie between "
+                   "{data_low:.3g} and {data_high:.3g}, what the model returns between {model_low:.3g} and {model_high:.3g}. "
+                   "Bring the data "
+                   "to the range that the model was trained on (max_value=1 or 255, standardising).",
+}
+FATAL = ("NOT_FINITE", "RANDOM", "ROWS_DEPEND", "SCALE_NOT_POSITIVE")  # after which no number means anything
+
+
+def is_fatal(finding):
+    """Whether nothing that is measured of such a model would mean anything."""
+    return finding.kind.name in FATAL
+
+
+def sentences(findings):
+    """A line for each `inspection.Finding`: what is wrong, and what to do."""
+    lines = []
+    for finding in findings:
+        numbers = dict(finding.numbers)
+        listed = ", ".join(f"{value:.3g} read as {_READINGS[name]}" for name, value in numbers.items() if name in _READINGS)
+        text = _SENTENCES[finding.kind.name].format(**numbers, part=finding.part, listed=listed, suggestion=finding.suggestion,
+                                                    best=_READINGS.get(finding.suggestion))
+        lines.append(f"WRONG: {text}" if is_fatal(finding) else f"DOUBTFUL: {text}")
+    return lines
+
+
+def beta_sentence(found, given=None):
+    """Whether the beta given is the one that the posterior shows: a line, which is wrong in at most 5 % of all data sets.
+
+    Args:
+      found: `tfisovae.BetaEstimate`.
+      given: beta, or `None` where the estimate itself is used.
+    """
+    if given is None:
+        return f"beta: {found}. Used as it was found."
+    if found.differs_from(given):
+        return (f"beta: DIFFERENT: {given:.4g} was given, the posterior shows {found}. The loss was another (a weight, a mean "
+                "instead of a "
+                "sum, a part of the KL), or training has not converged.")
+    return f"beta: {given:.4g} was given, and the posterior agrees: {found}."

@@ -1,0 +1,163 @@
+"""The checkpoints of a run: written whole, known to be whole, and never removed before a newer one is.
+
+A checkpoint of step t is TensorFlow's `ckpt-t.index` and `ckpt-t.data-...`, and `ckpt-t.json`, written after these: their digests,
+the manifest of the run, and the interval of logging that was under way, if any.
+"""
+import contextlib
+import dataclasses
+import glob
+import os
+import re
+import shutil
+
+import numpy as np
+import tensorflow as tf
+
+from tfisovae import files
+
+_NAME = re.compile(r"ckpt-(\d+)\.(index|json|data-\d+-of-\d+)")
+_KEPT = 2
+
+
+@dataclasses.dataclass(frozen=True)
+class Found:
+    """A whole checkpoint: its step, TensorFlow's name of it, and what its JSON says (empty where there is none)."""
+
+    step: int
+    prefix: str
+    said: dict
+
+
+def newest(directory):
+    """The newest whole checkpoint, `Found`; `None` where none is whole."""
+    for step in reversed(steps(directory)):
+        said = _said(directory, step)
+        if _is_whole(directory, step, said):
+            return Found(step, _prefix(directory, step), said or {})
+    return None
+
+
+def steps(directory):
+    """The steps of which there is any file, ascending."""
+    found = map(_NAME.fullmatch, os.listdir(directory) if os.path.isdir(directory) else ())
+    return sorted({int(match[1]) for match in found if match})
+
+
+def was_one(directory):
+    """Whether a whole checkpoint has been there: its JSON, or TensorFlow's list, is written after it."""
+    names = os.listdir(directory) if os.path.isdir(directory) else ()
+    return any(name == "checkpoint" or re.fullmatch(r"ckpt-\d+\.json", name) for name in names)
+
+
+def manifests(directory):
+    """The manifests that stand beside checkpoints, newest first."""
+    for step in reversed(steps(directory)):
+        said = _said(directory, step)
+        if said and isinstance(said.get("manifest"), dict):
+            yield said["manifest"]
+
+
+class Keeper:
+    """Writes checkpoints, and removes the older ones.
+
+    Args:
+      checkpoint: `tf.train.Checkpoint`.
+      directory: made if it is missing. What a process that died was writing there is removed.
+      manifest: of the run, kept beside each.
+      found: the checkpoint that was gone on from, or `None`.
+      alone: whether this process is the only one of the run, or the chief; the others write what is thrown away.
+    """
+
+    def __init__(self, checkpoint, directory, manifest, found=None, alone=True):
+        self._checkpoint, self._directory, self._manifest, self._alone = checkpoint, directory, manifest, alone
+        self._whole = [found.step] if found else []
+        os.makedirs(directory, exist_ok=True)
+        if alone:
+            files.sweep(directory)
+            for temporary in glob.glob(os.path.join(glob.escape(directory), "ckpt-*_temp*")):
+                shutil.rmtree(temporary, ignore_errors=True)
+
+    @property
+    def last(self):
+        """The step of the last whole checkpoint; 0 where there is none."""
+        return self._whole[-1] if self._whole else 0
+
+    def save(self, step, interval=None):
+        """Writes the checkpoint of a step; `interval` is what the metrics have summed of an interval that is not over."""
+        prefix = _prefix(self._directory, step)
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(f"{prefix}.json")  # of one that is damaged: its digests are not of what comes now
+        try:
+            self._checkpoint.write(prefix)
+        except BaseException:
+            if self._alone:
+                self._remove(step)
+            raise
+        if not self._alone:
+            return
+        for part in _parts(prefix):
+            files.to_disk(part)
+        files.write_json(f"{prefix}.json", {"step": step, "files": files.digests(_parts(prefix)), "interval": interval,
+                                            "manifest": self._manifest}, digits=None)
+        files.write_text(os.path.join(self._directory, "checkpoint"), f'model_checkpoint_path: "ckpt-{step}"\n')  # for TensorFlow
+        self._whole.append(step)
+        for other in steps(self._directory):
+            if other not in self._whole[-_KEPT:]:
+                self._remove(other)
+
+    def _remove(self, step):
+        for path in sorted(glob.glob(f"{glob.escape(_prefix(self._directory, step))}.*"), reverse=True):  # the JSON first
+            with contextlib.suppress(OSError):
+                os.unlink(path)
+        shutil.rmtree(f"{_prefix(self._directory, step)}_temp", ignore_errors=True)
+
+
+def sums(metrics):
+    """What metrics have summed so far, as JSON."""
+    return [[np.asarray(value).tolist() for value in metric.get_weights()] for metric in metrics]
+
+
+def set_sums(metrics, values):
+    """Lets metrics go on from `values` of `sums`; does nothing where they are of other metrics."""
+    now = [metric.get_weights() for metric in metrics]
+    given = [[np.array(value, np.float64) for value in metric] for metric in values]
+    if [[value.shape for value in metric] for metric in now] == [[value.shape for value in metric] for metric in given]:
+        for metric, arrays in zip(metrics, given):
+            metric.set_weights(arrays)
+
+
+def _prefix(directory, step):
+    return os.path.join(directory, f"ckpt-{step}")
+
+
+def _parts(prefix):
+    return [f"{prefix}.index", *sorted(glob.glob(f"{glob.escape(prefix)}.data-*"))]
+
+
+def _said(directory, step):
+    """What stands in the JSON of a checkpoint; `None` where there is none that can be read."""
+    try:
+        return files.read_json(f"{_prefix(directory, step)}.json")
+    except (OSError, files.DamagedFile):
+        return None
+
+
+def _is_whole(directory, step, said):
+    prefix = _prefix(directory, step)
+    if said and isinstance(said.get("files"), dict):
+        try:
+            return said.get("step") == step and files.digests(_parts(prefix)) == said["files"]
+        except OSError:
+            return False
+    return _reads(prefix, step)
+
+
+def _reads(prefix, step):
+    """Whether all tensors of a checkpoint without digests can be read, which have checksums of their own, and its step is that."""
+    try:
+        reader = tf.train.load_checkpoint(prefix)
+        tensors = {name: reader.get_tensor(name) for name in reader.get_variable_to_shape_map()}
+    except (tf.errors.OpError, IndexError, ValueError, RuntimeError):
+        return False
+    at = [int(value) for name, value in tensors.items() if name.endswith("_iterations/.ATTRIBUTES/VARIABLE_VALUE")]
+    return not at or step in at
