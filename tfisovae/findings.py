@@ -1,5 +1,8 @@
 """What `tfisovae.inspection` found, and how beta given and beta found agree, in words (no model, no TensorFlow)."""
 
+import math
+
+_SHARP = 1.25  # an interval whose ends are within this factor of the beta given confirms it
 _READINGS = {"log_variance": "log sigma^2", "variance": "sigma^2", "log_scale": "log sigma", "scale": "sigma"}
 
 # What is wrong, and what to do. Names of the fields are those of `inspection.Kind`.
@@ -59,4 +62,9 @@ def beta_sentence(found, given=None):
         return (f"beta: DIFFERENT: {given:.4g} was given, the posterior shows {found}. The loss was another (a weight, a mean "
                 "instead of a "
                 "sum, a part of the KL), or training has not converged.")
+    low, high = found.interval()
+    if max(given / low if low > 0 else math.inf, high / given) > _SHARP:
+        return (f"beta: {given:.4g} was given, which the posterior neither confirms nor contradicts: {found}; 95 % of such "
+                "intervals hold "
+                f"the truth, and this one goes from {low:.3g} to {high:.3g}.")
     return f"beta: {given:.4g} was given, and the posterior agrees: {found}."

@@ -242,20 +242,24 @@ def health(verdict, num_active=None, rate=float("nan")):
     if verdict.alarms:
         state, said, advice = _training(verdict)
         return f"{state}: {'; '.join(said)}. To do: {advice}."
-    hints = "; ".join(_listed(verdict.hints))
-    if hints:
-        hints = f" Hints, no more, since {'; '.join(dict.fromkeys(c.why for c in verdict.hints))}: {hints}."
     if verdict.num_examples is not None and verdict.num_examples < MIN_EXAMPLES:
-        return f"No verdict: {verdict.num_examples} examples are too few to tell, measure {MIN_EXAMPLES} or more.{hints}"
+        return f"No verdict: {verdict.num_examples} examples are too few to tell, measure {MIN_EXAMPLES} or more."
+    if verdict.hints:
+        why = "; ".join(dict.fromkeys(c.why for c in verdict.hints))
+        at_rest = verdict.gradient is not None and verdict.gradient.num_examples >= MIN_GRADIENT_EXAMPLES
+        return (f"UNDECIDED: {'; '.join(_listed(verdict.hints))}. At the optimum this would be a sign against convergence if the "
+                "networks "
+                f"were known to have the free biases that it takes ({why})."
+                + (" The mean gradient is within its noise, which speaks for convergence." if at_rest else ""))
     heavy = sorted({c.dimension for c in verdict.undecided if c.dimension is not None})
     heavy = f" Undecided, since a few examples make up the moments of {_dimensions(heavy)}: measure more." if heavy else ""
     seen = (f" Deviations above {verdict.resolution:.2g} of E[mu], E[mu^2 + sigma^2] and the balance would have been seen."
             if np.isfinite(verdict.resolution) else "")
     if verdict.gradient is None or verdict.gradient.num_examples < MIN_GRADIENT_EXAMPLES:
         return ("No sign against convergence in scale, shift and noise, which come to rest long before the rest of the network: "
-                f"measure the mean gradient too, on {MIN_GRADIENT_EXAMPLES} examples of training or more.{seen}{heavy}{hints}")
+                f"measure the mean gradient too, on {MIN_GRADIENT_EXAMPLES} examples of training or more.{seen}{heavy}")
     still = "" if verdict.fall is None or verdict.annealed else ", and the loss no longer falls"
-    return f"Converged, as far as the examples show: the mean gradient is within its noise{still}.{seen}{heavy}{hints}"
+    return f"Converged, as far as the examples show: the mean gradient is within its noise{still}.{seen}{heavy}"
 
 
 def _dimensions(some):

@@ -6,6 +6,8 @@ import numpy as np
 
 from tfisovae.commands import choices, measuring
 
+_GRADIENT_EXAMPLES = 8_192
+
 
 def add_arguments(p):
     """The options."""
@@ -16,6 +18,9 @@ def add_arguments(p):
                    help="what it was trained on, or held-out data like it: a directory or .zip of images, a table, an .npy or "
                         ".npz of "
                         "images [N, H, W, C], mix, ramp, norm, or faces")
+    p.add_argument("--train_data", type=os.path.expanduser,
+                   help="examples that it was trained on, 4,000 or more, whose mean gradient tells whether training has come to "
+                        "rest")
     p.add_argument("--distortion", help="sse, mse, bce, bce-sum, ssim, downward_convex or upward_convex (default: what the model "
                                         "says)")
     p.add_argument("--beta", type=float, help="1 / lmbda, where the loss is lmbda D + KL (default: what the model says)")
@@ -33,24 +38,24 @@ def add_arguments(p):
     p.add_argument("--cache_dir", type=os.path.expanduser, help="where decoded images are kept (default: ~/.cache/tfisovae)")
 
 
-def load_examples(args):
-    """The examples of `--data`, `[N, ...]` float32, at most `--num_examples` of them in a fixed random order."""
+def load_examples(args, name, count=None):
+    """The examples of `name`, as `--data` takes it, `[N, ...]` float32, at most `count` of them in a fixed random order."""
     from tfisovae import sources
     from tfisovae.sources import columnar
 
-    ending = os.path.splitext(args.data)[1].lower()
-    if args.data in choices.TOYS:
-        rows = sources.load_toy(args.data).eval
-    elif args.data in choices.IMAGES or os.path.isdir(args.data) or ending == ".zip":
-        rows = _all(sources.load_images(args.data, args.cache_dir, image_size=args.image_size, crop=args.crop,
+    ending = os.path.splitext(name)[1].lower()
+    if name in choices.TOYS:
+        rows = sources.load_toy(name).eval
+    elif name in choices.IMAGES or os.path.isdir(name) or ending == ".zip":
+        rows = _all(sources.load_images(name, args.cache_dir, image_size=args.image_size, crop=args.crop,
                                         grayscale=args.grayscale))
-    elif ending in (".npy", ".npz") and os.path.isfile(args.data):
-        rows = columnar.numpy_array(args.data)  # a table, or images
+    elif ending in (".npy", ".npz") and os.path.isfile(name):
+        rows = columnar.numpy_array(name)  # a table, or images
         if rows.ndim < 2 or not rows.size:
-            raise ValueError(f"{args.data} must hold examples [N, ...]; its shape is {list(rows.shape)}.")
+            raise ValueError(f"{name} must hold examples [N, ...]; its shape is {list(rows.shape)}.")
     else:
-        rows = _all(sources.load_vectors(args.data))
-    count = args.num_examples or (1_000 if len(rows.shape) > 2 else 10_000)
+        rows = _all(sources.load_vectors(name))
+    count = count or (1_000 if len(rows.shape) > 2 else 10_000)
     x = np.asarray(rows[np.sort(np.random.default_rng(0).permutation(len(rows))[:count])])
     return x.astype(np.float32) * np.float32(args.max_value / 255 if x.dtype == np.uint8 else 1)
 
@@ -110,7 +115,7 @@ def run(args):
     if not 0 < args.max_value < float("inf"):
         raise ValueError(f"--max_value must be positive and finite; got {args.max_value}.")
     model, weights = load_model(args)
-    x = load_examples(args)
+    x = load_examples(args, args.data, args.num_examples)
     measuring.check_writable(args.out)
     found, beta, model = examine(model, x, args.estimate_beta)
     said = findings.sentences(found)
@@ -122,19 +127,24 @@ def run(args):
     if beta is not None:
         said.append(findings.beta_sentence(beta, None if args.estimate_beta else model.beta))
         print(said[-1], flush=True)
-    summary = result.summary(gradient=_gradient(model, x, weights))
+    summary = result.summary(gradient=_gradient(args, model, weights))
     print(summary, flush=True)
     beta = beta and {"value": beta.value, "error": beta.error, "spread": beta.spread}
     result.save(os.path.join(args.out, "isometry.json"), data=args.data, found=said, beta_found=beta, summary=summary)
     print(measuring.written(args.out, "isometry.json", *draw(args.out, model, result, x, args.max_value)))
 
 
-def _gradient(model, x, weights):
-    """The mean gradient over the examples, where the weights are known and the examples are many."""
-    from tfisovae import stationarity, verdict
+def _gradient(args, model, weights):
+    """The mean gradient over the examples of training, where these and the weights are known; else `None`."""
+    from tfisovae import stationarity
 
-    if not weights or len(x) < verdict.MIN_GRADIENT_EXAMPLES:
+    if not args.train_data:
         return None
+    if not weights:
+        raise ValueError("--train_data: the model keeps no trainable variables, so the gradient of its loss cannot be taken. "
+                         "Leave it "
+                         "out.")
+    x = load_examples(args, args.train_data, _GRADIENT_EXAMPLES)
     return stationarity.block_gradients(model, x, weights, progress=True).mean_gradient()
 
 
