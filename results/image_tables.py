@@ -8,14 +8,16 @@ import tfisovae
 from results import layout, paper
 from tfisovae import files
 from tfisovae.commands.isometry import follows
+from tfisovae.posterior import STRONG_KL, active
 from tfisovae.training import runs
+from tfisovae.verdict import overall_balance
 
 
 def _analysis(directory, name="isometry.json"):
     return tfisovae.Analysis.load(os.path.join(directory, name))
 
 
-def isometry_table(directories, threshold=0.1):
+def isometry_table(directories, threshold=STRONG_KL):
     """One row for each measured run, over the dimensions whose mean KL exceeds `threshold` nats.
 
     The norm is given with its deviation between dimensions, as the paper does; cosines are root mean squares over pairs.
@@ -27,11 +29,11 @@ def isometry_table(directories, threshold=0.1):
              for figure, active, norm in paper.IMAGES.get(network, ())]
     for directory in directories:
         a = _analysis(directory)
-        active = np.flatnonzero(a.kl_mean > threshold)
-        rows.append(f"| ours, {layout.name(directory)} | {len(active)} of {len(a.active)} | "
-                    f"{a.norm_mean[active].mean():.2f} +- {a.norm_mean[active].std():.2f} | "
-                    f"{a.one_minus_variance[active].mean():.2f} | {_cosines(a, active):.2f} | "
-                    f"{_balance(a, active):.2f} | {a.rate:.2f} | {a.distortion:.4f} |")
+        strong = np.flatnonzero(active(a.kl_mean, threshold))
+        rows.append(f"| ours, {layout.name(directory)} | {len(strong)} of {len(a.active)} | "
+                    f"{a.norm_mean[strong].mean():.2f} +- {a.norm_mean[strong].std():.2f} | "
+                    f"{a.one_minus_variance[strong].mean():.2f} | {_cosines(a, strong):.2f} | "
+                    f"{_balance(a, strong):.2f} | {a.rate:.2f} | {a.distortion:.4f} |")
     return "\n".join(rows)
 
 
@@ -65,7 +67,7 @@ def balance_table(directories, rows=12):
                  "| --- | --- | --- | --- |"]
         lines += [f"| {rank} | {a.norm_mean[j]:.2f} | {seen[j]:.2f} | {a.one_minus_variance[j]:.2f} |"
                   for rank, j in enumerate(a.ranking[:rows], 1)]
-        strong = a.kl_mean > 0.1
+        strong = active(a.kl_mean, STRONG_KL)
         lines.append(f"| mean above 0.1 nat | {a.norm_mean[strong].mean():.2f} | {seen[strong].mean():.2f} | "
                      f"{a.one_minus_variance[strong].mean():.2f} |")
         tables.append("\n".join(lines))
@@ -94,8 +96,7 @@ def precision_table(directories, thresholds=(10.0, 2.0, 0.0)):
 
 def _balance(a, among):
     """The posterior balance of these dimensions together: of weak ones alone both of its sides are near 0."""
-    target = a.one_minus_variance[among]
-    return np.sum(a.balance[among] * target) / np.sum(target) if len(among) else np.nan
+    return overall_balance(a.balance, a.one_minus_variance, np.isin(np.arange(len(a.balance)), among))
 
 
 def _cosines(a, among):

@@ -147,3 +147,41 @@ def test_bad_arguments(make_linear_vae):
     vae = make_linear_vae(ENCODER, DECODER, SCALE, LMBDA)
     with pytest.raises(ValueError, match="metrics must be instances of tfisovae.metrics"):
         vae.compile("adam", metrics=["mse"])
+
+
+def test_a_metric_of_the_users_own(make_linear_vae):
+    """`measure` and `shape` are all that it takes: means and standard errors by dimension, and the mean over the active ones."""
+    class MeanSize(M.MeasurementMetric):
+        shape = staticmethod(lambda n: (n,))
+
+        def measure(self, measurement):
+            return tf.abs(measurement.posterior.mean)
+
+    class Constant(M.MeasurementMetric):
+        def measure(self, measurement):
+            return tf.fill([tf.shape(measurement.x)[0]], 3.0)
+
+    logs, (size, constant), _ = evaluated(make_linear_vae, 64, [MeanSize(), Constant()])
+    mu = np.abs(examples() @ ENCODER)
+    mu[:, 2] = 0
+    np.testing.assert_allclose(size.mean, mu.mean(0), rtol=1e-5)
+    np.testing.assert_allclose(size.standard_error, mu.std(0) / np.sqrt(230), rtol=1e-4)
+    assert logs["mean_size"] == pytest.approx(mu[:, :2].mean(), rel=1e-5)
+    assert logs["constant"] == 3 and constant.standard_error == pytest.approx(0, abs=1e-6)
+    assert size.num_examples == constant.num_examples == 230
+
+
+def test_every_scalar_has_its_standard_error(make_linear_vae):
+    """Losses and the total rate too; of a single example there is none."""
+    _, metrics, _ = evaluated(make_linear_vae, 64, [M.Rate(), M.TransformLoss(), M.CodingLoss(), M.Distortion(), M.Loss()])
+    mu = examples() @ ENCODER
+    mu[:, 2] = 0
+    kl = 0.5 * (mu**2 + SCALE**2 - np.log(SCALE**2) - 1).sum(1)
+    assert metrics[0].total_standard_error == pytest.approx(kl.std() / np.sqrt(230), rel=1e-4)
+    losses = metrics[-1]
+    assert 0 < losses.standard_error < losses.mean
+    one = M.Loss()
+    vae = make_linear_vae(ENCODER, DECODER, SCALE, LMBDA)
+    vae.compile("adam", metrics=[one])
+    vae.evaluate(tf.data.Dataset.from_tensor_slices(examples(1)).batch(1), verbose=0)
+    assert np.isnan(one.standard_error)

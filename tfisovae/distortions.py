@@ -58,12 +58,17 @@ class GaussianNLL(_ScaledSquaredError):
         return {"variance": self.variance}
 
 
+def convex_scale(square):
+    """2/3 + 2 |x|^2 / 21 of |x|^2: the a_x of Eq. 19, and one over that of Eq. 55; tensors or NumPy's arrays."""
+    return 2 / 3 + square * (2 / 21)
+
+
 @tf.keras.utils.register_keras_serializable(package="tfisovae")
 class DownwardConvex(_ScaledSquaredError):
     """a_x |x - x_hat|^2 with a_x = 2/3 + 2 |x|^2 / 21 (Eq. 19)."""
 
     def scale(self, x):
-        return 2 / 3 + sum_of_entries(tf.square(x)) * (2 / 21)
+        return convex_scale(sum_of_entries(tf.square(x)))
 
 
 @tf.keras.utils.register_keras_serializable(package="tfisovae")
@@ -71,7 +76,7 @@ class UpwardConvex(_ScaledSquaredError):
     """a_x |x - x_hat|^2 with a_x = 1 / (2/3 + 2 |x|^2 / 21) (Eq. 55)."""
 
     def scale(self, x):
-        return 1 / (2 / 3 + sum_of_entries(tf.square(x)) * (2 / 21))
+        return 1 / convex_scale(sum_of_entries(tf.square(x)))
 
 
 @tf.keras.utils.register_keras_serializable(package="tfisovae")

@@ -10,6 +10,7 @@ import re
 import numpy as np
 import tensorflow as tf
 
+from tfisovae.geometry import scaled
 from tfisovae.posterior import ACTIVE_KL, STRONG_KL, active
 
 _METHODS = ("jacobian", "numerical")
@@ -197,8 +198,8 @@ class IsometricNorm(MeasurementMetric):
     def measure(self, measurement):
         if self.method == "jacobian":
             return tf.linalg.diag_part(measurement.gram)
-        scale = measurement.posterior.scale
-        return (2 / measurement.autoencoder.beta) * tf.square(scale) * measurement.numerical_derivatives
+        derivatives = tf.linalg.diag(measurement.numerical_derivatives)
+        return tf.linalg.diag_part(scaled(derivatives, measurement.posterior.scale, measurement.autoencoder.beta))
 
     def result(self):
         means = self._sum / self.count

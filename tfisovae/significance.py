@@ -76,8 +76,8 @@ class Moments:
         off, n = self.mean - expected, self.num_examples
         with np.errstate(divide="ignore", invalid="ignore"):
             t = off / (self.standard_deviation * np.sqrt(n / max(1, n - 1)))
-        g = np.where(t * self.skewness < 0, _CAUTION, 1.0) * self.skewness
         with np.errstate(over="ignore", invalid="ignore"):
+            g = np.where(t * self.skewness < 0, _CAUTION, 1.0) * self.skewness
             h = np.sqrt(n) * (t + g * t**2 / 3 + g**2 * t**3 / 27 + g / (6 * n))
             p = 2 * scipy.stats.t.sf(np.abs(h), max(1, n - 1))
         constant = self.standard_deviation == 0

@@ -43,7 +43,7 @@ def _check_shapes(autoencoder, x):
         mean = autoencoder.encode(x)[0]
     except (ValueError, tf.errors.InvalidArgumentError) as error:
         said = str(error).strip().splitlines()
-        raise ValueError(f"x must have the shape [batch, ...] that the encoder takes; got {tuple(x.shape)}: "
+        raise ValueError(f"x must have the shape [batch, ...] that the encoder takes; its examples have {list(x.shape[1:])}: "
                          f"{said[0] if said else type(error).__name__}") from error
     x_hat = autoencoder.decode(mean)
     if x_hat.shape != x.shape:

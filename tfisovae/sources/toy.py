@@ -12,6 +12,7 @@ import numpy as np
 import scipy.stats
 
 from tfisovae import theory
+from tfisovae.distortions import convex_scale
 from tfisovae.sources.source import Rows, Source, fingerprint
 
 NUM_INPUTS = 16
@@ -32,8 +33,7 @@ SHAPES = {
 
 
 # a_x as a function of |x|^2 (Eqs. 19, 55); `None` where it is 1.
-_SCALES = {"sse": None, "downward_convex": lambda square: 2 / 3 + square * (2 / 21),
-           "upward_convex": lambda square: 1 / (2 / 3 + square * (2 / 21))}
+_SCALES = {"sse": None, "downward_convex": convex_scale, "upward_convex": lambda square: 1 / convex_scale(square)}
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,0 +1,159 @@
+"""The audit of models that come from elsewhere: numbers against closed forms, and every sentence on a model that deserves it."""
+import json
+import pathlib
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tfisovae import Autoencoder, findings, inspection, theory
+from tfisovae.balance import BetaEstimate
+
+KERAS3 = pathlib.Path(__file__).parent / "data" / "keras3_vae"
+VARIANCE = np.array([4.0, 1.0])
+LMBDA = 20.0
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory, make_linear_vae):
+    """The optimal linear VAE of x from N(0, diag(4, 1)) on a disk, and 5,000 examples as a table."""
+    path = tmp_path_factory.mktemp("audit")
+    optimum = theory.LinearVAE(VARIANCE, 1 / LMBDA)
+    make_linear_vae(np.diag(optimum.encoder_gain), np.diag(optimum.decoder_gain), optimum.scale, LMBDA).save(path / "model")
+    x = np.random.default_rng(0).standard_normal((5_000, 2)) * np.sqrt(VARIANCE)
+    np.save(path / "x.npy", x.astype(np.float32))
+    return path
+
+
+def test_a_model_of_ours_says_its_loss_itself(main, saved, tmp_path):
+    """Norms are 1 - sigma^2, importances the variances; beta is the one that it was trained with; three lines at the end."""
+    done = main("audit", "--model", saved / "model", "--data", saved / "x.npy", "--out", tmp_path / "out")
+    measured = json.loads((tmp_path / "out" / "isometry.json").read_text())
+    optimum = theory.LinearVAE(VARIANCE, 1 / LMBDA)
+    np.testing.assert_allclose(measured["norm_mean"], optimum.norm, rtol=1e-4)
+    np.testing.assert_allclose(measured["importance"], VARIANCE, rtol=1e-4)
+    assert "beta: 0.05 was given, and the posterior agrees" in done.stdout
+    lines = measured["summary"].splitlines()
+    assert [line.partition(":")[0] for line in lines] == ["Training", "Embedding", "Do not conclude"]
+    assert lines == done.stdout.splitlines()[-4:-1] and lines[1].startswith("Embedding: isometric to 5 %")
+    assert {p.name for p in (tmp_path / "out").iterdir()} == {"isometry.json", "isometry.png", "gram.png"}
+
+
+def test_beta_is_found(main, saved, tmp_path):
+    options = ["--model", saved / "model", "--data", saved / "x.npy"]
+    found = main("audit", *options, "--estimate_beta", "--out", tmp_path / "a").stdout
+    measured = json.loads((tmp_path / "a" / "isometry.json").read_text())
+    assert "Used as it was found" in found and measured["beta"] == measured["beta_found"]["value"]
+    assert abs(measured["beta"] * LMBDA - 1) < 4 * measured["beta_found"]["error"] * LMBDA
+    other = main("audit", *options, "--beta", 0.2, "--out", tmp_path / "b").stdout
+    assert "beta: DIFFERENT: 0.2 was given, the posterior shows beta = 0.05" in other
+
+
+def test_training_at_rest_is_told_from_its_gradient(main, saved, tmp_path, make_linear_vae):
+    """The mean gradient of the optimum is within its noise; with one gain 10 % off it is not, though the moments barely move."""
+    options = ["--data", saved / "x.npy", "--train_data", saved / "x.npy", "--beta", 1 / LMBDA, "--distortion", "sse",
+               "--out", tmp_path]
+    optimum = theory.LinearVAE(VARIANCE, 1 / LMBDA)
+    said = {}
+    for name, factor in (("rest", 1.0), ("moving", 1.1)):
+        vae = make_linear_vae(np.diag(optimum.encoder_gain), np.diag(optimum.decoder_gain * [factor, 1]), optimum.scale, LMBDA)
+        vae.encoder.export(tmp_path / f"{name}-encoder")
+        vae.decoder.export(tmp_path / f"{name}-decoder")
+        said[name] = main("audit", "--encoder", tmp_path / f"{name}-encoder", "--decoder", tmp_path / f"{name}-decoder",
+                          *options).stdout
+    assert "Training: NOT CONVERGED" in said["moving"] and "mean gradient stands out" in said["moving"]
+    assert "NOT CONVERGED" not in said["rest"] and "JITTERS" not in said["rest"]
+
+
+def test_what_keras_3_exported(main, tmp_path):
+    """A pair of SavedModels of Keras 3 with its reference inputs repeated: measured, drawn, and no traceback."""
+    x = np.random.default_rng(0).uniform(size=(40, 12, 12, 1)).astype(np.float32)
+    np.save(tmp_path / "x.npy", x)
+    done = main("audit", "--encoder", KERAS3 / "encoder", "--decoder", KERAS3 / "decoder", "--distortion", "mse", "--beta", 0.01,
+                "--data", tmp_path / "x.npy", "--out", tmp_path / "out")
+    assert "on 40 examples" in done.stdout and "No verdict: 40 examples are too few" in done.stdout
+    assert (tmp_path / "out" / "reconstructions.png").exists()
+    scaled = np.uint8(255 * x)
+    np.save(tmp_path / "bytes.npy", scaled)
+    main("audit", "--encoder", KERAS3 / "encoder", "--decoder", KERAS3 / "decoder", "--distortion", "mse", "--beta", 0.01,
+         "--data", tmp_path / "bytes.npy", "--out", tmp_path / "bytes")
+    a, b = (json.loads((tmp_path / name / "isometry.json").read_text()) for name in ("out", "bytes"))
+    np.testing.assert_allclose(a["norm_mean"], b["norm_mean"], rtol=0.02)  # 8-bit images are brought to [0, 1]
+
+
+@pytest.mark.parametrize("options, message", [
+    (["--data", "mix"], "Give --model DIR, or --encoder DIR and --decoder DIR."),
+    (["--data", "mix", "--encoder", "a"], "Give --model DIR, or --encoder DIR and --decoder DIR."),
+    (["--data", "mix", "--model", "a", "--estimate_beta", "--beta", "1"], "Give --beta or --estimate_beta, not both"),
+    (["--data", "mix", "--model", "a", "--num_examples", "0"], "--num_examples must be at least 1; got 0"),
+    (["--data", "mix", "--model", "a", "--max_value", "0"], "--max_value must be positive and finite; got 0.0"),
+    (["--data", "mix", "--model", "nowhere"], "nowhere"),
+    (["--data", "mix", "--model", "vae.keras"], "model.export"),
+    (["--model", "a"], "the following arguments are required: --data"),
+])
+def test_bad_options(main, tmp_path, monkeypatch, options, message):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "vae.keras").write_text("")
+    done = main("audit", *options, check=False)
+    assert done.code != 0 and message in done.stderr and "Traceback" not in done.stderr
+
+
+def test_what_is_fatal_is_said_before_anything_is_measured(main, saved, tmp_path):
+    """A decoder with its dropout on: one sentence, no numbers, and an exit status that says so."""
+    class Random(tf.Module):
+        @tf.function(input_signature=[tf.TensorSpec([None, 2])])
+        def __call__(self, z):
+            return tf.nn.dropout(z, 0.5)
+
+    class Halves(tf.Module):
+        @tf.function(input_signature=[tf.TensorSpec([None, 2])])
+        def __call__(self, x):
+            return tf.concat([x / 2, tf.zeros_like(x) - 3], 1)
+
+    tf.saved_model.save(Random(), str(tmp_path / "decoder"))
+    tf.saved_model.save(Halves(), str(tmp_path / "encoder"))
+    done = main("audit", "--encoder", tmp_path / "encoder", "--decoder", tmp_path / "decoder", "--distortion", "sse", "--beta", 0.1,
+                "--data", saved / "x.npy", "--out", tmp_path / "out", check=False)
+    assert done.code != 0 and "WRONG: decode is random" in done.stdout and "rank" not in done.stdout
+    assert "until that is mended" in done.stderr
+
+
+def found(encode, decode, x, distortion="sse"):
+    return findings.sentences(inspection.inspect(Autoencoder(encode, decode, distortion, 0.1), x))
+
+
+X = np.random.default_rng(0).uniform(0.2, 0.8, (200, 2)).astype(np.float32)
+
+
+def posterior(x):
+    return 3 * (x - 0.5), tf.fill(tf.shape(x), 0.2)
+
+
+@pytest.mark.parametrize("case, sentence", [
+    ((posterior, lambda z: z / 3 + 0.5, X), None),
+    ((lambda x: (tf.math.log(x - 0.21), 0.1 + 0 * x), lambda z: z, X), "WRONG: encode is not finite for "),
+    ((lambda x: (x - tf.reduce_mean(x, 0), 0.1 + 0 * x), lambda z: z, X), "WRONG: encode of an example depends on the others"),
+    ((posterior, lambda z: z / 3 + 0.5 + 0.1 * tf.random.normal(tf.shape(z)), X), "WRONG: decode is random"),
+    ((lambda x: (x, 0 * x - 1), lambda z: z, X), "WRONG: 100.0% of the posterior's scales are 0 or negative"),
+    ((posterior, lambda z: 3 * z, X, "bce"), "DOUBTFUL: "),
+    ((lambda x: posterior(x / 255), lambda z: z / 3 + 0.5, 255 * X), "DOUBTFUL: reconstructions are worse than the data's mean"),
+])
+def test_sentences(case, sentence):
+    said = found(*case)
+    assert said == [] if sentence is None else any(line.startswith(sentence) for line in said), said
+
+
+def test_every_kind_of_finding_has_its_sentence():
+    assert {kind.name for kind in inspection.Kind} == set(findings._SENTENCES) and set(findings.FATAL) < set(findings._SENTENCES)
+
+
+def estimate(value, error):
+    one = np.ones(1)
+    return BetaEstimate(value, error, 0.0, 500.0, value * one, error * one, one > 0, one, 1000, 0.1)
+
+
+@pytest.mark.parametrize("given, found, sentence", [
+    (1.0, estimate(1.0, 0.02), "the posterior agrees"), (1.0, estimate(1.4, 0.02), "DIFFERENT"),
+    (1.0, estimate(1.4, 0.5), "neither confirms nor contradicts"), (None, estimate(1.4, 0.5), "Used as it was found")])
+def test_sentences_about_beta(given, found, sentence):
+    assert sentence in findings.beta_sentence(found, given)
