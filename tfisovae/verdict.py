@@ -310,7 +310,7 @@ def summary(verdict, isometry):
         said.append(f"cosines {isometry.cosine:.3f} rms")
         failed += ["the axes are not orthogonal"] if isometry.cosine > 0.1 else []
     if np.isfinite(isometry.unexplained):
-        said.append(f"log sigma unexplained by its own z {isometry.unexplained:.3f} +- {isometry.unexplained_error:.3f}")
+        said.append(f"log sigma unexplained by its own z {isometry.unexplained:.3f} +- {isometry.unexplained_error:.1g}")
         failed += ["the data are not flat along single axes"] if isometry.unexplained > TOLERANCE else []
     first = "not isometric: " + ", ".join(failed) if failed else "isometric to 5 %"
     if verdict.unfinished:

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from tfisovae import files
+
 if TYPE_CHECKING:
     from tfisovae import VAE, sources
 
@@ -165,9 +167,24 @@ def training_evidence(trained, num_examples=None):
 def run(args, *reports):
     """Opens a run and prints what each of `reports` makes of it and the options, piece by piece, as soon as it is known."""
     trained = open_run(args.directory, args.data, args.cache_dir, args.split, args.out)
+    summary = None
     for report in reports:
         for text in report(trained, args):
             print(text, flush=True)
+            summary = text if text.startswith("Training: ") else summary
+    if summary is None or len(reports) > 1:
+        print(summary or verdict_of(trained))
+
+
+def verdict_of(trained):
+    """The three lines that the measurement of isometry ended with, or how to have them."""
+    from tfisovae.commands.training import command_line
+
+    try:
+        return files.read_json(trained.path("isometry.json"))["summary"]
+    except (OSError, KeyError, files.DamagedFile):
+        return (f"Whether training is at rest, and what not to conclude, is what the isometry shows: "
+                f"{command_line('isometry', trained.directory)}")
 
 
 def as_images(x):
