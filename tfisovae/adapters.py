@@ -231,7 +231,7 @@ def _keras_part(model, role):
             result = _call(model, x)
         return Outputs.of(result, getattr(model, "output_names", None))
 
-    return Part(function, shape[-1] if shape is not None and len(shape) == 2 else None)
+    return Part(function, shape[-1] if shape is not None and len(shape) == 2 else None, owner=model)
 
 
 def _call(model, x):

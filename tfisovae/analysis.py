@@ -265,8 +265,9 @@ def analyze(model: AutoencoderLike, data, num_examples: int | None = None, progr
         posterior = step(x, first_row)
         if first_row < flatness.MAX_EXAMPLES:
             posteriors.append(posterior.numpy())
-    return _analysis(autoencoder, measures, np.concatenate(posteriors), _numerical_norm_difference(
-        autoencoder, first, measures["rate"].active, tangents), tangents, conditions.of_model(model))
+    difference = _numerical_norm_difference(autoencoder, first, measures["rate"].active, tangents)
+    known = conditions.of_model(model if hasattr(model, "encoder") else autoencoder)
+    return _analysis(autoencoder, measures, np.concatenate(posteriors), difference, tangents, known)
 
 
 def _analysis(autoencoder, measures, posteriors, numerical_norm_difference, tangents, known):

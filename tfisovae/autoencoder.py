@@ -80,6 +80,11 @@ class Encoder:
         self.reading = reading
         self._part, self._outputs, self._latents = part, outputs, latents
 
+    @property
+    def owner(self):
+        """The Keras model, or the loaded object, whose variables it reads; `None` where that is not known."""
+        return self._part.owner
+
     def parameters(self, x):
         """The mean and the second output as the encoder returns it, `[B, n]` each."""
         outputs = self._part(tf.cast(x, tf.float32))
@@ -101,6 +106,11 @@ class Decoder:
 
     def __init__(self, part, output=None):
         self._part, self._output = part, output
+
+    @property
+    def owner(self):
+        """The Keras model, or the loaded object, whose variables it reads; `None` where that is not known."""
+        return self._part.owner
 
     @property
     def precision(self):

@@ -33,10 +33,10 @@ def conditions_of(encoder, decoder):
 
 
 def of_model(model):
-    """`conditions_of` the networks of a VAE, or of a pair `(encoder, decoder)`; unknown for what holds no Keras models."""
-    if isinstance(model, (tuple, list)) and len(model) == 2:
-        return conditions_of(*model)
-    return conditions_of(getattr(model, "encoder", None), getattr(model, "decoder", None))
+    """`conditions_of` the networks of a `VAE`, or of an `Autoencoder` of Keras models; unknown for others."""
+    if hasattr(model, "encoder"):
+        return conditions_of(model.encoder, model.decoder)
+    return conditions_of(*(getattr(half, "owner", None) for half in (model.encode, model.decode)))
 
 
 def _is_graph(model):

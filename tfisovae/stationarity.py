@@ -35,6 +35,13 @@ class BlockGradients:
         return significance.mean_gradient(self.gram, self.num_examples)
 
 
+def weights_of(model):
+    """The trainable variables of a `VAE`, or of the Keras models or loaded objects behind an `Autoencoder`, each once."""
+    owners = [model, *(getattr(getattr(model, half, None), "owner", None) for half in ("encode", "decode"))]
+    found = [variable for owner in owners for variable in getattr(owner, "trainable_variables", ())]
+    return list({id(variable): variable for variable in found}.values())
+
+
 def block_gradients(model, data, weights=None, num_examples=None, num_blocks=256, seed=0, progress=False):
     """Gradients of the loss D / beta + KL (Eq. 54) over the weights, in blocks of examples.
 
@@ -46,7 +53,7 @@ def block_gradients(model, data, weights=None, num_examples=None, num_blocks=256
     Args:
       model: `VAE`, `Autoencoder`, or whatever has its five attributes.
       data: `tf.data.Dataset` of batches `[B, ...]`, or an array `[N, ...]`, which is shuffled and cut into `num_blocks`.
-      weights: list of `tf.Variable`, which `encode` and `decode` must use; by default `model.trainable_variables`.
+      weights: list of `tf.Variable`, which `encode` and `decode` must use; by default those of `weights_of`.
       num_examples: how many to measure; all by default.
       num_blocks: K at most.
       seed: of the order of an array's examples, and of the posterior noise.
@@ -56,7 +63,7 @@ def block_gradients(model, data, weights=None, num_examples=None, num_blocks=256
     Raises:
       ValueError: if there are no weights, the loss does not depend on any of them, or there are fewer than 8 batches.
     """
-    weights = list(getattr(model, "trainable_variables", ()) if weights is None else weights)
+    weights = list(weights_of(model) if weights is None else weights)
     if not weights:
         raise ValueError("weights must be the variables that encode and decode use; the model has no trainable_variables. Give "
                          "those of its Keras models or loaded SavedModels.")

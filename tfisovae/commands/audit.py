@@ -65,10 +65,8 @@ def _all(source):
 
 
 def load_model(args):
-    """The `Autoencoder` of the options, whose beta may be `None`, and the variables that it uses."""
-    import tensorflow as tf
-
-    from tfisovae import adapters, as_autoencoder, distortions
+    """The `Autoencoder` of the options, whose beta may be `None`."""
+    from tfisovae import as_autoencoder, distortions
 
     if bool(args.model) == bool(args.encoder or args.decoder) or bool(args.encoder) != bool(args.decoder):
         raise ValueError("Give --model DIR, or --encoder DIR and --decoder DIR.")
@@ -78,10 +76,8 @@ def load_model(args):
     distortion = args.distortion
     if distortion == "bce-sum":
         distortion = distortions.BinaryCrossentropy("sum")
-    given = args.model or (adapters.load_saved_model(args.encoder), adapters.load_saved_model(args.decoder))
-    model = as_autoencoder(given, distortion, args.beta, args.scale, args.decomposed or None, needs_beta=not args.estimate_beta)
-    owners = given if isinstance(given, tuple) else (tf.saved_model.load(given),)
-    return model, [variable for owner in owners for variable in getattr(owner, "trainable_variables", ())]
+    return as_autoencoder(args.model or (args.encoder, args.decoder), distortion, args.beta, args.scale, args.decomposed or None,
+                          needs_beta=not args.estimate_beta)
 
 
 def examine(model, x, estimate=False):
@@ -114,7 +110,7 @@ def run(args):
         measuring.check_at_least_1(**{name: getattr(args, name)})
     if not 0 < args.max_value < float("inf"):
         raise ValueError(f"--max_value must be positive and finite; got {args.max_value}.")
-    model, weights = load_model(args)
+    model = load_model(args)
     x = load_examples(args, args.data, args.num_examples)
     measuring.check_writable(args.out)
     found, beta, model = examine(model, x, args.estimate_beta)
@@ -127,25 +123,25 @@ def run(args):
     if beta is not None:
         said.append(findings.beta_sentence(beta, None if args.estimate_beta else model.beta))
         print(said[-1], flush=True)
-    summary = result.summary(gradient=_gradient(args, model, weights))
+    summary = result.summary(gradient=_gradient(args, model))
     print(summary, flush=True)
     beta = beta and {"value": beta.value, "error": beta.error, "spread": beta.spread}
     result.save(os.path.join(args.out, "isometry.json"), data=args.data, found=said, beta_found=beta, summary=summary)
     print(measuring.written(args.out, "isometry.json", *draw(args.out, model, result, x, args.max_value)))
 
 
-def _gradient(args, model, weights):
-    """The mean gradient over the examples of training, where these and the weights are known; else `None`."""
+def _gradient(args, model):
+    """The mean gradient over the examples of training, where these are given; else `None`."""
     from tfisovae import stationarity
 
     if not args.train_data:
         return None
-    if not weights:
+    if not stationarity.weights_of(model):
         raise ValueError("--train_data: the model keeps no trainable variables, so the gradient of its loss cannot be taken. "
                          "Leave it "
                          "out.")
     x = load_examples(args, args.train_data, _GRADIENT_EXAMPLES)
-    return stationarity.block_gradients(model, x, weights, progress=True).mean_gradient()
+    return stationarity.block_gradients(model, x, progress=True).mean_gradient()
 
 
 def draw(out, model, result, x, max_value):
