@@ -3,7 +3,7 @@ import argparse
 import os
 import sys
 
-from results import ablation_tables, image_tables, layout, toy_tables
+from results import ablation_tables, image_tables, layout, toy_tables, verdict_tables
 from tfisovae import files
 
 
@@ -50,6 +50,8 @@ _SPEEDS = (  # 390 steps of the toy VAE are an epoch
     ("SSIM with its gradient, beside `tf.image.ssim`", "ssim",
      lambda m: f"{m['times_as_fast']:.1f} times as fast ({1 / m['ratios'][-1]:.1f} to {1 / m['ratios'][0]:.1f})"),
     ("Gram matrix and norms at n = 32, beside 33 decodes", "gram", lambda m: f"{_ratio(m)}, {m['num_images']} images"),
+    ("the same of a bare SavedModel; by central differences, beside 65 decodes", "gram_bare",
+     lambda m: f"{_ratio(m)}; {_ratio(m, '_by_differences')}, {m['num_images']} images"),
     ("peak memory of an analysis, 10,000 images beside 1,000", "gram", lambda m: f"{m['memory_ratio']:.2f}"),
     ("training batches from the image cache", "images", lambda m: f"{m['cached_images_per_second']:,} images/s"),
     ("faces drawn", "images", lambda m: f"{m['faces_drawn_per_second']:,} images/s"),
@@ -78,6 +80,7 @@ def quantizer_table(directories):
 TABLES = {"isometry": image_tables.isometry_table, "factors": image_tables.factor_tables, "history": image_tables.history_table,
           "balance": image_tables.balance_table, "precisions": image_tables.precision_table, "toy": toy_tables.toy_table,
           "density": toy_tables.density_table, "ablation": ablation_tables.ablation_table, "losses": ablation_tables.losses_table,
+          "false_alarms": verdict_tables.false_alarms_table, "mix": verdict_tables.mix_table,
           "linear": linear_table, "quantizer": quantizer_table, "speed": speed_table}
 
 
