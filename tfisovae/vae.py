@@ -194,8 +194,9 @@ class VAE(Trainable):
         if cause is not None:
             named = {"encoder": self.encoder, "decoder": self.decoder}.items()
             names = " or ".join(f"{role} ({type(part).__name__})" for role, part in named if part in doubtful)
-            raise ValueError(f"The {names} cannot be saved, as its configuration does not make it anew. Define get_config, "
-                             "which returns the arguments of __init__, or build it of Keras' own layers by the functional API.") from cause
+            raise ValueError(f"The {names} cannot be saved, as its configuration does not make it anew. Define get_config, which "
+                             "returns the arguments of __init__, or build it of Keras' own layers by the functional API."
+                             ) from cause
 
     def _config_now(self):
         """The configuration to go on from: a warm-up that is over is not repeated."""
