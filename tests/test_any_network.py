@@ -151,7 +151,7 @@ def test_any_network(name, tmp_path):
         np.testing.assert_array_equal(a, b)
 
     # The Gram matrix of Eq. 12 against central differences of the decoder; the loss of the whole against that of the batch.
-    analysis = tfisovae.analyze(loaded, x)
+    analysis = tfisovae.analyze(loaded, tf.data.Dataset.from_tensors({"image": x, "label": np.zeros(ROWS)}))
     mean, scale = loaded.encode(x)
     steps = [np.float32(1e-2) * row for row in np.eye(n, dtype=np.float32)]
     tangents = [(np.float64(loaded.decode(mean + step)) - np.float64(loaded.decode(mean - step))).reshape(ROWS, -1) / 2e-2
@@ -161,7 +161,7 @@ def test_any_network(name, tmp_path):
     np.testing.assert_allclose(analysis.gram_mean, gram, rtol=1e-2, atol=1e-3 * np.max(gram))
     np.testing.assert_allclose(analysis.loss + own, measured["loss"], rtol=1e-5)
     active = np.ones(n, bool)
-    log = tfisovae.density.log_densities(loaded, x, ("prior", "posterior"), active)
+    log = tfisovae.density.log_densities(loaded, tf.data.Dataset.from_tensors((x, x)), ("prior", "posterior"), active)
     prior = np.sum(-0.5 * np.float64(mean) ** 2 - 0.5 * np.log(2 * np.pi), 1)
     np.testing.assert_allclose(log["prior"], prior, rtol=1e-5)
     np.testing.assert_allclose(log["posterior"], prior + np.sum(np.log(scale), 1) + n / 2 * np.log(2 * LMBDA), rtol=1e-5)
