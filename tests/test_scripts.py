@@ -203,7 +203,7 @@ def test_every_command_has_a_summary_and_a_shim(root):
 
 
 def test_the_names_that_options_take_are_those_of_the_library():
-    from tfisovae import autoencoder, density
+    from tfisovae import autoencoder, callbacks, density
     from tfisovae.commands import choices
     from tfisovae.training import devices, loop
 
@@ -211,6 +211,7 @@ def test_the_names_that_options_take_are_those_of_the_library():
     assert choices.CROPS == sources.framing.CROPS and choices.IMAGES == sources.NAMES
     assert choices.TOYS == tuple(sources.TOYS) and choices.FORMS == density.FORMS
     assert choices.SCHEDULES == loop.SCHEDULES and choices.STRATEGIES == devices.STRATEGIES
+    assert choices.ANNEALINGS == callbacks.ANNEALINGS
 
 
 @pytest.mark.parametrize("arguments", [["--help"], *([name, "--help"] for name in commands.SUMMARIES), ["celeba", "--lmbda", "a"]])

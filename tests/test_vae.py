@@ -10,6 +10,7 @@ import tensorflow as tf
 import tfisovae
 from tfisovae import metrics, networks
 from tfisovae.optimizers import FusedAdam
+from tfisovae.steps import NonFiniteLoss
 
 
 def images(count=24, seed=0):
@@ -123,10 +124,23 @@ def test_a_loss_that_is_not_finite_stops_before_the_weights_are_touched():
     vae.compile("adam")
     x = points(64)
     x[40] = np.nan
-    with pytest.raises(tf.errors.InvalidArgumentError, match="loss is not finite"):
+    with pytest.raises(ValueError, match=r"^x must be finite; example 8 \(counted from 0\) of the batch of step 2 is not\.$"):
         vae.fit(batches(x, 32), verbose=0)
     assert vae.optimizer.iterations.numpy() == 1
     assert all(np.isfinite(w).all() for w in vae.get_weights())
+    with pytest.raises(ValueError, match=r"^x must be finite; example 40 \(counted from 0\) is not\.$"):  # before it begins
+        vae.fit(x, verbose=0)
+    assert vae.optimizer.iterations.numpy() == 1
+    with pytest.raises(ValueError, match=r"^x must be finite; example 40 \(counted from 0\) is not\.$"):
+        vae.evaluate(batches(x, 32), verbose=0)
+    vae.decoder.layers[-1].kernel.assign(tf.fill([128, 16], 1e25))  # squared, beyond float32
+    before = vae.get_weights()
+    with pytest.raises(NonFiniteLoss, match="^The loss is not finite at step 2 - lower the learning rate, or set clipnorm.$"
+                       ) as caught:
+        vae.fit(batches(x[:32], 32), verbose=0)
+    assert caught.value.step == 2
+    for a, b in zip(before, vae.get_weights()):
+        np.testing.assert_array_equal(a, b)
 
 
 def test_mixed_precision_trains():
@@ -296,5 +310,7 @@ def test_bad_models_and_data():
     ssim = tfisovae.VAE(*networks.celeba(2), "ssim", 10.0)
     ssim.compile("adam")
     for call in (ssim.fit, ssim.evaluate):
-        with pytest.raises(tf.errors.InvalidArgumentError, match=r"expects x between 0 and 1"):
-            call(batches(255 * images(2), 2), verbose=0)
+        for data in (batches(255 * images(2), 2), (255 * images(2)).astype(np.uint8)):
+            with pytest.raises(ValueError, match=r"^SSIM expects x between 0 and 1 \(divide 8-bit images by 255\); its [^\n]*\.$"):
+                call(data, verbose=0)
+    assert ssim.optimizer.iterations.numpy() == 0

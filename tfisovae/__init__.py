@@ -15,9 +15,9 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 _HOME = {
     "Analysis": "analysis", "Autoencoder": "autoencoder", "BetaEstimate": "balance", "Objective": "objectives", "VAE": "vae",
     "analyze": "analysis", "as_autoencoder": "autoencoder", "estimate_beta": "balance", "load": "vae", "objective": "objectives"}
-_MODULES = ("analysis", "autoencoder", "balance", "density", "distortions", "examples", "figures", "files", "geometry",
-            "inspection", "isometric", "measurement", "metrics", "networks", "objectives", "optimizers", "posterior", "sources",
-            "theory", "training", "vae")
+_MODULES = ("analysis", "autoencoder", "balance", "callbacks", "density", "distortions", "examples", "figures", "files",
+            "geometry", "inspection", "isometric", "measurement", "metrics", "networks", "objectives", "optimizers", "posterior",
+            "sources", "theory", "training", "vae")
 
 __all__ = sorted([*_HOME, *_MODULES])
 

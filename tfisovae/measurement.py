@@ -1,6 +1,4 @@
 """What can be measured on one batch: the quantities that metrics and losses share."""
-import functools
-
 import tensorflow as tf
 
 from tfisovae import geometry
@@ -8,6 +6,22 @@ from tfisovae.distortion import decomposed
 from tfisovae.posterior import Posterior, noise_rows
 
 _TEST_STEP = -1  # the address of the noise of measuring: no training step has it
+
+
+class once:
+    """A property that is computed when first asked for, and kept: `functools.cached_property` without the lock of its class.
+
+    Replicas are traced in threads, and one that waits for the others inside a property would keep them out of theirs.
+    """
+
+    def __init__(self, function):
+        self.function, self.name, self.__doc__ = function, function.__name__, function.__doc__
+
+    def __get__(self, instance, owner=None):
+        if instance is None:
+            return self
+        value = instance.__dict__[self.name] = self.function(instance)
+        return value
 
 
 class Measurement:
@@ -23,69 +37,69 @@ class Measurement:
     def __init__(self, autoencoder, x, noise, tangents="autodiff"):
         self.autoencoder, self.x, self._noise, self.tangents = autoencoder, x, noise, tangents
 
-    @functools.cached_property
+    @once
     def posterior(self):
         """Mean and scale, `[B, n]` each."""
         return Posterior(*self.autoencoder.encode(self.x))
 
-    @functools.cached_property
+    @once
     def noise(self):
         """Standard normal, `[B, n]`."""
         return self._noise(self.posterior.mean) if callable(self._noise) else self._noise
 
-    @functools.cached_property
+    @once
     def kl(self):
         """KL_j, nats, `[B, n]`."""
         return self.posterior.kl()
 
-    @functools.cached_property
+    @once
     def x_check(self):
         """Dec(mean), `[B, ...]`."""
         return self.autoencoder.decode(self.posterior.mean)
 
-    @functools.cached_property
+    @once
     def x_hat(self):
         """Dec(mean + scale * noise), `[B, ...]`."""
         return self.autoencoder.decode(self.posterior.sample(self.noise))
 
-    @functools.cached_property
+    @once
     def distortion(self):
         """The distortion that is trained, `[B]`: D(x, x_hat), or D(x, x_check) + D(x_check, x_hat)."""
         if self.autoencoder.decomposed:
             return decomposed(self.autoencoder.distortion, self.x, self.x_check, self.x_hat)
         return self.autoencoder.distortion(self.x, self.x_hat)
 
-    @functools.cached_property
+    @once
     def objective(self):
         """The loss of Eq. 54, D / beta + KL, nats, `[B]`."""
         return (1 / self.autoencoder.beta) * self.distortion + tf.reduce_sum(self.kl, -1)
 
-    @functools.cached_property
+    @once
     def coding_loss(self):
         """The excess D(x_check, x_hat) - D(x_check, x_check), `[B]`."""
         return self.autoencoder.distortion.excess(self.x_check, self.x_hat - self.x_check)
 
-    @functools.cached_property
+    @once
     def transform_loss(self):
         """The excess D(x, x_check) - D(x, x), `[B]`."""
         return self.autoencoder.distortion.excess(self.x, self.x_check - self.x)
 
-    @functools.cached_property
+    @once
     def pullback(self):
         """J^T G J at the posterior's mean, `[B, n, n]`."""
         return geometry.pullback_metric(self.autoencoder.decode, self.posterior.mean, self.autoencoder.distortion, self.tangents)
 
-    @functools.cached_property
+    @once
     def gram(self):
         """Gamma of Eq. 12, `[B, n, n]`."""
         return geometry.scaled(self.pullback, self.posterior.scale, self.autoencoder.beta)
 
-    @functools.cached_property
+    @once
     def numerical_derivatives(self):
         """D'_j by finite differences (section 3.4), `[B, n]`."""
         return geometry.numerical_derivatives(self.autoencoder.decode, self.posterior.mean, self.autoencoder.distortion)
 
-    @functools.cached_property
+    @once
     def noise_work(self):
         """eps_j sigma_j dD/dz_j at z = mean + scale * noise, `[B, n]`, for the trained D."""
         z = self.posterior.sample(self.noise)
@@ -94,12 +108,13 @@ class Measurement:
         return self.noise * self.posterior.scale * slopes
 
 
-def measure(autoencoder, x, first_row=0, seed=0, tangents="autodiff"):
+def measure(autoencoder, x, first_row=0, seed=0, tangents="autodiff", kind=Measurement):
     """The `Measurement` of the examples `x` `[B, ...]`, the first of which is the `first_row`-th of a data set.
 
     Its posterior noise is a function of the seed and of each example's number alone: batches and replicas do not change it.
+    `kind` is the class to make, a `Measurement`.
     """
     def noise(mean):
         return noise_rows(tf.shape(mean)[0], mean.shape[-1], seed, _TEST_STEP, first_row)
 
-    return Measurement(autoencoder, x, noise, tangents)
+    return kind(autoencoder, x, noise, tangents)

@@ -1,9 +1,48 @@
 """Training on data that stay on the device: many steps in one call, compiled by XLA."""
 import typing
 
+import numpy as np
 import tensorflow as tf
 
 from tfisovae.posterior import noise_steps
+
+_layers = tf.keras.layers
+# What keeping an array on the device is measured to help (two cores): the toy network, 2 ms a step by `fit` and .35 ms resident,
+# for a second and a half of compilation. At 5 million weights it is slower.
+_SMALL = (_layers.Dense, _layers.Activation, _layers.Flatten, _layers.Reshape, _layers.LayerNormalization, _layers.InputLayer,
+          tf.keras.Sequential)
+_MOST_WEIGHTS, _LEAST_STEPS, _MOST_NUMBERS = 200_000, 2_000, 2**27
+_BATCH_HOOKS = ("on_batch_begin", "on_batch_end", "on_train_batch_begin", "on_train_batch_end")
+
+
+def pays(vae, x, batch_size, epochs, callbacks):
+    """Whether `fit` of an array is measured to be faster with the array on the device, and otherwise the same.
+
+    That is so for small dense networks, on a CPU, over some thousand steps, where no callback wants to see every batch.
+    """
+    layers = [layer for network in (vae.encoder, vae.decoder) for layer in (network, *network.submodules)
+              if isinstance(layer, _layers.Layer)]
+    base = tf.keras.callbacks.Callback
+    return (all(isinstance(layer, _SMALL) and type(layer).__module__.split(".")[0] in ("keras", "tfisovae") for layer in layers)
+            and sum(weight.shape.num_elements() for weight in vae.weights) <= _MOST_WEIGHTS
+            and len(x) >= batch_size and epochs * -(-len(x) // batch_size) >= _LEAST_STEPS
+            and x.size <= _MOST_NUMBERS and vae.distribute_strategy.num_replicas_in_sync == 1
+            and not any(getattr(type(callback), hook) is not getattr(base, hook) for callback in callbacks for hook in _BATCH_HOOKS)
+            and not tf.config.list_physical_devices("GPU"))
+
+
+def epoch_rows(size, batch_size, shuffle):
+    """A data set of one epoch, `[steps, batch]` row numbers and the shorter last batch, in another order each time if `shuffle`."""
+    whole = size // batch_size
+
+    def epoch():
+        order = (np.random.permutation(size) if shuffle else np.arange(size)).astype(np.int32)
+        yield order[:whole * batch_size].reshape(whole, batch_size)
+        if size % batch_size:
+            yield order[None, whole * batch_size:]
+
+    rows = tf.data.Dataset.from_generator(epoch, output_signature=tf.TensorSpec([None, None], tf.int32))
+    return rows.apply(tf.data.experimental.assert_cardinality(2 if size % batch_size else 1))
 
 
 class Steps(typing.NamedTuple):
@@ -12,7 +51,7 @@ class Steps(typing.NamedTuple):
     Attributes:
       distortion: `[N]`, as trained.
       kl: `[N, n]`, nats.
-      objective: `[N]`, nats.
+      objective: `[N]`, nats, with the networks' own losses.
     """
 
     distortion: tf.Tensor
@@ -28,7 +67,7 @@ class Resident:
 
     Args:
       vae: compiled `VAE`.
-      examples: `[N, ...]`, float32.
+      examples: `[N, ...]`, float32; a tensor, or a `tf.Variable` where others of the same shape may follow.
     """
 
     def __init__(self, vae, examples):
@@ -37,17 +76,16 @@ class Resident:
 
     def train(self, rows):
         """Trains on the rows `[steps, B]`, int32, of the examples: `Steps`."""
-        if rows.shape.rank != 2 or not rows.dtype.is_integer or rows.shape[1] is None:
+        if rows.shape.rank != 2 or not rows.dtype.is_integer:
             raise ValueError("A VAE with resident data is trained on row numbers [steps, batch], integers; "
                              f"got {rows.dtype.name} {rows.shape}.")
-        vae, steps, batch_size = self.vae, tf.shape(rows)[0], rows.shape[1]
+        vae, steps, batch_size = self.vae, tf.shape(rows)[0], rows.shape[1] or tf.shape(rows)[1]
         first = vae.optimizer.iterations
         noise = noise_steps(steps, first, batch_size, vae.n, vae.seed)
         before = tf.identity(first)
-        distortion, kl = self._steps(rows, noise)
-        distortion, kl = tf.reshape(distortion, [-1]), tf.reshape(kl, [-1, vae.n])
-        done = Steps(distortion, kl, vae.lmbda * distortion + tf.reduce_sum(kl, -1))
-        losses = tf.reduce_mean(tf.reshape(done.objective, [steps, batch_size]), 1)
+        distortion, kl, objective = self._steps(rows, noise)
+        done = Steps(tf.reshape(distortion, [-1]), tf.reshape(kl, [-1, vae.n]), tf.reshape(objective, [-1]))
+        losses = tf.reduce_mean(objective, 1)
         broken = tf.where(~tf.math.is_finite(losses))
         # XLA drops assertions inside the loop.
         check = tf.debugging.Assert(tf.equal(tf.size(broken), 0), [
@@ -58,9 +96,9 @@ class Resident:
 
     def _loop(self, rows, noise):
         steps = tf.shape(rows)[0]
-        distortions, kls = (tf.TensorArray(tf.float32, steps) for _ in range(2))
+        seen = tuple(tf.TensorArray(tf.float32, steps) for _ in Steps._fields)
         for step in tf.range(steps):
             parts = self.vae.train_on(tf.gather(self.examples, rows[step]), noise[step])
-            distortions = distortions.write(step, tf.concat([part.distortion for part in parts], 0))
-            kls = kls.write(step, tf.concat([part.kl for part in parts], 0))
-        return distortions.stack(), kls.stack()
+            values = [tf.concat([getattr(part, name) for part in parts], 0) for name in Steps._fields]
+            seen = tuple(array.write(step, value) for array, value in zip(seen, values))
+        return tuple(array.stack() for array in seen)

@@ -1,18 +1,24 @@
-"""The variational autoencoder: its objective, its Keras steps, and its SavedModel."""
+"""The variational autoencoder: its two networks, its objective, and its SavedModel."""
+import json
 import numbers
 import os
+import re
 
 import tensorflow as tf
 
-from tfisovae import distortions, examples, saving
-from tfisovae import metrics as metrics_lib
-from tfisovae.measurement import Measurement, measure
-from tfisovae.posterior import Posterior, noise_rows
-from tfisovae.resident import Resident
+from tfisovae import coders, distortions, examples, saving
+from tfisovae.measurement import measure
+from tfisovae.trainable import Trainable
+
+
+def _checked_lmbda(lmbda):
+    if isinstance(lmbda, bool) or not isinstance(lmbda, numbers.Real) or not 0 < lmbda < float("inf"):
+        raise ValueError(f"lmbda must be a positive, finite number; got {lmbda!r}.")
+    return float(lmbda)
 
 
 @tf.keras.utils.register_keras_serializable(package="tfisovae")
-class VAE(tf.keras.Model):
+class VAE(Trainable):
     """A variational autoencoder that can be measured.
 
     The loss, in nats per example, averaged over the batch, is that of Eq. 54 with beta = 1 / lmbda:
@@ -20,185 +26,130 @@ class VAE(tf.keras.Model):
         L = lmbda D(x, x_hat) + KL,                                  x_hat = Dec(mean + scale * noise)
         L = lmbda (D(x, x_check) + D(x_check, x_hat)) + KL           decomposed, x_check = Dec(mean)
 
-    Data sets yield `x` alone. `fit` reports `loss` (nats), `distortion` (of D), `rate` (nats) and `active_dimensions`;
-    `evaluate` adds the metrics given to `compile(metrics=[...])`, which are measured in evaluation only.
+    and the networks' own losses (regularisers, `add_loss`) on top. `fit` and `evaluate` report `loss`, all of that (nats);
+    `distortion` (of D), `rate` (nats) and `active_dimensions`; `evaluate` adds the metrics given to `compile(metrics=[...])`.
+    Data are arrays or data sets of x, of pairs whose first is x, or of dicts (`tfisovae.examples.x_of`).
+
+    Layers are in training mode in `fit` alone: batch normalisation and dropout work as in any Keras model. Everything that
+    measures (`encode`, `decode`, `evaluate`, `predict`, `analyze`) is in inference mode, and in float32, whatever
+    mixed-precision policy the networks are trained in. On several replicas batch normalisation sees each replica's part of the
+    batch, as in Keras, unless it is told to be `synchronized`. Dropout draws TensorFlow's own random numbers, which are no
+    function of the step: a run with it can be resumed, but not to the bit.
 
     Args:
-      encoder: Keras model from `[B, ...]` to `[B, 2n]`: the posterior's mean, then its log-variance.
+      encoder: Keras model from `[B, ...]` to `[B, 2n]`, the posterior's mean, then its log-variance; or to the two one by one;
+        or to these and a sample, as in Keras' own examples, which is not used.
       decoder: Keras model from `[B, n]` to the shape of x.
       distortion: a `Distortion`, or the name of one.
-      lmbda: weight of the distortion, positive.
+      lmbda: weight of the distortion, positive. `vae.lmbda` is a variable that every step reads: `vae.lmbda = 10.0` in a callback
+        is obeyed, and `tfisovae.callbacks.LambdaSchedule` anneals it.
       decomposed: whether to train the decomposed loss of section 4.2.
       warmup_steps: steps of the conventional loss before the decomposed one, which from scratch tends to collapse (500 is a
         good number; the logs give the decomposed loss from the first step on).
       seed: seed of the posterior noise. Noise is a function of the seed, the step and the row of the global batch.
+      scale: what the encoder's second half, or second output, is: "log_variance", "variance", "log_scale" or "scale".
+      example_shape: shape of one example, for networks that do not say it; else the first data do.
+
+    Attributes:
+      example_shape: shape of one example; entries that the networks leave open are None. None until it is known.
+      n: latent dimensions; None until they are known.
+      treats_examples_apart: whether no layer looks at a whole batch (batch normalisation, or what is not known not to).
     """
 
-    def __init__(self, encoder, decoder, distortion, lmbda, decomposed=False, *, warmup_steps=0, seed=0, name="vae"):
-        super().__init__(name=name)
-        if isinstance(lmbda, bool) or not isinstance(lmbda, numbers.Real) or not 0 < lmbda < float("inf"):
-            raise ValueError(f"lmbda must be a positive, finite number; got {lmbda!r}.")
+    def __init__(self, encoder, decoder, distortion, lmbda, decomposed=False, *, warmup_steps=0, seed=0, scale="log_variance",
+                 example_shape=None, name="vae"):
+        super().__init__(name)
         if warmup_steps < 0:
             raise ValueError(f"warmup_steps must be at least 0; got {warmup_steps!r}.")
-        outputs, latents = encoder.output_shape[-1], decoder.input_shape[-1]
-        if outputs != 2 * latents:
-            raise ValueError("The encoder must return [batch, 2n], means then log-variances, for the decoder's n inputs; "
-                             f"the encoder returns {outputs} numbers, the decoder takes {latents}.")
-        if decoder.output_shape[1:] != encoder.input_shape[1:]:
-            raise ValueError(f"The decoder returns {decoder.output_shape[1:]}, the encoder takes "
-                             f"{encoder.input_shape[1:]}: a VAE returns what it takes.")
+        coders.read_scale(tf.zeros([]), scale)
         self.encoder, self.decoder = encoder, decoder
         self.distortion = distortions.get(distortion)
-        self.lmbda = float(lmbda)
+        self._lmbda = tf.Variable(_checked_lmbda(lmbda), trainable=False, dtype=tf.float64, name="lmbda",
+                                  aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA)
         self.decomposed = bool(decomposed)
         self.warmup_steps = int(warmup_steps)
         self.seed = int(seed)
-        self.n = int(latents)
-        self._trackers = [metrics_lib.Loss(), metrics_lib.Distortion(), metrics_lib.Rate(), metrics_lib.ActiveDimensions()]
-        for tracker in self._trackers:
-            tracker.build(self.n)
-        self._measures, self.num_parts, self._resident = [], 1, None
-        self.build(encoder.input_shape)
+        self.scale = scale
+        self.example_shape = self.n = self.treats_examples_apart = None
+        self._settle(example_shape)
+
+    def _settle(self, example_shape):
+        """Learns shapes and n from the networks, which are built by it, and from the shape of an example."""
+        with tf.init_scope(), self.distribute_strategy.scope():
+            settled = coders.settle(self.encoder, self.decoder, None if example_shape is None else tuple(example_shape))
+            if settled is None:
+                return
+            shape, self.n = settled
+            self.__dict__["example_shape"] = shape  # Keras would wrap the tuple
+            self.treats_examples_apart = all(map(coders.treats_examples_apart, (self.encoder, self.decoder)))
+            for metric in self.metrics:
+                metric.build(self.n)
+        self.built = True
+
+    def _settle_by(self, x):
+        if self.n is None:
+            self._settle(x.shape[1:])
+            if self.n is None:
+                raise ValueError("Neither network says what it takes, nor do the data. Give VAE(..., example_shape=...).")
+
+    @property
+    def lmbda(self):
+        """The weight of the distortion: a scalar `tf.Variable`, float64. `vae.lmbda = value` assigns; `.numpy()` reads it."""
+        return self._lmbda
+
+    @lmbda.setter
+    def lmbda(self, value):
+        self._lmbda.assign(_checked_lmbda(float(value) if tf.is_tensor(value) else value))
 
     @property
     def beta(self):
-        return 1 / self.lmbda
+        """1 / lmbda as it is now, a float."""
+        return 1 / float(self.lmbda.numpy())
 
-    def encode(self, x):
+    def encode(self, x, training=False):
         """The posterior of `x` `[B, ...]`: a `Posterior` of mean and scale, `[B, n]` each."""
-        return Posterior.from_parameters(self.encoder(x))
+        return coders.encode(self.encoder, x, self.scale, training)
 
-    def decode(self, z):
+    def decode(self, z, training=False):
         """x_hat, `[B, ...]`, of `z` `[B, n]`."""
-        return self.decoder(z)
+        return coders.decode(self.decoder, z, training)
 
-    def call(self, x):
+    def call(self, x, training=False):
         """Dec(mean): the reconstruction without posterior noise, which `predict` returns too."""
-        return self.decode(self.encode(x).mean)
-
-    def _training_objective(self, measurement):
-        if not (self.decomposed and self.warmup_steps):
-            return measurement.objective
-        warming_up = self.optimizer.iterations < self.warmup_steps
-        conventional = self.distortion(measurement.x, measurement.x_hat)
-        distortion = tf.where(warming_up, conventional, measurement.distortion)
-        return self.lmbda * distortion + tf.reduce_sum(measurement.kl, -1)
-
-    def compile(self, optimizer="adam", metrics=None, num_parts=1, resident=None, **kwargs):
-        """Prepares for `fit` and `evaluate`.
-
-        Args:
-          optimizer: a Keras optimizer, or the name of one.
-          metrics: instances of `tfisovae.metrics`, measured by `evaluate`.
-          num_parts: how many equal parts of a batch `fit` works on side by side. The step is the same to rounding; on a CPU
-            one part to a core is faster than all cores on one operation after the other.
-          resident: `[N, ...]`, examples to keep on the device. `fit` then takes data sets of row numbers `[steps, B]`, int32
-            (`tfisovae.batches.resident_batches`), and does the steps of each element in one call compiled by XLA. The weights
-            are those of ordinary batches to rounding; small networks train several times faster.
-          **kwargs: `run_eagerly`, `steps_per_execution`, `jit_compile` of `tf.keras.Model.compile`.
-        """
-        for name in ("loss", "loss_weights", "weighted_metrics"):
-            if kwargs.pop(name, None) is not None:
-                raise ValueError(f"compile({name}=...) has no meaning for a VAE: its loss is lmbda D + KL, and D is the "
-                                 "distortion that the VAE was made with.")
-        for metric in metrics or []:
-            if not hasattr(metric, "measure"):
-                raise ValueError(f"metrics must be instances of tfisovae.metrics, which measure a VAE; got {metric!r}.")
-            metric.build(self.n)
-        if num_parts < 1:
-            raise ValueError(f"num_parts must be at least 1; got {num_parts!r}.")
-        self._measures, self.num_parts = list(metrics or []), int(num_parts)
-        super().compile(optimizer=optimizer, **kwargs)
-        self._resident = None if resident is None else Resident(self, self._prepare(resident))
+        return self.decode(self.encode(examples.x_of(x), training).mean, training)
 
     @property
     def weights(self):
         """The networks' weights; Keras would count the metrics' accumulators too."""
         return self.encoder.weights + self.decoder.weights
 
-    @property
-    def metrics(self):
-        return [*self._trackers, *self._measures]
-
-    def _noise(self, x, step):
-        """Noise of this replica's rows of a global batch."""
-        context, rows = tf.distribute.get_replica_context(), tf.shape(x)[0]
-        replica = context.replica_id_in_sync_group if context else 0
-        return noise_rows(rows, self.n, self.seed, step, replica * rows)
-
     def check(self, x):
         """Raises ValueError if `x` are no examples of this VAE: their shape, or values outside the distortion's domain."""
-        if x.shape.rank != len(self.encoder.input_shape) or not self.encoder.input_shape[1:] == tuple(x.shape[1:]):
-            raise ValueError(f"x must have the shape [batch, {', '.join(map(str, self.encoder.input_shape[1:]))}]; "
-                             f"got {tuple(x.shape)}.")
+        shape = self.example_shape
+        if shape is not None and not x.shape.is_compatible_with([None, *shape]):
+            raise ValueError(f"x must have the shape [batch, {', '.join(map(str, shape))}]; got {tuple(x.shape)}.")
         self.distortion.check(x)
 
     def _prepare(self, data):
         x = tf.cast(examples.x_of(data), tf.float32)
+        self._settle_by(x)
         self.check(x)
         return x
-
-    def train_step(self, data):
-        if self._resident is not None:
-            return self._report([self._resident.train(data)], self._trackers)
-        x = self._prepare(data)
-        return self._report(self.train_on(x, self._noise(x, self.optimizer.iterations)), self._trackers)
-
-    def train_on(self, x, noise):
-        """One step of the optimizer on `x` `[B, ...]` with posterior `noise` `[B, n]`: the `Measurement`s of its parts."""
-        step, replicas = self.optimizer.iterations, tf.distribute.get_strategy().num_replicas_in_sync
-        measurements, losses, gradients = [], [], []
-        # Parts have no data in common: on a CPU the executor runs them side by side, one to a core.
-        for x_part, noise_part in zip(tf.split(x, self.num_parts), tf.split(noise, self.num_parts)):
-            with tf.GradientTape() as tape:
-                measurement = Measurement(self, x_part, noise_part)
-                loss = tf.reduce_mean(self._training_objective(measurement)) / (self.num_parts * replicas)
-                scaled = self.optimizer.get_scaled_loss(loss) if self._scales_loss() else loss
-            measurements.append(measurement)
-            losses.append(loss)
-            gradients.append(tape.gradient(scaled, self.trainable_variables))
-        finite = tf.debugging.Assert(tf.math.is_finite(tf.add_n(losses)),
-                                     ["The loss is not finite at step", step + 1, "- lower the learning rate, or set clipnorm"])
-        with tf.control_dependencies([finite] if finite is not None else []):
-            total = [tf.add_n(parts) for parts in zip(*gradients)]
-            if self._scales_loss():
-                total = self.optimizer.get_unscaled_gradients(total)
-            self.optimizer.apply_gradients(zip(total, self.trainable_variables))
-        return measurements
-
-    def _scales_loss(self):
-        return isinstance(self.optimizer, tf.keras.mixed_precision.LossScaleOptimizer)
-
-    def test_step(self, data):
-        x = self._prepare(data)
-        seen = tf.cast(self._trackers[0].count, tf.int32) * tf.distribute.get_strategy().num_replicas_in_sync
-        return self._report([self.measure(x, seen)], self.metrics)
 
     def measure(self, x, first_row=0):
         """What can be measured on the examples `x` `[B, ...]`: a `tfisovae.measurement.Measurement`.
 
         Its posterior noise depends on the seed and on `first_row`, the number of examples before these ones, alone.
         """
-        context = tf.distribute.get_replica_context()
-        replica = context.replica_id_in_sync_group if context else 0
-        return measure(self, x, first_row + replica * tf.shape(x)[0], self.seed)
-
-    def _report(self, measurements, metrics):
-        logs = {}
-        for metric in metrics:
-            for measurement in measurements:
-                metric.update_state(measurement)
-        for metric in metrics:
-            result = metric.result()
-            logs.update(result if isinstance(result, dict) else {metric.name: result})
-        return logs
+        return measure(self, x, self._row(x, first_row), self.seed)
 
     def get_config(self):
         return {"encoder": tf.keras.utils.serialize_keras_object(self.encoder),
                 "decoder": tf.keras.utils.serialize_keras_object(self.decoder),
                 "distortion": tf.keras.utils.serialize_keras_object(self.distortion),
-                "lmbda": self.lmbda, "decomposed": self.decomposed, "warmup_steps": self.warmup_steps,
-                "seed": self.seed, "name": self.name}
+                "lmbda": float(self.lmbda.numpy()), "decomposed": self.decomposed, "warmup_steps": self.warmup_steps,
+                "seed": self.seed, "scale": self.scale, "example_shape": self.example_shape and list(self.example_shape),
+                "name": self.name}
 
     @classmethod
     def from_config(cls, config, custom_objects=None):
@@ -215,7 +166,8 @@ class VAE(tf.keras.Model):
           filepath: directory to write.
           overwrite: whether an existing SavedModel there may be replaced.
         Raises:
-          ValueError: for `.keras` and `.h5`, which do not keep the weights of GDN layers.
+          ValueError: for `.keras` and `.h5`, which do not keep the weights of GDN layers; for networks that their own
+            configuration does not make anew (subclassed ones without `get_config`, `Lambda`).
           FileExistsError: if something is there that may not be replaced.
         """
         path = os.fspath(filepath).rstrip(os.sep)
@@ -223,8 +175,28 @@ class VAE(tf.keras.Model):
             raise ValueError("A VAE is saved as a SavedModel directory. The formats .keras and .h5 do not keep the parameters "
                              "of tensorflow-compression's layers: they load back with wrong weights, or not at all. "
                              f"Got {filepath!r}; use a name without that ending.")
-        saving.write(path, saving.Weights(self.encoder.weights, self.decoder.weights), self._signatures(), self._config_now(),
-                     overwrite)
+        if self.n is None:
+            raise ValueError("The networks have no weights yet: they must see an example before they can be saved.")
+        config = self._config_now()
+        self._try_anew(config)
+        saving.write(path, saving.Weights(self.encoder.weights, self.decoder.weights), self._signatures(), config, overwrite)
+
+    def _try_anew(self, config):
+        """Raises ValueError where a network of the user's own is not made anew, weight for weight, by its configuration."""
+        doubtful = [network for network in (self.encoder, self.decoder) if not coders.can_be_made_anew(network)]
+        if not doubtful:
+            return
+        try:
+            other = self.from_config(json.loads(json.dumps(config)), coders.classes(self.encoder, self.decoder))
+            cause = None if [w.shape for w in other.weights] == [w.shape for w in self.weights] else ValueError("other weights")
+        except Exception as error:  # of whatever the user's classes do
+            cause = error
+        if cause is not None:
+            named = {"encoder": self.encoder, "decoder": self.decoder}.items()
+            names = " or ".join(f"{role} ({type(part).__name__})" for role, part in named if part in doubtful)
+            raise ValueError(f"The {names} cannot be saved, as its configuration does not make it anew. Define get_config, which "
+                             "returns the arguments of __init__, or build it of Keras' own layers by the functional API."
+                             ) from cause
 
     def _config_now(self):
         """The configuration to go on from: a warm-up that is over is not repeated."""
@@ -234,7 +206,7 @@ class VAE(tf.keras.Model):
         return config
 
     def _signatures(self):
-        @tf.function(input_signature=[tf.TensorSpec(self.encoder.input_shape, tf.float32, name="x")])
+        @tf.function(input_signature=[tf.TensorSpec([None, *self.example_shape], tf.float32, name="x")])
         def encode(x):
             posterior = self.encode(x)
             return {"mean": posterior.mean, "scale": posterior.scale}
@@ -254,8 +226,16 @@ def load(path, custom_objects=None):
       custom_objects: classes by name, for distortions or layers that are not registered with Keras.
     Raises:
       FileNotFoundError: if there is nothing at `path`.
-      ValueError: if what is there is not a VAE.
+      ValueError: if what is there is not a VAE, or has parts of a class that is not known here.
     """
-    vae = VAE.from_config(saving.read_config(path), custom_objects)
+    config = saving.read_config(path)
+    try:
+        vae = VAE.from_config(config, custom_objects)
+    except TypeError as error:
+        unknown = re.search(r"Could not locate class '(?:\w+>)?(\w+)'", str(error))
+        if unknown is None:
+            raise
+        raise ValueError(f"{path} has parts of the class {unknown[1]}, which is not registered with Keras here. Import what "
+                         f"registers it, or give custom_objects={{{unknown[1]!r}: {unknown[1]}}}.") from None
     saving.restore(path, saving.Weights(vae.encoder.weights, vae.decoder.weights))
     return vae

@@ -8,3 +8,4 @@ STRATEGIES = ("auto", "one_device", "mirrored", "multi_worker")  # tfisovae.trai
 SCALES = ("log_variance", "variance", "log_scale", "scale")  # tfisovae.autoencoder.READINGS
 # tfisovae.density.FORMS
 FORMS = ("prior", "objective", "posterior", "scaled_objective", "scaled_posterior", "volume", "corrected_volume")
+ANNEALINGS = ("linear", "cosine", "cyclical")  # tfisovae.callbacks.ANNEALINGS

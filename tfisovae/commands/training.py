@@ -26,6 +26,9 @@ def add_arguments(p, **defaults):
     p.add_argument("--decomposed", action="store_true", help="train D(x, x_check) + D(x_check, x_hat) of section 4.2")
     p.add_argument("--warmup_steps", type=int,
                    help="steps of the conventional loss before the decomposed one (default: 500 with --decomposed, else 0)")
+    p.add_argument("--anneal_steps", type=int,
+                   help="steps of KL annealing, in which the KL's weight grows from 1 %% of what --lmbda gives it (default: none)")
+    p.add_argument("--anneal", choices=choices.ANNEALINGS, help="how it grows (default: linear)")
     p.add_argument("--strategy", choices=choices.STRATEGIES, default="auto",
                    help="auto: every visible GPU; mirrored: also over logical CPUs; multi_worker: see TF_CONFIG")
     p.add_argument("--seed", type=int, default=0, help="of weights, data order and posterior noise")
@@ -52,8 +55,12 @@ def resolve(args, positive=()):
     config = {key: value for key, value in vars(args).items() if key not in _OF_A_COMMAND}
     if config["warmup_steps"] is None:
         config["warmup_steps"] = 500 if args.decomposed else 0
-    for name in ("batch_size", "latent_dim", *positive):
-        if config[name] < 1:
+    if config["anneal_steps"] is not None:
+        config["anneal"] = config["anneal"] or "linear"
+    elif config["anneal"]:
+        raise ValueError("--anneal goes with --anneal_steps, which says for how long.")
+    for name in ("batch_size", "latent_dim", "anneal_steps", *positive):
+        if config[name] is not None and config[name] < 1:
             raise ValueError(f"--{name} must be at least 1; got {config[name]}.")
     for name in ("lmbda", "learning_rate", "clipnorm", "worker_timeout"):
         value = vars(args)[name]

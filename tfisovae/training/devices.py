@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from tfisovae.training import cluster
 
+_MOST_PARTS = 8
 STRATEGIES = ("auto", "one_device", "mirrored", "multi_worker")
 
 
@@ -52,19 +53,21 @@ def is_chief(strategy):
 def prepare_cpu(batch_size, strategy):
     """Sets a CPU up for `train`; does nothing where there is a GPU. Call it before TensorFlow computes anything.
 
-    One thread to an operation and one operation to a core: `train` then gives each core a part of the batch, which takes 0.8
-    of the time of all cores on each operation. glibc keeps freed blocks instead of returning them between steps.
+    `train` splits a batch into parts that are worked on side by side (`num_parts`), each with its share of the cores: with one
+    thread to an operation and one operation to a core that takes 0.8 of the time of all cores on each operation. glibc keeps
+    freed blocks instead of returning them between steps.
 
     Args:
-      batch_size: of the training to come; threads are left alone where the cores do not divide it.
+      batch_size: of the training to come; threads are left alone where it makes a single part.
       strategy: name of the strategy to come; they are left alone where there are several replicas.
     """
     if tf.config.list_physical_devices("GPU"):
         return
     try:
-        if strategy in ("auto", "one_device") and batch_size % num_cores() == 0:
-            tf.config.threading.set_intra_op_parallelism_threads(1)
-            tf.config.threading.set_inter_op_parallelism_threads(num_cores())
+        parts = _parts(batch_size)
+        if strategy in ("auto", "one_device") and (parts > 1 or num_cores() == 1):
+            tf.config.threading.set_intra_op_parallelism_threads(-(-num_cores() // parts))
+            tf.config.threading.set_inter_op_parallelism_threads(parts)
     except RuntimeError:  # TensorFlow has begun to compute: slower, and the same otherwise
         pass
     if sys.platform == "linux":
@@ -87,10 +90,18 @@ def num_cores():
 
 
 def num_parts(batch_size, strategy):
-    """Into how many parts to split each replica's batch: one to a core on a lone CPU, else one."""
+    """Into how many parts to split each replica's batch: at most 8, and one to a core, on a lone CPU; else one."""
     if strategy.num_replicas_in_sync > 1 or tf.config.list_physical_devices("GPU"):
         return 1
-    return num_cores() if batch_size % num_cores() == 0 else 1
+    return _parts(batch_size)
+
+
+def _parts(batch_size):
+    """The largest number of equal parts of a batch, of which each has a core of its own.
+
+    Every part is a copy of the graph: 64 of them take a minute to compile, and give the threads more to wait for than to do.
+    """
+    return max(parts for parts in range(1, min(_MOST_PARTS, num_cores()) + 1) if batch_size % parts == 0)
 
 
 def set_mixed_precision(name):

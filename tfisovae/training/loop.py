@@ -3,7 +3,6 @@
 Everything random is a function of the seed and the step, so a run that was killed and started again ends with the weights of
 one that never stopped.
 """
-import re
 import shutil
 import sys
 import tempfile
@@ -11,9 +10,11 @@ import tempfile
 import numpy as np
 import tensorflow as tf
 
+from tfisovae.callbacks import LambdaSchedule
 from tfisovae.examples import as_float
 from tfisovae.optimizers import FusedAdam
 from tfisovae.sources import Source
+from tfisovae.steps import NonFiniteLoss
 from tfisovae.training import batches, callbacks, checkpoints, devices, runs, stopping
 from tfisovae.vae import load
 
@@ -28,7 +29,8 @@ def train(run, make_vae, source: Source, strategy, extra_callbacks=(), resident=
 
     Args:
       run: `Run`. Its config has `steps`, `batch_size`, `learning_rate`, `clipnorm`, `seed`, `log_every`, `checkpoint_every`,
-        and may have `schedule` ("constant" or "cosine") and `averaging` (momentum of the average of the weights).
+        and may have `schedule` ("constant" or "cosine"), `averaging` (momentum of the average of the weights), and
+        `anneal_steps` with `anneal` (`steps` and `kind` of a `LambdaSchedule`).
       make_vae: function of no arguments that makes the `VAE`; called under the strategy's scope after seeding.
       source: `Source`.
       strategy: of `devices.make_strategy`, made before TensorFlow computes anything.
@@ -62,15 +64,16 @@ def train(run, make_vae, source: Source, strategy, extra_callbacks=(), resident=
                         num_parts=1 if resident else devices.num_parts(config["batch_size"], strategy),
                         resident=as_float(source.train[np.arange(len(source.train))]) if resident else None)
             vae.optimizer.build(vae.trainable_variables)
-            checkpoint = tf.train.Checkpoint(encoder=vae.encoder, decoder=vae.decoder, optimizer=vae.optimizer)
+            schedule = _lambda_schedule(config, vae)
+            checkpoint = tf.train.Checkpoint(encoder=vae.encoder, decoder=vae.decoder, optimizer=vae.optimizer, lmbda=vae.lmbda)
             if found:
-                checkpoint.read(found.prefix).assert_existing_objects_matched().run_restore_ops()
+                _restore(checkpoint, found.prefix)
         # Saving is collective: every worker saves, all but the chief to where it is thrown away.
         thrown_away = None if chief else tempfile.mkdtemp()
         try:
             keeper = checkpoints.Keeper(checkpoint, thrown_away or run.path("checkpoints"), run.config, found, alone=chief)
             saving = callbacks.Checkpoints(keeper, config, watch, found)
-            attached = [callbacks.StopAtNonFinite(), *extra_callbacks]
+            attached = [*schedule, callbacks.StopAtNonFinite(), *extra_callbacks]
             if chief:
                 if step:
                     print(f"{run.directory}: going on from step {step}.", file=sys.stderr)
@@ -105,6 +108,21 @@ def _optimizer(config):
     return FusedAdam(rate, clipnorm=config["clipnorm"], use_ema=bool(averaging), ema_momentum=averaging or 0.99)
 
 
+def _lambda_schedule(config, vae):
+    """The callbacks that anneal lmbda, one or none, to what the VAE was made with; a checkpoint may hold what it is half-way."""
+    if not config.get("anneal_steps"):
+        return []
+    return [LambdaSchedule(config.get("anneal") or "linear", config["anneal_steps"], end=float(vae.lmbda.numpy()))]
+
+
+def _restore(checkpoint, prefix):
+    """Reads a checkpoint; those of earlier versions have no lmbda, which was that of the configuration."""
+    if not tf.train.load_checkpoint(prefix).has_tensor("lmbda/.ATTRIBUTES/VARIABLE_VALUE"):
+        checkpoint = tf.train.Checkpoint(
+            encoder=checkpoint.encoder, decoder=checkpoint.decoder, optimizer=checkpoint.optimizer)
+    checkpoint.read(prefix).assert_existing_objects_matched().run_restore_ops()
+
+
 def _check_all_at(step, strategy):
     """Raises where the workers of a run do not all see the same checkpoint: they would train different models."""
     if strategy.cluster_resolver is None:
@@ -135,18 +153,17 @@ def _fit(vae, rows, strategy, config, attached, resident, keeper):
             vae.fit(data, initial_epoch=step // every, epochs=step // every + epochs, steps_per_epoch=calls,
                     verbose=0, callbacks=attached)
             step += length * epochs
-    except (tf.errors.OpError, OSError) as error:
+    except (NonFiniteLoss, tf.errors.OpError, OSError) as error:
         kept = f"The checkpoint of step {keeper.last} is kept." if keeper.last else "There is no checkpoint yet."
         raise runs.RunError(_words(error, kept, strategy)) from error
 
 
 def _words(error, kept, strategy):
     """What was raised in training, and what to do, in a line."""
-    message = " ".join(str(getattr(error, "message", error)).split())
-    broken = re.search(r"loss is not finite at step\D*(\d+)", message)
-    if broken:
-        return (f"The loss is not finite at step {broken[1]}. {kept} Lower --learning_rate, or set --clipnorm 1; in the first "
+    if isinstance(error, NonFiniteLoss):
+        return (f"The loss is not finite at step {error.step}. {kept} Lower --learning_rate, or set --clipnorm 1; in the first "
                 "steps, the data's values may be too large for this --lmbda.")
+    message = " ".join(str(getattr(error, "message", error)).split())
     if strategy.cluster_resolver is not None and isinstance(error, _LOST):
         return f"A worker was lost ({message[:200]}). {kept} Start all workers again, with the same commands."
     if isinstance(error, tf.errors.ResourceExhaustedError) and "OOM" in message:

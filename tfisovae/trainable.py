@@ -1,0 +1,210 @@
+"""The Keras half of a VAE: what `compile`, `fit` and `evaluate` do, and their steps."""
+import contextlib
+
+import numpy as np
+import tensorflow as tf
+
+from tfisovae import examples, resident, steps
+from tfisovae import metrics as metrics_lib
+from tfisovae.callbacks import LambdaSchedule
+from tfisovae.measurement import measure
+from tfisovae.posterior import noise_rows
+from tfisovae.resident import Resident
+
+_ROWS = 4096  # of an array, looked at together
+_WITH_KEPT = {"shuffle", "initial_epoch", "validation_data", "validation_freq", "validation_batch_size", "validation_steps"}
+
+
+class Trainable(tf.keras.Model):
+    """The base of `VAE`, which has the networks, the distortion and lmbda; here is how they are trained."""
+
+    def __init__(self, name):
+        super().__init__(name=name, dtype="float32")  # its own layers are none: mixed precision is that of the networks
+        self._trackers = [metrics_lib.Loss(), metrics_lib.Distortion(), metrics_lib.Rate(), metrics_lib.ActiveDimensions()]
+        self._measures, self._asked_parts, self._resident, self._annealing = [], 1, None, None
+        self._may_keep, self._kept = False, None  # an array that `fit` was given, and the steps compiled for it
+
+    def compile(self, optimizer="adam", metrics=None, num_parts=1, resident=None, **kwargs):
+        """Prepares for `fit` and `evaluate`.
+
+        Args:
+          optimizer: a Keras optimizer, or the name of one.
+          metrics: instances of `tfisovae.metrics`, measured by `evaluate`.
+          num_parts: how many equal parts of a batch `fit` works on side by side. The step is the same to rounding; on a CPU
+            one part to a core is faster than all cores on one operation after the other. Networks with layers that look at a
+            whole batch (batch normalisation), or may do so (layers of your own, `Lambda`, `add_loss`), get batches whole.
+          resident: `[N, ...]`, examples to keep on the device. None: `fit` keeps the array it is given there by itself, where
+            that is measured to be faster (`tfisovae.resident.pays`: small dense networks on a CPU, 2,000 steps at least); an
+            epoch then is one call. False: never. With examples, `fit` takes data sets of row numbers `[steps, B]`, int32
+            (`tfisovae.batches.resident_batches`), and does the steps of each element in one call compiled by XLA. The weights
+            are those of ordinary batches to rounding; small networks train several times faster.
+          **kwargs: `run_eagerly`, `steps_per_execution`, `jit_compile` of `tf.keras.Model.compile`.
+        """
+        for name in ("loss", "loss_weights", "weighted_metrics"):
+            if kwargs.pop(name, None) is not None:
+                raise ValueError(f"compile({name}=...) has no meaning for a VAE: its loss is lmbda D + KL, and D is the "
+                                 "distortion that the VAE was made with.")
+        for metric in metrics or []:
+            if not hasattr(metric, "measure"):
+                raise ValueError(f"metrics must be instances of tfisovae.metrics, which measure a VAE; got {metric!r}.")
+            if self.n is not None:
+                metric.build(self.n)
+        if num_parts < 1:
+            raise ValueError(f"num_parts must be at least 1; got {num_parts!r}.")
+        self._measures, self._asked_parts = list(metrics or []), int(num_parts)
+        super().compile(optimizer=optimizer, **kwargs)
+        self._may_keep = resident is None and not any(kwargs.values())
+        self._resident = Resident(self, self._prepare(resident)) if resident is not None and resident is not False else None
+        self._kept = None
+
+    @property
+    def num_parts(self):
+        """Into how many parts `fit` splits a batch."""
+        return self._asked_parts if self.treats_examples_apart else 1
+
+    @property
+    def metrics(self):
+        return [*self._trackers, *self._measures]
+
+    def _noise(self, x, step):
+        """Noise of this replica's rows of a global batch."""
+        return noise_rows(tf.shape(x)[0], self.n, self.seed, step, self._row(x, 0))
+
+    def _check_data(self, data):
+        """Looks at what `fit` or `evaluate` is given, as far as that is possible before it begins."""
+        spec = getattr(data, "element_spec", None)
+        if spec is not None:
+            shape = getattr(examples.x_of(spec), "shape", None) if self._resident is None else None
+            if shape is not None and shape.rank is not None:
+                self._settle_by(tf.TensorSpec(shape))
+            return
+        x = examples.x_of(data)
+        if hasattr(x, "shape") and hasattr(x, "dtype"):
+            for first in range(0, len(x), _ROWS):
+                rows = x[first:first + _ROWS]
+                examples.check_finite(rows, first)
+                self._prepare(rows)
+
+    def fit(self, x=None, y=None, batch_size=None, epochs=1, verbose="auto", callbacks=None, **kwargs):
+        """Trains: `tf.keras.Model.fit`, for data as the class describes them.
+
+        Arrays are looked at as a whole before the first step, data sets batch by batch.
+
+        Raises:
+          ValueError: for an example that is not finite or outside the distortion's domain.
+          NonFiniteLoss: at a step whose loss is not finite; the weights are those before it.
+        """
+        self._check_data(x)
+        if kwargs.get("validation_data") is not None:
+            self._check_data(kwargs["validation_data"])
+            if hasattr(kwargs["validation_data"], "dtype"):  # Keras takes pairs alone, and asks an array whether it is true
+                kwargs["validation_data"] = (kwargs["validation_data"],)
+        attached = [callback for callback in tf.nest.flatten(getattr(callbacks, "callbacks", callbacks)) if callback is not None]
+        self._anneal(attached)
+        with steps.plain_errors(), self._keeping(x, batch_size or 32, epochs, attached, kwargs) as kept:
+            if kept is not None:
+                x, y, batch_size = kept, None, None
+            return super().fit(x, y, batch_size, epochs, verbose, callbacks, **kwargs)
+
+    @contextlib.contextmanager
+    def _keeping(self, x, batch_size, epochs, callbacks, kwargs):
+        """Keeps an array on the device while `fit` trains, where that pays: the data set of its rows, or None."""
+        x = None if hasattr(x, "element_spec") else examples.x_of(x)
+        plain = self._may_keep and hasattr(x, "shape") and hasattr(x, "dtype") and set(kwargs) <= _WITH_KEPT
+        if not plain or not resident.pays(self, np.asarray(x), batch_size, epochs, callbacks):
+            yield None
+            return
+        x = np.asarray(x, np.float32)
+        if self._kept is None or self._kept[0].examples.shape != x.shape:
+            self._kept = Resident(self, tf.Variable(x, trainable=False)), None
+        outer = self.train_function
+        (self._resident, self.train_function) = self._kept
+        self._resident.examples.assign(x)
+        try:
+            yield resident.epoch_rows(len(x), batch_size, kwargs.get("shuffle", True))
+        finally:
+            self._kept = self._resident, self.train_function
+            self._resident, self.train_function = None, outer
+
+    def evaluate(self, x=None, *args, **kwargs):
+        """Measures: `tf.keras.Model.evaluate`, for data as the class describes them."""
+        if "_use_cached_eval_dataset" not in kwargs:  # of `fit`, which has looked at them
+            self._check_data(x)
+        with steps.plain_errors():
+            return super().evaluate(x, *args, **kwargs)
+
+    def _anneal(self, callbacks):
+        """Follows the `LambdaSchedule` among the callbacks, if there is one; steps compiled for another are compiled anew."""
+        schedules = [callback for callback in callbacks if isinstance(callback, LambdaSchedule)]
+        annealing = schedules[0].annealing(float(self.lmbda.numpy())) if schedules else None
+        if annealing != self._annealing:
+            self._annealing, self.train_function, self._kept = annealing, None, None
+            if self._resident is not None:
+                self._resident = Resident(self, self._resident.examples)
+
+    def train_step(self, data):
+        if self._resident is not None:
+            return self._report([self._resident.train(data)], self._trackers)
+        x = self._prepare(data)
+        return self._report(self.train_on(x, self._noise(x, self.optimizer.iterations)), self._trackers)
+
+    def train_on(self, x, noise):
+        """One step of the optimizer on `x` `[B, ...]` with posterior `noise` `[B, n]`: the `Measurement`s of its parts."""
+        step, replicas = self.optimizer.iterations, tf.distribute.get_strategy().num_replicas_in_sync
+        lmbda = self._annealing(step) if self._annealing is not None else None
+        if lmbda is not None:
+            self.lmbda.assign(lmbda)
+        mode = steps.Mode(self, True, lmbda)
+        batches, losses, gradients = [], [], []
+        # Parts have no data in common: on a CPU the executor runs them side by side, one to a core.
+        for x_part, noise_part in zip(tf.split(x, self.num_parts), tf.split(noise, self.num_parts)):
+            with tf.GradientTape() as tape:
+                batch = steps.Batch(mode, x_part, noise_part)
+                loss = tf.reduce_mean(self._training_loss(batch)) / (self.num_parts * replicas)
+                scaled = self.optimizer.get_scaled_loss(loss) if self._scales_loss() else loss
+            batches.append(batch)
+            losses.append(loss)
+            gradients.append(tape.gradient(scaled, self.trainable_variables))
+        with tf.control_dependencies([steps.finite_loss(tf.add_n(losses), x, step)]):
+            # What no output depends on, such as the head of a sample that is not used, stays as it is.
+            moved = [(tf.add_n([tf.convert_to_tensor(part) for part in parts]), variable)
+                     for *parts, variable in zip(*gradients, self.trainable_variables) if parts[0] is not None]
+            total = [gradient for gradient, _ in moved]
+            if self._scales_loss():
+                total = self.optimizer.get_unscaled_gradients(total)
+            self.optimizer.apply_gradients(zip(total, [variable for _, variable in moved]))
+        return batches
+
+    def _scales_loss(self):
+        return isinstance(self.optimizer, tf.keras.mixed_precision.LossScaleOptimizer)
+
+    def test_step(self, data):
+        x = self._prepare(data)
+        seen = tf.cast(self._trackers[0].count, tf.int32) * tf.distribute.get_strategy().num_replicas_in_sync
+        first_row = self._row(x, seen)
+        x = steps.finite_examples(x, first_row)
+        batch = measure(steps.Mode(self, False), x, first_row, self.seed, kind=steps.Batch)
+        batch.objective  # noqa: B018  (first of all: the networks' own losses are those of the call before)
+        return self._report([batch], self.metrics)
+
+    def _row(self, x, first_row):
+        """The number of the first example of this replica's `x`."""
+        context = tf.distribute.get_replica_context()
+        return first_row + (context.replica_id_in_sync_group if context else 0) * tf.shape(x)[0]
+
+    def _training_loss(self, batch):
+        """lmbda D + KL + the networks' own losses, `[B]`, of the D that is trained in this step."""
+        if not (self.decomposed and self.warmup_steps):
+            return batch.objective
+        warming_up = self.optimizer.iterations < self.warmup_steps
+        return batch.loss(tf.where(warming_up, self.distortion(batch.x, batch.x_hat), batch.distortion))
+
+    def _report(self, measurements, metrics):
+        logs = {}
+        for metric in metrics:
+            for measurement in measurements:
+                metric.update_state(measurement)
+        for metric in metrics:
+            result = metric.result()
+            logs.update(result if isinstance(result, dict) else {metric.name: result})
+        return logs
