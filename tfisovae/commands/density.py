@@ -32,7 +32,7 @@ def compute(trained, num_examples=None, forms=None):
     if not active.any():
         raise measuring.NotOfThisRun(f"{run} has collapsed: no latent dimension is active, so there are no densities.")
     estimates = density.log_densities(vae, batches.evaluation_batches(rows), forms, active, progress=True)
-    saved = {"distortion_name": repr(vae.distortion), "lmbda": vae.lmbda, "decomposed": vae.decomposed, "steps": config["steps"],
+    saved = {"distortion_name": repr(vae.distortion), "lmbda": 1 / vae.beta, "decomposed": vae.decomposed, "steps": config["steps"],
              "data": source.manifest["source"], "num_examples": count, "num_active": int(active.sum()), "n": vae.n}
     columns, pictures = {"row": rows.rows, **estimates}, None
     if source.log_density is not None:
