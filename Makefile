@@ -1,12 +1,13 @@
 # make run    set up, train on the embedded faces for about three minutes, measure, and say where the picture is
 # make test   set up and run the tests          make lint   the linter
+# make faults try every fault of results/faults.py, of which make test takes a sample, and write results/faults/faults.json
 VENV := .venv
 PY := $(VENV)/bin/python
 READY := $(VENV)/ready
 QUIET := TF_CPP_MIN_LOG_LEVEL=3
 RUN := runs/quick
 
-.PHONY: run test lint setup clean
+.PHONY: run test lint faults setup clean
 
 setup: $(READY)
 
@@ -34,6 +35,9 @@ run: $(READY)
 
 test: $(READY)
 	$(QUIET) $(PY) -m pytest -q --durations=10
+
+faults: $(READY)
+	$(QUIET) $(PY) -m results.faults results/faults
 
 lint: $(READY)
 	$(VENV)/bin/ruff check .

@@ -294,6 +294,9 @@ def test_damaged_runs(main, run, tmp_path):
     shutil.rmtree(copy / "model" / "variables")
     refused("model is damaged", "isometry", copy)
     (copy / "config.json").write_text("{")
+    refused("model is damaged", "isometry", copy)  # a copy of the manifest stands beside the checkpoint
+    for name in ("checkpoints", "model"):
+        shutil.rmtree(copy / name)
     refused("config.json is no whole JSON file", "isometry", copy)
     (tmp_path / "file").write_text("")
     refused("cannot be made (File exists). Choose another --run_dir", "celeba", "--data", "faces", *SMALL, "--run_dir",

@@ -42,15 +42,17 @@ class Run:
         self._lock = None
         if not chief:
             return
+        can = "made"
         try:
             os.makedirs(self.directory, exist_ok=True)
+            can = "written"
             self._check_what_is_there()
             self._lock = locks.Lock(self.path("lock"))
         except locks.Held as error:
             raise RunError(f"Another process is writing {self.directory} now ({error}). Wait for it, or choose another "
                            "--run_dir.") from None
         except OSError as error:
-            raise RunError(f"The run directory {self.directory} cannot be made or written ({error.strerror}). Choose another "
+            raise RunError(f"The run directory {self.directory} cannot be {can} ({error.strerror}). Choose another "
                            "--run_dir.") from None
         try:
             files.sweep(self.directory)
