@@ -4,7 +4,6 @@ import os
 import shutil
 import signal
 
-import numpy as np
 import pytest
 import tensorflow as tf
 from test_training import CONFIG, equal, make_vae, train
@@ -60,17 +59,14 @@ def test_a_signal_before_the_first_step_leaves_the_run_as_it_was(tmp_path):
 
 
 def test_a_signal_in_a_resident_run_waits_for_a_short_call_alone(tmp_path, monkeypatch):
-    """An interval of ten steps in calls of four: stopped after the first, it ends as a run that was not, history and all."""
+    """An interval of ten steps in calls of four: stopped after the second, it ends as a run that was not, history and all."""
     monkeypatch.setattr(loop, "_EXAMPLES_OF_A_CALL", 4 * CONFIG["batch_size"])
-    config = {"log_every": 10, "checkpoint_every": 10}
+    config = {"steps": 10, "log_every": 10, "checkpoint_every": 10}
     whole = train(tmp_path / "whole", config, resident=True)
-    with pytest.raises(stopping.Stopped, match="at step 14"):
-        train(tmp_path / "run", config, extra_callbacks=[Send(signal.SIGTERM, 10)], resident=True)
+    with pytest.raises(stopping.Stopped, match="at step 8"):
+        train(tmp_path / "run", config, extra_callbacks=[Send(signal.SIGTERM, 4)], resident=True)
     assert equal(train(tmp_path / "run", config, resident=True), whole)
     assert (tmp_path / "run" / "history.csv").read_text() == (tmp_path / "whole" / "history.csv").read_text()
-    ordinary = train(tmp_path / "ordinary", config)
-    for a, b in zip(ordinary.get_weights(), whole.get_weights()):
-        np.testing.assert_allclose(a, b, atol=1e-5)
 
 
 @pytest.mark.parametrize("done, length, longest, expected", [

@@ -127,8 +127,12 @@ def _check_all_at(step, strategy):
     """Raises where the workers of a run do not all see the same checkpoint: they would train different models."""
     if strategy.cluster_resolver is None:
         return
-    own = strategy.run(lambda: tf.constant([step, step**2], tf.float64))
-    mean, square = strategy.reduce("MEAN", own, axis=None).numpy()
+
+    @tf.function
+    def means():
+        return strategy.reduce("MEAN", strategy.run(lambda: tf.constant([step, step**2], tf.float64)), axis=None)
+
+    mean, square = means().numpy()
     if square != mean**2:
         raise runs.RunError(f"This worker goes on from step {step}, the mean over all is {mean:g}. Every worker must see the same "
                             "run directory: put it on a file system that they share.")
@@ -165,7 +169,7 @@ def _words(error, kept, strategy):
                 "steps, the data's values may be too large for this --lmbda.")
     message = " ".join(str(getattr(error, "message", error)).split())
     if strategy.cluster_resolver is not None and isinstance(error, _LOST):
-        return f"A worker was lost ({message[:200]}). {kept} Start all workers again, with the same commands."
+        return f"Another worker is gone, or out of reach. {kept} Start all workers again, with the same commands."
     if isinstance(error, tf.errors.ResourceExhaustedError) and "OOM" in message:
         return f"The memory is full ({message[:200]}). {kept} Take a smaller --batch_size."
     return f"{message[:300]}. {kept} The same command goes on when this is mended."
