@@ -42,11 +42,13 @@ SECONDS_TO_STOP = 10.0
 def weights(directory):
     """All that a trained run has learned: the tensors of its model and of its newest checkpoint."""
     found = checkpoints.newest(os.path.join(directory, "checkpoints"))
-    prefixes = {"model": os.path.join(directory, "model", "variables", "variables"), "checkpoint": found.prefix if found else None}
+    prefixes = {"model": os.path.join(directory, "model", "variables", "variables")}
+    if found:
+        prefixes[f"ckpt-{found.step}"] = found.prefix
     tensors = {}
     for part, prefix in prefixes.items():
-        reader = prefix and tf.train.load_checkpoint(prefix)
-        for name in reader.get_variable_to_shape_map() if prefix else ():
+        reader = tf.train.load_checkpoint(prefix)
+        for name in reader.get_variable_to_shape_map():
             if "OBJECT_GRAPH" not in name:
                 tensors[f"{part}/{name}"] = np.asarray(reader.get_tensor(name))
     return tensors
@@ -100,16 +102,16 @@ def _text(directory, name):
 
 
 class Suite:
-    """The faults, in a directory for runs. `every` takes one of so many of each kind."""
+    """The faults, in a directory for runs; of each kind all of them, or a sample of so many, spread evenly."""
 
-    def __init__(self, where, every=1):
-        self.where, self.every, self.tallies, self.slowest = pathlib.Path(where), every, {}, 0.0
-        self.whole = self.where / "whole"
-        self.kills = self._taken(snapshots(self.whole, self._new("kills")), 6)
+    def __init__(self, where, sample=None):
+        self.where, self.sample, self.tallies, self.slowest = pathlib.Path(where), sample, {}, 0.0
+        self.whole, self.longer = self.where / "whole", self.where / "longer"
+        self.kills = snapshots(self.whole, self._new("kills"))
+        self.half = self.kills[len(self.kills) * 3 // 4]  # with two checkpoints
         self.weights, self.history = weights(self.whole), (self.whole / "history.csv").read_text()
-        self.longer = self.where / "longer"
         shutil.copytree(self.whole, self.longer)
-        self.longer_kills = self._taken(snapshots(self.longer, self._new("longer kills"), LONGER), 12)
+        self.longer_kills = snapshots(self.longer, self._new("longer kills"), LONGER)
         self.longer_weights = weights(self.longer)
 
     def _new(self, name):
@@ -117,9 +119,11 @@ class Suite:
         path.mkdir(parents=True)
         return path
 
-    def _taken(self, faults, sparser=1):
-        step = 1 if self.every == 1 else self.every * sparser
-        return list(faults)[step // 2::step]
+    def _taken(self, faults):
+        faults = list(faults)
+        if self.sample is None or self.sample >= len(faults):
+            return faults
+        return [faults[int((i + 0.5) * len(faults) / self.sample)] for i in range(self.sample)]
 
     def _copy(self, source, name):
         path = self.where / "struck" / name
@@ -133,9 +137,9 @@ class Suite:
     def killed(self):
         """What kill -9 leaves between any two file operations, of a training and of one that goes on with more steps."""
         tally = self._tally("kill -9 between two file operations")
-        for copy in self.kills:
+        for copy in self._taken(self.kills):
             tally.count(copy, self.weights, self._copy(copy, "killed"), history=self.history)
-        for copy in self.longer_kills:
+        for copy in self._taken(self.longer_kills):
             tally.count(copy, self.longer_weights, self._copy(copy, "killed"), LONGER)
 
     def signalled(self, moments=20, signals=(signal.SIGKILL, signal.SIGTERM, signal.SIGINT)):
@@ -158,13 +162,12 @@ class Suite:
 
     def damaged(self):
         """Each file of a run, finished or half way, damaged in each way; and a finished one that is to go on."""
-        half = self.kills[len(self.kills) * 3 // 4]
-        cases = [("a file damaged, training half way", half, OPTIONS, self.weights, 16),
-                 ("a file damaged, training over", self.whole, OPTIONS, self.weights, 16),
-                 ("a file damaged, more steps asked for", self.whole, LONGER, self.longer_weights, 16)]
-        for title, source, options, expected, sparser in cases:
+        cases = [("a file damaged, training half way", self.half, OPTIONS, self.weights),
+                 ("a file damaged, training over", self.whole, OPTIONS, self.weights),
+                 ("a file damaged, more steps asked for", self.whole, LONGER, self.longer_weights)]
+        for title, source, options, expected in cases:
             tally = self._tally(title)
-            for name, kind, other in self._taken(damages(source), sparser):
+            for name, kind, other in self._taken(damages(source)):
                 path = self._copy(source, "damaged")
                 damage(path, name, kind, other)
                 tally.count(f"{name} {kind}", expected, path, options)
@@ -174,7 +177,7 @@ class Suite:
         tally = self._tally("a file damaged, the run measured")
         options = ["--num_examples", 64, "--gradient_examples", 0, "--out", self.where / "measured"]
         reference = _numbers(command("isometry", self.whole, *options))
-        for name, kind, other in self._taken(damages(self.whole), 16):
+        for name, kind, other in self._taken(damages(self.whole)):
             path = self._copy(self.whole, "damaged")
             damage(path, name, kind, other)
             before = contents(path)
@@ -191,8 +194,8 @@ class Suite:
         """A limit on the size of a file, at which every writing of more fails; then it is lifted."""
         tally = self._tally("no room on the disk")
         soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-        for size in self._taken(sizes, 2):
-            for source in (None, self.kills[len(self.kills) * 3 // 4]):
+        for size in self._taken(sizes):
+            for source in (None, self.half):
                 path = self._copy(source, "full") if source else self.where / "struck" / f"full-{size}"
                 resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
                 try:
@@ -218,10 +221,9 @@ class Suite:
     def read_only(self):
         """Directories of a run that may only be read: refused, and the same command goes on when they may be written again."""
         tally = self._tally("a directory that may only be read")
-        half = self.kills[len(self.kills) * 3 // 4]
         nobody = Nobody(self.where)
         for name in self._taken(["", "checkpoints", "tensorboard"]):
-            path = self._copy(half, "locked")
+            path = self._copy(self.half, "locked")
             nobody.owns(path)
             (path / name).chmod(0o555)
             with nobody.acting():
@@ -233,7 +235,7 @@ class Suite:
             else:
                 tally.count(f"{name or 'the run'}", self.weights, path, history=self.history)
 
-    def run(self, signals=True):
+    def run(self, moments=20):
         """Tries everything; returns what `faults.json` holds."""
         self.killed()
         self.damaged()
@@ -241,8 +243,7 @@ class Suite:
         self.disk_full()
         self.clock()
         self.read_only()
-        if signals:
-            self.signalled()
+        self.signalled(moments)
         kinds = {name: tally.as_dict() for name, tally in self.tallies.items()}
         sums = {key: sum(kind[key] for kind in kinds.values()) for key in ("tried", "survived", "refused", "lost")}
         return {"kinds": kinds, **sums, "slowest_stop_seconds": round(self.slowest, 2)}
@@ -259,11 +260,11 @@ def _numbers(ended):
 def main(argv=None):
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("directory", help="where to write faults.json")
-    p.add_argument("--every", type=int, default=1, help="try one of so many")
+    p.add_argument("--sample", type=int, help="faults of each kind to try, at most (default: all)")
     args = p.parse_args(argv)
     with tempfile.TemporaryDirectory() as where:
-        suite = Suite(where, args.every)
-        measured = suite.run()
+        suite = Suite(where, args.sample)
+        measured = suite.run(*([] if args.sample is None else [args.sample]))
     os.makedirs(args.directory, exist_ok=True)
     files.write_json(os.path.join(args.directory, "faults.json"), measured)
     for loss in suite.losses():

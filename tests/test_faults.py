@@ -8,7 +8,7 @@ from results import faults
 
 @pytest.fixture(scope="module")
 def suite(tmp_path_factory):
-    return faults.Suite(tmp_path_factory.mktemp("faults"), every=1000)
+    return faults.Suite(tmp_path_factory.mktemp("faults"), sample=2)
 
 
 @pytest.mark.parametrize("kind", ["killed", "damaged", "measured", "disk_full", "clock", "read_only"])

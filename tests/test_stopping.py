@@ -177,8 +177,11 @@ def test_a_history_of_another_form_is_refused_and_the_remedy_works(half, tmp_pat
     shutil.copytree(half[0], run)
     text = (run / "history.csv").read_text()
     (run / "history.csv").write_text(text.replace(",", ";"))
-    with pytest.raises(runs.RunError, match="history.csv is not as the training wrote it.* Move it elsewhere"):
+    with pytest.raises(files.DamagedFile, match="history.csv is not as the training wrote it.* Move it elsewhere"):
         train(run)
+    with pytest.raises(files.DamagedFile, match="Move it elsewhere"):
+        train(run, {"steps": 30})
+    assert runs.load_config(run)["steps"] == 20  # nothing has been changed
     (run / "history.csv").rename(tmp_path / "history.csv")
     assert equal(train(run), half[1])
 

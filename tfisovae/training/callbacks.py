@@ -10,10 +10,10 @@ import tqdm
 
 from tfisovae import files
 from tfisovae.significance import loss_fall
-from tfisovae.training import checkpoints
+from tfisovae.training import checkpoints, history
+from tfisovae.training.history import COLUMNS
 from tfisovae.training.runs import RunError
 
-COLUMNS = ("step", "loss", "distortion", "rate", "active_dimensions")
 COLLAPSED_RATE = 1.0  # nats
 
 
@@ -82,7 +82,7 @@ class History(tf.keras.callbacks.Callback):
     def __init__(self, path, step):
         super().__init__()
         self.path = path
-        rows = [row for row in read_history(path) if int(row["step"]) <= step]
+        rows = [row for row in history.read(path) if int(row["step"]) <= step]
         with files.replacing(path, newline="", encoding="utf-8") as file:
             writer = csv.DictWriter(file, COLUMNS, extrasaction="ignore")  # what another version wrote besides
             writer.writeheader()
@@ -94,29 +94,9 @@ class History(tf.keras.callbacks.Callback):
                 {"step": _step(self.model), **{name: f"{float(logs[name]):.8g}" for name in COLUMNS[1:]}})
 
 
-def read_history(path):
-    """The whole rows of a `history.csv`, dicts of strings; none where there is no file, or an empty one.
-
-    Raises:
-      RunError: if it is no history.
-    """
-    try:
-        with open(path, newline="", encoding="utf-8") as file:
-            reader = csv.DictReader(file)
-            rows = list(reader)
-    except FileNotFoundError:
-        return []
-    except (UnicodeDecodeError, csv.Error):
-        reader, rows = None, []
-    if reader is None or (reader.fieldnames and "step" not in reader.fieldnames):
-        raise RunError(f"{path} is not as the training wrote it: its first line should be {','.join(COLUMNS)}. Move it elsewhere, "
-                       "and give the command again: the training goes on from its checkpoint, and the history begins there.")
-    return [row for row in rows if None not in row and None not in row.values() and row["step"].isdecimal()]
-
-
 def fall_of_the_loss(directory):
     """The `LossFall` of a run's history, or `None` where it is too short to tell."""
-    rows = [row for row in read_history(os.path.join(directory, "history.csv")) if row.get("loss")]
+    rows = [row for row in history.read(os.path.join(directory, "history.csv")) if row.get("loss")]
     return loss_fall([int(row["step"]) for row in rows], [float(row["loss"]) for row in rows])
 
 

@@ -11,7 +11,7 @@ import platform
 import sys
 
 from tfisovae import files
-from tfisovae.training import checkpoints, locks
+from tfisovae.training import checkpoints, history, locks
 from tfisovae.vae import load
 
 _MAY_CHANGE = ("steps", "epochs", "checkpoint_every", "log_every", "versions")  # without making it another run
@@ -34,6 +34,7 @@ class Run:
     Raises:
       RunError: if the directory belongs to another process now, holds a run of another configuration, or one that has no whole
         checkpoint to go on from. Nothing has been changed then.
+      files.DamagedFile: if its history is none.
     """
 
     def __init__(self, directory, config, chief=True):
@@ -88,6 +89,7 @@ class Run:
 
     def _write_manifest(self):
         before, path = _manifest(self.directory), self.path("config.json")
+        history.read(self.path("history.csv"))  # which raises where it is none, before anything is changed
         found = checkpoints.newest(self.path("checkpoints"))
         if before is None and (found or self._was_trained(0)):
             raise RunError(f"{path} is missing or damaged, and so is every copy of it, so it is not known which run this is. "
@@ -118,7 +120,7 @@ class Run:
         """Whether there must have been a checkpoint: by what is written after one."""
         if checkpoints.was_one(self.path("checkpoints")) or os.path.exists(self.path("model")):
             return True
-        return checkpoint_every > 0 and _last_row(self.path("history.csv")) > checkpoint_every
+        return checkpoint_every > 0 and history.last_step(self.path("history.csv")) > checkpoint_every
 
     def _check_same(self, before):
         now = json.loads(json.dumps(self.config))
@@ -157,16 +159,6 @@ def _manifest(directory):
         yield (_read(os.path.join(directory, "model", _COPY)) or {}).get("manifest")
 
     return next(filter(_is_manifest, candidates()), None)
-
-
-def _last_row(path):
-    """The step of the last row of a history; 0 where there is none."""
-    try:
-        with open(path, encoding="utf-8", errors="replace") as file:
-            steps = [line.split(",")[0] for line in file]
-    except OSError:
-        return 0
-    return max((int(step) for step in steps if step.isdecimal()), default=0)
 
 
 def load_config(directory):
