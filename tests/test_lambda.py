@@ -48,6 +48,11 @@ def test_a_callback_that_sets_lmbda_is_obeyed():
     vae.lmbda = 0.1  # not a float32
     logs = vae.evaluate(data, verbose=0, return_dict=True)
     np.testing.assert_allclose(implied(logs), 0.1, rtol=1e-4)
+    objective = tf.function(lambda x: tf.reduce_mean(vae.measure(x).objective))  # in a graph of the user's own, too
+    np.testing.assert_allclose(objective(x), logs["loss"], rtol=1e-5)
+    vae.lmbda = 20.0
+    np.testing.assert_allclose(objective(x), 20 * logs["distortion"] + logs["rate"], rtol=1e-5)
+    vae.lmbda = 0.1
     assert vae.get_config()["lmbda"] == 0.1 and tfisovae.as_autoencoder(vae).beta == 10.0
     assert len(vae.weights) == 12 and isinstance(vae.lmbda, tf.Variable) and len(vae.trainable_variables) == 12
     for bad in (0, -1.0, np.nan, "3"):

@@ -103,8 +103,8 @@ class VAE(Trainable):
 
     @property
     def beta(self):
-        """1 / lmbda as it is now, a float."""
-        return 1 / float(self.lmbda.numpy())
+        """1 / lmbda as it is now, a float; inside a graph a scalar tensor, float32, which is that of every call."""
+        return 1 / float(self.lmbda.numpy()) if tf.executing_eagerly() else tf.cast(1 / self.lmbda, tf.float32)
 
     def encode(self, x, training=False):
         """The posterior of `x` `[B, ...]`: a `Posterior` of mean and scale, `[B, n]` each."""
