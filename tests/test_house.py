@@ -1,6 +1,7 @@
 """The house: imports run one way, no script knows another by its bare name, every module is found where the README says."""
 import ast
 import pathlib
+import re
 
 import pytest
 
@@ -73,3 +74,11 @@ def test_nothing_edits_the_path_or_imports_a_neighbour_by_its_bare_name():
             text = path.read_text()
             assert "sys.path" not in text or path == pathlib.Path(__file__), path
             assert not imported(path)[1] & neighbours, path
+
+
+def test_the_library_speaks_of_arguments():
+    """Options, which have dashes, are the command line's alone."""
+    for path in FILES:
+        if part(path) not in ("commands", "__main__"):
+            found = re.findall(r"(?<![\w-])--[a-z]\w+", path.read_text())
+            assert not found, f"{path.relative_to(ROOT)} speaks of {', '.join(found)}"

@@ -130,7 +130,7 @@ def test_celeb_a_out_of_reach_fails_at_once_and_names_the_other_ways(tmp_path, m
 
     monkeypatch.setitem(prepared._HOSTS, "celeb_a", ("127.0.0.1", 9))  # discard: nothing listens there
     start = time.time()
-    with pytest.raises(ConnectionError, match=r"(?s)not prepared in .*--data DIRECTORY.*img_align_celeba.zip.*--data faces"):
+    with pytest.raises(ConnectionError, match=r"(?s)not prepared in .*data=DIRECTORY.*img_align_celeba.zip.*data=faces"):
         sources.load_images("celeb_a", str(tmp_path), data_dir=str(tmp_path / "tfds"))
     assert time.time() - start < 10
 

@@ -139,5 +139,5 @@ def test_broken_npz(tmp_path):
 
 def test_without_a_network_the_error_names_the_other_ways(monkeypatch, tmp_path):
     monkeypatch.setitem(prepared._HOSTS, "mnist", ("127.0.0.1", 9))  # discard: nothing listens there
-    with pytest.raises(ConnectionError, match="mnist is not prepared in .*--data mnist.npz.*idx3-ubyte"):
+    with pytest.raises(ConnectionError, match="mnist is not prepared in .*data=mnist.npz.*idx3-ubyte"):
         sources.load_mnist("mnist", str(tmp_path))

@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from tfisovae import Analysis, streaming
 from tfisovae import __main__ as command_line
-from tfisovae.commands import streams, training
+from tfisovae.commands import streams, training, wording
 
 
 @pytest.fixture
@@ -174,3 +174,20 @@ def test_one_example_has_no_correlation_and_no_standard_error(table_run, main):
     main("isometry", table_run / "run", "--num_examples", 1, "--out", table_run / "one")
     saved = json.loads((table_run / "one" / "isometry.json").read_text(), parse_constant=lambda name: pytest.fail(name))
     assert saved["norm_standard_error"] == [None, None] and saved["precision_standard_error"] == [None, None]
+
+
+@pytest.mark.parametrize("said, printed", [
+    ("Lower learning_rate, or set clipnorm=1; too large for this lmbda.",
+     "Lower --learning_rate, or set --clipnorm 1; too large for this --lmbda."),
+    ("Choose another run_dir; nothing has been changed.", "Choose another --run_dir; nothing has been changed."),
+    ("Give the data in another way: data=mnist.npz, or data=DIRECTORY.", "Give the data in another way: --data mnist.npz, or "
+                                                                         "--data DIRECTORY."),
+    ("say which: header='yes' or header='no'.", "say which: --header yes or --header no."),
+    ("Standardise it (standardize=True).", "Standardise it (--standardize)."),
+    ("/tmp/run_dir/x holds no data; --run_dir is taken", "/tmp/run_dir/x holds no data; --run_dir is taken"),
+    ("  learning_rate: 0.001 there, 0.01 here", "  --learning_rate: 0.001 there, 0.01 here"),
+    ("distortion is missing. Give distortion=.", "distortion is missing. Give distortion=."),
+])
+def test_arguments_are_printed_as_options(said, printed):
+    names = ("learning_rate", "clipnorm", "lmbda", "run_dir", "data", "header", "standardize", "distortion")
+    assert wording.as_options(said, names) == printed

@@ -252,7 +252,7 @@ def test_collapse_is_said_in_words(tmp_path, capsys):
     train(tmp_path / "alive", {"steps": 500, "log_every": 100, "checkpoint_every": 500})
     assert "collapsed" not in capsys.readouterr().err
     message = callbacks.collapse_message(0.02, 300, {"decomposed": True, "warmup_steps": 0})
-    assert "rate is 0.020 nats" in message and "--warmup_steps more than 0" in message
+    assert "rate is 0.020 nats" in message and "warmup_steps more than 0" in message
 
 
 def test_tensorboard_gets_scalars_and_reconstructions(tmp_path):

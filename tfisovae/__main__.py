@@ -5,7 +5,7 @@ import os
 import sys
 
 from tfisovae import commands
-from tfisovae.commands import streams
+from tfisovae.commands import streams, wording
 
 
 def parser(name):
@@ -46,7 +46,7 @@ def _run(argv):
     except Exception as error:
         if not _is_said(error):
             raise
-        return f"{made.prog}: {_words(error)}"
+        return f"{made.prog}: {wording.as_options(str(_words(error)), vars(args))}"
     return 0
 
 

@@ -82,7 +82,7 @@ def _numbers(path, column, name):
 
     kind = column.type
     if not any(of(kind) for of in (types.is_integer, types.is_floating, types.is_boolean, types.is_decimal)):
-        raise ValueError(f"{path}, {name} holds {kind}, no numbers. Columns can be left out by columns=[...] (--columns).")
+        raise ValueError(f"{path}, {name} holds {kind}, no numbers. Columns can be left out by columns=[...].")
     if column.null_count:
         row = int(np.argmax(column.is_null().to_numpy()))
         raise ValueError(f"{path}, {name} has {column.null_count} missing values, the first in row {row} (counted from 0). "

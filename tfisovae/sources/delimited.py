@@ -151,7 +151,7 @@ def _has_header(path, head, option, decimal):
     if guessed is None:
         shown = ", ".join(head[0][:5]) + (", ..." if len(head[0]) > 5 else "")
         raise ValueError(f"{path}: the first line ({shown}) may hold the names of the columns or an example. Say "
-                         "which: header='yes' or header='no' (--header).")
+                         "which: header='yes' or header='no'.")
     return guessed
 
 

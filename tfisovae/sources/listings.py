@@ -13,8 +13,8 @@ _TFDS_VERSION = "1"  # of what is made of CelebA, whose images are upright, of 8
 _LARGEST = 2 ** 30  # bytes of a member of a zip file: more than any image within Pillow's limit
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA)
 _THREE_OTHER_WAYS = (
-    "Give the images in another way: --data DIRECTORY with the image files, --data img_align_celeba.zip (any .zip of images), "
-    "or --data faces for the faces drawn by this package.")
+    "Give the images in another way: data=DIRECTORY with the image files, data=img_align_celeba.zip (any .zip of images), "
+    "or data=faces for the faces drawn by this package.")
 
 
 def open_listing(data, data_dir=None):

@@ -10,7 +10,7 @@ from tfisovae.sources.source import Rows, Source, fingerprint
 NUM_TRAIN = 50_000  # the first of the 60,000 training images; the paper does not say which
 SIDE = 28
 _OTHER_WAYS = (
-    "Give the data in another way: --data mnist.npz (as keras.datasets.mnist keeps it), or --data DIRECTORY with the four files "
+    "Give the data in another way: data=mnist.npz (as keras.datasets.mnist keeps it), or data=DIRECTORY with the four files "
     "train-images-idx3-ubyte, train-labels-idx1-ubyte, t10k-images-idx3-ubyte, t10k-labels-idx1-ubyte, also packed by gzip.")
 _IMAGES, _LABELS = 2051, 2049  # magic numbers
 

@@ -59,5 +59,5 @@ def of_run(config, data=None, cache_dir=None):
         source = load_images(name, cache_dir, config["num_faces"], config.get("data_dir"), **framing)
     if not data and source.manifest["fingerprint"] != trained_on["fingerprint"]:
         raise ValueError(f"{config['data']} no longer holds the data that the run was trained on, so its held-out examples are "
-                         "not known. Give data to measure with --data.")
+                         "not known. Give the data to measure on: data=PATH.")
     return source

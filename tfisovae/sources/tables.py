@@ -82,7 +82,7 @@ def _source(path, x, labels, standardize, reading):
     notes = [_line(path, reading), *_counting(x, labels)]
     if standardize is False:
         _check_finite(path, np.isfinite(single))
-        notes += _coarse(merged, labels, "Standardise the table (--standardize): float64 is kept until then.")
+        notes += _coarse(merged, labels, "Standardise the table (standardize=True): float64 is kept until then.")
         if constant:
             notes.append(f"Warning: {_plural(constant, labels)} constant over the training rows.")
     else:
@@ -178,7 +178,7 @@ def _coarse(merged, labels, advice):
 def _counting(x, labels):
     """A note where the first column numbers the rows."""
     if x.shape[1] > 1 and len(x) > 2 and x[0, 0] in (0, 1) and np.all(np.diff(x[:, 0].astype(np.float64)) == 1):
-        return [f"Warning: column {labels[0]} counts the rows. If it is an index, leave it out by drop_index='yes' (--drop_index)."]
+        return [f"Warning: column {labels[0]} counts the rows. If it is an index, leave it out by drop_index='yes'."]
     return []
 
 

@@ -33,7 +33,7 @@ def check_finite(model):
     for weight in model.trainable_variables:
         if not np.isfinite(weight.numpy()).all():
             raise RunError(f"The weight {weight.name} is not finite after step {_step(model)}. The last checkpoint is "
-                           "kept. Lower --learning_rate, or set --clipnorm 1.")
+                           "kept. Lower learning_rate, or set clipnorm=1.")
 
 
 class Checkpoints(tf.keras.callbacks.Callback):
@@ -174,8 +174,8 @@ class CollapseWarning(tf.keras.callbacks.Callback):
 
 def collapse_message(rate, step, config):
     """What a collapse is, and what to do about it, in words."""
-    remedies = ["raise --lmbda", "lower --learning_rate"]
+    remedies = ["raise lmbda", "lower learning_rate"]
     if config.get("decomposed"):
-        remedies.insert(0, f"give --warmup_steps more than {config.get('warmup_steps', 0)} steps of the conventional loss")
+        remedies.insert(0, f"give warmup_steps more than {config.get('warmup_steps', 0)} steps of the conventional loss")
     return (f"The VAE has collapsed: at step {step} its rate is {rate:.3f} nats, so the latent variables carry no information "
             f"and nothing below is a measurement. What helps: {'; '.join(remedies)}.")

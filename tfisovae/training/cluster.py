@@ -69,7 +69,7 @@ def wait_for_workers(workers, own, timeout):
             names = ", ".join(f"{name} ({address})" for name, address in missing.items())
             if missing and now - started > timeout:
                 raise ClusterError(f"Not started, or out of reach, within {timeout:g} s: {names}. Start every worker of TF_CONFIG "
-                                   "with the same command, or wait longer with --worker_timeout.")
+                                   "with the same command, or wait longer with worker_timeout.")
             if missing and now - told > _TOLD_EVERY:
                 print(f"Waiting for {names}, {timeout - (now - started):.0f} s more. Ctrl-C ends this.", file=sys.stderr,
                       flush=True)

@@ -165,11 +165,11 @@ def _fit(vae, rows, strategy, config, attached, resident, keeper):
 def _words(error, kept, strategy):
     """What was raised in training, and what to do, in a line."""
     if isinstance(error, NonFiniteLoss):
-        return (f"The loss is not finite at step {error.step}. {kept} Lower --learning_rate, or set --clipnorm 1; in the first "
-                "steps, the data's values may be too large for this --lmbda.")
+        return (f"The loss is not finite at step {error.step}. {kept} Lower learning_rate, or set clipnorm=1; in the first "
+                "steps, the data's values may be too large for this lmbda.")
     message = " ".join(str(getattr(error, "message", error)).split())
     if strategy.cluster_resolver is not None and isinstance(error, _LOST):
         return f"Another worker is gone, or out of reach. {kept} Start all workers again, with the same commands."
     if isinstance(error, tf.errors.ResourceExhaustedError) and "OOM" in message:
-        return f"The memory is full ({message[:200]}). {kept} Take a smaller --batch_size."
+        return f"The memory is full ({message[:200]}). {kept} Take a smaller batch_size."
     return f"{message[:300]}. {kept} The same command goes on when this is mended."

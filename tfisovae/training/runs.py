@@ -51,10 +51,10 @@ class Run:
             self._lock = locks.Lock(self.path("lock"))
         except locks.Held as error:
             raise RunError(f"Another process is writing {self.directory} now ({error}). Wait for it, or choose another "
-                           "--run_dir.") from None
+                           "run_dir.") from None
         except OSError as error:
             raise RunError(f"The run directory {self.directory} cannot be {can} ({error.strerror}). Choose another "
-                           "--run_dir.") from None
+                           "run_dir.") from None
         try:
             files.sweep(self.directory)
             self._write_manifest()
@@ -85,7 +85,7 @@ class Run:
     def _check_what_is_there(self):
         others = {name for name in os.listdir(self.directory) if not files.is_temporary(name)}
         if "config.json" not in others and any(not name.startswith(_OF_A_RUN) for name in others):
-            raise RunError(f"{self.directory} is not empty and holds no run (no config.json). Choose another --run_dir.")
+            raise RunError(f"{self.directory} is not empty and holds no run (no config.json). Choose another run_dir.")
 
     def _write_manifest(self):
         before, path = _manifest(self.directory), self.path("config.json")
@@ -93,7 +93,7 @@ class Run:
         found = checkpoints.newest(self.path("checkpoints"))
         if before is None and (found or self._was_trained(0)):
             raise RunError(f"{path} is missing or damaged, and so is every copy of it, so it is not known which run this is. "
-                           "Choose another --run_dir; nothing here has been changed.")
+                           "Choose another run_dir; nothing here has been changed.")
         if before is not None:
             if not _is_manifest(_read(path)):
                 print(f"{path} was missing or damaged; it is made anew from a copy.", file=sys.stderr)
@@ -101,11 +101,11 @@ class Run:
             trained = found.step if found else 0
             if trained > self.config.get("steps", trained):
                 raise RunError(f"{self.directory} has been trained to step {trained}; {self.config['steps']} steps end before "
-                               "that. Ask for more, or choose another --run_dir.")
+                               "that. Ask for more, or choose another run_dir.")
             lost = not found and self._was_trained(before.get("checkpoint_every", 0))
             if lost and not is_finished(self.directory, self.config):
                 raise RunError(f"{self.directory} has been trained, and none of its checkpoints is whole, so it cannot go on. Put "
-                               "a copy of checkpoints/ there, or train anew in another --run_dir; nothing here has been changed.")
+                               "a copy of checkpoints/ there, or train anew in another run_dir; nothing here has been changed.")
             self._mark_model(before["steps"])
         files.write_json(path, self.config, digits=None)
 
@@ -136,7 +136,7 @@ class Run:
             cosine = ["A cosine ends at its last step: with more steps it would have been another from the first step on."] * (
                 before.get("schedule_steps") != now.get("schedule_steps") and before.get("schedule") == now.get("schedule"))
             raise RunError("\n".join([f"{self.directory} holds a run of another configuration:", *differences, *cosine,
-                                      "Choose another --run_dir, or remove that one."]))
+                                      "Choose another run_dir, or remove that one."]))
 
 
 def _read(path):
@@ -226,7 +226,7 @@ def load_run(directory):
     if trained_step(directory) == config["steps"]:
         way_out = "Give the training command again: the model is made anew from the last checkpoint."
     else:
-        way_out = "There is no whole checkpoint to make it from. Put a copy there, or train anew in another --run_dir."
+        way_out = "There is no whole checkpoint to make it from. Put a copy there, or train anew in another run_dir."
     raise RunError(f"{model} is damaged ({damage}). {way_out}")
 
 
