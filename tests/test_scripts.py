@@ -319,4 +319,5 @@ main(sys.argv[1:])
     (tmp_path / "watch.py").write_text(code)
     for name in commands.SUMMARIES:
         of_a_run = [] if name in ("celeba", "mnist", "toy", "ablation") else [tmp_path]
+        of_a_run = ["--model", tmp_path, "--data", "mix"] if name == "audit" else of_a_run
         assert script(tmp_path / "watch.py", name, *of_a_run, check=False).stderr.strip() == "option 1", name

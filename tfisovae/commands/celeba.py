@@ -32,7 +32,7 @@ def resolve(args):
         args.latent_dim = 256 if args.network == "celeba_large" else 32
     config = training.resolve(args, ("steps", "log_every", "checkpoint_every", "num_faces"))
     training.check_intervals(config)
-    data = args.data if args.data in choices.IMAGES else os.path.abspath(os.path.expanduser(args.data))
+    data = args.data if args.data in choices.IMAGES else os.path.abspath(args.data)
     config.update(data_kind="images", data=data)
     return config
 
@@ -42,7 +42,7 @@ def prepare(args):
     from tfisovae import sources
 
     config = resolve(args)
-    source = sources.load_images(config["data"], args.cache_dir, args.num_faces, args.data_dir, image_size=args.image_size,
+    source = sources.load_images(args.data, args.cache_dir, args.num_faces, args.data_dir, image_size=args.image_size,
                                  crop=args.crop, grayscale=args.grayscale, background=args.background)
     run_dir = f"runs/celeba-lmbda{args.lmbda:g}{'-decomposed' if args.decomposed else ''}-seed{args.seed}"
     return config, source, run_dir, False
