@@ -7,7 +7,8 @@ import contextlib
 import dataclasses
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -27,12 +28,12 @@ class Outputs:
       ordered: whether their order is the author's: that of a list or tuple, or of `output_0`, `output_1`, ...
     """
 
-    tensors: list
-    names: list
+    tensors: list[tf.Tensor]
+    names: list[str]
     ordered: bool
 
     @classmethod
-    def of(cls, result, names=None):
+    def of(cls, result: Any, names: Sequence[str] | None = None) -> "Outputs":
         """The outputs in a tensor, a list or tuple, or a dict; dicts of one entry and lists of one are unwrapped."""
         while isinstance(result, (Mapping, list, tuple)) and len(result) == 1:
             result = result[next(iter(result))] if isinstance(result, Mapping) else result[0]
@@ -46,12 +47,12 @@ class Outputs:
             return cls(list(result), list(known), True)
         return cls([result], [""], True)
 
-    def described(self):
+    def described(self) -> str:
         """Names, or numbers, and shapes, for error messages."""
         named = [name or index for index, name in enumerate(self.names)]
         return ", ".join(f"{name} {tensor.shape.as_list()}" for name, tensor in zip(named, self.tensors))
 
-    def chosen(self, key, argument):
+    def chosen(self, key: str | int, argument: str) -> tf.Tensor:
         """The tensor with a name or a number."""
         if key in self.names and key != "":
             return self.tensors[self.names.index(key)]
@@ -59,7 +60,7 @@ class Outputs:
             return self.tensors[key]
         raise ValueError(f"{argument} asks for the output {key!r}; there are {self.described()}.")
 
-    def mean_and_spread(self, asked):
+    def mean_and_spread(self, asked: str | int | Sequence[str | int] | None) -> list[tf.Tensor]:
         """The posterior's two parameters: the mean, and what says its spread.
 
         Args:
@@ -92,7 +93,7 @@ class Outputs:
                          f"{self.described()}. Give encoder_outputs=(MEAN, LOG_VARIANCE), by name or, where they have an order, "
                          "by number.")
 
-    def reconstruction(self, asked):
+    def reconstruction(self, asked: str | int | None) -> tf.Tensor:
         """The decoder's output, or the one that `decoder_output` asks for."""
         if asked is not None:
             return self.chosen(asked, "decoder_output")
@@ -122,17 +123,17 @@ class Part:
       owner: the loaded object whose variables it reads, kept alive.
     """
 
-    function: Callable
+    function: Callable[[tf.Tensor], Outputs]
     inputs: int | None = None
-    plain: object = None
+    plain: "PlainFunction | None" = None
     returns_scale: bool = False
     owner: object = None
 
-    def __call__(self, x):
+    def __call__(self, x: tf.Tensor) -> Outputs:
         return self.function(x)
 
 
-def as_part(model, role, owner=None):
+def as_part(model: Any, role: str, owner: object = None) -> Part:
     """The `Part` of a Keras model, a SavedModel's directory, a loaded object, its signatures or one of them, or a plain function.
 
     Args:
@@ -164,7 +165,7 @@ def as_part(model, role, owner=None):
                     f"function over NumPy arrays; got {type(model).__name__}.")
 
 
-def load_saved_model(path):
+def load_saved_model(path: str | os.PathLike) -> Any:
     """`tf.saved_model.load`, with words for what is not a SavedModel."""
     path = os.fspath(path)
     if path.rstrip(os.sep).endswith((".keras", ".h5", ".hdf5")):
@@ -245,7 +246,7 @@ def _low_precision_layers(model):
 
 
 @contextlib.contextmanager
-def computing_in_float32(model):
+def computing_in_float32(model: tf.keras.layers.Layer) -> Iterator[None]:
     """Layers of `model` with a mixed-precision policy compute in float32 while inside, with the variables that they have.
 
     Half precision has 3 digits: differences of what it returns are noise.
@@ -273,12 +274,12 @@ class PlainFunction:
         are. Everything else is float32.
     """
 
-    def __init__(self, function, role):
+    def __init__(self, function: Callable[[Any], Any], role: str) -> None:
         self._function, self._role = function, role
         self._template = self._traceable = None
         self.precision = tf.float32
 
-    def __call__(self, x):
+    def __call__(self, x: tf.Tensor) -> Any:
         if self._template is None:
             self._try_out(x)
         if self._traceable:

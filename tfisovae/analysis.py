@@ -1,15 +1,20 @@
 """One streaming pass over a data set: the isometry of a VAE, saved as JSON."""
 import dataclasses
 import math
+import os
+import typing
+from collections.abc import Mapping
 
 import numpy as np
+import numpy.typing as npt
 import tensorflow as tf
 
 from tfisovae import conditions, files, flatness, geometry, metrics, streaming, verdict
 from tfisovae.autoencoder import AutoencoderLike, as_autoencoder
 from tfisovae.distortion import Distortion
+from tfisovae.examples import Data
 from tfisovae.measurement import measure
-from tfisovae.significance import Moments
+from tfisovae.significance import LossFall, MeanGradient, Moments
 
 _CHECKED = 16  # examples on which the exact norms are set against finite differences
 
@@ -90,30 +95,30 @@ class Analysis:
     distortion_name: str
     num_examples: int
     active_threshold: float
-    tangents: str = None
-    rate_standard_error: float = None
-    distortion_standard_error: float = None
-    loss_standard_error: float = None
-    coding_loss_standard_error: float = None
-    transform_loss_standard_error: float = None
-    posterior_balance_standard_error: float = None
-    unexplained: np.ndarray = None
-    unexplained_standard_error: np.ndarray = None
-    log_scale_std: np.ndarray = None
-    stationarity: verdict.Stationarity = None
-    conditions: verdict.Conditions = None
-    quadratic: bool = None
+    tangents: str | None = None
+    rate_standard_error: float | None = None
+    distortion_standard_error: float | None = None
+    loss_standard_error: float | None = None
+    coding_loss_standard_error: float | None = None
+    transform_loss_standard_error: float | None = None
+    posterior_balance_standard_error: float | None = None
+    unexplained: np.ndarray | None = None
+    unexplained_standard_error: np.ndarray | None = None
+    log_scale_std: np.ndarray | None = None
+    stationarity: verdict.Stationarity | None = None
+    conditions: verdict.Conditions | None = None
+    quadratic: bool | None = None
 
     @property
-    def num_active(self):
+    def num_active(self) -> int:
         return int(np.sum(self.active))
 
-    def to_dict(self):
+    def to_dict(self) -> dict[str, typing.Any]:
         """Plain Python values; what is not a number (no active dimension) becomes `None`."""
         return files.plain(dataclasses.asdict(self), None)
 
     @classmethod
-    def from_dict(cls, values):
+    def from_dict(cls, values: Mapping[str, typing.Any]) -> "Analysis":
         fields = {field.name: field for field in dataclasses.fields(cls)}
         missing = sorted(name for name, field in fields.items() if field.default is dataclasses.MISSING and name not in values)
         if missing:
@@ -121,10 +126,10 @@ class Analysis:
                              "tfisovae isometry.")
         made = {}
         for name, field in fields.items():
-            value = values.get(name)
-            if field.type is np.ndarray and value is not None:
+            value, kind = values.get(name), _written(field.type)
+            if kind is np.ndarray and value is not None:
                 value = _array(value)
-            elif field.type is float and value is None and field.default is dataclasses.MISSING:
+            elif kind is float and value is None and field.default is dataclasses.MISSING:
                 value = math.nan
             made[name] = value
         if made["stationarity"]:
@@ -138,15 +143,15 @@ class Analysis:
             made["conditions"] = verdict.Conditions(**made["conditions"])
         return cls(**made)
 
-    def save(self, path, **extra):
+    def save(self, path: str | os.PathLike, **extra: typing.Any) -> None:
         """Writes JSON to `path`; `extra` entries stand beside the fields."""
         files.write_json(path, {**self.to_dict(), **extra})
 
     @classmethod
-    def load(cls, path):
+    def load(cls, path: str | os.PathLike) -> "Analysis":
         return cls.from_dict(files.read_json(path))
 
-    def table(self, rows=10):
+    def table(self, rows: int = 10) -> str:
         """The leading dimensions by importance, as text."""
         lines = [f"{'rank':>4} {'z_j':>4} {'E[sigma^-2]':>14} {'importance':>11} {'KL (nats)':>10} {'norm':>14} {'1-sigma^2':>10}"
                  f" {'largest cosine':>15}"]
@@ -166,7 +171,7 @@ class Analysis:
                      f"{self.transform_loss:.5g}), loss {self.loss:.2f} nats, on {self.num_examples} examples.")
         return "\n".join(lines)
 
-    def accounting(self):
+    def accounting(self) -> str:
         """Rates and distortions beside their theory, as text (Eqs. 13, 14); the theory is for small beta.
 
         The entropy is that of the data in the metric of the distortion: what Eq. 14 makes of the measured rate.
@@ -181,7 +186,8 @@ class Analysis:
             f"{self.beta * self.rate:.5g} = {self.distortion + self.beta * self.rate:.5g}",
             f"entropy R + (n/2) log(pi e beta) = {entropy:.3f} nats"])
 
-    def judge(self, gradient=None, fall=None, num_train=None, annealed=False) -> verdict.Verdict:
+    def judge(self, gradient: MeanGradient | None = None, fall: LossFall | None = None, num_train: int | None = None,
+              annealed: bool = False) -> verdict.Verdict:
         """What the stationarities say of the training, with a stated rate of false alarms.
 
         Args:
@@ -192,11 +198,11 @@ class Analysis:
         """
         return verdict.judge(self.stationarity, self.conditions, gradient, fall, num_train, annealed)
 
-    def health(self, **kwargs) -> str:
+    def health(self, **kwargs: typing.Any) -> str:
         """Whether training has converged, in a line of plain words; the arguments are those of `judge`."""
         return verdict.health(self.judge(**kwargs), self.num_active, self.rate)
 
-    def summary(self, **kwargs) -> str:
+    def summary(self, **kwargs: typing.Any) -> str:
         """Three lines: is the training stationary; is the embedding isometric; what not to conclude. Arguments as of `judge`."""
         active = self.active.astype(bool)
         unexplained, error = math.nan, math.nan
@@ -211,13 +217,19 @@ class Analysis:
             unexplained, error, bool(self.quadratic)))
 
 
+def _written(annotation):
+    """The type of a field where it is written: without the `None` of those that older versions have not got."""
+    kinds = [kind for kind in typing.get_args(annotation) if kind is not type(None)]
+    return kinds[0] if len(kinds) == 1 else annotation
+
+
 def _array(value):
     """An array of a JSON list, whose `null`s were not numbers."""
     value = np.array(value)
     return value.astype(float) if value.dtype == object else value
 
 
-def analyze(model: AutoencoderLike, data, num_examples: int | None = None, progress: bool = False, *,
+def analyze(model: AutoencoderLike, data: Data, num_examples: int | None = None, progress: bool = False, *,
             distortion: Distortion | str | None = None, beta: float | None = None, scale: str = "log_variance") -> Analysis:
     """Measures the isometry of a VAE over a data set, in one pass with constant memory.
 
@@ -318,7 +330,7 @@ def _numerical_norm_difference(autoencoder, x, active, tangents):
     return float(np.max(np.abs(numerical - exact) / np.maximum(exact, np.finfo(np.float32).tiny), initial=0.0))
 
 
-def factor_correlations(means, factors):
+def factor_correlations(means: npt.ArrayLike, factors: npt.ArrayLike) -> np.ndarray:
     """Pearson's correlation of each latent mean with each true factor.
 
     Args:

@@ -7,8 +7,8 @@ import dataclasses
 import math
 import numbers
 import os
-from collections.abc import Callable, Mapping
-from typing import Any, TypeAlias
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol, TypeAlias
 
 import tensorflow as tf
 
@@ -46,7 +46,7 @@ class Autoencoder:
     beta: float | None
     decomposed: bool = False
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for name in ("encode", "decode"):
             if not callable(getattr(self, name)):
                 raise TypeError(f"{name} must be a function of a tensor; got {getattr(self, name)!r}.")
@@ -54,6 +54,25 @@ class Autoencoder:
         object.__setattr__(self, "decomposed", bool(self.decomposed))
         if self.beta is not None:
             object.__setattr__(self, "beta", _checked_beta(self.beta))
+
+
+class Measurable(Protocol):
+    """Whatever has the five attributes of an `Autoencoder`: one, or a `tfisovae.VAE`. For type checkers alone."""
+
+    @property
+    def encode(self) -> Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]: ...
+
+    @property
+    def decode(self) -> Callable[[tf.Tensor], tf.Tensor]: ...
+
+    @property
+    def distortion(self) -> Distortion: ...
+
+    @property
+    def beta(self) -> float | tf.Tensor | None: ...
+
+    @property
+    def decomposed(self) -> bool: ...
 
 
 AutoencoderLike: TypeAlias = (
@@ -76,16 +95,17 @@ class Encoder:
       reading: how the second output is read: "log_variance", "variance", "log_scale" or "scale".
     """
 
-    def __init__(self, part, reading, outputs=None, latents=None):
+    def __init__(self, part: adapters.Part, reading: str, outputs: str | int | Sequence[str | int] | None = None,
+                 latents: int | None = None) -> None:
         self.reading = reading
         self._part, self._outputs, self._latents = part, outputs, latents
 
     @property
-    def owner(self):
+    def owner(self) -> object:
         """The Keras model, or the loaded object, whose variables it reads; `None` where that is not known."""
         return self._part.owner
 
-    def parameters(self, x):
+    def parameters(self, x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """The mean and the second output as the encoder returns it, `[B, n]` each."""
         outputs = self._part(tf.cast(x, tf.float32))
         mean, spread = (_as_float(value) for value in outputs.mean_and_spread(self._outputs))
@@ -96,7 +116,7 @@ class Encoder:
                              "with one output returns [batch, 2n]; where it has several, encoder_outputs= says which are meant.")
         return mean, tf.broadcast_to(spread, tf.shape(mean))
 
-    def __call__(self, x):
+    def __call__(self, x: tf.Tensor) -> Posterior:
         mean, spread = self.parameters(x)
         return Posterior(mean, read_scale(spread, self.reading))
 
@@ -104,19 +124,19 @@ class Encoder:
 class Decoder:
     """z -> x_hat. Its `precision` is what its outputs can be trusted to: float64 for NumPy functions that return it."""
 
-    def __init__(self, part, output=None):
+    def __init__(self, part: adapters.Part, output: str | int | None = None) -> None:
         self._part, self._output = part, output
 
     @property
-    def owner(self):
+    def owner(self) -> object:
         """The Keras model, or the loaded object, whose variables it reads; `None` where that is not known."""
         return self._part.owner
 
     @property
-    def precision(self):
+    def precision(self) -> tf.DType:
         return self._part.plain.precision if self._part.plain is not None else tf.float32
 
-    def __call__(self, z):
+    def __call__(self, z: tf.Tensor) -> tf.Tensor:
         z = tf.convert_to_tensor(z)
         x_hat = self._part(z).reconstruction(self._output)
         # What is measured is float32 from end to end, unless whoever asks comes with float64.
@@ -127,7 +147,7 @@ def _as_float(value):
     return tf.cast(value, tf.float32)
 
 
-def read_scale(spread, reading):
+def read_scale(spread: tf.Tensor, reading: str) -> tf.Tensor:
     """The standard deviation that an encoder's second output stands for.
 
     Args:
@@ -141,7 +161,8 @@ def read_scale(spread, reading):
 
 
 def as_autoencoder(model: AutoencoderLike, distortion: Distortion | str | None = None, beta: float | None = None,
-                   scale: str = "log_variance", decomposed: bool | None = None, *, encoder_outputs=None, decoder_output=None,
+                   scale: str = "log_variance", decomposed: bool | None = None, *,
+                   encoder_outputs: str | int | Sequence[str | int] | None = None, decoder_output: str | int | None = None,
                    needs_beta: bool = True) -> Autoencoder:
     """The `Autoencoder` of a model of whatever origin.
 

@@ -7,12 +7,14 @@ import dataclasses
 import math
 
 import numpy as np
+import numpy.typing as npt
 import scipy.stats
 import tensorflow as tf
 
 from tfisovae import geometry, streaming
 from tfisovae.autoencoder import AutoencoderLike, as_autoencoder
 from tfisovae.distortion import Distortion
+from tfisovae.examples import Data
 from tfisovae.measurement import measure
 from tfisovae.posterior import STRONG_KL, active
 
@@ -46,7 +48,8 @@ class BetaEstimate:
     threshold: float = STRONG_KL
 
     @classmethod
-    def from_sums(cls, num_examples, kl, sums, products, threshold=STRONG_KL):
+    def from_sums(cls, num_examples: int, kl: npt.ArrayLike, sums: npt.ArrayLike, products: npt.ArrayLike,
+                  threshold: float = STRONG_KL) -> "BetaEstimate":
         """From sums over independent examples of w_j = eps_j sigma_j dD/dz_j and u_j = eps_j^2 (1 - sigma_j^2).
 
             beta_j = E[w_j] / E[u_j],      beta = sum_j E[w_j] / sum_j E[u_j]      over the strong dimensions
@@ -131,15 +134,15 @@ class BetaEstimate:
         low, high = self.interval(error_rate)
         return bool(high < beta * (1 - tolerance) or low > beta * (1 + tolerance))
 
-    def __str__(self):
+    def __str__(self) -> str:
         count = int(self.strong.sum())
         between = f", which differ by {self.spread / self.value:.1%} beyond chance" if count > 1 else ""
         return (f"beta = {self.value:.4g} +- {self.error:.2g}, from {count} dimension{'s' * (count > 1)} above {self.threshold:g} "
                 f"nats{between}, on {self.num_examples} examples")
 
 
-def estimate_beta(model: AutoencoderLike, data, *, num_examples: int | None = None, seed: int = 0, threshold: float = STRONG_KL,
-                  progress: bool = False, distortion: Distortion | str | None = None,
+def estimate_beta(model: AutoencoderLike, data: Data, *, num_examples: int | None = None, seed: int = 0,
+                  threshold: float = STRONG_KL, progress: bool = False, distortion: Distortion | str | None = None,
                   scale: str = "log_variance") -> BetaEstimate:
     """The beta that a VAE was trained with, from its posterior: one gradient an example.
 
@@ -183,8 +186,8 @@ def estimate_beta(model: AutoencoderLike, data, *, num_examples: int | None = No
     for x, first_row in streaming.examples_of(model, data, num_examples, "balancing", progress):
         if not seen:  # before the first step is traced
             tangents = geometry.tangent_method(model.decode, model.encode(x[:4])[0])
-        kl, work, target, distortion = (np.asarray(values, np.float64) for values in step(x, first_row))
-        finite = np.isfinite(np.concatenate([kl, work, target, distortion[:, None]], 1)).all(1)
+        kl, work, target, trained = (np.asarray(values, np.float64) for values in step(x, first_row))
+        finite = np.isfinite(np.concatenate([kl, work, target, trained[:, None]], 1)).all(1)
         if not finite.all():
             raise ValueError(f"The model's outputs or gradients are not finite at example {first_row + int(np.argmin(finite))} "
                              "(counted from 0).")

@@ -18,7 +18,7 @@ class Annealing:
     end: float
     cycles: int
 
-    def __call__(self, step):
+    def __call__(self, step: int | tf.Tensor) -> tf.Tensor:
         """lmbda of the training step with that number, counted from 0: a scalar, float64; `step` may be a tensor."""
         done = tf.cast(step, tf.float64) / self.steps
         if self.kind == "cyclical":
@@ -56,7 +56,8 @@ class LambdaSchedule(tf.keras.callbacks.Callback):
       cycles: how often "cyclical" begins anew.
     """
 
-    def __init__(self, kind="linear", steps=10_000, start=None, end=None, cycles=4):
+    def __init__(self, kind: str = "linear", steps: int = 10_000, start: float | None = None, end: float | None = None,
+                 cycles: int = 4) -> None:
         super().__init__()
         if kind not in ANNEALINGS:
             raise ValueError(f"kind must be one of {', '.join(map(repr, ANNEALINGS))}; got {kind!r}.")
@@ -68,7 +69,7 @@ class LambdaSchedule(tf.keras.callbacks.Callback):
                 raise ValueError(f"{name} must be a lmbda, positive and finite; got {value!r}.")
         self.kind, self.steps, self.start, self.end, self.cycles = kind, int(steps), start, end, int(cycles)
 
-    def annealing(self, lmbda):
+    def annealing(self, lmbda: float) -> Annealing:
         """The `Annealing`, for a VAE whose lmbda is `lmbda` now."""
         self.end = float(lmbda if self.end is None else self.end)
         return Annealing(self.kind, self.steps, float(self.start or 100 * self.end), self.end, self.cycles)

@@ -5,6 +5,8 @@ can make one without changing x_hat. The encoder needs heads that are free affin
 z with a bias of its own for each unit: z -> (z - c) / a is then absorbed by its weights. The posterior balance is the derivative
 by the log-variance head's bias alone, and needs that bias.
 """
+from typing import Any
+
 import tensorflow as tf
 
 from tfisovae.verdict import Conditions
@@ -13,7 +15,7 @@ _PASSIVE = (tf.keras.layers.InputLayer, tf.keras.layers.Dropout, tf.keras.layers
 _FREE, _UNKNOWN = (True, ""), (None, "the networks are not Keras models of known layers")
 
 
-def conditions_of(encoder, decoder):
+def conditions_of(encoder: object, decoder: object) -> Conditions:
     """Which stationarities hold at the optimum of these networks.
 
     Args:
@@ -32,7 +34,7 @@ def conditions_of(encoder, decoder):
     return Conditions(*moments, *variance)
 
 
-def of_model(model):
+def of_model(model: Any) -> Conditions:
     """`conditions_of` the networks of a `VAE`, or of an `Autoencoder` of Keras models; unknown for others."""
     if hasattr(model, "encoder"):
         return conditions_of(model.encoder, model.decoder)

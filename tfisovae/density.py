@@ -27,14 +27,17 @@ of the first order in sigma^2.
     log p(x) = sum_j [log N(mu_j; 0, 1 - E sigma_j^2) + log(1 - E sigma_j^2)] - 1/2 log det(J^T J)
 """
 import math
+from collections.abc import Mapping, Sequence
 
 import numpy as np
+import numpy.typing as npt
 import scipy.linalg
 import tensorflow as tf
 
 from tfisovae import geometry, streaming
 from tfisovae.autoencoder import AutoencoderLike, as_autoencoder
 from tfisovae.distortion import Distortion, decomposed
+from tfisovae.examples import Data
 from tfisovae.posterior import Posterior, noise_rows
 from tfisovae.posterior import active as is_active
 
@@ -46,9 +49,9 @@ _APART = 1e-6  # smallest eigenvalue of the directions' Gram matrix whose logari
 _PARALLEL = 1e-14  # smallest singular value of the directions that is not the rounding of 0
 
 
-def log_densities(model: AutoencoderLike, x, forms=None, active=None, *, pairs=8, seed: int = 0, progress: bool = False,
-                  distortion: Distortion | str | None = None, beta: float | None = None,
-                  scale: str = "log_variance") -> dict[str, np.ndarray]:
+def log_densities(model: AutoencoderLike, x: Data, forms: Sequence[str] | None = None, active: npt.ArrayLike | None = None, *,
+                  pairs: int | str = 8, seed: int = 0, progress: bool = False, distortion: Distortion | str | None = None,
+                  beta: float | None = None, scale: str = "log_variance") -> dict[str, np.ndarray]:
     """Log densities of each example, nats; on all replicas of the current `tf.distribute` strategy, with the numbers of one device.
 
     Args:
@@ -221,12 +224,12 @@ def _log_metric_volume(distortion, x, n):
     return 0.5 * tf.linalg.slogdet(tf.cast(metric, tf.float64))[1]
 
 
-def pearson(a, b):
+def pearson(a: npt.ArrayLike, b: npt.ArrayLike) -> float:
     """Pearson's correlation R of two vectors, as in Figs. 3 and 8."""
     return float(np.corrcoef(np.asarray(a, np.float64), np.asarray(b, np.float64))[0, 1])
 
 
-def comparison(log_estimates, log_density):
+def comparison(log_estimates: Mapping[str, np.ndarray], log_density: npt.ArrayLike) -> dict[str, dict[str, float]]:
     """How estimated log densities compare with the true one.
 
     Args:

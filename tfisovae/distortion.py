@@ -8,6 +8,8 @@ so G_x is half the Hessian of D in its second argument. Every function here is u
 `[B, ...]`, outputs `[B]`.
 """
 import abc
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -16,12 +18,12 @@ _STEPS = (0.1, 0.03, 0.01, 3e-3, 1e-3)  # displacements on which a distortion is
 _CHECKED = 8  # examples
 
 
-def sum_of_entries(x):
+def sum_of_entries(x: tf.Tensor) -> tf.Tensor:
     """Sums over all but the first axis: `[B, ...] -> [B]`."""
     return tf.reduce_sum(tf.reshape(x, [tf.shape(x)[0], -1]), -1)
 
 
-def decomposed(distortion, x, x_check, x_hat, excess=False):
+def decomposed(distortion: "Distortion", x: tf.Tensor, x_check: tf.Tensor, x_hat: tf.Tensor, excess: bool = False) -> tf.Tensor:
     """The distortion of the decomposed loss (section 4.2), where x_check = Dec(mean) and x_hat = Dec(mean + scale * noise).
 
         D(x, x_check) + [D(x_check, x_hat) - D(x_check, x_check)]
@@ -52,11 +54,11 @@ class Distortion(abc.ABC):
       min_size: the smallest height and width of images that the distortion can compare, else `None`.
     """
 
-    domain = None
-    min_size = None
+    domain: tuple[float, float] | None = None
+    min_size: int | None = None
 
     @abc.abstractmethod
-    def __call__(self, x, x_hat):
+    def __call__(self, x: tf.Tensor, x_hat: tf.Tensor) -> tf.Tensor:
         """D(x, x_hat).
 
         Args:
@@ -66,11 +68,11 @@ class Distortion(abc.ABC):
           `[B]`, the distortion of each example (lmbda times this is in nats).
         """
 
-    def excess(self, x, v):
+    def excess(self, x: tf.Tensor, v: tf.Tensor) -> tf.Tensor:
         """D(x, x + v) - D(x, x), in a form that does not cancel for small `v`. `[B, ...]` twice to `[B]`."""
         return self(x, x + v) - self(x, x)
 
-    def metric_product(self, x, v):
+    def metric_product(self, x: tf.Tensor, v: tf.Tensor) -> tf.Tensor:
         """G_x v, where `G_x = 1/2 d^2 D(x, y) / dy^2` at `y = x`.
 
         The default is half a Hessian-vector product by two nested gradient tapes: about four evaluations of D.
@@ -92,11 +94,11 @@ class Distortion(abc.ABC):
         product = outer.gradient(directional, y, unconnected_gradients="zero")
         return 0.5 * product
 
-    def inner(self, x, u, v):
+    def inner(self, x: tf.Tensor, u: tf.Tensor, v: tf.Tensor) -> tf.Tensor:
         """u^T G_x v of each example: `[B, ...]` three times to `[B]`."""
         return sum_of_entries(u * self.metric_product(x, v))
 
-    def scale(self, x):
+    def scale(self, x: tf.Tensor) -> tf.Tensor:
         """a_x of each example, `[B]`, where `G_x = a_x I`.
 
         Raises:
@@ -106,7 +108,7 @@ class Distortion(abc.ABC):
             f"{type(self).__name__} has no scale a_x: its metric tensor is not a multiple of the identity. "
             "Ask for a form that needs no a_x (the \"volume\" density is exact for any metric).")
 
-    def check(self, x):
+    def check(self, x: np.ndarray | tf.Tensor) -> None:
         """Raises if data lie outside the domain: `ValueError` on values, `InvalidArgumentError` inside a graph."""
         x = tf.convert_to_tensor(x)
         if self.min_size is not None:
@@ -128,11 +130,11 @@ class Distortion(abc.ABC):
             tf.debugging.Assert(tf.logical_or(inside, tf.equal(tf.size(x), 0)), [message, smallest, largest])
 
     @property
-    def has_scale(self):
+    def has_scale(self) -> bool:
         """Whether G_x = a_x I, so that `scale` gives a_x; then D is quadratic in x_hat."""
         return type(self).scale is not Distortion.scale
 
-    def check_quadratic(self, x):
+    def check_quadratic(self, x: np.ndarray | tf.Tensor) -> None:
         """Raises if D is not quadratic at its own point, so that it has no metric tensor: |x - x_hat|, for one.
 
         Small displacements v and -v of some of the examples are compared with their halves, which must have a quarter of the
@@ -172,14 +174,14 @@ class Distortion(abc.ABC):
         raise ValueError(f"{type(self).__name__} has no metric tensor to measure with: {what}. Norms and densities need a "
                          "distortion that is smooth and smallest at x_hat = x, as a sum of squares is.")
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {}
 
     @classmethod
-    def from_config(cls, config):
+    def from_config(cls, config: Mapping[str, Any]) -> "Distortion":
         return cls(**config)
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         arguments = ", ".join(f"{k}={v!r}" for k, v in self.get_config().items())
         return f"{type(self).__name__}({arguments})"
 

@@ -1,8 +1,12 @@
 """The distortions of the paper, and others that train VAEs; what every distortion is stands in `tfisovae.distortion`."""
+from typing import Any, TypeVar
+
 import numpy as np
 import tensorflow as tf
 
 from tfisovae.distortion import Distortion, decomposed, sum_of_entries  # noqa: F401  (the first two: where users look for them)
+
+_Number = TypeVar("_Number", float, np.ndarray, tf.Tensor)
 
 
 def _per_example(a, x):
@@ -13,13 +17,13 @@ def _per_example(a, x):
 class _ScaledSquaredError(Distortion):
     """a_x |x - x_hat|^2, so that G_x = a_x I."""
 
-    def __call__(self, x, x_hat):
+    def __call__(self, x: tf.Tensor, x_hat: tf.Tensor) -> tf.Tensor:
         return self.scale(x) * sum_of_entries(tf.square(x_hat - x))
 
-    def excess(self, x, v):
+    def excess(self, x: tf.Tensor, v: tf.Tensor) -> tf.Tensor:
         return self.scale(x) * sum_of_entries(tf.square(v))
 
-    def metric_product(self, x, v):
+    def metric_product(self, x: tf.Tensor, v: tf.Tensor) -> tf.Tensor:
         return _per_example(self.scale(x), v) * v
 
 
@@ -27,7 +31,7 @@ class _ScaledSquaredError(Distortion):
 class SumSquaredError(_ScaledSquaredError):
     """|x - x_hat|^2, with G_x = I (Eq. 57)."""
 
-    def scale(self, x):
+    def scale(self, x: tf.Tensor) -> tf.Tensor:
         return tf.ones([tf.shape(x)[0]], x.dtype)
 
 
@@ -35,7 +39,7 @@ class SumSquaredError(_ScaledSquaredError):
 class MeanSquaredError(_ScaledSquaredError):
     """|x - x_hat|^2 / m, with G_x = I / m."""
 
-    def scale(self, x):
+    def scale(self, x: tf.Tensor) -> tf.Tensor:
         return tf.fill([tf.shape(x)[0]], 1 / tf.cast(tf.size(x[0]), x.dtype))
 
 
@@ -46,19 +50,19 @@ class GaussianNLL(_ScaledSquaredError):
     The constant (m/2) log(2 pi variance) is left out: it has no gradient, and D(x, x) = 0 without it.
     """
 
-    def __init__(self, variance):
+    def __init__(self, variance: float) -> None:
         if not np.isfinite(variance) or variance <= 0:
             raise ValueError(f"variance must be positive and finite; got {variance!r}.")
         self.variance = float(variance)
 
-    def scale(self, x):
+    def scale(self, x: tf.Tensor) -> tf.Tensor:
         return tf.fill([tf.shape(x)[0]], tf.cast(0.5 / self.variance, x.dtype))
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {"variance": self.variance}
 
 
-def convex_scale(square):
+def convex_scale(square: _Number) -> _Number:
     """2/3 + 2 |x|^2 / 21 of |x|^2: the a_x of Eq. 19, and one over that of Eq. 55; tensors or NumPy's arrays."""
     return 2 / 3 + square * (2 / 21)
 
@@ -67,7 +71,7 @@ def convex_scale(square):
 class DownwardConvex(_ScaledSquaredError):
     """a_x |x - x_hat|^2 with a_x = 2/3 + 2 |x|^2 / 21 (Eq. 19)."""
 
-    def scale(self, x):
+    def scale(self, x: tf.Tensor) -> tf.Tensor:
         return convex_scale(sum_of_entries(tf.square(x)))
 
 
@@ -75,7 +79,7 @@ class DownwardConvex(_ScaledSquaredError):
 class UpwardConvex(_ScaledSquaredError):
     """a_x |x - x_hat|^2 with a_x = 1 / (2/3 + 2 |x|^2 / 21) (Eq. 55)."""
 
-    def scale(self, x):
+    def scale(self, x: tf.Tensor) -> tf.Tensor:
         return 1 / convex_scale(sum_of_entries(tf.square(x)))
 
 
@@ -93,7 +97,7 @@ class BinaryCrossentropy(Distortion):
     domain = (0.0, 1.0)
     _MARGIN = 1e-7
 
-    def __init__(self, reduction="mean"):
+    def __init__(self, reduction: str = "mean") -> None:
         if reduction not in ("mean", "sum"):
             raise ValueError(f'reduction must be "mean" or "sum"; got {reduction!r}.')
         self.reduction = reduction
@@ -105,18 +109,18 @@ class BinaryCrossentropy(Distortion):
     def _clip(self, x):
         return tf.clip_by_value(x, self._MARGIN, 1 - self._MARGIN)
 
-    def __call__(self, x, x_hat):
+    def __call__(self, x: tf.Tensor, x_hat: tf.Tensor) -> tf.Tensor:
         p = self._clip(x_hat)
         return -self._reduce(x * tf.math.log(p) + (1 - x) * tf.math.log(1 - p))
 
-    def excess(self, x, v):
+    def excess(self, x: tf.Tensor, v: tf.Tensor) -> tf.Tensor:
         # Terms of the first order in v cancel against each other: float64 keeps those of the second.
         a, b = tf.cast(x, tf.float64), tf.cast(v, tf.float64)
         p, q = self._clip(a), self._clip(a + b)
         value = self._reduce(a * tf.math.log(p / q) + (1 - a) * tf.math.log((1 - p) / (1 - q)))
         return tf.cast(value, x.dtype)
 
-    def metric_product(self, x, v):
+    def metric_product(self, x: tf.Tensor, v: tf.Tensor) -> tf.Tensor:
         p = self._clip(x)
         # Where x itself is beyond the margin D(x, .) is flat around it, as the gradient of the clip says too.
         product = tf.where(p == x, v * 0.5 / (p * (1 - p)), tf.zeros_like(v))
@@ -124,7 +128,7 @@ class BinaryCrossentropy(Distortion):
             product /= tf.cast(tf.size(x[0]), x.dtype)
         return product
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {"reduction": self.reduction}
 
 
@@ -148,7 +152,7 @@ class SSIM(Distortion):
 
     min_size = 11
 
-    def __init__(self, max_val=1.0):
+    def __init__(self, max_val: float = 1.0) -> None:
         if not np.isfinite(max_val) or max_val <= 0:
             raise ValueError(f"max_val must be positive and finite; got {max_val!r}.")
         self.max_val = float(max_val)
@@ -156,7 +160,7 @@ class SSIM(Distortion):
         self._c1 = (0.01 * self.max_val) ** 2
         self._c2 = (0.03 * self.max_val) ** 2
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {"max_val": self.max_val}
 
     @classmethod
@@ -190,10 +194,10 @@ class SSIM(Distortion):
                              f"of at least {self.min_size}; got {tuple(x.shape)}.")
         return tf.reshape(tf.transpose(x, [0, 3, 1, 2]), [-1, x.shape[1], x.shape[2]])
 
-    def __call__(self, x, x_hat):
+    def __call__(self, x: tf.Tensor, x_hat: tf.Tensor) -> tf.Tensor:
         return self.excess(x, x_hat - x)
 
-    def excess(self, x, v):
+    def excess(self, x: tf.Tensor, v: tf.Tensor) -> tf.Tensor:
         x, v = tf.convert_to_tensor(x), tf.convert_to_tensor(v)
         channels = x.shape[-1]
         x, d = self._planes(x), self._planes(v)
@@ -209,7 +213,7 @@ class SSIM(Distortion):
         loss = luminance + structure - luminance * structure
         return tf.reduce_mean(tf.reshape(loss, [-1, channels * loss.shape[-2] * loss.shape[-1]]), -1)
 
-    def metric_product(self, x, v):
+    def metric_product(self, x: tf.Tensor, v: tf.Tensor) -> tf.Tensor:
         x, v = tf.convert_to_tensor(x), tf.convert_to_tensor(v)
         channels, size = x.shape[-1], x.shape
         x, v = self._planes(x), self._planes(v)
@@ -234,7 +238,7 @@ _BY_NAME = {
 }
 
 
-def get(name, **arguments):
+def get(name: Distortion | str, **arguments: Any) -> Distortion:
     """The distortion of that name, made with `arguments`; a `Distortion` is returned as it is.
 
     Names: "sse", "mse", "bce", "ssim", "gaussian_nll", "downward_convex", "upward_convex".

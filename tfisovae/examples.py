@@ -1,11 +1,17 @@
 """What data sets yield: one rule for which part of an element is x, and what x must be like."""
+from collections.abc import Iterable, Iterator
+from typing import Any, TypeAlias
+
 import numpy as np
 import tensorflow as tf
 
 _BATCH = 100
 
+Data: TypeAlias = tf.data.Dataset | np.ndarray | tf.Tensor | Iterable[Any]
+"""What `batches` takes: a data set or whatever iterates over batches as `x_of` takes them, or an array `[N, ...]`."""
 
-def x_of(element):
+
+def x_of(element: Any) -> Any:
     """The examples x of one element of a data set.
 
     They are the element itself, the first of a pair `(x, y)`, the entry `"image"` of a dict, or its only entry.
@@ -31,7 +37,7 @@ def x_of(element):
     return element
 
 
-def batches(data, batch_size=_BATCH):
+def batches(data: Data, batch_size: int = _BATCH) -> Iterator[tf.Tensor]:
     """Yields batches of x, float32.
 
     Args:
@@ -44,12 +50,12 @@ def batches(data, batch_size=_BATCH):
         yield tf.cast(x_of(element), tf.float32)
 
 
-def as_float(batch):
+def as_float(batch: np.ndarray | tf.Tensor) -> tf.Tensor:
     """float32; 8-bit images are scaled to [0, 1]."""
     return tf.cast(batch, tf.float32) / 255 if batch.dtype == tf.uint8 else tf.cast(batch, tf.float32)
 
 
-def check_finite(batch, first_row=0):
+def check_finite(batch: np.ndarray | tf.Tensor, first_row: int = 0) -> None:
     """Raises ValueError where an example of `batch` `[B, ...]` is not finite, with its number counted from `first_row`."""
     finite = np.isfinite(np.asarray(batch)).reshape(len(batch), -1).all(1)
     if not finite.all():

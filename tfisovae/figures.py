@@ -2,6 +2,10 @@
 
 Every function returns a `matplotlib.figure.Figure`, which a notebook shows, and writes it as PNG where a `path` is given.
 """
+import os
+import typing
+from collections.abc import Iterable, Mapping, Sequence
+
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -9,17 +13,20 @@ from matplotlib.ticker import MaxNLocator
 
 from tfisovae import files
 
+if typing.TYPE_CHECKING:
+    from tfisovae.analysis import Analysis
+
 _NORM, _PRECISION, _REFERENCE = "#c44e52", "#4c72b0", "#555555"
 
 
-def save(figure, path):
+def save(figure: Figure, path: str | os.PathLike) -> None:
     """Writes a picture of any `Figure`, without a display, whole or not at all."""
     FigureCanvasAgg(figure)
     with files.replacing(path, "wb") as file:
         figure.savefig(file, format="png", dpi=110, bbox_inches="tight", pil_kwargs={"optimize": True})
 
 
-def plain(text):
+def plain(text: str) -> str:
     """Text of a user's, such as a file's name, for a title: matplotlib would read what stands between dollar signs as TeX."""
     return text.replace("$", r"\$")
 
@@ -31,7 +38,7 @@ def _finished(figure, path):
     return figure
 
 
-def isometry(analysis, title="", path=None):
+def isometry(analysis: "Analysis", title: str = "", path: str | os.PathLike | None = None) -> Figure:
     """Figs. 4, 5, 24 and 25: E[sigma_j^-2] (log axis) and the norm with its deviation, dimensions by importance.
 
     Beside the norm stands 1 - sigma^2, which a quadratic loss gives to any decoder that is straight over the posterior's width:
@@ -71,7 +78,7 @@ def isometry(analysis, title="", path=None):
     return _finished(figure, path)
 
 
-def gram(analysis, title="", path=None):
+def gram(analysis: "Analysis", title: str = "", path: str | os.PathLike | None = None) -> Figure:
     """|E[Gamma_jk]| of Eq. 12 over the active dimensions, by importance: the identity at an isometric embedding."""
     order = [j for j in analysis.ranking if analysis.active[j]]
     figure = Figure(figsize=(5, 4.4))
@@ -86,7 +93,8 @@ def gram(analysis, title="", path=None):
     return _finished(figure, path)
 
 
-def traversal(images, dimensions, precisions, values, title="", path=None):
+def traversal(images: np.ndarray, dimensions: Iterable[int], precisions: Iterable[float], values: Iterable[float], title: str = "",
+              path: str | os.PathLike | None = None) -> Figure:
     """Figs. 6 and 23: one row of decoded images for each latent dimension.
 
     Args:
@@ -101,7 +109,8 @@ def traversal(images, dimensions, precisions, values, title="", path=None):
     return _mosaic(images, labels, [f"{value:+.1f}" for value in values], title, path)
 
 
-def reconstructions(rows, labels, title="", path=None):
+def reconstructions(rows: Sequence[np.ndarray], labels: Sequence[str], title: str = "",
+                    path: str | os.PathLike | None = None) -> Figure:
     """Rows of images, one above the other: inputs and what the VAE makes of them.
 
     Args:
@@ -130,7 +139,8 @@ def _mosaic(images, row_labels, column_labels, title, path):
     return _finished(figure, path)
 
 
-def densities(log_estimates, log_density, correlations, title="", path=None, max_points=5000):
+def densities(log_estimates: Mapping[str, np.ndarray], log_density: np.ndarray, correlations: Mapping[str, float], title: str = "",
+              path: str | os.PathLike | None = None, max_points: int = 5000) -> Figure:
     """Figs. 3 and 8: p(x) against each estimate, on linear axes above and on logarithmic ones below.
 
     Args:
@@ -165,7 +175,7 @@ def densities(log_estimates, log_density, correlations, title="", path=None, max
     return _finished(figure, path)
 
 
-def density_histograms(log_estimates, title="", path=None):
+def density_histograms(log_estimates: Mapping[str, np.ndarray], title: str = "", path: str | os.PathLike | None = None) -> Figure:
     """Histograms of log densities `{form: [N]}`, nats, of data whose true density is not known."""
     figure = Figure(figsize=(6.5, 4), layout="constrained")
     axes = figure.subplots()
@@ -179,7 +189,9 @@ def density_histograms(log_estimates, title="", path=None):
     return _finished(figure, path)
 
 
-def isometric_variables(variables, references=None, title="", path=None):
+def isometric_variables(variables: Sequence[tuple[str, np.ndarray]],
+                        references: Sequence[tuple[np.ndarray, np.ndarray]] | None = None, title: str = "",
+                        path: str | os.PathLike | None = None) -> Figure:
     """The distributions of y_j (Fig. 1), each over the density that it should have where that is known.
 
     Args:

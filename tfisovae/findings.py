@@ -1,6 +1,11 @@
 """What `tfisovae.inspection` found, and how beta given and beta found agree, in words (no model, no TensorFlow)."""
-
 import math
+import typing
+from collections.abc import Iterable
+
+if typing.TYPE_CHECKING:
+    from tfisovae.balance import BetaEstimate
+    from tfisovae.inspection import Finding
 
 _SHARP = 1.25  # an interval whose ends are within this factor of the beta given confirms it
 _READINGS = {"log_variance": "log sigma^2", "variance": "sigma^2", "log_scale": "log sigma", "scale": "sigma"}
@@ -32,12 +37,12 @@ _SENTENCES = {
 FATAL = ("NOT_FINITE", "RANDOM", "ROWS_DEPEND", "SCALE_NOT_POSITIVE")  # after which no number means anything
 
 
-def is_fatal(finding):
+def is_fatal(finding: "Finding") -> bool:
     """Whether nothing that is measured of such a model would mean anything."""
     return finding.kind.name in FATAL
 
 
-def sentences(findings):
+def sentences(findings: "Iterable[Finding]") -> list[str]:
     """A line for each `inspection.Finding`: what is wrong, and what to do."""
     lines = []
     for finding in findings:
@@ -49,7 +54,7 @@ def sentences(findings):
     return lines
 
 
-def beta_sentence(found, given=None):
+def beta_sentence(found: "BetaEstimate", given: float | None = None) -> str:
     """Whether the beta given is the one that the posterior shows: a line, which is wrong in at most 5 % of all data sets.
 
     Args:

@@ -7,6 +7,7 @@ the axes are straight on it, and about the relative error of a length along the 
 import dataclasses
 
 import numpy as np
+import numpy.typing as npt
 
 MAX_EXAMPLES = 20_000  # two arrays [N, n] of float32 that `flatness` is worth: more examples add nothing that matters
 MIN_EXAMPLES = 200
@@ -28,7 +29,7 @@ class Flatness:
     total: np.ndarray
 
 
-def flatness(mean, scale):
+def flatness(mean: npt.ArrayLike, scale: npt.ArrayLike) -> Flatness:
     """The deviation of log sigma_j that mu_j leaves unexplained, without the bias of its bins.
 
     The examples are cut along mu_j into bins of equal count, 20 in each. The variance about a parabola within a bin (over its

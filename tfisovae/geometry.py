@@ -14,9 +14,14 @@ The tangents x_zj = J e_j are found in one of two ways, which `tangents=` choose
 - "differences": (decode(z + h e_j) - decode(z - h e_j)) / 2h, of the second order in h, for decoders whose derivatives
   TensorFlow does not see (NumPy functions) or does not have. They need a decoder without randomness.
 """
+from collections.abc import Callable
+from typing import TypeAlias
+
 import tensorflow as tf
 
 from tfisovae import gradients  # noqa: F401  (registers what the tangents of resized images need)
+from tfisovae.autoencoder import Measurable
+from tfisovae.distortion import Distortion
 
 _IMAGES_AT_ONCE = 128  # tangents x examples in flight: enough to fill the cores, little enough to keep memory flat
 # Steps of differences, in units of z: truncation grows with h^2, rounding with epsilon / h, and kinks (relu) are crossed with h.
@@ -24,8 +29,10 @@ _STEPS = {tf.float64: 1e-4, tf.float32: 5e-3}
 _AGREEMENT = 0.03  # relative difference of two kinds of tangents beyond which one of them is wrong
 _CHECKED = 4  # examples on which the two kinds of tangents are compared
 
+Decode: TypeAlias = Callable[[tf.Tensor], tf.Tensor]
 
-def numerical_derivatives(decode, z, distortion, epsilon=1e-2):
+
+def numerical_derivatives(decode: Decode, z: tf.Tensor, distortion: Distortion, epsilon: float = 1e-2) -> tf.Tensor:
     """D'_j(z) = D(Dec(z), Dec(z + epsilon e_j)) / epsilon^2, the finite difference of section 3.4.
 
     First order in `epsilon`; costs n + 1 decodes. Where D(x, x) is not 0, D stands for its excess over D(x, x).
@@ -100,7 +107,7 @@ def _stepped(decode, z, step):
     return change, tf.reshape(tf.cast(taken, change.dtype), tf.concat([[size, batch], ones], 0))
 
 
-def jacobian(decode, z, tangents="autodiff"):
+def jacobian(decode: Decode, z: tf.Tensor, tangents: str = "autodiff") -> tuple[tf.Tensor, tf.Tensor]:
     """x = decode(z) and its Jacobian as a stack of tangent images, `[B, ...]` and `[n, B, ...]`.
 
     Args:
@@ -136,7 +143,7 @@ def _check_z(z):
     return z, max(1, _IMAGES_AT_ONCE // z.shape[-1])
 
 
-def pullback_metric(decode, z, distortion, tangents="autodiff"):
+def pullback_metric(decode: Decode, z: tf.Tensor, distortion: Distortion, tangents: str = "autodiff") -> tf.Tensor:
     """J^T G J at each `z`, by the tangents of each latent axis.
 
     Args:
@@ -164,7 +171,8 @@ def pullback_metric(decode, z, distortion, tangents="autodiff"):
     return _in_groups(metric, [z], group, [z.shape[-1]] * 2)
 
 
-def distortion_slopes(decode, z, reference, distortion, tangents="autodiff"):
+def distortion_slopes(decode: Decode, z: tf.Tensor, reference: tf.Tensor, distortion: Distortion,
+                      tangents: str = "autodiff") -> tf.Tensor:
     """dD(reference, decode(z)) / dz_j: how the distortion changes along each latent axis.
 
     The derivative of D in its second argument is automatic in both ways; "differences" contracts it with the differences of
@@ -198,7 +206,7 @@ def distortion_slopes(decode, z, reference, distortion, tangents="autodiff"):
     return _in_groups(slopes, [z, tf.convert_to_tensor(reference)], group, [z.shape[-1]])
 
 
-def tangent_method(decode, z, seed=0):
+def tangent_method(decode: Decode | Measurable, z: tf.Tensor, seed: int = 0) -> str:
     """Which tangents a decoder needs: "autodiff" where derivatives are right, else "differences".
 
     On a few rows of `z`, along random directions, the Jacobian-vector product is set against central differences with two
@@ -265,7 +273,8 @@ def _in_groups(function, arrays, group, shape):
     return tf.reshape(result, [-1, *shape])[:count]
 
 
-def isometry_gram(decode, mean, scale, distortion, beta, tangents="autodiff"):
+def isometry_gram(decode: Decode, mean: tf.Tensor, scale: tf.Tensor, distortion: Distortion, beta: float | tf.Tensor,
+                  tangents: str = "autodiff") -> tf.Tensor:
     """Gamma_jk = (2 / beta) sigma_j sigma_k x_zj^T G x_zk of Eq. 12; its diagonal is the squared norm of Eq. 15.
 
     Args:
@@ -281,6 +290,6 @@ def isometry_gram(decode, mean, scale, distortion, beta, tangents="autodiff"):
     return scaled(pullback_metric(decode, mean, distortion, tangents), scale, beta)
 
 
-def scaled(metric, scale, beta):
+def scaled(metric: tf.Tensor, scale: tf.Tensor, beta: float | tf.Tensor) -> tf.Tensor:
     """(2 / beta) sigma_j sigma_k metric_jk: a pullback metric `[B, n, n]` in units of the posterior's `scale` `[B, n]`."""
     return (2 / beta) * scale[:, :, None] * scale[:, None, :] * metric

@@ -56,7 +56,7 @@ class Finding:
     suggestion: str | None = None
 
 
-def inspect(autoencoder, x):
+def inspect(autoencoder: autoencoder_lib.Measurable, x: np.ndarray | tf.Tensor) -> list[Finding]:
     """What is wrong with a model on the examples `x`: an empty list where nothing is.
 
     Randomness hides the dependence of rows, and outputs that are not finite hide the rest of their row: what comes first is

@@ -16,7 +16,10 @@ sqrt(1 - sigma_j^2) of an optimal posterior.
 import typing
 
 import numpy as np
+import numpy.typing as npt
 import tensorflow as tf
+
+from tfisovae.autoencoder import Measurable
 
 _GAP_SHARE = 0.1  # of the whole length in y, by which the two may differ between neighbouring examples
 _POINTS_AT_ONCE = 100
@@ -37,7 +40,7 @@ class IsometricVariable:
       ValueError: for fewer than 20 examples, shapes that differ, or values that are not finite and positive.
     """
 
-    def __init__(self, mean, scale, beta, num_bins=200):
+    def __init__(self, mean: npt.ArrayLike, scale: npt.ArrayLike, beta: float, num_bins: int = 200) -> None:
         mean, scale = np.asarray(mean, np.float64), np.asarray(scale, np.float64)
         if mean.ndim != 1 or mean.shape != scale.shape or len(mean) < 20:
             raise ValueError("mean and scale must be vectors [N] of one latent variable with N of at least 20; got the shapes "
@@ -59,7 +62,7 @@ class IsometricVariable:
         self._set(z, y, slope[[0, -1]], np.median(mean))
 
     @classmethod
-    def from_derivatives(cls, z, derivative, origin=0.0):
+    def from_derivatives(cls, z: npt.ArrayLike, derivative: npt.ArrayLike, origin: float = 0.0) -> "IsometricVariable":
         """The variable whose slope is sqrt(D'_j) between the points of a grid, and goes on beyond it as at its ends.
 
         Args:
@@ -87,7 +90,8 @@ class IsometricVariable:
         return variable
 
     @classmethod
-    def along_axis(cls, model, j, mean, at, num_points=401):
+    def along_axis(cls, model: Measurable, j: int, mean: npt.ArrayLike, at: npt.ArrayLike,
+                   num_points: int = 401) -> "IsometricVariable":
         """The variable by the decoder alone, along the axis of z_j over the range of the posterior means.
 
         Every step of the grid is as long as D says, sqrt(D(x_k, x_k+1)): a decoder that jumps between two clusters within one
@@ -123,11 +127,11 @@ class IsometricVariable:
         self._z, self._y, self._ends = z, y, ends
         self._y = y - self.to_y(origin)
 
-    def to_y(self, z):
+    def to_y(self, z: npt.ArrayLike) -> float | np.ndarray:
         """y_j of z_j, any shape."""
         return _extended(np.asarray(z, np.float64), self._z, self._y, self._ends)
 
-    def to_z(self, y):
+    def to_z(self, y: npt.ArrayLike) -> float | np.ndarray:
         """z_j of y_j, any shape: the inverse of `to_y`."""
         return _extended(np.asarray(y, np.float64), self._y, self._z, 1 / self._ends)
 
@@ -145,13 +149,13 @@ class Comparison(typing.NamedTuple):
     """
 
     range_ratio: float
-    gap: tuple
+    gap: tuple[float, float]
     gap_ratio: float
     gap_share: float
     disagree: bool
 
 
-def compare(posteriors, decoder, mean):
+def compare(posteriors: IsometricVariable, decoder: IsometricVariable, mean: npt.ArrayLike) -> Comparison:
     """Where the isometric variable by posteriors lacks a length that the decoder has.
 
     Args:

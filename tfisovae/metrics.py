@@ -6,11 +6,13 @@ latent dimensions, those whose mean KL exceeds `threshold`; the vectors of all d
 the metric (`mean`, `std`, ...).
 """
 import re
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
 from tfisovae.geometry import scaled
+from tfisovae.measurement import Measurement
 from tfisovae.posterior import ACTIVE_KL, STRONG_KL, active
 
 _METHODS = ("jacobian", "numerical")
@@ -32,9 +34,7 @@ class MeasurementMetric(tf.keras.metrics.Metric):
       threshold: mean KL, in nats, above which a dimension counts as active.
     """
 
-    shape = staticmethod(lambda n: ())  # of one example's values, for n latent dimensions
-
-    def __init__(self, name=None, threshold=ACTIVE_KL, **kwargs):
+    def __init__(self, name: str | None = None, threshold: float = ACTIVE_KL, **kwargs: Any) -> None:
         snake_case = re.sub(r"(?<!^)(?=[A-Z])", "_", type(self).__name__).lower()
         super().__init__(name=name or snake_case, **{"dtype": tf.float64, **kwargs})
         if not np.isfinite(threshold) or threshold < 0:
@@ -42,11 +42,16 @@ class MeasurementMetric(tf.keras.metrics.Metric):
         self.threshold = float(threshold)
         self.n = None
 
-    def accumulator(self, name, shape):
+    @staticmethod
+    def shape(n: int) -> tuple[int, ...]:
+        """Of one example's values, for n latent dimensions."""
+        return ()
+
+    def accumulator(self, name: str, shape: tuple[int, ...]) -> tf.Variable:
         """A variable that is summed over replicas and set to 0 by `reset_state`; make yours in `build`, before the parent's."""
         return self.add_weight(name, shape, initializer="zeros")
 
-    def build(self, n):
+    def build(self, n: int) -> None:
         """Makes the accumulators for n latent dimensions; `VAE.compile` and `analyze` call this."""
         if self.n == n:
             return
@@ -58,27 +63,27 @@ class MeasurementMetric(tf.keras.metrics.Metric):
         self._sum = self.accumulator("sum", self.shape(n))
         self._squares = self.accumulator("squares", self.shape(n))
 
-    def measure(self, measurement):
+    def measure(self, measurement: Measurement) -> tf.Tensor:
         """The values to average, `[B, *shape(n)]`, of a `tfisovae.measurement.Measurement`."""
         raise NotImplementedError(f"{type(self).__name__} must define measure(measurement).")
 
-    def update_state(self, measurement):
+    def update_state(self, measurement: Measurement) -> None:
         values, kl = (tf.cast(part, self.dtype) for part in (self.measure(measurement), measurement.kl))
         self.count.assign_add(tf.cast(tf.shape(kl)[0], self.dtype))
         self._kl.assign_add(tf.reduce_sum(kl, 0))
         self._sum.assign_add(tf.reduce_sum(values, 0))
         self._squares.assign_add(tf.reduce_sum(tf.square(values), 0))
 
-    def result(self):
+    def result(self) -> tf.Tensor | dict[str, tf.Tensor]:
         """The mean; of values by dimension, over the active ones."""
         mean = self._sum / self.count
         return self._active_mean(mean) if self.shape(self.n) == (self.n,) else mean
 
-    def reset_state(self):
+    def reset_state(self) -> None:
         for variable in self.variables:
             variable.assign(tf.zeros_like(variable))
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "threshold": self.threshold}
 
     def _active(self):
@@ -89,41 +94,45 @@ class MeasurementMetric(tf.keras.metrics.Metric):
         return tf.reduce_mean(tf.boolean_mask(values, self._active()))
 
     @property
-    def num_examples(self):
+    def num_examples(self) -> int:
         return int(self.count.numpy())
 
     @property
-    def kl(self):
+    def kl(self) -> np.ndarray:
         """Mean KL_j, nats, `[n]`."""
         return self._kl.numpy() / self.count.numpy()
 
     @property
-    def active(self):
+    def active(self) -> np.ndarray:
         """Whether each dimension carries information (mean KL above the threshold), `[n]`."""
         return active(self.kl, self.threshold)
 
     @property
-    def mean(self):
+    def mean(self) -> float | np.ndarray:
         """Mean over examples, `shape(n)`."""
         return self._sum.numpy() / self.count.numpy()
 
     @property
-    def std(self):
+    def std(self) -> float | np.ndarray:
         """Standard deviation over examples."""
         return np.sqrt(np.maximum(self._squares.numpy() / self.count.numpy() - self.mean**2, 0))
 
     @property
-    def standard_error(self):
+    def standard_error(self) -> float | np.ndarray:
         """Standard error of `mean`, for independent examples; NaN of a single one."""
         count = self.count.numpy()
         return self.std / np.sqrt(count) if count > 1 else np.full(self.shape(self.n), np.nan)
 
 
-def _vector(n):
+def _vector(n: int) -> tuple[int, ...]:
     return (n,)
 
 
-def power_sums(values):
+def _matrix(n: int) -> tuple[int, ...]:
+    return n, n
+
+
+def power_sums(values: tf.Tensor) -> tf.Tensor:
     """Sums over examples of the first three powers of `values` `[B, n]`: `[3, n]`."""
     return tf.stack([tf.reduce_sum(values**power, 0) for power in (1, 2, 3)])
 
@@ -133,23 +142,23 @@ class Rate(MeasurementMetric):
 
     shape = staticmethod(_vector)
 
-    def build(self, n):
+    def build(self, n: int) -> None:
         if self.n is None:
             self._total_squares = self.accumulator("total_squares", ())
         super().build(n)
 
-    def measure(self, measurement):
+    def measure(self, measurement: Measurement) -> tf.Tensor:
         return measurement.kl
 
-    def update_state(self, measurement):
+    def update_state(self, measurement: Measurement) -> None:
         super().update_state(measurement)
         self._total_squares.assign_add(tf.reduce_sum(tf.square(tf.reduce_sum(tf.cast(measurement.kl, self.dtype), 1))))
 
-    def result(self):
+    def result(self) -> tf.Tensor:
         return tf.reduce_sum(self._kl) / self.count
 
     @property
-    def total_standard_error(self):
+    def total_standard_error(self) -> float:
         """Standard error of `result`, for independent examples; NaN of a single one."""
         count = self.count.numpy()
         variance = self._total_squares.numpy() / count - float(self.result()) ** 2
@@ -161,10 +170,10 @@ class ActiveDimensions(MeasurementMetric):
 
     shape = staticmethod(_vector)
 
-    def measure(self, measurement):
+    def measure(self, measurement: Measurement) -> tf.Tensor:
         return measurement.kl
 
-    def result(self):
+    def result(self) -> tf.Tensor:
         return tf.reduce_sum(tf.cast(self._active(), self.dtype))
 
 
@@ -173,7 +182,7 @@ class PosteriorPrecision(MeasurementMetric):
 
     shape = staticmethod(_vector)
 
-    def measure(self, measurement):
+    def measure(self, measurement: Measurement) -> tf.Tensor:
         return measurement.posterior.precision()
 
 
@@ -189,25 +198,25 @@ class IsometricNorm(MeasurementMetric):
 
     shape = staticmethod(_vector)
 
-    def __init__(self, method="jacobian", name=None, **kwargs):
+    def __init__(self, method: str = "jacobian", name: str | None = None, **kwargs: Any) -> None:
         if method not in _METHODS:
             raise ValueError(f'method must be "jacobian" or "numerical"; got {method!r}.')
         super().__init__(name, **kwargs)
         self.method = method
 
-    def measure(self, measurement):
+    def measure(self, measurement: Measurement) -> tf.Tensor:
         if self.method == "jacobian":
             return tf.linalg.diag_part(measurement.gram)
         derivatives = tf.linalg.diag(measurement.numerical_derivatives)
         return tf.linalg.diag_part(scaled(derivatives, measurement.posterior.scale, measurement.autoencoder.beta))
 
-    def result(self):
+    def result(self) -> dict[str, tf.Tensor]:
         means = self._sum / self.count
         center = self._active_mean(means)
         spread = tf.sqrt(self._active_mean(tf.square(means - center)))
         return {self.name: center, f"{self.name}_spread": spread}
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "method": self.method}
 
 
@@ -216,7 +225,7 @@ class Derivative(MeasurementMetric):
 
     shape = staticmethod(_vector)
 
-    def measure(self, measurement):
+    def measure(self, measurement: Measurement) -> tf.Tensor:
         return tf.linalg.diag_part(measurement.pullback)
 
 
@@ -227,24 +236,24 @@ class GramOffDiagonal(MeasurementMetric):
     `cosine` are `[n, n]`.
     """
 
-    shape = staticmethod(lambda n: (n, n))
+    shape = staticmethod(_matrix)
 
-    def build(self, n):
+    def build(self, n: int) -> None:
         if self.n is None:
             self._cosine_squares = self.accumulator("cosine_squares", (n, n))
         super().build(n)
 
-    def measure(self, measurement):
+    def measure(self, measurement: Measurement) -> tf.Tensor:
         return measurement.gram
 
-    def update_state(self, measurement):
+    def update_state(self, measurement: Measurement) -> None:
         super().update_state(measurement)
         gram = tf.cast(measurement.gram, self.dtype)
         norms = tf.sqrt(tf.maximum(tf.linalg.diag_part(gram), 0))  # rounding may leave a collapsed one below 0
         cosine = tf.math.divide_no_nan(gram, norms[:, :, None] * norms[:, None, :])
         self._cosine_squares.assign_add(tf.reduce_sum(tf.square(cosine), 0))
 
-    def result(self):
+    def result(self) -> dict[str, tf.Tensor]:
         active = self._active()
         pairs = tf.logical_and(active[:, None], active[None, :])
         pairs = tf.linalg.set_diag(pairs, tf.zeros([self.n], tf.bool))
@@ -255,7 +264,7 @@ class GramOffDiagonal(MeasurementMetric):
         return {self.name: root_mean(self._squares), f"{self.name}_cosine": root_mean(self._cosine_squares)}
 
     @property
-    def cosine(self):
+    def cosine(self) -> np.ndarray:
         """Root mean square over examples of the cosine between x_zj and x_zk, `[n, n]`."""
         return np.sqrt(self._cosine_squares.numpy() / self.count.numpy())
 
@@ -269,17 +278,17 @@ class PosteriorBalance(MeasurementMetric):
 
     shape = staticmethod(_vector)
 
-    def build(self, n):
+    def build(self, n: int) -> None:
         if self.n is None:
             self._target = self.accumulator("target", (n,))
             self._differences = self.accumulator("differences", (3, n))
             self._products = self.accumulator("products", (2 * n, 2 * n))
         super().build(n)
 
-    def measure(self, measurement):
+    def measure(self, measurement: Measurement) -> tf.Tensor:
         return measurement.noise_work / measurement.autoencoder.beta
 
-    def update_state(self, measurement):
+    def update_state(self, measurement: Measurement) -> None:
         super().update_state(measurement)
         work = tf.cast(self.measure(measurement), self.dtype)
         target = 1 - tf.square(tf.cast(measurement.posterior.scale, self.dtype))
@@ -288,18 +297,18 @@ class PosteriorBalance(MeasurementMetric):
         self._differences.assign_add(power_sums(work - target))
         self._products.assign_add(tf.matmul(both, both, transpose_a=True))
 
-    def result(self):
+    def result(self) -> tf.Tensor:
         """The ratio of sums over the active dimensions: of weak ones alone both sides are near 0."""
         balance, target = (tf.reduce_sum(tf.boolean_mask(sums, self._active())) for sums in (self._sum, self._target))
         return balance / target
 
     @property
-    def strong(self):
+    def strong(self) -> np.ndarray:
         """Where the balance of a single dimension can be checked, `[n]`: above .1 nat; on weaker ones both sides are near 0."""
         return active(self.kl, STRONG_KL)
 
     @property
-    def result_standard_error(self):
+    def result_standard_error(self) -> float:
         """Standard error of `result`, for independent examples: that of each example's sums over the dimensions together."""
         counted = self.active
         if not counted.any():
@@ -309,24 +318,24 @@ class PosteriorBalance(MeasurementMetric):
         return float(np.sqrt(max(0.0, weights @ self._products.numpy() @ weights))) / abs(total)
 
     @property
-    def differences(self):
+    def differences(self) -> np.ndarray:
         """Sums over examples of the first three powers of eps_j sigma_j dD/dz_j / beta - (1 - sigma_j^2), `[3, n]`."""
         return self._differences.numpy()
 
     @property
-    def ratio(self):
+    def ratio(self) -> np.ndarray:
         """The balance of each dimension, `[n]`; meaningless where E[1 - sigma_j^2] is near 0."""
         with np.errstate(divide="ignore", invalid="ignore"):
             return self._sum.numpy() / self._target.numpy()
 
     @property
-    def ratio_standard_error(self):
+    def ratio_standard_error(self) -> np.ndarray:
         """Standard error of `ratio`, for independent examples, `[n]`."""
         with np.errstate(divide="ignore", invalid="ignore"):
             return self.standard_error / np.abs(self.target)
 
     @property
-    def target(self):
+    def target(self) -> np.ndarray:
         """E[1 - sigma_j^2], `[n]`, the norm at the optimum of sigma where the loss is quadratic in x_hat and the decoder
         straight over the posterior's width."""
         return self._target.numpy() / self.count.numpy()
@@ -341,37 +350,37 @@ class AggregateMoments(MeasurementMetric):
 
     shape = staticmethod(_vector)
 
-    def build(self, n):
+    def build(self, n: int) -> None:
         if self.n is None:
             self._first = self.accumulator("first", (3, n))
             self._second = self.accumulator("second", (3, n))
         super().build(n)
 
-    def measure(self, measurement):
+    def measure(self, measurement: Measurement) -> tf.Tensor:
         mean, scale = measurement.posterior
         return tf.square(mean) + tf.square(scale)
 
-    def update_state(self, measurement):
+    def update_state(self, measurement: Measurement) -> None:
         super().update_state(measurement)
         self._first.assign_add(power_sums(tf.cast(measurement.posterior.mean, self.dtype)))
         self._second.assign_add(power_sums(tf.cast(self.measure(measurement), self.dtype) - 1))
 
-    def result(self):
+    def result(self) -> dict[str, tf.Tensor]:
         return {self.name: tf.reduce_max(tf.abs(self._sum / self.count - 1)),
                 f"{self.name}_mean": tf.reduce_max(tf.abs(self._first[0] / self.count))}
 
     @property
-    def first(self):
+    def first(self) -> np.ndarray:
         """E[mu_j], `[n]`."""
         return self._first.numpy()[0] / self.count.numpy()
 
     @property
-    def first_powers(self):
+    def first_powers(self) -> np.ndarray:
         """Sums over examples of the first three powers of mu_j, `[3, n]`."""
         return self._first.numpy()
 
     @property
-    def second_powers(self):
+    def second_powers(self) -> np.ndarray:
         """Sums over examples of the first three powers of mu_j^2 + sigma_j^2 - 1, `[3, n]`."""
         return self._second.numpy()
 
@@ -379,26 +388,26 @@ class AggregateMoments(MeasurementMetric):
 class CodingLoss(MeasurementMetric):
     """E[D(x_check, x_hat)]: the distortion of the posterior noise; n_active beta / 2 in theory (Eq. 14)."""
 
-    def measure(self, measurement):
+    def measure(self, measurement: Measurement) -> tf.Tensor:
         return measurement.coding_loss
 
 
 class TransformLoss(MeasurementMetric):
     """E[D(x, x_check)]: the distortion without posterior noise (section 3.2)."""
 
-    def measure(self, measurement):
+    def measure(self, measurement: Measurement) -> tf.Tensor:
         return measurement.transform_loss
 
 
 class Distortion(MeasurementMetric):
     """The distortion that is trained, in its own unit; lmbda times this is in nats."""
 
-    def measure(self, measurement):
+    def measure(self, measurement: Measurement) -> tf.Tensor:
         return measurement.distortion
 
 
 class Loss(MeasurementMetric):
     """lmbda D + KL (Eq. 54), nats."""
 
-    def measure(self, measurement):
+    def measure(self, measurement: Measurement) -> tf.Tensor:
         return measurement.objective

@@ -6,9 +6,10 @@ Everything is measured in the metric of the distortion D and at the beta of Eq. 
 
 Where the loss is not known, `tfisovae.balance.estimate_beta` finds beta in the trained model.
 """
-import collections
 import math
 import numbers
+import typing
+from collections.abc import Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -18,8 +19,11 @@ from tfisovae import distortions
 _REDUCTIONS = ("sum", "mean", "last_axis_mean")
 _NAMES = ("sse", "mse", "bce", "gaussian_nll", "ssim")
 
+Scalar: typing.TypeAlias = float | np.number | np.ndarray | tf.Tensor
+"""One number, which may come as an array or a tensor: a variance that was learned."""
 
-class Objective(collections.namedtuple("Objective", ["distortion", "beta"])):
+
+class Objective(typing.NamedTuple("Objective", [("distortion", distortions.Distortion), ("beta", float)])):
     """What a loss is in the terms of Eq. 54: unpacks as `(distortion, beta)`; its text says how it was derived.
 
     Attributes:
@@ -41,8 +45,10 @@ class Objective(collections.namedtuple("Objective", ["distortion", "beta"])):
     __str__ = explain
 
 
-def objective(reconstruction, *, reduction=None, weight=1.0, kl_weight=1.0, kl_reduction="sum", batch_reduction="mean",
-              kl_batch_reduction="mean", shape=None, latent_dim=None, batch_size=None, variance=None, data_scale=1.0) -> Objective:
+def objective(reconstruction: distortions.Distortion | str, *, reduction: str | None = None, weight: Scalar = 1.0,
+              kl_weight: Scalar = 1.0, kl_reduction: str = "sum", batch_reduction: str = "mean", kl_batch_reduction: str = "mean",
+              shape: int | Sequence[int] | tf.TensorShape | None = None, latent_dim: int | None = None,
+              batch_size: int | None = None, variance: Scalar | None = None, data_scale: Scalar = 1.0) -> Objective:
     """The distortion and the beta of Eq. 54 of a loss as people write it.
 
         loss = weight * (reconstruction, reduced) + kl_weight * (KL, reduced)

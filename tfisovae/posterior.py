@@ -1,12 +1,15 @@
 """The Gaussian posterior q(z|x) = N(mean, diag(scale^2)) against the prior N(0, I)."""
 import typing
 
+import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
 
 ACTIVE_KL = 0.01  # nats: a latent dimension whose mean KL is above this carries information
 STRONG_KL = 0.1  # nats: one above this carries enough for the two sides of its posterior balance to stand off 0
 _STEPS_TOGETHER = 10
+
+_Array = typing.TypeVar("_Array", np.ndarray, tf.Tensor)
 
 
 class Posterior(typing.NamedTuple):
@@ -21,32 +24,33 @@ class Posterior(typing.NamedTuple):
     scale: tf.Tensor
 
     @classmethod
-    def from_parameters(cls, parameters):
+    def from_parameters(cls, parameters: tf.Tensor) -> "Posterior":
         """From the encoder's output `[B, 2n]`: the mean, then the log-variance."""
         mean, log_variance = tf.split(parameters, 2, -1)
         return cls(mean, tf.exp(0.5 * log_variance))
 
-    def sample(self, noise):
+    def sample(self, noise: tf.Tensor) -> tf.Tensor:
         """z = mean + scale * noise, for standard normal `noise` `[B, n]`."""
         return self.mean + self.scale * noise
 
-    def kl(self):
+    def kl(self) -> tf.Tensor:
         """KL_j = (mu_j^2 + sigma_j^2 - log sigma_j^2 - 1) / 2 of Eq. 2, in nats, `[B, n]`."""
         normal = tfp.distributions.Normal
         zero = tf.zeros([], self.mean.dtype)
         return normal(self.mean, self.scale).kl_divergence(normal(zero, zero + 1))
 
-    def precision(self):
+    def precision(self) -> tf.Tensor:
         """sigma_j^-2, `[B, n]`, whose mean over the data is the importance of a latent variable (Eq. 16)."""
         return tf.math.reciprocal(tf.square(self.scale))
 
 
-def active(mean_kl, threshold=ACTIVE_KL):
+def active(mean_kl: _Array, threshold: float = ACTIVE_KL) -> _Array:
     """Whether each latent dimension carries information: whether its mean KL over the data, nats, `[n]`, exceeds `threshold`."""
     return mean_kl > threshold
 
 
-def noise_rows(num_rows, dimension, seed, step, first_row=0):
+def noise_rows(num_rows: int | tf.Tensor, dimension: int, seed: int, step: int | tf.Tensor,
+               first_row: int | tf.Tensor = 0) -> tf.Tensor:
     """Standard normal noise that depends on its address alone: row r of step t under a seed.
 
     Rows can be drawn in any partition (batches, replicas, workers) and come out the same, which is what makes a resumed or
@@ -73,7 +77,7 @@ def noise_rows(num_rows, dimension, seed, step, first_row=0):
     return rows[:, :dimension]
 
 
-def noise_steps(num_steps, first_step, num_rows, dimension, seed):
+def noise_steps(num_steps: int, first_step: tf.Tensor, num_rows: int | tf.Tensor, dimension: int, seed: int) -> tf.Tensor:
     """`noise_rows` of `num_steps` consecutive steps from `first_step` on: `[num_steps, num_rows, dimension]`, float32."""
     # Some steps to an iteration of the loop, which costs more than what it draws: a third of the time.
     rounds = -(-num_steps // _STEPS_TOGETHER)

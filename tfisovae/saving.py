@@ -1,6 +1,8 @@
 """A VAE on a disk: a SavedModel with its weights and signatures, and the configuration that makes it anew, as JSON."""
 import json
 import os
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import tensorflow as tf
 
@@ -14,17 +16,18 @@ _WAY_OUT = "Save the VAE again, or take a copy that is whole."
 class Weights(tf.Module):
     """The weights alone: Keras models inside would be exported layer by layer, which GDN layers do not survive."""
 
-    def __init__(self, encoder_weights, decoder_weights):
+    def __init__(self, encoder_weights: Sequence[tf.Variable], decoder_weights: Sequence[tf.Variable]) -> None:
         super().__init__()
         self.encoder_weights, self.decoder_weights = encoder_weights, decoder_weights
 
 
-def is_saved_model(path):
+def is_saved_model(path: str | os.PathLike) -> bool:
     """Whether a SavedModel, of whatever origin, is at `path`."""
     return os.path.isfile(os.path.join(path, "saved_model.pb"))
 
 
-def write(path, weights, signatures, config, overwrite=True):
+def write(path: str | os.PathLike, weights: Weights, signatures: Mapping[str, tf.types.experimental.GenericFunction],
+          config: Mapping[str, Any], overwrite: bool = True) -> None:
     """Writes a SavedModel, whole or not at all; one that was there stays until the new one is whole.
 
     Args:
@@ -45,7 +48,7 @@ def write(path, weights, signatures, config, overwrite=True):
         files.write_text(os.path.join(new, _CONFIG), json.dumps(config, indent=1))
 
 
-def read_config(path):
+def read_config(path: str | os.PathLike) -> dict[str, Any]:
     """The configuration of the VAE at `path`.
 
     Raises:
@@ -68,7 +71,7 @@ def read_config(path):
     return found
 
 
-def restore(path, weights):
+def restore(path: str | os.PathLike, weights: Weights) -> None:
     """Reads the weights at `path` into `weights`, bit for bit.
 
     Raises:

@@ -6,6 +6,7 @@ and a test of the slope of a noisy curve. `holm` corrects p-values for how many 
 import dataclasses
 
 import numpy as np
+import numpy.typing as npt
 import scipy.stats
 
 _CAUTION = 1.5  # the sample's skewness understates that of heavy tails, most of all in the samples that mislead
@@ -27,7 +28,7 @@ class Moments:
     skewness: np.ndarray
 
     @classmethod
-    def from_power_sums(cls, num_examples, sums, origin=0.0):
+    def from_power_sums(cls, num_examples: int, sums: npt.ArrayLike, origin: npt.ArrayLike = 0.0) -> "Moments":
         """From sums over examples.
 
         Args:
@@ -46,23 +47,23 @@ class Moments:
         return cls(int(num_examples), first + origin, deviation, skewness)
 
     @classmethod
-    def of(cls, values):
+    def of(cls, values: npt.ArrayLike) -> "Moments":
         """Of the values `[N, n]` themselves."""
         values = np.asarray(values, np.float64)
         origin = values.mean(0)
         return cls.from_power_sums(len(values), [np.sum((values - origin) ** k, 0) for k in (1, 2, 3)], origin)
 
     @property
-    def standard_error(self):
+    def standard_error(self) -> np.ndarray:
         """Of `mean`, `[n]`."""
         return self.standard_deviation / np.sqrt(max(1, self.num_examples - 1))
 
     @property
-    def heavy(self):
+    def heavy(self) -> np.ndarray:
         """Where the tails are too heavy for N, `[n]`: the skewness is above .6 sqrt(N), so a few examples make up the variance."""
         return np.abs(self.skewness) > _HEAVY * np.sqrt(self.num_examples)
 
-    def p_value(self, expected):
+    def p_value(self, expected: npt.ArrayLike) -> np.ndarray:
         """Two-sided p-value, `[n]`, of the hypothesis that the true mean is `expected`.
 
         With t = (mean - expected) / deviation and skewness g, Hall's (1992) monotone transformation
@@ -84,7 +85,7 @@ class Moments:
         return np.where(constant, np.where(np.abs(off) <= 1e-6 * (1 + np.abs(expected)), 1.0, 0.0), p)
 
 
-def holm(p_values):
+def holm(p_values: npt.ArrayLike) -> np.ndarray:
     """Holm's adjusted p-values, `[k]`: rejecting those below alpha rejects a true hypothesis with probability at most alpha."""
     p = np.asarray(p_values, np.float64)
     order = np.argsort(p)
@@ -116,7 +117,7 @@ class MeanGradient:
     num_examples: int
 
 
-def mean_gradient(gram, num_examples, num_flips=100_000, seed=0):
+def mean_gradient(gram: npt.ArrayLike, num_examples: int, num_flips: int = 100_000, seed: int = 0) -> MeanGradient:
     """Tests whether the mean of K vectors of many components is 0, from their inner products alone.
 
     The p-value is that of s^T A s, s = (1, ..., 1), among random signs s, for
@@ -183,7 +184,7 @@ class LossFall:
     num_rows: int
 
 
-def loss_fall(steps, losses, part=1 / 3, min_rows=6):
+def loss_fall(steps: npt.ArrayLike, losses: npt.ArrayLike, part: float = 1 / 3, min_rows: int = 6) -> LossFall | None:
     """The fall of the loss over the last `part` of its history, by least squares.
 
     Neighbouring rows of a run are alike: the residuals' correlation r at distance 1 leaves N (1 - r) / (1 + r) independent rows.

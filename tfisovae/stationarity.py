@@ -5,11 +5,14 @@ is, is told from its noise by `tfisovae.significance.mean_gradient`.
 """
 import dataclasses
 import math
+from collections.abc import Iterable
 
 import numpy as np
 import tensorflow as tf
 
 from tfisovae import significance, streaming
+from tfisovae.autoencoder import Measurable
+from tfisovae.examples import Data
 from tfisovae.measurement import measure
 
 _KEPT = 2**18  # numbers of a gradient that are kept: 1 MB
@@ -30,19 +33,20 @@ class BlockGradients:
     num_examples: int
     num_weights: int
 
-    def mean_gradient(self):
+    def mean_gradient(self) -> significance.MeanGradient:
         """`tfisovae.significance.MeanGradient` of them."""
         return significance.mean_gradient(self.gram, self.num_examples)
 
 
-def weights_of(model):
+def weights_of(model: object) -> list[tf.Variable]:
     """The trainable variables of a `VAE`, or of the Keras models or loaded objects behind an `Autoencoder`, each once."""
     owners = [model, *(getattr(getattr(model, half, None), "owner", None) for half in ("encode", "decode"))]
     found = [variable for owner in owners for variable in getattr(owner, "trainable_variables", ())]
     return list({id(variable): variable for variable in found}.values())
 
 
-def block_gradients(model, data, weights=None, num_examples=None, num_blocks=256, seed=0, progress=False):
+def block_gradients(model: Measurable, data: Data, weights: Iterable[tf.Variable] | None = None, num_examples: int | None = None,
+                    num_blocks: int = 256, seed: int = 0, progress: bool = False) -> BlockGradients:
     """Gradients of the loss D / beta + KL (Eq. 54) over the weights, in blocks of examples.
 
     Give it examples of *training*, in random order: on held-out ones the gradient of an optimum is not 0. Each batch of a data set

@@ -1,11 +1,16 @@
 """One pass over a data set, on all replicas of the current `tf.distribute` strategy."""
+from collections.abc import Callable, Iterator
+from typing import Any
+
 import tensorflow as tf
 import tqdm
 
 from tfisovae import examples
+from tfisovae.autoencoder import Measurable
 
 
-def examples_of(autoencoder, data, num_examples=None, description="measuring", progress=False):
+def examples_of(autoencoder: Measurable, data: examples.Data, num_examples: int | None = None, description: str = "measuring",
+                progress: bool = False) -> Iterator[tuple[tf.Tensor, int]]:
     """Yields `(x [B, ...] float32, number of examples before)`, each batch checked, with a progress bar.
 
     Args:
@@ -51,7 +56,7 @@ def _check_shapes(autoencoder, x):
                          "returns what it takes.")
 
 
-def traced(function, *args):
+def traced(function: tf.types.experimental.GenericFunction, *args: Any) -> Any:
     """`function(*args)` of a `tf.function` that is made anew for each model, as it must be.
 
     A plain call counts as a needless retracing, of which TensorFlow warns after five models.
@@ -59,7 +64,7 @@ def traced(function, *args):
     return function.get_concrete_function(*args)(*args)
 
 
-def on_replicas(function):
+def on_replicas(function: Callable[[tf.Tensor, tf.Tensor], Any]) -> Callable[[tf.Tensor, int], Any]:
     """`function(x, first_row)` of a batch, split by rows over the replicas of the current strategy, as one compiled call.
 
     What it returns, a structure of tensors `[b, ...]`, comes back joined, in the order of the rows.

@@ -3,8 +3,11 @@
 Rates are in nats; distortions in the unit of D, the sum of squares in the Gaussian forms. h = beta / 2 throughout.
 """
 import math
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import scipy.integrate
 import scipy.optimize
 import scipy.stats
@@ -13,7 +16,7 @@ _EDGE, _LAST_DEVIATION = 5, 36  # of z: where the tails begin; where probabiliti
 _FOUR = scipy.stats.norm.sf(4)
 
 
-def reverse_water_filling(variances, distortion_per_dimension):
+def reverse_water_filling(variances: npt.ArrayLike, distortion_per_dimension: float) -> tuple[float, float]:
     """Rate and distortion of a Gaussian source with independent components at water level d (Eq. 4).
 
         R = sum_j 1/2 log(v_j / d) over v_j > d,        D = sum_j min(d, v_j)
@@ -43,7 +46,7 @@ class LinearVAE:
       All of the shape of `variance`.
     """
 
-    def __init__(self, variance, beta):
+    def __init__(self, variance: npt.ArrayLike, beta: float) -> None:
         v, h = _positive("variance", variance), float(_positive("beta", beta)) / 2
         active = v > h
         self.decoder_gain = np.sqrt(np.maximum(v - h, 0))
@@ -57,7 +60,7 @@ class LinearVAE:
         self.precision = self.scale**-2.0
 
 
-def approximate_linear_vae(variance, beta):
+def approximate_linear_vae(variance: npt.ArrayLike, beta: float) -> dict[str, float | np.ndarray]:
     """The linear VAE of appendix B, whose KL leaves sigma^2 out (Eqs. 6, 40): a dict of its parameters and losses (Eqs. 41, 42).
 
     It is a local minimum of Eq. 40, which is unbounded below (b = 0 and sigma to infinity), and exists for beta <= v / 2.
@@ -77,7 +80,7 @@ def approximate_linear_vae(variance, beta):
             "transform_loss_limit": (beta / 2) ** 2 / v, "wiener_ratio": scale**2}
 
 
-def objective_at_optimum(entropy, n, beta):
+def objective_at_optimum(entropy: float, n: int, beta: float) -> tuple[float, float]:
     """Distortion and rate of an ideal VAE (Eqs. 13, 14): `(D_G, R_G)`.
 
         D_G = n beta / 2,        R_G = H(y) - (n / 2) log(pi e beta)
@@ -94,7 +97,7 @@ def objective_at_optimum(entropy, n, beta):
     return n * beta / 2, entropy - 0.5 * n * math.log(math.pi * math.e * beta)
 
 
-def rate_distortion_terms(entropy, n, beta):
+def rate_distortion_terms(entropy: float, n: int, beta: float) -> tuple[float, float]:
     """R and D of Alemi et al. (2018) as in Eqs. 28, 33: `(R, D)` with D = (n / 2) log(pi e beta), R = H - D, nats.
 
     D is the differential entropy of the posterior noise in the isometric space (Eq. 28's first line lacks a minus), so it may be
@@ -104,7 +107,7 @@ def rate_distortion_terms(entropy, n, beta):
     return entropy - distortion, distortion
 
 
-def evidence_lower_bound(distortion, rate, n, beta):
+def evidence_lower_bound(distortion: npt.ArrayLike, rate: npt.ArrayLike, n: int, beta: float) -> float | np.ndarray:
     """The ELBO with a Gaussian likelihood of variance beta / 2 in the isometric space of n dimensions, nats (section 3.3).
 
         ELBO = -D / beta - (n / 2) log(pi beta) - KL,
@@ -122,7 +125,7 @@ def evidence_lower_bound(distortion, rate, n, beta):
     return -np.asarray(distortion) / beta - 0.5 * n * math.log(math.pi * beta) - np.asarray(rate)
 
 
-def quantizer_distortion(step):
+def quantizer_distortion(step: npt.ArrayLike) -> float | np.ndarray:
     """T^2 / 12, the mean squared error of rounding to multiples of T (Eq. 56).
 
     For z from N(0, 1) it is right to 1e-7 for T up to 1, and to 2 % at T = 2.
@@ -130,7 +133,7 @@ def quantizer_distortion(step):
     return _positive("step", step) ** 2 / 12
 
 
-def quantizer_rate(mean, scale):
+def quantizer_rate(mean: npt.ArrayLike, scale: npt.ArrayLike) -> float | np.ndarray:
     """The rate, nats, of an ideal entropy coder for z from N(0, 1), uniformly quantised to steps of T = 2 sqrt(3) sigma (Eq. 70).
 
         R = (mean^2 + sigma^2 - log sigma^2 - log(6 / pi)) / 2 = KL + 1/2 log(pi e / 6)
@@ -142,13 +145,13 @@ def quantizer_rate(mean, scale):
     return 0.5 * (np.square(mean) + scale**2 - np.log(scale**2) - math.log(6 / math.pi))
 
 
-def simple_quantizer_rate(mean, scale):
+def simple_quantizer_rate(mean: npt.ArrayLike, scale: npt.ArrayLike) -> float | np.ndarray:
     """The same without sigma^2, -log(T p(mean)) (Eq. 71): Eq. 6's KL + 1/2 log(pi e / 6). For sigma^2 << 1."""
     scale = _positive("scale", scale)
     return 0.5 * (np.square(mean) - np.log(scale**2) - math.log(6 / math.pi))
 
 
-def exact_quantizer_rate(mean, scale):
+def exact_quantizer_rate(mean: npt.ArrayLike, scale: npt.ArrayLike) -> float | np.ndarray:
     """-log of the probability that z from N(0, 1) falls within T / 2 of `mean`, T = 2 sqrt(3) sigma, nats."""
     half = math.sqrt(3) * _positive("scale", scale)
     normal = scipy.stats.norm
@@ -157,7 +160,7 @@ def exact_quantizer_rate(mean, scale):
     return -np.log(normal.sf(center - half) - normal.sf(center + half))
 
 
-def quantizer_excess_rate(scale):
+def quantizer_excess_rate(scale: npt.ArrayLike) -> float | np.ndarray:
     """The mean rate of a uniform quantiser with an ideal entropy coder, beyond the mean KL at its cell centres, nats.
 
         1/2 log(pi e / 6) + 1/2 log(1 + sigma^2) - sigma^2
@@ -169,7 +172,7 @@ def quantizer_excess_rate(scale):
     return 0.5 * math.log(math.pi * math.e / 6) + 0.5 * np.log(1 + variance) - variance
 
 
-def shape_precision(distribution, beta, weight=None):
+def shape_precision(distribution: Any, beta: float, weight: Callable[[float], float] | None = None) -> float:
     """E[sigma^-2] = (2 / beta) E[a (ds/dz)^2] of an isometric latent variable whose data coordinate s has this distribution.
 
     The prior N(0, 1) is carried to s by the monotone map s(z), and D = a |ds|^2. For a = 1, by Eq. 16 the number is at least

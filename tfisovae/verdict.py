@@ -7,6 +7,7 @@ from 300 independent examples and for 1 to 256 dimensions (results/verdict/false
 import dataclasses
 
 import numpy as np
+import numpy.typing as npt
 import scipy.stats
 
 from tfisovae.significance import LossFall, MeanGradient, Moments, holm
@@ -54,7 +55,7 @@ class Stationarity:
     strong: np.ndarray
 
     @property
-    def num_examples(self):
+    def num_examples(self) -> int:
         return self.latent_mean.num_examples
 
 
@@ -86,11 +87,11 @@ class Check:
     decided: bool = True
 
     @property
-    def finite(self):
+    def finite(self) -> bool:
         return bool(np.isfinite([self.value, self.standard_error]).all())
 
 
-def overall_balance(balance, one_minus_variance, active):
+def overall_balance(balance: npt.ArrayLike, one_minus_variance: npt.ArrayLike, active: npt.ArrayLike) -> float:
     """sum_j E[eps_j sigma_j dD/dz_j] / sum_j beta E[1 - sigma_j^2] over the active dimensions.
 
     Args:
@@ -103,7 +104,9 @@ def overall_balance(balance, one_minus_variance, active):
     return float(np.asarray(balance)[active] @ weights / weights.sum()) if active.any() else float("nan")
 
 
-def checks(stationarity, conditions=None, gradient=None, fall=None, num_train=None, annealed=False, tolerance=TOLERANCE):
+def checks(stationarity: Stationarity | None, conditions: Conditions | None = None, gradient: MeanGradient | None = None,
+           fall: LossFall | None = None, num_train: int | None = None, annealed: bool = False,
+           tolerance: float = TOLERANCE) -> list[Check]:
     """The tests of what was measured, one for each dimension and kind.
 
     Args:
@@ -159,10 +162,10 @@ class Verdict:
       gradient, fall: as given to `judge`.
     """
 
-    alarms: tuple
-    hints: tuple
-    broken: tuple
-    undecided: tuple
+    alarms: tuple[Check, ...]
+    hints: tuple[Check, ...]
+    broken: tuple[Check, ...]
+    undecided: tuple[Check, ...]
     num_examples: int | None
     level: float
     resolution: float
@@ -171,13 +174,14 @@ class Verdict:
     annealed: bool = False
 
     @property
-    def unfinished(self):
+    def unfinished(self) -> bool:
         """Whether training is shown not to be stationary."""
         return bool(self.alarms or self.broken)
 
 
-def judge(stationarity=None, conditions=None, gradient=None, fall=None, num_train=None, annealed=False, tolerance=TOLERANCE,
-          level=LEVEL):
+def judge(stationarity: Stationarity | None = None, conditions: Conditions | None = None, gradient: MeanGradient | None = None,
+          fall: LossFall | None = None, num_train: int | None = None, annealed: bool = False, tolerance: float = TOLERANCE,
+          level: float = LEVEL) -> Verdict:
     """Decides over all checks together (Holm): `Verdict`. The arguments are those of `checks`, and the level of false alarms."""
     all_checks = checks(stationarity, conditions, gradient, fall, num_train, annealed, tolerance)
     count = None if stationarity is None else stationarity.num_examples
@@ -227,7 +231,7 @@ def _training(verdict):
     return "NOT CONVERGED", said, "train longer; let learning_rate fall to 0 at the end, not before"
 
 
-def health(verdict, num_active=None, rate=float("nan")):
+def health(verdict: Verdict, num_active: int | None = None, rate: float = float("nan")) -> str:
     """Whether training has converged, in a line of plain words.
 
     Args:
@@ -289,7 +293,7 @@ class Isometry:
     quadratic: bool = True
 
 
-def summary(verdict, isometry):
+def summary(verdict: Verdict, isometry: Isometry) -> str:
     """Three lines: is the training stationary; is the embedding isometric; what not to conclude.
 
     Args:

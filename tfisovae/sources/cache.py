@@ -10,6 +10,8 @@ import re
 import secrets
 import shutil
 import socket
+from collections.abc import Callable
+from typing import TypeVar
 
 import tqdm
 
@@ -19,13 +21,15 @@ _LENGTH = 20  # of the name, of the 64 digits of the key
 _HOST = re.sub(r"[^\w.]", "_", socket.gethostname())
 _ours = set()  # what this process is filling
 
+_Result = TypeVar("_Result")
 
-def key(*parts):
+
+def key(*parts: str) -> str:
     """A key of 64 digits from strings."""
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
 
-def entry(key, cache_dir, write, read):
+def entry(key: str, cache_dir: str, write: Callable[[str], object], read: Callable[[str], _Result]) -> _Result:
     """What `read` gives of an entry, which is made first if it is missing or damaged.
 
     Args:
@@ -67,7 +71,7 @@ def _temporary(path):
         _ours.discard(directory)
 
 
-def sweep(cache_dir):
+def sweep(cache_dir: str) -> None:
     """Removes what processes of this host that are gone were filling."""
     try:
         names = os.listdir(cache_dir)

@@ -1,12 +1,13 @@
 """Tables that are no text: NumPy's files, and Parquet."""
 import json
+from collections.abc import Callable
 
 import numpy as np
 
 from tfisovae.sources import content
 
 
-def numpy_array(path):
+def numpy_array(path: str) -> np.ndarray:
     """The array of a `.npy`, or the only one of a `.npz`, or the one named "x" or "x_test"; which of the two, its content says.
 
     Raises:
@@ -28,7 +29,7 @@ def numpy_array(path):
     return x
 
 
-def read_numpy(path, kind):
+def read_numpy(path: str, kind: str) -> tuple[Callable[[list[int]], np.ndarray], None, int, list[int]]:
     """Opens a `.npy` or a `.npz`; which of the two, its content says.
 
     Returns:
@@ -45,7 +46,7 @@ def read_numpy(path, kind):
     return (lambda chosen: x if chosen == list(range(x.shape[1])) else x[:, chosen]), None, x.shape[1], []
 
 
-def read_parquet(path):
+def read_parquet(path: str) -> tuple[Callable[[list[int]], np.ndarray], list[str], int, list[int]]:
     """Opens a Parquet file, by pyarrow.
 
     Returns:

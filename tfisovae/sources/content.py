@@ -5,6 +5,8 @@ import io
 import os
 import warnings
 import zipfile
+from collections.abc import Callable, Iterator
+from typing import BinaryIO
 
 import numpy as np
 
@@ -12,7 +14,7 @@ _GZIP = b"\x1f\x8b"
 
 
 @contextlib.contextmanager
-def naming(path, kind):
+def naming(path: str | os.PathLike, kind: str) -> Iterator[None]:
     """Turns whatever a library raises of a damaged file into a `ValueError` of one line.
 
     A random byte in a file makes NumPy, zipfile, pandas and pyarrow raise far more than they document: `zlib.error`,
@@ -37,7 +39,7 @@ def naming(path, kind):
         raise ValueError(f"{path} cannot be read as {kind}: {reason.rstrip('.')}.") from None
 
 
-def first_bytes(path, count):
+def first_bytes(path: str | os.PathLike, count: int) -> bytes:
     """The first bytes of what a file holds, behind gzip where it is gzip.
 
     Raises:
@@ -47,13 +49,13 @@ def first_bytes(path, count):
         return file.read(count)
 
 
-def packed(path):
+def packed(path: str | os.PathLike) -> bool:
     """Whether a file is gzip, by its first bytes."""
     with naming(path, "a file"), open(path, "rb") as file:
         return file.read(2) == _GZIP
 
 
-def opened(path):
+def opened(path: str | os.PathLike) -> BinaryIO | gzip.GzipFile:
     """The file, open to read bytes; behind gzip where its first bytes say so, under any name.
 
     Raises:
@@ -64,7 +66,7 @@ def opened(path):
     return gzip.open(path, "rb") if packed(path) else open(path, "rb")
 
 
-def read(path):
+def read(path: str | os.PathLike) -> bytes:
     """All bytes that a file holds, unpacked where they are gzip.
 
     Raises:
@@ -74,7 +76,7 @@ def read(path):
         return file.read()
 
 
-def npy(path):
+def npy(path: str | os.PathLike) -> np.ndarray:
     """The array of a `.npy` file.
 
     Raises:
@@ -84,7 +86,7 @@ def npy(path):
         return _array(file)
 
 
-def npz(path, choose):
+def npz(path: str | os.PathLike, choose: Callable[[list[str]], list[str]]) -> list[np.ndarray]:
     """Chosen arrays of a `.npz` file.
 
     Args:
@@ -107,7 +109,7 @@ def npz(path, choose):
         return arrays
 
 
-def whole(path):
+def whole(path: str | os.PathLike) -> BinaryIO:
     """As `opened`, and unpacked into memory where it is gzip, for formats that are read from their end."""
     file = opened(path)
     if isinstance(file, gzip.GzipFile):

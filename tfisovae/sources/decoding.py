@@ -10,11 +10,12 @@ What is read is the first frame, upright (EXIF), on 8 bits, with what is transpa
 import os
 import re
 import typing
+from collections.abc import Callable
 
 import numpy as np
 from PIL import Image
 
-from tfisovae.sources.framing import UnsuitableSize
+from tfisovae.sources.framing import Framing, UnsuitableSize
 from tfisovae.sources.source import printable
 
 # No EPS: Pillow starts Ghostscript for it. HEIF is there where the user has registered pillow-heif.
@@ -39,7 +40,7 @@ class Unreadable(Exception):
 class NoImage(Exception):
     """A file that is no image, by its name and by its content. `kind` says what it is, or is `None`."""
 
-    def __init__(self, kind):
+    def __init__(self, kind: str | None) -> None:
         super().__init__(kind)
         self.kind = kind
 
@@ -51,7 +52,7 @@ class Decoded(typing.NamedTuple):
     scaled: bool
 
 
-def decode(name, open_file, framing):
+def decode(name: str, open_file: Callable[[], typing.BinaryIO], framing: Framing) -> Decoded:
     """Reads an image.
 
     Args:
@@ -101,7 +102,7 @@ def _opened(file, ending, head):
         raise
 
 
-def is_image_name(name):
+def is_image_name(name: str) -> bool:
     """Whether a name (or its ending alone) is that of an image file."""
     Image.init()
     ending = _ending(name)
@@ -163,7 +164,7 @@ def _first(value):
     return value[0] if isinstance(value, tuple) else value
 
 
-def recognised(head):
+def recognised(head: bytes) -> str | None:
     """What a file that is no image is, in words, from its first bytes (4096 are enough); `None` if that cannot be told."""
     if not head:
         return "an empty file"
@@ -177,6 +178,6 @@ def recognised(head):
     return next((kind for start, kind in _KINDS if head.startswith(start)), None)
 
 
-def one_line(error):
+def one_line(error: BaseException) -> str:
     """What an error says, on one line."""
     return printable(" ".join(str(error).split()) or type(error).__name__)

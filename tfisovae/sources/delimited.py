@@ -3,6 +3,7 @@ import csv
 import io
 import itertools
 import re
+from collections.abc import Callable
 
 import numpy as np
 
@@ -14,7 +15,8 @@ _OTHERS = {b"PK\x03\x04": "a zip file or an Excel workbook", b"\xd0\xcf\x11\xe0"
            b"\x93NUMPY": "a .npy file"}
 
 
-def read(path, header="auto", separator=None, decimal=None):
+def read(path: str, header: str = "auto", separator: str | None = None,
+         decimal: str | None = None) -> tuple[Callable[[list[int]], np.ndarray], list[str] | None, int, dict[str, str], str]:
     """Reads a table of text.
 
     Args:

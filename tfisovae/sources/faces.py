@@ -4,6 +4,7 @@ They let every experiment on images run anywhere, and the measured importance of
 that made the images. They are no photographs, and results on them say nothing about CelebA.
 """
 import typing
+from collections.abc import Callable
 
 import numpy as np
 import tensorflow as tf
@@ -41,10 +42,10 @@ class Faces(typing.NamedTuple):
 
     images: np.ndarray
     factors: np.ndarray
-    factor_names: tuple
+    factor_names: tuple[str, ...]
 
 
-def sample_factors(num_examples, seed):
+def sample_factors(num_examples: int, seed: int) -> np.ndarray:
     """Independent factors `[num_examples, k]`, float32, from the distributions of `FACTORS`."""
     generator = np.random.default_rng(seed)
     columns = []
@@ -56,7 +57,7 @@ def sample_factors(num_examples, seed):
     return np.stack(columns, -1).astype(np.float32).reshape(num_examples, len(FACTORS))
 
 
-def faces(num_examples, seed=0, progress=None):
+def faces(num_examples: int, seed: int = 0, progress: Callable[[int], object] | None = None) -> Faces:
     """Draws faces.
 
     Args:

@@ -32,7 +32,7 @@ class Framing:
     grayscale: bool = False
     background: str = "white"
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         size = self.image_size
         if isinstance(size, bool) or not isinstance(size, (int, np.integer)) or size < 16 or size % 16:
             raise ValueError(f"image_size must be a multiple of 16, at least 16; got {size!r}.")
@@ -48,22 +48,22 @@ class Framing:
             raise ValueError(f"background must be an opaque colour, such as 'white' or '#ff8000'; got {self.background!r}.")
 
     @property
-    def color(self):
+    def color(self) -> tuple[int, ...]:
         """The background's R, G and B."""
         return ImageColor.getrgb(self.background)
 
     @property
-    def shape(self):
+    def shape(self) -> tuple[int, int, int]:
         """Of one image: `(image_size, image_size, channels)`."""
         return (int(self.image_size), int(self.image_size), 1 if self.grayscale else 3)
 
-    def key(self):
+    def key(self) -> tuple[str, ...]:
         """Strings that tell this form from others; none for the default."""
         if self == Framing(background=self.background) and self.color == (255, 255, 255):
             return ()
         return (f"image_size {self.image_size}", f"crop {self.crop}", f"channels {self.shape[-1]}", f"background {self.color}")
 
-    def check(self, name, size):
+    def check(self, name: str, size: tuple[int, int]) -> None:
         """Raises UnsuitableSize for an image whose `(width, height)` does not do."""
         found = f"{printable(name)} has {size[0]} x {size[1]} pixels"
         if min(size) < SMALLEST:
@@ -71,7 +71,7 @@ class Framing:
         if self.crop == "celeba" and size != CELEBA:
             raise UnsuitableSize(f"{found}; crop 'celeba' is for CelebA's aligned images, 178 x 218. Use 'center' for others.")
 
-    def __call__(self, image):
+    def __call__(self, image: Image.Image) -> np.ndarray:
         """A PIL image, RGB and upright, to `[image_size, image_size, channels]` uint8, with anti-aliasing."""
         if self.crop != "none":
             side = min(image.size)

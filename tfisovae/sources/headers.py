@@ -1,5 +1,6 @@
 """Whether the first line of a table holds the names of its columns or an example: where it can be told, and where not."""
 import re
+from collections.abc import Sequence
 
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|[+-]?(nan|inf|infinity)", re.ASCII | re.IGNORECASE)
 _INTEGER = re.compile(r"0|[1-9]\d{0,8}", re.ASCII)
@@ -7,31 +8,31 @@ _MISSING = {"", "NA", "N/A", "n/a", "#N/A", "<NA>", "null", "NULL", "None", "NaT
 _TRUTHS = {"True", "False", "TRUE", "FALSE", "true", "false"}
 
 
-def is_number(cell, decimal="."):
+def is_number(cell: str, decimal: str = ".") -> bool:
     """Whether a cell is a decimal number, and nothing that only Python takes for one, as `2010_01`."""
     if decimal != ".":
         cell = "x" if "." in cell else cell.replace(decimal, ".")
     return _NUMBER.fullmatch(cell) is not None
 
 
-def is_truth(cell):
+def is_truth(cell: str) -> bool:
     """Whether a cell is True or False."""
     return cell in _TRUTHS
 
 
-def is_missing(cell):
+def is_missing(cell: str) -> bool:
     """Whether a cell stands for a value that is not there."""
     return cell in _MISSING
 
 
-def is_index(column):
+def is_index(column: Sequence[str]) -> bool:
     """Whether the cells of a column are those of an index: text, or whole numbers that count by one."""
     if not all(map(_INTEGER.fullmatch, column)):
         return not all(map(is_number, column))
     return len(column) > 1 and all(int(b) - int(a) == 1 for a, b in zip(column, column[1:]))
 
 
-def guess(first, rest, decimal="."):
+def guess(first: Sequence[str], rest: Sequence[Sequence[str]], decimal: str = ".") -> bool | None:
     """Tells names from numbers.
 
     Text over numbers is a header. Numbers are one where they count the columns, as pandas writes them for columns without names

@@ -25,8 +25,9 @@ _TOLERATED = 0.01  # share of images that may be unreadable
 _SHOWN = 5  # names in a message
 
 
-def load_images(data, cache_dir=None, num_faces=20_000, data_dir=None, progress=True, *, image_size=64, crop="center",
-                grayscale=False, background="white"):
+def load_images(data: str | os.PathLike, cache_dir: str | os.PathLike | None = None, num_faces: int = 20_000,
+                data_dir: str | os.PathLike | None = None, progress: bool = True, *, image_size: int = 64, crop: str = "center",
+                grayscale: bool = False, background: str = "white") -> Source:
     """Opens images as a `Source` of `[image_size, image_size, channels]` uint8 rows, decoding them into the cache if they are
     not there yet. How files become 8-bit pixels is said in `decoding`.
 

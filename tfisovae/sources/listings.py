@@ -5,6 +5,8 @@ A listing has a length, a name (`str`), a cache key, and yields `(name, open_fil
 import io
 import os
 import zipfile
+from collections.abc import Callable, Iterator
+from typing import BinaryIO
 
 from tfisovae.sources import cache, decoding, prepared
 
@@ -17,7 +19,7 @@ _THREE_OTHER_WAYS = (
     "or data=faces for the faces drawn by this package.")
 
 
-def open_listing(data, data_dir=None):
+def open_listing(data: str, data_dir: str | os.PathLike | None = None) -> "Prepared | Directory | Zip":
     """The listing of "celeb_a", of a directory or of a zip file; raises ValueError that says what else `data` is."""
     if data == "celeb_a":
         return Prepared(data_dir)
@@ -44,7 +46,7 @@ def open_listing(data, data_dir=None):
         " Unpack it, and give the directory." if is_archive(kind) else ""))
 
 
-def is_archive(kind):
+def is_archive(kind: str | None) -> bool:
     """Whether a kind of file as `decoding.recognised` has it may hold images."""
     return kind is not None and kind.endswith((" file", " archive")) and kind != "an empty file"
 
@@ -60,23 +62,23 @@ class Directory:
       path: of the directory.
     """
 
-    def __init__(self, path):
+    def __init__(self, path: str) -> None:
         self.path = path
         self.files = dict(sorted((os.fsencode(name).decode("utf-8", "backslashreplace"), name) for name in _walk(path)))
         if not self.files:
             raise ValueError(f"The directory {path} is empty: it should hold image files.")
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.files)
 
-    def __str__(self):
+    def __str__(self) -> str:
         return os.path.abspath(self.path)
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[tuple[str, Callable[[], BinaryIO]]]:
         for shown, name in self.files.items():
             yield shown, lambda name=name: open(os.path.join(self.path, name), "rb")
 
-    def key(self):
+    def key(self) -> str:
         return cache.key(_VERSION, *(f"{shown} {self._stamp(name)}" for shown, name in self.files.items()))
 
     def _stamp(self, name):
@@ -118,7 +120,7 @@ class Zip:
       ValueError: for a damaged, encrypted or empty file, and for one with members that point out of it.
     """
 
-    def __init__(self, path):
+    def __init__(self, path: str) -> None:
         self.path = path
         try:
             self.file = zipfile.ZipFile(path)
@@ -141,13 +143,13 @@ class Zip:
             raise ValueError(f"{path} is packed in a way that Python does not read (such as Deflate64). Unpack it, and give the "
                              "directory.")
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.members)
 
-    def __str__(self):
+    def __str__(self) -> str:
         return os.path.abspath(self.path)
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[tuple[str, Callable[[], BinaryIO]]]:
         for member in self.members:
             yield member.filename, lambda member=member: self._open(member)
 
@@ -156,7 +158,7 @@ class Zip:
             raise ValueError(f"it has {member.file_size} bytes, more than any image")
         return io.BytesIO(self.file.read(member))
 
-    def key(self):
+    def key(self) -> str:
         return cache.key(_VERSION, *(f"{m.filename} {m.file_size} {m.CRC}" for m in self.members))
 
 
@@ -167,17 +169,17 @@ class Prepared:
       data_dir: TFDS' own directory; its default if `None`.
     """
 
-    def __init__(self, data_dir):
+    def __init__(self, data_dir: str | os.PathLike | None) -> None:
         self.builder = prepared.builder("celeb_a", data_dir, _THREE_OTHER_WAYS)
         self.splits = sorted(self.builder.info.splits)
 
-    def __len__(self):
+    def __len__(self) -> int:
         return sum(self.builder.info.splits[split].num_examples for split in self.splits)
 
-    def __str__(self):
+    def __str__(self) -> str:
         return str(self.builder.info.full_name)
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[tuple[str, Callable[[], BinaryIO]]]:
         import tensorflow_datasets as tfds
 
         for split in self.splits:
@@ -185,5 +187,5 @@ class Prepared:
             for i, example in enumerate(self.builder.as_dataset(split=split, decoders=decoders, shuffle_files=False)):
                 yield f"{split}/{i:06d}", lambda image=example["image"]: io.BytesIO(image.numpy())
 
-    def key(self):
+    def key(self) -> str:
         return cache.key(_TFDS_VERSION, str(self), str(len(self)))

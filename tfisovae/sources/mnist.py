@@ -15,7 +15,7 @@ _OTHER_WAYS = (
 _IMAGES, _LABELS = 2051, 2049  # magic numbers
 
 
-def load_mnist(data="mnist", data_dir=None):
+def load_mnist(data: str | os.PathLike = "mnist", data_dir: str | os.PathLike | None = None) -> Source:
     """Opens MNIST as a `Source` of `[784]` uint8 rows: the first 50,000 training images, and the test images to evaluate on.
 
     `manifest["num_unused"]` counts the training images behind the first 50,000, and `manifest["notes"]` says so in a line.

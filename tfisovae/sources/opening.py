@@ -1,14 +1,20 @@
 """The data of a run, opened again from its manifest."""
 import os
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy.typing as npt
 
 from tfisovae.sources.framing import OPTIONS
 from tfisovae.sources.images import load_images
 from tfisovae.sources.mnist import load_mnist
+from tfisovae.sources.source import Source
 from tfisovae.sources.tables import ENDINGS, ending, load_table
 from tfisovae.sources.toy import SHAPES, load_toy
 
 
-def load_vectors(name, num_examples=50_000, seed=0, standardize=False, reading=None):
+def load_vectors(name: str, num_examples: int = 50_000, seed: int = 0, standardize: bool | Sequence[npt.ArrayLike] = False,
+                 reading: Mapping[str, Any] | None = None) -> Source:
     """Opens vectors as a `Source`: toy data by name, or the table in a file.
 
     Args:
@@ -30,7 +36,7 @@ def load_vectors(name, num_examples=50_000, seed=0, standardize=False, reading=N
     return load_table(name, standardize, **(reading or {}))
 
 
-def kind_of(config):
+def kind_of(config: Mapping[str, Any]) -> str:
     """What the data of a run are: "images", "mnist" or "vectors".
 
     Runs of before this was written down are told by their network.
@@ -38,7 +44,7 @@ def kind_of(config):
     return config.get("data_kind") or {"toy": "vectors", "mnist": "mnist"}.get(config["network"], "images")
 
 
-def of_run(config, data=None, cache_dir=None):
+def of_run(config: Mapping[str, Any], data: str | None = None, cache_dir: str | os.PathLike | None = None) -> Source:
     """The `Source` that a run of this configuration was trained on, or `data` where that is given, read as the run's was.
 
     Raises:

@@ -1,10 +1,15 @@
 """Data sets of TensorFlow Datasets: prepared ones at once, others by download where there is a network."""
+import os
 import socket
+import typing
+
+if typing.TYPE_CHECKING:
+    import tensorflow_datasets as tfds
 
 _HOSTS = {"celeb_a": ("drive.google.com", 443), "mnist": ("storage.googleapis.com", 443)}
 
 
-def builder(name, data_dir, other_ways):
+def builder(name: str, data_dir: str | os.PathLike | None, other_ways: str) -> "tfds.core.DatasetBuilder":
     """TFDS' builder of a data set, prepared.
 
     Args:

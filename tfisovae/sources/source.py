@@ -1,8 +1,11 @@
 """A source of examples: two arrays that training and evaluation read rows from, and a manifest that identifies them."""
 import dataclasses
 import hashlib
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 
 class Rows:
@@ -13,21 +16,21 @@ class Rows:
       rows: integers, the chosen rows in order.
     """
 
-    def __init__(self, array, rows):
+    def __init__(self, array: np.ndarray, rows: npt.ArrayLike) -> None:
         self.array, self.rows = array, np.asarray(rows)
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.rows)
 
-    def __getitem__(self, index):
+    def __getitem__(self, index: Any) -> np.ndarray:
         return self.array[self.rows[index]]
 
     @property
-    def shape(self):
+    def shape(self) -> tuple[int, ...]:
         return (len(self), *self.array.shape[1:])
 
     @property
-    def dtype(self):
+    def dtype(self) -> np.dtype:
         return self.array.dtype
 
 
@@ -46,19 +49,19 @@ class Source:
 
     train: Rows
     eval: Rows
-    manifest: dict
-    factors: np.ndarray = None
-    factor_names: tuple = ()
-    log_density: np.ndarray = None
+    manifest: dict[str, Any]
+    factors: np.ndarray | None = None
+    factor_names: tuple[str, ...] = ()
+    log_density: np.ndarray | None = None
 
 
-def fingerprint(array):
+def fingerprint(array: np.ndarray) -> str:
     """A short hash of an array's shape and content."""
     array = np.ascontiguousarray(array)
     return hashlib.sha1(repr((array.shape, array.dtype.str)).encode() + array.tobytes()).hexdigest()[:16]
 
 
-def held_out(names, fraction=0.1):
+def held_out(names: Sequence[str], fraction: float = 0.1) -> tuple[np.ndarray, np.ndarray]:
     """Splits rows by the rank of the hash of their names: the same names are split alike on every machine.
 
     Args:
@@ -74,6 +77,6 @@ def held_out(names, fraction=0.1):
     return np.sort(order[count:]), np.sort(order[:count])
 
 
-def printable(name):
+def printable(name: str) -> str:
     """A name as it can be printed on one line, whatever characters it has."""
     return name if name.isprintable() else repr(name)[1:-1]

@@ -1,7 +1,9 @@
 """The user's own table of numbers: one example to a row."""
 import os
+from collections.abc import Sequence
 
 import numpy as np
+import numpy.typing as npt
 
 from tfisovae.sources import columnar, delimited
 from tfisovae.sources.source import Rows, Source, fingerprint, held_out
@@ -11,13 +13,15 @@ ENDINGS = (".npy", ".npz", ".parquet", *TEXT)
 _SHOWN = 8  # names of columns in a line of the log
 
 
-def ending(path):
+def ending(path: str) -> str:
     """The ending of a table's name in small letters, `.gz` behind it left out."""
     path = path.lower()
     return os.path.splitext(path.removesuffix(".gz"))[1]
 
 
-def load_table(path, standardize=False, *, header="auto", separator=None, decimal=None, columns=None, drop_index="auto"):
+def load_table(path: str, standardize: bool | Sequence[npt.ArrayLike] = False, *, header: str = "auto",
+               separator: str | None = None, decimal: str | None = None, columns: Sequence[str | int] | None = None,
+               drop_index: str = "auto") -> Source:
     """Opens a table as a `Source` of `[m]` float32 rows; a tenth of them, fixed by their positions, is held out.
 
     How the file was read stands in `manifest["reading"]`: `format`, `num_rows`, `num_columns`, `names` (`None` without a header),

@@ -9,6 +9,7 @@ import dataclasses
 import math
 
 import numpy as np
+import numpy.typing as npt
 import scipy.stats
 
 from tfisovae import theory
@@ -55,12 +56,12 @@ class Toy:
     basis: np.ndarray
 
     @property
-    def density(self):
+    def density(self) -> np.ndarray:
         """p(x), `[N]`."""
         return np.exp(self.log_density)
 
 
-def toy(name, num_examples=50_000, seed=0):
+def toy(name: str, num_examples: int = 50_000, seed: int = 0) -> Toy:
     """Draws toy data.
 
     Args:
@@ -83,12 +84,12 @@ def toy(name, num_examples=50_000, seed=0):
     return Toy(name, (s @ basis.T).astype(np.float32), s, log_density(name, s), np.ascontiguousarray(basis.T))
 
 
-def log_density(name, s):
+def log_density(name: str, s: npt.ArrayLike) -> np.ndarray:
     """log p(s_1) + log p(s_2) + log p(s_3) of `s` `[N, 3]`, nats, `[N]`; -inf outside the support."""
     return sum(shape.logpdf(column) for shape, column in zip(SHAPES[name], np.asarray(s).T))
 
 
-def predicted_precision(name, distortion, beta):
+def predicted_precision(name: str, distortion: str, beta: float) -> list[float] | None:
     """E[sigma_j^-2] of s_1, s_2, s_3 where each has a latent variable to itself, or 1 where it would collapse.
 
     Args:
@@ -114,7 +115,7 @@ def _mean_scale(scale, others, num_nodes=100):
     return lambda s: weights / 2 @ scale(s * s + first[:, None] + second) @ weights / 2
 
 
-def load_toy(name, num_examples=50_000, seed=0, num_eval=10_000):
+def load_toy(name: str, num_examples: int = 50_000, seed: int = 0, num_eval: int = 10_000) -> Source:
     """Toy data as a `Source`: `num_examples` to train on, then `num_eval` more of the same basis to evaluate on."""
     if num_eval < 1:
         raise ValueError(f"num_eval must be at least 1; got {num_eval!r}.")
