@@ -2,6 +2,7 @@
 import dataclasses
 import math
 import os
+import types
 import typing
 from collections.abc import Mapping
 
@@ -220,7 +221,7 @@ class Analysis:
 def _written(annotation):
     """The type of a field where it is written: without the `None` of those that older versions have not got."""
     kinds = [kind for kind in typing.get_args(annotation) if kind is not type(None)]
-    return kinds[0] if len(kinds) == 1 else annotation
+    return kinds[0] if isinstance(annotation, types.UnionType) and len(kinds) == 1 else annotation
 
 
 def _array(value):
