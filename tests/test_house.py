@@ -16,7 +16,7 @@ FLOORS = (
     ("autoencoder",),
     ("geometry", "isometric", "flatness", "measurement", "streaming", "inspection", "stationarity"),
     ("metrics", "density", "objectives", "balance"),
-    ("verdict", "findings", "conditions", "analysis", "figures"),
+    ("verdict", "embedding", "findings", "conditions", "analysis", "figures"),
     ("callbacks", "coders", "networks", "optimizers", "resident", "saving", "steps"),
     ("trainable", "vae"),
     ("sources",),
@@ -63,7 +63,7 @@ def test_imports_run_one_way(path):
         assert "matplotlib" not in outside
     if own != "sources":
         assert "tensorflow_datasets" not in outside
-    if own in ("theory", "files", "verdict", "findings", "significance", "flatness"):
+    if own in ("theory", "files", "verdict", "embedding", "findings", "significance", "flatness"):
         assert "tensorflow" not in outside
 
 

@@ -9,7 +9,7 @@ import scipy.stats
 import tensorflow as tf
 
 from results import verdict as simulated
-from tfisovae import conditions, files, metrics, networks, significance, verdict
+from tfisovae import conditions, embedding, files, metrics, networks, significance, verdict
 from tfisovae.measurement import measure
 from tfisovae.significance import Moments
 
@@ -107,7 +107,7 @@ def test_nan_comes_first(part):
         said = verdict.judge(broken, KNOWN)
         assert said.unfinished
         assert verdict.health(said).startswith("NOT FINITE: ") and "z_1 is not finite" in verdict.health(said)
-        assert verdict.summary(said, verdict.Isometry(4, 9.0, math.nan, 3.9, 0.01)).count("NOT FINITE") == 2
+        assert embedding.summary(said, isometry(4, norm=math.nan)).count("NOT FINITE") == 2
     nan = significance.MeanGradient(*[math.nan] * 5, 5000)
     assert verdict.health(verdict.judge(gradient=nan)) == (
         "NOT FINITE: the mean gradient is not finite. Nothing else here is a measurement.")
@@ -153,15 +153,68 @@ def test_the_states_of_a_training():
     assert not any("--" in said(gradient=g, fall=f) for g in (None, moving) for f in (None, falling, level))
 
 
+def isometry(count=3, norm=0.95, norm_std=0.02, prediction=0.96, cosine=0.02, **kwargs):
+    """An `Isometry` of many examples; `norm` and `prediction` may be of each dimension."""
+    vectors = (np.broadcast_to(np.asarray(value, float), count) for value in (norm, norm_std, prediction))
+    settings = {"num_examples": 5000, "rate": 9.0, "unexplained": 0.01, "unexplained_error": 0.001} | kwargs
+    norm, norm_std, prediction = vectors
+    return embedding.Isometry(np.arange(count), norm=norm, norm_std=norm_std, prediction=prediction, cosine=cosine, **settings)
+
+
 def test_three_lines():
     good = verdict.judge(stationarity(4, 5000), KNOWN, AT_REST)
-    flat = verdict.summary(good, verdict.Isometry(3, 9.0, 2.85, 2.9, 0.02, 0.01, 0.001))
+    flat = embedding.summary(good, isometry())
     assert flat.splitlines()[0].startswith("Training: Converged") and flat.count("\n") == 2
-    assert flat.splitlines()[1] == ("Embedding: isometric to 5 % (norm 0.983 of its prediction 1 - sigma^2; cosines 0.020 rms; log "
-                                    "sigma unexplained by its own z 0.010 +- 0.001).")
-    curved = verdict.summary(good, verdict.Isometry(12, 30.0, 15.0, 10.0, 0.2, 0.1, 0.01, quadratic=False)).splitlines()
-    assert curved[1].startswith("Embedding: not isometric: the norm is off, the axes are not orthogonal, the data are not flat")
+    assert flat.splitlines()[1] == ("Embedding: isometric to 2 % (lengths along the axes are 2 % off those of 1 - sigma^2, rms "
+                                    "over data and "
+                                    "dimensions, most in z_0, 2 %: norm 0.950 +- 0.02 for 0.960; cosines 0.020 rms; log sigma "
+                                    "unexplained "
+                                    "by its own z 0.010 +- 0.001).")
+    curved = embedding.summary(good, isometry(12, norm=1.5, cosine=0.2, unexplained=0.11, quadratic=False)).splitlines()
+    assert curved[1].startswith("Embedding: not isometric: what is missing are the lengths, the right angles, flatness along "
+                                "single")
     assert "up to 3 dimensions only" in curved[2] and "no isometric embedding at all" in curved[2]
+
+
+@pytest.mark.parametrize("case, words", [
+    (dict(norm=[1.6, 0.3], prediction=[0.92, 0.985], count=2), "not isometric: what is missing are the lengths"),
+    (dict(norm=0.95, norm_std=1.22, prediction=0.95), "not isometric: what is missing are the lengths"),
+    (dict(num_examples=1), "1 examples are too few to tell"),
+    (dict(cosine=0.3), "not isometric: what is missing are the right angles"),
+    (dict(prediction=-0.04, norm=1.1), "the posterior of z_0 is wider than the prior"),
+])
+def test_what_is_not_isometric_is_not_called_so(case, words):
+    """Norms whose sum is right, and norms that are right on average over the data alone, among them."""
+    good = verdict.judge(stationarity(4, 5000), KNOWN, AT_REST)
+    assert words in embedding.summary(good, isometry(**case)).splitlines()[1]
+
+
+def test_the_share_that_is_said_is_the_one_that_was_measured():
+    """Length errors of sizes drawn at random: the per cent in the words bounds the largest part, and is within one of it."""
+    good, rng = verdict.judge(stationarity(4, 5000), KNOWN, AT_REST), np.random.default_rng(0)
+    for _ in range(200):
+        off, spread, cosine, unexplained = rng.uniform(0, 0.09, 4)
+        made = isometry(2, norm=0.96 * (1 + off), norm_std=0.96 * spread, cosine=cosine, unexplained=unexplained)
+        largest = 100 * max(np.hypot(off, spread) / 2, cosine, unexplained)
+        said = int(embedding.summary(good, made).splitlines()[1].removeprefix("Embedding: isometric to ").split()[0])
+        assert largest <= said + 1e-6 and said <= largest + 1
+
+
+def test_the_third_line_agrees_with_the_first():
+    few, hints = verdict.judge(stationarity(4, 200), KNOWN), verdict.judge(stationarity(4, 2000, deviation=1.0))
+    for said in (few, hints):
+        assert "no sign against convergence" not in embedding.summary(said, isometry())
+    assert hints.hints
+    good = verdict.judge(stationarity(4, 5000), KNOWN, AT_REST)
+    assert "no sign against convergence" in embedding.summary(good, isometry())
+    assert "neither the balance nor the norms" in embedding.summary(few, isometry(beta_found=True))
+    assert "which the posterior contradicts" in embedding.summary(few, isometry(beta_differs=True))
+
+
+def test_losses_that_are_not_finite_come_first():
+    """Moments may be in order where the distortion is not: the gradient is blind to tf.where."""
+    said = verdict.judge(stationarity(4, 5000), KNOWN, AT_REST, losses={"the rate": 3.0, "the distortion": math.nan})
+    assert verdict.health(said, 0, 3.0).startswith("NOT FINITE: the distortion is not finite")
 
 
 def pair(first=None, head=None):

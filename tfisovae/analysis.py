@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from tfisovae import conditions, files, flatness, geometry, metrics, streaming, verdict
+from tfisovae import conditions, embedding, files, flatness, geometry, metrics, posterior, streaming, verdict
 from tfisovae.autoencoder import AutoencoderLike, as_autoencoder
 from tfisovae.distortion import Distortion
 from tfisovae.examples import Data
@@ -197,25 +197,35 @@ class Analysis:
           num_train: size of the training set, where the examples measured here are held out.
           annealed: whether the learning rate ended at 0.
         """
-        return verdict.judge(self.stationarity, self.conditions, gradient, fall, num_train, annealed)
+        losses = {"the rate": self.rate, "the distortion": self.distortion, "the loss": self.loss,
+                  "the coding loss": self.coding_loss, "the transform loss": self.transform_loss}
+        return verdict.judge(self.stationarity, self.conditions, gradient, fall, num_train, annealed, losses=losses)
 
     def health(self, **kwargs: typing.Any) -> str:
         """Whether training has converged, in a line of plain words; the arguments are those of `judge`."""
         return verdict.health(self.judge(**kwargs), self.num_active, self.rate)
 
-    def summary(self, **kwargs: typing.Any) -> str:
-        """Three lines: is the training stationary; is the embedding isometric; what not to conclude. Arguments as of `judge`."""
-        active = self.active.astype(bool)
+    def summary(self, *, beta_found: bool = False, beta_differs: bool = False, **kwargs: typing.Any) -> str:
+        """Three lines: is the training stationary; is the embedding isometric; what not to conclude.
+
+        Args:
+          beta_found: whether beta was estimated from these data.
+          beta_differs: whether the posterior contradicts the beta that was given (`BetaEstimate.differs_from`).
+          **kwargs: as of `judge`.
+        """
+        among = np.flatnonzero(posterior.active(self.kl_mean, posterior.STRONG_KL))
+        among = among if len(among) else np.flatnonzero(self.active)
         unexplained, error = math.nan, math.nan
-        if self.unexplained is not None and active.any() and np.isfinite(self.unexplained[active]).all():
-            squares = np.mean(self.unexplained[active] ** 2)
-            unexplained = math.sqrt(squares)
-            spread = np.sqrt(np.sum((self.unexplained * self.unexplained_standard_error)[active] ** 2)) / active.sum()
-            error = float(spread / unexplained) if unexplained else float(np.max(self.unexplained_standard_error[active]))
-        cosine = self.gram_off_diagonal_cosine if active.sum() > 1 else math.nan
-        return verdict.summary(self.judge(**kwargs), verdict.Isometry(
-            self.num_active, self.rate, float(self.norm_mean[active].sum()), float(self.one_minus_variance[active].sum()), cosine,
-            unexplained, error, bool(self.quadratic)))
+        if self.unexplained is not None and len(among) and np.isfinite(self.unexplained[among]).all():
+            unexplained = math.sqrt(np.mean(self.unexplained[among] ** 2))
+            spread = np.sqrt(np.sum((self.unexplained * self.unexplained_standard_error)[among] ** 2)) / len(among)
+            error = float(spread / unexplained) if unexplained else float(np.max(self.unexplained_standard_error[among]))
+        cosines = self.gram_cosine[np.ix_(among, among)][~np.eye(len(among), dtype=bool)]
+        cosine = math.sqrt(np.mean(cosines**2)) if len(cosines) else math.nan
+        vectors = (self.norm_mean[among], self.norm_std[among], self.one_minus_variance[among])
+        return embedding.summary(self.judge(**kwargs), embedding.Isometry(
+            among, self.num_examples, self.rate, *vectors, cosine, unexplained, error, bool(self.quadratic), beta_found,
+            beta_differs))
 
 
 def _written(annotation):
@@ -275,9 +285,9 @@ def analyze(model: AutoencoderLike, data: Data, num_examples: int | None = None,
             with strategy.scope():
                 for metric in measures.values():
                     metric.build(mean.shape[-1])
-        posterior = step(x, first_row)
+        encoded = step(x, first_row)
         if first_row < flatness.MAX_EXAMPLES:
-            posteriors.append(posterior.numpy())
+            posteriors.append(encoded.numpy())
     difference = _numerical_norm_difference(autoencoder, first, measures["rate"].active, tangents)
     known = conditions.of_model(model if hasattr(model, "encoder") else autoencoder)
     return _analysis(autoencoder, measures, np.concatenate(posteriors), difference, tangents, known)

@@ -5,6 +5,7 @@ the words. An alarm is raised on a stationary model in at most 5 % of all data s
 from 300 independent examples and for 1 to 256 dimensions (results/verdict/false_alarms.json).
 """
 import dataclasses
+from collections.abc import Mapping
 
 import numpy as np
 import numpy.typing as npt
@@ -181,15 +182,20 @@ class Verdict:
 
 def judge(stationarity: Stationarity | None = None, conditions: Conditions | None = None, gradient: MeanGradient | None = None,
           fall: LossFall | None = None, num_train: int | None = None, annealed: bool = False, tolerance: float = TOLERANCE,
-          level: float = LEVEL) -> Verdict:
-    """Decides over all checks together (Holm): `Verdict`. The arguments are those of `checks`, and the level of false alarms."""
+          level: float = LEVEL, losses: Mapping[str, float] | None = None) -> Verdict:
+    """Decides over all checks together (Holm): `Verdict`.
+
+    The arguments are those of `checks`, the level of false alarms, and means by their names which only have to be finite.
+    """
     all_checks = checks(stationarity, conditions, gradient, fall, num_train, annealed, tolerance)
+    all_checks += [Check(name, None, float(value), 0.0, 0.0, 0.0, 1.0, False) for name, value in (losses or {}).items()]
     count = None if stationarity is None else stationarity.num_examples
     broken = tuple(c for c in all_checks if not c.finite)
     usable = [c for c in all_checks if c.finite]
     enough = count is None or count >= MIN_EXAMPLES
     undecided = tuple(c for c in usable if not c.decided or (c.dimension is not None and not enough))
-    usable = [c for c in usable if c not in set(undecided)]
+    left_out = set(map(id, undecided))
+    usable = [c for c in usable if id(c) not in left_out]
     firm, soft = [c for c in usable if c.applies], [c for c in usable if not c.applies]
     failing = [tuple(c for c, p in zip(some, holm([c.p_value for c in some])) if p < level and c.matters) for some in (firm, soft)]
     seen = [c for c in usable if c.dimension is not None]
@@ -204,7 +210,7 @@ def _listed(some):
     for name in dict.fromkeys(c.name for c in some):
         same = [c for c in some if c.name == name]
         worst = max(same, key=lambda c: abs(c.value - c.expected) if c.finite else np.inf)
-        if name in (GRADIENT, FALL):
+        if worst.dimension is None:
             said += [] if worst.finite else [f"{name} is not finite"]
             continue
         others = f" (and of {len(same) - 1} more)" if len(same) > 1 else ""
@@ -268,67 +274,3 @@ def health(verdict: Verdict, num_active: int | None = None, rate: float = float(
 
 def _dimensions(some):
     return ", ".join(f"z_{j}" for j in some[:4]) + (f" and {len(some) - 4} more" if len(some) > 4 else "")
-
-
-@dataclasses.dataclass(frozen=True)
-class Isometry:
-    """What `summary` says of the embedding, over the active dimensions. Numbers, NaN where one was not measured.
-
-    Attributes:
-      num_active: n. rate: E[KL], nats.
-      norm: sum of the norms (Eq. 15). prediction: sum of the norms to compare with: E[1 - sigma_j^2] for a loss quadratic in
-        x_hat, where the trained distortion's own curvature is that of Eq. 15.
-      cosine: root mean square of the cosines between x_zj and x_zk.
-      unexplained, unexplained_error: root mean square over the dimensions of `tfisovae.flatness`, and its standard error.
-      quadratic: whether the loss is quadratic in x_hat, as the sum of squares and the decomposed losses are.
-    """
-
-    num_active: int
-    rate: float
-    norm: float
-    prediction: float
-    cosine: float
-    unexplained: float = float("nan")
-    unexplained_error: float = float("nan")
-    quadratic: bool = True
-
-
-def summary(verdict: Verdict, isometry: Isometry) -> str:
-    """Three lines: is the training stationary; is the embedding isometric; what not to conclude.
-
-    Args:
-      verdict: of `judge`. isometry: `Isometry`.
-    """
-    lines = ["Training: " + health(verdict, isometry.num_active, isometry.rate)]
-    if not isometry.num_active:
-        return "\n".join([*lines, "Embedding: there is none.",
-                          "Do not conclude anything from norms, cosines or densities of this model."])
-    numbers = np.array([isometry.norm, isometry.prediction])
-    if not np.isfinite(numbers).all() or verdict.broken:
-        lines.append("Embedding: NOT FINITE, so nothing can be said.")
-        return "\n".join([*lines, "Do not conclude anything from this model: find the input whose outputs are not finite."])
-    ratio, said, failed = isometry.norm / isometry.prediction, [], []
-    said.append(f"norm {ratio:.3f} of {'its prediction 1 - sigma^2' if isometry.quadratic else '1 - sigma^2'}")
-    failed += ["the norm is off"] if abs(ratio - 1) > TOLERANCE else []
-    if isometry.num_active > 1:
-        said.append(f"cosines {isometry.cosine:.3f} rms")
-        failed += ["the axes are not orthogonal"] if isometry.cosine > 0.1 else []
-    if np.isfinite(isometry.unexplained):
-        said.append(f"log sigma unexplained by its own z {isometry.unexplained:.3f} +- {isometry.unexplained_error:.1g}")
-        failed += ["the data are not flat along single axes"] if isometry.unexplained > TOLERANCE else []
-    first = "not isometric: " + ", ".join(failed) if failed else "isometric to 5 %"
-    if verdict.unfinished:
-        first += ", of a training that has not ended"
-    lines.append(f"Embedding: {first} ({'; '.join(said)}).")
-    warnings = ["a norm on 1 - sigma^2 shows that sigma is balanced, not that the embedding is isometric" if isometry.quadratic else
-                "with this loss the norm need not be 1 - sigma^2 at the optimum, so its ratio tells of the loss too"]
-    if isometry.num_active >= 4 and isometry.cosine > 0.1:
-        warnings.append("cosines need not vanish: orthogonal coordinates exist in general for up to 3 dimensions only")
-    if not np.isfinite(isometry.unexplained):
-        warnings.append("flatness was not measured")
-    elif isometry.unexplained > TOLERANCE:
-        warnings.append("a curved data manifold has no isometric embedding at all, however long the training")
-    if not verdict.unfinished:
-        warnings.append("no sign against convergence is not a proof of it")
-    lines.append("Do not conclude: " + "; ".join(warnings) + ".")
-    return "\n".join(lines)
