@@ -62,15 +62,19 @@ def test_workers_wait_for_each_other():
 def test_a_worker_that_never_starts_is_named(capsys, monkeypatch):
     monkeypatch.setattr(cluster, "_TOLD_EVERY", 0.5)
     both = workers(2)
-    with pytest.raises(cluster.ClusterError, match=rf"within 1.2 s: worker 1 \({both['worker 1']}\).*--worker_timeout"):
+    with pytest.raises(cluster.ClusterError, match=rf"within 1.2 s: worker 1 \({both['worker 1']}\).*worker_timeout"):
         cluster.wait_for_workers(both, "worker 0", 1.2)
     assert f"Waiting for worker 1 ({both['worker 1']})" in capsys.readouterr().err
 
 
 def test_ctrl_c_ends_the_waiting():
-    threading.Timer(0.5, lambda: signal.raise_signal(signal.SIGINT)).start()
-    with pytest.raises(KeyboardInterrupt):
-        cluster.wait_for_workers(workers(2), "worker 0", 60)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background processes ignore it
+    try:
+        threading.Timer(0.5, lambda: signal.raise_signal(signal.SIGINT)).start()
+        with pytest.raises(KeyboardInterrupt):
+            cluster.wait_for_workers(workers(2), "worker 0", 60)
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def test_a_port_in_use_is_named():

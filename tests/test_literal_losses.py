@@ -32,7 +32,7 @@ def train(encoder, decoder, loss, x, steps=2000, learning_rate=0.02, variables=(
 
 
 def trained(encoder, decoder, distortion):
-    return Autoencoder(lambda x: Posterior.from_parameters(encoder(x)), decoder, distortion, beta=float("nan"))  # it is not used
+    return Autoencoder(lambda x: Posterior.from_parameters(encoder(x)), decoder, distortion, beta=None)
 
 
 def linear_networks(x, n):

@@ -32,7 +32,7 @@ def examples_of(autoencoder: Measurable, data: examples.Data, num_examples: int 
             examples.check_finite(x, seen)
             autoencoder.distortion.check(x)
             if not seen:
-                _check_shapes(autoencoder, x[:2])
+                _check_shapes(autoencoder, x)
             yield x, seen
             seen += len(x)
             bar.update(len(x))
@@ -64,6 +64,14 @@ def traced(function: tf.types.experimental.GenericFunction, *args: Any) -> Any:
     return function.get_concrete_function(*args)(*args)
 
 
+def _joined(strategy, part):
+    """The rows of all replicas, in order."""
+    if strategy.cluster_resolver is not None:  # of other workers too
+        return strategy.gather(part, 0)
+    # In one process without a collective operation: strategies that come after one another share TensorFlow's numbering of those.
+    return tf.concat([tf.identity(local) for local in strategy.experimental_local_results(part)], 0)
+
+
 def on_replicas(function: Callable[[tf.Tensor, tf.Tensor], Any]) -> Callable[[tf.Tensor, int], Any]:
     """`function(x, first_row)` of a batch, split by rows over the replicas of the current strategy, as one compiled call.
 
@@ -89,6 +97,6 @@ def on_replicas(function: Callable[[tf.Tensor, tf.Tensor], Any]) -> Callable[[tf
         if replicas == 1:
             return traced(step, x, tf.constant(first_row, tf.int32))
         parts = traced(step, *map(strategy.experimental_distribute_values_from_function, (rows, first)))
-        return None if parts is None else tf.nest.map_structure(lambda part: strategy.gather(part, 0), parts)
+        return None if parts is None else tf.nest.map_structure(lambda part: _joined(strategy, part), parts)
 
     return call
