@@ -176,7 +176,7 @@ class Trainable(tf.keras.Model):
         return batches
 
     def _with_loss_scale(self, optimizer):
-        """The optimizer, scaled where a network computes in float16, in which small gradients are 0. Keras asks the VAE's own policy."""
+        """The optimizer, scaled where a network computes in float16, in which small gradients would be 0."""
         optimizer = tf.keras.optimizers.get(optimizer)
         layers = [*coders.parts(self.encoder), *coders.parts(self.decoder)]
         narrow = any(layer.compute_dtype == "float16" for layer in layers)

@@ -66,7 +66,7 @@ def choose(name, several_machines=False):
         return None, found and ("Training computes in float32, as the paper's. With --mixed_precision auto it would be in "
                                 f"bfloat16, for which there is {found}, and faster.")
     if name == "bfloat16" and not found:
-        return name, "Nothing was found here that is faster in bfloat16; where it is emulated, a step takes twice the time of float32."
+        return name, "Nothing was found here that is faster in bfloat16; emulated, a step takes twice the time of float32."
     return name, None
 
 
