@@ -13,6 +13,7 @@ import numpy as np
 import tfisovae
 from tfisovae import files
 from tfisovae.posterior import active
+from tfisovae.verdict import overall_balance
 
 POLICIES = ("float32", "bfloat16")
 _BLOCKS = 10  # of held-out examples, whose scatter gives the errors of what is no mean over examples
@@ -34,9 +35,10 @@ def parser():
 
 def train(directory, policy, seed, args):
     """Trains a run in a process of its own, as a user does."""
-    subprocess.run([sys.executable, "-m", "tfisovae", "celeba", "--data", "faces", "--num_faces", str(args.num_faces), "--lmbda", "1000",
-                    "--learning_rate", "3e-4", "--batch_size", str(args.batch_size), "--steps", str(args.steps), "--seed", str(seed),
-                    "--mixed_precision", "none" if policy == "float32" else policy, "--num_eval", "0", "--run_dir", directory],
+    options = {"data": "faces", "num_faces": args.num_faces, "lmbda": 1000, "learning_rate": 3e-4, "batch_size": args.batch_size,
+               "steps": args.steps, "seed": seed, "mixed_precision": "none" if policy == "float32" else policy, "num_eval": 0,
+               "run_dir": directory}
+    subprocess.run([sys.executable, "-m", "tfisovae", "celeba", *(f"--{name}={value}" for name, value in options.items())],
                    check=True, stdout=subprocess.DEVNULL)
 
 
@@ -58,17 +60,14 @@ def measure(vae, images):
         values = np.asarray(values, float)
         return [float(values.mean()), float(values.std(ddof=1) / np.sqrt(_BLOCKS))]
 
-    def balance(part):  # as `Analysis.posterior_balance`, over these dimensions
-        expected = part.one_minus_variance[among]
-        return np.sum(part.balance[among] * expected) / np.sum(expected) if among.any() else np.nan
-
     def cosines(part):
         return np.sqrt(np.mean(part.gram_cosine[pairs] ** 2)) if pairs.any() else np.nan
 
-    return {**{name: over([getattr(part, name) for part in parts]) for name in ("loss", "distortion", "rate")},
-            "norm": over([part.norm_mean[among].mean() if among.any() else np.nan for part in parts]),
-            "cosines": over([cosines(part) for part in parts]), "balance": over([balance(part) for part in parts]),
-            "active": int(among.sum())}
+    measured = {name: over([getattr(part, name) for part in parts]) for name in ("loss", "distortion", "rate")}
+    measured["norm"] = over([part.norm_mean[among].mean() if among.any() else np.nan for part in parts])
+    measured["cosines"] = over([cosines(part) for part in parts])
+    measured["balance"] = over([overall_balance(part.balance, part.one_minus_variance, among) for part in parts])
+    return {**measured, "active": int(among.sum())}
 
 
 def main(argv=None):

@@ -8,7 +8,7 @@ _UNITS = {"amx_bf16": "AMX", "avx512_bf16": "AVX512_BF16"}  # flags of x86 proce
 _LEAST_CAPABILITY = (8, 0)  # of a GPU with units for bfloat16
 
 
-def units(cpuinfo="/proc/cpuinfo"):
+def units(cpuinfo: str = "/proc/cpuinfo") -> str | None:
     """What computes products in bfloat16 here, in a word ("AVX512_BF16", "AMX", or the name of a GPU); None where nothing does.
 
     Where there are GPUs they compute, and each must have compute capability 8.0 or more. Else it is the processor, by way of
@@ -40,7 +40,7 @@ def _flags(cpuinfo):
     return set()
 
 
-def choose(name, several_machines=False):
+def choose(name: str, several_machines: bool = False) -> tuple[str | None, str | None]:
     """What `--mixed_precision NAME` comes to on this machine.
 
     Args:
@@ -70,6 +70,6 @@ def choose(name, several_machines=False):
     return name, None
 
 
-def use(name):
+def use(name: str | None) -> None:
     """Networks that are made from here on compute in "float16" or "bfloat16", with float32 weights; `None`: in float32."""
     tf.keras.mixed_precision.set_global_policy(f"mixed_{name}" if name else "float32")
