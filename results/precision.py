@@ -81,7 +81,7 @@ def main(argv=None):
         held_out = sources.load_images("faces", num_faces=args.num_faces).eval
         if args.num_eval > len(held_out):
             raise ValueError(f"--num_eval must be at most the {len(held_out)} faces held out; got {args.num_eval}.")
-        images, rows = as_float(held_out[np.arange(args.num_eval)]), []
+        images, rows = as_float(held_out[np.arange(args.num_eval)]).numpy(), []
         for seed in args.seeds:
             for policy in POLICIES:
                 directory = os.path.join(args.runs, f"{policy}-seed{seed}")
