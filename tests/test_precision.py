@@ -65,7 +65,7 @@ def test_where_there_are_gpus_all_of_them_must_have_it(cpuinfo, gpus, capabiliti
 @pytest.mark.parametrize("name, found, chosen, said", [
     ("auto", "AMX", "bfloat16", "computes in bfloat16, for which there is AMX. Weights, losses and measurements are float32."),
     ("auto", None, None, "computes in float32: nothing was found here"),
-    ("none", "AMX", None, "float32, as the paper's. With --mixed_precision auto it would be in bfloat16, for which there is AMX"),
+    ("none", "AMX", None, "float32, as the paper's. With mixed_precision auto it would be in bfloat16, for which there is AMX"),
     ("none", None, None, None),
     ("bfloat16", "AMX", "bfloat16", None),
     ("bfloat16", None, "bfloat16", "Nothing was found here that is faster in bfloat16"),
@@ -79,7 +79,7 @@ def test_what_is_chosen_and_what_is_said(monkeypatch, name, found, chosen, said)
 def test_what_cannot_be_chosen(monkeypatch):
     with pytest.raises(ValueError, match="must be one of auto, none, bfloat16, float16; got 'bf16'"):
         precision.choose("bf16")
-    with pytest.raises(ValueError, match="auto looks at one machine.* give every worker the same: bfloat16, float16 or none"):
+    with pytest.raises(ValueError, match="auto looks at one machine.* give each the same: bfloat16, float16 or none"):
         precision.choose("auto", several_machines=True)
     assert precision.choose("bfloat16", several_machines=True)[0] == "bfloat16"
 

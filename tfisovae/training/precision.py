@@ -41,7 +41,7 @@ def _flags(cpuinfo):
 
 
 def choose(name: str, several_machines: bool = False) -> tuple[str | None, str | None]:
-    """What `--mixed_precision NAME` comes to on this machine.
+    """What an asked-for precision comes to on this machine.
 
     Args:
       name: one of `CHOICES`. "auto" is bfloat16 where something here has units for it, else float32; "none" is float32.
@@ -52,10 +52,10 @@ def choose(name: str, several_machines: bool = False) -> tuple[str | None, str |
       ValueError: for another name, and for "auto" on several machines.
     """
     if name not in CHOICES:
-        raise ValueError(f"--mixed_precision must be one of {', '.join(CHOICES)}; got {name!r}.")
+        raise ValueError(f"mixed_precision must be one of {', '.join(CHOICES)}; got {name!r}.")
     if name == "auto" and several_machines:
-        raise ValueError("--mixed_precision auto looks at one machine, and others may come to something else. With --strategy "
-                         "multi_worker, give every worker the same: bfloat16, float16 or none.")
+        raise ValueError("mixed_precision auto looks at one machine, and others may come to something else. With several workers, give "
+                         "each the same: bfloat16, float16 or none.")
     found = units()
     if name == "auto" and found:
         return "bfloat16", (f"Training computes in bfloat16, for which there is {found}. Weights, losses and measurements are "
@@ -63,7 +63,7 @@ def choose(name: str, several_machines: bool = False) -> tuple[str | None, str |
     if name == "auto":
         return None, "Training computes in float32: nothing was found here that is faster in bfloat16."
     if name == "none":
-        return None, found and ("Training computes in float32, as the paper's. With --mixed_precision auto it would be in "
+        return None, found and ("Training computes in float32, as the paper's. With mixed_precision auto it would be in "
                                 f"bfloat16, for which there is {found}, and faster.")
     if name == "bfloat16" and not found:
         return name, "Nothing was found here that is faster in bfloat16; emulated, a step takes twice the time of float32."
