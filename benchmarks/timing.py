@@ -2,6 +2,7 @@
 import argparse
 import json
 import platform
+import re
 import statistics
 import subprocess
 import sys
@@ -18,6 +19,53 @@ def seconds(function, repeats=5, warmup=2):
         function()
         times.append(time.perf_counter() - start)
     return statistics.median(times)
+
+
+def costs(function, repeats=10, warmup=3):
+    """Medians of the seconds of a call: by the clock, and of the processor, user and system, over all threads of this process.
+
+    Neighbours on the same cores lengthen the first by what they take, and hardly the second.
+    """
+    for _ in range(warmup):
+        function()
+    wall, cpu = [], []
+    for _ in range(repeats):
+        start, used = time.perf_counter(), time.process_time()
+        function()
+        wall.append(time.perf_counter() - start)
+        cpu.append(time.process_time() - used)
+    return statistics.median(wall), statistics.median(cpu)
+
+
+def words(name, wall, cpu):
+    """What a side that runs in a process of its own prints of its `costs`."""
+    return f"{name}: {wall:.5f} s/step, {cpu:.5f} CPU s/step"
+
+
+def sides_in_turn(commands, rounds):
+    """Runs commands that print `words`, each in a process of its own, one after the other, round by round.
+
+    Args:
+      commands: dict from the name of a side to its command, a list.
+      rounds: how many times each runs.
+    Returns:
+      A list of rounds: dicts from the name of a side to its (seconds, CPU seconds) per step.
+    """
+    done = []
+    for _ in range(rounds):
+        done.append({})
+        for name, command in commands.items():
+            said = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
+            wall, cpu = re.search(r": ([\d.]+) s/step, ([\d.]+) CPU s/step$", said.strip()).groups()
+            done[-1][name] = float(wall), float(cpu)
+        print(done[-1], file=sys.stderr, flush=True)
+    return done
+
+
+def compared(rounds, ours, theirs, which):
+    """The median over rounds of ours / theirs, and all of them, sorted; `which` is 0 for the clock, 1 for the processor."""
+    ratios = sorted(side[ours][which] / side[theirs][which] for side in rounds)
+    return round(statistics.median(ratios), 3), [round(ratio, 3) for ratio in ratios]
 
 
 def in_turn(ours, theirs, rounds=7):

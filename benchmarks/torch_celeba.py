@@ -1,8 +1,12 @@
-"""Seconds per training step of the same VAE in PyTorch, eager: the peer of `train_step.py`. Needs torch, not tfisovae."""
-import argparse
-import statistics
-import time
+"""Seconds per training step of the same VAE in PyTorch: the peer of `train_step.py`. Needs torch, not tfisovae.
 
+    python torch_celeba.py [--compile] [--bfloat16]
+
+Eager unless compiled. In bfloat16 the networks are under autocast, their outputs and the loss in float32, as ours are.
+"""
+import argparse
+
+import timing
 import torch
 from torch import nn
 from torch.nn import functional as F
@@ -49,23 +53,36 @@ def one_minus_ssim(x, y):
 
 def main():
     p = argparse.ArgumentParser(description=__doc__)
-    p.add_argument("--steps", type=int, default=10)
+    p.add_argument("--steps", type=int, default=20)
+    p.add_argument("--compile", action="store_true", help="torch.compile of forward, loss and backward")
+    p.add_argument("--bfloat16", action="store_true", help="autocast")
     args = p.parse_args()
     torch.manual_seed(0)
     encoder, decoder = (part.to(memory_format=torch.channels_last) for part in networks())
     optimizer = torch.optim.Adam([*encoder.parameters(), *decoder.parameters()], 1e-3)
     x = torch.rand(64, 3, 64, 64).contiguous(memory_format=torch.channels_last)
-    seconds = []
-    for _ in range(args.steps + 3):
-        start = time.perf_counter()
-        optimizer.zero_grad()
-        mean, log_variance = encoder(x).chunk(2, -1)
-        x_hat = decoder(mean + (log_variance / 2).exp() * torch.randn_like(mean))
+
+    def loss(x):
+        with torch.autocast("cpu", torch.bfloat16, enabled=args.bfloat16):
+            parameters = encoder(x)
+        mean, log_variance = parameters.float().chunk(2, -1)
+        z = mean + (log_variance / 2).exp() * torch.randn_like(mean)
+        with torch.autocast("cpu", torch.bfloat16, enabled=args.bfloat16):
+            x_hat = decoder(z)
         kl = 0.5 * (mean**2 + log_variance.exp() - log_variance - 1).sum(-1).mean()
-        (1000 * one_minus_ssim(x, x_hat) + kl).backward()
+        return 1000 * one_minus_ssim(x, x_hat.float()) + kl
+
+    if args.compile:
+        loss = torch.compile(loss)
+
+    def step():
+        optimizer.zero_grad()
+        value = loss(x)
+        value.backward()
         optimizer.step()
-        seconds.append(time.perf_counter() - start)
-    print(f"torch {torch.__version__}: {statistics.median(seconds[3:]):.4f} s/step")
+        return value.item()
+
+    print(timing.words(f"torch {torch.__version__}", *timing.costs(step, args.steps, warmup=3)))
 
 
 if __name__ == "__main__":

@@ -1,7 +1,5 @@
 """Seconds per training step of the VAE of App. G in PyTorch, eager: the peer of `train_step.py --network mnist`."""
-import statistics
-import time
-
+import timing
 import torch
 from torch import nn
 from torch.nn import functional as F
@@ -14,9 +12,8 @@ def main(repeats=40, warmup=10):
     decoder = nn.Sequential(nn.Linear(N, 1024), nn.ReLU(), nn.Linear(1024, 1024), nn.ReLU(), nn.Linear(1024, 784), nn.Sigmoid())
     optimizer = torch.optim.Adam([*encoder.parameters(), *decoder.parameters()], 1e-3)
     x = torch.rand(BATCH, 784)
-    times = []
-    for _ in range(repeats + warmup):
-        start = time.perf_counter()
+
+    def step():
         mean, log_variance = encoder(x).chunk(2, -1)
         x_hat = decoder(mean + (log_variance / 2).exp() * torch.randn_like(mean))
         kl = 0.5 * (mean**2 + log_variance.exp() - log_variance - 1).sum(-1)
@@ -24,8 +21,9 @@ def main(repeats=40, warmup=10):
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-        times.append(time.perf_counter() - start)
-    print(f"torch: {statistics.median(times[warmup:]):.5f} s/step")
+        return loss.item()
+
+    print(timing.words(f"torch {torch.__version__}", *timing.costs(step, repeats, warmup)))
 
 
 if __name__ == "__main__":

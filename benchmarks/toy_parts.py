@@ -5,11 +5,14 @@
 The products are timed as XLA runs them, in a loop that feeds each result back. What a step takes beyond them and the noise is
 pointwise work (tanh, the loss and their gradients) and Adam.
 """
-import timing  # noqa: I001  (tfisovae before TensorFlow: it sets the oneDNN option)
-import toy_step
-
-from tfisovae.posterior import noise_steps
+import tfisovae  # noqa: I001  (before TensorFlow: it sets the oneDNN option)
+import numpy as np
 import tensorflow as tf
+import timing
+
+from tfisovae.optimizers import FusedAdam
+from tfisovae.posterior import noise_steps
+from tfisovae.training import batches, devices
 
 BATCH, STEPS = 128, 2000
 WIDTHS = [(16, 128), (128, 64), (64, 6), (4, 64), (64, 128), (128, 16)]  # the decoder's 3 inputs are filled up to 4
@@ -38,9 +41,22 @@ def products_microseconds():
     return total
 
 
+def warm_vae(steps):
+    """A toy VAE on resident data that has trained for two calls of `steps` steps, and its data set."""
+    devices.prepare_cpu(128, "one_device")
+    x = np.random.default_rng(0).standard_normal((50_000, 16)).astype(np.float32)
+    strategy = devices.make_strategy("one_device")
+    with strategy.scope():
+        vae = tfisovae.VAE(*tfisovae.networks.toy(), "sse", 100.0)
+        vae.compile(FusedAdam(1e-3), resident=x)
+    data = batches.resident_batches(len(x), 128, 0, 0, steps, strategy)
+    vae.fit(data, epochs=2, steps_per_epoch=1, verbose=0)
+    return vae, data
+
+
 def main(argv=None):
     args = timing.parser(__doc__).parse_args(argv)
-    vae, data = toy_step.warm_vae(STEPS)
+    vae, data = warm_vae(STEPS)
     rows, first = next(iter(data)), tf.constant(0, tf.int64)
     noise = tf.function(lambda: noise_steps(tf.constant(STEPS), first, BATCH, vae.n, 0))
     step = tf.function(lambda: vae.train_step(rows)["loss"])

@@ -1,27 +1,21 @@
-"""What a user would write instead of `train/toy.py`: microseconds per step of the same VAE in Keras and in PyTorch.
+"""What a user would write instead of `vae.fit(x)`: seconds per step of the same VAE in Keras and in PyTorch.
 
     python toy_peers.py keras      # Model.fit on a tf.data pipeline, 50 steps per execution
     python toy_peers.py torch      # an eager loop on one thread
 """
 import sys
-import time
 
 import numpy as np
+import timing
 
 EXAMPLES, BATCH = 50_000, 128
 STEPS = EXAMPLES // BATCH
 DATA = np.random.default_rng(0).standard_normal((EXAMPLES, 16)).astype(np.float32)
 
 
-def seconds_per_step(epoch, repeats=3):
-    """The median of some epochs, after one to warm up."""
-    epoch()
-    times = []
-    for _ in range(repeats):
-        start = time.perf_counter()
-        epoch()
-        times.append(time.perf_counter() - start)
-    return sorted(times)[len(times) // 2] / STEPS
+def costs_per_step(epoch):
+    """Seconds and CPU seconds, the medians of some epochs after one to warm up."""
+    return [seconds / STEPS for seconds in timing.costs(epoch, repeats=3, warmup=1)]
 
 
 def keras():
@@ -46,7 +40,7 @@ def keras():
     vae.compile(tf.keras.optimizers.Adam(1e-3), lambda x, x_hat: 100 * tf.reduce_sum((x - x_hat) ** 2, -1),
                 steps_per_execution=50)
     data = tf.data.Dataset.from_tensor_slices((DATA, DATA)).cache().shuffle(10_000).batch(BATCH, drop_remainder=True).prefetch(4)
-    return seconds_per_step(lambda: vae.fit(data, verbose=0))
+    return costs_per_step(lambda: vae.fit(data, verbose=0))
 
 
 def torch():
@@ -73,9 +67,9 @@ def torch():
             (100 * (x - x_hat).square().sum(-1) + kl).mean().backward()
             optimizer.step()
 
-    return seconds_per_step(epoch)
+    return costs_per_step(epoch)
 
 
 if __name__ == "__main__":
     name = sys.argv[1]
-    print(f"{name} {({'keras': keras, 'torch': torch}[name])() * 1e6:.1f} us/step")
+    print(timing.words(name, *{"keras": keras, "torch": torch}[name]()))

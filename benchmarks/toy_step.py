@@ -2,12 +2,12 @@
 
     python benchmarks/toy_step.py --torch PYTHON_WITH_TORCH [--json FILE]
 
-Every side runs in a process of its own, one after the other, round by round. Ours is `fit` on resident data with all that a
-run has: posterior noise, metrics, shuffling.
+Every side runs in a process of its own, one after the other, round by round; both the seconds of the clock and those of the
+processor are told. Ours is what one writes, `compile("adam")` and `fit(x)`, with all that it has: posterior noise, metrics,
+shuffling. `fit` keeps the array on the device by itself.
 """
 import pathlib
 import statistics
-import subprocess
 import sys
 
 import timing
@@ -24,48 +24,36 @@ def main(argv=None):
     p.add_argument("--one", action="store_true", help="print our microseconds per step once, and end")
     args = p.parse_args(argv)
     if args.one:
-        print(f"tfisovae {step_microseconds():.1f} us/step")
+        print(timing.words("tfisovae", *step_costs()))
         return
     commands = {"ours": [sys.executable, __file__, "--one"], "keras": [sys.executable, PEER, "keras"]}
     if args.torch:
         commands["torch"] = [args.torch, PEER, "torch"]
-    rounds = []
-    for _ in range(args.rounds):
-        rounds.append({name: float(subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()[-2])
-                       for name, command in commands.items()})
-        print(rounds[-1], file=sys.stderr)
-    measured = {f"{name}_us_per_step": round(statistics.median(r[name] for r in rounds), 1) for name in commands}
+    rounds = timing.sides_in_turn(commands, args.rounds)
+    measured = {f"{name}_{unit}_per_step": round(statistics.median(r[name][which] for r in rounds) * 1e6, 1)
+                for name in commands for which, unit in enumerate(("us", "cpu_us"))}
     for name in list(commands)[1:]:
-        ratios = sorted(r["ours"] / r[name] for r in rounds)
-        measured |= {f"ratio_to_{name}": round(statistics.median(ratios), 3), f"ratios_to_{name}": [round(v, 3) for v in ratios]}
+        for which, prefix in enumerate(("", "cpu_")):
+            ratio, ratios = timing.compared(rounds, "ours", name, which)
+            measured |= {f"{prefix}ratio_to_{name}": ratio, f"{prefix}ratios_to_{name}": ratios}
     peak = timing.matmul_peak_gflops()
     measured |= {"mflop_per_step": round(FLOP / 1e6, 2), "matmul_peak_gflops": round(peak, 1),
                  "share_of_peak": round(FLOP / measured["ours_us_per_step"] / 1e3 / peak, 3)}
     timing.report(measured, args.json)
 
 
-def warm_vae(steps):
-    """A toy VAE on resident data that has trained for two calls of `steps` steps, and its data set."""
+def step_costs(epochs=12):
+    """Seconds and CPU seconds of a step of `fit` of an array."""
     import numpy as np
 
     import tfisovae
-    from tfisovae.optimizers import FusedAdam
-    from tfisovae.training import batches, devices
 
-    devices.prepare_cpu(128, "one_device")
     x = np.random.default_rng(0).standard_normal((50_000, 16)).astype(np.float32)
-    strategy = devices.make_strategy("one_device")
-    with strategy.scope():
-        vae = tfisovae.VAE(*tfisovae.networks.toy(), "sse", 100.0)
-        vae.compile(FusedAdam(1e-3), resident=x)
-    data = batches.resident_batches(len(x), 128, 0, 0, steps, strategy)
-    vae.fit(data, epochs=2, steps_per_epoch=1, verbose=0)
-    return vae, data
-
-
-def step_microseconds(epochs=3, steps=2000):
-    vae, data = warm_vae(steps)
-    return timing.seconds(lambda: vae.fit(data, epochs=epochs, steps_per_epoch=1, verbose=0), 3, 1) / epochs / steps * 1e6
+    vae = tfisovae.VAE(*tfisovae.networks.toy(), "sse", 100.0)
+    vae.compile("adam")
+    wall, cpu = timing.costs(lambda: vae.fit(x, batch_size=128, epochs=epochs, verbose=0), repeats=3, warmup=1)
+    steps = epochs * -(-len(x) // 128)
+    return wall / steps, cpu / steps
 
 
 if __name__ == "__main__":

@@ -1,5 +1,7 @@
 """Print what runs measured as Markdown tables, beside the paper's figures: `python -m results.tables TABLE RUN ...`."""
 import argparse
+import functools
+import math
 import os
 import sys
 
@@ -22,9 +24,9 @@ def _cell(directory, file, text):
         return "-"
 
 
-def _ratio(measured, to=""):
-    ratios = measured[f"ratios{to}"]
-    return f"{measured[f'ratio{to}']:.2f} of its time ({ratios[0]:.2f} to {ratios[-1]:.2f})"
+def _ratio(measured, to="", of="ratio"):
+    ratios = measured[f"{of}s{to}"]
+    return f"{measured[f'{of}{to}']:.2f} of its time ({ratios[0]:.2f} to {ratios[-1]:.2f})"
 
 
 def _with_peak(measured, to=""):
@@ -35,8 +37,24 @@ def _with_peak(measured, to=""):
 _SPEEDS = (  # 390 steps of the toy VAE are an epoch
     ("peak of a matrix product, GFLOP/s", "train_step", lambda m: f"{m['matmul_peak_gflops']:.0f}"),
     ("a training step of App. D.2, batch 64, beside PyTorch (eager)", "train_step", _with_peak),
-    ("a training step of App. D.1, batch 128, beside Keras' `fit`", "toy_step", lambda m: _ratio(m, "_to_keras")),
-    ("the same, beside PyTorch (eager)", "toy_step", lambda m: _with_peak(m, "_to_torch")),
+    ("CPU seconds of that step: float32, by plain `fit`, in bfloat16", "train_step",
+     lambda m: ", ".join(f"{m['cpu_seconds'][side]:.2f}" for side in ("float32", "fit", "bfloat16")) + " s"),
+    ("PyTorch's: eager, compiled, in bfloat16, both", "train_step",
+     lambda m: ", ".join(f"{m['cpu_seconds'][side]:.2f}" for side in
+                         ("torch", "torch_compile", "torch_bfloat16", "torch_compile_bfloat16")) + " s"),
+    *((f"CPU seconds: {words}", "train_step", functools.partial(_ratio, of="cpu_ratio", to=f"_{pair}"))
+      for words, pair in (
+          ("float32 beside PyTorch's, eager", "float32_to_torch"), ("by plain `fit`", "fit_to_torch"),
+          ("float32 beside `torch.compile`", "float32_to_torch_compile"),
+          ("bfloat16 beside PyTorch's float32, eager", "bfloat16_to_torch"),
+          ("bfloat16 beside PyTorch's bfloat16, eager", "bfloat16_to_torch_bfloat16"),
+          ("bfloat16 beside PyTorch's bfloat16, compiled", "bfloat16_to_torch_compile_bfloat16"),
+          ("bfloat16 beside float32, both ours", "bfloat16_to_float32"))),
+    ("the last by the clock", "train_step", functools.partial(_ratio, to="_bfloat16_to_float32")),
+    ("a training step of App. D.1, batch 128, by plain `fit` of an array, beside Keras' `fit`", "toy_step",
+     functools.partial(_ratio, to="_to_keras")),
+    ("the same in CPU seconds", "toy_step", functools.partial(_ratio, of="cpu_ratio", to="_to_keras")),
+    ("the step beside PyTorch (eager), by the clock", "toy_step", lambda m: _with_peak(m, "_to_torch")),
     ("of it: matrix products, noise, the whole step, with Keras' `fit` around it", "toy_parts",
      lambda m: ", ".join(f"{m[key]:.0f}" for key in ("products_us", "noise_us", "train_step_us", "fit_us")) + " us"),
     ("a training step of App. G, batch 256, beside PyTorch (eager)", "mnist_step", _with_peak),
@@ -56,6 +74,32 @@ _SPEEDS = (  # 390 steps of the toy VAE are an epoch
     ("training batches from the image cache", "images", lambda m: f"{m['cached_images_per_second']:,} images/s"),
     ("faces drawn", "images", lambda m: f"{m['faces_drawn_per_second']:,} images/s"),
 )
+
+
+def precision_table(directories):
+    """Faces trained in float32 and in bfloat16, as `results.precision` measured them; the last column is of the difference.
+
+    Standard errors are over held-out images. Where there are several seeds, rows below set float32 against float32.
+    """
+    saved = files.read_json(os.path.join(layout.only(directories), "precision.json"))
+    lines = ["| | A | B | (B - A) / A | B - A, in its standard errors |", "| --- " * 5 + "|"]
+    of = {(run["policy"], run["seed"]): run for run in saved["runs"]}
+    seeds = list(dict.fromkeys(seed for _, seed in of))
+    pairs = [(f"A float32, B bfloat16, seed {seed}", ("float32", seed), ("bfloat16", seed)) for seed in seeds]
+    pairs += [(f"float32, A seed {seeds[0]}, B seed {seed}", ("float32", seeds[0]), ("float32", seed)) for seed in seeds[1:]]
+    for words, a, b in pairs:
+        lines.append(f"| {words}: active | {of[a]['active']} | {of[b]['active']} | - | - |")
+        lines += [f"| {name} | {_difference(of[a][name], of[b][name])} |"
+                  for name in ("loss", "distortion", "rate", "norm", "cosines", "balance")]
+    return "\n".join(lines)
+
+
+def _difference(a, b):
+    if None in (*a, *b):
+        return "- | - | - | -"
+    (first, error), (second, other) = a, b
+    return (f"{first:.4g} +- {error:.2g} | {second:.4g} +- {other:.2g} | {second / first - 1:+.2%} | "
+            f"{(second - first) / math.hypot(error, other):+.1f}")
 
 
 def linear_table(directories):
@@ -81,7 +125,7 @@ TABLES = {"isometry": image_tables.isometry_table, "factors": image_tables.facto
           "balance": image_tables.balance_table, "precisions": image_tables.precision_table, "toy": toy_tables.toy_table,
           "density": toy_tables.density_table, "ablation": ablation_tables.ablation_table, "losses": ablation_tables.losses_table,
           "false_alarms": verdict_tables.false_alarms_table, "mix": verdict_tables.mix_table,
-          "linear": linear_table, "quantizer": quantizer_table, "speed": speed_table}
+          "precision": precision_table, "linear": linear_table, "quantizer": quantizer_table, "speed": speed_table}
 
 
 def main(argv=None):

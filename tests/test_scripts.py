@@ -186,7 +186,7 @@ def test_the_users_own_table(main, tmp_path):
 
 
 @pytest.mark.parametrize("name", [*commands.SUMMARIES, "results.tables", "results.report", "results.closed_forms",
-                                  "results.ablation"])
+                                  "results.ablation", "results.precision"])
 def test_help(main, name):
     done = main(name, "--help", check=False)
     assert done.code == 0 and "usage" in done.stdout
@@ -205,13 +205,13 @@ def test_every_command_has_a_summary_and_a_shim(root):
 def test_the_names_that_options_take_are_those_of_the_library():
     from tfisovae import autoencoder, callbacks, density
     from tfisovae.commands import choices
-    from tfisovae.training import devices, loop
+    from tfisovae.training import devices, loop, precision
 
     assert choices.SCALES == tuple(autoencoder.READINGS)
     assert choices.CROPS == sources.framing.CROPS and choices.IMAGES == sources.NAMES
     assert choices.TOYS == tuple(sources.TOYS) and choices.FORMS == density.FORMS
     assert choices.SCHEDULES == loop.SCHEDULES and choices.STRATEGIES == devices.STRATEGIES
-    assert choices.ANNEALINGS == callbacks.ANNEALINGS
+    assert choices.ANNEALINGS == callbacks.ANNEALINGS and choices.PRECISIONS == precision.CHOICES
 
 
 @pytest.mark.parametrize("arguments", [["--help"], *([name, "--help"] for name in commands.SUMMARIES), ["celeba", "--lmbda", "a"]])
@@ -230,6 +230,7 @@ def test_help_imports_no_tensorflow(script, arguments):
     ("celeba", ["--seed", "-1"], "--seed must be at least 0 and below 2^32; got -1"),
     ("celeba", ["--warmup_steps", "5"], "--warmup_steps goes with --decomposed"),
     ("celeba", ["--strategy", "tpu"], "invalid choice: 'tpu'"),
+    ("celeba", ["--mixed_precision", "tf32"], "invalid choice: 'tf32'"),
     ("celeba", ["--data", "celebs"], "Unknown data 'celebs': there are 'celeb_a', 'faces'"),
     ("celeba", ["--checkpoint_every", "150"], "--checkpoint_every must be a multiple of --log_every (100); got 150"),
     ("toy", ["--source", "mixed"], "Unknown source 'mixed'; there are 'mix', 'ramp', 'norm', and tables"),

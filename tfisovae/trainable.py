@@ -4,7 +4,7 @@ import contextlib
 import numpy as np
 import tensorflow as tf
 
-from tfisovae import examples, resident, steps
+from tfisovae import coders, examples, resident, steps
 from tfisovae import metrics as metrics_lib
 from tfisovae.callbacks import LambdaSchedule
 from tfisovae.measurement import measure
@@ -52,7 +52,7 @@ class Trainable(tf.keras.Model):
         if num_parts < 1:
             raise ValueError(f"num_parts must be at least 1; got {num_parts!r}.")
         self._measures, self._asked_parts = list(metrics or []), int(num_parts)
-        super().compile(optimizer=optimizer, **kwargs)
+        super().compile(optimizer=self._with_loss_scale(optimizer), **kwargs)
         self._may_keep = resident is None and not any(kwargs.values())
         self._resident = Resident(self, self._prepare(resident)) if resident is not None and resident is not False else None
         self._kept = None
@@ -174,6 +174,15 @@ class Trainable(tf.keras.Model):
                 total = self.optimizer.get_unscaled_gradients(total)
             self.optimizer.apply_gradients(zip(total, [variable for _, variable in moved]))
         return batches
+
+    def _with_loss_scale(self, optimizer):
+        """The optimizer, scaled where a network computes in float16, in which small gradients would be 0."""
+        optimizer = tf.keras.optimizers.get(optimizer)
+        layers = [*coders.parts(self.encoder), *coders.parts(self.decoder)]
+        narrow = any(layer.compute_dtype == "float16" for layer in layers)
+        if not narrow or isinstance(optimizer, tf.keras.mixed_precision.LossScaleOptimizer):
+            return optimizer
+        return tf.keras.mixed_precision.LossScaleOptimizer(optimizer)
 
     def _scales_loss(self):
         return isinstance(self.optimizer, tf.keras.mixed_precision.LossScaleOptimizer)

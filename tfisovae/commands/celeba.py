@@ -1,6 +1,7 @@
 """Train the VAE of App. D.2 (or F.2) on images of faces: CelebA, your own, or the faces drawn by the package."""
 import argparse
 import os
+import sys
 
 from tfisovae.commands import choices, training
 
@@ -15,7 +16,8 @@ def add_arguments(p):
     p.add_argument("--output_igdn", action=argparse.BooleanOptionalAction, default=True, help="IGDN on the 3-channel output")
     p.add_argument("--distortion", choices=("ssim", "mse", "sse"), default="ssim", help="distortion that is trained")
     training.add_steps(p, steps=300_000, log_every=100, checkpoint_every=500)
-    p.add_argument("--mixed_precision", choices=("float16", "bfloat16"), help="compute in 16 bits (default: float32)")
+    p.add_argument("--mixed_precision", choices=choices.PRECISIONS, default="none",
+                   help="train in 16 bits, and measure in float32; auto: in bfloat16 where the processor is faster at it")
     p.add_argument("--image_size", type=int, default=64, help="height and width of the images, a multiple of 16")
     p.add_argument("--crop", choices=choices.CROPS, default="center",
                    help="center: the centre square; none: the whole image, its aspect changed; celeba: only images of 178 x 218")
@@ -40,8 +42,12 @@ def resolve(args):
 def prepare(args):
     """The configuration, the data, and the default directory of a run."""
     from tfisovae import sources
+    from tfisovae.training import precision
 
     config = resolve(args)
+    config["mixed_precision"], note = precision.choose(args.mixed_precision, args.strategy == "multi_worker")
+    if note:
+        print(note, file=sys.stderr)
     source = sources.load_images(args.data, args.cache_dir, args.num_faces, args.data_dir, image_size=args.image_size,
                                  crop=args.crop, grayscale=args.grayscale, background=args.background)
     run_dir = f"runs/celeba-lmbda{args.lmbda:g}{'-decomposed' if args.decomposed else ''}-seed{args.seed}"

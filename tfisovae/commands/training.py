@@ -110,7 +110,7 @@ def run(args, prepare, networks):
       prepare: function of `args` to `(config, source, run_dir, resident)`; raises ValueError for what makes no sense.
       networks: function of the config to `(encoder, decoder)`.
     """
-    from tfisovae.training import devices, loop, runs
+    from tfisovae.training import devices, loop, precision, runs
 
     devices.prepare_cpu(args.batch_size, args.strategy)
     strategy = devices.make_strategy(args.strategy, args.worker_timeout)
@@ -124,7 +124,7 @@ def run(args, prepare, networks):
     config["data_manifest"] = data_manifest(source)
     if config["schedule"] != "constant":
         config["schedule_steps"] = config["steps"]  # more steps would be another schedule, hence another run
-    devices.set_mixed_precision(config.get("mixed_precision"))
+    precision.use(config.get("mixed_precision"))
     with runs.Run(args.run_dir or run_dir, config, devices.is_chief(strategy)) as opened:
         loop.train(opened, lambda: make_vae(config, networks), source, strategy,
                    resident=resident and devices.keeps_data(strategy))

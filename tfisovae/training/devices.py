@@ -102,9 +102,3 @@ def _parts(batch_size):
     Every part is a copy of the graph: 64 of them take a minute to compile, and give the threads more to wait for than to do.
     """
     return max(parts for parts in range(1, min(_MOST_PARTS, num_cores()) + 1) if batch_size % parts == 0)
-
-
-def set_mixed_precision(name):
-    """Computes in "float16" or "bfloat16" from here on, with float32 weights; `None` changes nothing."""
-    if name:
-        tf.keras.mixed_precision.set_global_policy(f"mixed_{name}")
