@@ -54,7 +54,8 @@ def choose(name: str, several_machines: bool = False) -> tuple[str | None, str |
     if name not in CHOICES:
         raise ValueError(f"mixed_precision must be one of {', '.join(CHOICES)}; got {name!r}.")
     if name == "auto" and several_machines:
-        raise ValueError("mixed_precision auto looks at one machine, and others may come to something else. With several workers, give "
+        raise ValueError("mixed_precision auto looks at one machine, and others may come to something else. With several "
+                         "workers, give "
                          "each the same: bfloat16, float16 or none.")
     found = units()
     if name == "auto" and found:
