@@ -1,5 +1,6 @@
 """The audit of models that come from elsewhere: numbers against closed forms, and every sentence on a model that deserves it."""
 import json
+import math
 import pathlib
 
 import numpy as np
@@ -154,6 +155,33 @@ def estimate(value, error):
 
 @pytest.mark.parametrize("given, found, sentence", [
     (1.0, estimate(1.0, 0.02), "the posterior agrees"), (1.0, estimate(1.4, 0.02), "DIFFERENT"),
-    (1.0, estimate(1.4, 0.5), "neither confirms nor contradicts"), (None, estimate(1.4, 0.5), "Used as it was found")])
+    (1.0, estimate(1.4, 0.5), "neither confirms nor contradicts"), (None, estimate(1.4, 0.5), "Used as it was found"),
+    (1.0, estimate(0.04, 0.54), "beta: 1 was given; beta cannot be told"),
+    (None, estimate(0.04, 0.54), "though beta cannot be told")])
 def test_sentences_about_beta(given, found, sentence):
-    assert sentence in findings.beta_sentence(found, given)
+    said = findings.beta_sentence(found, given)
+    assert sentence in said and "beta: beta" not in said and "from -" not in said
+
+
+def test_sentences_about_the_scale():
+    def said(kind, numbers, *suggested):
+        return findings.sentences([inspection.Finding(kind, "encode", numbers, *suggested)])[0]
+
+    moments = {"log_variance": 1.02, "variance": math.inf, "log_scale": 1.05, "scale": math.inf}
+    both = said(inspection.Kind.OTHER_SCALE, moments, "log_variance", ("log_scale",))
+    assert 'log sigma^2 and log sigma fit about equally (scale="log_variance" or "log_scale")' in both
+    assert "impossible as sigma^2 or sigma" in both and "inf" not in both
+    assert 'sigma^2 fits best (scale="variance")' in said(inspection.Kind.OTHER_SCALE, {**moments, "variance": 1.0}, "variance")
+    below = {"fraction": 0.4, "smallest": -3.2, "row": 0}
+    for kind in (inspection.Kind.SCALE_NOT_POSITIVE, inspection.Kind.NEGATIVE_VARIANCE):
+        assert said(kind, below).startswith("WRONG") and "neither a variance nor a scale" in said(kind, below)
+    assert "neither" not in said(inspection.Kind.SCALE_NOT_POSITIVE, {**below, "smallest": 0.0})
+
+
+def test_the_range_is_wrong_where_scales_vanish_by_it():
+    numbers = dict.fromkeys(("error", "data_low", "data_high", "model_low", "model_high"), 2.0)
+    for zero, word in ((0.141, "WRONG: reconstructions are worse"), (0.0, "DOUBTFUL: reconstructions are worse")):
+        finding = inspection.Finding(inspection.Kind.OTHER_RANGE, "decode", {**numbers, "zero_scales": zero})
+        said = findings.sentences([finding])[0]
+        assert said.startswith(word) and ("14.1% of the posterior's scales underflow" in said) is (zero > 0)
+        assert findings.is_fatal(finding) is (zero > 0)

@@ -1,13 +1,15 @@
 """One VAE, known in closed form, through every door: each kind of model gives the same mean, scale, x_hat and metric."""
 import dataclasses
 import json
+import math
+import re
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
 import tfisovae
-from tfisovae import distortions, geometry
+from tfisovae import distortions, geometry, inspection, stationarity
 from tfisovae.autoencoder import Autoencoder, as_autoencoder
 
 layers = tf.keras.layers
@@ -268,6 +270,51 @@ def test_what_keras_3_exported(keras3):
     np.testing.assert_allclose(numerical, exact, rtol=1e-3, atol=1e-3 * np.max(exact))
 
 
+def test_what_a_signature_does_not_take_is_refused_before_it_is_called(keras3):
+    """TensorFlow ends the process on some of these (SIGABRT), with no error that could be caught."""
+    path, reference = keras3
+    encoder, decoder = path / "encoder", path / "decoder"
+    takes = list(reference["x"].shape[1:])
+    flat = np.zeros((50, math.prod(takes)), np.float32)
+    n = reference["z"].shape[1]
+    for pair, x, message in (
+            ((encoder, decoder), flat, f"The encoder takes {takes}, got {[flat.shape[1]]} (shapes without the batch). Give x of"),
+            ((encoder, decoder), reference["x"][..., 0], f"The encoder takes {takes}, got {takes[:-1]} "),
+            ((decoder, encoder), reference["x"], f"The encoder takes [{n}], got {takes} "),
+            ((lambda x: (x[:, :3, 0, 0], x[:, :3, 0, 0]), encoder), reference["x"], f"The decoder takes {takes}, got [3] ")):
+        model = as_autoencoder(pair, "sse", 0.02)
+        for measure in (tfisovae.analyze, inspection.inspect, lambda model, x: tfisovae.estimate_beta(model, x)):
+            with pytest.raises(ValueError, match="^" + re.escape(message)):
+                measure(model, x)
+    signature = tf.function(lambda z: z @ tf.ones([2, 3])).get_concrete_function(tf.TensorSpec([None, 2]))
+    with pytest.raises(ValueError, match=r"The decoder takes \[2\], got \[3\]"):
+        as_autoencoder((mean_and_log_variance, signature), "sse", 0.02).decode(tf.zeros([4, 3]))
+
+
+def test_errors_about_the_encoder_do_not_blame_x():
+    two = as_autoencoder((lambda x: {"b": x[:, :2], "a": x[:, 2:]}, reconstruct), "sse", 0.02)
+    with pytest.raises(ValueError, match="^Which outputs of the encoder are the mean"):
+        tfisovae.analyze(two, X)
+    odd = as_autoencoder((lambda x: x[:, :3], reconstruct), "sse", 0.02)
+    with pytest.raises(ValueError, match="^An encoder with one output must return"):
+        tfisovae.analyze(odd, X)
+
+
+@pytest.mark.parametrize("given", ["path", "loaded"])
+def test_the_gradient_of_a_saved_model(given, tmp_path):
+    """Its variables are those of the networks that were saved, and so is the gradient of the loss by them."""
+    vae = ours()
+    vae.save(tmp_path / "vae")
+    model = tmp_path / "vae" if given == "path" else tf.saved_model.load(str(tmp_path / "vae"))
+    model = as_autoencoder(model, "sse", 0.02)
+    weights = stationarity.weights_of(model)
+    assert sorted(map(tuple, (v.shape for v in weights))) == sorted(map(tuple, (v.shape for v in vae.trainable_variables)))
+    x = np.random.default_rng(1).normal(size=(16, M)).astype(np.float32)
+    data = tf.data.Dataset.from_tensor_slices(x).batch(2)
+    np.testing.assert_allclose(stationarity.block_gradients(model, data).gram, stationarity.block_gradients(vae, data).gram,
+                               rtol=1e-4, atol=1e-5)
+
+
 def test_outputs_are_chosen_by_name_or_number(keras3, tmp_path):
     path, reference = keras3
     pair = path / "encoder", path / "decoder"
@@ -352,6 +399,11 @@ def two_inputs():
     return tf.keras.Model([x, label], layers.Dense(2 * N)(layers.Concatenate()([x, label])))
 
 
+def without_signatures(path):
+    tf.saved_model.save(tf.Module(), str(path / "bare"))
+    return path / "bare"
+
+
 def fixed_batch():
     return tf.function(lambda z: z).get_concrete_function(tf.TensorSpec([8, N]))
 
@@ -368,6 +420,10 @@ REFUSED = {
     "nothing there": (lambda path: path / "no", FileNotFoundError, "No SavedModel at .*no"),
     "no SavedModel": (lambda path: path, ValueError, "no saved_model.pb"),
     "half a VAE": (lambda path: exported(keras_pair(), path)[0], ValueError, "Give two, .ENCODER, DECODER."),
+    "no signatures": (without_signatures, ValueError, "bare has no signatures; .*'encode' and 'decode'"),
+    "an encoder without signatures": (lambda path: (without_signatures(path), keras_decoder()), ValueError,
+                                      r"bare has no signatures, so nothing says how its encoder is called.*model\.export"),
+    "an object without signatures": (lambda path: (tf.Module(), keras_decoder()), TypeError, "The encoder must be a Keras model"),
     "three parts": (lambda path: (*keras_pair(), None), ValueError, "got 3 parts"),
     "an encoder alone": (lambda path: keras_encoder(), TypeError, "a pair .encoder, decoder.*got Functional"),
     "a number": (lambda path: (3, keras_decoder()), TypeError, "The encoder must be a Keras model.*got int"),

@@ -159,3 +159,54 @@ def test_data_of_another_range():
 def test_one_example_is_too_few():
     with pytest.raises(ValueError, match="inspect needs two examples at least; got 1"):
         inspect(as_autoencoder((encode, decode), "sse", BETA), X[:1])
+
+
+@pytest.mark.parametrize("second", [[-0.3, 0.4, 0.7], LOG_WIDTH])
+def test_what_goes_below_0_is_no_variance(second):
+    found = inspect(as_autoencoder((lambda x: encode(x, second), decode), "sse", BETA, scale="variance"), X)[0]
+    assert found.kind is Kind.NEGATIVE_VARIANCE
+    assert found.numbers == {"fraction": pytest.approx(np.mean(np.array(second) < 0)), "smallest": pytest.approx(np.min(second)),
+                             "row": 0}
+
+
+def test_no_reading_is_proposed_where_none_fits_or_two_do():
+    """Moments of 3.3 under each logarithm are no evidence for either; where both give 1, both are named."""
+    wide = (lambda x: (1.8 / GAIN * encode(x)[0], encode(x)[1]), decode)
+    for reading in ("log_variance", "log_scale", "scale"):
+        found = inspect(as_autoencoder(wide, "sse", BETA, scale=reading), X)
+        assert Kind.OTHER_SCALE not in [finding.kind for finding in found]
+    narrow = np.full(3, -12.0)  # sigma^2 is 6e-6 or 4e-11: nothing beside E[mu^2] = 1
+    unit = (lambda x: ((encode(x)[0] / (GAIN * np.sqrt(V)).astype(np.float32)), encode(x, narrow)[1]), decode)
+    found = [f for f in inspect(as_autoencoder(unit, "sse", BETA, scale="scale"), X) if f.kind is Kind.OTHER_SCALE]
+    assert len(found) == 1 and {found[0].suggestion, *found[0].others} == {"log_variance", "log_scale"}
+    for reading in ("log_variance", "log_scale"):
+        assert inspect(as_autoencoder(unit, "sse", BETA, scale=reading), X) == []
+
+
+def test_constant_data():
+    """One example 200 times: the finding, and no advice on the scale, which such data cannot tell."""
+    constant = np.repeat(X[:1], 200, 0)
+    for reading in ("log_variance", "log_scale"):
+        found = inspect(as_autoencoder((encode, decode), "sse", BETA, scale=reading), constant)
+        assert [(f.kind, f.part, f.numbers) for f in found] == [(Kind.CONSTANT_DATA, "data", {"rows": 200})]
+
+
+def test_the_range_is_named_before_the_scales_that_underflow_for_it():
+    def encode_pixels(x):
+        mean = tf.matmul(x - 0.5, tf.constant(B.T, tf.float32))
+        return mean, -8 * tf.reduce_mean(x, 1, keepdims=True) - 1 + 0 * mean  # down to -2041 for bytes
+
+    pair = encode_pixels, lambda z: tf.sigmoid(tf.matmul(z, tf.constant(4 * B, tf.float32)))
+    found = inspect(as_autoencoder(pair, "sse", BETA), 255 * PIXELS)
+    assert [finding.kind for finding in found] == [Kind.OTHER_RANGE]
+    scale = np.exp(-4 * 255 * PIXELS.mean(1) - 0.5).astype(np.float32)
+    assert found[0].numbers["zero_scales"] == pytest.approx(np.mean(scale == 0), abs=0.02) and found[0].numbers["zero_scales"] > 0.1
+    assert inspect(as_autoencoder(pair, "sse", BETA), PIXELS) == []
+
+
+def test_data_that_are_not_finite():
+    x = X.copy()
+    x[7, 1] = np.nan
+    for broken in (x, tf.constant(x)):
+        with pytest.raises(ValueError, match=r"x must be finite; example 7 \(counted from 0\) is not"):
+            inspect(as_autoencoder((encode, decode), "sse", BETA), broken)

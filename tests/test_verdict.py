@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from results import verdict as simulated
 from tfisovae import conditions, embedding, files, metrics, networks, significance, verdict
+from tfisovae.autoencoder import as_autoencoder
 from tfisovae.measurement import measure
 from tfisovae.significance import Moments
 
@@ -264,6 +265,31 @@ def test_the_conditions_of_the_keras_documentations_encoder():
     assert conditions.conditions_of(joined, tf.keras.Sequential([layers.Input((2,)), decoder])).moments is True
     clipped = tf.keras.Model(x, [mean, layers.Lambda(lambda v: tf.clip_by_value(v, -5, 5))(log_variance)])
     assert conditions.conditions_of(clipped, decoder).balance is False
+
+
+@pytest.mark.parametrize("order", ["z_log_var z_mean", "z z_mean z_log_var", "z_mean z_log_var z", "z_mean z_log_var"])
+@pytest.mark.parametrize("free", ["z_mean", "z_log_var"])
+def test_the_conditions_are_those_of_the_heads_that_are_measured(order, free):
+    """By name, as `as_autoencoder` reads them: the log-variance head alone decides about the balance, wherever it stands."""
+    layers = tf.keras.layers
+    x = layers.Input((4,))
+    heads = {name: layers.Dense(2, name=name, use_bias=name == free)(x) for name in ("z_mean", "z_log_var")}
+    heads["z"] = layers.Lambda(tf.add_n, name="z")(list(heads.values()))
+    encoder = tf.keras.Model(x, [heads[name] for name in order.split()])
+    decoder = pair()[1]
+    for made in (conditions.conditions_of(encoder, decoder), conditions.of_model(as_autoencoder((encoder, decoder), "sse", 1.0))):
+        assert made.balance is (free == "z_log_var") and made.moments is False
+    other = as_autoencoder((encoder, decoder), "sse", 1.0, encoder_outputs=("z_log_var", "z_mean"))
+    assert conditions.of_model(other).balance is (free == "z_mean")
+
+
+def test_conditions_are_unknown_where_the_heads_are():
+    layers = tf.keras.layers
+    x = layers.Input((4,))
+    encoder = tf.keras.Model(x, {name: layers.Dense(2, name=name)(x) for name in ("a", "b", "c")})
+    made = conditions.conditions_of(encoder, pair()[1])
+    assert made.balance is None and made.moments is None and "which outputs of the encoder" in made.balance_why
+    assert conditions.conditions_of(encoder, pair()[1], ("b", "c")).balance is True
 
 
 def test_where_the_conditions_fail_it_is_a_hint():

@@ -14,8 +14,16 @@ import numpy as np
 import tensorflow as tf
 
 _LOW_PRECISION = ("float16", "bfloat16")
+_REMEDY = {
+    "encoder": "Give x of that shape, or the pair in the order (encoder, decoder).",
+    "decoder": "Give the decoder that belongs to this encoder, and the pair in the order (encoder, decoder).",
+}
 _MEAN = re.compile(r"mean|(?<![a-z])(mu|loc)(?![a-z])")
 _SPREAD = re.compile(r"var|std|sigma|scale")
+
+
+class PartError(ValueError):
+    """An encoder or a decoder is not as it must be, or gets what it does not take: said in full, in the message."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,10 +66,10 @@ class Outputs:
             return self.tensors[self.names.index(key)]
         if isinstance(key, int) and not isinstance(key, bool) and self.ordered and 0 <= key < len(self.tensors):
             return self.tensors[key]
-        raise ValueError(f"{argument} asks for the output {key!r}; there are {self.described()}.")
+        raise PartError(f"{argument} asks for the output {key!r}; there are {self.described()}.")
 
-    def mean_and_spread(self, asked: str | int | Sequence[str | int] | None) -> list[tf.Tensor]:
-        """The posterior's two parameters: the mean, and what says its spread.
+    def parameters(self, asked: str | int | Sequence[str | int] | None = None) -> list[tf.Tensor]:
+        """The outputs that say the posterior: two, the mean and what says its spread, or one that holds both, `[B, 2n]`.
 
         Args:
           asked: `encoder_outputs` of `as_autoencoder`: a pair of names or numbers, one of an output `[B, 2n]`, or None.
@@ -69,11 +77,14 @@ class Outputs:
         if asked is not None:
             keys = list(asked) if isinstance(asked, (list, tuple)) else [asked]
             if not 1 <= len(keys) <= 2:
-                raise ValueError("encoder_outputs must be a pair, of the mean and of its log-variance (or what scale= says), or "
+                raise PartError("encoder_outputs must be a pair, of the mean and of its log-variance (or what scale= says), or "
                                  f"the one output [batch, 2n] that holds both; got {asked!r}.")
-            tensors = [self.chosen(key, "encoder_outputs") for key in keys]
-        else:
-            tensors = [self.tensors[index] for index in self._positions()]
+            return [self.chosen(key, "encoder_outputs") for key in keys]
+        return [self.tensors[index] for index in self._positions()]
+
+    def mean_and_spread(self, asked: str | int | Sequence[str | int] | None) -> list[tf.Tensor]:
+        """The posterior's two parameters, `[B, n]` each: those of `parameters`, or the halves of the one."""
+        tensors = self.parameters(asked)
         return tensors if len(tensors) == 2 else _halves(tensors[0])
 
     def _positions(self):
@@ -89,7 +100,7 @@ class Outputs:
             return [means[0], 1 - means[0]] if means else [1 - spreads[0], spreads[0]]
         if self.ordered and count <= 3 and means in ([], [0]) and spreads in ([], [1]):
             return [0, 1]
-        raise ValueError("Which outputs of the encoder are the mean and its log-variance? Their names do not say it: "
+        raise PartError("Which outputs of the encoder are the mean and its log-variance? Their names do not say it: "
                          f"{self.described()}. Give encoder_outputs=(MEAN, LOG_VARIANCE), by name or, where they have an order, "
                          "by number.")
 
@@ -98,7 +109,7 @@ class Outputs:
         if asked is not None:
             return self.chosen(asked, "decoder_output")
         if len(self.tensors) != 1:
-            raise ValueError(f"Which output of the decoder is x_hat? There are {self.described()}. Give decoder_output=NAME "
+            raise PartError(f"Which output of the decoder is x_hat? There are {self.described()}. Give decoder_output=NAME "
                              "(or its number, where they have an order).")
         return self.tensors[0]
 
@@ -106,9 +117,22 @@ class Outputs:
 def _halves(parameters):
     size = parameters.shape[-1]
     if size is None or size % 2:
-        raise ValueError("An encoder with one output must return [batch, 2n]: means, then log-variances (or what scale= says); "
+        raise PartError("An encoder with one output must return [batch, 2n]: means, then log-variances (or what scale= says); "
                          f"got the shape {parameters.shape.as_list()}. An encoder with two outputs returns them one by one.")
     return tf.split(parameters, 2, -1)
+
+
+@dataclasses.dataclass(frozen=True)
+class Loaded:
+    """What `tf.saved_model.load` made, which does not say its variables, with those that a signature of it reads.
+
+    Attributes:
+      kept: the loaded object, without which the variables would be gone.
+      trainable_variables: those of the signature that were trained.
+    """
+
+    kept: object
+    trainable_variables: tuple[tf.Variable, ...]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -120,7 +144,7 @@ class Part:
       inputs: how many numbers a row of its input has, where that is known and rows are vectors: n, for a decoder.
       plain: the `PlainFunction` inside, if it is one.
       returns_scale: whether it is the signature `encode` of this package's SavedModels, which returns `mean` and `scale`.
-      owner: the loaded object whose variables it reads, kept alive.
+      owner: what its variables are of, a Keras model, a `tf.Module` or a `Loaded`, kept alive; None where that is not known.
     """
 
     function: Callable[[tf.Tensor], Outputs]
@@ -145,7 +169,10 @@ def as_part(model: Any, role: str, owner: object = None) -> Part:
       ValueError: if it takes anything but one batch of floating-point numbers.
     """
     if isinstance(model, (str, os.PathLike)):
-        model = load_saved_model(model)
+        path, model = os.fspath(model), load_saved_model(model)
+        if not model.signatures and not callable(model):
+            raise PartError(f"{path} has no signatures, so nothing says how its {role} is called. Export it with one: "
+                             "model.export(DIRECTORY) of Keras, or tf.saved_model.save(model, DIRECTORY, signatures=FUNCTION).")
     if isinstance(model, tf.keras.layers.Layer):
         return _keras_part(model, role)
     if isinstance(model, tf.types.experimental.ConcreteFunction):
@@ -154,7 +181,7 @@ def as_part(model: Any, role: str, owner: object = None) -> Part:
     if isinstance(signatures, Mapping) and signatures:
         return as_part(_pick(signatures, role), role, model)
     if isinstance(model, (tf.types.experimental.GenericFunction, tf.Module)) and callable(model):
-        return Part(lambda x: Outputs.of(model(x)), owner=owner)
+        return Part(lambda x: Outputs.of(model(x)), owner=model if owner is None else owner)
     if any(base.__module__.split(".")[0] == "torch" and base.__name__ == "Module" for base in type(model).__mro__):
         raise TypeError(f"The {role} is a PyTorch module. Give a function over NumPy arrays: "
                         "lambda x: module(torch.from_numpy(x)).detach().cpu().numpy(), with module.eval() called before.")
@@ -209,11 +236,14 @@ def _signature_part(signature, role, owner):
         raise ValueError(f"The {role}'s signature takes batches of {spec.shape[0]} only; export it with an open batch size.")
 
     def function(x):
+        if not spec.shape.is_compatible_with(x.shape):  # TensorFlow does not always look, and the process may end in an abort
+            takes, got = (None if shape.rank is None else shape.as_list()[1:] for shape in (spec.shape, x.shape))
+            raise PartError(f"The {role} takes {takes}, got {got} (shapes without the batch). " + _REMEDY[role])
         x = tf.cast(x, spec.dtype)
         return Outputs.of(signature(**{name: x for name in by_name}) if by_name else signature(x))
 
     named = signature.structured_outputs
-    return Part(function, spec.shape[-1] if spec.shape.rank == 2 else None, owner=owner,
+    return Part(function, spec.shape[-1] if spec.shape.rank == 2 else None, owner=Loaded(owner, signature.trainable_variables),
                 returns_scale=isinstance(named, Mapping) and set(named) == {"mean", "scale"})
 
 
@@ -296,19 +326,19 @@ class PlainFunction:
         arrays = [np.asarray(array, x.dtype) for array in result]
         for array in arrays:
             if array.ndim == 0 or len(array) != len(x):
-                raise ValueError(f"The {self._role} must return one row for each of the {len(x)} that it gets; it returned an "
+                raise PartError(f"The {self._role} must return one row for each of the {len(x)} that it gets; it returned an "
                                  f"array of the shape {array.shape}.")
         return arrays
 
     def _try_out(self, x):
         if x.shape.rank is None or None in x.shape[1:]:
-            raise ValueError(f"The shape of what the {self._role} gets must be known but for the batch; it is {x.shape}.")
+            raise PartError(f"The shape of what the {self._role} gets must be known but for the batch; it is {x.shape}.")
         with tf.init_scope():
             known = not tf.is_symbolic_tensor(x) and len(x) > 0
             rows = x[:2].numpy() if known else np.full([2, *x.shape[1:]], 0.5)
             result = self._function(rows.astype(np.float32))
             if result is None:
-                raise ValueError(f"The {self._role} returned None for an array of the shape {rows.shape}.")
+                raise PartError(f"The {self._role} returned None for an array of the shape {rows.shape}.")
             leaves = tf.nest.flatten(result)
             self._traceable = all(map(tf.is_tensor, leaves)) and self._can_be_traced(x)
             arrays = [np.asarray(leaf) for leaf in leaves]

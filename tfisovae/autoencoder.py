@@ -93,27 +93,31 @@ class Encoder:
 
     Attributes:
       reading: how the second output is read: "log_variance", "variance", "log_scale" or "scale".
+      outputs: which of its outputs were asked for, as `encoder_outputs` of `as_autoencoder`.
     """
 
     def __init__(self, part: adapters.Part, reading: str, outputs: str | int | Sequence[str | int] | None = None,
                  latents: int | None = None) -> None:
         self.reading = reading
-        self._part, self._outputs, self._latents = part, outputs, latents
+        self.outputs = outputs
+        self._part, self._latents = part, latents
 
     @property
     def owner(self) -> object:
-        """The Keras model, or the loaded object, whose variables it reads; `None` where that is not known."""
+        """What has the `trainable_variables` that it reads (a Keras model, say); `None` where that is not known."""
         return self._part.owner
 
     def parameters(self, x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """The mean and the second output as the encoder returns it, `[B, n]` each."""
         outputs = self._part(tf.cast(x, tf.float32))
-        mean, spread = (_as_float(value) for value in outputs.mean_and_spread(self._outputs))
+        mean, spread = (_as_float(value) for value in outputs.mean_and_spread(self.outputs))
         if mean.shape.rank != 2 or mean.shape[-1] is None:
-            raise ValueError(f"The encoder's mean must have the shape [batch, n]; got {mean.shape.as_list()}. Flatten it there.")
+            raise adapters.PartError(f"The encoder's mean must have the shape [batch, n]; got {mean.shape.as_list()}. "
+                                     "Flatten it there.")
         if self._latents not in (None, mean.shape[-1]):
-            raise ValueError(f"The encoder returns n = {mean.shape[-1]} means, the decoder takes n = {self._latents}. An encoder "
-                             "with one output returns [batch, 2n]; where it has several, encoder_outputs= says which are meant.")
+            raise adapters.PartError(f"The encoder returns n = {mean.shape[-1]} means, the decoder takes n = {self._latents}. "
+                                     "An encoder with one output returns [batch, 2n]; where it has several, encoder_outputs= "
+                                     "says which are meant.")
         return mean, tf.broadcast_to(spread, tf.shape(mean))
 
     def __call__(self, x: tf.Tensor) -> Posterior:
@@ -129,7 +133,7 @@ class Decoder:
 
     @property
     def owner(self) -> object:
-        """The Keras model, or the loaded object, whose variables it reads; `None` where that is not known."""
+        """What has the `trainable_variables` that it reads (a Keras model, say); `None` where that is not known."""
         return self._part.owner
 
     @property
@@ -231,6 +235,10 @@ def _halves(model):
         raise ValueError("A SavedModel of a whole VAE has the signatures 'encode' and 'decode', which tfisovae.VAE.save writes; "
                          f"this one has {', '.join(map(repr, signatures))}. Give two, (ENCODER, DECODER): directories, or "
                          "signatures of loaded models.")
+    if isinstance(model, (str, os.PathLike)):
+        raise ValueError(f"{os.fspath(model)} has no signatures; a SavedModel of a whole VAE has two, 'encode' and 'decode', which "
+                         "tfisovae.VAE.save writes. Or give two directories, (ENCODER, DECODER), that model.export(DIRECTORY) of "
+                         "Keras writes.")
     raise TypeError("model must be a VAE, a pair (encoder, decoder), something with these two attributes, or a SavedModel with the "
                     f"signatures 'encode' and 'decode'; got {type(model).__name__}.")
 

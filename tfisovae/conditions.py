@@ -5,26 +5,29 @@ can make one without changing x_hat. The encoder needs heads that are free affin
 z with a bias of its own for each unit: z -> (z - c) / a is then absorbed by its weights. The posterior balance is the derivative
 by the log-variance head's bias alone, and needs that bias.
 """
+from collections.abc import Sequence
 from typing import Any
 
 import tensorflow as tf
 
+from tfisovae import adapters
 from tfisovae.verdict import Conditions
 
 _PASSIVE = (tf.keras.layers.InputLayer, tf.keras.layers.Dropout, tf.keras.layers.Concatenate)  # at inference they change nothing
 _FREE, _UNKNOWN = (True, ""), (None, "the networks are not Keras models of known layers")
 
 
-def conditions_of(encoder: object, decoder: object) -> Conditions:
+def conditions_of(encoder: object, decoder: object, outputs: str | int | Sequence[str | int] | None = None) -> Conditions:
     """Which stationarities hold at the optimum of these networks.
 
     Args:
-      encoder, decoder: built functional or Sequential Keras models, the encoder with one output `[B, 2n]`, or two or three: mean,
-        log-variance, sample. Anything else gives `None`, "unknown".
+      encoder, decoder: built functional or Sequential Keras models, the encoder with outputs of which `as_autoencoder` can tell
+        the mean and the log-variance. Anything else gives `None`, "unknown".
+      outputs: which these are, as `encoder_outputs` of `as_autoencoder`.
     Returns:
       `tfisovae.verdict.Conditions`.
     """
-    heads, first = _heads(encoder), _first_layer(decoder)
+    heads, first = _heads(encoder, outputs), _first_layer(decoder)
     variance = heads[-1]
     moments = _worst([*heads, first])
     if moments[0]:
@@ -38,7 +41,8 @@ def of_model(model: Any) -> Conditions:
     """`conditions_of` the networks of a `VAE`, or of an `Autoencoder` of Keras models; unknown for others."""
     if hasattr(model, "encoder"):
         return conditions_of(model.encoder, model.decoder)
-    return conditions_of(*(getattr(half, "owner", None) for half in (model.encode, model.decode)))
+    return conditions_of(*(getattr(half, "owner", None) for half in (model.encode, model.decode)),
+                         getattr(model.encode, "outputs", None))
 
 
 def _is_graph(model):
@@ -66,11 +70,14 @@ def _worst(parts):
     return min(parts, key=lambda part: {False: 0, None: 1, True: 2}[part[0]]) if parts else _UNKNOWN
 
 
-def _heads(encoder):
+def _heads(encoder, asked):
     """Of the mean and of the log-variance: (`True`, `False` or `None`, why) each."""
     if not _is_graph(encoder):
         return [(None, "the encoder is not a functional Keras model")] * 2
-    outputs = encoder.outputs if len(encoder.outputs) < 3 else encoder.outputs[:2]
+    try:  # the very choice that measuring makes, which goes by names first
+        outputs = adapters.Outputs.of(encoder.output, encoder.output_names).parameters(asked)
+    except adapters.PartError:
+        return [(None, "which outputs of the encoder are the mean and the log-variance is not known")] * 2
     return [_source(output) for output in outputs] * (2 // len(outputs))
 
 

@@ -8,6 +8,8 @@ if typing.TYPE_CHECKING:
     from tfisovae.inspection import Finding
 
 _SHARP = 1.25  # an interval whose ends are within this factor of the beta given confirms it
+_UNKNOWN_BETA = ("beta cannot be told from the posterior (95 % of such intervals hold the truth; this one includes 0, up to "
+                 "{high:.3g})")
 _READINGS = {"log_variance": "log sigma^2", "variance": "sigma^2", "log_scale": "log sigma", "scale": "sigma"}
 
 # What is wrong, and what to do. Names of the fields are those of `inspection.Kind`.
@@ -23,23 +25,29 @@ _SENTENCES = {
                    "training mode: give the model in inference mode (training=False).",
     "SCALE_NOT_POSITIVE": "{fraction:.1%} of the posterior's scales are 0 or negative (down to {smallest:.3g}, first of example "
                           "{row}). "
-                          "scale= says what the encoder's second output is: is it a log-variance?",
-    "OTHER_SCALE": "scale= may be another: E[mu^2 + sigma^2], 1 where training has converged, is {listed}; {best} fits best "
-                   "(scale=\"{suggestion}\").",
+                          "scale= says what the encoder's second output is: is it a log-variance?{negative}",
+    "NEGATIVE_VARIANCE": "the encoder's second output, read as sigma^2, is negative in {fraction:.1%} of its entries (down to "
+                         "{smallest:.3g}, first of example {row}).{negative}",
+    "OTHER_SCALE": "scale= may be another: E[mu^2 + sigma^2], 1 where training has converged, is {listed}; {best}.",
     "OUTSIDE_DOMAIN": "{fraction:.1%} of the decoder's outputs lie outside of the distortion's domain, {smallest:.3g} to "
                       "{largest:.3g}. A "
                       "decoder that returns logits needs its sigmoid.",
     "OTHER_RANGE": "reconstructions are worse than the data's mean ({error:.2g} times its squared error): the data lie between "
                    "{data_low:.3g} and {data_high:.3g}, what the model returns between {model_low:.3g} and {model_high:.3g}. "
                    "Bring the data "
-                   "to the range that the model was trained on (max_value=1 or 255, standardising).",
+                   "to the range that the model was trained on (max_value=1 or 255, standardising).{vanishing}",
+    "CONSTANT_DATA": "all {rows} examples are the same: nothing can be told of a distribution from them. Is the "
+                     "file the right one?",
 }
-FATAL = ("NOT_FINITE", "RANDOM", "ROWS_DEPEND", "SCALE_NOT_POSITIVE")  # after which no number means anything
+_NEGATIVE = " What goes below 0 is neither a variance nor a scale: scale=\"log_variance\" or \"log_scale\"."
+_VANISHING = " {:.1%} of the posterior's scales underflow to 0 for such data, so that nothing can be measured."
+# After these no number means anything.
+FATAL = ("NOT_FINITE", "RANDOM", "ROWS_DEPEND", "SCALE_NOT_POSITIVE", "NEGATIVE_VARIANCE")
 
 
 def is_fatal(finding: "Finding") -> bool:
     """Whether nothing that is measured of such a model would mean anything."""
-    return finding.kind.name in FATAL
+    return finding.kind.name in FATAL or finding.numbers.get("zero_scales", 0) > 0
 
 
 def sentences(findings: "Iterable[Finding]") -> list[str]:
@@ -47,11 +55,27 @@ def sentences(findings: "Iterable[Finding]") -> list[str]:
     lines = []
     for finding in findings:
         numbers = dict(finding.numbers)
-        listed = ", ".join(f"{value:.3g} read as {_READINGS[name]}" for name, value in numbers.items() if name in _READINGS)
-        text = _SENTENCES[finding.kind.name].format(**numbers, part=finding.part, listed=listed, suggestion=finding.suggestion,
-                                                    best=_READINGS.get(finding.suggestion))
+        zero = numbers.get("zero_scales", 0)
+        text = _SENTENCES[finding.kind.name].format(
+            **numbers, part=finding.part, listed=_listed(numbers), best=_best(finding),
+            negative=_NEGATIVE if numbers.get("smallest", 0) < 0 else "", vanishing=_VANISHING.format(zero) if zero > 0 else "")
         lines.append(f"WRONG: {text}" if is_fatal(finding) else f"DOUBTFUL: {text}")
     return lines
+
+
+def _listed(moments):
+    """E[mu^2 + sigma^2] under each reading that gives one, and which give none."""
+    words = [f"{value:.3g} read as {_READINGS[name]}" for name, value in moments.items()
+             if name in _READINGS and math.isfinite(value)]
+    if all(math.isinf(moments.get(name, 0)) for name in ("variance", "scale")):
+        words.append("impossible as sigma^2 or sigma, which never go to 0 or below as the second output does")
+    return ", ".join(words)
+
+
+def _best(finding):
+    named = [name for name in (finding.suggestion, *finding.others) if name]
+    words, options = " and ".join(_READINGS[name] for name in named), " or ".join(f'"{name}"' for name in named)
+    return f"{words} {'fits best' if len(named) == 1 else 'fit about equally'} (scale={options})"
 
 
 def beta_sentence(found: "BetaEstimate", given: float | None = None) -> str:
@@ -61,15 +85,15 @@ def beta_sentence(found: "BetaEstimate", given: float | None = None) -> str:
       found: `tfisovae.BetaEstimate`.
       given: beta, or `None` where the estimate itself is used.
     """
+    low, high = found.interval()
     if given is None:
-        return f"beta: {found}. Used as it was found."
+        return f"{found}. Used as it was found" + (f", though {_UNKNOWN_BETA.format(high=high)}." if low <= 0 else ".")
     if found.differs_from(given):
         return (f"beta: DIFFERENT: {given:.4g} was given, the posterior shows {found}. The loss was another (a weight, a mean "
-                "instead of a "
-                "sum, a part of the KL), or training has not converged.")
-    low, high = found.interval()
-    if max(given / low if low > 0 else math.inf, high / given) > _SHARP:
+                "instead of a sum, a part of the KL), or training has not converged.")
+    if low <= 0:
+        return f"beta: {given:.4g} was given; {_UNKNOWN_BETA.format(high=high)}: {found}. Give more examples."
+    if max(given / low, high / given) > _SHARP:
         return (f"beta: {given:.4g} was given, which the posterior neither confirms nor contradicts: {found}; 95 % of such "
-                "intervals hold "
-                f"the truth, and this one goes from {low:.3g} to {high:.3g}.")
+                f"intervals hold the truth, and this one goes from {low:.3g} to {high:.3g}.")
     return f"beta: {given:.4g} was given, and the posterior agrees: {found}."

@@ -13,6 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfisovae import autoencoder as autoencoder_lib
+from tfisovae import examples
 from tfisovae.distortions import BinaryCrossentropy
 
 _ROWS = 128  # examples whose encodings and decodings are compared
@@ -21,6 +22,8 @@ _CHANGES = 1e-3  # of a row among other rows, relative to the deviation over the
 _REPEATS = 1e-5  # the same, between two calls alike
 _OVERSHOOT = 0.1  # of the width of a domain, which a linear output may leave
 _MISFIT = 0.05  # of E[mu^2 + sigma^2] from 1, below which no reading of the scale is doubted
+_FITS = 0.2  # the same, above which no reading is proposed
+_BETTER = 2  # times nearer to 1 a reading must be to be proposed instead of another
 _WORSE = 1.5  # squared error over the variance of the data, above which reconstructions are worse than none
 _APART = 0.4  # of the ends of two ranges, in widths of the wider one
 
@@ -32,11 +35,15 @@ class Kind(enum.Enum):
     RANDOM = "two calls differ: `change`, relative to the deviation over the rows"
     ROWS_DEPEND = "a row's outputs depend on the other rows of its batch: `change`, as above"
     SCALE_NOT_POSITIVE = "standard deviations of 0 or less: `fraction` of them, `smallest`, `row`, the first such input"
+    NEGATIVE_VARIANCE = ("the second output, read as a variance, goes below 0: `fraction` of its entries, `smallest`, `row`, the "
+                         "first such input")
     OTHER_SCALE = ("E[mu^2 + sigma^2] is nearer to 1 for another reading of the second output: an entry for each reading, infinite "
                    "for one that gives no deviation at all")
     OUTSIDE_DOMAIN = "x_hat outside of the distortion's domain: `smallest`, `largest`, `fraction` of entries"
     OTHER_RANGE = ("reconstructions are worse than the data's mean, and have another range: `error`, in variances of the data; "
-                   "`data_low`, `data_high`, `model_low`, `model_high`, quantiles at 1 and 99 %")
+                   "`data_low`, `data_high`, `model_low`, `model_high`, quantiles at 1 and 99 %; `zero_scales`, the fraction of "
+                   "standard deviations that underflow to 0 for such data")
+    CONSTANT_DATA = "all examples are the same: `rows` of them"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,30 +52,36 @@ class Finding:
 
     Attributes:
       kind: `Kind`.
-      part: "encode" or "decode", whose outputs show it.
+      part: "encode" or "decode", whose outputs show it, or "data".
       numbers: what was measured, by the names in `Kind`.
       suggestion: for OTHER_SCALE, the reading that fits best.
+      others: for OTHER_SCALE, readings that fit about as well.
     """
 
     kind: Kind
     part: str
     numbers: Mapping[str, float]
     suggestion: str | None = None
+    others: tuple[str, ...] = ()
 
 
 def inspect(autoencoder: autoencoder_lib.Measurable, x: np.ndarray | tf.Tensor) -> list[Finding]:
     """What is wrong with a model on the examples `x`: an empty list where nothing is.
 
-    Randomness hides the dependence of rows, and outputs that are not finite hide the rest of their row: what comes first is
-    reported first, and what it hides is not looked for. About six encodes and six decodes of up to 128 examples, and an encode of
-    up to 1000; not for use in a graph.
+    What comes first is a cause of what follows: data of another range, for which scales underflow; then the networks.
+    Randomness hides the dependence of rows, and outputs that are not finite hide the rest of their row: what is hidden is not
+    looked for, nor is the reading of the scale with data of another range or constant ones. About six encodes and six decodes
+    of up to 128 examples, and an encode of up to 1000; not for use in a graph.
 
     Args:
       autoencoder: `Autoencoder`, or anything with its five attributes.
       x: examples, `[B, ...]`, as they are measured; two at least, and the more the better for OTHER_SCALE and OTHER_RANGE.
     Returns:
       list of `Finding`.
+    Raises:
+      ValueError: for fewer than two examples, or one that is not finite.
     """
+    examples.check_finite(x)
     many = tf.cast(x[:_MANY_ROWS], tf.float32)
     if len(many) < 2:
         raise ValueError(f"inspect needs two examples at least; got {len(many)}.")
@@ -78,19 +91,24 @@ def inspect(autoencoder: autoencoder_lib.Measurable, x: np.ndarray | tf.Tensor) 
         mean, scale = autoencoder.encode(x)
         return np.concatenate([mean, scale], -1)
 
-    findings = _behaviour("encode", encode, x, np.arange(len(x)))
+    constant = bool(tf.reduce_all(many == many[:1]))
+    first = [Finding(Kind.CONSTANT_DATA, "data", {"rows": len(many)})] if constant else []
+    about_encode = _behaviour("encode", encode, x, np.arange(len(x)))
     mean, scale = (value.numpy() for value in autoencoder.encode(x))
-    findings += _scale_sign(scale) + _reading(autoencoder, many)
-    finite = np.isfinite(mean).all(-1) & np.isfinite(scale).all(-1)
-    if finite.sum() < 2:
-        return findings
-    findings += _behaviour("decode", lambda z: autoencoder.decode(z).numpy(), tf.constant(mean[finite]), np.flatnonzero(finite))
-    x_check = autoencoder.decode(tf.constant(mean[finite])).numpy()
-    whole = _rows_finite(x_check)
-    if whole.sum() >= 2:
-        findings += _domain(autoencoder.distortion, x_check[whole])
-        findings += _range(x.numpy()[finite][whole], x_check[whole])
-    return findings
+    finite = _rows_finite(mean)
+    about_decode, domain, other_range = [], [], []
+    if finite.sum() >= 2:
+        seen = np.flatnonzero(finite)
+        about_decode = _behaviour("decode", lambda z: autoencoder.decode(z).numpy(), tf.constant(mean[finite]), seen)
+        x_check = autoencoder.decode(tf.constant(mean[finite])).numpy()
+        whole = _rows_finite(x_check)
+        if whole.sum() >= 2:
+            domain = _domain(autoencoder.distortion, x_check[whole])
+            # Logits have another range than the data too, but that says nothing of the data, nor of what encode makes of them.
+            other_range = _range(x.numpy()[finite][whole], x_check[whole], 0.0 if domain else float(np.mean(scale == 0)))
+    other_data = bool(other_range) and not domain
+    about_scale = _scale_sign(scale, other_data) + ([] if other_data or constant else _reading(autoencoder, many))
+    return [*first, *domain, *other_range, *_negative_variance(autoencoder, x), *about_encode, *about_scale, *about_decode]
 
 
 def _rows_finite(values):
@@ -124,16 +142,32 @@ def _behaviour(part, function, inputs, numbers):
     return findings
 
 
-def _scale_sign(scale):
-    wrong = scale <= 0  # False for what is not a number
+def _scale_sign(scale, zero_explained):
+    wrong = scale < 0 if zero_explained else scale <= 0  # False for what is not a number
     if not wrong.any():
         return []
     return [Finding(Kind.SCALE_NOT_POSITIVE, "encode", {
         "fraction": float(wrong.mean()), "smallest": float(np.nanmin(scale)), "row": int(np.argmax(wrong.any(-1)))})]
 
 
+def _negative_variance(autoencoder, x):
+    """Its root is not a number, which alone would not say why."""
+    if getattr(autoencoder.encode, "reading", None) != "variance":
+        return []
+    spread = autoencoder.encode.parameters(x)[1].numpy()
+    wrong = spread < 0
+    if not wrong.any():
+        return []
+    return [Finding(Kind.NEGATIVE_VARIANCE, "encode", {
+        "fraction": float(wrong.mean()), "smallest": float(np.nanmin(spread)), "row": int(np.argmax(wrong.any(-1)))})]
+
+
 def _reading(autoencoder, x):
-    """E[mu_j^2 + sigma_j^2] = 1 wherever a VAE has converged, for the right reading of sigma alone."""
+    """E[mu_j^2 + sigma_j^2] = 1 wherever a VAE has converged, for the right reading of sigma alone.
+
+    One is proposed if the moments under it are near 1, and clearly nearer than under the one given; whatever is not clearly
+    worse than it is named beside it.
+    """
     parameters = getattr(autoencoder.encode, "parameters", None)
     if parameters is None:
         return []
@@ -153,9 +187,13 @@ def _reading(autoencoder, x):
         misfits[reading] = float(np.sqrt(np.mean((moment - 1)**2))) if possible else math.inf
     given, best = autoencoder.encode.reading, min(misfits, key=misfits.get)
     noise = 3 * float(np.sqrt(np.mean(error**2)))
-    if best == given or misfits[given] < _MISFIT + noise or misfits[best] > misfits[given] / 2:
+    if misfits[given] < _MISFIT + noise or misfits[best] > _FITS + noise:
         return []
-    return [Finding(Kind.OTHER_SCALE, "encode", moments, suggestion=best)]
+    alike = [name for name in misfits if misfits[name] <= max(_BETTER * misfits[best], misfits[best] + noise, _MISFIT + noise)]
+    if given in alike:
+        return []
+    return [Finding(Kind.OTHER_SCALE, "encode", moments, suggestion=best,
+                    others=tuple(name for name in alike if name != best))]
 
 
 def _domain(distortion, x_hat):
@@ -171,7 +209,7 @@ def _domain(distortion, x_hat):
         "smallest": float(x_hat.min()), "largest": float(x_hat.max()), "fraction": float(outside.mean())})]
 
 
-def _range(x, x_check):
+def _range(x, x_check, zero_scales):
     if x.shape != x_check.shape:
         return []
     x, x_check = x.astype(np.float64), x_check.astype(np.float64)
@@ -183,4 +221,4 @@ def _range(x, x_check):
         return []
     return [Finding(Kind.OTHER_RANGE, "decode", {
         "error": error, "data_low": float(ends[0][0]), "data_high": float(ends[0][1]), "model_low": float(ends[1][0]),
-        "model_high": float(ends[1][1])})]
+        "model_high": float(ends[1][1]), "zero_scales": zero_scales})]

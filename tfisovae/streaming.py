@@ -5,7 +5,7 @@ from typing import Any
 import tensorflow as tf
 import tqdm
 
-from tfisovae import examples
+from tfisovae import adapters, examples
 from tfisovae.autoencoder import Measurable
 
 
@@ -46,6 +46,8 @@ def _check_shapes(autoencoder, x):
     """Raises ValueError if the encoder does not take examples `x` of this shape, or the decoder returns another."""
     try:
         mean = autoencoder.encode(x)[0]
+    except adapters.PartError:
+        raise  # says itself what is wrong, which need not be x
     except (ValueError, tf.errors.InvalidArgumentError) as error:
         said = str(error).strip().splitlines()
         raise ValueError(f"x must have the shape [batch, ...] that the encoder takes; its examples have {list(x.shape[1:])}: "
