@@ -8,6 +8,7 @@ import scipy.optimize
 import scipy.stats
 import tensorflow as tf
 
+import tfisovae
 from results import verdict as simulated
 from tfisovae import conditions, embedding, files, metrics, networks, significance, verdict
 from tfisovae.autoencoder import as_autoencoder
@@ -281,6 +282,14 @@ def test_the_conditions_are_those_of_the_heads_that_are_measured(order, free):
         assert made.balance is (free == "z_log_var") and made.moments is False
     other = as_autoencoder((encoder, decoder), "sse", 1.0, encoder_outputs=("z_log_var", "z_mean"))
     assert conditions.of_model(other).balance is (free == "z_mean")
+
+
+@pytest.mark.parametrize("scale, holds", [("log_variance", True), ("log_scale", True), ("variance", False), ("scale", False)])
+def test_the_balance_is_that_of_a_bias_of_logarithms(scale, holds):
+    """E[eps sigma dD/dz] = beta E[1 - sigma^2] is d/dc of the loss under sigma -> exp(c) sigma, not under sigma -> sigma + c."""
+    for model in (as_autoencoder(pair(), "sse", 1.0, scale=scale), tfisovae.VAE(*pair(), "sse", 1.0, scale=scale)):
+        made = conditions.of_model(model)
+        assert made.balance is holds and made.moments is True
 
 
 def test_conditions_are_unknown_where_the_heads_are():

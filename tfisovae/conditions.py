@@ -5,6 +5,7 @@ can make one without changing x_hat. The encoder needs heads that are free affin
 z with a bias of its own for each unit: z -> (z - c) / a is then absorbed by its weights. The posterior balance is the derivative
 by the log-variance head's bias alone, and needs that bias.
 """
+import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
@@ -39,10 +40,15 @@ def conditions_of(encoder: object, decoder: object, outputs: str | int | Sequenc
 
 def of_model(model: Any) -> Conditions:
     """`conditions_of` the networks of a `VAE`, or of an `Autoencoder` of Keras models; unknown for others."""
+    encode = getattr(model, "encode", None)
     if hasattr(model, "encoder"):
-        return conditions_of(model.encoder, model.decoder)
-    return conditions_of(*(getattr(half, "owner", None) for half in (model.encode, model.decode)),
-                         getattr(model.encode, "outputs", None))
+        made, reading = conditions_of(model.encoder, model.decoder), getattr(model, "scale", None)
+    else:
+        owners = (getattr(half, "owner", None) for half in (encode, model.decode))
+        made, reading = conditions_of(*owners, getattr(encode, "outputs", None)), getattr(encode, "reading", None)
+    if made.balance and reading in ("variance", "scale"):  # a bias then moves small scales more than large ones
+        return dataclasses.replace(made, balance=False, balance_why="the encoder's second output is no logarithm of its scale")
+    return made
 
 
 def _is_graph(model):
