@@ -105,6 +105,11 @@ class Encoder:
         """The Keras model, or the loaded object, whose variables it reads; `None` where that is not known."""
         return self._part.owner
 
+    @property
+    def example_shape(self) -> tuple[int | None, ...] | None:
+        """The shape of one example x, where the encoder says it; an open axis is `None`."""
+        return self._part.shape
+
     def parameters(self, x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """The mean and the second output as the encoder returns it, `[B, n]` each."""
         outputs = self._part(tf.cast(x, tf.float32))
