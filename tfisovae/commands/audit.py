@@ -188,6 +188,8 @@ def examine(model, x, rows, estimate=False):
 
 
 def run(args):
+    import tensorflow as tf
+
     import tfisovae
     from tfisovae import findings, stationarity
 
@@ -203,6 +205,9 @@ def run(args):
     x, rows = load_examples(args, args.data, args.num_examples)
     if len(x) < 2:
         raise ValueError(f"--data {args.data} has {len(x)} example; an audit needs 2 at least, and its verdict some hundreds.")
+    takes = getattr(model.encode, "example_shape", None)
+    if takes is not None and not tf.TensorShape(takes).is_compatible_with(x.shape[1:]):
+        raise ValueError(f"--data {args.data} has examples of the shape {list(x.shape[1:])}; the encoder takes {list(takes)}.")
     train = load_training(args, model, x.shape[1:])
     measuring.check_writable(args.out)
     found, beta, model = examine(model, x, rows, args.estimate_beta)
