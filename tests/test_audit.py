@@ -1,14 +1,20 @@
 """The audit of models that come from elsewhere: numbers against closed forms, and every sentence on a model that deserves it."""
+import argparse
 import json
 import math
+import os
 import pathlib
+import re
+import types
 
 import numpy as np
 import pytest
 import tensorflow as tf
+from PIL import Image
 
-from tfisovae import Autoencoder, findings, inspection, theory
+from tfisovae import Autoencoder, findings, inspection, stationarity, theory
 from tfisovae.balance import BetaEstimate
+from tfisovae.commands import audit
 
 KERAS3 = pathlib.Path(__file__).parent / "data" / "keras3_vae"
 VARIANCE = np.array([4.0, 1.0])
@@ -20,7 +26,10 @@ def saved(tmp_path_factory, make_linear_vae):
     """The optimal linear VAE of x from N(0, diag(4, 1)) on a disk, and 5,000 examples as a table."""
     path = tmp_path_factory.mktemp("audit")
     optimum = theory.LinearVAE(VARIANCE, 1 / LMBDA)
-    make_linear_vae(np.diag(optimum.encoder_gain), np.diag(optimum.decoder_gain), optimum.scale, LMBDA).save(path / "model")
+    vae = make_linear_vae(np.diag(optimum.encoder_gain), np.diag(optimum.decoder_gain), optimum.scale, LMBDA)
+    vae.save(path / "model")
+    vae.encoder.export(path / "encoder")
+    vae.decoder.export(path / "decoder")
     x = np.random.default_rng(0).standard_normal((5_000, 2)) * np.sqrt(VARIANCE)
     np.save(path / "x.npy", x.astype(np.float32))
     return path
@@ -36,8 +45,10 @@ def test_a_model_of_ours_says_its_loss_itself(main, saved, tmp_path):
     assert "beta: 0.05 was given, and the posterior agrees" in done.stdout
     lines = measured["summary"].splitlines()
     assert [line.partition(":")[0] for line in lines] == ["Training", "Embedding", "Do not conclude"]
-    assert lines == done.stdout.splitlines()[-4:-1] and lines[1].startswith("Embedding: isometric to 5 %")
+    assert lines == done.stdout.splitlines()[-4:-1] and lines[1].startswith("Embedding: isometric to 1 %")
     assert {p.name for p in (tmp_path / "out").iterdir()} == {"isometry.json", "isometry.png", "gram.png"}
+    assert {name: measured[name] for name in ("model", "encoder", "decoder", "data")} == {
+        "model": str(saved / "model"), "encoder": None, "decoder": None, "data": str(saved / "x.npy")}
 
 
 def test_beta_is_found(main, saved, tmp_path):
@@ -52,8 +63,7 @@ def test_beta_is_found(main, saved, tmp_path):
 
 def test_training_at_rest_is_told_from_its_gradient(main, saved, tmp_path, make_linear_vae):
     """The mean gradient of the optimum is within its noise; with one gain 10 % off it is not, though the moments barely move."""
-    options = ["--data", saved / "x.npy", "--train_data", saved / "x.npy", "--beta", 1 / LMBDA, "--distortion", "sse",
-               "--out", tmp_path]
+    options = ["--data", saved / "x.npy", "--train_data", saved / "x.npy", "--beta", 1 / LMBDA, "--distortion", "sse"]
     optimum = theory.LinearVAE(VARIANCE, 1 / LMBDA)
     said = {}
     for name, factor in (("rest", 1.0), ("moving", 1.1)):
@@ -61,7 +71,7 @@ def test_training_at_rest_is_told_from_its_gradient(main, saved, tmp_path, make_
         vae.encoder.export(tmp_path / f"{name}-encoder")
         vae.decoder.export(tmp_path / f"{name}-decoder")
         said[name] = main("audit", "--encoder", tmp_path / f"{name}-encoder", "--decoder", tmp_path / f"{name}-decoder",
-                          *options).stdout
+                          *options, "--out", tmp_path / name).stdout
     assert "Training: NOT CONVERGED" in said["moving"] and "mean gradient stands out" in said["moving"]
     assert "NOT CONVERGED" not in said["rest"] and "JITTERS" not in said["rest"]
 
@@ -86,7 +96,8 @@ def test_what_keras_3_exported(main, tmp_path):
     (["--data", "mix"], "Give --model DIR, or --encoder DIR and --decoder DIR."),
     (["--data", "mix", "--encoder", "a"], "Give --model DIR, or --encoder DIR and --decoder DIR."),
     (["--data", "mix", "--model", "a", "--estimate_beta", "--beta", "1"], "Give --beta or --estimate_beta, not both"),
-    (["--data", "mix", "--model", "a", "--num_examples", "0"], "--num_examples must be at least 1; got 0"),
+    (["--data", "mix", "--model", "a", "--num_examples", "0"], "--num_examples must be at least 2 for an audit; got 0"),
+    (["--data", "mix", "--model", "a", "--num_examples", "1"], "--num_examples must be at least 2 for an audit; got 1"),
     (["--data", "mix", "--model", "a", "--max_value", "0"], "--max_value must be positive and finite; got 0.0"),
     (["--data", "mix", "--model", "nowhere"], "nowhere"),
     (["--data", "mix", "--model", "vae.keras"], "model.export"),
@@ -97,6 +108,144 @@ def test_bad_options(main, tmp_path, monkeypatch, options, message):
     (tmp_path / "vae.keras").write_text("")
     done = main("audit", *options, check=False)
     assert done.code != 0 and message in done.stderr and "Traceback" not in done.stderr
+
+
+def export(module, path):
+    tf.saved_model.save(module, str(path))
+    return path
+
+
+def function(call, *shape):
+    """A `tf.Module` that is the function `call` of examples of a shape, and has no variables."""
+    module = tf.Module()
+    module.__call__ = tf.function(call, input_signature=[tf.TensorSpec([None, *shape])])
+    return module
+
+
+def refused(main, *options):
+    """What a command that fails says, in one line; nothing is measured."""
+    done = main("audit", *options, check=False)
+    assert done.code != 0 and "rank" not in done.stdout and "Traceback" not in done.stderr
+    said = done.stderr[done.stderr.index("tfisovae audit: "):]  # after the progress of decoding
+    assert said.count("\n") == 1, said
+    return said
+
+
+def test_examples_of_training_are_checked_before_anything_is_measured(main, saved, tmp_path):
+    x = np.load(saved / "x.npy")
+    np.save(tmp_path / "few.npy", x[:7])
+    np.save(tmp_path / "wide.npy", np.concatenate([x, x], 1))
+    x[4321, 1] = np.nan
+    np.save(tmp_path / "nan.npy", x)
+    np.savez(tmp_path / "two.npz", a=x, b=x)
+    loss = ["--distortion", "sse", "--beta", 1 / LMBDA]
+    options = ["--encoder", saved / "encoder", "--decoder", saved / "decoder", *loss, "--data", saved / "x.npy",
+               "--out", tmp_path / "out", "--train_data"]
+    for name, message in (("nowhere.npy", "nowhere.npy"), ("few.npy", "few.npy has 7 examples: the mean gradient takes at least 8"),
+                          ("wide.npy", r"has examples of the shape [4]; those of --data have [2]"),
+                          ("nan.npy", "--train_data {}: row 4321 (counted from 0) is not finite"),
+                          ("two.npz", "holds the arrays 'a', 'b'; the one to use must be named 'x'")):
+        assert message.format(tmp_path / name) in refused(main, *options, tmp_path / name)
+    encoder = export(function(lambda x: tf.concat([x / 2, 0 * x - 3], 1), 2), tmp_path / "encoder")
+    decoder = export(function(lambda z: 2 * z, 2), tmp_path / "decoder")
+    assert "--train_data: the model keeps no trainable variables" in refused(
+        main, "--encoder", encoder, "--decoder", decoder, *options[4:], saved / "x.npy")
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_measurement_is_kept_whatever_becomes_of_the_gradient(main, saved, tmp_path, monkeypatch):
+    def fails(*args, **kwargs):
+        raise ValueError("no gradient today")
+
+    monkeypatch.setattr(stationarity, "block_gradients", fails)
+    done = main("audit", "--encoder", saved / "encoder", "--decoder", saved / "decoder", "--distortion", "sse", "--beta", 1 / LMBDA,
+                "--data", saved / "x.npy", "--train_data", saved / "x.npy", "--out", tmp_path, check=False)
+    assert done.code != 0 and "no gradient today" in done.stderr
+    measured = json.loads((tmp_path / "isometry.json").read_text())
+    np.testing.assert_allclose(measured["norm_mean"], theory.LinearVAE(VARIANCE, 1 / LMBDA).norm, rtol=1e-4)
+    assert measured["summary"].startswith("Training: ")
+
+
+def test_rows_are_those_of_the_file(main, saved, tmp_path):
+    """100 examples of 5,000, the latter half bad: the row that is named is one of these, in the data and in what is found."""
+    x = np.load(saved / "x.npy")
+    x[2500:] = np.nan
+    np.save(tmp_path / "x.npy", x)
+    options = ["--num_examples", 100, "--out", tmp_path / "out", "--data", tmp_path / "x.npy"]
+    said = refused(main, "--model", saved / "model", *options)
+    assert int(re.search(r"x.npy: row (\d+) \(counted from 0\) is not finite", said)[1]) >= 2500
+    x[2500:] = -9
+    np.save(tmp_path / "x.npy", x)
+    encoder = export(function(lambda x: tf.concat([tf.where(x == -9.0, np.nan, x), 0 * x - 3], 1), 2), tmp_path / "encoder")
+    decoder = export(function(lambda z: 2 * z, 2), tmp_path / "decoder")
+    done = main("audit", "--encoder", encoder, "--decoder", decoder, "--distortion", "sse", "--beta", 0.1, *options, check=False)
+    assert int(re.search(r"first for example (\d+) \(counted from 0\)", done.stdout)[1]) >= 2500
+
+
+def test_results_of_another_measurement_are_not_replaced(main, saved, tmp_path):
+    """The same model and data may be measured again; anything else is refused before it is measured."""
+    options = ["--model", str(saved / "model"), "--data", str(saved / "x.npy"), "--out", str(tmp_path)]
+
+    def may(*more):
+        parser = argparse.ArgumentParser()
+        audit.add_arguments(parser)
+        audit.check_replaceable(parser.parse_args([*options, *more]))
+
+    may()  # an empty directory
+    saved_before = json.dumps({"model": str(saved / "model"), "encoder": None, "decoder": None, "data": str(saved / "x.npy")})
+    (tmp_path / "isometry.json").write_text(saved_before)
+    may()
+    may("--model", os.path.relpath(saved / "model"))
+    for other in (["--model", "another"], ["--data", "mix"]):
+        said = refused(main, *options, *other)
+        assert f"{tmp_path} holds the isometry.json of another measurement (model {saved / 'model'}, data {saved / 'x.npy'})" in (
+            said)
+        assert "with --out, or give --overwrite" in said
+        may(*other, "--overwrite")
+    assert (tmp_path / "isometry.json").read_text() == saved_before and len(list(tmp_path.iterdir())) == 1
+    for text in ("[]", "{", json.dumps({"norm_mean": [1.0]})):  # of a run, or of whatever else
+        (tmp_path / "isometry.json").write_text(text)
+        assert "of another measurement (nothing says of what)" in refused(main, *options)
+    (tmp_path / "isometry.json").rename(tmp_path / "gram.png")
+    assert "holds the gram.png of another" in refused(main, *options)
+
+
+def test_images_of_the_size_that_the_model_takes(main, tmp_path):
+    """Grey images, 28 x 28: one pixel gives z, and z / 3 every pixel: D' = 784 / 9, and the norm 2 sigma^2 / beta of it."""
+    rng = np.random.default_rng(0)
+    (tmp_path / "images").mkdir()
+    for k in range(30):
+        Image.fromarray(rng.integers(0, 256, (28, 28), np.uint8)).save(tmp_path / "images" / f"{k}.png")
+    encoder = export(function(lambda x: tf.concat([3 * x[:, 0, :1, 0], 0 * x[:, 0, :1, 0] - 4], 1), 28, 28, 1),
+                     tmp_path / "encoder")
+    decoder = export(function(lambda z: tf.ones([1, 28, 28, 1]) * z[:, None, None] / 3, 1), tmp_path / "decoder")
+    options = ["--encoder", encoder, "--decoder", decoder, "--distortion", "sse", "--beta", 10.0, "--data", tmp_path / "images",
+               "--cache_dir", tmp_path / "cache", "--out", tmp_path / "out"]
+    main("audit", *options)
+    measured = json.loads((tmp_path / "out" / "isometry.json").read_text())
+    assert measured["num_examples"] == 30
+    np.testing.assert_allclose(measured["norm_mean"], [2 / 10 * np.exp(-4) * 784 / 9], rtol=1e-4)
+    assert "examples of the shape [32, 32, 1]; the encoder takes [28, 28, 1]" in refused(main, *options, "--image_size", 32)
+    assert "examples of the shape [28, 28, 3]; the encoder takes" in refused(main, *options, "--no-grayscale")
+
+
+@pytest.mark.parametrize("shape, expected", [((28, 28, 1), (28, True)), ((96, 96, 3), (96, False)), ((None, None, 3), (64, False)),
+                                             ((784,), (64, False)), (None, (64, False))])
+def test_the_form_of_images_is_the_models(shape, expected):
+    args = argparse.Namespace(image_size=None, grayscale=None)
+    model = types.SimpleNamespace(encode=types.SimpleNamespace(example_shape=shape))
+    audit.settle_images(args, model)
+    assert (args.image_size, args.grayscale) == expected
+    args = argparse.Namespace(image_size=28, grayscale=True)
+    audit.settle_images(args, model)
+    assert (args.image_size, args.grayscale) == (28, True)
+
+
+def test_what_no_model_can_be_made_of_is_said_in_a_line(main, tmp_path):
+    export(tf.Module(), tmp_path / "empty")
+    for options in (["--model", tmp_path / "empty"], ["--encoder", tmp_path / "empty", "--decoder", tmp_path / "empty"]):
+        said = refused(main, *options, "--data", "mix", "--distortion", "sse", "--beta", 1, "--out", tmp_path / "out")
+        assert "must be" in said or "has no" in said or "signatures" in said
 
 
 def test_what_is_fatal_is_said_before_anything_is_measured(main, saved, tmp_path):

@@ -69,7 +69,8 @@ def sphere(z):
 def test_sphere(distortion):
     """p = 1 / (4 pi) everywhere, whatever the metric."""
     z = np.random.default_rng(0).uniform(-1.5, 1.5, (50, 2)).astype(np.float32)
-    vae = Manifold(lambda x: (tf.constant(z), tf.fill([50, 2], 0.1)), sphere, distortions.get(distortion), 0.01)
+    vae = Manifold(lambda x: (tf.constant(z)[:tf.shape(x)[0]], 0.1 * tf.ones_like(x[:, :2])), sphere,
+                   distortions.get(distortion), 0.01)
     log = density.log_densities(vae, sphere(z).numpy(), ["volume"], active=[True, True])
     np.testing.assert_allclose(log["volume"], -math.log(4 * math.pi), atol=2e-5)
     assert list(log) == ["volume"]
@@ -312,6 +313,65 @@ def test_more_dimensions_than_data(make_linear_vae):
     x = np.random.default_rng(0).standard_normal((30, 2)).astype(np.float32)
     with pytest.raises(ValueError, match="3 latent dimensions are active, more than the 2 of the data"):
         density.log_densities(vae, x)
+
+
+def double(z, library):
+    """A curved decoder of z `[B, 3]` to four numbers, in float64 where the library computes so."""
+    first, second, third = z[:, 0], z[:, 1], z[:, 2]
+    return library.stack([2 * library.sin(first) + second, first * second + 1.5 * third, library.exp(0.3 * third), first + 0.1], -1)
+
+
+@pytest.mark.parametrize("kind", ["numpy", "numpy in float64", "untraceable"])
+def test_decoders_that_only_differences_can_measure(kind):
+    """The volume of a decoder over arrays, one of whose dimensions is not active, is that of autodiff over the same formula."""
+    def encode(x):
+        return np.concatenate([x[:, :3], np.full([len(x), 3], -4.0)], 1).astype(np.float32)
+
+    decoders = {"numpy": lambda z: double(z, np).astype(np.float32),
+                "numpy in float64": lambda z: double(z.astype(np.float64), np),
+                "untraceable": lambda z: double(tf.constant(np.asarray(z)), tf)}
+    x = np.random.default_rng(0).standard_normal((200, 4)).astype(np.float32)
+    active = [True, False, True]
+    oracle = Manifold(lambda x: (x[:, :3], tf.fill([tf.shape(x)[0], 3], math.exp(-2))), lambda z: double(z, tf),
+                      distortions.get("sse"), 0.1)
+    expected = density.log_densities(oracle, x, ["volume"], active=active)["volume"]
+    log = density.log_densities((encode, decoders[kind]), x, active=active, distortion="sse", beta=0.1)
+    assert list(log) == list(density.FORMS)
+    np.testing.assert_allclose(log["volume"], expected, atol=1e-3)
+
+
+def test_differences_are_taken_in_the_precision_of_the_decoder():
+    """log p(x) of x = 1000 + z / 1000: in float32 the steps drown in the 1000, in float64 they are exact."""
+    x = (1000 + np.random.default_rng(0).standard_normal((50, 1)) / 1000).astype(np.float64)
+
+    def encode(x):
+        return np.concatenate([1000 * (x - 1000), np.full([len(x), 1], -4.0)], 1)
+
+    log = density.log_densities((encode, lambda z: 1000 + z.astype(np.float64) / 1000), x, "volume", active=[True],
+                                distortion="sse", beta=1e-6)
+    assert list(log) == ["volume"]  # one form, by its name alone
+    z = 1000 * (x.astype(np.float32).astype(np.float64) - 1000)
+    np.testing.assert_allclose(log["volume"], -0.5 * z[:, 0] ** 2 - 0.5 * math.log(2 * math.pi) + math.log(1000), atol=1e-4)
+
+
+@pytest.mark.parametrize("mean, scale", [(np.nan, 0.1), (np.inf, 0.1), (0.0, np.nan), (0.0, 0.0)])
+def test_a_posterior_that_is_not_finite_is_named(mean, scale):
+    """Row 123, in the second batch; nothing is said of a collapse."""
+    x = np.random.default_rng(0).standard_normal((150, 2)).astype(np.float32)
+    x[123] = 9
+
+    def encode(x):
+        odd = tf.reduce_all(x == 9, 1, keepdims=True)
+        return tf.where(odd, mean, x), tf.where(odd, scale, 0.1 * tf.ones_like(x))
+
+    with pytest.raises(ValueError, match=r"The posterior of example 123 \(counted from 0\) is not finite"):
+        density.log_densities(Manifold(encode, lambda z: z, distortions.get("sse"), 0.02), x)
+
+
+def test_a_generator_cannot_be_read_twice(make_linear_vae):
+    vae = make_linear_vae(np.eye(2), np.eye(2), [0.1, 0.1], 100.0)
+    with pytest.raises(ValueError, match="x is read twice, and a generator can be read only once. Give an array"):
+        density.log_densities(vae, (np.ones([3, 2]) for _ in range(2)))
 
 
 def test_comparison():

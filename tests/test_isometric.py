@@ -4,7 +4,7 @@ import pytest
 import scipy.stats
 import tensorflow as tf
 
-from tfisovae import distortions
+from tfisovae import Autoencoder, distortions
 from tfisovae.isometric import IsometricVariable, compare
 
 Z = np.random.default_rng(0).standard_normal(50_000)
@@ -50,10 +50,18 @@ def test_there_and_back():
     (Z[:50], np.ones(49), 0.01, "got the shapes"),
     (Z[:50], -np.ones(50), 0.01, "scale finite and positive"),
     (Z[:50], np.ones(50), 0, "beta must be positive"),
+    (Z[:50], np.ones(50), None, "beta must be positive and finite; got None"),
+    (Z[:50], np.ones(50), "1", "beta must be positive and finite; got '1'"),
 ])
 def test_bad_input(mean, scale, beta, message):
     with pytest.raises(ValueError, match=message):
         IsometricVariable(mean, scale, beta)
+
+
+@pytest.mark.parametrize("num_bins", [-3, 0, 2.5, None, True])
+def test_bad_numbers_of_bins(num_bins):
+    with pytest.raises(ValueError, match="num_bins must be an integer of at least 1; got"):
+        IsometricVariable(Z[:50], np.ones(50), 0.01, num_bins)
 
 
 def test_a_constant_mean_is_no_error():
@@ -90,6 +98,20 @@ def test_along_the_axis_of_a_decoder():
     np.testing.assert_allclose(IsometricVariable.along_axis(Curve(tf.sinh), 1, mean, [0, 0]).to_y([0.5, 2]), [0, 0.75], atol=1e-5)
 
 
+@pytest.mark.parametrize("form", [tuple, lambda pair: dict(zip(("encoder", "decoder"), pair)),
+                                  lambda pair: Autoencoder(*pair, "sse", None)])
+def test_along_the_axis_of_any_model(form):
+    """A pair of functions over arrays, a dict of them, an `Autoencoder`: y = sinh z, and 1 / sqrt(2) of it with half of D."""
+    def decode(z):
+        return np.stack([np.sinh(np.asarray(z)[:, 0]), np.asarray(z)[:, 1] / 2], 1)
+
+    mean = np.linspace(-1, 2, 31)
+    model = form((lambda x: np.concatenate([x, x], 1), decode))
+    for distortion, factor in (("sse", 1), ("mse", np.sqrt(0.5))):
+        variable = IsometricVariable.along_axis(model, 0, mean, [9, 0], distortion=distortion)
+        np.testing.assert_allclose(variable.to_y(mean), factor * (np.sinh(mean) - np.sinh(0.5)), atol=2e-4)
+
+
 @pytest.mark.parametrize("width", [0.05, 1e-4])
 def test_the_distance_between_clusters(width):
     """Two clusters 4 apart, the decoder steep between |z| < .3 where there is no example: the posteriors lack the gap."""
@@ -121,6 +143,7 @@ def test_without_clusters_the_two_agree():
     (lambda: IsometricVariable.from_derivatives([0, 1], [1, -2]), "not negative"),
     (lambda: IsometricVariable.along_axis(Curve(tf.exp), 2, Z, [0, 0]), "with n above j"),
     (lambda: IsometricVariable.along_axis(Curve(tf.exp), 0, [1, 1], [0, 0]), "numbers that differ"),
+    (lambda: IsometricVariable.along_axis((np.exp, np.exp), 0, Z, [0, 0]), "distortion is missing"),
     (lambda: IsometricVariable.along_axis(Curve(tf.exp), 0, Z, [0, 0], 1), "num_points must be at least 2; got 1"),
 ])
 def test_bad_grids(call, message):

@@ -225,6 +225,7 @@ def test_help_imports_no_tensorflow(script, arguments):
 @pytest.mark.parametrize("path, options, message", [
     ("celeba", ["--lmbda", "0"], "--lmbda must be positive and finite; got 0.0"),
     ("celeba", ["--lmbda", "inf"], "--lmbda must be positive and finite; got inf"),
+    ("celeba", ["--image_size", "40"], "--image_size must be a multiple of 16, at least 16; got 40"),
     ("celeba", ["--latent_dim", "0"], "--latent_dim must be at least 1; got 0"),
     ("celeba", ["--distortion", "l2"], "invalid choice: 'l2'"),
     ("celeba", ["--seed", "-1"], "--seed must be at least 0 and below 2^32; got -1"),

@@ -52,6 +52,40 @@ def test_elements_without_a_rule(element, message):
         examples.x_of(element)
 
 
+Y = np.zeros(53)
+
+
+@pytest.mark.parametrize("data", [(X, Y), (X, X), {"image": X, "label": Y}, {"x": X}, X.tolist(), tuple(X.tolist()), [(X, Y)],
+                                  [{"image": X[:20]}, {"image": X[20:]}], tf.constant(X)],
+                         ids=["pair", "itself", "dict", "entry", "lists", "tuples", "batch", "batches", "tensor"])
+def test_whatever_holds_an_array_gives_its_rows(data):
+    got = np.concatenate(list(examples.batches(data, 20)))
+    np.testing.assert_array_equal(got, X)
+
+
+@pytest.mark.parametrize("data, message", [
+    ((X, Y[:9]), r"data is a tuple of 2: \[53, 4\], \[9\]. It must be an array \[N, ...\], or a pair"),
+    ((X, X, X), "data is a tuple of 3"), ([X, X], r"data is a list of 2: \[53, 4\], \[53, 4\].*np.concatenate\(data\) of batches"),
+    (list(X), r"data is a list of 53: \[4\], \[4\], \[4\], \[4\], .... It must"),
+    (((X, Y), (X, Y)), r"a tuple of 2 pairs or dicts, as load_data\(\) returns them for training and test. Give one"),
+    ({"a": X, "b": X}, "dicts of 'a', 'b'"), ([[1, 2], [3]], "as many in each row"), ([["a", "b"]], "must have numbers"),
+    ([1, 2, 3], "no array"), ([], "no array"), ("mix", "another iterable of them; got 'mix'"), (None, "got None"), (5, "got 5"),
+    (np.array([["a"]]), "real numbers; got the type <U1"), (np.float32(1), r"the shape \[\]")])
+def test_what_holds_no_array_is_said(data, message):
+    with pytest.raises(ValueError, match=message):
+        next(examples.batches(data))
+
+
+def test_a_pair_of_arrays_is_measured_by_its_first(vae):
+    assert tfisovae.analyze(vae, (X, Y)).rate == tfisovae.analyze(vae, X).rate
+
+
+@pytest.mark.parametrize("number", [2.5, "5", 0, -1, True])
+def test_numbers_of_examples_that_make_no_sense(vae, number):
+    with pytest.raises(ValueError, match="num_examples must be an integer of at least 1; got"):
+        next(streaming.examples_of(vae, X, number))
+
+
 @pytest.mark.parametrize("make", [lambda d: d, lambda d: d.map(lambda x: (x, 0.0)),
                                   lambda d: d.map(lambda x: {"image": x, "label": 1})], ids=["x", "pair", "dict"])
 def test_every_kind_of_data_set_is_measured(vae, make):

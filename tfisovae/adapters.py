@@ -142,6 +142,7 @@ class Part:
     Attributes:
       function: tensor -> `Outputs`.
       inputs: how many numbers a row of its input has, where that is known and rows are vectors: n, for a decoder.
+      shape: of one example of its input, without the batch axis, where that is known; an open axis is `None`.
       plain: the `PlainFunction` inside, if it is one.
       returns_scale: whether it is the signature `encode` of this package's SavedModels, which returns `mean` and `scale`.
       owner: what its variables are of, a Keras model, a `tf.Module` or a `Loaded`, kept alive; None where that is not known.
@@ -150,6 +151,7 @@ class Part:
     function: Callable[[tf.Tensor], Outputs]
     inputs: int | None = None
     plain: "PlainFunction | None" = None
+    shape: tuple[int | None, ...] | None = None
     returns_scale: bool = False
     owner: object = None
 
@@ -243,7 +245,9 @@ def _signature_part(signature, role, owner):
         return Outputs.of(signature(**{name: x for name in by_name}) if by_name else signature(x))
 
     named = signature.structured_outputs
-    return Part(function, spec.shape[-1] if spec.shape.rank == 2 else None, owner=Loaded(owner, signature.trainable_variables),
+    shape = tuple(spec.shape[1:]) if spec.shape.rank else None
+    return Part(function, spec.shape[-1] if spec.shape.rank == 2 else None, shape=shape,
+                owner=Loaded(owner, signature.trainable_variables),
                 returns_scale=isinstance(named, Mapping) and set(named) == {"mean", "scale"})
 
 
@@ -262,7 +266,8 @@ def _keras_part(model, role):
             result = _call(model, x)
         return Outputs.of(result, getattr(model, "output_names", None))
 
-    return Part(function, shape[-1] if shape is not None and len(shape) == 2 else None, owner=model)
+    return Part(function, shape[-1] if shape is not None and len(shape) == 2 else None, shape=tuple(shape[1:]) if shape else None,
+                owner=model)
 
 
 def _call(model, x):

@@ -289,7 +289,7 @@ def analyze(model: AutoencoderLike, data: Data, num_examples: int | None = None,
         if first_row < flatness.MAX_EXAMPLES:
             posteriors.append(encoded.numpy())
     difference = _numerical_norm_difference(autoencoder, first, measures["rate"].active, tangents)
-    known = conditions.of_model(model if hasattr(model, "encoder") else autoencoder)
+    known = conditions.of_model(model if hasattr(model, "encode") and hasattr(model, "encoder") else autoencoder)
     return _analysis(autoencoder, measures, np.concatenate(posteriors), difference, tangents, known)
 
 

@@ -107,6 +107,11 @@ class Encoder:
         """What has the `trainable_variables` that it reads (a Keras model, say); `None` where that is not known."""
         return self._part.owner
 
+    @property
+    def example_shape(self) -> tuple[int | None, ...] | None:
+        """The shape of one example x, where the encoder says it; an open axis is `None`."""
+        return self._part.shape
+
     def parameters(self, x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """The mean and the second output as the encoder returns it, `[B, n]` each."""
         outputs = self._part(tf.cast(x, tf.float32))

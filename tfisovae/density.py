@@ -27,7 +27,7 @@ of the first order in sigma^2.
     log p(x) = sum_j [log N(mu_j; 0, 1 - E sigma_j^2) + log(1 - E sigma_j^2)] - 1/2 log det(J^T J)
 """
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -49,7 +49,7 @@ _APART = 1e-6  # smallest eigenvalue of the directions' Gram matrix whose logari
 _PARALLEL = 1e-14  # smallest singular value of the directions that is not the rounding of 0
 
 
-def log_densities(model: AutoencoderLike, x: Data, forms: Sequence[str] | None = None, active: npt.ArrayLike | None = None, *,
+def log_densities(model: AutoencoderLike, x: Data, forms: str | Sequence[str] | None = None, active: npt.ArrayLike | None = None, *,
                   pairs: int | str = 8, seed: int = 0, progress: bool = False, distortion: Distortion | str | None = None,
                   beta: float | None = None, scale: str = "log_variance") -> dict[str, np.ndarray]:
     """Log densities of each example, nats; on all replicas of the current `tf.distribute` strategy, with the numbers of one device.
@@ -58,7 +58,7 @@ def log_densities(model: AutoencoderLike, x: Data, forms: Sequence[str] | None =
       model: `Autoencoder`, or whatever `as_autoencoder` takes, such as a `VAE`.
       x: `[N, ...]`, or a `tf.data.Dataset` of batches (see `tfisovae.examples.x_of`), which is read twice: the posteriors' averages
         over the data come first. Memory does not grow with N.
-      forms: names out of `FORMS`; by default all that the distortion has.
+      forms: names out of `FORMS`, or one of them; by default all that the distortion has.
       active: `[n]`, bool, the dimensions to count (`Analysis.active`, where these examples are some of those analysed); by
         default those whose mean KL over `x` exceeds `posterior.ACTIVE_KL`, for which `x` should be more than a few examples.
       pairs: over how many antithetic pairs of points mean +- signs * scale "objective" averages D, a power of two. The signs are
@@ -75,16 +75,21 @@ def log_densities(model: AutoencoderLike, x: Data, forms: Sequence[str] | None =
       the distortion; "scaled_objective", "scaled_posterior", "volume" and "corrected_volume" of the data manifold. The last takes
       E[sigma_j^2] over `x`; a dimension where that is not below 1, which no trained posterior has, is left uncorrected.
     Raises:
-      ValueError: for an unknown form, bad `pairs`, examples of different shapes or not finite, or where no dimension is active.
+      ValueError: for an unknown form, bad `pairs`, examples of different shapes or not finite, or whose posterior is not finite;
+        for a generator; or where no dimension is active.
       NotImplementedError: for a scaled form of a distortion without a_x, where the manifold does not fill the space.
     Cost: two encodes and 2 `pairs` decodes ("objective"); the volumes about as many decodes more as dimensions are active.
     """
+    forms = (forms,) if isinstance(forms, str) else forms
     unknown = set(forms or ()) - set(FORMS)
     if unknown:
         raise ValueError(f"Unknown forms {sorted(unknown)}; there are {', '.join(map(repr, FORMS))}.")
     if pairs != "paper" and (isinstance(pairs, bool) or not isinstance(pairs, (int, np.integer)) or pairs < 1
                              or pairs & (pairs - 1)):
         raise ValueError(f'pairs must be a power of two (1, 2, 4, ...) or "paper"; got {pairs!r}.')
+    if isinstance(x, Iterator):
+        raise ValueError(f"x is read twice, and a {type(x).__name__} can be read only once. Give an array [N, ...] or a "
+                         "tf.data.Dataset of batches.")
     model = as_autoencoder(model, distortion, beta, scale)
     kl, variance, first = _averages(model, x)
     if active is not None and np.shape(active) != kl.shape:
@@ -131,10 +136,21 @@ def _averages(model, data):
         if batch.shape[1:] != first.shape[1:]:
             raise ValueError(f"x must have one shape; example {row} (counted from 0) has {list(batch.shape[1:])}, those before it "
                              f"{list(first.shape[1:])}.")
-        totals = totals + step(batch, row).numpy().sum(0, np.float64)
+        values = step(batch, row).numpy()
+        _check_posteriors(values, row)
+        totals = totals + values.sum(0, np.float64)
         seen = row + len(batch)
     kl, variance = totals / seen
     return kl, variance, first
+
+
+def _check_posteriors(values, first_row):
+    """Raises ValueError where KL or variance, `[B, 2, n]`, of an example is not finite."""
+    finite = np.isfinite(values).all((1, 2))
+    if not finite.all():
+        raise ValueError(f"The posterior of example {first_row + int(np.argmin(finite))} (counted from 0) is not finite: the "
+                         "encoder must give every example a finite mean and a finite, positive scale. Leave the example out, or "
+                         "mend the encoder.")
 
 
 def _densities(model, x, posterior, forms, active, variance, signs, tangents):
@@ -189,6 +205,7 @@ def _log_volume(decode, mean, active, tangents):
     In float64, and by the singular values of J where its directions are nearly parallel: J^T J has none of their digits.
     """
     chosen = tf.one_hot(active, mean.shape[-1], dtype=mean.dtype)
+    fixed = 1 - tf.reduce_sum(chosen, 0)
     group = max(1, _IMAGES_AT_ONCE // len(active))
     count = tf.shape(mean)[0]
     groups = -(-count // group)
@@ -200,7 +217,7 @@ def _log_volume(decode, mean, active, tangents):
         return tf.square(tf.where(values > _PARALLEL, values, tf.zeros_like(values)))
 
     def volume(z):
-        _, images = geometry.jacobian(lambda step: decode(z + step @ chosen), tf.zeros([group, len(active)], mean.dtype), tangents)
+        _, images = geometry.jacobian(_Restricted(decode, z * fixed, chosen), tf.gather(z, active, axis=1), tangents)
         columns = tf.cast(tf.reshape(images, [len(active), group, -1]), tf.float64)
         length = tf.norm(columns, axis=-1)
         columns = tf.transpose(tf.math.divide_no_nan(columns, length[..., None]), [1, 0, 2])
@@ -212,6 +229,20 @@ def _log_volume(decode, mean, active, tangents):
     # A folded direction has a volume of 0, and the density no bound.
     volumes = tf.map_fn(volume, stacked, parallel_iterations=1, fn_output_signature=tf.TensorSpec([group], tf.float64))
     return tf.reshape(volumes, [-1])[:count]
+
+
+class _Restricted:
+    """A decoder as a function of some coordinates `[k B, m]`, k for each row of `rest` `[B, n]`, which holds the others."""
+
+    def __init__(self, decode, rest, chosen):
+        self._decode, self._rest, self._chosen = decode, rest, chosen
+        if hasattr(decode, "precision"):  # of differences: that of the decoder
+            self.precision = decode.precision
+
+    def __call__(self, coordinates):
+        rest, chosen = (tf.cast(values, coordinates.dtype) for values in (self._rest, self._chosen))
+        copies = tf.shape(coordinates)[0] // tf.shape(rest)[0]
+        return self._decode(tf.tile(rest, [copies, 1]) + coordinates @ chosen)
 
 
 def _log_metric_volume(distortion, x, n):

@@ -8,7 +8,8 @@ import tensorflow as tf
 _BATCH = 100
 
 Data: TypeAlias = tf.data.Dataset | np.ndarray | tf.Tensor | Iterable[Any]
-"""What `batches` takes: a data set or whatever iterates over batches as `x_of` takes them, or an array `[N, ...]`."""
+"""What `batches` takes: a data set or whatever iterates over batches as `x_of` takes them, or an array `[N, ...]`, or a pair
+`(x, y)` or a dict of arrays."""
 
 
 def x_of(element: Any) -> Any:
@@ -41,13 +42,63 @@ def batches(data: Data, batch_size: int = _BATCH) -> Iterator[tf.Tensor]:
     """Yields batches of x, float32.
 
     Args:
-      data: `tf.data.Dataset`, or anything that iterates over batches `[B, ...]` as `x_of` takes them; or an array `[N, ...]`.
+      data: `tf.data.Dataset`, or a generator or other iterable of batches `[B, ...]` as `x_of` takes them; or an array
+        `[N, ...]`, nested lists of numbers, a pair `(x, y)` of arrays of one length, or a dict of arrays.
       batch_size: of the batches of an array.
+    Raises:
+      ValueError: for anything else, such as lists of arrays, of which nothing says whether they are examples or batches.
     """
-    if not hasattr(data, "__iter__") or hasattr(data, "shape"):
+    data = _whole(data)
+    if hasattr(data, "shape"):
         data = tf.data.Dataset.from_tensor_slices(data).batch(batch_size)
     for element in data:
         yield tf.cast(x_of(element), tf.float32)
+
+
+def _whole(data):
+    """The array x in what is given as data, or what iterates over batches as it is."""
+    if isinstance(data, dict):
+        return _whole(x_of(data))
+    if hasattr(data, "shape"):
+        if not len(data.shape) or (isinstance(data, np.ndarray) and data.dtype.kind not in "fiub"):
+            raise ValueError(f"data must be an array [N, ...] of real numbers; got the type {data.dtype} and the shape "
+                             f"{list(data.shape)}.")
+        return data
+    if isinstance(data, (tuple, list)):
+        return _of_sequence(data)
+    if isinstance(data, (str, bytes)) or not (hasattr(data, "__iter__") or hasattr(data, "__getitem__")):
+        raise ValueError(f"data must be an array [N, ...], a tf.data.Dataset of batches, or another iterable of them; got "
+                         f"{data!r}.")
+    return data
+
+
+def _of_sequence(data):
+    """x of a tuple or list: of a pair, of nested lists of numbers, or of a list of elements as `x_of` takes them."""
+    def length(part):
+        return part.shape[0] if hasattr(part, "shape") and len(part.shape) else None
+
+    kind = type(data).__name__
+    if any(hasattr(part, "shape") for part in data):
+        if isinstance(data, tuple) and len(data) == 2 and length(data[0]) == length(data[1]) is not None:
+            return _whole(data[0])
+        said = ", ".join(str(list(part.shape)) if hasattr(part, "shape") else type(part).__name__ for part in data[:4])
+        raise ValueError(f"data is a {kind} of {len(data)}: {said}{', ...' if len(data) > 4 else ''}. It must be an array "
+                         "[N, ...], or a pair (x, y) of arrays of one length. Give x alone; np.stack(data) of single examples, "
+                         "np.concatenate(data) of batches.")
+    if isinstance(data, tuple) and any(isinstance(part, (tuple, dict)) for part in data):
+        raise ValueError(f"data is a tuple of {len(data)} pairs or dicts, as load_data() returns them for training and test. Give "
+                         "one of them.")
+    if any(isinstance(part, (tuple, dict)) and any(hasattr(x, "shape") for x in (part.values() if isinstance(part, dict) else part))
+           for part in data):
+        return iter(data)  # batches with labels
+    try:
+        array = np.asarray(data)
+    except ValueError:  # rows of different lengths
+        array = np.asarray(None)
+    if array.ndim < 2 or array.dtype.kind not in "fiub":
+        raise ValueError(f"data is a {kind} that is no array [N, ...] of numbers: nested lists must have numbers in them, as many "
+                         "in each row.")
+    return array
 
 
 def as_float(batch: np.ndarray | tf.Tensor) -> tf.Tensor:

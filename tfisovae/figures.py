@@ -1,14 +1,15 @@
 """The paper's figures, drawn from what was saved: an `Analysis`, or arrays of images.
 
-Every function returns a `matplotlib.figure.Figure`, which a notebook shows, and writes it as PNG where a `path` is given.
+Every function returns a `Figure`, which a notebook shows, and writes it as PNG where a `path` is given.
 """
+import io
 import os
 import typing
 from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
+from matplotlib import figure as matplotlib_figure
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from tfisovae import files
@@ -19,11 +20,24 @@ if typing.TYPE_CHECKING:
 _NORM, _PRECISION, _REFERENCE = "#c44e52", "#4c72b0", "#555555"
 
 
-def save(figure: Figure, path: str | os.PathLike) -> None:
-    """Writes a picture of any `Figure`, without a display, whole or not at all."""
+class Figure(matplotlib_figure.Figure):
+    """A figure of matplotlib's that a notebook shows by itself: it needs neither pyplot nor a display."""
+
+    def _repr_png_(self) -> bytes:
+        picture = io.BytesIO()
+        _write(self, picture)
+        return picture.getvalue()
+
+
+def _write(figure, file):
     FigureCanvasAgg(figure)
+    figure.savefig(file, format="png", dpi=110, bbox_inches="tight", pil_kwargs={"optimize": True})
+
+
+def save(figure: matplotlib_figure.Figure, path: str | os.PathLike) -> None:
+    """Writes a picture of any figure of matplotlib's, without a display, whole or not at all."""
     with files.replacing(path, "wb") as file:
-        figure.savefig(file, format="png", dpi=110, bbox_inches="tight", pil_kwargs={"optimize": True})
+        _write(figure, file)
 
 
 def plain(text: str) -> str:

@@ -13,13 +13,15 @@ does. The decoder knows it:
 along the axis of z_j (`along_axis`). `compare` says where the two differ. Where both are known they agree up to the factor
 sqrt(1 - sigma_j^2) of an optimal posterior.
 """
+import numbers
 import typing
 
 import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from tfisovae.autoencoder import Measurable
+from tfisovae.autoencoder import AutoencoderLike, as_autoencoder
+from tfisovae.distortions import Distortion
 
 _GAP_SHARE = 0.1  # of the whole length in y, by which the two may differ between neighbouring examples
 _POINTS_AT_ONCE = 100
@@ -35,9 +37,9 @@ class IsometricVariable:
       mean: mu_j of each example, `[N]`.
       scale: sigma_j of each example, `[N]`, positive.
       beta: 1 / lmbda.
-      num_bins: at most; each holds ten examples or more.
+      num_bins: at most, an integer; each holds ten examples or more.
     Raises:
-      ValueError: for fewer than 20 examples, shapes that differ, or values that are not finite and positive.
+      ValueError: for fewer than 20 examples, shapes that differ, values that are not finite and positive, or a bad `num_bins`.
     """
 
     def __init__(self, mean: npt.ArrayLike, scale: npt.ArrayLike, beta: float, num_bins: int = 200) -> None:
@@ -47,8 +49,10 @@ class IsometricVariable:
                              f"{list(mean.shape)} and {list(scale.shape)}.")
         if not (np.isfinite(mean).all() and np.isfinite(scale).all() and (scale > 0).all()):
             raise ValueError("mean must be finite and scale finite and positive.")
-        if not 0 < beta < np.inf:
+        if isinstance(beta, bool) or not isinstance(beta, (numbers.Real, tf.Tensor)) or not 0 < beta < np.inf:
             raise ValueError(f"beta must be positive and finite; got {beta!r}.")
+        if isinstance(num_bins, bool) or not isinstance(num_bins, numbers.Integral) or num_bins < 1:
+            raise ValueError(f"num_bins must be an integer of at least 1; got {num_bins!r}.")
         order = np.argsort(mean, kind="stable")
         bins = np.array_split(order, max(2, min(num_bins, len(mean) // 10)))
         z = np.array([mean[rows].mean() for rows in bins])
@@ -90,19 +94,22 @@ class IsometricVariable:
         return variable
 
     @classmethod
-    def along_axis(cls, model: Measurable, j: int, mean: npt.ArrayLike, at: npt.ArrayLike,
-                   num_points: int = 401) -> "IsometricVariable":
+    def along_axis(cls, model: AutoencoderLike, j: int, mean: npt.ArrayLike, at: npt.ArrayLike,
+                   num_points: int = 401, *, distortion: Distortion | str | None = None) -> "IsometricVariable":
         """The variable by the decoder alone, along the axis of z_j over the range of the posterior means.
 
         Every step of the grid is as long as D says, sqrt(D(x_k, x_k+1)): a decoder that jumps between two clusters within one
         step is still measured in full, if D is quadratic as far as that.
 
         Args:
-          model: anything with `decode` and `distortion`.
+          model: whatever `as_autoencoder` takes, or anything with `decode` and `distortion`. Its beta need not be known.
           j: number of the latent variable.
           mean: mu_j of the examples, `[N]`: the grid goes from the smallest to the largest, and y is 0 at the median.
           at: `[n]`, where the other variables stand (their means over the data, 0 for a trained VAE).
           num_points: of the grid.
+          distortion: as `as_autoencoder` takes it, for models that do not say it.
+        Raises:
+          ValueError: for a j that `at` has not, means that do not differ, a bad `num_points`; and as `as_autoencoder` does.
         Cost: `num_points` decodes.
         """
         mean, at = np.asarray(mean, np.float64), np.asarray(at, np.float64)
@@ -112,6 +119,8 @@ class IsometricVariable:
             raise ValueError("mean must be a vector [N] of finite numbers that differ, mu_j of the examples.")
         if num_points < 2:
             raise ValueError(f"num_points must be at least 2; got {num_points!r}.")
+        if distortion is not None or not (hasattr(model, "decode") and hasattr(model, "distortion")):
+            model = as_autoencoder(model, distortion, needs_beta=False)
         z = np.linspace(mean.min(), mean.max(), num_points)
         points = np.tile(at, (num_points, 1))
         points[:, j] = z

@@ -1,4 +1,5 @@
 """One pass over a data set, on all replicas of the current `tf.distribute` strategy."""
+import numbers
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -22,8 +23,9 @@ def examples_of(autoencoder: Measurable, data: examples.Data, num_examples: int 
     Raises:
       ValueError: if there are no examples, or fewer than were asked for; or for x that is not finite, or outside the domain.
     """
-    if num_examples is not None and num_examples < 1:
-        raise ValueError(f"num_examples must be at least 1; got {num_examples!r}.")
+    if num_examples is not None and (isinstance(num_examples, bool) or not isinstance(num_examples, numbers.Integral)
+                                     or num_examples < 1):
+        raise ValueError(f"num_examples must be an integer of at least 1; got {num_examples!r}.")
     seen = 0
     with tqdm.tqdm(total=num_examples, desc=description, unit=" examples", disable=not progress) as bar:
         for x in examples.batches(data):

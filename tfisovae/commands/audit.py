@@ -1,12 +1,16 @@
 """Audit any VAE: what may be wrong with it, its beta, its isometry, and what not to conclude; isometry.json and pictures."""
+import argparse
 import dataclasses
 import os
 
 import numpy as np
 
+from tfisovae import files
 from tfisovae.commands import choices, measuring
 
 _GRADIENT_EXAMPLES = 8_192
+_FEWEST = 8  # examples that a mean gradient can be told from its noise on
+_WRITTEN = ("isometry.json", "isometry.png", "gram.png", "reconstructions.png")
 
 
 def add_arguments(p):
@@ -30,16 +34,22 @@ def add_arguments(p):
     p.add_argument("--num_examples", type=int, help="examples to measure, at most (default: 1,000 images, or 10,000 vectors)")
     p.add_argument("--max_value", type=float, default=1.0, help="the largest value of 8-bit pixels, as the model sees them: 1 or "
                                                                 "255")
-    p.add_argument("--image_size", type=int, default=64, help="of a directory or .zip of images")
+    p.add_argument("--image_size", type=int, help="of a directory or .zip of images (default: what the model takes, else 64)")
     p.add_argument("--crop", choices=choices.CROPS, default="center", help="of a directory or .zip of images")
-    p.add_argument("--grayscale", action="store_true", help="one channel instead of three")
+    p.add_argument("--grayscale", action=argparse.BooleanOptionalAction, help="one channel instead of three (default: what the "
+                                                                              "model takes)")
     p.add_argument("--rows", type=int, default=10, help="dimensions in the table")
     p.add_argument("--out", default="audit", type=os.path.expanduser, help="directory for the results")
+    p.add_argument("--overwrite", action="store_true", help="replace the results of another model or other data in --out")
     p.add_argument("--cache_dir", type=os.path.expanduser, help="where decoded images are kept (default: ~/.cache/tfisovae)")
 
 
-def load_examples(args, name, count=None):
-    """The examples of `name`, as `--data` takes it, `[N, ...]` float32, at most `count` of them in a fixed random order."""
+def load_examples(args, name, count=None, option="data"):
+    """At most `count` examples of `name`, as `--data` takes it, chosen at random: `[N, ...]` float32, and their rows, `[N]`.
+
+    Raises:
+      ValueError: also for one that is not finite, with the option and its row.
+    """
     from tfisovae import sources
     from tfisovae.sources import columnar
 
@@ -56,8 +66,14 @@ def load_examples(args, name, count=None):
     else:
         rows = _all(sources.load_vectors(name))
     count = count or (1_000 if len(rows.shape) > 2 else 10_000)
-    x = np.asarray(rows[np.sort(np.random.default_rng(0).permutation(len(rows))[:count])])
-    return x.astype(np.float32) * np.float32(args.max_value / 255 if x.dtype == np.uint8 else 1)
+    chosen = np.sort(np.random.default_rng(0).permutation(len(rows))[:count])
+    x = np.asarray(rows[chosen])
+    x = x.astype(np.float32) * np.float32(args.max_value / 255 if x.dtype == np.uint8 else 1)
+    finite = np.isfinite(x).reshape(len(x), -1).all(1)
+    if not finite.all():
+        raise ValueError(f"--{option} {name}: row {chosen[np.argmin(finite)]} (counted from 0) is not finite. Leave it out, or "
+                         "fill what is missing.")
+    return x, chosen
 
 
 def _all(source):
@@ -76,21 +92,90 @@ def load_model(args):
     distortion = args.distortion
     if distortion == "bce-sum":
         distortion = distortions.BinaryCrossentropy("sum")
-    return as_autoencoder(args.model or (args.encoder, args.decoder), distortion, args.beta, args.scale, args.decomposed or None,
-                          needs_beta=not args.estimate_beta)
+    try:
+        return as_autoencoder(args.model or (args.encoder, args.decoder), distortion, args.beta, args.scale,
+                              args.decomposed or None, needs_beta=not args.estimate_beta)
+    except TypeError as error:  # of what lies in a directory, which the user chose
+        raise ValueError(str(error)) from error
 
 
-def examine(model, x, estimate=False):
+def settle_images(args, model):
+    """Gives `image_size` and `grayscale` that were not given the values of the images that the model takes."""
+    shape = getattr(model.encode, "example_shape", None) or ()
+    known = len(shape) == 3 and shape[0] is not None and shape[0] == shape[1] and shape[2] in (1, 3)
+    if args.image_size is None:
+        args.image_size = shape[0] if known else 64
+    if args.grayscale is None:
+        args.grayscale = known and shape[2] == 1
+
+
+def load_training(args, model, shape):
+    """The examples of `--train_data`, `[N, ...]`, or `None` where it is not given.
+
+    Args:
+      args: the options.
+      model: `Autoencoder`.
+      shape: of one example of `--data`.
+    Raises:
+      ValueError: if no mean gradient can be taken of the model on them.
+    """
+    from tfisovae import stationarity
+
+    if not args.train_data:
+        return None
+    if not stationarity.weights_of(model):
+        raise ValueError("--train_data: the model keeps no trainable variables, so the gradient of its loss cannot be taken. "
+                         "Leave it out.")
+    x, _ = load_examples(args, args.train_data, _GRADIENT_EXAMPLES, "train_data")
+    if x.shape[1:] != shape:
+        raise ValueError(f"--train_data {args.train_data} has examples of the shape {list(x.shape[1:])}; those of --data have "
+                         f"{list(shape)}.")
+    if len(x) < _FEWEST:
+        raise ValueError(f"--train_data {args.train_data} has {len(x)} examples: the mean gradient takes at least {_FEWEST} to "
+                         "tell from its noise, and should have 4,000.")
+    try:
+        model.distortion.check(x)
+    except ValueError as error:
+        raise ValueError(f"--train_data {args.train_data}: {error}") from error
+    return x
+
+
+def subject(args):
+    """What is measured, as `isometry.json` says it: the paths of the model and of the data, absolute."""
+    named = (*choices.TOYS, *choices.IMAGES)
+    paths = {name: getattr(args, name) for name in ("model", "encoder", "decoder", "data")}
+    return {name: path and (path if name == "data" and path in named else os.path.abspath(path)) for name, path in paths.items()}
+
+
+def check_replaceable(args):
+    """Raises ValueError where `--out` holds results, but not of this model on these data, unless `--overwrite` is given."""
+    there = [name for name in _WRITTEN if os.path.lexists(os.path.join(args.out, name))]
+    if not there or args.overwrite:
+        return
+    try:
+        saved = files.read_json(os.path.join(args.out, "isometry.json"))
+    except (OSError, files.DamagedFile):
+        saved = {}
+    wanted, saved = subject(args), saved if isinstance(saved, dict) else {}
+    if any(saved.get(name) != path for name, path in wanted.items()):
+        was = ", ".join(f"{name} {saved[name]}" for name in wanted if isinstance(saved.get(name), str))
+        raise ValueError(f"{args.out} holds the {there[0]} of another measurement ({was or 'nothing says of what'}). Name another "
+                         "directory with --out, or give --overwrite to replace it.")
+
+
+def examine(model, x, rows, estimate=False):
     """What is found beside the measurement: `(findings, BetaEstimate or None, the model with a beta)`.
 
     Args:
       model: `Autoencoder`; its `beta` may be `None` with `estimate`.
       x: examples, `[N, ...]`.
+      rows: where each stands in its file, `[N]`, for what is said of one.
       estimate: whether to take the beta that is found.
     """
     from tfisovae import estimate_beta, findings, inspection
 
-    found = inspection.inspect(model, x)
+    found = [dataclasses.replace(one, numbers={**one.numbers, "row": int(rows[one.numbers["row"]])})
+             if "row" in one.numbers else one for one in inspection.inspect(model, x)]
     if any(map(findings.is_fatal, found)):
         return found, None, model
     try:
@@ -103,17 +188,29 @@ def examine(model, x, estimate=False):
 
 
 def run(args):
-    import tfisovae
-    from tfisovae import findings
+    import tensorflow as tf
 
-    for name in ("num_examples", "rows", "image_size"):
+    import tfisovae
+    from tfisovae import findings, stationarity
+
+    if args.num_examples is not None and args.num_examples < 2:
+        raise ValueError(f"--num_examples must be at least 2 for an audit; got {args.num_examples}.")
+    for name in ("rows", "image_size"):
         measuring.check_at_least_1(**{name: getattr(args, name)})
     if not 0 < args.max_value < float("inf"):
         raise ValueError(f"--max_value must be positive and finite; got {args.max_value}.")
+    check_replaceable(args)
     model = load_model(args)
-    x = load_examples(args, args.data, args.num_examples)
+    settle_images(args, model)
+    x, rows = load_examples(args, args.data, args.num_examples)
+    if len(x) < 2:
+        raise ValueError(f"--data {args.data} has {len(x)} example; an audit needs 2 at least, and its verdict some hundreds.")
+    takes = getattr(model.encode, "example_shape", None)
+    if takes is not None and not tf.TensorShape(takes).is_compatible_with(x.shape[1:]):
+        raise ValueError(f"--data {args.data} has examples of the shape {list(x.shape[1:])}; the encoder takes {list(takes)}.")
+    train = load_training(args, model, x.shape[1:])
     measuring.check_writable(args.out)
-    found, beta, model = examine(model, x, args.estimate_beta)
+    found, beta, model = examine(model, x, rows, args.estimate_beta)
     said = findings.sentences(found)
     print("\n".join(said), end="\n" if said else "", flush=True)
     if any(map(findings.is_fatal, found)):
@@ -123,25 +220,20 @@ def run(args):
     if beta is not None:
         said.append(findings.beta_sentence(beta, None if args.estimate_beta else model.beta))
         print(said[-1], flush=True)
-    summary = result.summary(gradient=_gradient(args, model))
-    print(summary, flush=True)
+    known = {"beta_found": args.estimate_beta,
+             "beta_differs": beta is not None and not args.estimate_beta and beta.differs_from(model.beta)}
     beta = beta and {"value": beta.value, "error": beta.error, "spread": beta.spread}
-    result.save(os.path.join(args.out, "isometry.json"), data=args.data, found=said, beta_found=beta, summary=summary)
+
+    def save(summary):
+        result.save(os.path.join(args.out, "isometry.json"), **subject(args), found=said, beta_found=beta, summary=summary)
+
+    summary = result.summary(**known)
+    save(summary)  # whatever becomes of the gradient
+    if train is not None:
+        summary = result.summary(**known, gradient=stationarity.block_gradients(model, train, progress=True).mean_gradient())
+        save(summary)
+    print(summary, flush=True)
     print(measuring.written(args.out, "isometry.json", *draw(args.out, model, result, x, args.max_value)))
-
-
-def _gradient(args, model):
-    """The mean gradient over the examples of training, where these are given; else `None`."""
-    from tfisovae import stationarity
-
-    if not args.train_data:
-        return None
-    if not stationarity.weights_of(model):
-        raise ValueError("--train_data: the model keeps no trainable variables, so the gradient of its loss cannot be taken. "
-                         "Leave it "
-                         "out.")
-    x = load_examples(args, args.train_data, _GRADIENT_EXAMPLES)
-    return stationarity.block_gradients(model, x, progress=True).mean_gradient()
 
 
 def draw(out, model, result, x, max_value):

@@ -30,6 +30,8 @@ def add_arguments(p):
 
 def resolve(args):
     """The configuration of a run: every option with its value; raises ValueError for those that make no sense."""
+    if args.image_size < 16 or args.image_size % 16:  # four layers of stride 2
+        raise ValueError(f"image_size must be a multiple of 16, at least 16; got {args.image_size}.")
     if args.latent_dim is None:
         args.latent_dim = 256 if args.network == "celeba_large" else 32
     config = training.resolve(args, ("steps", "log_every", "checkpoint_every", "num_faces"))

@@ -16,8 +16,8 @@ def numpy_array(path: str) -> np.ndarray:
     def choose(names):
         chosen = names if len(names) == 1 else [name for name in ("x", "x_test") if name in names][:1]
         if not chosen:
-            raise ValueError(f"{path} holds the arrays {', '.join(map(repr, names)) or '(none)'}; the one to train on must be "
-                             "named 'x'.")
+            raise ValueError(f"{path} holds the arrays {', '.join(map(repr, names)) or '(none)'}; the one to use must be named "
+                             "'x'.")
         return chosen
 
     if content.first_bytes(path, 2) == b"PK":

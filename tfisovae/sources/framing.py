@@ -20,7 +20,7 @@ class Framing:
     """The form that images are brought into.
 
     Args:
-      image_size: height and width in pixels, a multiple of 16.
+      image_size: height and width in pixels, at least 11.
       crop: "center": the centre square of every image. "celeba": the same, 178 x 178 of 178 x 218 pixels, and an image of
         another size is an error. "none": the whole image, squeezed to a square.
       grayscale: whether to keep one channel, the luma .299 R + .587 G + .114 B, instead of RGB.
@@ -34,8 +34,8 @@ class Framing:
 
     def __post_init__(self) -> None:
         size = self.image_size
-        if isinstance(size, bool) or not isinstance(size, (int, np.integer)) or size < 16 or size % 16:
-            raise ValueError(f"image_size must be a multiple of 16, at least 16; got {size!r}.")
+        if isinstance(size, bool) or not isinstance(size, (int, np.integer)) or size < SMALLEST:
+            raise ValueError(f"image_size must be an integer of at least {SMALLEST}, the window of SSIM; got {size!r}.")
         if self.crop not in CROPS:
             raise ValueError(f"crop must be one of {', '.join(map(repr, CROPS))}; got {self.crop!r}.")
         if not isinstance(self.grayscale, (bool, np.bool_)):

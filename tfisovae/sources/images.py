@@ -40,7 +40,7 @@ def load_images(data: str | os.PathLike, cache_dir: str | os.PathLike | None = N
       num_faces: how many faces to draw for "faces".
       data_dir: TFDS' own directory, for "celeb_a".
       progress: whether to show a progress bar while decoding.
-      image_size: height and width, a multiple of 16. Faces are drawn at 64, and can be made smaller only.
+      image_size: height and width, at least 11. Faces are drawn at 64, and can be made smaller only.
       crop: "center" (the centre square), "celeba" (the same, of images that must have 178 x 218 pixels: 178 x 178), or "none"
         (the whole image squeezed to a square: its aspect changes).
       grayscale: one channel, luma, instead of three.
