@@ -164,3 +164,22 @@ def test_what_is_not_finite_is_named(vae):
         tfisovae.analyze(vae, x)
     with pytest.raises(ValueError, match="example 130 .* is not"):
         tfisovae.density.log_densities(vae, x)
+
+
+def test_decoders_without_derivatives_are_measured_by_differences_and_it_is_said(vae):
+    """Functions over NumPy arrays: the numbers of autodiff, and a word of how they came about."""
+    weights = vae.encoder.get_weights(), vae.decoder.get_weights()
+
+    def encode(x):
+        return np.split(np.asarray(x) @ weights[0][0] + weights[0][1], 2, -1)
+
+    def decode(z):
+        return np.asarray(z) @ weights[1][0] + weights[1][1]
+
+    exact = tfisovae.analyze(vae, data(40))
+    found = tfisovae.analyze((encode, decode), data(40), distortion="sse", beta=1 / LMBDA)
+    assert (exact.tangents, found.tangents) == ("autodiff", "differences")
+    np.testing.assert_allclose(found.norm_mean, exact.norm_mean, rtol=1e-3, atol=1e-6)
+    np.testing.assert_allclose(found.balance[:3], exact.balance[:3], rtol=1e-3)
+    assert found.table().endswith("on 40 examples, the decoder's tangents by differences.")
+    assert exact.table().endswith("on 40 examples.")

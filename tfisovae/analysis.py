@@ -169,7 +169,8 @@ class Analysis:
                         f"balance {self.posterior_balance:.3f}.")
         lines.append(summary)
         lines.append(f"rate {self.rate:.2f} nats, distortion {self.distortion:.5g} (coding {self.coding_loss:.5g}, transform "
-                     f"{self.transform_loss:.5g}), loss {self.loss:.2f} nats, on {self.num_examples} examples.")
+                     f"{self.transform_loss:.5g}), loss {self.loss:.2f} nats, on {self.num_examples} examples"
+                     + (", the decoder's tangents by differences." if self.tangents == "differences" else "."))
         return "\n".join(lines)
 
     def accounting(self) -> str:

@@ -78,8 +78,8 @@ class BetaEstimate:
         work, target = np.split(mean, 2)
         if not (target > 0).all():
             raise ValueError("beta cannot be told: E[1 - sigma^2] is not positive in a dimension that carries information, so its "
-                             "scale is above the prior's. No trained VAE is like that: is the encoder's second output what "
-                             "scale= says it is?")
+                             "scale is above the prior's. Training has hardly begun, or the encoder's second output is not "
+                             "what scale= says.")
         betas, weights = work / target, target / target.sum()
         # A ratio's error to the first order: that of (w_j - beta_j u_j) / E[u_j].
         slopes = np.concatenate([np.eye(count), -np.diag(betas)], 1) / target[:, None]
