@@ -97,7 +97,7 @@ def test_bad_requests(vae):
         tfisovae.analyze(vae, data(50), num_examples=60)
     with pytest.raises(ValueError, match="has 0 examples"):
         tfisovae.analyze(vae, tf.data.Dataset.from_tensor_slices(data(5)).batch(5).take(0))
-    with pytest.raises(ValueError, match="num_examples must be at least 1"):
+    with pytest.raises(ValueError, match="num_examples must be an integer of at least 1"):
         tfisovae.analyze(vae, data(5), num_examples=0)
 
 
