@@ -248,7 +248,7 @@ def test_collapse_is_said_in_words(tmp_path, capsys):
 
     train(tmp_path / "dead", {"steps": 1000, "log_every": 100, "checkpoint_every": 500, "learning_rate": 1e-2}, make=collapsing)
     said = capsys.readouterr().err
-    assert said.count("The VAE has collapsed") == 1 and "raise --lmbda" in said
+    assert said.count("The VAE has collapsed") == 1 and "raise lmbda" in said
     train(tmp_path / "alive", {"steps": 500, "log_every": 100, "checkpoint_every": 500})
     assert "collapsed" not in capsys.readouterr().err
     message = callbacks.collapse_message(0.02, 300, {"decomposed": True, "warmup_steps": 0})
