@@ -121,7 +121,17 @@ def quantizer_table(directories):
                       *(f"| {at['scale']:g} | {at['excess_nats']:.4f} |" for at in measured)])
 
 
-TABLES = {"isometry": image_tables.isometry_table, "factors": image_tables.factor_tables, "history": image_tables.history_table,
+def faults_table(directories):
+    """What was done to runs, and how the same command then ended."""
+    saved = files.read_json(os.path.join(layout.only(directories), "faults.json"))
+    lines = ["| fault | tried | survived | refused | lost |", "| --- " * 5 + "|"]
+    lines += [f"| {kind} | {' | '.join(str(ended[key]) for key in ('tried', 'survived', 'refused', 'lost'))} |"
+              for kind, ended in {**saved["kinds"], "all": saved}.items()]
+    return "\n".join(lines)
+
+
+TABLES = {"faults": faults_table,
+          "isometry": image_tables.isometry_table, "factors": image_tables.factor_tables, "history": image_tables.history_table,
           "balance": image_tables.balance_table, "precisions": image_tables.precision_table, "toy": toy_tables.toy_table,
           "density": toy_tables.density_table, "ablation": ablation_tables.ablation_table, "losses": ablation_tables.losses_table,
           "false_alarms": verdict_tables.false_alarms_table, "mix": verdict_tables.mix_table,

@@ -1,5 +1,6 @@
 """The README: its commands are ones that the scripts take, its code runs, and its tables are those of results/."""
 import importlib
+import json
 import pathlib
 import re
 import shlex
@@ -98,3 +99,10 @@ def test_pictures_in_the_readme_exist():
     for directory, text in ((ROOT, README), (ROOT / "results", (ROOT / "results" / "README.md").read_text())):
         pictures = re.findall(r"\]\(([\w/.-]+\.png)\)", text)
         assert pictures and all((directory / picture).is_file() for picture in pictures)
+
+
+def test_the_faults_of_the_readme_are_those_that_were_tried():
+    saved = json.loads((ROOT / "results" / "faults" / "faults.json").read_text())
+    said, = re.findall(r"(\d+) faults tried: (\d+) survived, (\d+) refused in a line, (\d+) lost", " ".join(README.split()))
+    assert [int(number) for number in said] == [saved[key] for key in ("tried", "survived", "refused", "lost")]
+    assert f"after {saved['slowest_stop_seconds']:.2f} s" in (ROOT / "results" / "README.md").read_text()
