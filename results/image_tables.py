@@ -32,7 +32,7 @@ def isometry_table(directories, threshold=STRONG_KL):
         strong = np.flatnonzero(active(a.kl_mean, threshold))
         rows.append(f"| ours, {layout.name(directory)} | {len(strong)} of {len(a.active)} | "
                     f"{a.norm_mean[strong].mean():.2f} +- {a.norm_mean[strong].std():.2f} | "
-                    f"{a.one_minus_variance[strong].mean():.2f} | {_cosines(a, strong):.2f} | "
+                    f"{a.one_minus_variance[strong].mean():.2f} | {a.cosine(strong):.2f} | "
                     f"{_balance(a, strong):.2f} | {a.rate:.2f} | {a.distortion:.4f} |")
     return "\n".join(rows)
 
@@ -89,7 +89,7 @@ def precision_table(directories, thresholds=(10.0, 2.0, 0.0)):
                 interval = f"above {above:g}" if np.isinf(below) else f"{above:g} to {below:g}" if above else f"up to {below:g}"
                 lines.append(f"| ours, {which} | {interval} | {len(among)} | {a.norm_mean[among].mean():.2f} +- "
                              f"{a.norm_mean[among].std():.2f} | {a.one_minus_variance[among].mean():.2f} | "
-                             f"{_cosines(a, among):.2f} | {_balance(a, among):.2f} |")
+                             f"{a.cosine(among):.2f} | {_balance(a, among):.2f} |")
             below = above
     return "\n".join(lines)
 
@@ -97,12 +97,6 @@ def precision_table(directories, thresholds=(10.0, 2.0, 0.0)):
 def _balance(a, among):
     """The posterior balance of these dimensions together: of weak ones alone both of its sides are near 0."""
     return overall_balance(a.balance, a.one_minus_variance, np.isin(np.arange(len(a.balance)), among))
-
-
-def _cosines(a, among):
-    """The root mean square of the cosines between these dimensions."""
-    cosines = a.gram_cosine[np.ix_(among, among)][~np.eye(len(among), dtype=bool)]
-    return np.sqrt(np.mean(cosines**2)) if len(cosines) else np.nan
 
 
 def history_table(directories):

@@ -1,12 +1,9 @@
 """How tables are laid out: names of columns, means over seeds."""
-import os
-
 import numpy as np
 
+from tfisovae.commands.measuring import name
 
-def name(path):
-    """What a table calls a run: the last part of the path."""
-    return os.path.basename(os.path.normpath(path))
+__all__ = ["mean_and_error", "name", "only"]
 
 
 def mean_and_error(values):

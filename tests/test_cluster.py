@@ -87,4 +87,4 @@ def test_a_port_in_use_is_named():
 
 
 def test_a_lone_worker_waits_for_nobody():
-    cluster.wait_for_workers({"worker 0": "nowhere:1"}, "worker 0", 5)
+    assert cluster.wait_for_workers({"worker 0": "nowhere:1"}, "worker 0", 5) is None

@@ -114,6 +114,11 @@ class Analysis:
     def num_active(self) -> int:
         return int(np.sum(self.active))
 
+    def cosine(self, among: np.ndarray) -> float:
+        """Root mean square of the cosines between x_zj and x_zk over pairs of the dimensions `among`; NaN for fewer than two."""
+        cosines = self.gram_cosine[np.ix_(among, among)][~np.eye(len(among), dtype=bool)]
+        return float(np.sqrt(np.mean(cosines**2))) if len(cosines) else math.nan
+
     def to_dict(self) -> dict[str, typing.Any]:
         """Plain Python values; what is not a number (no active dimension) becomes `None`."""
         return files.plain(dataclasses.asdict(self), None)
@@ -221,11 +226,9 @@ class Analysis:
             unexplained = math.sqrt(np.mean(self.unexplained[among] ** 2))
             spread = np.sqrt(np.sum((self.unexplained * self.unexplained_standard_error)[among] ** 2)) / len(among)
             error = float(spread / unexplained) if unexplained else float(np.max(self.unexplained_standard_error[among]))
-        cosines = self.gram_cosine[np.ix_(among, among)][~np.eye(len(among), dtype=bool)]
-        cosine = math.sqrt(np.mean(cosines**2)) if len(cosines) else math.nan
         vectors = (self.norm_mean[among], self.norm_std[among], self.one_minus_variance[among])
         return embedding.summary(self.judge(**kwargs), embedding.Isometry(
-            among, self.num_examples, self.rate, *vectors, cosine, unexplained, error, bool(self.quadratic), beta_found,
+            among, self.num_examples, self.rate, *vectors, self.cosine(among), unexplained, error, bool(self.quadratic), beta_found,
             beta_differs))
 
 

@@ -16,7 +16,7 @@ from tfisovae import adapters, distortions, files
 from tfisovae.distortions import Distortion
 from tfisovae.posterior import Posterior
 
-_CONFIG = os.path.join("assets.extra", "tfisovae.json")
+CONFIG = os.path.join("assets.extra", "tfisovae.json")
 READINGS = {
     "log_variance": lambda value: tf.exp(0.5 * value),
     "variance": tf.sqrt,
@@ -250,7 +250,7 @@ def _halves(model):
 
 def _written_beside(model, distortion):
     """What `tfisovae.VAE.save` wrote beside its SavedModel: distortion (unless it is given), beta, decomposed; or nothing."""
-    path = os.path.join(os.fspath(model), _CONFIG) if isinstance(model, (str, os.PathLike)) else None
+    path = os.path.join(os.fspath(model), CONFIG) if isinstance(model, (str, os.PathLike)) else None
     if path is None or not os.path.isfile(path):
         return {}
     config = files.read_json(path)

@@ -7,8 +7,8 @@ from typing import Any
 import tensorflow as tf
 
 from tfisovae import files
+from tfisovae.autoencoder import CONFIG
 
-_CONFIG = os.path.join("assets.extra", "tfisovae.json")
 _KEYS = ("encoder", "decoder", "distortion", "lmbda")
 _WAY_OUT = "Save the VAE again, or take a copy that is whole."
 
@@ -45,7 +45,7 @@ def write(path: str | os.PathLike, weights: Weights, signatures: Mapping[str, tf
     with files.replacing_directory(path) as new:
         tf.saved_model.save(weights, new, signatures=signatures)
         os.makedirs(os.path.join(new, "assets.extra"))
-        files.write_text(os.path.join(new, _CONFIG), json.dumps(config, indent=1))
+        files.write_text(os.path.join(new, CONFIG), json.dumps(config, indent=1))
 
 
 def read_config(path: str | os.PathLike) -> dict[str, Any]:
@@ -60,10 +60,10 @@ def read_config(path: str | os.PathLike) -> dict[str, Any]:
     path = os.fspath(path)
     if not os.path.exists(path):
         raise FileNotFoundError(f"No SavedModel at {path}.")
-    config = os.path.join(path, _CONFIG)
+    config = os.path.join(path, CONFIG)
     if not os.path.isfile(config):
         kind = "a SavedModel, but not one that VAE.save wrote" if is_saved_model(path) else "not a SavedModel"
-        raise ValueError(f"{path} is {kind} (it has no {_CONFIG}); tfisovae.load reads what vae.save(path) wrote.")
+        raise ValueError(f"{path} is {kind} (it has no {CONFIG}); tfisovae.load reads what vae.save(path) wrote.")
     found = files.read_json(config, _WAY_OUT)
     missing = [key for key in _KEYS if key not in found]
     if missing:

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import scipy.stats
 
+MIN_BLOCKS = 8  # from which a mean gradient can be told from its noise
 _CAUTION = 1.5  # the sample's skewness understates that of heavy tails, most of all in the samples that mislead
 _HEAVY = 0.6  # a skewness beyond this times sqrt(N) is that of a few examples
 
@@ -140,8 +141,9 @@ def mean_gradient(gram: npt.ArrayLike, num_examples: int, num_flips: int = 100_0
       ValueError: for fewer than 8 blocks.
     """
     gram = np.asarray(gram, np.float64)
-    if gram.ndim != 2 or gram.shape[0] != gram.shape[1] or len(gram) < 8:
-        raise ValueError(f"gram must be [K, K] with K of at least 8 blocks; got {list(gram.shape)}. Measure more examples.")
+    if gram.ndim != 2 or gram.shape[0] != gram.shape[1] or len(gram) < MIN_BLOCKS:
+        raise ValueError(f"gram must be [K, K] with K of at least {MIN_BLOCKS} blocks; got {list(gram.shape)}. Measure more "
+                         "examples.")
     if not np.isfinite(gram).all():
         return MeanGradient(*[np.nan] * 5, num_examples)
     count, diagonal = len(gram), np.diag(gram)

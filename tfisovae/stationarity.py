@@ -101,8 +101,9 @@ def block_gradients(model: Measurable, data: Data, weights: Iterable[tf.Variable
         else:
             sums[block] += found
             counts[block] += len(x)
-    if len(sums) < 8:
-        raise ValueError(f"The mean gradient takes at least 8 batches of examples to tell from its noise; got {len(sums)}. Give "
+    if len(sums) < significance.MIN_BLOCKS:
+        raise ValueError(f"The mean gradient takes at least {significance.MIN_BLOCKS} batches of examples to tell from its "
+                         f"noise; got {len(sums)}. Give "
                          "more examples, or smaller batches.")
     # Sums over the mean size of a block: blocks of unequal sizes still add up to the mean over all examples.
     blocks = np.stack(sums).astype(np.float64) * (len(counts) / sum(counts))

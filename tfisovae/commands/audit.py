@@ -9,7 +9,6 @@ from tfisovae import files
 from tfisovae.commands import choices, measuring
 
 _GRADIENT_EXAMPLES = 8_192
-_FEWEST = 8  # examples that a mean gradient can be told from its noise on
 _WRITTEN = ("isometry.json", "isometry.png", "gram.png", "reconstructions.png")
 
 
@@ -57,14 +56,14 @@ def load_examples(args, name, count=None, option="data"):
     if name in choices.TOYS:
         rows = sources.load_toy(name).eval
     elif name in choices.IMAGES or os.path.isdir(name) or ending == ".zip":
-        rows = _all(sources.load_images(name, args.cache_dir, image_size=args.image_size, crop=args.crop,
-                                        grayscale=args.grayscale))
+        rows = measuring.chosen(sources.load_images(name, args.cache_dir, image_size=args.image_size, crop=args.crop,
+                                                    grayscale=args.grayscale), "all").eval
     elif ending in (".npy", ".npz") and os.path.isfile(name):
         rows = columnar.numpy_array(name)  # a table, or images
         if rows.ndim < 2 or not rows.size:
             raise ValueError(f"{name} must hold examples [N, ...]; its shape is {list(rows.shape)}.")
     else:
-        rows = _all(sources.load_vectors(name))
+        rows = measuring.chosen(sources.load_vectors(name), "all").eval
     count = count or (1_000 if len(rows.shape) > 2 else 10_000)
     chosen = np.sort(np.random.default_rng(0).permutation(len(rows))[:count])
     x = np.asarray(rows[chosen])
@@ -74,10 +73,6 @@ def load_examples(args, name, count=None, option="data"):
         raise ValueError(f"--{option} {name}: row {chosen[np.argmin(finite)]} (counted from 0) is not finite. Leave it out, or "
                          "fill what is missing.")
     return x, chosen
-
-
-def _all(source):
-    return type(source.eval)(source.eval.array, np.sort(np.concatenate([source.train.rows, source.eval.rows])))
 
 
 def load_model(args):
@@ -120,6 +115,7 @@ def load_training(args, model, shape):
       ValueError: if no mean gradient can be taken of the model on them.
     """
     from tfisovae import stationarity
+    from tfisovae.significance import MIN_BLOCKS
 
     if not args.train_data:
         return None
@@ -130,8 +126,8 @@ def load_training(args, model, shape):
     if x.shape[1:] != shape:
         raise ValueError(f"--train_data {args.train_data} has examples of the shape {list(x.shape[1:])}; those of --data have "
                          f"{list(shape)}.")
-    if len(x) < _FEWEST:
-        raise ValueError(f"--train_data {args.train_data} has {len(x)} examples: the mean gradient takes at least {_FEWEST} to "
+    if len(x) < MIN_BLOCKS:
+        raise ValueError(f"--train_data {args.train_data} has {len(x)} examples: the mean gradient takes at least {MIN_BLOCKS} to "
                          "tell from its noise, and should have 4,000.")
     try:
         model.distortion.check(x)

@@ -84,7 +84,7 @@ def open_run(directory, data=None, cache_dir=None, split=None, out=None):
     if out is None:
         out = directory if own else os.path.join(directory, f"on-{os.path.splitext(name(data))[0]}")
     check_writable(out)
-    return Trained(directory, config, vae, _chosen(source, split), out, "" if split == usual else f"-{split}")
+    return Trained(directory, config, vae, chosen(source, split), out, "" if split == usual else f"-{split}")
 
 
 def _source(directory, config, data, cache_dir):
@@ -99,7 +99,7 @@ def _source(directory, config, data, cache_dir):
                          "--data.") from None
 
 
-def _chosen(source, split):
+def chosen(source, split):
     """A source whose `eval` is the examples of a split. What is known of the examples is known of those held out alone."""
     if split == "eval":
         return source
@@ -147,6 +147,7 @@ def training_evidence(trained, num_examples=None):
         many; 0: none.
     """
     from tfisovae.examples import as_float
+    from tfisovae.significance import MIN_BLOCKS
     from tfisovae.stationarity import block_gradients
     from tfisovae.training.callbacks import fall_of_the_loss
 
@@ -158,7 +159,7 @@ def training_evidence(trained, num_examples=None):
     if not trained.suffix:
         evidence["num_train"] = len(train)
     count = min(len(train), (4_096 if len(train.shape) == 4 else 50_000) if num_examples is None else num_examples)
-    if count >= 8:
+    if count >= MIN_BLOCKS:
         rows = np.sort(np.random.default_rng(config["seed"]).permutation(len(train))[:count])
         evidence["gradient"] = block_gradients(trained.vae, as_float(train[rows]), progress=True).mean_gradient()
     return evidence
