@@ -116,6 +116,18 @@ def test_resident_data_take_row_numbers():
         vae.compile("adam", resident=table()[:, :5])
 
 
+@pytest.mark.parametrize("schedule", loop.SCHEDULES)
+def test_the_rate_grows_linearly_and_goes_on_as_without_warmup(schedule):
+    """At every step; the cosine then has the steps that are left."""
+    config = {"learning_rate": 4e-3, "learning_rate_warmup": 8, "steps": 40, "schedule": schedule, "clipnorm": None}
+    rate = loop._optimizer(config)._learning_rate
+    rates = np.array([float(rate(step)) for step in range(41)])
+    rest = np.arange(33) / 32
+    after = 4e-3 * (np.cos(np.pi * rest) + 1) / 2 if schedule == "cosine" else np.full(33, 4e-3)
+    np.testing.assert_allclose(rates[8:], after, rtol=1e-5, atol=1e-9)
+    np.testing.assert_allclose(rates[:8], 5e-4 + 3.5e-3 * np.arange(8) / 8, rtol=1e-5)
+
+
 def test_schedule_and_averaging(tmp_path):
     """A cosine ends at 0: the last steps move nothing. The average is that of the definition."""
     weights = []

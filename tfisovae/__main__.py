@@ -5,7 +5,7 @@ import os
 import sys
 
 from tfisovae import commands
-from tfisovae.commands import streams, wording
+from tfisovae.commands import recipes, streams, wording
 
 
 def parser(name):
@@ -35,7 +35,7 @@ def _run(argv):
     top.add_argument("--version", action="version", version=_version())
     chosen = top.parse_args(argv[:1]).command
     made = parser(chosen)
-    args = made.parse_args(argv[1:])
+    args = recipes.parse(made, argv[1:])
     try:
         args.run(args)
     except KeyboardInterrupt as error:

@@ -8,7 +8,7 @@ from tfisovae.commands import choices, training
 
 def add_arguments(p):
     """The options, with the paper's settings as defaults."""
-    training.add_arguments(p, lmbda=1000.0, batch_size=64)
+    training.add_arguments(p, "celeba", lmbda=1000.0, batch_size=64)
     p.add_argument("--data", type=os.path.expanduser, default="celeb_a",
                    help="celeb_a (TFDS), a directory of images, a .zip of images, or faces")
     p.add_argument("--network", choices=("celeba", "celeba_large"), default="celeba", help="App. D.2 or F.2")

@@ -6,7 +6,7 @@ from tfisovae.commands import training
 
 def add_arguments(p):
     """The options, with the paper's settings as defaults."""
-    training.add_arguments(p, lmbda=2000.0, batch_size=256)
+    training.add_arguments(p, "mnist", lmbda=2000.0, batch_size=256)
     p.add_argument("--data", type=os.path.expanduser, default="mnist",
                    help="mnist (TFDS), mnist.npz, or a directory with the four idx files")
     p.add_argument("--latent_dim", type=int, default=32, help="n; the paper has 32 with lmbda 2000, and 64 with lmbda 10000")

@@ -10,7 +10,7 @@ _STEPS_OF_A_CALL = 2000  # at least, between lines of the history: Keras takes a
 
 def add_arguments(p):
     """The options, with the paper's settings as defaults."""
-    training.add_arguments(p, lmbda=100.0, batch_size=128)
+    training.add_arguments(p, "toy", lmbda=100.0, batch_size=128)
     p.add_argument("--data", "--source", type=os.path.expanduser, default="mix",
                    help="mix, ramp, norm, or a table [N, m] in a .csv, .parquet, .npy or .npz file")
     p.add_argument("--header", choices=("auto", "yes", "no"), default="auto", help="whether a table's first line names its columns")

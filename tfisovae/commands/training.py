@@ -6,13 +6,15 @@ import sys
 
 import numpy as np
 
-from tfisovae.commands import choices
+from tfisovae.commands import choices, recipes
 
-_OF_A_COMMAND = ("run_dir", "cache_dir", "num_eval", "worker_timeout", "run")  # options that do not make the run what it is
+# Options that do not make the run what it is.
+_OF_A_COMMAND = ("run_dir", "cache_dir", "num_eval", "worker_timeout", "run", "recipe", "command")
 
 
-def add_arguments(p, **defaults):
-    """The options of every training command; `defaults` sets theirs."""
+def add_arguments(p, command, **defaults):
+    """The options of every training command, of which `command` is one; `defaults` sets theirs."""
+    recipes.add_argument(p, command)
     p.add_argument("--run_dir", type=os.path.expanduser,
                    help="directory of the run (default: under runs/); the same command goes on where it stopped")
     p.add_argument("--lmbda", type=float, help="weight of the distortion; beta = 1 / lmbda")
@@ -20,6 +22,8 @@ def add_arguments(p, **defaults):
     p.add_argument("--learning_rate", type=float, default=1e-3, help="of Adam")
     p.add_argument("--schedule", choices=choices.SCHEDULES, default="constant",
                    help="of the learning rate; cosine: from its value to 0 at the last step")
+    p.add_argument("--learning_rate_warmup", type=int, metavar="STEPS",
+                   help="steps in which the learning rate grows from 0 to its value (default: none)")
     p.add_argument("--averaging", type=float, default=0.0,
                    help="momentum of an exponential moving average of the weights, which then is the model; 0: none")
     p.add_argument("--clipnorm", type=float, help="clip each gradient to this norm (default: off)")
@@ -59,7 +63,7 @@ def resolve(args, positive=()):
         config["anneal"] = config["anneal"] or "linear"
     elif config["anneal"]:
         raise ValueError("--anneal goes with --anneal_steps, which says for how long.")
-    for name in ("batch_size", "latent_dim", "anneal_steps", *positive):
+    for name in ("batch_size", "latent_dim", "anneal_steps", "learning_rate_warmup", *positive):
         if config[name] is not None and config[name] < 1:
             raise ValueError(f"--{name} must be at least 1; got {config[name]}.")
     for name in ("lmbda", "learning_rate", "clipnorm", "worker_timeout"):
@@ -121,6 +125,9 @@ def run(args, prepare, networks):
         raise ValueError(f"--batch_size must be at most the {len(source.train)} training examples; got {args.batch_size}.")
     for note in source.manifest.get("notes", ()):
         print(note, file=sys.stderr)
+    if (config["learning_rate_warmup"] or 0) >= config["steps"]:
+        raise ValueError(f"--learning_rate_warmup must be below the {config['steps']} steps of the training; got "
+                         f"{config['learning_rate_warmup']}.")
     config["data_manifest"] = data_manifest(source)
     if config["schedule"] != "constant":
         config["schedule_steps"] = config["steps"]  # more steps would be another schedule, hence another run

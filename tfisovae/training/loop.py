@@ -29,7 +29,8 @@ def train(run, make_vae, source: Source, strategy, extra_callbacks=(), resident=
 
     Args:
       run: `Run`. Its config has `steps`, `batch_size`, `learning_rate`, `clipnorm`, `seed`, `log_every`, `checkpoint_every`,
-        and may have `schedule` ("constant" or "cosine"), `averaging` (momentum of the average of the weights), and
+        and may have `schedule` ("constant" or "cosine"), `learning_rate_warmup` (steps of it), `averaging` (momentum of the average
+        of the weights), and
         `anneal_steps` with `anneal` (`steps` and `kind` of a `LambdaSchedule`).
       make_vae: function of no arguments that makes the `VAE`; called under the strategy's scope after seeding.
       source: `Source`.
@@ -100,12 +101,20 @@ def train(run, make_vae, source: Source, strategy, extra_callbacks=(), resident=
 
 def _optimizer(config):
     """Adam with the learning rate, its schedule, clipping and averaging of a configuration."""
-    rate, averaging = config["learning_rate"], config.get("averaging", 0.0)
-    if config.get("schedule", "constant") not in SCHEDULES:
-        raise ValueError(f"Unknown schedule {config['schedule']!r}; there are {', '.join(map(repr, SCHEDULES))}.")
-    if config.get("schedule") == "cosine":
-        rate = tf.keras.optimizers.schedules.CosineDecay(rate, config["steps"])
-    return FusedAdam(rate, clipnorm=config["clipnorm"], use_ema=bool(averaging), ema_momentum=averaging or 0.99)
+    averaging = config.get("averaging", 0.0)
+    return FusedAdam(_rate(config), clipnorm=config["clipnorm"], use_ema=bool(averaging), ema_momentum=averaging or 0.99)
+
+
+def _rate(config):
+    """The learning rate of a configuration at every step: linear to its value, and from there constant, or by a cosine to 0."""
+    rate, schedule, warmup = config["learning_rate"], config.get("schedule", "constant"), config.get("learning_rate_warmup")
+    if schedule not in SCHEDULES:
+        raise ValueError(f"Unknown schedule {schedule!r}; there are {', '.join(map(repr, SCHEDULES))}.")
+    lowest = 0.0 if schedule == "cosine" else 1.0  # of what the rate was at its height
+    if warmup:
+        return tf.keras.optimizers.schedules.CosineDecay(rate / warmup, config["steps"] - warmup, lowest, warmup_target=rate,
+                                                         warmup_steps=warmup)
+    return tf.keras.optimizers.schedules.CosineDecay(rate, config["steps"]) if schedule == "cosine" else rate
 
 
 def _lambda_schedule(config, vae):
