@@ -15,7 +15,7 @@ FLOORS = (
     ("version", "files", "distortion", "distortions", "posterior", "theory", "examples", "gradients", "adapters", "significance"),
     ("autoencoder",),
     ("geometry", "isometric", "flatness", "measurement", "streaming", "inspection", "stationarity"),
-    ("metrics", "density", "objectives", "balance"),
+    ("metrics", "density", "objectives", "balance", "traversals"),
     ("verdict", "embedding", "findings", "conditions", "analysis", "figures"),
     ("callbacks", "coders", "networks", "optimizers", "resident", "saving", "steps"),
     ("trainable", "vae"),

@@ -29,7 +29,7 @@ def run(tmp_path_factory, script, main):
 def test_a_run_directory_holds_what_it_should(run):
     names = {p.name for p in run.iterdir()}
     assert {"config.json", "history.csv", "checkpoints", "model", "tensorboard", "isometry.json", "isometry.png", "gram.png",
-            "traversal.png", "reconstructions.png"} <= names
+            "traversal.png", "traversal.gif", "traversal.json", "reconstructions.png"} <= names
     config = json.loads((run / "config.json").read_text())
     assert config["lmbda"] == 1000 and config["data_manifest"]["num_train"] == 58 and "tensorflow" in config["versions"]
     saved = json.loads((run / "isometry.json").read_text())
@@ -203,7 +203,7 @@ def test_every_command_has_a_summary_and_a_shim(root):
 
 
 def test_the_names_that_options_take_are_those_of_the_library():
-    from tfisovae import autoencoder, callbacks, density
+    from tfisovae import autoencoder, callbacks, density, traversals
     from tfisovae.commands import choices
     from tfisovae.training import devices, loop, precision
 
@@ -211,6 +211,7 @@ def test_the_names_that_options_take_are_those_of_the_library():
     assert choices.CROPS == sources.framing.CROPS and choices.IMAGES == sources.NAMES
     assert choices.TOYS == tuple(sources.TOYS) and choices.FORMS == density.FORMS
     assert choices.SCHEDULES == loop.SCHEDULES and choices.STRATEGIES == devices.STRATEGIES
+    assert choices.STEPS == traversals.STEPS
     assert choices.ANNEALINGS == callbacks.ANNEALINGS and choices.PRECISIONS == precision.CHOICES
 
 
@@ -268,7 +269,7 @@ def test_bad_runs(main, run, tmp_path):
 
 @pytest.mark.parametrize("name, options, message", [
     ("traverse", ["--rows", "-1"], "--rows must be at least 1; got -1"),
-    ("traverse", ["--columns", "0"], "--columns must be at least 1; got 0"),
+    ("traverse", ["--columns", "1"], "--columns must be at least 2; got 1"),
     ("traverse", ["--limit", "nan"], "--limit must be positive and finite; got nan"),
     ("isometry", ["--rows", "0"], "--rows must be at least 1; got 0"),
     ("isometry", ["--num_examples", "0"], "--num_examples must be at least 1; got 0"),

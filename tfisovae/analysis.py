@@ -114,6 +114,12 @@ class Analysis:
     def num_active(self) -> int:
         return int(np.sum(self.active))
 
+    @property
+    def share(self) -> np.ndarray:
+        """Of the importance of all active dimensions, that of each, `[n]`: 0 for inactive ones, whose E[sigma_j^-2] = 1 is the prior's."""
+        counted = np.where(self.active, self.importance, 0.0)
+        return counted / counted.sum() if self.num_active else counted
+
     def cosine(self, among: np.ndarray) -> float:
         """Root mean square of the cosines between x_zj and x_zk over pairs of the dimensions `among`; NaN for fewer than two."""
         cosines = self.gram_cosine[np.ix_(among, among)][~np.eye(len(among), dtype=bool)]

@@ -1,9 +1,12 @@
-"""Draw what each latent dimension does (Figs. 6 and 23): traversal.png, and reconstructions.png."""
+"""Draw what each latent dimension does (Figs. 6 and 23), in steps of equal distortion: traversal.png, traversal.gif, traversal.json, and
+reconstructions.png."""
+import dataclasses
 import os
 
 import numpy as np
 
-from tfisovae.commands import measuring
+from tfisovae import files
+from tfisovae.commands import choices, measuring
 from tfisovae.commands.training import command_line
 
 
@@ -11,27 +14,35 @@ def add_arguments(p):
     """The options."""
     measuring.add_arguments(p, "run directory that `tfisovae isometry` has measured")
     p.add_argument("--rows", type=int, help="leading dimensions to draw (default: all)")
-    p.add_argument("--columns", type=int, default=9, help="values of z_j")
+    p.add_argument("--columns", type=int, default=9, help="images in a row")
     p.add_argument("--limit", type=float, default=2.0, help="z_j goes from -limit to limit")
+    p.add_argument("--steps", choices=choices.STEPS, default="decoder",
+                   help="what the images of a row are apart: as much in the distortion, by the decoder or by the posterior, or as much in "
+                        "z, as in the paper")
 
 
-def traverse(vae, ranking, limit=2.0, columns=9):
-    """Decodes z = value e_j for each dimension j of `ranking`: `(images [rows, columns, ...], values [columns])`."""
-    values = np.linspace(-limit, limit, columns, dtype=np.float32)
-    latents = np.zeros((len(ranking), columns, vae.n), np.float32)
-    for row, j in enumerate(ranking):
-        latents[row, :, j] = values
-    images = np.concatenate([vae.decode(z).numpy() for z in latents])
-    return images.reshape(len(ranking), columns, *images.shape[1:]), values
+def traverse(trained, result, rows=None, columns=9, limit=2.0, steps="decoder"):
+    """The `Traversals` of the leading dimensions of a run's `Analysis`, as images."""
+    from tfisovae import traversals
+    from tfisovae.training import batches
+
+    posterior = None
+    if steps == "posterior":
+        encoded = [trained.vae.encode(x) for x in batches.evaluation_batches(trained.source.eval)]
+        posterior = tuple(np.concatenate(parts) for parts in zip(*encoded))
+    made = traversals.traverse(trained.vae, result.ranking[:rows], columns, limit, steps, posterior=posterior, share=result.share)
+    return dataclasses.replace(made, x=measuring.as_images(made.x))
 
 
-def draw(trained, rows=None, columns=9, limit=2.0):
-    """Writes `traversal.png` and `reconstructions.png` of a run."""
+def draw(trained, rows=None, columns=9, limit=2.0, steps="decoder"):
+    """Writes the pictures, the animation and the numbers of a run; returns their paths, and what the rows are, in words."""
     from tfisovae import Analysis, figures
     from tfisovae.examples import as_float
 
     run, _, vae, source, *_ = trained
-    measuring.check_at_least_1(rows=rows, columns=columns)
+    measuring.check_at_least_1(rows=rows)
+    if columns < 2:
+        raise ValueError(f"--columns must be at least 2; got {columns}.")
     if not 0 < limit < float("inf"):
         raise ValueError(f"--limit must be positive and finite; got {limit}.")
     if not trained.has_images:
@@ -42,20 +53,23 @@ def draw(trained, rows=None, columns=9, limit=2.0):
         raise ValueError(f"{run} has not been measured, and the ranking orders the rows. First: "
                          f"{command_line('isometry', os.path.abspath(run))}")
     result = Analysis.load(path)
-    ranking = result.ranking[:rows]
-    images, values = traverse(vae, ranking, limit, columns)
-    figures.traversal(measuring.as_images(images), ranking, result.precision_mean[ranking], values,
-                      r"$z_j$ by importance, and $E[\sigma_j^{-2}]$", trained.path("traversal.png"))
+    made = traverse(trained, result, rows, columns, limit, steps)
+    moved = "equal steps of z" if steps == "z" else f"steps of equal distortion by the {steps}"
+    figures.traversal(made, f"$z_j$ by importance, its share, and D to the next; {moved} from {-limit:g} to {limit:g}",
+                      trained.path("traversal.png"))
+    figures.animation(traverse(trained, result, rows, 2 * columns - 1, limit, steps), trained.path("traversal.gif"))
+    files.write_json(trained.path("traversal.json"), {**made.to_dict(), "limit": limit})
     x = as_float(source.eval[np.arange(min(12, len(source.eval)))])
     measurement = vae.measure(x)
     rows = [measuring.as_images(v) for v in (x, measurement.x_check, measurement.x_hat)]
     figures.reconstructions(rows, ["x", "Dec(mean)", "Dec(sample)"], path=trained.path("reconstructions.png"))
+    return made.labels()
 
 
 def report(trained, args):
-    """Draws; yields the names of the pictures, as text."""
-    draw(trained, args.rows, args.columns, args.limit)
-    yield measuring.written("", trained.path("traversal.png"), trained.path("reconstructions.png"))
+    """Draws; yields what the rows are and the names of the pictures, as text."""
+    yield "\n".join(draw(trained, args.rows, args.columns, args.limit, args.steps))
+    yield measuring.written("", *map(trained.path, ("traversal.png", "traversal.gif", "traversal.json", "reconstructions.png")))
 
 
 def run(args):
