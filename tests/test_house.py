@@ -16,7 +16,7 @@ FLOORS = (
     ("autoencoder",),
     ("geometry", "isometric", "flatness", "measurement", "streaming", "inspection", "stationarity"),
     ("metrics", "density", "objectives", "balance", "traversals"),
-    ("verdict", "embedding", "findings", "conditions", "analysis", "figures"),
+    ("verdict", "embedding", "findings", "conditions", "analysis", "scree", "figures"),
     ("callbacks", "coders", "networks", "optimizers", "resident", "saving", "steps"),
     ("trainable", "vae"),
     ("sources",),

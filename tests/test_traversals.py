@@ -80,11 +80,12 @@ def test_the_others_stand_where_they_are_put_and_rows_come_as_asked():
 
 
 def test_the_metric_is_that_of_the_distortion():
-    """BCE of p = (1 + sin z) / 2 has the length |dz| / sqrt(2) (G = 1 / (2 p (1 - p))): steps in y are steps in z."""
+    """BCE of p = (1 + sin z) / 2 has the length |dz| / sqrt(2) (G = 1 / (2 p (1 - p))): steps in y are steps in z. D of a
+    step of the grid, .0375, has a part of the third order, which is of the first order in its length."""
     made = traversals.traverse(model(lambda z: 0.5 + 0.5 * tf.sin(z), lambda z: 0.5 + 0 * z,
                                      distortion=distortions.BinaryCrossentropy("sum")), [0], 9, 1.2, n=2)
-    np.testing.assert_allclose(made.z[0], np.linspace(-1.2, 1.2, 9), atol=2e-3)
-    assert made.length[0] == pytest.approx(2.4 / np.sqrt(2), rel=2e-3)
+    np.testing.assert_allclose(made.z[0], np.linspace(-1.2, 1.2, 9), atol=1e-2)
+    assert made.length[0] == pytest.approx(2.4 / np.sqrt(2), rel=1e-2)
 
 
 @pytest.mark.parametrize("arguments, message", [
@@ -134,6 +135,7 @@ def test_the_strip_is_drawn_with_its_labels(tmp_path):
     figure = figures.traversal(made, "title", tmp_path / "a.png")
     axes, = figure.axes
     assert [label.get_text() for label in axes.get_yticklabels()] == ["$z_{0}$   100 %", "$z_{1}$   0.0 %"]
-    assert [label.get_text() for label in axes.get_xticklabels()] == ["-100 %", "-50 %", "+0 %", "+50 %", "+100 %"]
-    assert [text.get_text() for text in axes.texts] == [words[-1] for words in made.words()] and made.still.tolist() == [False, True]
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["-2", "-1", "+0", "+1", "+2"]
+    assert [text.get_text() for text in axes.texts] == [words[-1] for words in made.words()]
+    assert made.still.tolist() == [False, True]
     assert np.asarray(Image.open(tmp_path / "a.png").convert("L")).std() > 5

@@ -17,7 +17,7 @@ _HOME = {
     "analyze": "analysis", "as_autoencoder": "autoencoder", "estimate_beta": "balance", "load": "vae", "objective": "objectives"}
 _MODULES = ("analysis", "autoencoder", "balance", "callbacks", "density", "distortions", "examples", "figures", "files",
             "geometry", "inspection", "isometric", "measurement", "metrics", "networks", "objectives", "optimizers", "posterior",
-            "sources", "theory", "training", "traversals", "vae")
+            "scree", "sources", "theory", "training", "traversals", "vae")
 
 __all__ = sorted([*_HOME, *_MODULES])
 

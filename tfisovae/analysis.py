@@ -116,7 +116,7 @@ class Analysis:
 
     @property
     def share(self) -> np.ndarray:
-        """Of the importance of all active dimensions, that of each, `[n]`: 0 for inactive ones, whose E[sigma_j^-2] = 1 is the prior's."""
+        """What each dimension has of the importance of all active ones, `[n]`; 0 for inactive ones, whose sigma is the prior's."""
         counted = np.where(self.active, self.importance, 0.0)
         return counted / counted.sum() if self.num_active else counted
 

@@ -1,7 +1,8 @@
 """What each latent variable does, in steps of equal distortion.
 
-A step of z_j is worth more where sigma_j is small. The isometric variable y_j (Eq. 11) counts what a step is worth: steps equal in y_j are
-equally long in the metric of the distortion, so neighbours in a row of a traversal differ by as much everywhere in it, and by
+A step of z_j is worth more where sigma_j is small. The isometric variable y_j (Eq. 11) counts what a step is worth: steps equal
+in y_j are equally long in the metric of the distortion, so neighbours in a row of a traversal differ by as much everywhere in it,
+and by
 
     D(x_k, x_k+1) = (y_k+1 - y_k)^2
 
@@ -35,8 +36,8 @@ class Traversals:
       z: z_j, `[rows, columns]`; the other latent variables stand at `at`.
       x: Dec(z), `[rows, columns, ...]`.
       distortion: D(x_k, x_k+1) less D(x_k, x_k) between neighbours, measured, `[rows, columns - 1]`.
-      length: the way from the first column to the last in the metric of the distortion, `[rows]`: its square is a distortion. Of steps
-        equal in z it is not known: NaN.
+      length: the way from the first column to the last in the metric of the distortion, `[rows]`: its square is a distortion. Of
+        steps equal in z it is not known: NaN.
       still: whether the decoder stands still along the row, to rounding, `[rows]`. Such a row has steps equal in z.
       share: of the whole importance, `[rows]`; NaN where it was not given.
       at: `[n]`.
@@ -154,7 +155,8 @@ def _vectors(at, share, n, mean):
 def _checked(dimensions, n):
     dimensions = np.asarray(dimensions)
     if dimensions.ndim != 1 or not len(dimensions) or dimensions.dtype.kind not in "iu":
-        raise ValueError(f"dimensions must be a list of the numbers of latent variables, at least one; got {dimensions.tolist()!r}.")
+        raise ValueError(f"dimensions must be a list of the numbers of latent variables, at least one; got "
+                         f"{dimensions.tolist()!r}.")
     outside = dimensions[(dimensions < 0) | (dimensions >= n)]
     if len(outside):
         raise ValueError(f"dimensions must be from 0 to {n - 1}; got {outside[0]}.")

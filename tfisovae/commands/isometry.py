@@ -1,5 +1,6 @@
-"""Measure the isometry of a trained run: isometry.json, isometry.png (Figs. 4-5), gram.png, and a table."""
+"""Measure the isometry of a trained run: isometry.json, isometry.png (Figs. 4-5), scree.png, gram.png, and a table."""
 import dataclasses
+import math
 import os
 
 import numpy as np
@@ -19,7 +20,8 @@ def add_arguments(p):
 
 def compute(trained, num_examples=None):
     """Measures a run: an `Analysis`, and what else `isometry.json` holds."""
-    from tfisovae import analysis, sources
+    from tfisovae import analysis, scree, sources
+    from tfisovae.examples import as_float
     from tfisovae.training import batches
 
     _, config, vae, source, *_ = trained
@@ -27,6 +29,10 @@ def compute(trained, num_examples=None):
     examples = batches.evaluation_batches(source.eval)
     result = analysis.analyze(vae, examples, count, progress=True)
     extra = {"data": source.manifest["source"], "data_fingerprint": source.manifest["fingerprint"], "steps": config["steps"]}
+    components = scree.enough(count, math.prod(source.eval.shape[1:]))
+    if components > 1:
+        x = as_float(source.eval[np.arange(components)])
+        extra["principal_components"] = scree.to_save(scree.principal_components(x, vae.distortion))
     if source.factors is not None:
         means = np.concatenate([vae.encode(x).mean for x in examples])  # of every held-out example
         extra["factor_names"] = list(source.factor_names)
@@ -50,19 +56,22 @@ def measure(trained, num_examples=None):
 
 
 def names(suffix=""):
-    """The files of a measurement: the JSON, and two pictures."""
-    return f"isometry{suffix}.json", f"isometry{suffix}.png", f"gram{suffix}.png"
+    """The files of a measurement: the JSON, and three pictures."""
+    return f"isometry{suffix}.json", f"isometry{suffix}.png", f"scree{suffix}.png", f"gram{suffix}.png"
 
 
 def draw(out, suffix=""):
     """Draws the pictures of a measurement from its `isometry.json`, which is in the directory `out`."""
-    from tfisovae import Analysis, figures
+    from tfisovae import Analysis, figures, files
+    from tfisovae.scree import Scree
 
-    saved, isometry, gram = (os.path.join(out, name) for name in names(suffix))
-    result = Analysis.load(saved)
+    path, isometry, scree, gram = (os.path.join(out, name) for name in names(suffix))
+    saved = files.read_json(path)
+    result = Analysis.from_dict(saved)
     title = f"{result.distortion_name}, lmbda {result.lmbda:g}, {'decomposed' if result.decomposed else 'conventional'} loss"
     title += {"-train": ", examples of training", "-all": ", all examples"}.get(suffix, "")
     figures.isometry(result, title, isometry)
+    figures.scree(Scree.from_saved(saved), title, scree)
     if result.num_active:
         figures.gram(result, title, gram)
 
@@ -88,15 +97,18 @@ def follows(saved, count=3):
 
 def report(trained, args):
     """Measures a run; yields what was measured, as text, before it is written."""
+    from tfisovae.scree import Scree
+
     measuring.check_at_least_1(rows=args.rows)
     result, extra = compute(trained, args.num_examples)
-    yield "\n".join([result.table(args.rows), result.accounting(), *theory(extra, result, args.rows)])
+    counted = Scree.from_saved({**result.to_dict(), **extra}).sentences()
+    yield "\n".join([result.table(args.rows), result.accounting(), counted, *theory(extra, result, args.rows)])
     evidence = measuring.training_evidence(trained, args.gradient_examples)
     extra |= {"evidence": {name: dataclasses.asdict(value) if dataclasses.is_dataclass(value) else value
                            for name, value in evidence.items()}, "summary": result.summary(**evidence)}
     yield extra["summary"]
     write(trained, result, extra)
-    yield measuring.written(trained.out, *names(trained.suffix)[:3 if result.num_active else 2])
+    yield measuring.written(trained.out, *names(trained.suffix)[:4 if result.num_active else 3])
 
 
 def run(args):

@@ -1,5 +1,4 @@
-"""Draw what each latent dimension does (Figs. 6 and 23), in steps of equal distortion: traversal.png, traversal.gif, traversal.json, and
-reconstructions.png."""
+"""Draw what each latent dimension does (Figs. 6 and 23), in equal distortion: traversal.png, .gif, .json; reconstructions.png."""
 import dataclasses
 import os
 
@@ -17,8 +16,7 @@ def add_arguments(p):
     p.add_argument("--columns", type=int, default=9, help="images in a row")
     p.add_argument("--limit", type=float, default=2.0, help="z_j goes from -limit to limit")
     p.add_argument("--steps", choices=choices.STEPS, default="decoder",
-                   help="what the images of a row are apart: as much in the distortion, by the decoder or by the posterior, or as much in "
-                        "z, as in the paper")
+                   help="what a row's steps are equal in: the distortion, by the decoder or the posteriors; or z, as in the paper")
 
 
 def traverse(trained, result, rows=None, columns=9, limit=2.0, steps="decoder"):
