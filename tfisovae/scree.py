@@ -30,22 +30,20 @@ _TOGETHER = 64  # metric products of examples
 _BLOCK = 4_096  # rows of vectors
 
 
-def count_for(values: npt.ArrayLike, share: float, total: float | None = None) -> int:
-    """How many of the largest `values` make up a `share` of their sum, or of `total`.
+def count_for(values: npt.ArrayLike, share: float) -> int:
+    """How many of the largest `values` make up a `share` of their sum.
 
     Args:
       values: `[k]`, not negative.
       share: above 0, at most 1.
-      total: of more values than are given, as where the small ones are left out.
     Returns:
-      The smallest count whose sum reaches it (to 1e-9 of the sum); 0 where the sum is 0; k where all of them do not reach it.
+      The smallest count whose sum reaches it (to 1e-9 of the whole); 0 where all are 0.
     """
     if isinstance(share, bool) or not isinstance(share, numbers.Real) or not 0 < share <= 1:
         raise ValueError(f"share must be above 0 and at most 1; got {share!r}.")
     values = np.sort(np.asarray(values, np.float64))[::-1]
-    total = values.sum() if total is None else total
-    reached = np.cumsum(values) >= (share - 1e-9) * total
-    return 0 if not total > 0 else int(np.argmax(reached)) + 1 if reached.any() else len(values)
+    summed = np.cumsum(values)
+    return int(np.argmax(summed >= (share - 1e-9) * summed[-1])) + 1 if summed[-1] > 0 else 0
 
 
 def enough(num_examples: int, size: int) -> int:
@@ -58,9 +56,8 @@ class PrincipalComponents:
     """The eigenvalues of a PCA in the metric of a distortion.
 
     Attributes:
-      eigenvalue: the leading ones, descending, `[k]`: the variance along each component, in the unit of D.
+      eigenvalue: the variance along each component, in the unit of D, descending, `[k]`.
       standard_error: of each over the examples, for independent ones: of the mean square of its scores, `[k]`.
-      total: the sum of all eigenvalues.
       num_examples: N.
       constant: whether the metric is the same everywhere, as of a sum of squares, so that this is a PCA of the data like any
         other; else it is the metric at their mean.
@@ -68,16 +65,20 @@ class PrincipalComponents:
 
     eigenvalue: np.ndarray
     standard_error: np.ndarray
-    total: float
     num_examples: int
     constant: bool
 
     def count(self, share: float) -> int:
         """How many components make up this share of the total."""
-        return count_for(self.eigenvalue, share, self.total)
+        return count_for(self.eigenvalue, share)
+
+    @property
+    def total(self) -> float:
+        """The sum of all: the variance of the data in this metric."""
+        return float(np.sum(self.eigenvalue))
 
 
-def principal_components(x: npt.ArrayLike, distortion: Distortion, num_kept: int | None = None) -> PrincipalComponents:
+def principal_components(x: npt.ArrayLike, distortion: Distortion) -> PrincipalComponents:
     """The PCA of examples in the metric of a distortion at their mean, `G^(1/2) C G^(1/2)` with C of the sample (over N - 1).
 
     No matrix of m x m is made where examples have more numbers than there are examples: the eigenvalues are those of
@@ -88,7 +89,6 @@ def principal_components(x: npt.ArrayLike, distortion: Distortion, num_kept: int
       x: `[N, ...]`, at least 2 examples, as the distortion takes them. Of images, some 1,000 are enough: with N below m there are
         N - 1 eigenvalues, of which the leading are too large and the rest too small, the more so the fewer.
       distortion: `Distortion`.
-      num_kept: eigenvalues to keep, all by default; `total` is that of all.
     Returns:
       `PrincipalComponents`, at most min(N - 1, m) of them.
     Raises:
@@ -108,7 +108,7 @@ def principal_components(x: npt.ArrayLike, distortion: Distortion, num_kept: int
     inner = factor @ lowered.T
     values, vectors = np.linalg.eigh((inner + inner.T) / 2)
     values, vectors = np.maximum(values[::-1], 0), vectors[:, ::-1]
-    size = min(count - 1, rows.shape[1], num_kept or len(values))
+    size = min(count - 1, rows.shape[1])
     kept, vectors = values[:size], vectors[:, :size]
     # The score of an example along component k is its inner product, in the metric, with the unit vector factor^T u / sqrt(value).
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -117,7 +117,7 @@ def principal_components(x: npt.ArrayLike, distortion: Distortion, num_kept: int
     for first in range(0, count, _BLOCK):
         fourth += np.sum(((rows[first:first + _BLOCK] - mean) @ directions.T) ** 4, 0)
     error = np.sqrt(np.maximum(fourth / count - kept**2, 0) / count)
-    return PrincipalComponents(kept, error, float(values.sum()), count, _is_constant(distortion, x))
+    return PrincipalComponents(kept, error, count, _is_constant(distortion, x))
 
 
 def _root_of_covariance(rows, mean):
@@ -212,14 +212,13 @@ class Scree:
     def components_of_equal_distortion(self) -> int | None:
         """How many principal components leave no more of the data than the VAE's posterior means do (`transform_loss`).
 
-        Only where the metric is constant, so that what components leave is a distortion; `None` elsewhere, or where the
-        components that were kept leave more.
+        `None` where the metric is not constant, so that what components leave is no distortion, and where not even all of them do.
         """
         if self.components is None or not self.components.constant:
             return None
         left = self.components.total - np.concatenate([[0], np.cumsum(self.components.eigenvalue)])
-        enough = left <= self.transform_loss
-        return int(np.argmax(enough)) if enough.any() else None
+        reached = left <= self.transform_loss
+        return int(np.argmax(reached)) if reached.any() else None
 
     def sentences(self) -> str:
         """What it says, in lines of plain words."""
