@@ -67,8 +67,10 @@ def test_of_other_distortions_it_is_that_of_the_metric_at_the_mean(name, count):
 def test_the_standard_errors_are_those_of_repeated_samples():
     """Of Gaussian and of uniform scores, over 300 samples of 500: sqrt(2 / N) v, and sqrt(.8 / N) v of uniform ones."""
     rng = np.random.default_rng(3)
-    for draw, relative in ((rng.standard_normal, np.sqrt(2 / 500)), (lambda size: rng.uniform(-3**0.5, 3**0.5, size), np.sqrt(0.8 / 500))):
-        made = [principal_components((draw((500, 3)) * [4, 2, 1]).astype(np.float32), distortions.SumSquaredError()) for _ in range(300)]
+    sse = distortions.SumSquaredError()
+    uniform = lambda size: rng.uniform(-3**0.5, 3**0.5, size)  # noqa: E731
+    for draw, relative in ((rng.standard_normal, (2 / 500)**0.5), (uniform, (0.8 / 500)**0.5)):
+        made = [principal_components((draw((500, 3)) * [4, 2, 1]).astype(np.float32), sse) for _ in range(300)]
         spread = np.std([found.eigenvalue for found in made], 0)
         said = np.mean([found.standard_error for found in made], 0)
         np.testing.assert_allclose(said, relative * np.array([16, 4, 1]), rtol=0.06)

@@ -53,8 +53,11 @@ class VAE(Trainable):
     Attributes:
       example_shape: shape of one example; entries that the networks leave open are None. None until it is known.
       n: latent dimensions; None until they are known.
+      pruning: what was left out of a larger VAE, and what that cost (`tfisovae.prune`); None of others, and of loaded ones.
       treats_examples_apart: whether no layer looks at a whole batch (batch normalisation, or what is not known not to).
     """
+
+    pruning = None
 
     def __init__(self, encoder, decoder, distortion, lmbda, decomposed=False, *, warmup_steps=0, seed=0, scale="log_variance",
                  example_shape=None, name="vae"):
@@ -177,7 +180,7 @@ class VAE(Trainable):
                              f"Got {filepath!r}; use a name without that ending.")
         if self.n is None:
             raise ValueError("The networks have no weights yet: they must see an example before they can be saved.")
-        config = self._config_now()
+        config = self.config_now()
         self._try_anew(config)
         saving.write(path, saving.Weights(self.encoder.weights, self.decoder.weights), self._signatures(), config, overwrite)
 
@@ -198,7 +201,7 @@ class VAE(Trainable):
                              "returns the arguments of __init__, or build it of Keras' own layers by the functional API."
                              ) from cause
 
-    def _config_now(self):
+    def config_now(self):
         """The configuration to go on from: a warm-up that is over is not repeated."""
         config, optimizer = self.get_config(), getattr(self, "optimizer", None)
         if optimizer is not None and int(optimizer.iterations.numpy()) >= self.warmup_steps:

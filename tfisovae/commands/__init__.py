@@ -13,6 +13,7 @@ SUMMARIES = {
     "density": "give log densities of inputs (Figs. 3, 8)",
     "variables": "draw the isometric variable of each latent variable (Fig. 1)",
     "traverse": "draw what each latent dimension does (Figs. 6, 23)",
+    "prune": "make a smaller VAE of a run, of the latent dimensions that matter",
     "all": "measure and draw all that a run has",
     "measure_ablation": "measure the cells of an ablation",
 }

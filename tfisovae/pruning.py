@@ -1,0 +1,226 @@
+"""A smaller VAE of the latent variables that matter, and what leaving out the others costs.
+
+A variable that is left out stands still at its mean. To the second order, with the posterior of an optimum, that costs and saves
+
+    distortion:  (beta / 2) (E[sigma_j^-2] - 1)        rate:  E[KL_j]
+
+its importance less the beta / 2 that its own noise costs already; both are 0 of one that has collapsed. On Gaussian data with a
+sum of squares they are exact: v_j - beta / 2, and log(2 v_j / beta) / 2 nats.
+"""
+import dataclasses
+import os
+from collections.abc import Sequence
+
+import numpy as np
+import tensorflow as tf
+
+from tfisovae import measurement, selection, slicing, streaming
+from tfisovae.autoencoder import CONFIG, Autoencoder, AutoencoderLike, as_autoencoder
+from tfisovae.distortions import Distortion
+from tfisovae.examples import Data
+from tfisovae.posterior import Posterior
+from tfisovae.vae import VAE, load
+
+
+@dataclasses.dataclass(frozen=True)
+class Change:
+    """A mean over the examples, before and after.
+
+    Attributes:
+      before, after: of the two models, with the same noise in the variables that are kept.
+      standard_error: of `after - before`, for independent examples.
+      predicted: what `after - before` is by the posterior of the model before.
+    """
+
+    before: float
+    after: float
+    standard_error: float
+    predicted: float
+
+    @property
+    def difference(self) -> float:
+        return self.after - self.before
+
+
+@dataclasses.dataclass(frozen=True)
+class Pruning:
+    """What was left out of a VAE, and what that cost.
+
+    Attributes:
+      kept, left_out: numbers of the latent variables, as the model before counts them, ascending.
+      values: where the others stand, `[len(left_out)]`.
+      share: what the kept ones have of the importance of all active variables; NaN where there were no data.
+      encoder_sliced, decoder_sliced: whether the network got smaller; else it stands as it was behind a layer that selects.
+      num_examples: measured; 0 where there were no data.
+      distortion: as trained, in its own unit. rate: E[KL], nats. loss: distortion / beta + rate, nats. `Change`s, or `None`.
+    """
+
+    kept: np.ndarray
+    left_out: np.ndarray
+    values: np.ndarray
+    share: float
+    encoder_sliced: bool
+    decoder_sliced: bool
+    num_examples: int = 0
+    distortion: Change | None = None
+    rate: Change | None = None
+    loss: Change | None = None
+
+    def sentences(self) -> str:
+        """What it says, in lines of plain words."""
+        said = [f"{len(self.kept)} of {len(self.kept) + len(self.left_out)} dimensions kept: {', '.join(map(str, self.kept))}"
+                + (f", with {100 * self.share:.4g} % of the importance." if np.isfinite(self.share) else ".")]
+        if self.distortion is None:
+            return said[0]
+        for name, unit in (("distortion", ""), ("rate", " nats"), ("loss", " nats")):
+            change = getattr(self, name)
+            said.append(f"{name} {change.before:.5g} before, {change.after:.5g}{unit} after: {change.difference:+.3g} +- "
+                        f"{change.standard_error:.1g}, predicted {change.predicted:+.3g}")
+        return "\n".join([*said, f"on {self.num_examples} examples; a dimension that is left out is predicted to cost its importance "
+                                 "less beta / 2, and to save its KL."])
+
+
+@dataclasses.dataclass(frozen=True)
+class PrunedAutoencoder(Autoencoder):
+    """An `Autoencoder` of some of the latent variables of another.
+
+    Attributes:
+      pruning: `Pruning`.
+    """
+
+    pruning: Pruning | None = None
+
+
+def prune(model: AutoencoderLike, keep: Sequence[int] | int | float | str, data: Data | None = None,
+          num_examples: int | None = None, progress: bool = False, *, distortion: Distortion | str | None = None,
+          beta: float | None = None, scale: str = "log_variance", decomposed: bool | None = None) -> VAE | PrunedAutoencoder:
+    """A smaller VAE without the latent variables that are left out, which stand still at their mean over `data` (else at 0).
+
+    For the variables that are kept the posterior is the same, number for number. Of Keras networks whose heads and whose
+    decoder's first layer are dense these are sliced; others stand behind a layer that selects (`tfisovae.slicing`). The model
+    itself is not changed.
+
+    Args:
+      model: whatever `as_autoencoder` takes.
+      keep: which variables, in one of four ways:
+
+        - a list of their numbers, in any order (the smaller model has them in ascending order);
+        - an integer: so many, by importance;
+        - a float between 0 and 1: as few as have this share of the importance of all active ones (`scree.Scree.count`);
+        - "active": those whose mean KL is above .01 nat.
+      data: `[N, ...]` or batches, read twice. All but a list need them; with them the cost is measured.
+      num_examples: how many to use; all by default.
+      progress: whether to show progress bars.
+      distortion, beta, scale, decomposed: as `as_autoencoder` takes them, for models that do not say them.
+    Returns:
+      With Keras networks a `VAE`, not compiled, with the lmbda and the loss of the model as they are now; of other models
+      (SavedModels, functions) an `Autoencoder`. Its `pruning` is a `Pruning`: what was kept, what it cost, and what was
+      predicted.
+    Raises:
+      ValueError: for a `keep` that leaves out nothing or everything, names a variable twice or one that there is not, or is
+        no share; for a model that has collapsed, and data that are missing.
+    """
+    if isinstance(model, (str, os.PathLike)) and os.path.isfile(os.path.join(model, CONFIG)):
+        model = load(model)
+    before = as_autoencoder(model, distortion, beta, scale, decomposed, needs_beta=data is not None or _networks(model) is not None)
+    seen = selection.posterior_means(before, data, num_examples, progress) if data is not None else None
+    n = len(seen.mean) if seen else _size(model, before)
+    kept = selection.chosen(keep, n, seen)
+    left_out = np.setdiff1d(np.arange(n), kept)
+    values = np.zeros(n) if seen is None else seen.mean
+    made, sliced = _smaller(model, before, kept, values, scale)
+    share = np.nan if seen is None else seen.share(kept)
+    record = Pruning(kept, left_out, values[left_out], share, *sliced)
+    if seen is not None:
+        record = dataclasses.replace(record, **_cost(before, made, seen, kept, left_out, data, num_examples, progress))
+    if isinstance(made, VAE):
+        made.pruning = record
+        return made
+    return dataclasses.replace(made, pruning=record)
+
+
+def _networks(model):
+    """The two Keras networks of a model, or None."""
+    pair = model if isinstance(model, (tuple, list)) and len(model) == 2 else (getattr(model, "encoder", None),
+                                                                             getattr(model, "decoder", None))
+    return tuple(pair) if all(isinstance(part, tf.keras.Model) for part in pair) else None
+
+
+def _size(model, autoencoder):
+    """n, of a model that has seen no data."""
+    known = getattr(model, "n", None)
+    shape = getattr(autoencoder.encode, "example_shape", None)
+    if known is None and shape is not None and None not in shape:
+        known = autoencoder.encode(tf.zeros([1, *shape]))[0].shape[-1]
+    if known is None:
+        raise ValueError("data is missing: the model does not say how many latent variables it has. Give data=, some examples.")
+    return int(known)
+
+
+def _smaller(model, before, kept, values, scale):
+    """The model of the variables `kept`, and whether its encoder and its decoder were sliced."""
+    pair = _networks(model)
+    if pair is None:
+        encode, decode = _Kept(before.encode, kept), _Restoring(before.decode, kept, values)
+        return PrunedAutoencoder(encode, decode, before.distortion, before.beta, before.decomposed), (False, False)
+    known = {"lmbda": 1 / before.beta, "decomposed": before.decomposed, "scale": getattr(model, "scale", scale)}
+    if isinstance(model, VAE):
+        config = model.config_now()
+        known |= {name: config[name] for name in ("warmup_steps", "seed", "name")}
+        if model.beta == before.beta:
+            known["lmbda"] = config["lmbda"]  # which 1 / beta need not be, to the last digit
+    else:
+        model = VAE(*pair, before.distortion, **known)  # which knows shapes, or says what is missing
+    encoder, first = slicing.encoder_of(pair[0], kept, model.n, model.example_shape)
+    decoder, second = slicing.decoder_of(pair[1], kept, values)
+    return VAE(encoder, decoder, before.distortion, example_shape=model.example_shape, **known), (first, second)
+
+
+class _Kept:
+    """An encoder's posterior of some latent variables."""
+
+    def __init__(self, encode, kept):
+        self._encode, self._kept = encode, kept
+        self.owner, self.example_shape = getattr(encode, "owner", None), getattr(encode, "example_shape", None)
+
+    def __call__(self, x):
+        return Posterior(*(tf.gather(part, self._kept, axis=1) for part in self._encode(x)))
+
+
+class _Restoring:
+    """A decoder of some latent variables, in which the others stand still."""
+
+    def __init__(self, decode, kept, values):
+        self._decode, self._restore = decode, slicing.Restored(kept, values, dtype=tf.float64, autocast=False)
+        self.owner = getattr(decode, "owner", None)
+
+    @property
+    def precision(self):
+        return getattr(self._decode, "precision", tf.float32)
+
+    def __call__(self, z):
+        return self._decode(self._restore(tf.convert_to_tensor(z)))
+
+
+def _cost(before, after, seen, kept, left_out, data, num_examples, progress):
+    """The entries of a `Pruning` that are measured."""
+    smaller = as_autoencoder(after)
+
+    def update(x, first_row):
+        whole = measurement.measure(before, x, first_row)
+        part = measurement.Measurement(smaller, x, tf.gather(whole.noise, kept, axis=1))
+        rates = (tf.reduce_sum(one.kl, -1) for one in (whole, part))
+        return tf.cast(tf.stack([whole.distortion, part.distortion, *rates], 1), tf.float64)
+
+    step = streaming.on_replicas(update)
+    rows = np.concatenate([np.asarray(step(x, first_row)) for x, first_row in
+                           streaming.examples_of(before, data, num_examples, "pruned", progress)])
+    rows = np.concatenate([rows, rows[:, :2] / before.beta + rows[:, 2:]], 1)
+    costs = before.beta / 2 * float(np.sum(seen.precision[left_out] - 1))
+    saved = float(np.sum(seen.kl[left_out]))
+    changes = {}
+    for k, (name, predicted) in enumerate((("distortion", costs), ("rate", -saved), ("loss", costs / before.beta - saved))):
+        one, other = rows[:, 2 * k], rows[:, 2 * k + 1]
+        error = float(np.std(other - one, ddof=1) / np.sqrt(len(rows))) if len(rows) > 1 else np.nan
+        changes[name] = Change(float(one.mean()), float(other.mean()), error, predicted)
+    return {"num_examples": len(rows), **changes}

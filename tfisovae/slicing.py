@@ -1,0 +1,189 @@
+"""Encoders and decoders of fewer latent variables, made of a VAE's Keras networks.
+
+Where the heads of the encoder and the first layer of the decoder are dense, their columns and rows are left out, and the networks
+get smaller: what they return for the variables that are kept is the same, number for number. Elsewhere the networks stay as they
+are, behind a layer that leaves out, or puts in, the other variables.
+"""
+import contextlib
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from tfisovae import adapters, coders, networks
+
+layers = tf.keras.layers
+_DENSE = (layers.Dense, networks.Dense)  # exactly these: a subclass may do anything
+_APART = ("linear", "relu", "tanh", "sigmoid", "softplus", "elu", "selu", "exponential", "softsign", "swish", "gelu",
+          "hard_sigmoid")
+_AGREEMENT = 1e-4  # relative to the largest output: float32 sums in another order
+
+
+@tf.keras.utils.register_keras_serializable(package="tfisovae")
+class Columns(layers.Layer):
+    """Some columns of `[B, k]`.
+
+    Args:
+      columns: their numbers.
+    """
+
+    def __init__(self, columns: Sequence[int], **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.columns = tuple(map(int, columns))
+
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
+        return tf.gather(inputs, tf.constant(self.columns, tf.int32), axis=-1)
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "columns": list(self.columns)}
+
+
+@tf.keras.utils.register_keras_serializable(package="tfisovae")
+class Restored(layers.Layer):
+    """All n latent variables, of those that were kept: the others stand still.
+
+    Args:
+      kept: the numbers of those kept, in ascending order.
+      values: where each of the n stands that was not kept, `[n]`.
+    """
+
+    def __init__(self, kept: Sequence[int], values: Sequence[float], **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.kept, self.values = tuple(map(int, kept)), tuple(map(float, values))
+
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
+        size = len(self.values)
+        still = tf.broadcast_to(tf.constant(self.values, inputs.dtype), [tf.shape(inputs)[0], size])
+        places = np.arange(size) + len(self.kept)
+        places[list(self.kept)] = np.arange(len(self.kept))
+        return tf.gather(tf.concat([inputs, still], 1), tf.constant(places, tf.int32), axis=1)
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "kept": list(self.kept), "values": list(self.values)}
+
+
+def encoder_of(encoder: tf.keras.Model, kept: np.ndarray, n: int,
+               example_shape: Sequence[int | None]) -> tuple[tf.keras.Model, bool]:
+    """The encoder of some latent variables: `(network, whether it was sliced)`.
+
+    Args:
+      encoder: built Keras model, as `VAE` takes it.
+      kept: numbers of the variables, ascending.
+      n: how many there are.
+      example_shape: of one x.
+    Returns:
+      A network of weights of its own, where the encoder is a functional or Sequential model whose layers can be made anew;
+      elsewhere the weights are those of `encoder` itself.
+    """
+    def selected(network, x):
+        outputs = adapters.Outputs.of(network(x), getattr(network, "output_names", None)).parameters()
+        if len(outputs) == 1:
+            return Columns([*kept, *(n + kept)], name="kept")(outputs[0])
+        names = ("kept_mean", "kept_spread")
+        return [Columns(kept, name=name)(value) if value.shape[-1] == n else value for name, value in zip(names, outputs)]
+
+    sliced = _attempt(_sliced_encoder, encoder, kept, n)
+    if sliced is not None and _agree(lambda x: _parameters(sliced, x),
+                                     lambda x: _selected_columns(_parameters(encoder, x), kept, n), example_shape):
+        return sliced, True
+    x = tf.keras.Input(tuple(example_shape))
+    return tf.keras.Model(x, selected(_anew(encoder), x), name=encoder.name), False
+
+
+def decoder_of(decoder: tf.keras.Model, kept: np.ndarray, values: np.ndarray) -> tuple[tf.keras.Model, bool]:
+    """The decoder of some latent variables, while the others stand still: `(network, whether it was sliced)`.
+
+    Args:
+      decoder: built Keras model, as `VAE` takes it.
+      kept: numbers of the variables, ascending.
+      values: where the others stand, `[n]` (of those kept it is not read).
+    Returns:
+      As of `encoder_of`.
+    """
+    values = np.where(np.isin(np.arange(len(values)), kept), 0.0, values)
+    sliced = _attempt(_sliced_decoder, decoder, kept, values)
+    restore = Restored(kept, values)
+    if sliced is not None and _agree(lambda z: coders.decode(sliced, z), lambda z: coders.decode(decoder, restore(z)), [len(kept)]):
+        return sliced, True
+    z = tf.keras.Input((len(kept),))
+    return tf.keras.Model(z, _anew(decoder)(restore(z)), name=decoder.name), False
+
+
+def _attempt(make: Callable[..., tf.keras.Model | None], network: tf.keras.Model, *args: Any) -> tf.keras.Model | None:
+    """What `make` makes of a graph of layers; None of other networks, and of those whose layers cannot be made anew."""
+    if not getattr(network, "_is_graph_network", False) or len(network.inputs) != 1:
+        return None
+    with contextlib.suppress(ValueError, TypeError, NotImplementedError):
+        return make(network, *args)
+    return None
+
+
+def _anew(network):
+    """The network with weights of its own, where that can be had; else itself."""
+    def copied(network):
+        return _cloned(network, {}, {})
+
+    made = _attempt(copied, network)
+    return network if made is None else made
+
+
+def _cloned(network, configs, weights, inputs=None):
+    """The network anew, on other `inputs`; of some layers with entries of the configuration and weights replaced, by layer."""
+    made = {}
+
+    def anew(layer):
+        config = {**layer.get_config(), **configs.get(layer, {})}
+        if layer in configs:
+            config.pop("batch_input_shape", None)
+        made[layer] = type(layer).from_config(config)
+        return made[layer]
+
+    clone = tf.keras.models.clone_model(network, inputs, anew)
+    for before, after in made.items():
+        after.set_weights(weights.get(before, before.get_weights()))
+    return clone
+
+
+def _sliced_encoder(encoder, kept, n):
+    outputs = adapters.Outputs.of(encoder.output, encoder.output_names).parameters()
+    columns = kept if len(outputs) == 2 else np.concatenate([kept, n + kept])
+    heads = {tensor._keras_history.layer for tensor in outputs if len(outputs) == 1 or tensor.shape[-1] == n}
+    if not all(type(head) in _DENSE and tf.keras.activations.serialize(head.activation) in _APART for head in heads):
+        return None
+    return _cloned(encoder, {head: {"units": len(columns)} for head in heads},
+                   {head: [weight[..., columns] for weight in head.get_weights()] for head in heads})
+
+
+def _sliced_decoder(decoder, kept, values):
+    takers = [node.layer for nodes in decoder._nodes_by_depth.values() for node in nodes
+              if any(source is decoder.inputs[0] for source in node.keras_inputs) and not isinstance(node.layer, layers.InputLayer)]
+    if len(takers) != 1 or type(takers[0]) not in _DENSE:
+        return None
+    first, = takers
+    kernel, *bias = first.get_weights()
+    shift = (values @ kernel.astype(np.float64)).astype(kernel.dtype)  # of the variables that are left out
+    weights = [kernel[kept]]
+    if bias or shift.any():
+        weights.append(shift + (bias[0] if bias else 0))
+    z = tf.keras.Input((len(kept),), dtype=decoder.inputs[0].dtype)
+    return _cloned(decoder, {first: {"use_bias": len(weights) > 1}}, {first: weights}, z)
+
+
+def _parameters(encoder, x):
+    return coders.outputs(encoder, x).parameters()
+
+
+def _selected_columns(outputs, kept, n):
+    columns = kept if len(outputs) == 2 else np.concatenate([kept, n + kept])
+    return [value if value.shape[-1] < n else tf.gather(value, columns, axis=-1) for value in outputs]
+
+
+def _agree(one, other, shape):
+    """Whether two functions of examples of a shape return the same of two of them, to rounding; True where the shape is open."""
+    if None in shape:
+        return True
+    x = tf.constant(np.random.default_rng(0).uniform(size=[2, *shape]), tf.float32)
+    pairs = zip(tf.nest.flatten(one(x)), tf.nest.flatten(other(x)))
+    return all(a.shape == b.shape and np.abs(a - b).max() <= _AGREEMENT * (np.abs(b).max() + 1e-6) for a, b in
+               ((np.asarray(a), np.asarray(b)) for a, b in pairs))
