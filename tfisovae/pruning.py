@@ -68,7 +68,8 @@ class Pruning:
 
     def sentences(self) -> str:
         """What it says, in lines of plain words."""
-        said = [f"{len(self.kept)} of {len(self.kept) + len(self.left_out)} dimensions kept: {', '.join(map(str, self.kept))}"
+        whole = len(self.kept) + len(self.left_out)
+        said = [f"{len(self.kept)} of {whole} dimensions kept: {', '.join(map(str, self.kept))}"
                 + (f", with {100 * self.share:.4g} % of the importance." if np.isfinite(self.share) else ".")]
         if self.distortion is None:
             return said[0]
