@@ -34,13 +34,14 @@ def test_which_are_kept(linear, keep, kept):
 
 
 def test_the_cost_on_gaussian_data_is_that_of_theory(linear):
-    """A left-out variable costs v - beta / 2 and saves log(2 v / beta) / 2: as predicted, and as measured. sigma is the same for every
-    example, so the prediction is exact; the measured distortion has the noise of 1,000 examples in it."""
+    """A left-out variable costs v - beta / 2 and saves log(2 v / beta) / 2: as predicted, and as measured. sigma is the same for
+    every example, so the prediction is exact; the measured distortion has the noise of 1,000 examples in it."""
     small = tfisovae.prune(linear, [1], X)
     record, gone = small.pruning, [0, 3]
     costs, saved = np.sum(VARIANCES[gone] - BETA / 2), np.sum(np.log(2 * VARIANCES[gone] / BETA) / 2)
     assert record.distortion.predicted == pytest.approx(costs, rel=1e-4)
-    assert record.rate.predicted == pytest.approx(-saved, rel=1e-4) and record.loss.predicted == pytest.approx(10 * costs - saved, rel=1e-4)
+    assert record.rate.predicted == pytest.approx(-saved, rel=1e-4)
+    assert record.loss.predicted == pytest.approx(10 * costs - saved, rel=1e-4)
     assert record.rate.difference == pytest.approx(-saved, rel=1e-4)
     assert record.distortion.difference == pytest.approx(costs, abs=4 * record.distortion.standard_error)
     assert record.distortion.standard_error < 0.1 * costs
@@ -49,13 +50,16 @@ def test_the_cost_on_gaussian_data_is_that_of_theory(linear):
     assert record.rate.before == pytest.approx(OPTIMUM.rate.sum(), rel=1e-3)
     assert record.loss.difference == pytest.approx(10 * record.distortion.difference + record.rate.difference, rel=1e-6)
     assert (record.num_examples, record.encoder_sliced, record.decoder_sliced) == (1_000, True, True)
-    assert record.kept.tolist() == [1] and record.left_out.tolist() == [0, 2, 3] and record.share == pytest.approx(4 / 5.25, rel=1e-4)
+    assert record.kept.tolist() == [1] and record.left_out.tolist() == [0, 2, 3]
+    assert record.share == pytest.approx(4 / 5.25, rel=1e-4)
     said = record.sentences()
-    assert said.startswith("1 of 4 dimensions kept: 1, with 76.19 % of the importance.\ndistortion 0.1") and "predicted +1.15" in said
+    assert said.startswith("1 of 4 dimensions kept: 1, with 76.19 % of the importance.\ndistortion 0.1")
+    assert "predicted +1.15" in said
 
 
 def collapsed_pair(kind):
-    """A network of each kind with 24 latent variables of which 20 have collapsed: their heads give N(0, 1), the decoder is deaf to them."""
+    """A network of each kind with 24 latent variables of which 20 have collapsed: their heads give N(0, 1), the decoder is deaf
+    to them."""
     tf.keras.utils.set_random_seed(1)
     if kind == "toy":
         encoder, decoder = networks.toy(24)
@@ -70,7 +74,7 @@ def collapsed_pair(kind):
         first = layers.Dense(12, "tanh", use_bias=False)
         decoder = tf.keras.Model(z, layers.Dense(5)(first(layers.Activation("linear")(z) if kind == "behind" else z)))
     dead = np.arange(24) % 6 != 2
-    for head in ([encoder.layers[-1]] if kind in ("toy", "celeba") else [encoder.get_layer("mean"), encoder.get_layer("log_variance")]):
+    for head in [encoder.layers[-1]] if kind in ("toy", "celeba") else map(encoder.get_layer, ("mean", "log_variance")):
         columns = np.tile(dead, len(head.get_weights()[1]) // 24)
         head.set_weights([np.where(columns, 0, weight) for weight in head.get_weights()])
     taker = next(layer for layer in decoder.layers if isinstance(layer, layers.Dense))
@@ -82,8 +86,8 @@ def collapsed_pair(kind):
 @pytest.mark.parametrize("kind, sliced", [("toy", (True, True)), ("celeba", (True, True)), ("two heads", (True, True)),
                                           ("behind", (True, False))])
 def test_pruning_what_has_collapsed_changes_nothing(kind, sliced, tmp_path):
-    """Twenty collapsed variables: reconstructions within 1e-3 (here: to rounding), the rate not at all, the model itself untouched; and
-    the smaller one is saved with both signatures, and loaded."""
+    """Twenty collapsed variables: reconstructions within 1e-3 (here: to rounding), the rate not at all, the model itself
+    untouched; and the smaller one is saved with both signatures, and loaded."""
     encoder, decoder, shape, dead = collapsed_pair(kind)
     vae = tfisovae.VAE(encoder, decoder, "sse", 50.0)
     x = np.random.default_rng(2).uniform(size=(20, *shape)).astype(np.float32)
@@ -179,7 +183,8 @@ def test_encoders_of_every_kind(name, encoder, sliced):
     small = tfisovae.prune(vae, [0, 2], X[:50])
     assert small.pruning.encoder_sliced == sliced and small.n == 2
     for part in ("mean", "scale"):
-        np.testing.assert_allclose(getattr(small.encode(X[:9]), part), getattr(vae.encode(X[:9]), part).numpy()[:, [0, 2]], atol=1e-6)
+        whole = getattr(vae.encode(X[:9]), part).numpy()
+        np.testing.assert_allclose(getattr(small.encode(X[:9]), part), whole[:, [0, 2]], atol=1e-6)
 
 
 @pytest.mark.parametrize("name, decoder, sliced", decoders(), ids=lambda value: value if isinstance(value, str) else "")
@@ -195,7 +200,8 @@ def test_decoders_of_every_kind(name, decoder, sliced, tmp_path):
 
 
 def test_the_smaller_model_goes_on_as_the_larger_one_was(linear):
-    """lmbda as it is now, the loss, a warm-up that is not over, the seed; weights of its own, which train without touching the others."""
+    """lmbda as it is now, the loss, a warm-up that is not over, the seed; weights of its own, which train without touching the
+    others."""
     encoder, decoder, *_ = collapsed_pair("two heads")
     vae = tfisovae.VAE(encoder, decoder, "sse", 5.0, decomposed=True, warmup_steps=7, seed=3)
     vae.lmbda = 49.0
@@ -230,8 +236,8 @@ def functions():
 
 
 def test_models_of_other_kinds(linear, tmp_path):
-    """SavedModels by their signatures and functions over arrays: an `Autoencoder` behind a selection, with the same numbers, which can be
-    measured (by differences of float64, where the function returns that)."""
+    """SavedModels by their signatures and functions over arrays: an `Autoencoder` behind a selection, with the same numbers,
+    which can be measured (by differences of float64, where the function returns that)."""
     expected = tfisovae.prune(linear, "active", X)
     linear.save(tmp_path / "bare")
     for model in (tf.saved_model.load(str(tmp_path / "bare")), functions()):
@@ -317,7 +323,8 @@ def test_layers_there_and_back():
 def run(tmp_path_factory, main):
     """A run on toy data with 6 latent variables, of which 3 are put to death after it."""
     trained, path = (tmp_path_factory.mktemp("runs") / name for name in ("trained", "toy"))
-    main("toy", "--source", "mix", "--num_examples", 2_000, "--latent_dim", 6, "--epochs", 10, "--num_eval", 0, "--run_dir", trained)
+    main("toy", "--source", "mix", "--num_examples", 2_000, "--latent_dim", 6, "--epochs", 10, "--num_eval", 0,
+         "--run_dir", trained)
     vae, dead = tfisovae.load(trained / "model"), np.isin(np.arange(6), [0, 3, 4])
     head, first = vae.encoder.layers[-1], vae.decoder.layers[0]
     head.set_weights([np.where(np.tile(dead, 2), 0, weight) for weight in head.get_weights()])
@@ -328,7 +335,8 @@ def run(tmp_path_factory, main):
 
 
 def test_a_pruned_run_measures_as_a_run(run, main):
-    """The command: what is active, into a directory of its own, that the measuring commands take; its numbers are those of the run."""
+    """The command: what is active, into a directory of its own, that the measuring commands take; its numbers are those of the
+    run."""
     done = main("prune", run)
     small = run.parent / "toy-pruned"
     assert "3 of 6 dimensions kept" in done.stdout and "with 100 % of the importance" in done.stdout and str(small) in done.stdout
@@ -338,7 +346,8 @@ def test_a_pruned_run_measures_as_a_run(run, main):
     record = json.loads((small / "pruning.json").read_text())
     np.testing.assert_allclose(after["precision_mean"], np.array(before["precision_mean"])[record["kept"]], rtol=1e-4)
     np.testing.assert_allclose(after["norm_mean"], np.array(before["norm_mean"])[record["kept"]], rtol=0.02)
-    assert after["rate"] == pytest.approx(before["rate"], abs=0.05) and record["rate"]["after"] == pytest.approx(after["rate"], rel=1e-3)
+    assert after["rate"] == pytest.approx(before["rate"], abs=0.05)
+    assert record["rate"]["after"] == pytest.approx(after["rate"], rel=1e-3)
     assert abs(record["distortion"]["after"] / record["distortion"]["before"] - 1) < 0.01
     config = json.loads((small / "config.json").read_text())
     assert config["latent_dim"] == 3 and config["pruned"]["kept"] == record["kept"] and config["pruned_from"] == str(run)
@@ -366,4 +375,5 @@ def test_the_words_need_no_model():
     record = pruning.Pruning(np.array([0]), np.array([1]), np.array([0.0]), 0.9, True, True, 10, change, change, change)
     lines = record.sentences().splitlines()
     assert lines[0] == "1 of 2 dimensions kept: 0, with 90 % of the importance."
-    assert lines[1] == "distortion 1 before, 1.5 after: +0.5 +- 0.01, predicted +0.4" and lines[2].startswith("rate 1 before, 1.5 nats after")
+    assert lines[1] == "distortion 1 before, 1.5 after: +0.5 +- 0.01, predicted +0.4"
+    assert lines[2].startswith("rate 1 before, 1.5 nats after")

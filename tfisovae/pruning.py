@@ -77,8 +77,8 @@ class Pruning:
             change = getattr(self, name)
             said.append(f"{name} {change.before:.5g} before, {change.after:.5g}{unit} after: {change.difference:+.3g} +- "
                         f"{change.standard_error:.1g}, predicted {change.predicted:+.3g}")
-        return "\n".join([*said, f"on {self.num_examples} examples; a dimension that is left out is predicted to cost its importance "
-                                 "less beta / 2, and to save its KL."])
+        return "\n".join([*said, f"on {self.num_examples} examples; a dimension that is left out is predicted to cost its "
+                                 "importance less beta / 2, and to save its KL."])
 
 
 @dataclasses.dataclass(frozen=True)
