@@ -11,6 +11,7 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from tfisovae import conditions, embedding, files, flatness, geometry, metrics, posterior, streaming, verdict
+from tfisovae.accounting import Accounts
 from tfisovae.autoencoder import AutoencoderLike, as_autoencoder
 from tfisovae.distortion import Distortion
 from tfisovae.examples import Data
@@ -189,15 +190,7 @@ class Analysis:
 
         The entropy is that of the data in the metric of the distortion: what Eq. 14 makes of the measured rate.
         """
-        n, bits = self.num_active, 1 / math.log(2)
-        theory = n * self.beta / 2
-        entropy = self.rate + 0.5 * n * math.log(math.pi * math.e * self.beta)
-        return "\n".join([
-            f"coding loss {self.coding_loss:.5g}, n beta / 2 = {theory:.5g} (n = {n}); transform loss {self.transform_loss:.5g}, "
-            f"{self.transform_loss / self.coding_loss:.3g} of it" if self.coding_loss > 0 else "coding loss 0",
-            f"rate {self.rate:.3f} nats = {self.rate * bits:.3f} bits; D + beta R = {self.distortion:.5g} + "
-            f"{self.beta * self.rate:.5g} = {self.distortion + self.beta * self.rate:.5g}",
-            f"entropy R + (n/2) log(pi e beta) = {entropy:.3f} nats"])
+        return str(Accounts(self.num_active, self.beta, self.rate, self.distortion, self.coding_loss, self.transform_loss))
 
     def judge(self, gradient: MeanGradient | None = None, fall: LossFall | None = None, num_train: int | None = None,
               annealed: bool = False) -> verdict.Verdict:

@@ -1,0 +1,39 @@
+"""One page that answers what a person who has measured a VAE asks: can its latent space be trusted, which dimensions matter, what
+does each do, which inputs are odd, and has training ended?
+
+`write` makes it of an `Analysis` and of what else there is; `tfisovae report RUN` does so of a run. The page is one file without a
+network, a framework or a build step. From numbers to the page nothing here imports TensorFlow; `observe`, which decodes, does.
+"""
+import os
+import typing
+from collections.abc import Mapping
+from typing import Any
+
+from tfisovae import files
+from tfisovae.report.contents import Contents, Densities, Measured, Reconstructions
+from tfisovae.report.page import LIMIT, render
+
+if typing.TYPE_CHECKING:
+    from tfisovae.analysis import Analysis
+
+__all__ = ["LIMIT", "Contents", "Densities", "Measured", "Reconstructions", "render", "write"]
+
+
+def write(analysis: "Analysis | Mapping[str, Any]", path: str | os.PathLike, title: str = "VAE", summary: str | None = None,
+          **parts: Any) -> None:
+    """Writes the report of a measurement as one HTML file, whole or not at all; a file of that name is replaced.
+
+    Args:
+      analysis: `Analysis`, or what `isometry.json` holds: a dict, of which an older version may lack fields.
+      path: of the file.
+      title: of the page.
+      summary: the lines of the verdict; by default those of `isometry.json`, or `analysis.summary()`.
+      **parts: what else there is: the other fields of `Contents`. `tfisovae.report.decoded.observe` makes those that take the model.
+    Raises:
+      ValueError: if `analysis` is no measurement.
+      OSError: if the file cannot be written.
+    """
+    values = analysis if isinstance(analysis, Mapping) else analysis.to_dict()
+    if summary is None:
+        summary = values.get("summary", "") if isinstance(analysis, Mapping) else analysis.summary()
+    files.write_text(path, render(Contents(title, Measured(values), summary, **parts)))

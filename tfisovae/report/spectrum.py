@@ -1,0 +1,79 @@
+"""The nonlinear scree plot of a page: importances beside the eigenvalues of a PCA, cumulative shares, and what to keep."""
+from typing import Any
+
+import numpy as np
+
+from tfisovae.report.charts import WIDE, Figure, figure, number, span
+from tfisovae.report.contents import Contents
+from tfisovae.report.dimensions import NORMAL, count, listed, ranked, split
+
+_SHARES = (0.90, 0.95, 0.99)
+
+
+def importance(contents: Contents) -> list[Figure]:
+    """The scree plot, and the cumulative shares where they are known."""
+    measured, scree = contents.measured, contents.scree
+    values, errors = measured.vector("importance"), measured.vector("precision_standard_error")
+    if values is None or not (values > 0).any():
+        return []
+    order, rank, on = measured.ranking, np.arange(1, measured.n + 1), measured.active[measured.ranking]
+    values = values[order]
+    half = NORMAL * measured.scalar("beta") / 2 * (np.full(measured.n, np.nan) if errors is None else errors[order])
+    low, high = values - half, values + half
+    eigenvalues = _eigenvalues(contents)
+    component = np.arange(1, len(eigenvalues) + 1)
+
+    def draw(width):
+        chart = ranked(width, measured.n, span(values, low, high, eigenvalues, log=True), "units of D", log=True)
+        split(chart, "bars", on, rank, values, width=0.8).whiskers("whiskers ink", rank, low, high)
+        return chart.dots("dots other", component, eigenvalues)
+
+    said = (f"The importance of the {count(measured.n)} goes from {number(values[0])} (z_{order[0]}) to {number(values[-1])} "
+            f"(z_{order[-1]}); {on.sum()} of them {'is' if on.sum() == 1 else 'are'} active.")
+    if scree is not None and on.any():
+        said += f" {listed([f'{scree.count(share)} carry {share:.0%}' for share in _SHARES])} of the importance of the active ones."
+    legend = [("bars main", "importance, active")] * bool(on.any()) + [("bars faint", "inactive")] * bool((~on).any())
+    legend += [("whiskers ink", "95 % interval")] + [("dots other", "eigenvalues of a PCA")] * bool(len(eigenvalues))
+    caption = ("The importance is to a latent variable what an eigenvalue is to a principal component. An inactive dimension has β / 2, "
+               "since its posterior is as wide as the prior.")
+    if len(eigenvalues) and not scree.components.constant:
+        caption += (" The PCA is in the metric of the distortion at the mean of the data, which need not be like that of the data: compare "
+                    "how the two fall, not their sizes.")
+    made = [figure(said, draw, legend, caption)]
+    return made + [_cumulative(scree)] if scree is not None and on.any() else made
+
+
+def _eigenvalues(contents):
+    """Of a PCA of the data in the same metric, as many as there are latent dimensions; none where that was not measured."""
+    components = contents.scree and contents.scree.components
+    return np.asarray(components.eigenvalue[:contents.measured.n]) if components else np.zeros(0)
+
+
+def _cumulative(scree):
+    shares, components = np.asarray(scree.cumulative), scree.components
+    rank = np.arange(1, len(shares) + 1)
+    others = np.cumsum(components.eigenvalue[:len(shares)]) / components.total if components and components.total > 0 else np.zeros(0)
+
+    def draw(width):
+        chart = ranked(width, len(shares), (0.0, 1.0), "share of the whole", height=240 if width == WIDE else 220)
+        for share in _SHARES:
+            chart.level("rule", share)
+        chart.line("line other", rank[:len(others)], others).line("line main", rank, shares)
+        return chart.dots("dots small", rank, shares)
+
+    said = f"The first dimension carries {shares[0]:.0%} of the importance, the first {min(5, len(shares))} {shares[:5][-1]:.0%}."
+    if len(others):
+        said += f" The first principal component has {others[0]:.0%} of the variance, the first {min(5, len(others))} {others[:5][-1]:.0%}."
+    return figure(said, draw, [("line main", "importance, summed up")] + [("line other", "variance of a PCA, summed up")] * bool(len(others)),
+                  f"Dotted: {listed([f'{share:.0%}' for share in _SHARES])}.")
+
+
+def keep(contents: Contents) -> dict[str, Any] | None:
+    """How many dimensions, and how many principal components, have a share of the whole: a table of text."""
+    scree = contents.scree
+    if scree is None or not np.any(scree.active):
+        return None
+    rows = [[f"{share:.0%}", str(scree.count(share)), *([str(scree.components.count(share))] if scree.components else [])]
+            for share in _SHARES]
+    columns = ["share of the whole", "dimensions"] + ["principal components"] * bool(scree.components)
+    return {"columns": columns, "rows": rows}
