@@ -14,6 +14,7 @@ SUMMARIES = {
     "variables": "draw the isometric variable of each latent variable (Fig. 1)",
     "traverse": "draw what each latent dimension does (Figs. 6, 23)",
     "prune": "make a smaller VAE of a run, of the latent dimensions that matter",
+    "report": "write all that is known of a run as one page for a browser",
     "all": "measure and draw all that a run has",
     "measure_ablation": "measure the cells of an ablation",
 }

@@ -1,7 +1,5 @@
-"""Measure and draw all that a run has, in one process: isometry, densities, isometric variables, and traversals of images."""
-import argparse
-
-from tfisovae.commands import density, isometry, measuring, traverse, variables
+"""Measure and draw all that a run has, in one process: isometry, densities, isometric variables, traversals of images, report."""
+from tfisovae.commands import density, isometry, measuring, report, traverse, variables
 
 
 def add_arguments(p):
@@ -13,9 +11,7 @@ def add_arguments(p):
 def _report_of(command):
     """The report of a command on the options of this one, or the word that this run has nothing of it."""
     def report(trained, args):
-        p = argparse.ArgumentParser()
-        command.add_arguments(p)
-        options = p.parse_args([args.directory])
+        options = measuring.default_options(command, args.directory)
         if args.num_examples is not None:
             options.num_examples = args.num_examples
         try:
@@ -28,4 +24,4 @@ def _report_of(command):
 
 
 def run(args):
-    measuring.run(args, *map(_report_of, (isometry, density, variables, traverse)))
+    measuring.run(args, *map(_report_of, (isometry, density, variables, traverse, report)))

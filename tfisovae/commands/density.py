@@ -75,16 +75,32 @@ def names(suffix=""):
     return f"densities{suffix}.csv", f"density{suffix}.json", f"density{suffix}.png"
 
 
+def load(out, suffix=""):
+    """What `density.json` holds, and the columns of `densities.csv`, `{name: [N]}`: none of them where that is not there.
+
+    Raises:
+      FileNotFoundError, files.DamagedFile: if there is no `density.json`, or one of the two is not whole.
+    """
+    table, numbers, _ = (os.path.join(out, name) for name in names(suffix))
+    saved = files.read_json(numbers)
+    try:
+        with open(table, newline="", encoding="utf-8") as file:
+            header, *rows = csv.reader(file)
+        values = np.array(rows, np.float64).reshape(-1, len(header))
+    except FileNotFoundError:
+        return saved, {}
+    except ValueError as error:
+        raise files.DamagedFile(f"{table} is no whole table of numbers ({error}). Measure again with tfisovae density.") from None
+    return saved, dict(zip(header, values.T))
+
+
 def draw(out, suffix=""):
     """Draws `density.png` from `densities.csv` and `density.json`, which are in the directory `out`."""
     from tfisovae import figures
 
-    table, numbers, path = (os.path.join(out, name) for name in names(suffix))
-    saved = files.read_json(numbers)
-    with open(table, newline="") as file:
-        header = next(csv.reader(file))
-        values = np.array([[float(v) for v in row] for row in csv.reader(file)]).reshape(-1, len(header))
-    columns = {name: column for name, column in zip(header, values.T) if name != "row"}
+    saved, columns = load(out, suffix)
+    columns.pop("row", None)
+    path = os.path.join(out, names(suffix)[2])
     title = f"{figures.plain(measuring.name(saved['data']))}, {saved['distortion_name']}, lmbda {saved['lmbda']:g}"
     truth = columns.pop("log_density", None)
     for form in ("posterior", "objective"):  # where a_x is 1, the scaled form is the same

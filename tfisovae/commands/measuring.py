@@ -1,4 +1,5 @@
 """What the measuring commands share: the run that they measure, its data, and how they refuse."""
+import argparse
 import dataclasses
 import math
 import os
@@ -53,6 +54,13 @@ def add_arguments(p, run="run directory, as the training commands write it"):
     p.add_argument("--out", type=os.path.expanduser,
                    help="directory for the results (default: RUN; of other data, a directory of their name in RUN)")
     p.add_argument("--cache_dir", type=os.path.expanduser, help="where decoded images are kept (default: ~/.cache/tfisovae)")
+
+
+def default_options(command, directory):
+    """The options of a measuring command of which nothing but the run is given."""
+    p = argparse.ArgumentParser()
+    command.add_arguments(p)
+    return p.parse_args([directory])
 
 
 def open_run(directory, data=None, cache_dir=None, split=None, out=None):

@@ -28,7 +28,7 @@ def write(analysis: "Analysis | Mapping[str, Any]", path: str | os.PathLike, tit
       path: of the file.
       title: of the page.
       summary: the lines of the verdict; by default those of `isometry.json`, or `analysis.summary()`.
-      **parts: what else there is: the other fields of `Contents`. `tfisovae.report.decoded.observe` makes those that take the model.
+      **parts: what else there is: other fields of `Contents`. `tfisovae.report.decoded.observe` makes those that take the model.
     Raises:
       ValueError: if `analysis` is no measurement.
       OSError: if the file cannot be written.

@@ -199,6 +199,11 @@ def number(value: float, digits: int = 3) -> str:
     return f"{mantissa}e{int(exponent)}".replace("-", "\N{MINUS SIGN}")
 
 
+def percent(share: float) -> str:
+    """A share in per cent, whole from 10 % on."""
+    return f"{100 * share:.0f}\N{NO-BREAK SPACE}%" if not abs(share) < 0.0995 else f"{100 * share:.1f}\N{NO-BREAK SPACE}%"
+
+
 def _tick_label(value):
     text = f"{value:,.6g}"
     return (text if "e" not in text else number(value, 1)).replace("-", "\N{MINUS SIGN}")

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from tfisovae.report.charts import WIDE, Chart, Figure, figure, frame, number, span
+from tfisovae.report.charts import WIDE, Chart, Figure, figure, frame, number, percent, span
 from tfisovae.report.contents import Measured
 
 NORMAL = 1.96  # standard errors to each side of an interval of 95 %
@@ -28,7 +28,7 @@ def ranked(width: int, n: int, y: tuple[float, float], y_label: str, log: bool =
 
 
 def split(chart: Chart, draw: str, on: np.ndarray, rank: np.ndarray, values: np.ndarray, **options: float) -> Chart:
-    """Draws by the method `draw` of a chart: the dimensions that are `on`, the active ones, in one look and the others in another."""
+    """Draws by the method `draw` of a chart: the dimensions that are `on`, the active ones, in one look, the others in another."""
     for look, chosen in (("main", on), ("faint", ~on)):
         getattr(chart, draw)(f"{draw} {look}", rank[chosen], values[chosen], **options)
     return chart
@@ -59,7 +59,7 @@ def norms(measured: Measured) -> Figure | None:
             relative = off / np.maximum(np.abs(prediction[some]), 1e-12)
             worst = np.flatnonzero(some)[int(np.argmax(off))]
             said += (f", the prediction {number(float(prediction[some].mean()))}. {np.sum(relative <= _CLOSE)} of {some.sum()} lie "
-                     f"within {_CLOSE:.0%} of the prediction; farthest off is z_{order[worst]}, {number(norm[worst])} for "
+                     f"within {percent(_CLOSE)} of the prediction; farthest off is z_{order[worst]}, {number(norm[worst])} for "
                      f"{number(prediction[worst])}")
         said += "."
     legend = [("dots main", "norm, active"), ("whiskers faint", "deviation over the data"),
@@ -80,16 +80,18 @@ def flatness(measured: Measured) -> Figure | None:
     low, high = np.maximum(values - NORMAL * errors, 0), values + NORMAL * errors
 
     def draw(width):
-        chart = ranked(width, len(order), span(values, high, total, include=(0.0,)), "deviation of log \N{GREEK SMALL LETTER SIGMA}")
-        return chart.dashes("dashes ink", rank, total, 0.7).whiskers("whiskers faint", rank, low, high).dots("dots main", rank, values)
+        ends = span(values, high, total, include=(0.0,))
+        chart = ranked(width, len(order), ends, "deviation of log \N{GREEK SMALL LETTER SIGMA}")
+        chart.dashes("dashes ink", rank, total, 0.7).whiskers("whiskers faint", rank, low, high)
+        return chart.dots("dots main", rank, values)
 
-    worst = int(np.nanargmax(values))
-    said = (f"The deviation of log sigma that its own z leaves unexplained is {number(float(np.sqrt(np.nanmean(values**2))))} over the "
-            f"active dimensions (root mean square), most in z_{order[worst]}: {number(values[worst])}"
+    worst, overall = int(np.nanargmax(values)), float(np.sqrt(np.nanmean(values**2)))
+    said = (f"The deviation of log sigma that its own z leaves unexplained is {number(overall)} over the active dimensions (root "
+            f"mean square), most in z_{order[worst]}: {number(values[worst])}"
             + (f" of {number(total[worst])} in all" if np.isfinite(total[worst]) else "") + ". On a flat manifold it is 0.")
     return figure(said, draw, [("dots main", "unexplained"), ("whiskers faint", "95 % interval"), ("dashes ink", "in all")],
-                  "About the relative error of a length along the axis. Where it is not small, the data are curved in the metric of the "
-                  "distortion, and no embedding of them is isometric, however long the training.")
+                  "About the relative error of a length along the axis. Where it is not small, the data are curved in the metric "
+                  "of the distortion, and no embedding of them is isometric, however long the training.")
 
 
 def rates(measured: Measured) -> Figure | None:
@@ -106,12 +108,14 @@ def rates(measured: Measured) -> Figure | None:
         chart = ranked(width, measured.n, span(kl, gaussian, include=(0.0,)), "nats")
         return split(chart, "bars", on, rank, kl, width=0.8).dashes("dashes ink", rank, gaussian, 0.8)
 
-    total = float(np.nansum(kl))
-    said = f"The rate is {number(total, 4)} nats in all" + (
-        f", {number(float(np.nanmax(kl)))} of them in z_{order[int(np.nanargmax(kl))]}" if np.isfinite(kl).any() else "") + "."
+    said = f"The rate is {number(float(np.nansum(kl)), 4)} nats in all"
+    if np.isfinite(kl).any():
+        said += f", {number(float(np.nanmax(kl)))} of them in z_{order[int(np.nanargmax(kl))]}"
+    said += "."
     if on.any():
-        said += (f" The active dimensions carry {number(float(np.nansum(kl[on])), 4)} nats; Gaussian variables of their importance would "
-                 f"take {number(float(np.nansum(gaussian[on])), 4)}.")
+        carried, predicted = (float(np.nansum(values[on])) for values in (kl, gaussian))
+        said += (f" The active dimensions carry {number(carried, 4)} nats; Gaussian variables of their importance would take "
+                 f"{number(predicted, 4)}.")
     return figure(said, draw, [("bars main", "E[KL]"), ("dashes ink", "of a Gaussian of this importance (Eq. 4)")])
 
 

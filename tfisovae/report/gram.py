@@ -43,20 +43,22 @@ def heat_maps(measured: Measured) -> list[Figure]:
         values = np.abs(gram[np.ix_(order, order)])
         apart = values[~np.eye(len(order), dtype=bool)]
         top = float(np.nanmax(values, initial=0.0)) or 1.0
+        norms, rms = np.diag(values), float(np.sqrt(np.nanmean(apart**2)))
         said = (f"Mean Gram matrix of the {count(len(order), 'active dimension')}: its diagonal, the norms, goes from "
-                f"{number(float(np.nanmin(np.diag(values))))} to {number(float(np.nanmax(np.diag(values))))}; off it the largest is "
-                f"{number(float(np.nanmax(apart)))}, the root mean square {number(float(np.sqrt(np.nanmean(apart**2))))}. At an isometric "
+                f"{number(float(np.nanmin(norms)))} to {number(float(np.nanmax(norms)))}; off it the largest is "
+                f"{number(float(np.nanmax(apart)))}, the root mean square {number(rms)}. At an isometric "
                 "embedding it is the identity.")
-        made.append(Figure(said, [("any", _heat_map("mask-gram", values, top, "|E[\N{GREEK CAPITAL LETTER GAMMA}]|, by importance"))],
-                           _legend(top)))
+        chart = _heat_map("mask-gram", values, top, "|E[\N{GREEK CAPITAL LETTER GAMMA}]|, by importance")
+        made.append(Figure(said, [("any", chart)], _legend(top)))
     if cosine is not None:
         values = np.abs(cosine[np.ix_(order, order)])
         np.fill_diagonal(values, 0)
         apart = values[~np.eye(len(order), dtype=bool)]
         j, k = np.unravel_index(np.argmax(np.nan_to_num(values)), values.shape)
-        said = (f"Cosines between the directions that the active dimensions move the data in, root mean square over the data: "
-                f"{number(float(np.sqrt(np.nanmean(apart**2))))} over all pairs, at most {number(float(values[j, k]))}, of z_{order[j]} and "
-                f"z_{order[k]}. At an isometric embedding they are 0.")
+        rms = float(np.sqrt(np.nanmean(apart**2)))
+        said = (f"Cosines between the directions in which the active dimensions move the data, root mean square over the data: "
+                f"{number(rms)} over all pairs, at most {number(float(values[j, k]))}, of z_{order[j]} and z_{order[k]}. At an "
+                "isometric embedding they are 0.")
         made.append(Figure(said, [("any", _heat_map("mask-cosines", values, 1.0, "cosines, rms, by importance"))], _legend(1.0)))
     return made
 

@@ -16,10 +16,10 @@ from tfisovae.version import __version__
 
 LIMIT = 5_000_000  # bytes of a page
 _PICTURES = 3_600_000  # bytes of it for pictures, at first
-_SECTIONS = (("summary", "Summary"), ("scree", "Importance"), ("norms", "Lengths"), ("gram", "Right angles"), ("flatness", "Flatness"),
-             ("traversals", "Traversals"), ("reconstructions", "Reconstructions"), ("rate", "Rate and distortion"),
-             ("bits", "Real bits"), ("densities", "Densities"), ("training", "Training"), ("manifest", "What was measured"),
-             ("glossary", "Glossary"))
+_SECTIONS = (("summary", "Summary"), ("scree", "Importance"), ("norms", "Lengths"), ("gram", "Right angles"),
+             ("flatness", "Flatness"), ("traversals", "Traversals"), ("reconstructions", "Reconstructions"),
+             ("rate", "Rate and distortion"), ("bits", "Real bits"), ("densities", "Densities"),
+             ("training", "Training"), ("manifest", "What was measured"), ("glossary", "Glossary"))
 _STATES = (  # the words that a line of the verdict begins with, and how it is shown
     ("NOT CONVERGED", "bad"), ("NOT FINITE", "bad"), ("JITTERS", "doubt"), ("Collapsed", "bad"), ("UNDECIDED", "doubt"),
     ("No verdict", "doubt"), ("No sign against convergence", "good"), ("Converged", "good"), ("not isometric", "bad"),
@@ -27,10 +27,8 @@ _STATES = (  # the words that a line of the verdict begins with, and how it is s
 
 
 def _environment():
-    environment = jinja2.Environment(loader=jinja2.PackageLoader("tfisovae"), autoescape=True, undefined=jinja2.StrictUndefined,
-                                     trim_blocks=True, lstrip_blocks=True)
-    environment.policies["ext.i18n.trimmed"] = True
-    return environment
+    return jinja2.Environment(loader=jinja2.PackageLoader("tfisovae"), autoescape=True, undefined=jinja2.StrictUndefined,
+                              trim_blocks=True, lstrip_blocks=True)
 
 
 def _inlined(environment, name):
@@ -43,8 +41,8 @@ def _inlined(environment, name):
 def render(contents: Contents) -> str:
     """The page of a report, HTML of less than `LIMIT` bytes.
 
-    The page's policy lets it load nothing but what stands in it, and run no script but its own: a script in a name of the user's would
-    not run even if it were not escaped.
+    The page's policy lets it load nothing but what stands in it, and run no script but its own: a script in a name of the user's
+    would not run even if it were not escaped.
 
     Args:
       contents: `Contents`.
@@ -54,7 +52,8 @@ def render(contents: Contents) -> str:
     environment, budget = _environment(), _PICTURES
     style, style_hash = _inlined(environment, "report.css")
     script, script_hash = _inlined(environment, "report.js")
-    policy = f"default-src 'none'; img-src data:; style-src {style_hash}; script-src {script_hash}; base-uri 'none'; form-action 'none'"
+    policy = (f"default-src 'none'; img-src data:; style-src {style_hash}; script-src {script_hash}; base-uri 'none'; "
+              "form-action 'none'")
     template = environment.get_template("report.html")
     while True:
         page = template.render(style=style, script=script, policy=policy, version=__version__, **_sections(contents, budget))
@@ -114,8 +113,9 @@ def facts(contents: Contents) -> list[dict[str, str]]:
     """The numbers that a person asks for first."""
     measured = contents.measured
 
-    def fact(name, value, more=""):
-        return [{"name": name, "value": number(measured.scalar(value)), "more": more}] if np.isfinite(measured.scalar(value)) else []
+    def fact(name, field, more=""):
+        value = measured.scalar(field)
+        return [{"name": name, "value": number(value), "more": more}] if np.isfinite(value) else []
 
     bits = measured.scalar("rate") / np.log(2)
     made = [{"name": "active dimensions", "value": f"{measured.active.sum()} of {measured.n}", "more": ""}]
@@ -133,30 +133,25 @@ def _predicted(measured):
 
 
 def _no_gram(contents):
-    if contents.measured.vector("active") is not None and measured_fewer(contents.measured):
-        return {"words": f"{dimensions.count(int(contents.measured.active.sum()), 'active dimension')}: angles are between two or more.",
-                "command": ""}
+    active = int(contents.measured.active.sum())
+    if contents.measured.vector("active") is not None and active < 2:
+        return {"words": f"{dimensions.count(active, 'active dimension')}: angles are between two or more.", "command": ""}
     return {"words": "The Gram matrix was not measured.", "command": contents.commands.get("isometry", "")}
-
-
-def measured_fewer(measured):
-    return int(measured.active.sum()) < 2
 
 
 def _no_flatness(contents):
     if _collapsed(contents):
         return {"words": "No dimension is active: there is nothing that could be flat.", "command": ""}
     few = contents.measured.vector("unexplained") is not None
-    return {"words": "Too few examples were measured to tell flatness: it takes 200." if few else "Flatness was not measured.",
-            "command": contents.commands.get("isometry", "")}
+    return {"words": "Flatness takes 200 examples at least." if few else "Flatness was not measured.",
+            "command": "" if few else contents.commands.get("isometry", "")}
 
 
 def _densities(contents: Contents, groups: list[dict[str, Any]]) -> Mapping[str, Any] | None:
-    figure = records.density(contents)
-    if figure is None:
+    if contents.densities is None:
         return None
     saved = contents.densities.saved
     count, active = saved.get("num_examples"), saved.get("num_active")
     words = (f"{count:,} inputs; over the {dimensions.count(active, 'active dimension')}." if isinstance(count, int)
              and isinstance(active, int) else "")
-    return {"words": words, "figure": figure, "groups": groups, "comparison": records.comparison(saved)}
+    return {"words": words, "figure": records.density(contents), "groups": groups, "comparison": records.comparison(saved)}

@@ -30,7 +30,8 @@ def history(rows: Sequence[Mapping[str, str]]) -> list[Figure]:
         log = bool((y > 0).all() and y.max() > _LOG_FROM * y.min())
 
         def draw(width, x=x[chosen], y=y[chosen], label=label, log=log):
-            return frame(width, 220, (float(x[0]), float(x[-1])), span(y, log=log), "step", label, y_log=log).line("line main", x, y)
+            chart = frame(width, 220, (float(x[0]), float(x[-1])), span(y, log=log), "step", label, y_log=log)
+            return chart.line("line main", x, y)
 
         half = y[len(y) // 2:]
         said = (f"{label.capitalize()}: from {number(y[0])} at step {x[0]:,.0f} to {number(y[-1])} at step {x[-1]:,.0f}; between "
@@ -104,9 +105,8 @@ def density(contents: Contents) -> Figure | None:
         chart = frame(width, 240, span(bins, room=0.0), (0.0, float(shares.max()) * 1.1 or 1.0), "log p, nats", "share of inputs")
         return chart.bars("bars main", (bins[1:] + bins[:-1]) / 2, shares, 0.9 * (bins[1] - bins[0])).upright("rule", float(median))
 
-    said = (f"Log densities of {len(values):,} inputs by the form \N{LEFT DOUBLE QUOTATION MARK}{name}\N{RIGHT DOUBLE QUOTATION MARK}: half "
-            f"lie above {number(median)} nats, one in a hundred below {number(low)}; the least is {number(values[0])}, the largest "
-            f"{number(values[-1])}.")
+    said = (f"Log densities of {len(values):,} inputs by the form {name}: half lie above {number(median)} nats, one in a hundred "
+            f"below {number(low)}; the least is {number(values[0])}, the largest {number(values[-1])}.")
     return figure(said, draw, [("line rule", "median")], "The lowest hundredth is left out of the picture.")
 
 
@@ -120,10 +120,10 @@ def _against_truth(values, truth, name):
         chart = frame(width, 320, ends, ends, "log p(x), nats", f"log p by {name}, nats")
         return chart.dots("dots small", x, y).line("line rule", ends, ends)
 
-    error = values - truth
-    correlation = float(np.corrcoef(np.exp(values), np.exp(truth))[0, 1]) if np.ptp(values) and np.ptp(truth) else math.nan
-    said = (f"Estimated against true log density of {len(values):,} inputs, by the form {name}: R of p is {number(correlation)}, the mean "
-            f"error {number(float(error.mean()))} nats, its root mean square {number(float(np.sqrt(np.mean(error**2))))}.")
+    error, varies = values - truth, np.ptp(values) > 0 and np.ptp(truth) > 0
+    correlation = float(np.corrcoef(np.exp(values), np.exp(truth))[0, 1]) if varies else math.nan
+    said = (f"Estimated against true log density of {len(values):,} inputs, by the form {name}: R of p is {number(correlation)}, "
+            f"the mean error {number(float(error.mean()))} nats, its root mean square {number(float(np.sqrt(np.mean(error**2))))}.")
     return figure(said, draw, [("dots small", "inputs"), ("line rule", "estimate = truth")])
 
 
@@ -159,7 +159,8 @@ def bits(contents: Contents) -> dict[str, Any] | None:
     rows += [["bits an example, in all", number(ledger.file_bits, 4)]]
     rows += [[f"distortion: {name}", number(value, 4)] for name, value in ledger.distortion_terms.items()]
     rows += [["distortion of decoded files, in all", number(ledger.distortion, 4)]]
-    return {"words": ledger.summary().splitlines(), "table": {"columns": ["part", "measured"], "rows": rows}, "figures": [_curve(ledger)]}
+    table = {"columns": ["part", "measured"], "rows": rows}
+    return {"words": ledger.summary().splitlines(), "table": table, "figures": [_curve(ledger)]}
 
 
 def _curve(ledger):
@@ -178,6 +179,7 @@ def _curve(ledger):
             chart.line(f"line {look}", *points.T).dots(f"dots small {look}", *points.T)
         return chart
 
-    said = (f"Files of this model take {number(ledger.file_bits, 4)} bits an example at a distortion of {number(ledger.distortion)}; the "
-            f"rate E[KL] and a quarter of a bit for each coded dimension are {number(ledger.predicted_bits, 4)} bits.")
+    said = (f"Files of this model take {number(ledger.file_bits, 4)} bits an example at a distortion of "
+            f"{number(ledger.distortion)}; the rate E[KL] and a quarter of a bit for each coded dimension are "
+            f"{number(ledger.predicted_bits, 4)} bits.")
     return figure(said, draw, [(f"line {look}", name) for look, name, _ in curves])

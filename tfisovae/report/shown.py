@@ -5,14 +5,15 @@ from typing import Any
 import numpy as np
 
 from tfisovae.report import pictures
-from tfisovae.report.charts import Figure, figure, frame, number, span
+from tfisovae.report.charts import figure, frame, number, percent, span
 from tfisovae.report.contents import Contents
 from tfisovae.report.dimensions import count, followed
 
 _POINTS = 200  # of a curve over the entries of a vector
 _EXAMPLES = 12  # at most
 _CRISP = 48  # pixels of a side, below which pixels are shown as squares
-_EQUAL_IN = {"decoder": "in steps of equal distortion", "posterior": "in steps of equal distortion", "z": "in equal steps of z"}
+_EQUAL_IN = {  # by `Traversals.steps`
+    "decoder": "equally far apart in distortion", "posterior": "equally far apart in distortion", "z": "equally far apart in z"}
 _THIRDS = ("upper", "middle", "lower"), ("left", "centre", "right")
 
 
@@ -39,15 +40,15 @@ def walks(contents: Contents, budget: int) -> tuple[list[dict[str, Any]], list[s
     for at, one in enumerate(drawn):
         j, z, between = int(moved.dimensions[at]), moved.z[at], moved.distortion[at]
         share, still = float(moved.share[at]), bool(moved.still[at])
-        words = [f"rank {rank[j]}"] + ([f"{share:.1%} of the importance"] if np.isfinite(share) else [])
+        words = [f"rank {rank[j]}"] + ([f"{percent(share)} of the importance"] if np.isfinite(share) else [])
         words += ["inactive"] * (not measured.active[j]) + [f"follows {follows[j]}"] * (follows is not None)
         words.append("the decoder stands still" if still else f"D {_range(between)} from step to step")
         texts = [f"z = {number(z[0], 3)}"] + [f"z = {number(value, 3)}, D {number(step, 2)} from the step before"
                                               for value, step in zip(z[1:], between)]
         walk = {"dimension": j, "words": "; ".join(words), "texts": texts, "strip": None, "figure": None, "crisp": False, "alt": ""}
         if images:
-            walk |= {"strip": one, "crisp": crisp, "alt": f"z_{j} from {number(z[0])} to {number(z[-1])} in {columns} pictures, left to "
-                                                        f"right. {_changes(tiles[at])}"}
+            alt = f"z_{j} from {number(z[0])} to {number(z[-1])} in {columns} pictures, left to right. {_changes(tiles[at])}"
+            walk |= {"strip": one, "crisp": crisp, "alt": alt}
         else:
             walk["figure"] = one
         made.append(walk)
@@ -57,15 +58,14 @@ def walks(contents: Contents, budget: int) -> tuple[list[dict[str, Any]], list[s
 def _said_of_all(contents, shown, images):
     moved, measured = contents.traversals, contents.measured
     columns = moved.x.shape[1]
-    words = [f"Each row moves one latent variable from {number(moved.z.min())} to {number(moved.z.max())} in {columns} steps, "
-             f"{_EQUAL_IN[moved.steps]}, and leaves the others where they are. The slider, or the arrow keys on it, shows one step at a "
-             f"time. D is the distortion between neighbours."]
+    words = [f"Each row moves one latent variable from {number(moved.z.min())} to {number(moved.z.max())}, {columns} points "
+             f"{_EQUAL_IN[moved.steps]}, and leaves the others where they are. The slider, or the arrow keys on it, shows one "
+             "point at a time. D is the distortion between neighbours."]
     total = len(moved.x)
     if shown < total:
         words.append(f"{shown} of {count(total)} are shown, the most important ones: the page is to stay below 5 MB.")
     if total < measured.n:
-        others = "the others are inactive, and the decoder hardly heeds them" if measured.active.sum() <= total else "the most important ones"
-        words.append(f"Drawn are {total} of {count(measured.n)}; {others}.")
+        words.append(f"The other {measured.n - total} of the {count(measured.n)} are inactive too: the decoder hardly heeds them.")
     if not measured.active.any():
         words.append("No dimension is active: whatever z is, the decoder gives nearly the same.")
     sides = moved.x.shape[2:4] if images else (0,)
@@ -94,7 +94,7 @@ def _changes(tiles):
     brighter = float(light[-1].mean() - light[0].mean())
     if abs(brighter) < 0.01:
         return f"{said}; it stays as bright."
-    return f"{said}; it gets {'brighter' if brighter > 0 else 'darker'} by {abs(brighter):.0%} of white."
+    return f"{said}; it gets {'brighter' if brighter > 0 else 'darker'} by {percent(abs(brighter))} of white."
 
 
 def _curves(x, dimensions, names, budget):
@@ -103,7 +103,7 @@ def _curves(x, dimensions, names, budget):
     ends, made, used = span(x), [], 0
     for j, row in zip(dimensions, x):
         def draw(width, row=row):
-            chart = frame(width, 230, (1.0, max(2.0, float(x.shape[-1]))), ends, "entry of the vector", "decoded value", whole_x=True)
+            chart = frame(width, 230, (1.0, max(2.0, x.shape[-1])), ends, "entry of the vector", "decoded value", whole_x=True)
             for curve in row:
                 chart.line("curve", entries + 1, curve[entries])
             return chart
@@ -136,7 +136,7 @@ def reconstructions(contents: Contents, budget: int) -> dict[str, Any] | None:
     words += f"; their distortion is {_range(distortion)}." if np.isfinite(distortion).all() else "."
     x, x_check = np.asarray(found.x)[:size], np.asarray(found.x_check)[:size]
     if are_images(x):
-        pairs = [np.stack(pair) for pair in zip(pictures.to_bytes(x, contents.max_value), pictures.to_bytes(x_check, contents.max_value))]
+        pairs = [np.stack(pair) for pair in zip(*(pictures.to_bytes(part, contents.max_value) for part in (x, x_check)))]
         columns = [pair.reshape(1, -1, *pair.shape[2:]) for pair in pairs]
         alts = [f"{name.capitalize()}, above its reconstruction" + (f": distortion {number(value)}" if np.isfinite(value) else "")
                 for name, value in zip(names, distortion)]
@@ -172,17 +172,19 @@ def extremes(contents: Contents, budget: int) -> list[dict[str, Any]]:
     found = contents.densities
     saved: Mapping[str, Any] = (found.saved.get("extremes") or {}) if found else {}
     form, made = saved.get("form"), []
-    values = {int(row): value for row, value in zip(found.columns["row"], found.columns[form])} if found and form in found.columns else {}
+    known = found is not None and form in found.columns and "row" in found.columns
+    values = {int(row): value for row, value in zip(found.columns["row"], found.columns[form])} if known else {}
     for name, title in (("most_probable", "Most probable"), ("least_probable", "Least probable")):
-        rows = [row for row in saved.get(name, ()) if row in values]
+        rows = list(saved.get(name) or ())
         if not rows:
             continue
-        table = {"columns": ["row", "log p, nats"], "rows": [[str(row), number(values[row], 4)] for row in rows]}
+        table = {"columns": ["row", "log p, nats"], "rows": [[str(row), number(values.get(row, np.nan), 4)] for row in rows]}
         examples, images = [], (found.extremes or {}).get(name)
         if images is not None and are_images(np.asarray(images)) and len(images) == len(rows):
             tiles = [image[None] for image in pictures.to_bytes(np.asarray(images), contents.max_value)]
-            said = [f"row {row}: {number(values[row], 4)}" for row in rows]
-            alts = [f"{title} input {place}, row {row}: log p {number(values[row], 4)} nats" for place, row in enumerate(rows, 1)]
+            said = [f"row {row}" + (f": {number(values[row], 4)}" if row in values else "") for row in rows]
+            alts = [f"{title} input {place}, row {row}: log p {number(values.get(row, np.nan), 4)} nats"
+                    for place, row in enumerate(rows, 1)]
             examples = _examples(tiles, alts, said, budget // 2, images.shape[2])
         made.append({"name": title, "examples": examples, "table": table})
     return made

@@ -3,7 +3,7 @@ from typing import Any
 
 import numpy as np
 
-from tfisovae.report.charts import WIDE, Figure, figure, number, span
+from tfisovae.report.charts import WIDE, Figure, figure, number, percent, span
 from tfisovae.report.contents import Contents
 from tfisovae.report.dimensions import NORMAL, count, listed, ranked, split
 
@@ -31,14 +31,15 @@ def importance(contents: Contents) -> list[Figure]:
     said = (f"The importance of the {count(measured.n)} goes from {number(values[0])} (z_{order[0]}) to {number(values[-1])} "
             f"(z_{order[-1]}); {on.sum()} of them {'is' if on.sum() == 1 else 'are'} active.")
     if scree is not None and on.any():
-        said += f" {listed([f'{scree.count(share)} carry {share:.0%}' for share in _SHARES])} of the importance of the active ones."
+        kept = [f"{scree.count(share)} carry {percent(share)}" for share in _SHARES]
+        said += f" {listed(kept)} of the importance of the active ones."
     legend = [("bars main", "importance, active")] * bool(on.any()) + [("bars faint", "inactive")] * bool((~on).any())
     legend += [("whiskers ink", "95 % interval")] + [("dots other", "eigenvalues of a PCA")] * bool(len(eigenvalues))
-    caption = ("The importance is to a latent variable what an eigenvalue is to a principal component. An inactive dimension has β / 2, "
-               "since its posterior is as wide as the prior.")
+    caption = ("The importance is to a latent variable what an eigenvalue is to a principal component. An inactive dimension has "
+               "\N{GREEK SMALL LETTER BETA} / 2, since its posterior is as wide as the prior.")
     if len(eigenvalues) and not scree.components.constant:
-        caption += (" The PCA is in the metric of the distortion at the mean of the data, which need not be like that of the data: compare "
-                    "how the two fall, not their sizes.")
+        caption += (" The PCA is in the metric of the distortion at the mean of the data, which need not be like that at the data: "
+                    "compare how the two fall, not their sizes.")
     made = [figure(said, draw, legend, caption)]
     return made + [_cumulative(scree)] if scree is not None and on.any() else made
 
@@ -52,7 +53,8 @@ def _eigenvalues(contents):
 def _cumulative(scree):
     shares, components = np.asarray(scree.cumulative), scree.components
     rank = np.arange(1, len(shares) + 1)
-    others = np.cumsum(components.eigenvalue[:len(shares)]) / components.total if components and components.total > 0 else np.zeros(0)
+    known = components is not None and components.total > 0
+    others = np.cumsum(components.eigenvalue[:len(shares)]) / components.total if known else np.zeros(0)
 
     def draw(width):
         chart = ranked(width, len(shares), (0.0, 1.0), "share of the whole", height=240 if width == WIDE else 220)
@@ -61,11 +63,15 @@ def _cumulative(scree):
         chart.line("line other", rank[:len(others)], others).line("line main", rank, shares)
         return chart.dots("dots small", rank, shares)
 
-    said = f"The first dimension carries {shares[0]:.0%} of the importance, the first {min(5, len(shares))} {shares[:5][-1]:.0%}."
+    said = f"The first dimension carries {percent(shares[0])} of the importance{_and_the_first(shares)}."
     if len(others):
-        said += f" The first principal component has {others[0]:.0%} of the variance, the first {min(5, len(others))} {others[:5][-1]:.0%}."
-    return figure(said, draw, [("line main", "importance, summed up")] + [("line other", "variance of a PCA, summed up")] * bool(len(others)),
-                  f"Dotted: {listed([f'{share:.0%}' for share in _SHARES])}.")
+        said += f" The first principal component has {percent(others[0])} of the variance{_and_the_first(others)}."
+    legend = [("line main", "importance, summed up")] + [("line other", "variance of a PCA, summed up")] * bool(len(others))
+    return figure(said, draw, legend, f"Dotted: {listed([percent(share) for share in _SHARES])}.")
+
+
+def _and_the_first(shares, few=5):
+    return "" if len(shares) < 2 else f", the first {min(few, len(shares))} {percent(shares[:few][-1])}"
 
 
 def keep(contents: Contents) -> dict[str, Any] | None:
@@ -73,7 +79,7 @@ def keep(contents: Contents) -> dict[str, Any] | None:
     scree = contents.scree
     if scree is None or not np.any(scree.active):
         return None
-    rows = [[f"{share:.0%}", str(scree.count(share)), *([str(scree.components.count(share))] if scree.components else [])]
+    rows = [[percent(share), str(scree.count(share)), *([str(scree.components.count(share))] if scree.components else [])]
             for share in _SHARES]
     columns = ["share of the whole", "dimensions"] + ["principal components"] * bool(scree.components)
     return {"columns": columns, "rows": rows}

@@ -1,0 +1,144 @@
+"""Write what was measured of a run, what its dimensions do, and what to conclude, as one page: report.html."""
+import csv
+import os
+
+import numpy as np
+
+from tfisovae import files
+from tfisovae.commands import density, isometry, measuring, wording
+from tfisovae.commands.training import command_line
+
+_EXAMPLES = 12  # of reconstructions
+
+
+def add_arguments(p):
+    """The options."""
+    measuring.add_arguments(p, "run directory. Where it has not been measured, that is done first, as by `tfisovae isometry`. A "
+                               "report.html that is there is replaced")
+
+
+def read_measurement(path, command):
+    """What an `isometry.json` holds; `None` where there is none."""
+    try:
+        return files.read_json(path, f"Measure again: {command}")
+    except FileNotFoundError:
+        return None
+
+
+def commands_of(args):
+    """How to have what a report lacks, by the name of the command."""
+    asked = [text for name in ("data", "split", "out") if getattr(args, name) for text in (f"--{name}", getattr(args, name))]
+    return {name: command_line(name, os.path.abspath(args.directory), *asked) for name in ("isometry", "density", "report")}
+
+
+def records(out, suffix, directory):
+    """What stands beside `isometry.json`: parts of a report, and a sentence for each file that cannot be read."""
+    from tfisovae.report import Densities
+    from tfisovae.training import history
+
+    parts, notes = {}, []
+    readers = {"densities": lambda: Densities(*density.load(out, suffix)),
+               "history": lambda: history.read(os.path.join(directory, "history.csv"))}
+    for name, read in readers.items():
+        try:
+            parts[name] = read()
+        except FileNotFoundError:
+            pass
+        except (OSError, ValueError, KeyError, csv.Error) as error:
+            notes.append(f"What was measured of {name} cannot be read: {error}")
+    return parts, notes
+
+
+def notes_on(saved, config, command):
+    """What a reader is to know of a measurement first, a sentence each."""
+    from tfisovae.report import Measured
+
+    notes, missing = [], Measured(saved).missing
+    if missing:
+        notes.append(f"These numbers were measured by an older version, which did not measure {', '.join(missing)}. Measure again, "
+                     f"and make this report again: {command}")
+    if saved.get("steps", config["steps"]) != config["steps"]:
+        notes.append(f"These numbers are of the model after {saved['steps']} steps of training; it has {config['steps']} now. "
+                     f"Measure again, and make this report again: {command}")
+    return notes
+
+
+def write(path, title, saved, config, commands, parts, notes):
+    """Writes the page; returns what to say of it."""
+    from tfisovae import report
+    from tfisovae.scree import Scree
+
+    try:
+        parts["scree"] = Scree.from_saved(saved)
+    except (ValueError, KeyError, TypeError):  # of an older version, which the notes say
+        pass
+    notes = [*notes_on(saved, config, commands["isometry"]), *notes]
+    names = (config.get("data_manifest") or {}).get("reading", {}).get("names")
+    report.write(saved, path, title, manifest=config, commands=commands, notes=notes, names=names, **parts)
+    return f"Written: {path} ({os.path.getsize(path) / 1e6:.1f} MB). Open it in a browser; it needs no network."
+
+
+def pictures(trained, saved, densities):
+    """What the model shows: the parts of a report that are decoded, and the densities with the inputs themselves."""
+    from tfisovae import Analysis
+    from tfisovae.examples import as_float
+    from tfisovae.report.decoded import observe
+
+    rows = trained.source.eval
+    chosen = np.arange(min(_EXAMPLES, len(rows)))
+    try:
+        share = Analysis.from_dict(saved).share
+    except ValueError:
+        share = None
+    view = measuring.as_images if trained.has_images else np.asarray
+    parts = observe(trained.vae, saved, as_float(rows[chosen]), rows.rows[chosen], view, share, progress=True)
+    if densities is not None:
+        parts["densities"] = with_inputs(densities, rows.array, view)
+    return parts
+
+
+def with_inputs(densities, array, view):
+    """Densities with the most and least probable inputs themselves, as far as the data have such rows."""
+    import dataclasses
+
+    from tfisovae.examples import as_float
+
+    found = densities.saved.get("extremes") or {}
+    inputs = {name: np.array(found[name]) for name in ("most_probable", "least_probable") if found.get(name)}
+    if any(rows.min() < 0 or rows.max() >= len(array) for rows in inputs.values()):
+        return densities
+    return dataclasses.replace(densities, extremes={name: view(as_float(array[rows])) for name, rows in inputs.items()})
+
+
+def report(trained, args):
+    """Measures what was not measured, and writes the page; yields what is to be said, as text."""
+    commands, path = commands_of(args), trained.path("isometry.json")
+    saved = read_measurement(path, commands["isometry"])
+    if saved is None:
+        yield from isometry.report(trained, measuring.default_options(isometry, args.directory))
+        saved = files.read_json(path)
+    parts, notes = records(trained.out, trained.suffix, args.directory)
+    parts |= pictures(trained, saved, parts.get("densities"))
+    yield write(trained.path("report.html"), measuring.name(args.directory), saved, trained.config, commands, parts, notes)
+
+
+def run(args):
+    from tfisovae.training import runs
+
+    commands = commands_of(args)
+    try:
+        trained = measuring.open_run(args.directory, args.data, args.cache_dir, args.split, args.out)
+    except (ValueError, OSError) as error:
+        out = args.out or args.directory
+        saved = None if args.data or args.split else read_measurement(os.path.join(out, "isometry.json"), commands["isometry"])
+        if saved is None:
+            raise
+        measuring.check_writable(out)
+        parts, notes = records(out, "", args.directory)
+        lacking = f"There are no pictures here: {wording.as_options(str(error), vars(args))}"
+        config = runs.load_config(args.directory)
+        print(write(os.path.join(out, "report.html"), measuring.name(args.directory), saved, config, commands, parts,
+                    [lacking, *notes]))
+        return
+    for text in report(trained, args):
+        print(text, flush=True)

@@ -1,0 +1,50 @@
+"""What a report shows that takes the model itself: traversals and reconstructions."""
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import tensorflow as tf
+import tqdm
+
+from tfisovae import traversals
+from tfisovae.autoencoder import AutoencoderLike, as_autoencoder
+from tfisovae.distortions import Distortion
+from tfisovae.report.contents import Measured, Reconstructions
+
+_INACTIVE = 2  # inactive dimensions that are shown, so that one sees that nothing happens
+_COLUMNS = ((48, 11), (128, 7), (10**9, 5))  # up to so many rows, so many tiles in each
+
+
+def observe(model: AutoencoderLike, values: Mapping[str, Any], x: npt.ArrayLike, rows: Sequence[int] | None = None,
+            view: Callable[[np.ndarray], np.ndarray] = np.asarray, share: npt.ArrayLike | None = None, progress: bool = False, *,
+            distortion: Distortion | str | None = None, scale: str = "log_variance") -> dict[str, Any]:
+    """Traversals and reconstructions of a model that was measured: what `report.write` takes as its parts.
+
+    Args:
+      model: whatever `as_autoencoder` takes; its beta need not be known.
+      values: what `isometry.json` holds, or `Analysis.to_dict()`: which dimensions are active, and their order.
+      x: a few examples, `[N, ...]`.
+      rows: their numbers in the data, `[N]`, if they have any.
+      view: makes arrays `[..., H, W, C]` of images of arrays of examples, for models whose examples are not images already.
+      share: of the importance, by dimension, `[n]` (`Analysis.share`).
+      progress: whether to show a progress bar.
+      distortion, scale: as `as_autoencoder` takes them.
+    Returns:
+      `{"traversals": Traversals, "reconstructions": Reconstructions}`.
+    Cost: about 90 decodes for each active dimension, and one for each example.
+    """
+    model, measured = as_autoencoder(model, distortion, scale=scale, needs_beta=False), Measured(values)
+    dimensions = [*measured.active_ranking, *measured.ranking[~measured.active[measured.ranking]][:_INACTIVE]]
+    columns = next(columns for most, columns in _COLUMNS if len(dimensions) <= most)
+    made = [traversals.traverse(model, [j], columns, share=share, n=measured.n)
+            for j in tqdm.tqdm(dimensions, desc="traversing", unit=" dimensions", disable=not progress)]
+    joined = {field.name: np.concatenate([getattr(row, field.name) for row in made])
+              for field in dataclasses.fields(made[0]) if field.name not in ("at", "steps")}
+    moved = dataclasses.replace(made[0], **{**joined, "x": view(joined["x"])})
+    x = tf.cast(x, tf.float32)
+    x_check = model.decode(model.encode(x)[0])
+    distances = np.asarray(model.distortion(x, x_check), np.float64)
+    return {"traversals": moved, "reconstructions": Reconstructions(view(x.numpy()), view(x_check.numpy()), distances,
+                                                                    None if rows is None else np.asarray(rows))}
