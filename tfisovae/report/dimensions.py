@@ -127,16 +127,16 @@ def table(measured: Measured) -> dict[str, Any]:
                ("balance", "balance"), ("unexplained", "unexplained")]
     found = [(words, measured.vector(name)) for words, name in columns]
     found = [(words, values) for words, values in found if values is not None]
-    cosines, follows = measured.matrix("gram_cosine"), followed(measured)
+    cosines, follows = measured.matrix("gram_cosine"), followed(measured) or []
     header = ["rank", "z", *(words for words, _ in found)]
-    header += ["largest cosine"] * (cosines is not None) + ["follows"] * (follows is not None) + ["active"]
+    header += ["largest cosine"] * (cosines is not None) + ["follows"] * bool(follows) + ["active"]
     rows = []
     for rank, j in enumerate(measured.ranking, 1):
         row = [str(rank), f"z_{j}", *(number(values[j]) for _, values in found)]
         if cosines is not None:
             others = measured.active & (np.arange(measured.n) != j)
             row.append(number(float(np.nanmax(cosines[j][others], initial=0.0))))
-        row += [follows[j]] * (follows is not None) + ["yes" if measured.active[j] else "no"]
+        row += [*follows[j:j + 1], "yes" if measured.active[j] else "no"]
         rows.append(row)
     return {"columns": header, "rows": rows}
 

@@ -34,8 +34,8 @@ def history(rows: Sequence[Mapping[str, str]]) -> list[Figure]:
             return chart.line("line main", x, y)
 
         half = y[len(y) // 2:]
-        said = (f"{label.capitalize()}: from {number(y[0])} at step {x[0]:,.0f} to {number(y[-1])} at step {x[-1]:,.0f}; between "
-                f"{number(half.min())} and {number(half.max())} over the last half.")
+        said = f"{label.capitalize()}: from {number(y[0])} at step {x[0]:,.0f} to {number(y[-1])} at step {x[-1]:,.0f}"
+        said += f"; between {number(half.min())} and {number(half.max())} over the last half." if len(half) > 2 else "."
         if x[-1] > x[0]:
             made.append(figure(said, draw, half=True))
     return made
@@ -60,20 +60,20 @@ def accounts(measured: Measured) -> dict[str, Any] | None:
         error = measured.scalar(f"{name}_standard_error")
         return number(values[name], 4) + (f" \N{PLUS-MINUS SIGN} {number(error, 2)}" if math.isfinite(error) else "")
 
-    n = made.num_active
+    n, beta = made.num_active, "\N{GREEK SMALL LETTER BETA}"
+    of_coding = f"; {number(made.ratio)} of the coding loss" if math.isfinite(made.ratio) else ""
     rows = [
-        ["distortion E[D(x, x\N{COMBINING CIRCUMFLEX ACCENT})]", with_error("distortion"), "", "as trained, in units of D"],
-        ["of it, coding loss", with_error("coding_loss"), f"n \N{GREEK SMALL LETTER BETA} / 2 = {number(made.coding_theory, 4)}",
-         f"what the width of the posterior costs; n = {n}"],
-        ["of it, transform loss", with_error("transform_loss"), "far below the coding loss",
-         f"what the networks cannot give back; {number(made.ratio)} of the coding loss" if math.isfinite(made.ratio) else
-         "what the networks cannot give back"],
-        ["of it, the rest", number(made.rest, 4), "0 where D(x, x) = 0", "D of the data from themselves, and what crosses"],
-        ["rate E[KL]", f"{with_error('rate')} nats", f"{number(made.bits, 4)} bits", "of an ideal code of the samples of z"],
-        ["D + \N{GREEK SMALL LETTER BETA} R", number(made.cost, 4), "", "what training lowers, in units of D"],
-        ["entropy", f"{number(made.entropy, 4)} nats", "R + (n/2) log(\N{GREEK SMALL LETTER PI} e \N{GREEK SMALL LETTER BETA})",
-         "of the data, in the metric of the distortion (Eq. 14)"]]
-    return {"columns": ["quantity", "measured", "theory, for small \N{GREEK SMALL LETTER BETA}", "what it is"], "rows": rows}
+        [("distortion", "E[D(x, x\N{COMBINING CIRCUMFLEX ACCENT})] as trained, in units of D"), with_error("distortion"), ""],
+        [("of it, coding loss", f"what the width of the posterior costs; n = {n}"), with_error("coding_loss"),
+         f"n {beta} / 2 = {number(made.coding_theory, 4)}"],
+        [("of it, transform loss", f"what the networks cannot give back{of_coding}"), with_error("transform_loss"),
+         "far below the coding loss"],
+        [("of it, the rest", "D of the data from themselves, and what crosses"), number(made.rest, 4), "0 where D(x, x) = 0"],
+        [("rate", "E[KL], of an ideal code of the samples of z"), f"{with_error('rate')} nats", f"{number(made.bits, 4)} bits"],
+        [(f"D + {beta} R", "what training lowers, in units of D"), number(made.cost, 4), ""],
+        [("entropy", "of the data, in the metric of the distortion (Eq. 14)"), f"{number(made.entropy, 4)} nats",
+         f"R + (n/2) log(\N{GREEK SMALL LETTER PI} e {beta})"]]
+    return {"columns": ["quantity", "measured", f"theory, for small {beta}"], "rows": rows}
 
 
 def best_form(contents: Contents) -> str | None:

@@ -28,7 +28,7 @@ def walks(contents: Contents, budget: int) -> tuple[list[dict[str, Any]], list[s
     if moved is None:
         command = contents.commands.get("report")
         return [], ["There are no traversals here: they take the model." + (f" To have them: {command}" if command else "")]
-    columns, follows = moved.x.shape[1], followed(measured)
+    columns, follows = moved.x.shape[1], followed(measured) or []
     images = are_images(moved.x[0])
     if images:
         tiles = [pictures.to_bytes(row, contents.max_value) for row in moved.x]
@@ -41,7 +41,7 @@ def walks(contents: Contents, budget: int) -> tuple[list[dict[str, Any]], list[s
         j, z, between = int(moved.dimensions[at]), moved.z[at], moved.distortion[at]
         share, still = float(moved.share[at]), bool(moved.still[at])
         words = [f"rank {rank[j]}"] + ([f"{percent(share)} of the importance"] if np.isfinite(share) else [])
-        words += ["inactive"] * (not measured.active[j]) + [f"follows {follows[j]}"] * (follows is not None)
+        words += ["inactive"] * (not measured.active[j]) + [f"follows {one}" for one in follows[j:j + 1]]
         words.append("the decoder stands still" if still else f"D {_range(between)} from step to step")
         texts = [f"z = {number(z[0], 3)}"] + [f"z = {number(value, 3)}, D {number(step, 2)} from the step before"
                                               for value, step in zip(z[1:], between)]

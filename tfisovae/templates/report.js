@@ -6,6 +6,8 @@ for (const walk of document.querySelectorAll(".walk")) {
   const texts = slider.dataset.texts.split("|"), last = texts.length - 1;
   const strip = walk.querySelector(".strip"), curves = walk.querySelectorAll(".curve");
   let tile = null;
+  // The thumb stands under its picture: a slider's thumb is about 16 pixels wide.
+  slider.style.width = strip ? `calc(${100 - 100 / texts.length}% + 16px)` : "100%";
   if (strip) {
     tile = document.createElement("div");
     tile.className = strip.classList.contains("crisp") ? "tile crisp" : "tile";
