@@ -16,7 +16,7 @@ FLOORS = (
     ("autoencoder",),
     ("geometry", "isometric", "flatness", "measurement", "streaming", "inspection", "stationarity"),
     ("metrics", "density", "objectives", "balance", "traversals"),
-    ("verdict", "embedding", "findings", "conditions", "analysis", "scree", "selection", "figures"),
+    ("verdict", "embedding", "findings", "conditions", "accounting", "analysis", "scree", "selection", "figures", "report"),
     ("callbacks", "coders", "networks", "optimizers", "resident", "saving", "slicing", "steps"),
     ("trainable", "vae", "pruning"),
     ("sources",),
@@ -63,7 +63,7 @@ def test_imports_run_one_way(path):
         assert "matplotlib" not in outside
     if own != "sources":
         assert "tensorflow_datasets" not in outside
-    if own in ("theory", "files", "verdict", "embedding", "findings", "significance", "flatness"):
+    if own in ("theory", "files", "verdict", "embedding", "findings", "significance", "flatness", "accounting"):
         assert "tensorflow" not in outside
 
 

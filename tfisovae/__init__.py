@@ -18,7 +18,7 @@ _HOME = {
     "prune": "pruning"}
 _MODULES = ("analysis", "autoencoder", "balance", "callbacks", "density", "distortions", "examples", "figures", "files",
             "geometry", "inspection", "isometric", "measurement", "metrics", "networks", "objectives", "optimizers", "posterior",
-            "pruning", "scree", "sources", "theory", "training", "traversals", "vae")
+            "pruning", "report", "scree", "sources", "theory", "training", "traversals", "vae")
 
 __all__ = sorted([*_HOME, *_MODULES])
 

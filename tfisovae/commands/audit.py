@@ -1,4 +1,4 @@
-"""Audit any VAE: what may be wrong with it, its beta, its isometry, and what not to conclude; isometry.json and pictures."""
+"""Audit any VAE: what may be wrong with it, its beta, its isometry, what not to conclude; isometry.json, pictures, report.html."""
 import argparse
 import dataclasses
 import os
@@ -9,7 +9,8 @@ from tfisovae import files
 from tfisovae.commands import choices, measuring
 
 _GRADIENT_EXAMPLES = 8_192
-_WRITTEN = ("isometry.json", "isometry.png", "scree.png", "gram.png", "reconstructions.png")
+_EXAMPLES = 12  # of reconstructions
+_WRITTEN = ("isometry.json", "isometry.png", "scree.png", "gram.png", "reconstructions.png", "report.html")
 
 
 def add_arguments(p):
@@ -232,7 +233,21 @@ def run(args):
         summary = result.summary(**known, gradient=stationarity.block_gradients(model, train, progress=True).mean_gradient())
         save(summary)
     print(summary, flush=True)
-    print(measuring.written(args.out, "isometry.json", *draw(args.out, model, result, importances, x, args.max_value)))
+    drawn = draw(args.out, model, result, importances, x, args.max_value)
+    write_report(args, model, result, importances, x, rows, summary, said)
+    print(measuring.written(args.out, "isometry.json", *drawn, "report.html"))
+
+
+def write_report(args, model, result, importances, x, rows, summary, found):
+    """Writes the page of an audit, `report.html`."""
+    from tfisovae import report
+    from tfisovae.report.decoded import observe
+
+    values = {**result.to_dict(), "summary": summary}
+    shown = observe(model, values, x[:_EXAMPLES], rows[:_EXAMPLES], share=result.share, progress=True)
+    options = {name: value for name, value in vars(args).items() if name not in ("run", "rows", "overwrite", "cache_dir", "out")}
+    report.write(values, os.path.join(args.out, "report.html"), measuring.name(args.model or args.decoder),
+                 max_value=args.max_value, manifest={**options, **subject(args)}, notes=found, scree=importances, **shown)
 
 
 def draw(out, model, result, importances, x, max_value):
@@ -244,8 +259,8 @@ def draw(out, model, result, importances, x, max_value):
     if result.num_active:
         drawn["gram"] = figures.gram(result, title)
     if x.ndim == 4 and x.shape[-1] in (1, 3):
-        x_check = np.asarray(model.decode(model.encode(x[:12])[0]))
-        drawn["reconstructions"] = figures.reconstructions([x[:12] / max_value, x_check / max_value], ["x", "Dec(mean)"])
+        x_check = np.asarray(model.decode(model.encode(x[:_EXAMPLES])[0]))
+        drawn["reconstructions"] = figures.reconstructions([x[:_EXAMPLES] / max_value, x_check / max_value], ["x", "Dec(mean)"])
     for name, figure in drawn.items():
         figures.save(figure, os.path.join(out, f"{name}.png"))
     return [f"{name}.png" for name in drawn]

@@ -80,7 +80,8 @@ def _sections(contents: Contents, budget: int) -> dict[str, Any]:
         "walks": walks, "walks_words": words, "reconstructions": examples, "accounts": records.accounts(measured),
         "rates": dimensions.rates(measured), "bits": records.bits(contents), "densities": _densities(contents, groups),
         "no_densities": "A collapsed model has no densities." if _collapsed(contents) else "Densities were not measured.",
-        "history": records.history(contents.history), "manifest": records.manifest(contents.manifest),
+        "history": records.history(contents.history), "no_history": "The history of the training is too short for a curve."
+        if contents.history else "There is no history of a training here.", "manifest": records.manifest(contents.manifest),
         "threshold": number(measured.scalar("active_threshold"), 1)}
 
 

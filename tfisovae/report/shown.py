@@ -10,7 +10,7 @@ from tfisovae.report.contents import Contents
 from tfisovae.report.dimensions import count, followed
 
 _POINTS = 200  # of a curve over the entries of a vector
-_EXAMPLES = 12  # at most
+_EXAMPLES, _CURVES = 12, 4  # reconstructions of images, and of vectors, at most
 _CRISP = 48  # pixels of a side, below which pixels are shown as squares
 _EQUAL_IN = {  # by `Traversals.steps`
     "decoder": "equally far apart in distortion", "posterior": "equally far apart in distortion", "z": "equally far apart in z"}
@@ -129,13 +129,14 @@ def reconstructions(contents: Contents, budget: int) -> dict[str, Any] | None:
     found = contents.reconstructions
     if found is None:
         return None
-    size = min(len(found.x), _EXAMPLES)
+    images = are_images(np.asarray(found.x))
+    size = min(len(found.x), _EXAMPLES if images else _CURVES)
     distortion = np.full(size, np.nan) if found.distortion is None else np.asarray(found.distortion, np.float64)[:size]
     names = [f"input {k}" if found.rows is None else f"row {found.rows[k]}" for k in range(size)]
     words = f"{count(size, 'input')} above what the decoder makes of the posterior's mean"
     words += f"; their distortion is {_range(distortion)}." if np.isfinite(distortion).all() else "."
     x, x_check = np.asarray(found.x)[:size], np.asarray(found.x_check)[:size]
-    if are_images(x):
+    if images:
         pairs = [np.stack(pair) for pair in zip(*(pictures.to_bytes(part, contents.max_value) for part in (x, x_check)))]
         columns = [pair.reshape(1, -1, *pair.shape[2:]) for pair in pairs]
         alts = [f"{name.capitalize()}, above its reconstruction" + (f": distortion {number(value)}" if np.isfinite(value) else "")
@@ -144,7 +145,7 @@ def reconstructions(contents: Contents, budget: int) -> dict[str, Any] | None:
         return {"words": words, "figures": [], "examples": _examples(columns, alts, said, budget, x.shape[2])}
     flat = [part.reshape(size, -1) for part in (x, x_check)]
     return {"words": words.replace("above", "beside"), "examples": [], "figures": [
-        _beside(name, *pair, value) for name, *pair, value in list(zip(names, *flat, distortion))[:4]]}
+        _beside(name, *pair, value) for name, *pair, value in zip(names, *flat, distortion)]}
 
 
 def _beside(name, x, x_check, distortion):
