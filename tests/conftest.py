@@ -16,6 +16,7 @@ import pytest
 import tensorflow as tf
 
 from tfisovae import __main__ as command_line
+from tfisovae import files
 
 ROOT = pathlib.Path(__file__).parent.parent
 if "TFISOVAE_TEST_WORKER" not in os.environ:
@@ -103,6 +104,49 @@ def linear_vae(encoder_matrix, decoder_matrix, scale, lmbda, distortion="sse", *
 @pytest.fixture(scope="session")
 def make_linear_vae():
     return linear_vae
+
+
+def measurement_of(n=6, num_active=4, beta=0.01, seed=0):
+    """What `isometry.json` holds of a VAE on Gaussian data, `num_active` dimensions of variances from 1 to 1/16, the others collapsed."""
+    rng = np.random.default_rng(seed)
+    order = rng.permutation(n)
+    precision = np.ones(n)
+    precision[order[:num_active]] = 2 / beta * 2.0 ** -np.linspace(0, 4, num_active)
+    active = precision > 1
+    cosine = np.abs(rng.uniform(-0.3, 0.3, [n, n]))
+    cosine = np.triu(cosine, 1) + np.triu(cosine, 1).T + np.eye(n)
+    target = 1 - 1 / precision
+    norm = np.where(active, target * rng.uniform(0.8, 1.2, n), 0.01)
+    kl = np.log(precision) / 2
+    distortion = {"coding_loss": beta / 2 * float(target.sum()), "transform_loss": 0.1 * beta, "rate": float(kl.sum())}
+    values = {
+        "norm_mean": norm, "norm_std": 0.1 * norm, "norm_standard_error": 0.01 * norm, "one_minus_variance": target,
+        "derivative_mean": norm * precision * beta / 2, "derivative_std": 0.1 * norm, "precision_mean": precision,
+        "precision_standard_error": 0.01 * precision, "importance": beta / 2 * precision, "kl_mean": kl, "active": active,
+        "ranking": np.argsort(-precision, kind="stable"), "gram_mean": cosine * np.sqrt(np.outer(norm, norm)),
+        "gram_cosine": cosine,
+        "balance": np.ones(n), "balance_standard_error": np.full(n, 0.01), "latent_mean": np.zeros(n),
+        "latent_second_moment": np.ones(n), "isometric_norm": float(norm[active].mean()) if num_active else None,
+        "isometric_norm_spread": float(norm[active].std()) if num_active else None, "gram_off_diagonal": 0.15,
+        "gram_off_diagonal_cosine": 0.17 if num_active > 1 else None, "posterior_balance": 1.01 if num_active else None,
+        "numerical_norm_difference": 0.001, **distortion, "distortion": distortion["coding_loss"] + distortion["transform_loss"],
+        "loss": 5.0, "lmbda": 1 / beta, "beta": beta, "decomposed": False, "distortion_name": "SumSquaredError()",
+        "num_examples": 1000, "active_threshold": 0.01, "tangents": "autodiff", "quadratic": True,
+        **{f"{name}_standard_error": 0.01 for name in ("rate", "distortion", "loss", "coding_loss", "transform_loss",
+                                                       "posterior_balance")},
+        "unexplained": np.linspace(0.05, 0.1, n), "unexplained_standard_error": np.full(n, 0.01), "log_scale_std": np.full(n, 0.3),
+        "stationarity": {}, "conditions": {},
+        "factor_names": ["smile", "hat"], "factor_correlations": rng.uniform(-1, 1, [n, 2]), "steps": 100,
+        "principal_components": {"eigenvalue": 2.0 ** -np.arange(n), "standard_error": np.full(n, 0.01), "total": 2.5,
+                                 "num_examples": 1000, "constant": False},
+        "summary": "Training: NOT CONVERGED: E[mu] of z_1 is 0.3. To do: train longer.\nEmbedding: isometric to 3 % (lengths).\n"
+                   "Do not conclude: no sign against convergence is not a proof of it."}
+    return files.plain(values)
+
+
+@pytest.fixture(scope="session")
+def make_measurement():
+    return measurement_of
 
 
 TRIALS = int(os.environ.get("TFISOVAE_DAMAGE_TRIALS", 12))  # damaged files for each whole one

@@ -199,6 +199,18 @@ def number(value: float, digits: int = 3) -> str:
     return f"{mantissa}e{int(exponent)}".replace("-", "\N{MINUS SIGN}")
 
 
+def statistic(of: Callable[[np.ndarray], float], values: npt.ArrayLike) -> float:
+    """A statistic of the finite ones of some values; NaN where there are none."""
+    values = np.ravel(np.asarray(values, np.float64))
+    values = values[np.isfinite(values)]
+    return float(of(values)) if len(values) else math.nan
+
+
+def rms(values: np.ndarray) -> float:
+    """The root mean square of values."""
+    return float(np.sqrt(np.mean(values**2)))
+
+
 def percent(share: float) -> str:
     """A share in per cent, whole from 10 % on."""
     return f"{100 * share:.0f}\N{NO-BREAK SPACE}%" if not abs(share) < 0.0995 else f"{100 * share:.1f}\N{NO-BREAK SPACE}%"

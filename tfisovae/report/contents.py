@@ -41,11 +41,11 @@ class Measured:
 
     def vector(self, name: str) -> np.ndarray | None:
         """`[n]`, NaN for what was not a number; `None` where there is no such vector."""
-        return self._array(name, (self.n,))
+        return self.array(name, (self.n,))
 
     def matrix(self, name: str) -> np.ndarray | None:
         """`[n, n]`, likewise."""
-        return self._array(name, (self.n, self.n))
+        return self.array(name, (self.n, self.n))
 
     def scalar(self, name: str) -> float:
         """A number, NaN where there is none."""
@@ -57,7 +57,8 @@ class Measured:
         value = self.values.get(name)
         return value if isinstance(value, str) else ""
 
-    def _array(self, name, shape):
+    def array(self, name: str, shape: tuple[int, ...]) -> np.ndarray | None:
+        """An array of this shape, likewise."""
         try:
             made = np.array(self.values.get(name), dtype=np.float64)
         except (TypeError, ValueError):

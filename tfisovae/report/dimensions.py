@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from tfisovae.report.charts import WIDE, Chart, Figure, figure, frame, number, percent, span
+from tfisovae.report.charts import WIDE, Chart, Figure, figure, frame, number, percent, rms, span, statistic
 from tfisovae.report.contents import Measured
 
 NORMAL = 1.96  # standard errors to each side of an interval of 95 %
@@ -54,7 +54,7 @@ def norms(measured: Measured) -> Figure | None:
     else:
         some = np.isfinite(norm) & np.isfinite(prediction) & on
         off = np.abs(norm - prediction)[some]
-        said = f"Over the {count(int(on.sum()))} that are active the norm is {number(float(np.nanmean(norm[on])))} on average"
+        said = f"Over the {count(int(on.sum()))} that are active the norm is {number(statistic(np.mean, norm[on]))} on average"
         if some.any():
             relative = off / np.maximum(np.abs(prediction[some]), 1e-12)
             worst = np.flatnonzero(some)[int(np.argmax(off))]
@@ -85,7 +85,7 @@ def flatness(measured: Measured) -> Figure | None:
         chart.dashes("dashes ink", rank, total, 0.7).whiskers("whiskers faint", rank, low, high)
         return chart.dots("dots main", rank, values)
 
-    worst, overall = int(np.nanargmax(values)), float(np.sqrt(np.nanmean(values**2)))
+    worst, overall = int(np.nanargmax(values)), statistic(rms, values)
     said = (f"The deviation of log sigma that its own z leaves unexplained is {number(overall)} over the active dimensions (root "
             f"mean square), most in z_{order[worst]}: {number(values[worst])}"
             + (f" of {number(total[worst])} in all" if np.isfinite(total[worst]) else "") + ". On a flat manifold it is 0.")
@@ -110,7 +110,7 @@ def rates(measured: Measured) -> Figure | None:
 
     said = f"The rate is {number(float(np.nansum(kl)), 4)} nats in all"
     if np.isfinite(kl).any():
-        said += f", {number(float(np.nanmax(kl)))} of them in z_{order[int(np.nanargmax(kl))]}"
+        said += f", {number(statistic(np.max, kl))} of them in z_{order[int(np.nanargmax(kl))]}"
     said += "."
     if on.any():
         carried, predicted = (float(np.nansum(values[on])) for values in (kl, gaussian))
@@ -143,11 +143,9 @@ def table(measured: Measured) -> dict[str, Any]:
 
 def followed(measured: Measured) -> list[str] | None:
     """The known factor of the data that each dimension follows most, with the correlation; `None` where none are known."""
-    names, correlations = measured.values.get("factor_names"), measured.values.get("factor_correlations")
-    if not names or not correlations:
-        return None
-    correlations = np.array(correlations, np.float64)
-    if correlations.shape != (measured.n, len(names)):
+    names = measured.values.get("factor_names")
+    correlations = measured.array("factor_correlations", (measured.n, len(names))) if isinstance(names, list) and names else None
+    if correlations is None:
         return None
     best = np.argmax(np.abs(np.nan_to_num(correlations)), 1)
     return [f"{names[k]} {row[k]:+.2f}".replace("-", "\N{MINUS SIGN}") for k, row in zip(best, correlations)]

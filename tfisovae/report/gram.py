@@ -4,7 +4,7 @@ from typing import Any
 import numpy as np
 
 from tfisovae.report import pictures
-from tfisovae.report.charts import NARROW, Chart, Figure, Raster, Scale, Text, number
+from tfisovae.report.charts import NARROW, Chart, Figure, Raster, Scale, Text, number, rms, statistic
 from tfisovae.report.contents import Measured
 from tfisovae.report.dimensions import count
 
@@ -42,11 +42,11 @@ def heat_maps(measured: Measured) -> list[Figure]:
     if gram is not None:
         values = np.abs(gram[np.ix_(order, order)])
         apart = values[~np.eye(len(order), dtype=bool)]
-        top = float(np.nanmax(values, initial=0.0)) or 1.0
-        norms, rms = np.diag(values), float(np.sqrt(np.nanmean(apart**2)))
+        top = statistic(np.max, [*values.ravel(), 0.0]) or 1.0
+        norms = np.diag(values)
         said = (f"Mean Gram matrix of the {count(len(order), 'active dimension')}: its diagonal, the norms, goes from "
-                f"{number(float(np.nanmin(norms)))} to {number(float(np.nanmax(norms)))}; off it the largest is "
-                f"{number(float(np.nanmax(apart)))}, the root mean square {number(rms)}. At an isometric "
+                f"{number(statistic(np.min, norms))} to {number(statistic(np.max, norms))}; off it the largest is "
+                f"{number(statistic(np.max, apart))}, the root mean square {number(statistic(rms, apart))}. At an isometric "
                 "embedding it is the identity.")
         chart = _heat_map("mask-gram", values, top, "|E[\N{GREEK CAPITAL LETTER GAMMA}]|, by importance")
         made.append(Figure(said, [("any", chart)], _legend(top)))
@@ -55,10 +55,9 @@ def heat_maps(measured: Measured) -> list[Figure]:
         np.fill_diagonal(values, 0)
         apart = values[~np.eye(len(order), dtype=bool)]
         j, k = np.unravel_index(np.argmax(np.nan_to_num(values)), values.shape)
-        rms = float(np.sqrt(np.nanmean(apart**2)))
         said = (f"Cosines between the directions in which the active dimensions move the data, root mean square over the data: "
-                f"{number(rms)} over all pairs, at most {number(float(values[j, k]))}, of z_{order[j]} and z_{order[k]}. At an "
-                "isometric embedding they are 0.")
+                f"{number(statistic(rms, apart))} over all pairs, at most {number(float(values[j, k]))}, of z_{order[j]} and "
+                f"z_{order[k]}. At an isometric embedding they are 0.")
         made.append(Figure(said, [("any", _heat_map("mask-cosines", values, 1.0, "cosines, rms, by importance"))], _legend(1.0)))
     return made
 

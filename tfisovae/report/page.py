@@ -1,5 +1,6 @@
 """The page itself: what its sections say, made into one HTML file that loads nothing."""
 import base64
+import functools
 import hashlib
 from collections.abc import Mapping
 from typing import Any
@@ -26,6 +27,7 @@ _STATES = (  # the words that a line of the verdict begins with, and how it is s
     ("isometric", "good"), ("there is none", "bad"))
 
 
+@functools.cache
 def _environment():
     return jinja2.Environment(loader=jinja2.PackageLoader("tfisovae"), autoescape=True, undefined=jinja2.StrictUndefined,
                               trim_blocks=True, lstrip_blocks=True)
@@ -91,7 +93,8 @@ def _collapsed(contents):
 
 def _subtitle(contents):
     measured = contents.measured
-    loss = {True: "decomposed loss", False: "conventional loss"}.get(measured.values.get("decomposed"))
+    decomposed = measured.values.get("decomposed")
+    loss = f"{'decomposed' if decomposed else 'conventional'} loss" if isinstance(decomposed, bool) else ""
     lmbda, examples = measured.scalar("lmbda"), measured.scalar("num_examples")
     said = [measured.text("distortion_name"), loss, f"\N{GREEK SMALL LETTER LAMDA} {lmbda:g}" if np.isfinite(lmbda) else "",
             f"{measured.n} latent dimensions", f"{examples:,.0f} examples measured" if np.isfinite(examples) else ""]
