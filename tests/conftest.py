@@ -107,7 +107,7 @@ def make_linear_vae():
 
 
 def measurement_of(n=6, num_active=4, beta=0.01, seed=0):
-    """What `isometry.json` holds of a VAE on Gaussian data, `num_active` dimensions of variances from 1 to 1/16, the others collapsed."""
+    """What `isometry.json` holds of a VAE of Gaussian data: `num_active` variances from 1 down to 1/16, the rest collapsed."""
     rng = np.random.default_rng(seed)
     order = rng.permutation(n)
     precision = np.ones(n)
