@@ -49,7 +49,8 @@ def test_a_model_of_ours_says_its_loss_itself(main, saved, tmp_path):
     lines = measured["summary"].splitlines()
     assert [line.partition(":")[0] for line in lines] == ["Training", "Embedding", "Do not conclude"]
     assert lines == done.stdout.splitlines()[-4:-1] and lines[1].startswith("Embedding: isometric to 1 %")
-    assert {p.name for p in (tmp_path / "out").iterdir()} == {"isometry.json", "isometry.png", "scree.png", "gram.png", "report.html"}
+    written = {p.name for p in (tmp_path / "out").iterdir()}
+    assert written == {"isometry.json", "isometry.png", "scree.png", "gram.png", "report.html"}
     assert {name: measured[name] for name in ("model", "encoder", "decoder", "data")} == {
         "model": str(saved / "model"), "encoder": None, "decoder": None, "data": str(saved / "x.npy")}
 

@@ -21,7 +21,7 @@ def read_measurement(path, command):
     """What an `isometry.json` holds; `None` where there is none."""
     try:
         return files.read_json(path, f"Measure again: {command}")
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
 
 
