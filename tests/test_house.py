@@ -12,10 +12,11 @@ PACKAGE = ROOT / "tfisovae"
 
 # Floors of the house, from the ground up: a module imports those below its own floor, or beside it where they are listed before it.
 FLOORS = (
-    ("version", "files", "distortion", "distortions", "posterior", "theory", "examples", "gradients", "adapters", "significance"),
+    ("version", "files", "distortion", "distortions", "posterior", "theory", "examples", "gradients", "adapters", "significance",
+     "monotone", "container", "entropy"),
     ("autoencoder",),
-    ("geometry", "isometric", "flatness", "measurement", "streaming", "inspection", "stationarity"),
-    ("metrics", "density", "objectives", "balance"),
+    ("geometry", "isometric", "flatness", "measurement", "streaming", "inspection", "stationarity", "identity"),
+    ("metrics", "density", "objectives", "balance", "transform", "codec"),
     ("verdict", "embedding", "findings", "conditions", "analysis", "figures"),
     ("callbacks", "coders", "networks", "optimizers", "resident", "saving", "steps"),
     ("trainable", "vae"),
@@ -63,7 +64,7 @@ def test_imports_run_one_way(path):
         assert "matplotlib" not in outside
     if own != "sources":
         assert "tensorflow_datasets" not in outside
-    if own in ("theory", "files", "verdict", "embedding", "findings", "significance", "flatness"):
+    if own in ("theory", "files", "verdict", "embedding", "findings", "significance", "flatness", "monotone", "container"):
         assert "tensorflow" not in outside
 
 

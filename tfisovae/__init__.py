@@ -13,11 +13,12 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 # TensorFlow takes seconds to import: names are fetched when they are first used.
 _HOME = {
-    "Analysis": "analysis", "Autoencoder": "autoencoder", "BetaEstimate": "balance", "Objective": "objectives", "VAE": "vae",
-    "analyze": "analysis", "as_autoencoder": "autoencoder", "estimate_beta": "balance", "load": "vae", "objective": "objectives"}
-_MODULES = ("analysis", "autoencoder", "balance", "callbacks", "density", "distortions", "examples", "figures", "files",
-            "geometry", "inspection", "isometric", "measurement", "metrics", "networks", "objectives", "optimizers", "posterior",
-            "sources", "theory", "training", "vae")
+    "Analysis": "analysis", "Autoencoder": "autoencoder", "BetaEstimate": "balance", "Codec": "codec", "Objective": "objectives",
+    "VAE": "vae", "analyze": "analysis", "as_autoencoder": "autoencoder", "estimate_beta": "balance", "load": "vae",
+    "objective": "objectives"}
+_MODULES = ("analysis", "autoencoder", "balance", "callbacks", "codec", "container", "density", "distortions", "examples",
+            "figures", "files", "geometry", "inspection", "isometric", "measurement", "metrics", "networks", "objectives",
+            "optimizers", "posterior", "sources", "theory", "training", "vae")
 
 __all__ = sorted([*_HOME, *_MODULES])
 
