@@ -13,7 +13,7 @@ PACKAGE = ROOT / "tfisovae"
 # Floors of the house, from the ground up: a module imports those below its own floor, or beside it where they are listed before it.
 FLOORS = (
     ("version", "files", "distortion", "distortions", "posterior", "theory", "examples", "gradients", "adapters", "significance",
-     "monotone", "container", "entropy"),
+     "monotone", "container", "codec_directory", "quantizer", "entropy"),
     ("autoencoder",),
     ("geometry", "isometric", "flatness", "measurement", "streaming", "inspection", "stationarity", "identity"),
     ("metrics", "density", "objectives", "balance", "transform", "codec"),
@@ -64,7 +64,8 @@ def test_imports_run_one_way(path):
         assert "matplotlib" not in outside
     if own != "sources":
         assert "tensorflow_datasets" not in outside
-    if own in ("theory", "files", "verdict", "embedding", "findings", "significance", "flatness", "monotone", "container"):
+    if own in ("theory", "files", "verdict", "embedding", "findings", "significance", "flatness", "monotone", "container",
+               "codec_directory", "quantizer"):
         assert "tensorflow" not in outside
 
 

@@ -19,8 +19,9 @@ import struct
 import zlib
 from collections.abc import Iterator
 from types import TracebackType
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
+import numpy as np
 import tqdm
 
 from tfisovae import files
@@ -106,6 +107,15 @@ class Block:
     first: int
     count: int
     code: bytes
+
+
+class Written(NamedTuple):
+    """What was written: examples; bytes of the file, and of the codes in it; mean ideal code length by dimension, bits."""
+
+    num_examples: int
+    size: int
+    code_bytes: int
+    bits: np.ndarray
 
 
 class Writer:

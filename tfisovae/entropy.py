@@ -1,17 +1,12 @@
 """Integer probability tables for quantised numbers, and the range coder that they drive, both by tensorflow-compression.
 
-A number y, in steps, is quantised with a dither u in (-1/2, 1/2) that both sides know:
-
-    symbol = round(y - u),        y_hat = symbol + u
-
-so that y_hat - y is uniform and independent of y (universal quantisation; Agustsson & Theis 2020, "Universally quantized neural
-compression"). Rounding is the case u = 0. The probability of a symbol is that of its cell under the distribution of y, which is
-N(0, 1) seen through an increasing map; cells depend on u, and so do the tables, of which there are some, for equally spaced u.
+The probability of a symbol (`tfisovae.quantizer`) is that of its cell under the distribution of y, which is N(0, 1) seen through
+an increasing map. Cells depend on the dither u, and so do the tables, of which there are some, for equally spaced u.
 
 What tensorflow-compression makes: the tables (`UniversalBatchedEntropyModel`, of a `MonotonicAdapter`), their integers, the
 range coder with its escape codes. What it lacks, and is here: its dither is the same for every example, one string an example or
-one for a whole batch, and its universal models cannot be saved. Once made, tables are integers, and all arithmetic on dither and
-symbols is exact: what one machine encodes, every other decodes.
+one for a whole batch, and its universal models cannot be saved. Once made, tables are integers, and so are dither and symbols: what
+one machine encodes, every other decodes.
 """
 import math
 from collections.abc import Sequence
@@ -23,15 +18,28 @@ import tensorflow_compression as tfc
 import tensorflow_probability as tfp
 
 from tfisovae.monotone import Monotone
+from tfisovae.quantizer import NUM_DITHERS
 
 PRECISION = 16  # bits of a probability, the most that the coder has
 _TAIL = 2.0**-14  # probability of what no table holds and escape codes say
 _LEVELS = 15  # of the dither for which there are tables
 _WIDE = 1024  # symbols of a table from which on the cells are so narrow that one level will do
 _WIDEST = 2**14  # beyond that, probabilities of 2^-16 would be those of the tables and not of the data
-MAX_SYMBOL = 2**24  # symbols, in absolute value, that are coded
-_DITHERS = 2**16
-_GOLDEN = np.uint64(0x9E3779B97F4A7C15)
+
+
+class Code(bytes):
+    """The code of one example, which knows its place: the dither is a function of that.
+
+    Attributes:
+      place: the number of the example in the call that made it.
+    """
+
+    place: int
+
+    def __new__(cls, code: bytes, place: int) -> "Code":
+        made = super().__new__(cls, code)
+        made.place = place
+        return made
 
 
 class Pushed(tfc.MonotonicAdapter):
@@ -103,7 +111,7 @@ class Tables:
     def _tables(self, dither):
         """Which table each number `[..., n]` is coded by: that of the level of dither that is nearest to its own."""
         ticks = (2 * dither.astype(np.int64) + 1) * (self.levels + 1)
-        level = np.clip((ticks + _DITHERS) // (2 * _DITHERS) - 1, 0, self.levels - 1)
+        level = np.clip((ticks + NUM_DITHERS) // (2 * NUM_DITHERS) - 1, 0, self.levels - 1)
         return (level * self.n + np.arange(self.n)).astype(np.int32)
 
     def bits(self, symbols: npt.ArrayLike, dither: npt.ArrayLike) -> np.ndarray:
@@ -143,25 +151,3 @@ class Tables:
             at = "" if together or np.ndim(whole) == 0 else f" Code {int(np.argmin(whole))} (counted from 0) is the first."
             raise ValueError(f"The codes are none of this codec, or not those of these places.{at}")
         return values.numpy() + self.offset[tables]
-
-
-def dither(places: npt.ArrayLike, n: int) -> np.ndarray:
-    """Random 16-bit integers `[B, n]`, uint16, that depend on the place of an example and the number of the variable alone.
-
-    They are the hash (the finaliser of SplitMix64) of both, in exact arithmetic on integers. `offsets` makes u of them.
-    """
-    places = np.asarray(places, np.uint64)[:, None]
-    stream = _mixed(places + np.uint64(1))
-    return (_mixed(stream + np.arange(n, dtype=np.uint64) * _GOLDEN) >> np.uint64(48)).astype(np.uint16)
-
-
-def offsets(dither: np.ndarray) -> np.ndarray:
-    """u in (-1/2, 1/2), exact in float64: (k + 1/2) / 2^16 - 1/2 of the integers k."""
-    return (dither.astype(np.float64) + 0.5) / _DITHERS - 0.5
-
-
-def _mixed(x):
-    x = x * _GOLDEN
-    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return x ^ (x >> np.uint64(31))

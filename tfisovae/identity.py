@@ -6,13 +6,14 @@ differ in their last digits from machine to machine; so points and outputs are k
 """
 import dataclasses
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import tensorflow as tf
 
 from tfisovae.autoencoder import Measurable
 
+_PREFIX, _ARRAYS = "identity_", ("z", "x_hat", "mean", "scale")
 _POINTS = 2
 _RELATIVE = 1e-3  # of the range of the outputs: above what processors and thread counts do, below what training does
 _OF_SCALE = 1e-2  # of the posterior's scale, likewise
@@ -74,6 +75,19 @@ class Identity:
         x_hat = functions.decode(tf.constant(z))
         mean, scale = functions.encode(x_hat)
         return cls(functions.fingerprint(), z, x_hat.numpy(), mean.numpy(), scale.numpy())
+
+    @property
+    def digest(self) -> str:
+        """64 hexadecimal digits: the fingerprint, or where there is none a hash of the outputs, as they were on one machine."""
+        return self.fingerprint or hashlib.sha256(self.x_hat.tobytes() + self.mean.tobytes()).hexdigest()
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """All but the fingerprint, as arrays; `from_arrays` makes it of them again."""
+        return {f"{_PREFIX}{name}": getattr(self, name) for name in _ARRAYS}
+
+    @classmethod
+    def from_arrays(cls, fingerprint: str | None, arrays: Mapping[str, np.ndarray]) -> "Identity":
+        return cls(fingerprint, *(arrays[f"{_PREFIX}{name}"] for name in _ARRAYS))
 
     def difference(self, functions: Functions, thorough: bool = True) -> str | None:
         """What tells a model from this one, in words; None where it is the same.

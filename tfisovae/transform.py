@@ -24,7 +24,33 @@ _KEPT = 512  # posteriors that are kept, to predict what other steps cost
 _DECODED = 2_000  # examples whose distortion is measured
 _NODES = np.polynomial.legendre.leggauss(8)
 _LOG2 = math.log(2)
-GAP = 0.5 * math.log2(math.pi * math.e / 6)  # bits a dimension, App. H.3
+_GAP = 0.5 * math.log2(math.pi * math.e / 6)  # bits a dimension, App. H.3
+
+
+@dataclasses.dataclass(frozen=True)
+class Prediction:
+    """What the theory says of a codec before anything is coded. Vectors are `[n_active]`, bits an example.
+
+    Attributes:
+      kl: E[KL_j] over the data that the codec was fitted to.
+      high_rate: kl + 1/2 log2(pi e / 6) - log2 f, for sigma << 1; f is the step factor.
+      exact: kl and the exact excess at finite sigma: `theory.exact_quantizer_rate`, over posteriors and dither.
+      inactive_kl: E[KL] of all dimensions that are not coded, bits: without them that is not spent, and missed in the distortion.
+      saving: KL of the aggregate posterior from the prior: what the prior "empirical" saves; None where the data were too few.
+      coding_loss: n_active f^2 beta / 2, in units of D.
+      distortion: E[D(x, Dec(mean))] + coding_loss.
+      posterior_distortion: E[D(x, Dec(mean))] + f^2 E[D(x_check, x_hat)], the coding loss that the posterior's own samples have;
+        the same where the embedding is isometric and sigma small.
+    """
+
+    kl: np.ndarray
+    high_rate: np.ndarray
+    exact: np.ndarray
+    inactive_kl: float
+    saving: np.ndarray | None
+    coding_loss: float
+    distortion: float
+    posterior_distortion: float
 
 
 @dataclasses.dataclass(frozen=True)
@@ -121,16 +147,25 @@ class Transform:
             z[:, j] = mapped.inverse(np.asarray(y)[:, column])
         return z
 
-    def exact_excess(self, step_factor: float) -> np.ndarray:
-        """What a scalar quantiser of steps 2 sqrt(3) f sigma_j costs beyond KL_j, bits `[n_active]`.
+    def pushed(self, empirical: bool) -> list[Monotone]:
+        """The maps from N(0, 1) to the distribution of each y: of z from the prior, or of the means as they are."""
+        if not empirical:
+            return list(self.maps)
+        return [mapped.after(means) for mapped, means in zip(self.maps, self.means)]
 
-        By `theory.exact_quantizer_rate`, the mean over the posteriors that were kept, each with its own sigma, and over the dither.
+    def predict(self, beta: float, step_factor: float) -> Prediction:
+        """`Prediction` of rate and distortion at a step of f sqrt(6 beta).
+
+        The exact excess is that of `theory.exact_quantizer_rate` at 2 sqrt(3) f sigma_j beyond KL_j, the mean over the posteriors
+        that were kept, each with its own sigma, and over the dither.
         """
         mean, scale = self.mean.astype(np.float64), self.scale.astype(np.float64)
-        kl = (mean**2 + scale**2 - 1) / 2 - np.log(scale)
         rate = sum(weight / 2 * theory.exact_quantizer_rate(mean + math.sqrt(3) * step_factor * scale * node, step_factor * scale)
                    for node, weight in zip(*_NODES))
-        return np.mean(rate - kl, 0) / _LOG2
+        excess = np.mean(rate - (mean**2 + scale**2 - 1) / 2 + np.log(scale), 0) / _LOG2
+        kl, coding_loss = self.kl[self.active], len(self.dimensions) * step_factor**2 * beta / 2
+        return Prediction(kl, kl + _GAP - math.log2(step_factor), kl + excess, float(self.kl[~self.active].sum()), self.divergence,
+                          coding_loss, self.distortion + coding_loss, self.distortion + step_factor**2 * self.coding_loss)
 
     def arrays(self) -> dict[str, np.ndarray]:
         """All of it as arrays; `from_arrays` makes it of them again."""

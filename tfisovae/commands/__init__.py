@@ -13,6 +13,8 @@ SUMMARIES = {
     "density": "give log densities of inputs (Figs. 3, 8)",
     "variables": "draw the isometric variable of each latent variable (Fig. 1)",
     "traverse": "draw what each latent dimension does (Figs. 6, 23)",
+    "compress": "compress data with a trained run into one file",
+    "decompress": "decompress such a file to images, or to a table",
     "all": "measure and draw all that a run has",
     "measure_ablation": "measure the cells of an ablation",
 }

@@ -10,3 +10,5 @@ SCALES = ("log_variance", "variance", "log_scale", "scale")  # tfisovae.autoenco
 FORMS = ("prior", "objective", "posterior", "scaled_objective", "scaled_posterior", "volume", "corrected_volume")
 ANNEALINGS = ("linear", "cosine", "cyclical")  # tfisovae.callbacks.ANNEALINGS
 PRECISIONS = ("auto", "none", "bfloat16", "float16")  # tfisovae.training.precision.CHOICES
+QUANTIZATIONS = ("universal", "rounding")  # tfisovae.codec.QUANTIZATIONS
+PRIORS = ("normal", "empirical")  # tfisovae.codec.PRIORS
