@@ -254,7 +254,7 @@ class Reader:
         if data[len(written):] != expected:
             raise self._altered("its footer is not as it was written")
         if self._file.read(1):
-            raise self._altered(f"{self.size - index - len(data):,} bytes follow its end")
+            raise self._altered(f"something follows its end ({self.size - index - len(data):,} bytes)")
         self.num_blocks, self.num_examples, self.code_bytes = len(lengths), first, sum(lengths)
 
     def _read_block(self, number, first, seen=lambda data: None):
