@@ -71,7 +71,8 @@ KNOWN = [37324, 32024, 24740, 8298, 22608, 40717, 35771, 17581]
 def test_the_error_of_quantisation(dithered, name):
     """Universal: uniform and independent of y, whatever y is, even a constant. Rounding: a function of y, within half a step."""
     quantizer = Quantizer(0.25, 4, dithered)
-    y = np.stack([RNG.normal(0, 1, 40_000), RNG.exponential(0.2, 40_000), np.full(40_000, 0.1), RNG.integers(0, 2, 40_000) * 0.25], 1)
+    count = 40_000
+    y = np.stack([RNG.normal(0, 1, count), RNG.exponential(0.2, count), np.full(count, 0.1), RNG.integers(0, 2, count) * 0.25], 1)
     dither = quantizer.dither(np.arange(len(y)))
     symbols = quantizer.quantize(y, dither)
     error = (quantizer.dequantize(symbols, dither) - y) / quantizer.step
