@@ -203,7 +203,7 @@ def test_every_command_has_a_summary_and_a_shim(root):
 
 
 def test_the_names_that_options_take_are_those_of_the_library():
-    from tfisovae import autoencoder, callbacks, density, traversals
+    from tfisovae import autoencoder, callbacks, codec, density, traversals
     from tfisovae.commands import choices
     from tfisovae.training import devices, loop, precision
 
@@ -213,6 +213,7 @@ def test_the_names_that_options_take_are_those_of_the_library():
     assert choices.SCHEDULES == loop.SCHEDULES and choices.STRATEGIES == devices.STRATEGIES
     assert choices.STEPS == traversals.STEPS
     assert choices.ANNEALINGS == callbacks.ANNEALINGS and choices.PRECISIONS == precision.CHOICES
+    assert choices.QUANTIZATIONS == codec.QUANTIZATIONS and choices.PRIORS == codec.PRIORS
 
 
 @pytest.mark.parametrize("arguments", [["--help"], *([name, "--help"] for name in commands.SUMMARIES), ["celeba", "--lmbda", "a"]])

@@ -13,12 +13,13 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 # TensorFlow takes seconds to import: names are fetched when they are first used.
 _HOME = {
-    "Analysis": "analysis", "Autoencoder": "autoencoder", "BetaEstimate": "balance", "Objective": "objectives", "VAE": "vae",
-    "analyze": "analysis", "as_autoencoder": "autoencoder", "estimate_beta": "balance", "load": "vae", "objective": "objectives",
-    "prune": "pruning"}
-_MODULES = ("analysis", "autoencoder", "balance", "callbacks", "density", "distortions", "examples", "figures", "files",
-            "geometry", "inspection", "isometric", "measurement", "metrics", "networks", "objectives", "optimizers", "posterior",
-            "pruning", "report", "scree", "sources", "theory", "training", "traversals", "vae")
+    "Analysis": "analysis", "Autoencoder": "autoencoder", "BetaEstimate": "balance", "Codec": "codec", "Objective": "objectives",
+    "VAE": "vae", "analyze": "analysis", "as_autoencoder": "autoencoder", "estimate_beta": "balance", "load": "vae",
+    "objective": "objectives", "prune": "pruning"}
+_MODULES = ("analysis", "autoencoder", "balance", "baselines", "callbacks", "codec", "container", "density", "distortions",
+            "examples", "figures", "files", "geometry", "inspection", "isometric", "ledger", "measurement", "metrics", "networks",
+            "objectives", "optimizers", "posterior", "pruning", "rate", "report", "scree", "sources", "statement", "theory", "training",
+            "traversals", "vae")
 
 __all__ = sorted([*_HOME, *_MODULES])
 

@@ -48,8 +48,11 @@ def replacing(path, mode="w", **kwargs):
 
 
 @contextlib.contextmanager
-def replacing_directory(path):
+def replacing_directory(path, durable=True):
     """Gives the name of a new directory, to be made by the block, that takes the place of `path` when the block ends.
+
+    Every file in it is waited for until it is on the disk, which takes milliseconds a file; `durable=False` leaves that to the
+    system, for thousands of files that can be made again.
 
     A directory that was at `path` stays until the new one is whole and on the disk. Between the two renames that exchange them
     there is none of that name; `sweep` puts the former one back where a process died just there.
@@ -61,7 +64,7 @@ def replacing_directory(path):
     try:
         yield new
         for folder, _, names in os.walk(new, topdown=False):
-            for entry in (*(os.path.join(folder, entry) for entry in names), folder):
+            for entry in (*(os.path.join(folder, entry) for entry in names), folder) if durable else ():
                 to_disk(entry)
         if os.path.lexists(path):
             os.rename(path, before)

@@ -22,6 +22,7 @@ import tensorflow as tf
 
 from tfisovae.autoencoder import AutoencoderLike, as_autoencoder
 from tfisovae.distortions import Distortion
+from tfisovae.monotone import Monotone
 
 _GAP_SHARE = 0.1  # of the whole length in y, by which the two may differ between neighbouring examples
 _POINTS_AT_ONCE = 100
@@ -38,6 +39,8 @@ class IsometricVariable:
       scale: sigma_j of each example, `[N]`, positive.
       beta: 1 / lmbda.
       num_bins: at most, an integer; each holds ten examples or more.
+    Attributes:
+      map: z -> y, a `tfisovae.monotone.Monotone`.
     Raises:
       ValueError: for fewer than 20 examples, shapes that differ, values that are not finite and positive, or a bad `num_bins`.
     """
@@ -133,16 +136,15 @@ class IsometricVariable:
 
     def _set(self, z, y, ends, origin):
         """`y` at the knots `z`, the slopes beyond them, and the z where y is 0."""
-        self._z, self._y, self._ends = z, y, ends
-        self._y = y - self.to_y(origin)
+        self.map = Monotone(z, y - Monotone(z, y, ends)(origin), ends)
 
     def to_y(self, z: npt.ArrayLike) -> float | np.ndarray:
         """y_j of z_j, any shape."""
-        return _extended(np.asarray(z, np.float64), self._z, self._y, self._ends)
+        return self.map(z)
 
     def to_z(self, y: npt.ArrayLike) -> float | np.ndarray:
         """z_j of y_j, any shape: the inverse of `to_y`."""
-        return _extended(np.asarray(y, np.float64), self._y, self._z, 1 / self._ends)
+        return self.map.inverse(y)
 
 
 class Comparison(typing.NamedTuple):
@@ -182,9 +184,3 @@ def compare(posteriors: IsometricVariable, decoder: IsometricVariable, mean: npt
     share = float(abs(by_decoder[k] - by_posteriors[k]) / whole)
     return Comparison(float(whole / by_posteriors.sum()), (float(z[k]), float(z[k + 1])),
                       float(by_decoder[k] / by_posteriors[k]), share, share > _GAP_SHARE)
-
-
-def _extended(x, knots, values, end_slopes):
-    """Piecewise linear interpolation that goes on beyond the knots with the end slopes."""
-    inside = np.interp(x, knots, values)
-    return inside + end_slopes[0] * np.minimum(x - knots[0], 0) + end_slopes[1] * np.maximum(x - knots[-1], 0)

@@ -1,8 +1,9 @@
 """One pass over a data set, on all replicas of the current `tf.distribute` strategy."""
 import numbers
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 import tqdm
 
@@ -42,6 +43,20 @@ def examples_of(autoencoder: Measurable, data: examples.Data, num_examples: int 
                 break
     if not seen or (num_examples is not None and seen < num_examples):
         raise ValueError(f"The data set has {seen} examples" + (f", fewer than the {num_examples} asked for." if seen else "."))
+
+
+def rejoined(parts: Iterable[np.ndarray], size: int) -> Iterator[np.ndarray]:
+    """Arrays `[b, ...]` cut and joined to arrays of `size` rows; the last may be shorter."""
+    kept: list[np.ndarray] = []
+    for part in parts:
+        kept.append(part)
+        if sum(map(len, kept)) >= size:
+            joined = np.concatenate(kept)
+            whole = len(joined) // size * size
+            yield from np.split(joined[:whole], whole // size)
+            kept = [joined[whole:]] if whole < len(joined) else []
+    if kept:
+        yield np.concatenate(kept)
 
 
 def _check_shapes(autoencoder, x):

@@ -11,3 +11,5 @@ FORMS = ("prior", "objective", "posterior", "scaled_objective", "scaled_posterio
 ANNEALINGS = ("linear", "cosine", "cyclical")  # tfisovae.callbacks.ANNEALINGS
 PRECISIONS = ("auto", "none", "bfloat16", "float16")  # tfisovae.training.precision.CHOICES
 STEPS = ("decoder", "posterior", "z")  # tfisovae.traversals.STEPS
+QUANTIZATIONS = ("universal", "rounding")  # tfisovae.codec.QUANTIZATIONS
+PRIORS = ("normal", "empirical")  # tfisovae.codec.PRIORS

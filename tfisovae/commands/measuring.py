@@ -84,7 +84,7 @@ def open_run(directory, data=None, cache_dir=None, split=None, out=None):
     source = _source(directory, config, data, cache_dir)
     trained_on, given = vae.encoder.input_shape[1:], source.eval.shape[1:]
     if given != trained_on:
-        raise ValueError(f"--data {data} has examples of the shape {list(given)}; {directory} was trained on {list(trained_on)}.")
+        raise ValueError(f"{data} has examples of the shape {list(given)}; {directory} was trained on {list(trained_on)}.")
     own = source.manifest["fingerprint"] == config["data_manifest"]["fingerprint"]
     given = not own and os.path.exists(data) and sources.kind_of(config) != "mnist"  # and so split by us, where asked for
     usual = "all" if given else "eval"

@@ -1,0 +1,59 @@
+"""A codec on a disk: a directory with its settings, as JSON, and its arrays, which digests hold together."""
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from tfisovae import files
+
+VERSION = 1
+_SETTINGS, _ARRAYS = "codec.json", "arrays.npz"
+_WAY_OUT = "Fit the codec anew, or take a copy that is whole."
+
+
+def write(path: str | os.PathLike, settings: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> None:
+    """Writes both, whole or not at all; a directory that was there is replaced."""
+    with files.replacing_directory(path) as new:
+        os.makedirs(new)
+        np.savez(os.path.join(new, _ARRAYS), **arrays)
+        said = {"version": VERSION, **settings, "files": files.digests([os.path.join(new, _ARRAYS)])}
+        files.write_json(os.path.join(new, _SETTINGS), {**said, "digest": _digest(said)}, digits=None)
+
+
+def settings(path: str | os.PathLike) -> dict[str, Any]:
+    """The settings at `path`.
+
+    Raises:
+      FileNotFoundError: if there are none.
+      files.DamagedFile: if they are not as they were written. ValueError: if they are of another version.
+    """
+    name = os.path.join(path, _SETTINGS)
+    if not os.path.exists(name):
+        raise FileNotFoundError(f"No codec at {os.fspath(path)}.")
+    said = files.read_json(name, _WAY_OUT)
+    digest, version = said.pop("digest", None), said.get("version")
+    if digest != _digest(said):
+        raise files.DamagedFile(f"{name} is not as it was written. {_WAY_OUT}")
+    if version != VERSION:
+        raise ValueError(f"{name} is of version {version!r}, and version {VERSION} is read here. Take the version of tfisovae that "
+                         "wrote it, or fit the codec anew.")
+    return said
+
+
+def read(path: str | os.PathLike) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """The settings and the arrays at `path`; raises as `settings` does."""
+    said, name = settings(path), os.path.join(path, _ARRAYS)
+    try:
+        if files.digests([name]) != said["files"]:
+            raise files.DamagedFile(f"{name} is not as it was written. {_WAY_OUT}")
+    except FileNotFoundError:
+        raise files.DamagedFile(f"{name} is missing. {_WAY_OUT}") from None
+    with np.load(name, allow_pickle=False) as arrays:
+        return said, dict(arrays)
+
+
+def _digest(said):
+    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()

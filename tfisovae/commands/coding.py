@@ -1,0 +1,110 @@
+"""What compressing and decompressing share: the codecs that stand beside a run's model, in RUN/codec/, and how they come there."""
+import os
+import sys
+
+import numpy as np
+
+from tfisovae import files
+from tfisovae.commands import choices
+
+DIRECTORY = "codec"
+FITTED_TO = 20_000  # examples of training
+
+
+def add_options(p):
+    """The options that say which codec."""
+    p.add_argument("--step_factor", type=float, default=1.0,
+                   help="of the quantiser's step: above 1 fewer bits and more distortion than the point that was trained")
+    p.add_argument("--quantization", choices=choices.QUANTIZATIONS, default="universal",
+                   help="universal: with a dither, whose noise is independent of the data")
+    p.add_argument("--prior", choices=choices.PRIORS, default="normal",
+                   help="empirical: the distribution that the means of the training data have, instead of N(0, 1)")
+    p.add_argument("--train_data", type=os.path.expanduser, help="where the run's training data lie now, to which a codec is "
+                   "fitted when the run has none (default: where they were)")
+
+
+def opened(directory, config, vae, source=None, *, step_factor=1.0, quantization="universal", prior="normal", train_data=None,
+           cache_dir=None):
+    """The codec of a run with these options: the one that stands in RUN/codec/, or a new one, which is put there.
+
+    A new one takes the maps of any that is there, and needs no data then. Otherwise it is fitted to examples of training.
+
+    Args:
+      directory: of the run. config, vae: its manifest and model.
+      source: a `Source` that has been opened already; of use where it is the run's own.
+      train_data, cache_dir: for opening the run's own, where it must be.
+    Raises:
+      ValueError: if a codec must be fitted, and the run's training data are not to be found.
+    """
+    from tfisovae.codec import Codec
+
+    path = os.path.join(directory, DIRECTORY, f"{quantization}-{prior}-{float(step_factor)!r}")
+    found = None
+    for candidate in [path, *_saved(directory)]:
+        try:
+            found = Codec.load(candidate, vae)
+            break
+        except FileNotFoundError:
+            continue
+        except ValueError as error:  # of the model before it was trained on, damaged, or of another version
+            print(f"Passed over: {error}", file=sys.stderr)
+    if found is None:
+        found = Codec.fit(vae, _training_examples(directory, config, source, train_data, cache_dir), progress=True)
+    if (found.quantization, found.prior, found.step_factor) != (quantization, prior, step_factor) or candidate != path:
+        found = found.at(step_factor, quantization, prior)
+    if not os.path.exists(path) or candidate != path:
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        found.save(path)
+    return found
+
+
+def of_file(directory, vae, reader):
+    """The codec in RUN/codec/ that wrote a file.
+
+    Args:
+      directory: of the run. vae: its model.
+      reader: `container.Reader` of the file.
+    Raises:
+      container.OtherModel, container.OtherCodec: if none of them did.
+      FileNotFoundError: if the run has no codec.
+    """
+    from tfisovae import codec_directory, container
+    from tfisovae.codec import Codec
+
+    said = {path: codec_directory.settings(path) for path in _saved(directory)}
+    if not said:
+        raise FileNotFoundError(f"{directory} has no codec: {os.path.join(directory, DIRECTORY)}, which compressing put beside the "
+                                "model, is not there. Copy it from the run that compressed the file.")
+    for path, entry in said.items():
+        if entry["fingerprint"] == reader.header.codec:
+            return Codec.load(path, vae)
+    if not any(entry["model_fingerprint"] == reader.header.model for entry in said.values()):
+        raise container.OtherModel(f"{reader.path} is of another model than that of {directory}. Decompress it with the run that "
+                                   "compressed it.")
+    raise container.OtherCodec(f"{reader.path} is of a codec that is not in {os.path.join(directory, DIRECTORY)}. Copy it there "
+                               "from the run that compressed the file: a codec that is fitted anew has other tables.")
+
+
+def _saved(directory):
+    """The codecs of a run, the names of their directories."""
+    place = os.path.join(directory, DIRECTORY)
+    names = sorted(os.listdir(place)) if os.path.isdir(place) else []
+    return [os.path.join(place, name) for name in names if not files.is_temporary(name)]
+
+
+def _training_examples(directory, config, source, train_data, cache_dir):
+    from tfisovae import sources
+    from tfisovae.training import batches
+
+    trained_on = config["data_manifest"]["fingerprint"]
+    if source is None or source.manifest["fingerprint"] != trained_on:
+        try:
+            source = sources.of_run(config, train_data, cache_dir)
+        except (ValueError, OSError) as error:
+            raise ValueError(f"{directory} has no codec yet, and one is fitted to the data of its training: {error} Where they lie "
+                             "elsewhere now, name the place: train_data=PATH.") from None
+        if source.manifest["fingerprint"] != trained_on:
+            raise ValueError(f"train_data must be the data that {directory} was trained on; {train_data} are others.")
+    train = source.train
+    rows = np.sort(np.random.default_rng(config["seed"]).permutation(len(train))[:FITTED_TO])
+    return batches.evaluation_batches(sources.Rows(train.array, train.rows[rows]))

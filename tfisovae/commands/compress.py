@@ -1,0 +1,54 @@
+"""Compress data with a trained run into one file; prints bytes and bits an example, beside what theory predicts.
+
+The codec is kept in RUN/codec/, which decompressing needs: where the model goes, it is to go too.
+"""
+import os
+
+from tfisovae.commands import coding, measuring
+
+
+def add_arguments(p):
+    """The options."""
+    p.add_argument("directory", metavar="RUN", type=os.path.expanduser, help="run directory, as the training commands write it")
+    p.add_argument("data", metavar="DATA", type=os.path.expanduser, help="what to compress, read as the run's own data were")
+    p.add_argument("-o", "--output", metavar="FILE", type=os.path.expanduser, required=True, help="the file to write")
+    p.add_argument("--split", choices=measuring.SPLITS, default="all", help="which of the data's examples: those that are held "
+                   "out, those of training, or all")
+    p.add_argument("--num_examples", type=int, help="how many of them (default: all)")
+    p.add_argument("--overwrite", action="store_true", help="whether FILE may be replaced")
+    coding.add_options(p)
+    p.add_argument("--cache_dir", type=os.path.expanduser, help="where decoded images are kept (default: ~/.cache/tfisovae)")
+
+
+def report(written, codec, path, data):
+    """What was written, and what had been predicted, as text."""
+    n, predicted = written.num_examples, codec.predicted
+    bits = written.size * 8 / n
+    lines = [f"{path}: {n:,} examples of {data} in {written.size:,} bytes, {bits:.4g} bits an example "
+             f"({written.code_bytes * 8 / n:.4g} of the range coder, {written.bits.sum():.4g} by the ideal lengths of its tables).",
+             f"Predicted of the data of training, {len(codec.dimensions)} of {codec.n} dimensions: KL {predicted.kl.sum():.4g} "
+             f"bits, with 1/2 log2(pi e / 6) each {predicted.high_rate.sum():.4g}, exact {predicted.exact.sum():.4g}; distortion "
+             f"{predicted.distortion:.4g}."]
+    if predicted.saving is not None:
+        lines.append(f"The means' own distribution {'saves' if codec.prior == 'empirical' else 'would save'} about "
+                     f"{predicted.saving.sum():.3g} bits of that (--prior empirical).")
+    return "\n".join(lines)
+
+
+def run(args):
+    import tfisovae  # noqa: F401  (before TensorFlow)
+    from tfisovae.training import batches
+
+    measuring.check_at_least_1(num_examples=args.num_examples)
+    if os.path.exists(args.output) and not args.overwrite:
+        raise ValueError(f"{args.output} exists; it is left as it is. Give another name, or overwrite=True.")
+    if os.path.isdir(args.output):
+        raise ValueError(f"{args.output} is a directory; what is written is one file. Give its name.")
+    out = os.path.dirname(os.path.abspath(args.output))
+    trained = measuring.open_run(args.directory, args.data, args.cache_dir, args.split, out)
+    codec = coding.opened(args.directory, trained.config, trained.vae, trained.source, step_factor=args.step_factor,
+                          quantization=args.quantization, prior=args.prior, train_data=args.train_data, cache_dir=args.cache_dir)
+    rows = trained.source.eval
+    count = min(args.num_examples or len(rows), len(rows))
+    written = codec.write(args.output, batches.evaluation_batches(rows), count, progress=True)
+    print(report(written, codec, args.output, args.data))

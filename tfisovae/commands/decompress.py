@@ -1,0 +1,81 @@
+"""Decompress a file that `tfisovae compress` wrote: images as 00000.png, 00001.png, ..., vectors as the rows of x.npy, in order.
+
+The file is looked through before anything of it is decoded: one that was damaged, or is of another model, is refused.
+"""
+import contextlib
+import os
+
+import numpy as np
+
+from tfisovae import container, files
+from tfisovae.commands import coding, measuring
+
+_TABLE = "x.npy"
+
+
+def add_arguments(p):
+    """The options."""
+    p.add_argument("directory", metavar="RUN", type=os.path.expanduser, help="run directory that compressed the file")
+    p.add_argument("file", metavar="FILE", type=os.path.expanduser, help="what `tfisovae compress` wrote")
+    p.add_argument("-o", "--output", metavar="DIR", type=os.path.expanduser, required=True,
+                   help="directory to write, which is to be empty, or not there yet")
+
+
+def run(args):
+    _check_empty(args.output)
+    with container.Reader(args.file, progress=True) as reader:
+        from tfisovae import sources
+        from tfisovae.training import runs
+
+        config, vae = runs.load_run(args.directory)
+        codec = coding.of_file(args.directory, vae, reader)
+        os.makedirs(os.path.dirname(os.path.abspath(args.output)), exist_ok=True)
+        with files.replacing_directory(args.output, durable=False) as new:
+            os.makedirs(new)
+            if sources.kind_of(config) == "vectors":
+                kind = f"rows of {_TABLE}"
+                _write_table(os.path.join(new, _TABLE), codec, reader, config["data_manifest"].get("standardization"))
+            else:
+                kind = "images"
+                _write_images(new, codec, reader)
+    print(f"{reader.num_examples:,} {kind}: {args.output}")
+
+
+def _check_empty(path):
+    if os.path.lexists(path) and not os.path.isdir(path):
+        raise ValueError(f"{path} is a file; what is written is a directory. Give another name.")
+    if os.path.isdir(path) and os.listdir(path):
+        raise ValueError(f"{path} is not empty; it is left as it is. Give a directory that is, or a new one.")
+
+
+def _write_table(path, codec, reader, standardization):
+    """The examples as a table `[N, m]`, float32, in the units that the run's data had before they were standardised."""
+    mean, deviation = standardization or (0.0, 1.0)
+    table = np.lib.format.open_memmap(path, "w+", np.float32, (reader.num_examples, *codec.example_shape))
+    row = 0
+    for x in _with_progress(codec, reader):
+        table[row:row + len(x)] = x * np.asarray(deviation) + np.asarray(mean)
+        row += len(x)
+    table.flush()
+
+
+def _write_images(directory, codec, reader):
+    """Each example as an image of 8 bits; the names have the order of the examples."""
+    from PIL import Image
+
+    digits, row = max(5, len(str(reader.num_examples - 1))), 0
+    for x in _with_progress(codec, reader):
+        for image in measuring.as_images(x):
+            pixels = np.rint(np.clip(image, 0, 1) * 255).astype(np.uint8)
+            Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels).save(
+                os.path.join(directory, f"{row:0{digits}d}.png"))
+            row += 1
+
+
+def _with_progress(codec, reader):
+    import tqdm
+
+    with contextlib.closing(tqdm.tqdm(total=reader.num_examples, desc="decompressing", unit=" examples")) as bar:
+        for x in codec.decoded(reader):
+            yield x
+            bar.update(len(x))

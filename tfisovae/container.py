@@ -1,0 +1,294 @@
+"""A file of compressed examples: a header that says whose they are, blocks of codes, an index, and checksums of all of it.
+
+Integers are little-endian, and hashes are the first 16 bytes of SHA-256:
+
+    header      magic (8 bytes), version (u16), hash of the model, hash of the codec, coded dimensions (u32),
+                axes of an example (u8), its shape (8 x u32, of which those axes count), CRC-32 of all of the header
+    block       number of examples (u32), length of the code (u32), CRC-32 of these two and the block's number; code, CRC-32 of it
+    ...         the last block has no examples
+    index       length of each code (u32 each)
+    footer      where the index begins (u64), blocks (u64), examples (u64), SHA-256 of everything before it (32 bytes)
+
+A file is written whole or not at all, block by block, and read block by block: memory is that of one block. `Reader` looks through
+the whole of a file before it gives anything of it, so that what is damaged is never decoded.
+"""
+import dataclasses
+import hashlib
+import os
+import struct
+import zlib
+from collections.abc import Iterator
+from types import TracebackType
+from typing import BinaryIO, NamedTuple
+
+import numpy as np
+import tqdm
+
+from tfisovae import files
+
+MAGIC = b"\x89TFV\r\n\x1a\n"  # a file that was sent as text loses it
+VERSION = 1
+HASH = 16  # bytes
+_MAX_AXES = 8
+_START = struct.Struct("<8sH")
+_HEADER = struct.Struct(f"<8sH{HASH}s{HASH}sIB{_MAX_AXES}I")
+_BLOCK, _CRC, _LENGTH = struct.Struct("<III"), struct.Struct("<I"), struct.Struct("<I")
+_NUMBER = struct.Struct("<Q")
+_FOOTER = struct.Struct("<QQQ32s")
+
+
+class ContainerError(ValueError):
+    """A file that is not decoded; the message names it, and why."""
+
+
+class NotContainer(ContainerError):
+    """It is no such file."""
+
+
+class OtherVersion(ContainerError):
+    """It is of another version of the format."""
+
+
+class Truncated(ContainerError):
+    """It ends too early."""
+
+
+class Altered(ContainerError):
+    """Something in it is not as it was written."""
+
+
+class OtherModel(ContainerError):
+    """It is of another model."""
+
+
+class OtherCodec(ContainerError):
+    """It is of another codec of the same model."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Header:
+    """Whose codes a file holds.
+
+    Attributes:
+      model, codec: hashes, 32 hexadecimal digits each.
+      dimensions: how many numbers an example is coded by.
+      shape: of one example.
+    """
+
+    model: str
+    codec: str
+    dimensions: int
+    shape: tuple[int, ...]
+
+    def pack(self) -> bytes:
+        if len(self.shape) > _MAX_AXES:
+            raise ValueError(f"shape must have {_MAX_AXES} axes at most; got {list(self.shape)}.")
+        padded = (*self.shape, *[0] * (_MAX_AXES - len(self.shape)))
+        packed = _HEADER.pack(MAGIC, VERSION, bytes.fromhex(self.model), bytes.fromhex(self.codec), self.dimensions,
+                              len(self.shape), *padded)
+        return packed + _CRC.pack(zlib.crc32(packed))
+
+    @classmethod
+    def unpack(cls, packed: bytes) -> "Header":
+        _, _, model, codec, dimensions, axes, *shape = _HEADER.unpack_from(packed)
+        return cls(model.hex(), codec.hex(), dimensions, tuple(shape[:axes]))
+
+
+@dataclasses.dataclass(frozen=True)
+class Block:
+    """Some examples in one code.
+
+    Attributes:
+      first: how many examples come before, in the file.
+      count: how many it holds.
+      code: bytes.
+    """
+
+    first: int
+    count: int
+    code: bytes
+
+
+class Written(NamedTuple):
+    """What was written: examples; bytes of the file, and of the codes in it; mean ideal code length by dimension, bits."""
+
+    num_examples: int
+    size: int
+    code_bytes: int
+    bits: np.ndarray
+
+
+class Writer:
+    """Writes a container, in a `with` statement: the file appears when that ends well.
+
+    Args:
+      path: of the file; one that is there is replaced.
+      header: `Header`.
+    Attributes:
+      num_examples, code_bytes: written so far. size: bytes of the whole file, once it is written.
+    """
+
+    def __init__(self, path: str | os.PathLike, header: Header) -> None:
+        self._replacing, self._header = files.replacing(path, "wb"), header
+        self._lengths: list[int] = []
+        self._hash = hashlib.sha256()
+        self.num_examples = self.code_bytes = self.size = 0
+
+    def __enter__(self) -> "Writer":
+        self._file = self._replacing.__enter__()
+        self._put(self._header.pack())
+        return self
+
+    def write(self, count: int, code: bytes) -> None:
+        """Adds the code of the next `count` examples, at least one."""
+        if count < 1:
+            raise ValueError(f"count must be at least 1; got {count}.")
+        self._block(count, code)
+        self._lengths.append(len(code))
+        self.num_examples += count
+        self.code_bytes += len(code)
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        try:
+            if kind is None:
+                self._block(0, b"")
+                index = self.size
+                self._put(b"".join(map(_LENGTH.pack, self._lengths)))
+                self._put(_FOOTER.pack(index, len(self._lengths), self.num_examples, self._hash.digest()))
+        except BaseException as failure:
+            self._replacing.__exit__(type(failure), failure, failure.__traceback__)
+            raise
+        self._replacing.__exit__(kind, error, trace)
+
+    def _block(self, count, code):
+        self._put(_BLOCK.pack(count, len(code), _check(len(self._lengths), count, len(code))) + code + _CRC.pack(zlib.crc32(code)))
+
+    def _put(self, data):
+        self._file.write(data)
+        self._hash.update(data)
+        self.size += len(data)
+
+
+class Reader:
+    """Reads a container, in a `with` statement. The whole file is looked through when it is opened.
+
+    Args:
+      path: of the file.
+      progress: whether to show a progress bar while looking through it.
+    Attributes:
+      header: `Header`. num_examples, num_blocks, code_bytes, size: of the file.
+    Raises:
+      FileNotFoundError: if there is none.
+      NotContainer, OtherVersion, Truncated, Altered: each a `ContainerError`, which is a ValueError.
+    """
+
+    def __init__(self, path: str | os.PathLike, progress: bool = False) -> None:
+        self.path = os.fspath(path)
+        self._file: BinaryIO = open(self.path, "rb")
+        try:
+            self.size = os.fstat(self._file.fileno()).st_size
+            self._hash = hashlib.sha256()
+            with tqdm.tqdm(total=self.size, desc="checking", unit="B", unit_scale=True, disable=not progress) as bar:
+                self._bar = bar
+                self.header = self._read_header()
+                self._look_through()
+        except BaseException:
+            self._file.close()
+            raise
+
+    def __enter__(self) -> "Reader":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+
+    def blocks(self, first_block: int = 0) -> Iterator[Block]:
+        """Yields the blocks in order, from the one of that number on; each is checked again as it is read.
+
+        Raises:
+          Altered, Truncated: if the file has changed since it was opened.
+        """
+        start, first = self._places[first_block] if first_block < self.num_blocks else (None, 0)
+        if start is None:
+            return
+        self._file.seek(start)
+        for number in range(first_block, self.num_blocks):
+            block = self._read_block(number, first)
+            yield block
+            first += block.count
+
+    def _read_header(self):
+        start = self._file.read(_START.size)
+        if not start:
+            raise Truncated(f"{self.path} is empty.")
+        if not MAGIC.startswith(start[:len(MAGIC)]):
+            raise NotContainer(f"{self.path} is no file of compressed examples: it does not begin as those do.")
+        if len(start) == _START.size and (version := _START.unpack(start)[1]) != VERSION:
+            raise OtherVersion(f"{self.path} is of version {version} of the format, and version {VERSION} is read here. Decompress "
+                               "it with the version of tfisovae that wrote it.")
+        self._file.seek(0)
+        packed = self._exactly(_HEADER.size + _CRC.size)
+        self._hashed(packed)
+        if zlib.crc32(packed[:_HEADER.size]) != _CRC.unpack_from(packed, _HEADER.size)[0]:
+            raise self._altered("its header is not as it was written")
+        return Header.unpack(packed)
+
+    def _look_through(self):
+        """Reads everything once: each check where it stands, so that what is wrong can be named."""
+        self._places, lengths, first = [], [], 0
+        while True:
+            place = self._file.tell()
+            block = self._read_block(len(lengths), first, self._hashed)
+            if not block.count:
+                break
+            self._places.append((place, first))
+            lengths.append(len(block.code))
+            first += block.count
+        index = self._file.tell()
+        written = b"".join(map(_LENGTH.pack, lengths))
+        data = self._exactly(len(written) + _FOOTER.size)
+        self._hashed(data[:len(written)])
+        expected = _FOOTER.pack(index, len(lengths), first, self._hash.digest())
+        if data[:len(written)] != written:
+            raise self._altered("its index is not as it was written")
+        if data[len(written):] != expected:
+            raise self._altered("its footer is not as it was written")
+        if self._file.read(1):
+            raise self._altered(f"something follows its end ({self.size - index - len(data):,} bytes)")
+        self.num_blocks, self.num_examples, self.code_bytes = len(lengths), first, sum(lengths)
+
+    def _read_block(self, number, first, seen=lambda data: None):
+        head = self._exactly(_BLOCK.size)
+        count, length, check = _BLOCK.unpack(head)
+        if check != _check(number, count, length):
+            raise self._altered(f"the head of block {number}, which begins with example {first} (counted from 0), is not as it was "
+                                "written")
+        rest = self._exactly(length + _CRC.size)
+        code = rest[:length]
+        if zlib.crc32(code) != _CRC.unpack_from(rest, length)[0]:
+            where = f"block {number}, examples {first} to {first + count - 1} (counted from 0)," if count else "its last block"
+            raise self._altered(f"{where} is not as it was written")
+        seen(head + rest)
+        return Block(first, count, code)
+
+    def _exactly(self, size):
+        if size > self.size - self._file.tell():
+            raise self._truncated()
+        data = self._file.read(size)
+        if len(data) < size:
+            raise self._truncated()
+        return data
+
+    def _hashed(self, data):
+        self._hash.update(data)
+        self._bar.update(len(data))
+
+    def _truncated(self):
+        return Truncated(f"{self.path} is truncated: it ends after {self.size:,} bytes, too early. Take a copy that is whole.")
+
+    def _altered(self, what):
+        return Altered(f"{self.path} has been altered: {what}. Take a copy that is whole.")
+
+
+def _check(number, count, length):
+    return zlib.crc32(_NUMBER.pack(number) + _NUMBER.pack(count) + _NUMBER.pack(length))

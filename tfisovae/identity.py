@@ -1,0 +1,110 @@
+"""Which model this is: a fingerprint of its weights, and what its functions make of a few points.
+
+A fingerprint is a hash of the floating-point variables that `encode` and `decode` read, whatever keeps them: a model has the same
+one before and after it is saved, in whatever form. Functions over NumPy arrays have no variables that can be seen, and outputs
+differ in their last digits from machine to machine; so points and outputs are kept as well, and compared within a tolerance.
+"""
+import dataclasses
+import hashlib
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import tensorflow as tf
+
+from tfisovae.autoencoder import Measurable
+
+_PREFIX, _ARRAYS = "identity_", ("z", "x_hat", "mean", "scale")
+_POINTS = 2
+_RELATIVE = 1e-3  # of the range of the outputs: above what processors and thread counts do, below what training does
+_OF_SCALE = 1e-2  # of the posterior's scale, likewise
+
+
+class Functions:
+    """The two functions of an autoencoder, traced once for examples of one shape.
+
+    Args:
+      autoencoder: `Autoencoder`, or anything with its five attributes.
+      example_shape: of one x.
+      n: latent dimensions.
+    """
+
+    def __init__(self, autoencoder: Measurable, example_shape: Sequence[int], n: int) -> None:
+        self.autoencoder = autoencoder
+        self._encode, self._decode = (
+            tf.function(function).get_concrete_function(tf.TensorSpec([None, *shape], tf.float32))
+            for function, shape in ((lambda x: tuple(autoencoder.encode(x)), example_shape),
+                                    (lambda z: autoencoder.decode(z), (n,))))
+
+    def encode(self, x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Mean and scale, `[B, n]` each."""
+        return self._encode(x)
+
+    def decode(self, z: tf.Tensor) -> tf.Tensor:
+        """x_hat `[B, ...]`."""
+        return self._decode(z)
+
+    def fingerprint(self) -> str | None:
+        """A hash of the values of all floating-point variables that the two read, in whatever order; None where there are none."""
+        variables = {id(variable): variable for function in (self._encode, self._decode) for variable in function.variables}
+        parts = []
+        for variable in variables.values():
+            if variable.dtype.is_floating:  # others count, or are states of random generators
+                value = np.ascontiguousarray(variable.numpy())
+                parts.append(hashlib.sha256(repr((value.shape, value.dtype.str)).encode() + value.tobytes()).digest())
+        return hashlib.sha256(b"".join(sorted(parts))).hexdigest() if parts else None
+
+
+@dataclasses.dataclass(frozen=True)
+class Identity:
+    """What is remembered of a model.
+
+    Attributes:
+      fingerprint: of its weights; None where none are to be seen.
+      z: points `[2, n]`. x_hat: `decode(z)`, `[2, ...]`. mean, scale: `encode(x_hat)`, `[2, n]` each.
+    """
+
+    fingerprint: str | None
+    z: np.ndarray
+    x_hat: np.ndarray
+    mean: np.ndarray
+    scale: np.ndarray
+
+    @classmethod
+    def of(cls, functions: Functions, n: int) -> "Identity":
+        z = np.random.Generator(np.random.Philox(0)).uniform(-1, 1, [_POINTS, n]).astype(np.float32)
+        x_hat = functions.decode(tf.constant(z))
+        mean, scale = functions.encode(x_hat)
+        return cls(functions.fingerprint(), z, x_hat.numpy(), mean.numpy(), scale.numpy())
+
+    @property
+    def digest(self) -> str:
+        """64 hexadecimal digits: the fingerprint, or where there is none a hash of the outputs, as they were on one machine."""
+        return self.fingerprint or hashlib.sha256(self.x_hat.tobytes() + self.mean.tobytes()).hexdigest()
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """All but the fingerprint, as arrays; `from_arrays` makes it of them again."""
+        return {f"{_PREFIX}{name}": getattr(self, name) for name in _ARRAYS}
+
+    @classmethod
+    def from_arrays(cls, fingerprint: str | None, arrays: Mapping[str, np.ndarray]) -> "Identity":
+        return cls(fingerprint, *(arrays[f"{_PREFIX}{name}"] for name in _ARRAYS))
+
+    def difference(self, functions: Functions, thorough: bool = True) -> str | None:
+        """What tells a model from this one, in words; None where it is the same.
+
+        Args:
+          functions: of the model.
+          thorough: whether to compare outputs even where the weights are the same.
+        """
+        found = functions.fingerprint()
+        if found != self.fingerprint:
+            return "its weights are others"
+        if found is not None and not thorough:
+            return None
+        x_hat = functions.decode(tf.constant(self.z)).numpy()
+        if not np.abs(x_hat - self.x_hat).max() <= _RELATIVE * max(np.ptp(self.x_hat), 1e-6):
+            return "its decoder gives another x_hat of the same z"
+        mean = functions.encode(tf.constant(self.x_hat))[0].numpy()
+        if not (np.abs(mean - self.mean) <= _OF_SCALE * self.scale + 1e-5).all():
+            return "its encoder gives another mean of the same x"
+        return None

@@ -1,0 +1,222 @@
+"""What coding takes of a trained VAE and its data: the maps between z_j and y_j, where the means lie, what they cost.
+
+The isometric variable y_j has the posterior noise beta / 2 in every dimension, whatever the input (section 3.3), so that one step
+does for all of them. Dimensions that carry nothing are not coded, and decoded at their mean.
+"""
+import dataclasses
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import tensorflow as tf
+
+from tfisovae import monotone, posterior, streaming, theory
+from tfisovae.autoencoder import Measurable
+from tfisovae.examples import Data
+from tfisovae.isometric import IsometricVariable
+from tfisovae.measurement import measure
+from tfisovae.monotone import Monotone
+
+MIN_EXAMPLES = 20  # that a map takes
+_KEPT = 512  # posteriors that are kept, to predict what other steps cost
+_DECODED = 2_000  # examples whose distortion is measured
+_NODES = np.polynomial.legendre.leggauss(8)
+_LOG2 = math.log(2)
+_GAP = 0.5 * math.log2(math.pi * math.e / 6)  # bits a dimension, App. H.3
+
+
+@dataclasses.dataclass(frozen=True)
+class Prediction:
+    """What the theory says of a codec before anything is coded. Vectors are `[n_active]`, bits an example.
+
+    Attributes:
+      kl: E[KL_j] over the data that the codec was fitted to.
+      high_rate: kl + 1/2 log2(pi e / 6) - log2 f, for sigma << 1; f is the step factor.
+      exact: kl and the exact excess at finite sigma: `theory.exact_quantizer_rate`, over posteriors and dither.
+      inactive_kl: E[KL] of all dimensions that are not coded, bits: without them that is not spent, and missed in the distortion.
+      saving: KL of the aggregate posterior from the prior: what the prior "empirical" saves; None where the data were too few.
+      coding_loss: n_active f^2 beta / 2, in units of D.
+      distortion: E[D(x, Dec(mean))] + coding_loss.
+      posterior_distortion: E[D(x, Dec(mean))] + f^2 E[D(x_check, x_hat)], the coding loss that the posterior's own samples have;
+        the same where the embedding is isometric and sigma small.
+    """
+
+    kl: np.ndarray
+    high_rate: np.ndarray
+    exact: np.ndarray
+    inactive_kl: float
+    saving: np.ndarray | None
+    coding_loss: float
+    distortion: float
+    posterior_distortion: float
+
+
+@dataclasses.dataclass(frozen=True)
+class Transform:
+    """The maps of the n_active coded dimensions, and what was measured on the data that they were learnt from.
+
+    Attributes:
+      active: `[n]`, bool: which dimensions are coded. dimensions: their numbers.
+      resting: `[n]`, E[mu_j], where the others are decoded.
+      maps: z_j -> y_j, n_active `Monotone`.
+      means: N(0, 1) -> the distribution of mu_j, likewise; None for fewer than 400 examples.
+      kl: `[n]`, E[KL_j], bits.
+      divergence: `[n_active]`, KL of the aggregate posterior E_x[q(z_j|x)] from the prior, bits; None as `means`.
+      mean, scale: `[M, n_active]`, float32, posteriors of some of the examples.
+      distortion: E[D(x, Dec(mean))]. coding_loss: E[D(x_check, x_hat)] of posterior samples, the excess.
+      num_examples: of the data.
+    """
+
+    active: np.ndarray
+    resting: np.ndarray
+    maps: tuple[Monotone, ...]
+    means: tuple[Monotone, ...] | None
+    kl: np.ndarray
+    divergence: np.ndarray | None
+    mean: np.ndarray
+    scale: np.ndarray
+    distortion: float
+    coding_loss: float
+    num_examples: int
+
+    @property
+    def dimensions(self) -> np.ndarray:
+        return np.flatnonzero(self.active)
+
+    @classmethod
+    def fit(cls, model: Measurable, data: Data, active: npt.ArrayLike | None = None, num_examples: int | None = None,
+            progress: bool = False) -> tuple["Transform", tuple[int, ...]]:
+        """Learns it in one pass; returns it, and the shape of one example.
+
+        Args:
+          model: `Autoencoder`, or anything with its five attributes.
+          data, num_examples, progress: as `streaming.examples_of` takes them.
+          active: `[n]`, bool; by default, dimensions whose mean KL over the data exceeds `posterior.ACTIVE_KL`.
+        Raises:
+          ValueError: for data that are too few, not finite or of other shapes; posteriors that are not finite; a bad `active`; or
+            where no dimension is active.
+        """
+        @tf.function(reduce_retracing=True)
+        def encoded(x, row):
+            found = measure(model, x, row)
+            return tf.stack([*found.posterior, found.kl], 1)
+
+        @tf.function(reduce_retracing=True)
+        def decoded(x, row):
+            found = measure(model, x, row)
+            return tf.stack([model.distortion(x, found.x_check), found.coding_loss], 1)
+
+        parts, losses, shape = [], [], None
+        for x, row in streaming.examples_of(model, data, num_examples, "fitting the codec", progress):
+            shape = tuple(x.shape[1:]) if shape is None else shape
+            check_shape(x, shape, row)
+            parts.append(streaming.traced(encoded, x, tf.constant(row)).numpy())
+            _check_posteriors(parts[-1], row)
+            if row < _DECODED:
+                losses.append(streaming.traced(decoded, x, tf.constant(row)).numpy())
+        mean, scale, kl = np.concatenate(parts).transpose(1, 0, 2)
+        count, n = mean.shape
+        if count < MIN_EXAMPLES:
+            raise ValueError(f"data must hold at least {MIN_EXAMPLES} examples to fit a codec to, and should hold thousands; got "
+                             f"{count}.")
+        mean_kl = kl.mean(0, np.float64)
+        active = _checked_active(active, mean_kl)
+        kept = np.linspace(0, count - 1, min(count, _KEPT)).astype(int)
+        maps = [IsometricVariable(mean[:, j], scale[:, j], float(model.beta)).map for j in np.flatnonzero(active)]
+        means = divergence = None
+        if count >= monotone.MIN_EXAMPLES:
+            noise = np.random.Generator(np.random.Philox(0)).standard_normal([count, n], np.float32)
+            z = (mean + scale * noise)[:, active]
+            means = tuple(map(monotone.from_normal, mean[:, active].T))
+            divergence = np.array(list(map(monotone.divergence_from_normal, z.T))) / _LOG2
+        distortion, coding_loss = np.concatenate(losses).mean(0, np.float64)
+        return cls(active, mean.mean(0, np.float64), tuple(maps), means, mean_kl / _LOG2, divergence, mean[kept][:, active],
+                   scale[kept][:, active], float(distortion), float(coding_loss), count), shape
+
+    def to_y(self, mean: npt.ArrayLike) -> np.ndarray:
+        """y `[B, n_active]` of z or means `[B, n]`, float64."""
+        mean = np.asarray(mean, np.float64)
+        return np.stack([mapped(mean[:, j]) for mapped, j in zip(self.maps, self.dimensions)], 1)
+
+    def to_z(self, y: npt.ArrayLike) -> np.ndarray:
+        """z `[B, n]` of y `[B, n_active]`, float64; dimensions that are not coded rest at their means."""
+        z = np.tile(self.resting, (len(y), 1))
+        for column, (mapped, j) in enumerate(zip(self.maps, self.dimensions)):
+            z[:, j] = mapped.inverse(np.asarray(y)[:, column])
+        return z
+
+    def pushed(self, empirical: bool) -> list[Monotone]:
+        """The maps from N(0, 1) to the distribution of each y: of z from the prior, or of the means as they are."""
+        if not empirical:
+            return list(self.maps)
+        return [mapped.after(means) for mapped, means in zip(self.maps, self.means)]
+
+    def predict(self, beta: float, step_factor: float) -> Prediction:
+        """`Prediction` of rate and distortion at a step of f sqrt(6 beta).
+
+        The exact excess is that of `theory.exact_quantizer_rate` at 2 sqrt(3) f sigma_j beyond KL_j, the mean over the posteriors
+        that were kept, each with its own sigma, and over the dither.
+        """
+        mean, scale = self.mean.astype(np.float64), self.scale.astype(np.float64)
+        rate = sum(weight / 2 * theory.exact_quantizer_rate(mean + math.sqrt(3) * step_factor * scale * node, step_factor * scale)
+                   for node, weight in zip(*_NODES))
+        excess = np.mean(rate - (mean**2 + scale**2 - 1) / 2 + np.log(scale), 0) / _LOG2
+        kl, coding_loss = self.kl[self.active], len(self.dimensions) * step_factor**2 * beta / 2
+        return Prediction(kl, kl + _GAP - math.log2(step_factor), kl + excess, float(self.kl[~self.active].sum()), self.divergence,
+                          coding_loss, self.distortion + coding_loss, self.distortion + step_factor**2 * self.coding_loss)
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """All of it as arrays; `from_arrays` makes it of them again."""
+        kept = {name: np.asarray(getattr(self, name)) for name in _PLAIN if getattr(self, name) is not None}
+        for name in _MAPS:
+            for part in ("x", "y", "slopes") if getattr(self, name) else ():
+                kept[f"{name}_{part}"] = np.concatenate([getattr(mapped, part) for mapped in getattr(self, name)])
+                kept[f"{name}_knots"] = np.array([len(mapped.x) for mapped in getattr(self, name)])
+        return kept
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, np.ndarray]) -> "Transform":
+        """Raises KeyError or ValueError for arrays that are none of a transform."""
+        made: dict[str, Any] = {name: arrays.get(name) for name in _PLAIN}
+        for name in _MAPS:
+            made[name] = None
+            if f"{name}_knots" in arrays:
+                cuts = np.cumsum(arrays[f"{name}_knots"])[:-1]
+                made[name] = tuple(map(Monotone, *(np.split(arrays[f"{name}_{part}"], cuts) for part in ("x", "y")),
+                                       arrays[f"{name}_slopes"].reshape(-1, 2)))
+        for name, kind in (("distortion", float), ("coding_loss", float), ("num_examples", int)):
+            made[name] = kind(arrays[name])
+        return cls(**made)
+
+
+_MAPS = ("maps", "means")
+_PLAIN = tuple(field.name for field in dataclasses.fields(Transform) if field.name not in _MAPS)
+
+
+def check_shape(x: tf.Tensor, shape: tuple[int, ...], row: int) -> None:
+    """Raises ValueError where a batch has examples of another shape."""
+    if tuple(x.shape[1:]) != shape:
+        raise ValueError(f"x must have examples of the shape {list(shape)}; from example {row} (counted from 0) on they have "
+                         f"{list(x.shape[1:])}.")
+
+
+def _check_posteriors(values, row):
+    finite = np.isfinite(values).all((1, 2)) & (values[:, 1] > 0).all(1)
+    if not finite.all():
+        raise ValueError(f"The posterior of example {row + int(np.argmin(finite))} (counted from 0) is not finite, or its scale is "
+                         "not positive: nothing can be coded by this model. tfisovae.analyze says what may be wrong with it.")
+
+
+def _checked_active(active, mean_kl):
+    if active is None:
+        active = posterior.active(mean_kl)
+        if not active.any():
+            raise ValueError(f"No latent dimension is active (each has a mean KL of at most {posterior.ACTIVE_KL} nat): the VAE "
+                             "has collapsed, and there is nothing to code.")
+        return active
+    active = np.asarray(active)
+    if active.dtype != bool or active.shape != mean_kl.shape or not active.any():
+        raise ValueError(f"active must be booleans [{len(mean_kl)}], some of them true; got {active!r}.")
+    return active
