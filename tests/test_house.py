@@ -17,8 +17,8 @@ FLOORS = (
     ("autoencoder",),
     ("geometry", "isometric", "flatness", "measurement", "streaming", "inspection", "stationarity", "identity"),
     ("metrics", "density", "objectives", "balance", "traversals", "transform", "codec"),
-    ("verdict", "embedding", "findings", "statement", "conditions", "accounting", "analysis", "scree", "selection", "rate", "figures",
-     "figures_rate", "report"),
+    ("verdict", "embedding", "findings", "statement", "conditions", "accounting", "analysis", "scree", "selection", "rate",
+     "figures", "figures_rate", "report"),
     ("callbacks", "coders", "networks", "optimizers", "resident", "saving", "slicing", "steps"),
     ("trainable", "vae", "pruning"),
     ("sources",),
@@ -65,8 +65,8 @@ def test_imports_run_one_way(path):
         assert "matplotlib" not in outside
     if own != "sources":
         assert "tensorflow_datasets" not in outside
-    if own in ("theory", "files", "verdict", "embedding", "findings", "significance", "flatness", "accounting", "monotone", "container",
-               "codec_directory", "quantizer", "ledger", "statement"):
+    if own in ("theory", "files", "verdict", "embedding", "findings", "significance", "flatness", "accounting", "monotone",
+               "container", "codec_directory", "quantizer", "ledger", "statement"):
         assert "tensorflow" not in outside
 
 

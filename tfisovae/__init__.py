@@ -18,8 +18,8 @@ _HOME = {
     "objective": "objectives", "prune": "pruning"}
 _MODULES = ("analysis", "autoencoder", "balance", "baselines", "callbacks", "codec", "container", "density", "distortions",
             "examples", "figures", "files", "geometry", "inspection", "isometric", "ledger", "measurement", "metrics", "networks",
-            "objectives", "optimizers", "posterior", "pruning", "rate", "report", "scree", "sources", "statement", "theory", "training",
-            "traversals", "vae")
+            "objectives", "optimizers", "posterior", "pruning", "rate", "report", "scree", "sources", "statement", "theory",
+            "training", "traversals", "vae")
 
 __all__ = sorted([*_HOME, *_MODULES])
 

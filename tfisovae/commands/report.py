@@ -5,7 +5,7 @@ import os
 import numpy as np
 
 from tfisovae import files
-from tfisovae.commands import density, isometry, measuring, wording
+from tfisovae.commands import density, isometry, measuring, rate, wording
 from tfisovae.commands.training import command_line
 
 _EXAMPLES = 12  # of reconstructions
@@ -28,16 +28,18 @@ def read_measurement(path, command):
 def commands_of(args):
     """How to have what a report lacks, by the name of the command."""
     asked = [text for name in ("data", "split", "out") if getattr(args, name) for text in (f"--{name}", getattr(args, name))]
-    return {name: command_line(name, os.path.abspath(args.directory), *asked) for name in ("isometry", "density", "report")}
+    return {name: command_line(name, os.path.abspath(args.directory), *asked) for name in ("isometry", "density", "rate", "report")}
 
 
 def records(out, suffix, directory):
     """What stands beside `isometry.json`: parts of a report, and a sentence for each file that cannot be read."""
+    from tfisovae.ledger import Ledger
     from tfisovae.report import Densities
     from tfisovae.training import history
 
     parts, notes = {}, []
     readers = {"densities": lambda: Densities(*density.load(out, suffix)),
+               "rate": lambda: Ledger.load(os.path.join(out, rate.names(suffix)[0])),
                "history": lambda: history.read(os.path.join(directory, "history.csv"))}
     for name, read in readers.items():
         try:

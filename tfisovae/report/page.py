@@ -9,7 +9,7 @@ import jinja2
 import markupsafe
 import numpy as np
 
-from tfisovae.report import dimensions, gram, records, shown
+from tfisovae.report import bits, dimensions, gram, records, shown
 from tfisovae.report.charts import number
 from tfisovae.report.contents import Contents
 from tfisovae.report.spectrum import importance, keep
@@ -80,7 +80,7 @@ def _sections(contents: Contents, budget: int) -> dict[str, Any]:
         "norms": dimensions.norms(measured), "heat_maps": gram.heat_maps(measured), "pairs": gram.pairs(measured),
         "no_gram": _no_gram(contents), "flatness": dimensions.flatness(measured), "no_flatness": _no_flatness(contents),
         "walks": walks, "walks_words": words, "reconstructions": examples, "accounts": records.accounts(measured),
-        "rates": dimensions.rates(measured), "bits": records.bits(contents), "densities": _densities(contents, groups),
+        "rates": dimensions.rates(measured), "bits": bits.section(contents.rate), "densities": _densities(contents, groups),
         "no_densities": "A collapsed model has no densities." if _collapsed(contents) else "Densities were not measured.",
         "history": records.history(contents.history), "no_history": "The history of the training is too short for a curve."
         if contents.history else "There is no history of a training here.", "manifest": records.manifest(contents.manifest),

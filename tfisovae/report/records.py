@@ -148,38 +148,3 @@ def comparison(saved: Mapping[str, Any]) -> dict[str, Any] | None:
     rows = [[form.replace("_", " "), *(number(entry.get(name)) for name in ("correlation", "log_error_mean", "log_error_rms"))]
             for form, entry in found.items()]
     return {"columns": ["form", "R with p(x)", "mean error of log p, nats", "root mean square error, nats"], "rows": rows}
-
-
-def bits(contents: Contents) -> dict[str, Any] | None:
-    """What files of the codec cost and lose, beside theory: words, a table, and the curve of rate and distortion."""
-    ledger = contents.rate
-    if ledger is None:
-        return None
-    rows = [[f"bits: {name}", number(value, 4)] for name, value in ledger.bit_terms.items()]
-    rows += [["bits an example, in all", number(ledger.file_bits, 4)]]
-    rows += [[f"distortion: {name}", number(value, 4)] for name, value in ledger.distortion_terms.items()]
-    rows += [["distortion of decoded files, in all", number(ledger.distortion, 4)]]
-    table = {"columns": ["part", "measured"], "rows": rows}
-    return {"words": ledger.summary().splitlines(), "table": table, "figures": [_curve(ledger)]}
-
-
-def _curve(ledger):
-    curves = [("main", "our files", [(at.bits, at.distortion) for at in ledger.curve]),
-              ("ink", "predicted", [(at.predicted_bits, at.predicted_distortion) for at in ledger.curve])]
-    looks = ("other", "good", "doubt", "quiet", "bad")
-    curves += [(look, name, [(at["bits"], at["distortion"]) for at in points])
-               for look, (name, points) in zip(looks, ledger.beside.items())]
-    curves = [(look, name, np.array(points, np.float64).reshape(-1, 2)) for look, name, points in curves]
-    x, y = (np.concatenate([points[:, axis] for *_, points in curves]) for axis in (0, 1))
-
-    def draw(width):
-        chart = frame(width, 320 if width > 500 else 280, span(x), span(y, log=True), "bits an example", "distortion", y_log=True)
-        for look, _, points in curves:
-            points = points[np.argsort(points[:, 0], kind="stable")]
-            chart.line(f"line {look}", *points.T).dots(f"dots small {look}", *points.T)
-        return chart
-
-    said = (f"Files of this model take {number(ledger.file_bits, 4)} bits an example at a distortion of "
-            f"{number(ledger.distortion)}; the rate E[KL] and a quarter of a bit for each coded dimension are "
-            f"{number(ledger.predicted_bits, 4)} bits.")
-    return figure(said, draw, [(f"line {look}", name) for look, name, _ in curves])
