@@ -146,7 +146,7 @@ def scree(numbers: "Scree", title: str = "", path: str | os.PathLike | None = No
         axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.16), frameon=False, fontsize=8)
     left.xaxis.set_major_locator(MaxNLocator(integer=True))
     figure.suptitle(title, fontsize=10)
-    return _finished(figure, path)
+    return finished(figure, path)
 
 
 def gram(analysis: "Analysis", title: str = "", path: str | os.PathLike | None = None) -> Figure:
