@@ -22,7 +22,6 @@ from tfisovae.distortions import Distortion
 from tfisovae.isometric import IsometricVariable
 
 STEPS = ("decoder", "posterior", "z")
-_POINTS = 65  # of the decoder's path
 _TOGETHER = 100  # decodes
 _ROUNDING = 1e-6  # relative changes of x up to this are what float32 makes of a decoder that stands still
 
@@ -78,7 +77,7 @@ def _percent(share):
 
 def traverse(model: AutoencoderLike, dimensions: Sequence[int] | npt.ArrayLike, columns: int = 9, limit: float = 2.0,
              steps: str = "decoder", *, posterior: tuple[npt.ArrayLike, npt.ArrayLike] | None = None,
-             at: npt.ArrayLike | None = None, share: npt.ArrayLike | None = None, n: int | None = None,
+             at: npt.ArrayLike | None = None, share: npt.ArrayLike | None = None, n: int | None = None, num_points: int = 65,
              distortion: Distortion | str | None = None, beta: float | None = None) -> Traversals:
     """Decodes each of some latent variables from -limit to limit, in steps of equal length.
 
@@ -96,13 +95,14 @@ def traverse(model: AutoencoderLike, dimensions: Sequence[int] | npt.ArrayLike, 
       at: where the other variables stand, and the middle of z_j, `[n]`; 0 by default, the mean over the data of a trained VAE.
       share: of the whole importance that each of the n variables has, `[n]`, which the rows then say (`tfisovae.scree`).
       n: latent dimensions, where `at`, `posterior` and `share` are not given, for models that do not say it.
+      num_points: of the decoder's path, for "decoder": fewer than 2 `columns` - 1 are not taken.
       distortion, beta: as `as_autoencoder` takes them, for models that do not say them.
     Returns:
       `Traversals`.
     Raises:
       ValueError: for dimensions that there are not, fewer than 2 columns, a limit that is not positive and finite, unknown
         `steps`, or arrays of other shapes.
-    Cost: two times `columns` decodes a row, and 65 more, or as many as `columns` again, for steps by the decoder.
+    Cost: two times `columns` decodes a row, and `num_points` more, or as many as `columns` again, for steps by the decoder.
     """
     if steps not in STEPS:
         raise ValueError(f"steps must be one of {', '.join(map(repr, STEPS))}: what they are equal in; got {steps!r}.")
@@ -118,7 +118,7 @@ def traverse(model: AutoencoderLike, dimensions: Sequence[int] | npt.ArrayLike, 
     at, share, n = _vectors(at, share, known, mean)
     dimensions = _checked(dimensions, n)
     line = at[dimensions, None] + np.linspace(-limit, limit, columns)
-    rows, points = [], max(_POINTS, 2 * columns - 1)
+    rows, points = [], max(num_points, 2 * columns - 1)
     for j, z in zip(dimensions, line):
         variable = None
         if steps == "decoder":
