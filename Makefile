@@ -1,4 +1,4 @@
-# make run    set up, train on the embedded faces for about three minutes, measure, and say where the picture is
+# make run    set up, train on the embedded faces for about three minutes, measure, and say where the report is
 # make test   set up and run the tests          make lint   the linter
 # make faults try every fault of results/faults.py, of which make test takes a sample, and write results/faults/faults.json
 VENV := .venv
@@ -32,6 +32,7 @@ run: $(READY)
 	$(QUIET) $(PY) train/celeba.py --lmbda 1000 --data faces --steps 900 --batch_size 16 --learning_rate 5e-4 \
 	  --num_eval 0 --run_dir $(RUN)
 	$(QUIET) $(PY) eval/isometry.py $(RUN) --num_examples 300
+	$(QUIET) $(PY) eval/report.py $(RUN)
 
 test: $(READY)
 	$(QUIET) $(PY) -m pytest -q --durations=10

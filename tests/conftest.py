@@ -137,7 +137,7 @@ def measurement_of(n=6, num_active=4, beta=0.01, seed=0):
         "unexplained": np.linspace(0.05, 0.1, n), "unexplained_standard_error": np.full(n, 0.01), "log_scale_std": np.full(n, 0.3),
         "stationarity": {}, "conditions": {},
         "factor_names": ["smile", "hat"], "factor_correlations": rng.uniform(-1, 1, [n, 2]), "steps": 100,
-        "principal_components": {"eigenvalue": 2.0 ** -np.arange(n), "standard_error": np.full(n, 0.01), "total": 2.5,
+        "principal_components": {"eigenvalue": 2.0 ** -np.arange(n), "standard_error": np.full(n, 0.01),
                                  "num_examples": 1000, "constant": False},
         "summary": "Training: NOT CONVERGED: E[mu] of z_1 is 0.3. To do: train longer.\nEmbedding: isometric to 3 % (lengths).\n"
                    "Do not conclude: no sign against convergence is not a proof of it."}

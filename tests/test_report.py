@@ -2,6 +2,7 @@
 import base64
 import copy
 import csv
+import dataclasses
 import hashlib
 import html.parser
 import json
@@ -11,8 +12,9 @@ import re
 import numpy as np
 import pytest
 
-from tfisovae import embedding, report, theory, verdict
+from tfisovae import embedding, report, statement, theory, verdict
 from tfisovae.accounting import Accounts
+from tfisovae.ledger import Ledger, Point
 from tfisovae.report import charts, page, pictures, records, shown
 from tfisovae.scree import Scree
 from tfisovae.traversals import Traversals
@@ -221,7 +223,7 @@ def is_harmless(text):
 
 FIELDS = {"title": lambda v: {"title": v}, "notes": lambda v: {"notes": [v]},
           "summary": lambda v: {"summary": f"{v}: {v}\nTraining: {v}"},
-          "command": lambda v: {"commands": {"isometry": v, "density": v, "rate": v, "report": v}, "traversals": None,
+          "command": lambda v: {"commands": dict.fromkeys(("isometry", "density", "rate", "report", "prune"), v), "traversals": None,
                                 "densities": None, "reconstructions": None},
           "manifest": lambda v: {"manifest": {v: v, "nested": {v: [v]}}}, "history": lambda v: {"history": [{"step": v, v: v}] * 3},
           "form": lambda v: {"densities": report.Densities(
@@ -432,6 +434,34 @@ def test_true_densities(full):
                                  {"row": np.arange(50.0), "volume": truth + 0.5, "log_density": truth})
     made = Parsed(report.render(report.Contents(**{**vars(full), "densities": densities})))
     assert "R of p is 1" in made.said("densities") and "mean error 0.500 nats, its root mean square 0.500" in made.said("densities")
+
+
+def ledger_of(of_images, **more):
+    """A `Ledger` of five dimensions, one of them not coded, whose numbers are 1 where they are not named."""
+    vectors = {field.name: np.ones(5) for field in dataclasses.fields(Ledger) if field.type is np.ndarray}
+    numbers = {field.name: 1.0 for field in dataclasses.fields(Ledger) if field.type is float}
+    curve = [Point(f, 10 - f, 0.01, 10 - f, 0.25 * f, 0.01, 10 - f, 0.25 * f, 0.125 * f if of_images else None)
+             for f in (0.5, 1, 2)]
+    given = {"coded": np.array([True, True, False, True, True]), "decomposed": False, "distortion_name": "D", "num_examples": 1000,
+             "quantization": "universal", "fitted_bits": None, "curve": curve, "file_bits": 9.75, "coded_bits": 9.0,
+             "distortion": 0.25, "beside": {HOSTILE: [{"bits": 4.0, "distortion": 0.5}, {"bits": 40.0, "distortion": 0.125}]}}
+    return Ledger(**{**vectors, **numbers, **given, **more})
+
+
+@pytest.mark.parametrize("of_images", [True, False])
+def test_real_bits(full, of_images):
+    """Every claim of the ledger, its sums, and its curves: names of what stands beside are text."""
+    ledger = ledger_of(of_images)
+    made = is_harmless(report.render(report.Contents(**{**vars(full), "rate": ledger})))
+    text = made.said("bits")
+    for line in statement.summary(ledger).splitlines():
+        assert " ".join(line.replace(": ", ". ", 1).split()) in text.replace(" . ", ". ").replace(" .", ".")
+    assert "bits 9.750" in text and f"of them, coder {charts.number(ledger.bit_terms['coder'])}" in text
+    assert "Files take 9 bits an example at a distortion of 0.250" in text
+    assert "Other steps give 8 to 9.50 bits at 0.500 to 0.125." in text
+    assert ("comes closest to the trained step's at 40 bits, with 0.125" in text) == of_images
+    curves = [one for one in made.all("svg") if one.get("aria-label", "").startswith(("Files take", "Our files"))]
+    assert len(curves) == 2 + 2 * of_images
 
 
 def test_written_whole_of_an_analysis_or_a_dict(values, tmp_path):

@@ -28,7 +28,9 @@ def read_measurement(path, command):
 def commands_of(args):
     """How to have what a report lacks, by the name of the command."""
     asked = [text for name in ("data", "split", "out") if getattr(args, name) for text in (f"--{name}", getattr(args, name))]
-    return {name: command_line(name, os.path.abspath(args.directory), *asked) for name in ("isometry", "density", "rate", "report")}
+    run = os.path.abspath(args.directory)
+    made = {name: command_line(name, run, *asked) for name in ("isometry", "density", "rate", "report")}
+    return {**made, "prune": command_line("prune", run, "--share", ".99")}
 
 
 def records(out, suffix, directory):

@@ -8,6 +8,7 @@ from tfisovae.report.charts import WIDE, Chart, Figure, figure, frame, number, p
 from tfisovae.report.contents import Measured
 
 NORMAL = 1.96  # standard errors to each side of an interval of 95 %
+_MANY = 64  # dimensions, from which on dots are small
 _CLOSE = 0.1  # of its prediction, within which a norm is said to lie on it
 
 
@@ -29,8 +30,9 @@ def ranked(width: int, n: int, y: tuple[float, float], y_label: str, log: bool =
 
 def split(chart: Chart, draw: str, on: np.ndarray, rank: np.ndarray, values: np.ndarray, **options: float) -> Chart:
     """Draws by the method `draw` of a chart: the dimensions that are `on`, the active ones, in one look, the others in another."""
+    small = " small" if draw == "dots" and len(rank) > _MANY else ""
     for look, chosen in (("main", on), ("faint", ~on)):
-        getattr(chart, draw)(f"{draw} {look}", rank[chosen], values[chosen], **options)
+        getattr(chart, draw)(f"{draw} {look}{small}", rank[chosen], values[chosen], **options)
     return chart
 
 

@@ -70,7 +70,7 @@ def render(contents: Contents) -> str:
 def _sections(contents: Contents, budget: int) -> dict[str, Any]:
     """What the template shows; pictures of at most `budget` bytes."""
     measured = contents.measured
-    commands = {name: contents.commands.get(name, "") for name in ("isometry", "report", "rate", "density")}
+    commands = {name: contents.commands.get(name, "") for name in ("isometry", "report", "rate", "density", "prune")}
     examples, groups = shown.reconstructions(contents, budget // 6), shown.extremes(contents, budget // 6)
     walks, words = shown.walks(contents, budget - budget // 3)
     return {

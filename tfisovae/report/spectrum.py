@@ -75,11 +75,12 @@ def _and_the_first(shares, few=5):
 
 
 def keep(contents: Contents) -> dict[str, Any] | None:
-    """How many dimensions, and how many principal components, have a share of the whole: a table of text."""
+    """How many dimensions, and how many principal components, have a share of the whole: a table of text, and words."""
     scree = contents.scree
     if scree is None or not np.any(scree.active):
         return None
     rows = [[percent(share), str(scree.count(share)), *([str(scree.components.count(share))] if scree.components else [])]
             for share in _SHARES]
-    columns = ["share of the whole", "dimensions"] + ["principal components"] * bool(scree.components)
-    return {"columns": columns, "rows": rows}
+    columns = ["share", "dimensions, of what the model makes"]
+    columns += ["principal components, of the variance of the data"] * bool(scree.components)
+    return {"columns": columns, "rows": rows, "words": scree.sentences().splitlines()}
