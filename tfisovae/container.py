@@ -188,7 +188,7 @@ class Reader:
         try:
             self.size = os.fstat(self._file.fileno()).st_size
             self._hash = hashlib.sha256()
-            with tqdm.tqdm(total=self.size, desc="checking", unit="B", unit_scale=True, disable=not progress) as bar:
+            with tqdm.tqdm(total=self.size, desc="checking", unit="B", unit_scale=True, delay=1, disable=not progress) as bar:
                 self._bar = bar
                 self.header = self._read_header()
                 self._look_through()
