@@ -1,4 +1,7 @@
 """What coding is made of: monotone maps, the quantiser, integer tables, and the coder: closed forms, and their limits."""
+import copy
+import pickle
+
 import numpy as np
 import pytest
 import scipy.stats
@@ -207,4 +210,5 @@ def test_the_levels_of_the_dither_cost_next_to_nothing():
 
 def test_places_are_kept():
     code = entropy.Code(b"abc", 7)
-    assert code == b"abc" and isinstance(code, bytes) and code.place == 7
+    for same in (code, pickle.loads(pickle.dumps(code)), copy.deepcopy(code)):
+        assert same == b"abc" and isinstance(same, bytes) and same.place == 7

@@ -36,7 +36,7 @@ class Code(bytes):
 
     place: int
 
-    def __new__(cls, code: bytes, place: int) -> "Code":
+    def __new__(cls, code: bytes, place: int = 0) -> "Code":
         made = super().__new__(cls, code)
         made.place = place
         return made

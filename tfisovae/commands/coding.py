@@ -50,6 +50,8 @@ def opened(directory, config, vae, source=None, *, step_factor=1.0, quantization
     else:
         examples = _training_examples(directory, config, source, train_data, cache_dir)
         found = Codec.fit(vae, examples, **choices, progress=True)
+        if os.path.exists(path) and (other := _loaded(path, vae)) is not None:
+            return other  # of another process, whose files need it
     os.makedirs(os.path.dirname(path), exist_ok=True)
     found.save(path)
     return found
