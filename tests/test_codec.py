@@ -245,6 +245,22 @@ def test_what_is_not_active_rests_at_its_mean():
     assert Codec.fit(vae, x, active=[True, True]).dimensions.tolist() == [0, 1]
 
 
+def test_a_vae_of_keras_3(root, tmp_path):
+    """Two SavedModels of another Keras: known by their weights, from the disk anew too; and not by those of one half."""
+    parts = [str(root / "tests" / "data" / "keras3_vae" / name) for name in ("encoder", "decoder")]
+    model = tfisovae.as_autoencoder(parts, "bce", 0.01)
+    x = np.random.default_rng(0).random([100, *model.encode.example_shape]).astype(np.float32)
+    made = Codec.fit(model, x, active=np.ones(3, bool))
+    made.save(tmp_path / "codec")
+    loaded = Codec.load(tmp_path / "codec", parts, distortion="bce")
+    assert_same(loaded, made)
+    assert made.identity.fingerprint and loaded.model.beta == 0.01
+    codes = made.compress(x)
+    np.testing.assert_allclose(loaded.decompress(codes), made.decode(made.quantize(x).y_hat), atol=1e-5)
+    with pytest.raises(container.OtherModel, match="its weights are others"):
+        Codec.load(tmp_path / "codec", (parts[0], lambda z: np.zeros([len(z), *x.shape[1:]], np.float32)), distortion="bce")
+
+
 def functions(gain=2.0, shift=0.0):
     """A VAE as two functions over NumPy arrays, which have no weights to be seen."""
     return lambda x: (x * gain + shift, np.full_like(x, np.log(0.01))), lambda z: (z - shift) / gain

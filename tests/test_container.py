@@ -1,4 +1,5 @@
 """The file of compressed examples: what is written comes back; whatever happens to it, it is refused by name."""
+import os
 import tracemalloc
 
 import numpy as np
@@ -118,6 +119,17 @@ def test_a_file_appears_whole_or_not_at_all(tmp_path):
         assert reader.num_examples == 0 and list(reader.blocks()) == []
     with pytest.raises(ValueError, match="shape must have 8 axes at most"):
         written(tmp_path / "x.tfv", header=container.Header(HEADER.model, HEADER.codec, 1, (1,) * 9))
+
+
+def test_what_is_no_file_on_a_disk():
+    read, write = os.pipe()
+    try:
+        with pytest.raises(container.NotContainer, match="is a pipe or a device"):
+            os.write(write, b"x")
+            container.Reader(f"/dev/fd/{read}")
+    finally:
+        os.close(read)
+        os.close(write)
 
 
 def test_a_file_that_changes_while_it_is_open(tmp_path, whole):

@@ -1,4 +1,7 @@
 """What coding is made of: monotone maps, the quantiser, integer tables, and the coder: closed forms, and their limits."""
+import copy
+import pickle
+
 import numpy as np
 import pytest
 import scipy.stats
@@ -171,15 +174,24 @@ def test_codes_that_are_none(made):
                                          ([-16, 0, 5, 2**16], [0, 1]), ([-16, 1, 5, 2**16], [0]), ([[-16, 0, 5, 2**16]], [0])])
 def test_what_are_no_tables(cdf, offset):
     with pytest.raises(ValueError, match="must"):
-        Tables(cdf, offset, 1)
+        Tables(cdf, offset, [[0]])
+
+
+def test_an_index_of_tables_that_are_not_there():
+    with pytest.raises(ValueError, match="must be tables"):
+        Tables([-16, 0, 5, 2**16], [0], [[1]])
 
 
 def test_narrow_steps_have_one_level_and_narrower_ones_are_refused():
     """Below 1/1000 of the range a cell is flat: no level is nearer than another. What 16 bits cannot hold says what to do."""
-    narrow = Tables.of([LINE], [0.004], True)
-    assert narrow.levels == 1
-    dither = np.full([1, 1], 2**16 - 1, np.uint16)
-    assert narrow.bits([[0]], dither)[0, 0] == pytest.approx(-np.log2(0.004 * NORMAL.pdf(0)), abs=0.01)
+    both = Tables.of([LINE, LINE, LINE], [0.004, 1.0, 0.004], True)
+    assert len(both.offset) == 2 + 15 and [len(set(column)) for column in both.index.T] == [1, 15, 1]
+    dither = np.full([1, 3], 2**15 + 2**12, np.uint16)  # u = 1/16
+    edge = NORMAL.cdf(np.array([-7, 9]) / 16)
+    expected = -np.log2([0.004 * NORMAL.pdf(0), edge[1] - edge[0], 0.004 * NORMAL.pdf(0)])
+    np.testing.assert_allclose(both.bits([[0, 0, 0]], dither)[0], expected, atol=0.01)
+    symbols = RNG.integers(-900, 900, [500, 3]) // [[1, 300, 1]]
+    np.testing.assert_array_equal(both.decode(both.encode(symbols, np.tile(dither, (500, 1))), np.tile(dither, (500, 1))), symbols)
     with pytest.raises(ValueError, match=r"8.02e\+04 symbols; there may be 16,384. Take a step_factor larger by 5 or more"):
         Tables.of([LINE], [1e-4], True)
 
@@ -198,4 +210,5 @@ def test_the_levels_of_the_dither_cost_next_to_nothing():
 
 def test_places_are_kept():
     code = entropy.Code(b"abc", 7)
-    assert code == b"abc" and isinstance(code, bytes) and code.place == 7
+    for same in (code, pickle.loads(pickle.dumps(code)), copy.deepcopy(code)):
+        assert same == b"abc" and isinstance(same, bytes) and same.place == 7

@@ -43,9 +43,10 @@ def test_a_block_that_fails_leaves_what_was_there(tmp_path):
     assert sorted(p.name for p in tmp_path.iterdir()) == ["a", "d"]
 
 
-def test_a_new_directory_takes_the_place_of_the_old(tmp_path):
+@pytest.mark.parametrize("durable", [True, False])
+def test_a_new_directory_takes_the_place_of_the_old(tmp_path, durable):
     for content in ("one", "two"):
-        with files.replacing_directory(tmp_path / "d") as new:
+        with files.replacing_directory(tmp_path / "d", durable) as new:
             os.mkdir(new)
             pathlib.Path(new, content).write_text("")
         assert [p.name for p in (tmp_path / "d").iterdir()] == [content]

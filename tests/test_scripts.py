@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 import tfisovae
-from tfisovae import commands, sources
+from tfisovae import commands, container, sources
 
 SMALL = ["--num_faces", "64", "--latent_dim", "3", "--batch_size", "4"]
 
@@ -331,7 +331,10 @@ from tfisovae.__main__ import main
 main(sys.argv[1:])
 """
     (tmp_path / "watch.py").write_text(code)
+    with container.Writer(tmp_path / "x.tfv", container.Header("0" * 32, "0" * 32, 1, (1,))):
+        pass
     for name in commands.SUMMARIES:
         of_a_run = [] if name in ("celeba", "mnist", "toy", "ablation") else [tmp_path]
-        of_a_run = ["--model", tmp_path, "--data", "mix"] if name == "audit" else of_a_run
+        of_a_run = {"audit": ["--model", tmp_path, "--data", "mix"], "compress": [tmp_path, "mix", "-o", tmp_path / "new"],
+                    "decompress": [tmp_path, tmp_path / "x.tfv", "-o", tmp_path / "new"]}.get(name, of_a_run)
         assert script(tmp_path / "watch.py", name, *of_a_run, check=False).stderr.strip() == "option 1", name

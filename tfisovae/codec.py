@@ -118,9 +118,9 @@ class Codec:
     @functools.cached_property
     def fingerprint(self) -> str:
         settings = json.dumps([self.quantization, self.step, self.n, list(self.example_shape)]).encode()
-        maps = [array for mapped in self.transform.maps for array in (mapped.x, mapped.y, mapped.slopes)]
-        parts = [settings, *(array.tobytes() for array in (self.tables.cdf, self.tables.offset, self.transform.active,
-                                                           self.transform.resting, *maps))]
+        arrays = [self.tables.cdf, self.tables.offset, self.tables.index, self.transform.active, self.transform.resting]
+        arrays += [array for mapped in self.transform.maps for array in (mapped.x, mapped.y, mapped.slopes)]
+        parts = [settings, *(array.tobytes() for array in arrays)]
         return hashlib.sha256(b"".join(hashlib.sha256(part).digest() for part in parts)).hexdigest()[:2 * container.HASH]
 
     @property
@@ -245,7 +245,7 @@ class Codec:
                     "fingerprint": self.fingerprint, "model_fingerprint": self.model_fingerprint,
                     "weights": self.identity.fingerprint}
         codec_directory.write(path, settings, {**self.transform.arrays(), **self.identity.arrays(), "cdf": self.tables.cdf,
-                                               "offset": self.tables.offset})
+                                               "offset": self.tables.offset, "index": self.tables.index})
 
     @classmethod
     def load(cls, path: str | os.PathLike, model: AutoencoderLike, *, distortion: Distortion | str | None = None,
@@ -275,7 +275,7 @@ class Codec:
         if difference is not None:
             raise _of_another_model(f"The codec {os.fspath(path)} was fitted to another model, or to this one before it changed",
                                     difference)
-        tables = Tables(arrays["cdf"], arrays["offset"], len(transform.dimensions))
+        tables = Tables(arrays["cdf"], arrays["offset"], arrays["index"])
         made = cls(dataclasses.replace(model, beta=beta), transform, shape, said["quantization"], said["step_factor"],
                    said["prior"], tables=tables, identity=identity, functions=functions)
         if made.fingerprint != said["fingerprint"]:

@@ -15,6 +15,7 @@ the whole of a file before it gives anything of it, so that what is damaged is n
 import dataclasses
 import hashlib
 import os
+import stat
 import struct
 import zlib
 from collections.abc import Iterator
@@ -186,9 +187,12 @@ class Reader:
         self.path = os.fspath(path)
         self._file: BinaryIO = open(self.path, "rb")
         try:
-            self.size = os.fstat(self._file.fileno()).st_size
+            status = os.fstat(self._file.fileno())
+            if not stat.S_ISREG(status.st_mode):
+                raise NotContainer(f"{self.path} is a pipe or a device; what is read is a file on a disk. Write it to one first.")
+            self.size = status.st_size
             self._hash = hashlib.sha256()
-            with tqdm.tqdm(total=self.size, desc="checking", unit="B", unit_scale=True, disable=not progress) as bar:
+            with tqdm.tqdm(total=self.size, desc="checking", unit="B", unit_scale=True, delay=1, disable=not progress) as bar:
                 self._bar = bar
                 self.header = self._read_header()
                 self._look_through()

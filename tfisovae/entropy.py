@@ -36,7 +36,7 @@ class Code(bytes):
 
     place: int
 
-    def __new__(cls, code: bytes, place: int) -> "Code":
+    def __new__(cls, code: bytes, place: int = 0) -> "Code":
         made = super().__new__(cls, code)
         made.place = place
         return made
@@ -66,24 +66,25 @@ class Tables:
     """The tables of n numbers, by level of the dither, as tensorflow-compression keeps them.
 
     Args:
-      cdf: `[T]`, int32: for each level, and for each number, minus the precision and then the cumulated probabilities.
-      offset: `[levels * n]`, int32, the symbol that is first in each table.
-      n: how many numbers an example has.
+      cdf: `[T]`, int32: of each table, minus the precision and then the cumulated probabilities, one table behind the other.
+      offset: `[K]`, int32, the symbol that is first in each table.
+      index: `[levels, n]`, int32, the number of the table of each level and number.
     Raises:
       ValueError: if that is no such thing.
     """
 
-    def __init__(self, cdf: npt.ArrayLike, offset: npt.ArrayLike, n: int) -> None:
-        self.cdf, self.offset, self.n = np.asarray(cdf, np.int32), np.asarray(offset, np.int32), int(n)
+    def __init__(self, cdf: npt.ArrayLike, offset: npt.ArrayLike, index: npt.ArrayLike) -> None:
+        self.cdf, self.offset, self.index = (np.asarray(array, np.int32) for array in (cdf, offset, index))
         starts = np.flatnonzero(self.cdf < 0)
-        if self.cdf.ndim != 1 or self.n < 1 or len(starts) != len(self.offset) or len(starts) % self.n or not len(starts):
-            raise ValueError("cdf and offset must be the tables of levels x n numbers.")
+        if self.cdf.ndim != 1 or self.index.ndim != 2 or not len(starts) or starts[0] or len(starts) != len(self.offset) \
+                or not self.index.size or self.index.min() < 0 or self.index.max() >= len(starts):
+            raise ValueError("cdf, offset and index must be tables, the first symbol of each, and numbers of them [levels, n].")
+        self.levels, self.n = self.index.shape
         lengths = np.diff([*starts, len(self.cdf)])
         counts = np.diff(self.cdf)
         first, last = self.cdf[np.minimum(starts + 1, len(self.cdf) - 1)], self.cdf[starts + lengths - 1]
         if lengths.min() < 3 or (self.cdf[starts] != -PRECISION).any() or first.any() or (last != 2**PRECISION).any():
             raise ValueError(f"Each table must go from 0 to 2^{PRECISION}.")
-        self.levels = len(starts) // self.n
         self._first = starts + 1
         self._escape = lengths - 3  # the last symbol of each table says that another follows
         with np.errstate(divide="ignore", invalid="ignore"):
@@ -96,23 +97,30 @@ class Tables:
         Raises:
           ValueError: if a step is so small that a table would have more than 16,384 symbols.
         """
+        steps = np.asarray(steps, np.float64)
         prior = Pushed(maps, steps)
-        ends = [np.asarray(end(_TAIL)) for end in (prior._lower_tail, prior._upper_tail)]
-        width = ends[1] - ends[0]
+        width = np.asarray(prior._upper_tail(_TAIL)) - np.asarray(prior._lower_tail(_TAIL))
         if not np.isfinite(width).all() or width.max() > _WIDEST:
             raise ValueError(f"Its steps are so small that a table would have {width.max():.3g} symbols; there may be {_WIDEST:,}. "
                              f"Take a step_factor larger by {math.ceil(width.max() / _WIDEST)} or more.")
-        levels = _LEVELS if dithered and width.max() <= _WIDE else 1
-        made = tfc.UniversalBatchedEntropyModel(
-            tfc.UniformNoiseAdapter(prior), coding_rank=1, compression=True, tail_mass=_TAIL, range_coder_precision=PRECISION,
-            bottleneck_dtype=tf.float64, num_noise_levels=levels, stateless=True)
-        return cls(made.cdf.numpy(), made.cdf_offset.numpy(), len(maps))
+        levels = _LEVELS if dithered else 1
+        index, parts, before = np.zeros([levels, len(maps)], np.int32), [], 0
+        for chosen, count in ((np.flatnonzero(width <= _WIDE), levels), (np.flatnonzero(width > _WIDE), 1)):
+            if len(chosen):
+                made = tfc.UniversalBatchedEntropyModel(
+                    tfc.UniformNoiseAdapter(Pushed([maps[j] for j in chosen], steps[chosen])), coding_rank=1, compression=True,
+                    tail_mass=_TAIL, range_coder_precision=PRECISION, bottleneck_dtype=tf.float64, num_noise_levels=count,
+                    stateless=True)
+                parts.append((made.cdf.numpy(), made.cdf_offset.numpy()))
+                index[:, chosen] = before + np.arange(count * len(chosen)).reshape(count, -1)
+                before += count * len(chosen)
+        return cls(*map(np.concatenate, zip(*parts)), index)
 
     def _tables(self, dither):
         """Which table each number `[..., n]` is coded by: that of the level of dither that is nearest to its own."""
         ticks = (2 * dither.astype(np.int64) + 1) * (self.levels + 1)
         level = np.clip((ticks + NUM_DITHERS) // (2 * NUM_DITHERS) - 1, 0, self.levels - 1)
-        return (level * self.n + np.arange(self.n)).astype(np.int32)
+        return self.index[level, np.arange(self.n)]
 
     def bits(self, symbols: npt.ArrayLike, dither: npt.ArrayLike) -> np.ndarray:
         """The ideal code length of each symbol under the integer tables, bits, `[..., n]`, escape codes included."""

@@ -5,7 +5,7 @@ import sys
 import numpy as np
 
 from tfisovae import files
-from tfisovae.commands import choices
+from tfisovae.commands.choices import PRIORS, QUANTIZATIONS
 
 DIRECTORY = "codec"
 FITTED_TO = 20_000  # examples of training
@@ -15,9 +15,9 @@ def add_options(p):
     """The options that say which codec."""
     p.add_argument("--step_factor", type=float, default=1.0,
                    help="of the quantiser's step: above 1 fewer bits and more distortion than the point that was trained")
-    p.add_argument("--quantization", choices=choices.QUANTIZATIONS, default="universal",
+    p.add_argument("--quantization", choices=QUANTIZATIONS, default="universal",
                    help="universal: with a dither, whose noise is independent of the data")
-    p.add_argument("--prior", choices=choices.PRIORS, default="normal",
+    p.add_argument("--prior", choices=PRIORS, default="normal",
                    help="empirical: the distribution that the means of the training data have, instead of N(0, 1)")
     p.add_argument("--train_data", type=os.path.expanduser, help="where the run's training data lie now, to which a codec is "
                    "fitted when the run has none (default: where they were)")
@@ -38,24 +38,36 @@ def opened(directory, config, vae, source=None, *, step_factor=1.0, quantization
     """
     from tfisovae.codec import Codec
 
+    choices = {"quantization": quantization, "step_factor": float(step_factor), "prior": prior}
     path = os.path.join(directory, DIRECTORY, f"{quantization}-{prior}-{float(step_factor)!r}")
-    found = None
-    for candidate in [path, *_saved(directory)]:
-        try:
-            found = Codec.load(candidate, vae)
+    for candidate in dict.fromkeys([path, *saved(directory)]):
+        found = _loaded(candidate, vae)
+        if found is not None:
+            if candidate == path and all(getattr(found, name) == value for name, value in choices.items()):
+                return found
+            found = found.at(**choices)
             break
-        except FileNotFoundError:
-            continue
-        except ValueError as error:  # of the model before it was trained on, damaged, or of another version
-            print(f"Passed over: {error}", file=sys.stderr)
-    if found is None:
-        found = Codec.fit(vae, _training_examples(directory, config, source, train_data, cache_dir), progress=True)
-    if (found.quantization, found.prior, found.step_factor) != (quantization, prior, step_factor) or candidate != path:
-        found = found.at(step_factor, quantization, prior)
-    if not os.path.exists(path) or candidate != path:
-        os.makedirs(os.path.dirname(path), exist_ok=True)
-        found.save(path)
+    else:
+        examples = _training_examples(directory, config, source, train_data, cache_dir)
+        found = Codec.fit(vae, examples, **choices, progress=True)
+        if os.path.exists(path) and (other := _loaded(path, vae)) is not None:
+            return other  # of another process, whose files need it
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    found.save(path)
     return found
+
+
+def _loaded(path, vae):
+    """The codec at `path`; None where there is none of this model, which is said if there is another."""
+    from tfisovae.codec import Codec
+
+    try:
+        return Codec.load(path, vae)
+    except FileNotFoundError:
+        return None
+    except ValueError as error:  # of the model before it was trained on, damaged, or of another version
+        print(f"Passed over: {error}", file=sys.stderr)
+        return None
 
 
 def of_file(directory, vae, reader):
@@ -69,23 +81,25 @@ def of_file(directory, vae, reader):
       FileNotFoundError: if the run has no codec.
     """
     from tfisovae import codec_directory, container
+    from tfisovae.autoencoder import as_autoencoder
     from tfisovae.codec import Codec
+    from tfisovae.identity import Functions
 
-    said = {path: codec_directory.settings(path) for path in _saved(directory)}
+    said, header = {path: codec_directory.settings(path) for path in saved(directory)}, reader.header
     if not said:
         raise FileNotFoundError(f"{directory} has no codec: {os.path.join(directory, DIRECTORY)}, which compressing put beside the "
                                 "model, is not there. Copy it from the run that compressed the file.")
     for path, entry in said.items():
-        if entry["fingerprint"] == reader.header.codec:
+        if (entry["fingerprint"], entry["model_fingerprint"]) == (header.codec, header.model):
             return Codec.load(path, vae)
-    if not any(entry["model_fingerprint"] == reader.header.model for entry in said.values()):
-        raise container.OtherModel(f"{reader.path} is of another model than that of {directory}. Decompress it with the run that "
-                                   "compressed it.")
+    if Functions(as_autoencoder(vae), vae.example_shape, vae.n).fingerprint()[:len(header.model)] != header.model:
+        raise container.OtherModel(f"{reader.path} is of another model than that of {directory}, or of it before it was trained "
+                                   "on. Decompress it with the model that compressed it.")
     raise container.OtherCodec(f"{reader.path} is of a codec that is not in {os.path.join(directory, DIRECTORY)}. Copy it there "
                                "from the run that compressed the file: a codec that is fitted anew has other tables.")
 
 
-def _saved(directory):
+def saved(directory):
     """The codecs of a run, the names of their directories."""
     place = os.path.join(directory, DIRECTORY)
     names = sorted(os.listdir(place)) if os.path.isdir(place) else []

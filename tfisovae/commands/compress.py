@@ -50,5 +50,5 @@ def run(args):
                           quantization=args.quantization, prior=args.prior, train_data=args.train_data, cache_dir=args.cache_dir)
     rows = trained.source.eval
     count = min(args.num_examples or len(rows), len(rows))
-    written = codec.write(args.output, batches.evaluation_batches(rows), count, progress=True)
+    written = codec.write(args.output, batches.evaluation_batches(rows, 256), count, progress=True)
     print(report(written, codec, args.output, args.data))

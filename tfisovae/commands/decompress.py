@@ -65,9 +65,8 @@ def _write_images(directory, codec, reader):
 
     digits, row = max(5, len(str(reader.num_examples - 1))), 0
     for x in _with_progress(codec, reader):
-        for image in measuring.as_images(x):
-            pixels = np.rint(np.clip(image, 0, 1) * 255).astype(np.uint8)
-            Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels).save(
+        for image in np.rint(np.clip(measuring.as_images(x), 0, 1) * 255).astype(np.uint8):
+            Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image).save(
                 os.path.join(directory, f"{row:0{digits}d}.png"))
             row += 1
 
