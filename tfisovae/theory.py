@@ -14,6 +14,7 @@ import scipy.stats
 
 _EDGE, _LAST_DEVIATION = 5, 36  # of z: where the tails begin; where probabilities, 1e-283, are the last in float64
 _FOUR = scipy.stats.norm.sf(4)
+_DITHERS = 6  # nodes: right to 1e-6 for sigma up to 1
 
 
 def reverse_water_filling(variances: npt.ArrayLike, distortion_per_dimension: float) -> tuple[float, float]:
@@ -29,6 +30,29 @@ def reverse_water_filling(variances: npt.ArrayLike, distortion_per_dimension: fl
     """
     v, d = _positive("variances", variances), float(_positive("distortion_per_dimension", distortion_per_dimension))
     return float(0.5 * np.sum(np.log(np.maximum(v / d, 1)))), float(np.sum(np.minimum(d, v)))
+
+
+def entropy_power(entropy: npt.ArrayLike) -> float | np.ndarray:
+    """exp(2 h) / (2 pi e): the variance of the Gaussian whose differential entropy is h, nats; at most that of the variable."""
+    return np.exp(2 * np.asarray(entropy, np.float64)) / (2 * math.pi * math.e)
+
+
+def shannon_lower_bound(entropies: npt.ArrayLike, distortion_per_dimension: float) -> tuple[float, float]:
+    """Shannon's lower bound on the rate of independent components, under the sum of squares, at water level d: a point of it.
+
+        R = sum_j 1/2 log(N_j / d) over N_j > d,        D = sum_j min(d, N_j),        N_j = exp(2 h_j) / (2 pi e)
+
+    No code of whatever kind is below R at a distortion of D: each component has R_j(D_j) >= h_j - 1/2 log(2 pi e D_j), and of
+    independent components the best code shares the distortion out between codes of each. It is Eq. 4 with entropy powers for
+    variances, so Eq. 4 itself for Gaussians; for other shapes it is approached as d falls.
+
+    Args:
+      entropies: differential entropies h_j, nats, `[m]`.
+      distortion_per_dimension: d, positive.
+    Returns:
+      `(rate, distortion)`: nats, and sum of squares.
+    """
+    return reverse_water_filling(entropy_power(entropies), distortion_per_dimension)
 
 
 class LinearVAE:
@@ -158,6 +182,18 @@ def exact_quantizer_rate(mean: npt.ArrayLike, scale: npt.ArrayLike) -> float | n
     # By the tail that holds the interval, where the probabilities do not cancel.
     center = np.abs(np.asarray(mean, np.float64))
     return -np.log(normal.sf(center - half) - normal.sf(center + half))
+
+
+def dithered_quantizer_rate(mean: npt.ArrayLike, scale: npt.ArrayLike) -> float | np.ndarray:
+    """The mean of `exact_quantizer_rate(mean + u, scale)` over the dither, u uniform within T / 2 of 0, T = 2 sqrt(3) sigma, nats.
+
+    What a universal quantiser and an ideal coder for N(0, 1) spend on `mean`: the cell that is sent has its centre at mean + u.
+    Where E[mean^2] = 1 - sigma^2, as at the optimum of a VAE, it is Eq. 2's KL + 1/2 log(pi e / 6) + O(sigma^4) on average.
+    """
+    scale = _positive("scale", scale)
+    mean, half = np.asarray(mean, np.float64), math.sqrt(3) * scale
+    return sum(weight / 2 * exact_quantizer_rate(mean + node * half, scale)
+               for node, weight in zip(*np.polynomial.legendre.leggauss(_DITHERS)))
 
 
 def quantizer_excess_rate(scale: npt.ArrayLike) -> float | np.ndarray:

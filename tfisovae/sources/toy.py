@@ -89,6 +89,11 @@ def log_density(name: str, s: npt.ArrayLike) -> np.ndarray:
     return sum(shape.logpdf(column) for shape, column in zip(SHAPES[name], np.asarray(s).T))
 
 
+def toy_entropies(name: str) -> list[float]:
+    """Differential entropies of s_1, s_2, s_3, nats: of a triangle of length w 1/2 + log(w / 2), of a uniform variable log w."""
+    return [float(shape.entropy()) for shape in SHAPES[name]]
+
+
 def predicted_precision(name: str, distortion: str, beta: float) -> list[float] | None:
     """E[sigma_j^-2] of s_1, s_2, s_3 where each has a latent variable to itself, or 1 where it would collapse.
 
