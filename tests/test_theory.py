@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 import scipy.integrate
 import scipy.optimize
+import scipy.special
 import scipy.stats
 
-from tfisovae import theory
+from tfisovae import sources, theory
 
 NORM = np.array([1 / 6, 2 / 3, 8 / 3])
 
@@ -223,3 +224,62 @@ def test_the_norm_of_a_curved_decoder_is_not_one_minus_its_variance():
     assert share @ norm == pytest.approx(0.9105, abs=2e-3)
     # E[eps sigma dD/dz] = beta (1 - sigma^2) holds; the norm lacks what the fourth power of z gives it.
     np.testing.assert_allclose(1 - variance - norm, 27 * variance**2 / beta, atol=2e-5)
+
+
+def blahut_arimoto(x, p, level, rounds=3000):
+    """A point of the rate-distortion curve of a discrete source under squared error: `(rate, distortion)`, nats."""
+    square = (x[:, None] - x) ** 2
+    kernel, q = np.exp(-square / (2 * level)), np.full(len(x), 1 / len(x))
+    for _ in range(rounds):
+        q = q * (kernel.T @ (p / (kernel @ q)))
+    joint = p[:, None] * kernel * q / (kernel @ q)[:, None]
+    rate = np.sum(joint * np.log(np.maximum(joint, 1e-300) / (p[:, None] * joint.sum(0) + 1e-300)))
+    return rate, np.sum(joint * square)
+
+
+@pytest.mark.parametrize("shape", [scipy.stats.uniform(-0.5, 1), scipy.stats.triang(1, -2 / 3, 1)])
+def test_shannons_lower_bound_is_below_every_code(shape):
+    """The best code, by Blahut and Arimoto on a fine grid, is above the bound at its distortion, and comes nearer as D falls."""
+    x = np.linspace(*shape.support(), 301)[:-1] + 1 / 600
+    p = shape.pdf(x) / shape.pdf(x).sum()
+    gaps = []
+    for level in (0.02, 0.005, 0.0005):
+        rate, distortion = blahut_arimoto(x, p, level)
+        gaps.append(rate - theory.shannon_lower_bound([shape.entropy()], distortion)[0])
+    assert min(gaps) > -2e-3 and gaps[0] > 1.5 * gaps[1] > 2 * gaps[2] and gaps[2] < 0.06
+
+
+def test_shannons_lower_bound_of_gaussians_is_their_curve():
+    """Eq. 4; and adding a component of less entropy power than the level costs no rate."""
+    entropies = 0.5 * np.log(2 * math.pi * math.e * NORM)
+    np.testing.assert_allclose(theory.entropy_power(entropies), NORM, rtol=1e-12)
+    for level in (0.005, 0.3):
+        assert theory.shannon_lower_bound(entropies, level) == pytest.approx(theory.reverse_water_filling(NORM, level), rel=1e-12)
+    rate, distortion = theory.shannon_lower_bound([*entropies, -5.0], 0.005)
+    assert (rate, distortion - theory.entropy_power(-5.0)) == pytest.approx(theory.shannon_lower_bound(entropies, 0.005))
+
+
+def test_entropies_of_the_toy_sources():
+    """The closed forms against integrals of -p log p; entropy powers are below the variances, but of Gaussians."""
+    for name, shapes in sources.TOYS.items():
+        ends = [np.clip(shape.support(), -12, 12) for shape in shapes]
+        integrals = [scipy.integrate.quad(lambda s, shape=shape: scipy.special.entr(shape.pdf(s)), *end, points=(0,))[0]
+                     for shape, end in zip(shapes, ends)]
+        np.testing.assert_allclose(sources.toy_entropies(name), integrals, atol=1e-6)
+        ratios = theory.entropy_power(sources.toy_entropies(name)) / [shape.var() for shape in shapes]
+        assert (ratios < 1 - 0.01).all() if name != "norm" else np.allclose(ratios, 1)
+    assert sources.toy_entropies("mix")[:2] == pytest.approx([0.5, math.log(2 * math.sqrt(2))])
+
+
+@pytest.mark.parametrize("scale", [0.05, 0.3, 1.0])
+def test_the_rate_of_a_dithered_quantiser(scale):
+    """By an integral over the dither; and of Gaussian means of variance 1 - sigma^2 it is KL + log(pi e / 6) / 2 to sigma^4."""
+    half = math.sqrt(3) * scale
+    for mean in (0.0, 0.7, -2.5):
+        exact = scipy.integrate.quad(lambda u, mean=mean: theory.exact_quantizer_rate(mean + u, scale), -half, half)[0] / (2 * half)
+        assert theory.dithered_quantizer_rate(mean, scale) == pytest.approx(exact, abs=2e-6)
+    if scale < 1:
+        nodes, weights = np.polynomial.hermite_e.hermegauss(60)
+        rate = weights @ theory.dithered_quantizer_rate(math.sqrt(1 - scale**2) * nodes, scale) / math.sqrt(2 * math.pi)
+        limit = -math.log(scale) + 0.5 * math.log(math.pi * math.e / 6)
+        assert abs(rate - limit) < scale**4

@@ -45,7 +45,7 @@ def plain(text: str) -> str:
     return text.replace("$", r"\$")
 
 
-def _finished(figure, path):
+def finished(figure: Figure, path: str | os.PathLike | None) -> Figure:
     """The figure, written to `path` where that is given."""
     if path is not None:
         save(figure, path)
@@ -89,7 +89,7 @@ def isometry(analysis: "Analysis", title: str = "", path: str | os.PathLike | No
     left.legend(handles + more[0], labels + more[1], loc="upper center", bbox_to_anchor=(0.5, -0.13), ncol=3, frameon=False,
                 fontsize=9)
     left.set_title(title, fontsize=10)
-    return _finished(figure, path)
+    return finished(figure, path)
 
 
 def gram(analysis: "Analysis", title: str = "", path: str | os.PathLike | None = None) -> Figure:
@@ -104,7 +104,7 @@ def gram(analysis: "Analysis", title: str = "", path: str | os.PathLike | None =
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_locator(MaxNLocator(integer=True))
     axes.set_title(title.replace(", lmbda", "\nlmbda"), fontsize=8)
-    return _finished(figure, path)
+    return finished(figure, path)
 
 
 def traversal(images: np.ndarray, dimensions: Iterable[int], precisions: Iterable[float], values: Iterable[float], title: str = "",
@@ -150,7 +150,7 @@ def _mosaic(images, row_labels, column_labels, title, path):
     axes.tick_params(length=0, top=False, labeltop=True, labelbottom=False)
     axes.spines[:].set_visible(False)
     axes.set_title(title, fontsize=10, pad=20 if column_labels else 6)
-    return _finished(figure, path)
+    return finished(figure, path)
 
 
 def densities(log_estimates: Mapping[str, np.ndarray], log_density: np.ndarray, correlations: Mapping[str, float], title: str = "",
@@ -186,7 +186,7 @@ def densities(log_estimates: Mapping[str, np.ndarray], log_density: np.ndarray, 
     panels[0, 0].set_ylabel("estimate", fontsize=9)
     panels[1, 0].set_ylabel("log estimate, nats", fontsize=9)
     figure.suptitle(title, fontsize=10)
-    return _finished(figure, path)
+    return finished(figure, path)
 
 
 def density_histograms(log_estimates: Mapping[str, np.ndarray], title: str = "", path: str | os.PathLike | None = None) -> Figure:
@@ -200,7 +200,7 @@ def density_histograms(log_estimates: Mapping[str, np.ndarray], title: str = "",
     axes.set_ylabel("share of inputs per nat")
     axes.legend(frameon=False, fontsize=9)
     axes.set_title(title, fontsize=10)
-    return _finished(figure, path)
+    return finished(figure, path)
 
 
 def isometric_variables(variables: Sequence[tuple[str, np.ndarray]],
@@ -223,4 +223,4 @@ def isometric_variables(variables: Sequence[tuple[str, np.ndarray]],
         axes.set_xlabel("$y_j$")
         axes.legend(frameon=False, fontsize=8)
     figure.suptitle(title, fontsize=10)
-    return _finished(figure, path)
+    return finished(figure, path)
