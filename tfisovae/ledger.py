@@ -53,7 +53,7 @@ class Ledger:
 
     Attributes:
       beta, lmbda, decomposed, distortion_name, num_examples: of the VAE and of what was measured.
-      quantization: "universal" (dithered) or "rounding".
+      quantization: "universal" (dithered) or "rounding". prior: of the tables, "normal" or "empirical".
       coded: whether each dimension is coded; the others are decoded at their mean.
       kl_bits: E[KL_j].
       exact_bits: E of the exact rate of a dithered quantiser of each example's own step, prior N(0, 1); 0 where not coded.
@@ -83,6 +83,7 @@ class Ledger:
     distortion_name: str
     num_examples: int
     quantization: str
+    prior: str
     coded: np.ndarray
     kl_bits: np.ndarray
     exact_bits: np.ndarray
