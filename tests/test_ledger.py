@@ -28,7 +28,7 @@ def exact(**changes):
 
     made = Ledger(
         beta=BETA, lmbda=1 / BETA, decomposed=False, distortion_name="SumSquaredError()", num_examples=10_000,
-        quantization="universal", prior="normal", coded=coded, kl_bits=kl, exact_bits=bits, table_bits=bits, table_bits_standard_error=0.01,
+        quantization="universal", coded=coded, kl_bits=kl, exact_bits=bits, table_bits=bits, table_bits_standard_error=0.01,
         coded_bits=float(bits.sum()) + 0.02, file_bits=float(bits.sum()) + 0.1, one_minus_variance=1 - SCALES**2,
         unexplained=np.full(4, 0.01), aggregate_kl_bits=np.array([0.01, 0.002, 0.001, 0.2]), fitted_bits=None,
         noise=np.where(coded, 1, np.nan), coding_losses=variance * BETA / 2, coding_losses_standard_error=0.01 * variance,

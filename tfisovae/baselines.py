@@ -3,7 +3,7 @@
 Every function gives points of a curve, dicts with `bits` for an example and `distortion`, that of the VAE itself.
 """
 import io
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable
 
 import numpy as np
 import numpy.typing as npt
@@ -112,25 +112,6 @@ def principal_components(train: npt.ArrayLike, test: npt.ArrayLike, steps: Itera
         points.append({"step": float(step), "bits": bits,
                        "distortion": _mean_distortion(distortion, test, decoded @ axes.T + center)})
     return points
-
-
-def bits_at(points: Sequence[Mapping[str, float]], distortion: float, key: str = "bits") -> float | None:
-    """Bits of a curve at a distortion: log bits between neighbours are straight in D; `None` where the curve has no such D.
-
-    Args:
-      points: as the functions here give them.
-      distortion: D.
-      key: which bits.
-    """
-    best = []  # the points that no other beats in both
-    for point in sorted(points, key=lambda at: (at[key], at["distortion"])):
-        if not best or point["distortion"] < best[-1][0]:
-            best.append((point["distortion"], point[key]))
-    d, bits = np.array(best[::-1]).T
-    if not d[0] <= distortion <= d[-1]:
-        return None
-    with np.errstate(divide="ignore"):
-        return float(np.exp(np.interp(distortion, d, np.log(bits))))
 
 
 def _quantized(known, new, step):

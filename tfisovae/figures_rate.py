@@ -67,9 +67,9 @@ def curve(axes: Axes, ledger: Ledger, title: str = "") -> None:
               + " to ".join(f"{at.factor:g}" for at in (ledger.curve[0], ledger.curve[-1])))
     axes.plot(float(ledger.kl_bits.sum()), ledger.posterior_distortion, "P", color=_POSTERIOR, markersize=8,
               label="KL and E[D] of the posterior")
-    reach = np.linspace(*(trained.coded_bits + ledger.num_coded * np.array([-0.6, 0.6])), 2)
-    axes.plot(reach, trained.distortion - ledger.beta * _NATS * (reach - trained.coded_bits), "-", color=_THEORY, linewidth=1.5,
-              label=r"slope $-\beta$")
+    reach = trained.coded_bits + ledger.num_coded * np.linspace(-0.8, 0.8, 60)
+    tangent = trained.distortion - ledger.beta * _NATS * (reach - trained.coded_bits)
+    axes.plot(reach[tangent > 0], tangent[tangent > 0], "-", color=_THEORY, linewidth=1.5, label=r"slope $-\beta$")
     low, high = min(bits.min(), ledger.kl_bits.sum()), bits.max()
     for (name, points), color in zip(ledger.beside.items(), _BESIDE * 2):
         ordered = sorted(points, key=lambda at: at["bits"])
