@@ -13,11 +13,11 @@ PACKAGE = ROOT / "tfisovae"
 # Floors of the house, from the ground up: a module imports those below its own floor, or beside it where they are listed before it.
 FLOORS = (
     ("version", "files", "distortion", "distortions", "posterior", "theory", "examples", "gradients", "adapters", "significance",
-     "monotone", "container", "codec_directory", "quantizer", "entropy"),
+     "monotone", "container", "codec_directory", "quantizer", "entropy", "averages", "ledger", "baselines"),
     ("autoencoder",),
     ("geometry", "isometric", "flatness", "measurement", "streaming", "inspection", "stationarity", "identity"),
     ("metrics", "density", "objectives", "balance", "transform", "codec"),
-    ("verdict", "embedding", "findings", "conditions", "analysis", "figures"),
+    ("verdict", "embedding", "findings", "statement", "conditions", "analysis", "rate", "figures", "figures_rate"),
     ("callbacks", "coders", "networks", "optimizers", "resident", "saving", "steps"),
     ("trainable", "vae"),
     ("sources",),
@@ -60,12 +60,12 @@ def test_imports_run_one_way(path):
     for other in inside - {own}:
         assert HEIGHT[other] < HEIGHT[own], f"{path.relative_to(ROOT)} imports {other}, which stands above it"
     assert not outside & {"train", "eval", "results", "tests", "benchmarks"}
-    if own not in ("figures",):
+    if own not in ("figures", "figures_rate"):
         assert "matplotlib" not in outside
     if own != "sources":
         assert "tensorflow_datasets" not in outside
     if own in ("theory", "files", "verdict", "embedding", "findings", "significance", "flatness", "monotone", "container",
-               "codec_directory", "quantizer"):
+               "codec_directory", "quantizer", "ledger", "statement"):
         assert "tensorflow" not in outside
 
 

@@ -16,9 +16,9 @@ _HOME = {
     "Analysis": "analysis", "Autoencoder": "autoencoder", "BetaEstimate": "balance", "Codec": "codec", "Objective": "objectives",
     "VAE": "vae", "analyze": "analysis", "as_autoencoder": "autoencoder", "estimate_beta": "balance", "load": "vae",
     "objective": "objectives"}
-_MODULES = ("analysis", "autoencoder", "balance", "callbacks", "codec", "container", "density", "distortions", "examples",
-            "figures", "files", "geometry", "inspection", "isometric", "measurement", "metrics", "networks", "objectives",
-            "optimizers", "posterior", "sources", "theory", "training", "vae")
+_MODULES = ("analysis", "autoencoder", "balance", "baselines", "callbacks", "codec", "container", "density", "distortions",
+            "examples", "figures", "files", "geometry", "inspection", "isometric", "ledger", "measurement", "metrics", "networks",
+            "objectives", "optimizers", "posterior", "rate", "sources", "statement", "theory", "training", "vae")
 
 __all__ = sorted([*_HOME, *_MODULES])
 

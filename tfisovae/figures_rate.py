@@ -15,15 +15,16 @@ _NATS = np.log(2)  # a bit
 
 
 def rate(ledger: Ledger, title: str = "", path: str | os.PathLike | None = None) -> Figure:
-    """Three panels: rate and distortion over the step, beside others; bits by dimension; coding loss by dimension.
+    """Rate and distortion over the step, beside others; bits by dimension; coding loss by dimension; and, of images, SSIM.
 
     Args:
       ledger: `Ledger`.
       title: above the picture.
       path: where to write it, or `None`.
     """
-    figure = Figure(figsize=(13.5, 4.3), layout="constrained")
-    left, middle, right = figure.subplots(1, 3)
+    images = _is_of_images(ledger)
+    figure = Figure(figsize=(18 if images else 13.5, 4.3), layout="constrained")
+    left, middle, right, *more = figure.subplots(1, 4 if images else 3)
     curve(left, ledger)
     left.legend(frameon=False, fontsize=7.5)
     order = np.array([j for j in np.argsort(-ledger.kl_bits, kind="stable") if ledger.coded[j]])
@@ -44,6 +45,9 @@ def rate(ledger: Ledger, title: str = "", path: str | os.PathLike | None = None)
     right.set_ylim(0, max(1.5, 1.1 * float(np.nanmax(ledger.coding_losses[order] / half, initial=1))))
     right.set_ylabel(r"coding loss of one dimension, in $\beta/2$")
     right.legend(frameon=False, fontsize=8)
+    for axes in more:
+        similarity(axes, ledger)
+        axes.legend(frameon=False, fontsize=7.5)
     for axes in (middle, right):
         axes.set_xlabel("coded latent dimension, by KL")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
@@ -52,49 +56,84 @@ def rate(ledger: Ledger, title: str = "", path: str | os.PathLike | None = None)
 
 
 def curve(axes: Axes, ledger: Ledger, title: str = "") -> None:
-    """The curve of a codec over its steps, what is predicted of it, its tangent of slope -beta, and curves of others.
+    """Rate and distortion of files over the step, what is predicted of them, and the tangent of slope -beta.
+
+    Beside them stand the curves of others, where these are in D: of all examples but images, whose are in `similarity`.
 
     Args:
       axes: to draw on.
       ledger: `Ledger`.
       title: of the panel.
     """
-    bits, distortion, predicted_bits, predicted = np.array(
-        [(at.coded_bits, at.distortion, at.predicted_bits, at.predicted_distortion) for at in ledger.curve]).T
-    trained, = [at for at in ledger.curve if at.factor == 1]
+    predicted_bits, predicted, bits, distortion = np.array(
+        [(at.predicted_bits, at.predicted_distortion, at.coded_bits, at.distortion) for at in ledger.curve]).T
+    if not _is_of_images(ledger):
+        _others(axes, ledger)
     axes.plot(predicted_bits, predicted, "-", color=_GREY, linewidth=1, label="predicted by the posterior")
-    axes.plot(bits, distortion, "o", color=_OURS, markersize=5, label="files, step factors "
-              + " to ".join(f"{at.factor:g}" for at in (ledger.curve[0], ledger.curve[-1])))
+    axes.plot(bits, distortion, "o", color=_OURS, markersize=5, label=_files(ledger))
     axes.plot(float(ledger.kl_bits.sum()), ledger.posterior_distortion, "P", color=_POSTERIOR, markersize=8,
               label="KL and E[D] of the posterior")
-    reach = trained.coded_bits + ledger.num_coded * np.linspace(-0.8, 0.8, 60)
-    tangent = trained.distortion - ledger.beta * _NATS * (reach - trained.coded_bits)
+    reach = ledger.coded_bits + ledger.num_coded * np.linspace(-0.8, 0.8, 60)
+    tangent = ledger.distortion - ledger.beta * _NATS * (reach - ledger.coded_bits)
     axes.plot(reach[tangent > 0], tangent[tangent > 0], "-", color=_THEORY, linewidth=1.5, label=r"slope $-\beta$")
-    low, high = min(bits.min(), ledger.kl_bits.sum()), bits.max()
-    for (name, points), color in zip(ledger.beside.items(), _BESIDE * 2):
-        ordered = sorted(points, key=lambda at: at["bits"])
-        x, y = (np.array([at[key] for at in ordered]) for key in ("bits", "distortion"))
-        axes.plot(x, y, "--" if "bound" in name else ".-", color=color, linewidth=1, markersize=4, label=name)
-        high = max(high, x.max())
-    if high > 5 * bits.max():
-        axes.set_xscale("log")
+    axes.set_xlim(max(0, 1.2 * bits.min() - 0.2 * bits.max()), 1.05 * bits.max())
+    if distortion.max() > 5 * distortion.min():
+        axes.set_yscale("log")
+        axes.set_ylim(0.7 * distortion.min(), 1.4 * distortion.max())
     else:
-        axes.set_xlim(max(0, 0.6 * low), 1.05 * bits.max())
-    axes.set_yscale("log")
-    axes.set_ylim(0.7 * distortion.min(), 1.4 * distortion.max())
+        margin = 0.08 * np.ptp(distortion)
+        axes.set_ylim(distortion.min() - margin, distortion.max() + margin)
+    _labelled(axes, f"distortion, {ledger.distortion_name}", title)
+
+
+def similarity(axes: Axes, ledger: Ledger, title: str = "") -> None:
+    """1 - SSIM of files over the step, on a logarithmic axis of bits, beside JPEG and WebP.
+
+    Args:
+      axes: to draw on.
+      ledger: `Ledger` of images.
+      title: of the panel.
+    """
+    bits, dissimilarity = np.array([(at.coded_bits, at.dissimilarity) for at in ledger.curve]).T
+    _others(axes, ledger)
+    axes.plot(bits, dissimilarity, "o-", color=_OURS, markersize=5, linewidth=1, label=_files(ledger))
+    axes.plot(ledger.coded_bits, ledger.trained.dissimilarity, "o", color=_THEORY, markersize=7, label="the trained step")
+    axes.set_xscale("log")
+    axes.set_ylim(0, 1.15 * max(dissimilarity.max(), ledger.trained.dissimilarity * 2))
+    _labelled(axes, r"$1-$SSIM", title)
+
+
+def _is_of_images(ledger):
+    return ledger.trained.dissimilarity is not None
+
+
+def _files(ledger):
+    return "files, step factors " + " to ".join(f"{at.factor:g}" for at in (ledger.curve[0], ledger.curve[-1]))
+
+
+def _others(axes, ledger):
+    """Curves of what people would use, and bounds, which are dashed."""
+    for (name, points), color in zip(ledger.beside.items(), _BESIDE * 2):
+        bits, distortion = np.array(sorted((at["bits"], at["distortion"]) for at in points)).T
+        bound = "bound" in name
+        axes.plot(bits, distortion, "--" if bound else "." + ":-"["without" not in name], color="black" if bound else color,
+                  linewidth=1, markersize=4, label=name)
+
+
+def _labelled(axes, distortion, title):
     axes.set_xlabel("bits an example")
-    axes.set_ylabel(f"distortion, {ledger.distortion_name}")
+    axes.set_ylabel(distortion)
     axes.set_title(title, fontsize=10)
 
 
 def curves(ledgers: Sequence[tuple[str, Ledger]], path: str | os.PathLike | None = None) -> Figure:
-    """A panel of `curve` for each `(title, Ledger)`, in one picture."""
+    """A panel for each `(title, Ledger)`, in one picture: of images their `similarity`, of others their `curve`."""
     columns = min(3, len(ledgers))
     rows = -(-len(ledgers) // columns)
     figure = Figure(figsize=(4.8 * columns, 4.2 * rows), layout="constrained")
     panels = figure.subplots(rows, columns, squeeze=False).ravel()
     for axes, (title, ledger) in zip(panels, ledgers):
-        curve(axes, ledger, title)
+        (similarity if _is_of_images(ledger) else curve)(axes, ledger, title)
         axes.legend(frameon=False, fontsize=7)
     for axes in panels[len(ledgers):]:
         axes.set_visible(False)

@@ -12,7 +12,9 @@ import numpy as np
 import tensorflow as tf
 
 from tfisovae import flatness, monotone, streaming, theory
+from tfisovae.averages import Averages
 from tfisovae.codec import BLOCK, Codec
+from tfisovae.container import Written
 from tfisovae.distortion import decomposed
 from tfisovae.distortions import SSIM
 from tfisovae.examples import Data
@@ -23,30 +25,7 @@ from tfisovae.quantizer import Quantized
 FACTORS = (0.25, 0.5, math.sqrt(0.5), 1.0, math.sqrt(2), 2.0, 4.0)
 _IMAGES = 500  # of examples that are images, how many have their dimensions decoded one by one
 _LOG2 = math.log(2)
-
-
-class Means:
-    """Means over examples of K numbers each, and standard errors of what is linear in them; two sums are kept."""
-
-    def __init__(self) -> None:
-        self.count, self._sum, self._products = 0, 0.0, 0.0
-
-    def add(self, values: np.ndarray) -> None:
-        """Takes `[B, K]`, one row an example."""
-        values = np.asarray(values, np.float64)
-        self.count += len(values)
-        self._sum = self._sum + values.sum(0)
-        self._products = self._products + values.T @ values
-
-    @property
-    def mean(self) -> np.ndarray:
-        return self._sum / self.count
-
-    def standard_error(self, weights: np.ndarray) -> np.ndarray:
-        """Of `mean @ weights`, `weights` `[K]` or `[K, M]`, for independent examples."""
-        covariance = self._products / self.count - np.outer(self.mean, self.mean)
-        variance = np.sum(weights * (covariance @ weights), 0)
-        return np.sqrt(np.maximum(variance, 0) / max(self.count - 1, 1))
+_NEAR = 0.1  # of the noise's deviation, over which the map's slope is taken
 
 
 def slope_weights(factors: Sequence[float]) -> tuple[np.ndarray, np.ndarray]:
@@ -64,12 +43,49 @@ def slope_weights(factors: Sequence[float]) -> tuple[np.ndarray, np.ndarray]:
     if len(at) != 1 or not 0 < at[0] < len(factors) - 1:
         raise ValueError(f"factors must hold 1 once, and at least one on either side of it; got {factors.tolist()}.")
     near = order[at[0] - 1:at[0] + 2]
-    made = np.zeros([2, len(factors)])
-    for row, (x, chain) in enumerate(((factors[near] ** 2, 2.0), (np.log(factors[near]), 1.0))):
-        # The derivatives of Lagrange's polynomials at the middle one of three points.
-        (a, b, c) = x
-        made[row, near] = chain * np.array([(b - c) / ((a - b) * (a - c)), 1 / (b - a) + 1 / (b - c), (b - a) / ((c - a) * (c - b))])
-    return made[0], made[1]
+    distortions, rates = np.zeros([2, len(factors)])
+    distortions[near] = 2 * _derivative(factors[near] ** 2)  # d f^2 / dlog f = 2
+    rates[near] = _derivative(np.log(factors[near]))
+    return distortions, rates
+
+
+def _derivative(x):
+    """Weights of values at three points that give the derivative of their parabola at the middle one."""
+    low, middle, high = x
+    below, above = middle - low, high - middle
+    return np.array([-above / below, above / below - below / above, below / above]) / (below + above)
+
+
+def measure_files(codec: Codec, data: Data, num_examples: int | None = None, factors: Sequence[float] = FACTORS,
+                  image_shape: Sequence[int] | None = None, progress: bool = False) -> Ledger:
+    """Measures the files of a codec over a data set, best one that it was not fitted to.
+
+    Args:
+      codec: `Codec`, of a step factor of 1 and the prior "normal".
+      data: as `tfisovae.examples.batches` takes it; it is gone through twice.
+      num_examples: how many examples to measure; all by default.
+      factors: of the step, with 1 among them and others on either side.
+      image_shape: `(H, W, C)` of examples that are images in [0, 1], whose SSIM is measured too, as whatever shape x has.
+      progress: whether to show progress bars.
+    Returns:
+      `Ledger`.
+    Raises:
+      ValueError: for another codec, factors that do not do, and whatever `Codec.write` refuses.
+    Cost: for each example two encodes, one decode for each factor and five more; and, of all vectors and of 500 images, two for
+      each coded dimension.
+    """
+    if codec.step_factor != 1 or codec.prior != "normal":
+        raise ValueError("codec must have a step_factor of 1, the trained one, and the prior 'normal', of which the theory is; got "
+                         f"{codec.step_factor:g} and {codec.prior!r}. Take codec.at(1.0, prior=\"normal\").")
+    weights = slope_weights(factors)
+    stages = [Stage(codec if factor == 1 else codec.at(step_factor=float(factor))) for factor in factors]
+    with tempfile.TemporaryDirectory() as directory:
+        path = os.path.join(directory, "examples")
+        written = codec.write(path, data, num_examples, progress)
+        measured = _Pass(codec, stages, _Rows(codec.read(path)), image_shape)
+        for x, row in streaming.examples_of(codec.model, data, num_examples, "measuring", progress):
+            measured.add(x, row)
+    return measured.ledger(written, weights)
 
 
 class Stage:
@@ -95,193 +111,149 @@ class Stage:
             self._kept = []
 
 
-def measure_files(codec: Codec, data: Data, num_examples: int | None = None, factors: Sequence[float] = FACTORS,
-                  image_shape: Sequence[int] | None = None, progress: bool = False) -> Ledger:
-    """Measures the files of a codec over a data set, best one that it was not fitted to.
-
-    Args:
-      codec: `Codec`, of a step factor of 1.
-      data: as `tfisovae.examples.batches` takes it; it is gone through twice.
-      num_examples: how many examples to measure; all by default.
-      factors: of the step, with 1 among them and others on either side.
-      image_shape: `(H, W, C)` of examples that are images in [0, 1], whose SSIM is measured too, as whatever shape x has.
-      progress: whether to show progress bars.
-    Returns:
-      `Ledger`.
-    Raises:
-      ValueError: for a codec of another step, factors that do not do, and whatever `Codec.write` refuses.
-    Cost: for each example two encodes, one decode for each factor and five more; and, of all vectors and of 500 images, two for
-      each coded dimension.
-    """
-    if codec.step_factor != 1 or codec.prior != "normal":
-        raise ValueError("codec must have a step_factor of 1, the trained one, and the prior 'normal', of which the theory is; got "
-                         f"{codec.step_factor:g} and {codec.prior!r}. Take codec.at(1.0, prior=\"normal\").")
-    weights = slope_weights(factors)
-    codecs = [codec if factor == 1 else codec.at(step_factor=float(factor)) for factor in factors]
-    with tempfile.TemporaryDirectory() as directory:
-        path = os.path.join(directory, "examples")
-        written = codec.write(path, data, num_examples, progress)
-        pass_ = _Pass(codecs, _Rows(codec.read(path)), image_shape)
-        for x, row in streaming.examples_of(codec.model, data, num_examples, "measuring", progress):
-            pass_.add(x, row)
-    return pass_.ledger(written, weights)
-
-
 class _Rows:
     """The rows of arrays `[b, ...]` that come one after the other, as many at a time as are asked for."""
 
     def __init__(self, arrays: Iterator[np.ndarray]) -> None:
-        self._arrays, self._left = arrays, None
+        self._arrays, self._left = arrays, []
 
     def take(self, count: int) -> np.ndarray:
-        parts = [] if self._left is None else [self._left]
+        parts = self._left
         while sum(map(len, parts)) < count:
             parts.append(next(self._arrays))
         joined = np.concatenate(parts)
-        self._left = joined[count:]
+        self._left = [joined[count:]]
         return joined[:count]
 
 
 class _Pass:
-    """The sums of one pass. `codecs` has one for each factor, `decoded` are the rows of the file at factor 1."""
+    """The averages of one pass. `stages` has one for each factor; `decoded` are the rows of the file of `codec`."""
 
-    def __init__(self, codecs, decoded, image_shape):
-        self.codecs, self.decoded, self.has_images = codecs, decoded, image_shape is not None
-        self.trained = next(codec for codec in codecs if codec.step_factor == 1)
-        self.stages = [Stage(codec) for codec in codecs]
-        self.empirical = Stage(self.trained.at(prior="empirical")) if self.trained.transform.means is not None else None
-        self.examples, self.dimensions, self.losses = Means(), Means(), Means()
-        self.posteriors = []
-        model, active = self.trained.model, tf.constant(self.trained.transform.active)
-        resting = tf.constant(self.trained.transform.resting, tf.float32)
-
-        def of_posterior(x, row):
-            found = measure(model, x, row)
-            noise = tf.where(active, found.posterior.sample(found.noise), resting)
-            check = _trained(model, x, found.x_check, found.x_check)
-            scalars = [found.distortion, check, _trained(model, x, found.x_check, model.decode(noise)), found.coding_loss,
-                       found.transform_loss]
-            return tf.stack(scalars, 1), tf.stack([*found.posterior, found.kl, found.noise], 1), found.x_check
-
-        def of_files(x, x_check, x_hat):
-            found = [_trained(model, x, x_check, x_hat), model.distortion.excess(x_check, x_hat - x_check)]
-            if image_shape is not None:
-                found.append(SSIM()(*(tf.reshape(images, [-1, *image_shape]) for images in (x, x_hat))))
-            return tf.stack(found, 1)
-
-        def of_dimension(x_check, mean, z, column):
-            x_hat = model.decode(tf.where(tf.range(mean.shape[-1]) == column, z, mean))
-            return model.distortion.excess(x_check, x_hat - x_check)
-
+    def __init__(self, codec: Codec, stages: list[Stage], decoded: _Rows, image_shape: Sequence[int] | None) -> None:
+        self.codec, self.stages, self.decoded, self.image_shape = codec, stages, decoded, image_shape
+        self.trained = next(number for number, stage in enumerate(stages) if stage.codec is codec)
+        self.empirical = codec.at(prior="empirical") if codec.transform.means is not None else None
+        self.half, self.factors = float(codec.model.beta) / 2, np.array([stage.codec.step_factor for stage in stages])
+        self.examples, self.dimensions, self.posteriors = Averages(), Averages(), []
         self._of_posterior, self._of_files, self._of_dimension = (
-            tf.function(function, reduce_retracing=True) for function in (of_posterior, of_files, of_dimension))
+            tf.function(function, reduce_retracing=True) for function in _measures(codec, image_shape))
 
-    def add(self, x, row):
+    def add(self, x: tf.Tensor, row: int) -> None:
         """Takes a batch whose first example is the `row`-th."""
-        scalars, posterior, x_check = streaming.traced(self._of_posterior, x, tf.constant(row))
+        of_posterior, posterior, x_check = streaming.traced(self._of_posterior, x, tf.constant(row))
         mean, scale, kl, noise = np.moveaxis(posterior.numpy(), 1, 0)
-        at = self.trained.dimensions
-        y = self.trained.transform.to_y(mean)
-        mu, sigma = (values[:, at].astype(np.float64) for values in (mean, scale))
-        bits, losses, predicted = [], [], []
-        told = self._told_by_z(y)
-        for codec, stage in zip(self.codecs, self.stages):
-            found = stage.quantized(y, row)
-            trained = codec is self.trained
-            x_hat = self.decoded.take(len(x)) if trained else codec.decode(found.y_hat)
-            losses.append(streaming.traced(self._of_files, x, x_check, tf.constant(x_hat)).numpy())
-            bits.append(found.bits.sum(1))
-            exact = theory.dithered_quantizer_rate(mu, codec.step_factor * sigma) / _LOG2
-            predicted.append(exact.sum(1))
-            if trained:
-                half, same = float(codec.model.beta) / 2, losses[-1][:, 1]
-                local = theory.dithered_quantizer_rate(mu, told) / _LOG2
-                fitted = np.zeros(len(x)) if self.empirical is None else self.empirical.quantized(y, row).bits.sum(1)
-                self.dimensions.add(np.concatenate([kl / _LOG2, 1 - scale.astype(np.float64)**2, exact, local, found.bits,
-                                                    (found.y_hat - y)**2 / half], 1))
-                self._by_dimension(x, x_check, mean, codec.transform.to_z(found.y_hat), mean + scale * noise, row)
-        z = self.trained.transform.to_z(y)
-        z[:, at] += told * noise[:, at]
-        others = [streaming.traced(self._of_files, x, x_check, tf.constant(x_hat)).numpy()[:, 0] for x_hat in (
-            self.trained.functions.decode(tf.constant(z, tf.float32)), self.trained.decode(y + math.sqrt(half) * noise[:, at]))]
-        self.examples.add(np.column_stack([*bits, *(loss[:, 0] for loss in losses), *predicted, *(loss[:, -1] for loss in losses),
-                                           scalars.numpy(), *others, same, fitted]))
+        transform, at = self.codec.transform, self.codec.dimensions
+        y, mu, sigma, noise_at = transform.to_y(mean), *(values[:, at].astype(np.float64) for values in (mean, scale, noise))
+        found = [stage.quantized(y, row) for stage in self.stages]
+        trained = found[self.trained]
+        decoded = [self.decoded.take(len(x)) if number == self.trained else stage.codec.decode(quantized.y_hat)
+                   for number, (stage, quantized) in enumerate(zip(self.stages, found))]
+        # The scale that z_j tells: what sigma_j would be by the map at mu_j.
+        step = _NEAR * math.sqrt(self.half)
+        told = (transform.to_z(y + step) - transform.to_z(y - step))[:, at] / (2 * _NEAR)
+        beside_z = transform.to_z(y)
+        beside_z[:, at] += told * noise_at
+        decoded += [self.codec.functions.decode(tf.constant(beside_z, tf.float32)).numpy(),
+                    self.codec.decode(y + math.sqrt(self.half) * noise_at)]
+        losses = np.stack([streaming.traced(self._of_files, x, x_check, tf.constant(x_hat)).numpy() for x_hat in decoded])
+        exact = np.stack([theory.dithered_quantizer_rate(mu, factor * sigma) for factor in self.factors]) / _LOG2
+        files = losses[:len(found)]
+        self.examples.add(
+            bits=np.stack([quantized.bits.sum(1) for quantized in found], 1), predicted_bits=exact.sum(2).T,
+            distortion=files[:, :, 0].T, coding_loss=files[self.trained, :, 1], dissimilarity=files[:, :, -1].T,
+            told_distortion=losses[-2, :, 0], step_distortion=losses[-1, :, 0],
+            **{name: of_posterior[:, place] for place, name in enumerate(_OF_POSTERIOR)}, kl=kl / _LOG2,
+            variance=np.square(scale, dtype=np.float64), exact=exact[self.trained],
+            told=theory.dithered_quantizer_rate(mu, told) / _LOG2, tables=trained.bits, noise=(trained.y_hat - y)**2 / self.half,
+            fitted=np.zeros(len(x)) if self.empirical is None else Stage(self.empirical).quantized(y, row).bits.sum(1))
+        self._add_dimensions(x_check, mean, transform.to_z(trained.y_hat), mean + scale * noise, row)
         if row < flatness.MAX_EXAMPLES:
-            self.posteriors.append(posterior.numpy())
+            self.posteriors.append((mean, scale, noise))
 
-    def _told_by_z(self, y):
-        """The scale that z_j tells of each example, by the map at its mean, `[B, n_active]`: what its sigma_j would be."""
-        transform, step = self.trained.transform, 0.1 * math.sqrt(float(self.trained.model.beta) / 2)
-        return (transform.to_z(y + step) - transform.to_z(y - step))[:, self.trained.dimensions] / 0.2
-
-    def _by_dimension(self, x, x_check, mean, z, sample, row):
+    def _add_dimensions(self, x_check, mean, z, sample, row):
         """What noise in one coded dimension alone adds to D: the codec's, and the posterior's."""
-        if len(x.shape) == 4:
-            x_check, mean, z, sample = (values[:max(0, _IMAGES - row)] for values in (x_check, mean, z, sample))
-        if not len(mean):
-            return
-        parts = [streaming.traced(self._of_dimension, x_check, tf.constant(mean), tf.constant(values, tf.float32), tf.constant(j))
-                 for values in (z, sample) for j in self.trained.dimensions.astype(np.int32)]
-        self.losses.add(np.stack([part.numpy() for part in parts], 1))
+        count = len(mean) if self.image_shape is None else min(len(mean), _IMAGES - row)
+        if count > 0:
+            files, posterior = (np.stack([streaming.traced(self._of_dimension, x_check[:count], tf.constant(mean[:count]),
+                                                           tf.constant(values[:count], tf.float32), tf.constant(j)).numpy()
+                                          for j in self.codec.dimensions.astype(np.int32)], 1) for values in (z, sample))
+            self.dimensions.add(files=files, posterior=posterior)
 
-    def ledger(self, written, weights):
+    def ledger(self, written: Written, weights: tuple[np.ndarray, np.ndarray]) -> Ledger:
         """The `Ledger` of all that was added."""
         for stage in self.stages:
             stage.finish()
-        codec, count, of = self.trained, self.examples.count, len(self.codecs)
-        model, at, n, coded = codec.model, codec.dimensions, codec.n, len(codec.dimensions)
-        mean = self.examples.mean
-        bits, distortions, predicted, dissimilarities = mean[:4 * of].reshape(4, of)
-        posterior, check, active, coding, transform, told, step, same, fitted = mean[4 * of:]
-        errors = self.examples.standard_error(np.eye(len(mean)))
-        middle = self.codecs.index(codec)
-        by_dimension, splits = self.dimensions.mean, np.cumsum([n, n, coded, coded, coded])
-        kl, variance, exact, told_bits, table, noise = np.split(by_dimension, splits)
-        slope, slope_error = self._slope(weights)
-        predicted_distortion = check + np.square([other.step_factor for other in self.codecs]) * (posterior - check)
-        difference = np.zeros(len(mean))
-        difference[[of + middle, 4 * of]] = 1, -1
-        means, scales, _, noises = np.moveaxis(np.concatenate(self.posteriors), 1, 0)
-        loss, loss_error = self.losses.mean, self.losses.standard_error(np.eye(2 * coded))
-        curve = [Point(other.step_factor, float(bits[f]), float(errors[f]), 8 * stage.num_bytes / count, float(distortions[f]),
-                       float(errors[of + f]), float(predicted[f]), float(predicted_distortion[f]),
-                       float(dissimilarities[f]) if self.has_images else None)
-                 for f, (other, stage) in enumerate(zip(self.codecs, self.stages))]
+        of, model, n = self.examples, self.codec.model, self.codec.n
+        check, posterior = float(of["check"][0]), float(of["posterior_distortion"][0])
+        predicted = check + self.factors**2 * (posterior - check)
+        unit, rates = np.zeros(len(self.stages)), -_LOG2 * weights[1]
+        unit[self.trained] = 1
+        slope, slope_error = of.ratio({"distortion": weights[0] / (2 * self.half)}, {"bits": rates})
+        curve = [Point(float(factor), float(of["bits"][k]), float(of.standard_error("bits")[k]), 8 * stage.num_bytes / of.count,
+                       float(of["distortion"][k]), float(of.standard_error("distortion")[k]), float(of["predicted_bits"][k]),
+                       float(predicted[k]), float(of["dissimilarity"][k]) if self.image_shape is not None else None)
+                 for k, (factor, stage) in enumerate(zip(self.factors, self.stages))]
 
-        def over_all(values, empty=math.nan):
-            made = np.full(n, empty)
-            made[at] = values
+        def of_all(values, elsewhere=math.nan):
+            made = np.full(n, elsewhere)
+            made[self.codec.dimensions] = values
             return made
 
+        mean, scale, noise = (np.concatenate(parts) for parts in zip(*self.posteriors))
         return Ledger(
-            beta=float(model.beta), lmbda=1 / float(model.beta), decomposed=bool(model.decomposed),
-            distortion_name=repr(model.distortion), num_examples=count, quantization=codec.quantization,
-            coded=codec.transform.active, kl_bits=kl, exact_bits=over_all(exact, 0.0), told_bits=over_all(told_bits, 0.0), table_bits=over_all(table, 0.0),
-            table_bits_standard_error=float(errors[middle]), coded_bits=8 * written.code_bytes / count,
-            file_bits=8 * written.size / count, one_minus_variance=variance,
-            unexplained=flatness.flatness(means, scales).unexplained if len(means) >= flatness.MIN_EXAMPLES else np.full(n, math.nan),
-            aggregate_kl_bits=_off_prior(means + scales * noises), fitted_bits=float(fitted) if self.empirical else None,
-            noise=over_all(noise), coding_losses=over_all(loss[:coded]), coding_losses_standard_error=over_all(loss_error[:coded]),
-            posterior_coding_losses=over_all(loss[coded:]), distortion=float(distortions[middle]),
-            posterior_distortion=float(posterior), active_distortion=float(active), told_distortion=float(told), step_distortion=float(step),
-            difference_standard_error=float(self.examples.standard_error(difference)), coding_loss=float(same),
-            posterior_coding_loss=float(coding), transform_loss=float(transform), slope=slope, slope_standard_error=slope_error,
-            predicted_slope=float(weights[0] @ predicted_distortion / (-_LOG2 * weights[1] @ predicted) / model.beta),
+            beta=2 * self.half, lmbda=0.5 / self.half, decomposed=bool(model.decomposed), distortion_name=repr(model.distortion),
+            num_examples=of.count, quantization=self.codec.quantization, coded=self.codec.transform.active, kl_bits=of["kl"],
+            exact_bits=of_all(of["exact"], 0.0), told_bits=of_all(of["told"], 0.0), table_bits=of_all(of["tables"], 0.0),
+            table_bits_standard_error=float(of.standard_error("bits")[self.trained]), coded_bits=8 * written.code_bytes / of.count,
+            file_bits=8 * written.size / of.count, one_minus_variance=1 - of["variance"], unexplained=_unexplained(mean, scale),
+            aggregate_kl_bits=_off_prior(mean + scale * noise), fitted_bits=float(of["fitted"][0]) if self.empirical else None,
+            noise=of_all(of["noise"]), coding_losses=of_all(self.dimensions["files"]),
+            coding_losses_standard_error=of_all(self.dimensions.standard_error("files")),
+            posterior_coding_losses=of_all(self.dimensions["posterior"]), distortion=float(of["distortion"][self.trained]),
+            **{name: float(of[name][0]) for name in ("posterior_distortion", "active_distortion", "told_distortion", "step_distortion",
+                                                     "coding_loss", "posterior_coding_loss", "transform_loss")},
+            difference_standard_error=of.linear({"distortion": unit, "posterior_distortion": -1})[1], slope=slope,
+            slope_standard_error=slope_error,
+            predicted_slope=float(weights[0] @ predicted / (rates @ of["predicted_bits"]) / (2 * self.half)),
             curve=sorted(curve, key=lambda point: point.factor))
 
-    def _slope(self, weights):
-        """-dD/dR / beta at factor 1, and its standard error, of the ratio of two means."""
-        of, beta = len(self.codecs), float(self.trained.model.beta)
-        falls, rises = np.zeros([2, len(self.examples.mean)])
-        falls[:of], rises[of:2 * of] = -_LOG2 * weights[1], weights[0] / beta
-        slope = self.examples.mean @ rises / (self.examples.mean @ falls)
-        error = self.examples.standard_error((rises - slope * falls) / (self.examples.mean @ falls))
-        return float(slope), float(error)
+
+_OF_POSTERIOR = ("posterior_distortion", "check", "active_distortion", "posterior_coding_loss", "transform_loss")
 
 
-def _trained(model, x, x_check, x_hat):
-    """The distortion that is trained, `[B]`, with x_hat for the sample's."""
-    return decomposed(model.distortion, x, x_check, x_hat) if model.decomposed else model.distortion(x, x_hat)
+def _measures(codec, image_shape):
+    """Three functions of batches: of the posterior, of what files decode to, of one dimension."""
+    model = codec.model
+    active, resting = tf.constant(codec.transform.active), tf.constant(codec.transform.resting, tf.float32)
+
+    def trained(x, x_check, x_hat):
+        """The distortion that is trained, `[B]`, with x_hat for the sample's."""
+        return decomposed(model.distortion, x, x_check, x_hat) if model.decomposed else model.distortion(x, x_hat)
+
+    def of_posterior(x, row):
+        found = measure(model, x, row)
+        among_active = model.decode(tf.where(active, found.posterior.sample(found.noise), resting))
+        scalars = (found.distortion, trained(x, found.x_check, found.x_check), trained(x, found.x_check, among_active),
+                   found.coding_loss, found.transform_loss)  # _OF_POSTERIOR
+        return tf.stack(scalars, 1), tf.stack([*found.posterior, found.kl, found.noise], 1), found.x_check
+
+    def of_files(x, x_check, x_hat):
+        found = [trained(x, x_check, x_hat), model.distortion.excess(x_check, x_hat - x_check)]
+        if image_shape is not None:
+            found.append(SSIM()(*(tf.reshape(images, [-1, *image_shape]) for images in (x, x_hat))))
+        return tf.stack(found, 1)
+
+    def of_dimension(x_check, mean, z, j):
+        x_hat = model.decode(tf.where(tf.range(mean.shape[-1]) == j, z, mean))
+        return model.distortion.excess(x_check, x_hat - x_check)
+
+    return of_posterior, of_files, of_dimension
+
+
+def _unexplained(mean, scale):
+    if len(mean) < flatness.MIN_EXAMPLES:
+        return np.full(mean.shape[1], math.nan)
+    return flatness.flatness(mean, scale).unexplained
 
 
 def _off_prior(z):

@@ -13,8 +13,8 @@ def table(ledger: Ledger, rows: int = 10) -> str:
     """The leading dimensions by KL, the curve, and what the sums are made of, as text."""
     half, leading = ledger.beta / 2, [j for j in np.argsort(-ledger.kl_bits, kind="stable") if ledger.coded[j]]
     lines = [f"{'':4} {'bits':>8} {'':37} {'in beta / 2:':>21}",
-             f"{'z_j':>4} {'KL':>8} {'KL+quantised':>12} {'exact':>8} {'tables':>8} {'off prior':>9} {'noise of y':>11} {'D, files':>9} "
-             f"{'posterior':>9} {'1-sigma^2':>10} {'unexplained':>11}"]
+             f"{'z_j':>4} {'KL':>8} {'KL+quantised':>12} {'exact':>8} {'tables':>8} {'off prior':>9} {'noise of y':>11} "
+             f"{'D, files':>9} {'posterior':>9} {'1-sigma^2':>10} {'unexplained':>11}"]
     for j in leading[:rows]:
         lines.append(f"{j:4d} {ledger.kl_bits[j]:8.3f} {ledger.kl_bits[j] + QUANTIZATION:12.3f} {ledger.exact_bits[j]:8.3f} "
                      f"{ledger.table_bits[j]:8.3f} {ledger.aggregate_kl_bits[j]:9.3f} {ledger.noise[j]:11.3f} "
@@ -22,8 +22,8 @@ def table(ledger: Ledger, rows: int = 10) -> str:
                      f"{ledger.one_minus_variance[j]:10.3f} {ledger.unexplained[j]:11.3f}")
     lines.append(f"{ledger.num_coded} of {len(ledger.coded)} dimensions are coded, {ledger.num_examples} examples.")
     lines += ["", f"{'step':>6} {'bits':>9} {'predicted':>10} {'D':>10} {'predicted':>10}"]
-    lines += [f"{at.factor:6.3g} {at.coded_bits:9.3f} {at.predicted_bits:10.3f} {at.distortion:10.4g} {at.predicted_distortion:10.4g}"
-              + (f"   1 - SSIM {at.dissimilarity:.4g}" if at.dissimilarity is not None else "") for at in ledger.curve]
+    lines += [f"{at.factor:6.3g} {at.coded_bits:9.3f} {at.predicted_bits:10.3f} {at.distortion:10.4g} "
+              f"{at.predicted_distortion:10.4g}" + (f"   1 - SSIM {at.dissimilarity:.4g}" if at.dissimilarity is not None else "") for at in ledger.curve]
     return "\n".join([*lines, "", "bits = " + _sum(ledger.bit_terms, ".3f"), "D = " + _sum(ledger.distortion_terms, ".4g")])
 
 
@@ -36,16 +36,16 @@ def summary(ledger: Ledger) -> str:
 def _rate(ledger):
     terms = ledger.bit_terms
     return (f"Rate: {ledger.coded_bits:.3f} bits an example by the range coder ({ledger.file_bits:.3f} with the container); "
-            f"KL + 1/2 log2(pi e / 6) for {ledger.num_coded} dimensions says {ledger.predicted_bits:.3f}, the exact rate of a quantiser "
-            f"{float(ledger.exact_bits.sum()):.3f}. "
+            f"KL + 1/2 log2(pi e / 6) for {ledger.num_coded} dimensions says {ledger.predicted_bits:.3f}, the exact rate of a "
+            f"quantiser {float(ledger.exact_bits.sum()):.3f}. "
             + _verdict(ledger.coded_bits, ledger.predicted_bits, ledger.table_bits_standard_error,
                        {name: terms[name] for name in _CAUSES}, "bits"))
 
 
 def _distortion(ledger):
     causes = {name: value for name, value in ledger.distortion_terms.items() if name != "posterior"}
-    return (f"Distortion: {ledger.distortion:.5g} of decoded files, {ledger.posterior_distortion:.5g} of the posterior; of the coding "
-            f"loss, {ledger.posterior_coding_loss:.4g}, which alone the files make, this "
+    return (f"Distortion: {ledger.distortion:.5g} of decoded files, {ledger.posterior_distortion:.5g} of the posterior; of the "
+            f"coding loss, {ledger.posterior_coding_loss:.4g}, which alone the files make, this "
             + _verdict(ledger.distortion, ledger.posterior_distortion, ledger.difference_standard_error, causes, "",
                        ledger.posterior_coding_loss))
 
@@ -63,8 +63,8 @@ def _loss(ledger):
 def _coding_loss(ledger):
     theory, among = ledger.num_coded * ledger.beta / 2, ledger.coded
     ratios, noise = ledger.coding_losses[among] / (ledger.beta / 2), ledger.noise[among]
-    return (f"Coding loss: {ledger.coding_loss:.4g}, which is {ledger.coding_loss / theory:.3f} of n beta / 2 = {theory:.4g}; the "
-            f"posterior's is {ledger.posterior_coding_loss / theory:.3f} of it, E[1 - sigma^2] "
+    return (f"Coding loss: {ledger.coding_loss:.4g}, which is {ledger.coding_loss / theory:.3f} of n beta / 2 = {theory:.4g}; "
+            f"the posterior's is {ledger.posterior_coding_loss / theory:.3f} of it, E[1 - sigma^2] "
             f"{ledger.one_minus_variance[among].mean():.3f}. By dimension {ratios.min():.3f} to {ratios.max():.3f} of beta / 2, the "
             f"noise of y itself {noise.min():.3f} to {noise.max():.3f}.")
 
@@ -82,8 +82,8 @@ def _prior(ledger):
     if not np.isfinite(differs[ledger.coded]).all():
         return "Prior: how far the means are from N(0, I) takes 400 examples or more."
     worst = int(np.argmax(np.where(ledger.coded, differs, -np.inf)))
-    said = (f"Prior: one by one, z_j of the posterior are {differs[ledger.coded].sum():.3f} bits from N(0, 1), most of all z_{worst}, "
-            f"{differs[worst]:.3f}")
+    said = (f"Prior: one by one, z_j of the posterior are {differs[ledger.coded].sum():.3f} bits from N(0, 1), most of all "
+            f"z_{worst}, {differs[worst]:.3f}")
     if ledger.fitted_bits is None:
         return f"{said}: tables of the data's own y would save that."
     return f"{said}; tables of the data's own y save {float(ledger.table_bits.sum()) - ledger.fitted_bits:.3f}."
@@ -96,7 +96,8 @@ def _beside(ledger):
     at = ledger.trained.dissimilarity if images else ledger.distortion
     said = [f"{name} {_bits_of(points, at)}" for name, points in ledger.beside.items()]
     where = f"1 - SSIM = {at:.4g}" if images else f"D = {at:.4g}"
-    return f"Beside, at {where}, where files take {ledger.coded_bits:.4g} bits ({ledger.file_bits:.4g} with the container): {'; '.join(said)}."
+    return (f"Beside, at {where}, where files take {ledger.coded_bits:.4g} bits ({ledger.file_bits:.4g} with the container): "
+            f"{'; '.join(said)}.")
 
 
 def _bits_of(points, distortion):
@@ -105,7 +106,8 @@ def _bits_of(points, distortion):
         return f"{bits:.4g}"
     worst, best = (choose(points, key=lambda point: point["distortion"]) for choose in (max, min))
     end = worst if distortion > worst["distortion"] else best
-    return f"has no such quality, at its {'lowest' if end is worst else 'highest'} {end['bits']:.4g} for {end['distortion']:.4g}"
+    return (f"has no such quality, at its {'lowest' if end is worst else 'highest'} {end['bits']:.4g} bits for "
+            f"{end['distortion']:.4g}")
 
 
 def _verdict(measured, predicted, error, causes, unit, scale=None):

@@ -15,6 +15,7 @@ SUMMARIES = {
     "traverse": "draw what each latent dimension does (Figs. 6, 23)",
     "compress": "compress data with a trained run into one file",
     "decompress": "decompress such a file to images, or to a table",
+    "rate": "measure what files of a run's codec cost and lose, beside theory, JPEG, WebP, principal components",
     "all": "measure and draw all that a run has",
     "measure_ablation": "measure the cells of an ablation",
 }

@@ -1,0 +1,117 @@
+"""Measure what the files of a run's codec cost and lose, beside theory and what people would use: rate.json, rate.png, a table.
+
+Every held-out example is coded by the range coder and decoded again, over step factors from 1/4 to 4. At the end stands which of
+the theory's claims hold on these files, and where one does not, why.
+"""
+import argparse
+import os
+
+import numpy as np
+
+from tfisovae import files
+from tfisovae.commands import choices, coding, measuring
+
+BESIDE = 1_000  # images, or 20,000 vectors to learn components from
+_LEVELS = 60  # points of a bound
+
+
+def add_arguments(p):
+    """The options."""
+    measuring.add_arguments(p)
+    p.add_argument("--num_examples", type=int, help=measuring.NUM_EXAMPLES)
+    p.add_argument("--rows", type=int, default=10, help="dimensions in the table")
+    p.add_argument("--quantization", choices=choices.QUANTIZATIONS, default="universal",
+                   help="universal: with a dither, whose noise is independent of the data")
+    p.add_argument("--beside", action=argparse.BooleanOptionalAction, default=True,
+                   help="whether to measure JPEG and WebP on the same images, or quantised principal components of the same vectors")
+    p.add_argument("--train_data", type=os.path.expanduser, help="where the run's training data lie now, to which a codec is "
+                   "fitted when the run has none (default: where they were)")
+
+
+def compute(trained, num_examples=None, quantization="universal", beside=True, train_data=None, cache_dir=None):
+    """Measures a run: a `Ledger`, and what else `rate.json` holds."""
+    from tfisovae import rate
+    from tfisovae.training import batches
+
+    count = measuring.num_examples(trained, num_examples)
+    codec = coding.opened(trained.directory, trained.config, trained.vae, trained.source, quantization=quantization,
+                          train_data=train_data, cache_dir=cache_dir)
+    shape = measuring.as_images(trained.source.eval[:1]).shape[1:] if trained.has_images else None
+    shape = shape if shape is not None and min(shape[:2]) >= 11 else None  # what SSIM takes
+    ledger = rate.measure_files(codec, batches.evaluation_batches(trained.source.eval), count, image_shape=shape, progress=True)
+    if beside:
+        ledger.beside.update(_images(trained, count) if shape else _vectors(trained, ledger, count))
+    return ledger, {"data": trained.source.manifest["source"], "data_fingerprint": trained.source.manifest["fingerprint"],
+                    "steps": trained.config["steps"], "num_beside": min(count, BESIDE) if shape else count}
+
+
+def _images(trained, count):
+    """Curves of JPEG and WebP on the first of the images, with headers and without."""
+    from tfisovae import baselines
+
+    x = measuring.as_images(trained.source.eval[np.arange(min(count, BESIDE))])
+    pixels = x if x.dtype == np.uint8 else np.rint(255 * x).astype(np.uint8)
+    found = {}
+    for codec, name in (("jpeg", "JPEG"), ("webp", "WebP")):
+        points = baselines.image_curve(codec, pixels, progress=True)
+        found[name] = [{"bits": at["bits"], "distortion": at["distortion"], "quality": at["quality"]} for at in points]
+        found[f"{name} without headers"] = [{**at, "bits": point["bits_without_headers"]}
+                                            for at, point in zip(found[name], points)]
+    return found
+
+
+def _vectors(trained, ledger, count):
+    """The curve of quantised principal components, and of toy data the bound below every code."""
+    from tfisovae import baselines, sources, theory
+
+    if trained.vae.decomposed:  # of which D is no function of x and x_hat alone
+        return {}
+    train, test = trained.source.train, trained.source.eval
+    known = train[np.sort(np.random.default_rng(trained.config["seed"]).permutation(len(train))[:20 * BESIDE])]
+    low, high = ledger.curve[0].distortion, ledger.curve[-1].distortion
+    deviation = float(np.sqrt(np.linalg.eigvalsh(np.cov(known, rowvar=False).reshape(known.shape[1], -1)).max()))
+    points = baselines.principal_components(known, test[np.arange(count)], deviation * np.geomspace(0.005, 4, 40),
+                                            trained.vae.distortion)
+    near = [at for at in points if 0.5 * low <= at["distortion"] <= 2 * high]
+    found = {"principal components, quantised": near} if near else {}
+    toy = trained.source.manifest.get("toy")
+    if toy is not None and trained.config["distortion"] == "sse":
+        name = "rate-distortion bound" if toy == "norm" else "Shannon's lower bound"
+        levels = np.geomspace(low / 6, high, _LEVELS)
+        bound = [theory.shannon_lower_bound(sources.toy_entropies(toy), level) for level in levels]
+        found[name] = [{"bits": bits / np.log(2), "distortion": distortion} for bits, distortion in bound if bits > 0]
+    return found
+
+
+def names(suffix=""):
+    """The files of a measurement."""
+    return f"rate{suffix}.json", f"rate{suffix}.png"
+
+
+def draw(out, suffix=""):
+    """Draws `rate.png` from `rate.json`, which is in the directory `out`."""
+    from tfisovae import figures, figures_rate
+    from tfisovae.ledger import Ledger
+
+    path, picture = (os.path.join(out, name) for name in names(suffix))
+    saved = files.read_json(path)
+    ledger = Ledger.from_dict(saved)
+    title = (f"{figures.plain(measuring.name(saved['data']))}, {ledger.distortion_name}, lmbda {ledger.lmbda:g}, "
+             f"{'decomposed' if ledger.decomposed else 'conventional'} loss")
+    figures_rate.rate(ledger, title, picture)
+
+
+def report(trained, args):
+    """Measures a run; yields what was measured, as text, before it is written."""
+    from tfisovae import statement
+
+    measuring.check_at_least_1(rows=args.rows)
+    ledger, extra = compute(trained, args.num_examples, args.quantization, args.beside, args.train_data, args.cache_dir)
+    yield f"{statement.table(ledger, args.rows)}\n\n{statement.summary(ledger)}"
+    ledger.save(trained.path("rate.json"), **extra, summary=statement.summary(ledger))
+    draw(trained.out, trained.suffix)
+    yield measuring.written(trained.out, *names(trained.suffix))
+
+
+def run(args):
+    measuring.run(args, report)
