@@ -5,7 +5,7 @@ import math
 import os
 import sys
 
-from results import ablation_tables, image_tables, layout, toy_tables, verdict_tables
+from results import ablation_tables, image_tables, layout, rate_tables, toy_tables, verdict_tables
 from tfisovae import files
 
 
@@ -130,7 +130,8 @@ def faults_table(directories):
     return "\n".join(lines)
 
 
-TABLES = {"faults": faults_table,
+TABLES = {"faults": faults_table, "rate": rate_tables.rate_table, "rate_beside": rate_tables.beside_table,
+          "rate_causes": rate_tables.causes_table,
           "isometry": image_tables.isometry_table, "factors": image_tables.factor_tables, "history": image_tables.history_table,
           "balance": image_tables.balance_table, "precisions": image_tables.precision_table, "toy": toy_tables.toy_table,
           "density": toy_tables.density_table, "ablation": ablation_tables.ablation_table, "losses": ablation_tables.losses_table,

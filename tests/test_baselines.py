@@ -80,16 +80,6 @@ def test_values_beyond_those_of_training_can_be_sent():
     assert point["distortion"] == pytest.approx(np.mean(np.square(error)), rel=1e-3) and 5 < point["bits"] < 20
 
 
-def test_bits_at_a_distortion():
-    """log bits are straight in D between points; points beaten in both do not count; outside there is nothing."""
-    points = [{"bits": 100, "distortion": 0.4}, {"bits": 200, "distortion": 0.2}, {"bits": 150, "distortion": 0.5},
-              {"bits": 800, "distortion": 0.1}]
-    assert baselines.bits_at(points, 0.2) == pytest.approx(200)
-    assert baselines.bits_at(points, 0.3) == pytest.approx(100 * math.sqrt(2))
-    assert baselines.bits_at(points, 0.15) == pytest.approx(400)
-    assert baselines.bits_at(points, 0.45) is None and baselines.bits_at(points, 0.05) is None
-
-
 @pytest.mark.parametrize("call, message", [
     (lambda: baselines.image_curve("png", pictures(1)), "codec must be one of 'jpeg', 'webp'; got 'png'"),
     (lambda: baselines.image_curve("jpeg", pictures(1) / 255), r"type uint8 .* got the shape \[1, 64, .* and the type float64"),

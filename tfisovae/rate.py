@@ -210,8 +210,9 @@ class _Pass:
             noise=of_all(of["noise"]), coding_losses=of_all(self.dimensions["files"]),
             coding_losses_standard_error=of_all(self.dimensions.standard_error("files")),
             posterior_coding_losses=of_all(self.dimensions["posterior"]), distortion=float(of["distortion"][self.trained]),
-            **{name: float(of[name][0]) for name in ("posterior_distortion", "active_distortion", "told_distortion", "step_distortion",
-                                                     "coding_loss", "posterior_coding_loss", "transform_loss")},
+            **{name: float(of[name][0]) for name in (
+                "posterior_distortion", "active_distortion", "told_distortion", "step_distortion", "coding_loss",
+                "posterior_coding_loss", "transform_loss")},
             difference_standard_error=of.linear({"distortion": unit, "posterior_distortion": -1})[1], slope=slope,
             slope_standard_error=slope_error,
             predicted_slope=float(weights[0] @ predicted / (rates @ of["predicted_bits"]) / (2 * self.half)),

@@ -6,6 +6,7 @@ import numpy as np
 from tfisovae.ledger import QUANTIZATION, Ledger, bits_at
 
 CLOSE = 0.02  # what is predicted is said to hold up to this, relative, or within two standard errors
+_NARROW = 0.1  # E[1 - sigma^2] above which a dimension's coding loss is told from 0
 _CAUSES = ("finite sigma", "sigma beside z", "sigma within a step", "coder")
 
 
@@ -22,8 +23,10 @@ def table(ledger: Ledger, rows: int = 10) -> str:
                      f"{ledger.one_minus_variance[j]:10.3f} {ledger.unexplained[j]:11.3f}")
     lines.append(f"{ledger.num_coded} of {len(ledger.coded)} dimensions are coded, {ledger.num_examples} examples.")
     lines += ["", f"{'step':>6} {'bits':>9} {'predicted':>10} {'D':>10} {'predicted':>10}"]
-    lines += [f"{at.factor:6.3g} {at.coded_bits:9.3f} {at.predicted_bits:10.3f} {at.distortion:10.4g} "
-              f"{at.predicted_distortion:10.4g}" + (f"   1 - SSIM {at.dissimilarity:.4g}" if at.dissimilarity is not None else "") for at in ledger.curve]
+    for at in ledger.curve:
+        similarity = "" if at.dissimilarity is None else f"   1 - SSIM {at.dissimilarity:.4g}"
+        lines.append(f"{at.factor:6.3g} {at.coded_bits:9.3f} {at.predicted_bits:10.3f} {at.distortion:10.4g} "
+                     f"{at.predicted_distortion:10.4g}{similarity}")
     return "\n".join([*lines, "", "bits = " + _sum(ledger.bit_terms, ".3f"), "D = " + _sum(ledger.distortion_terms, ".4g")])
 
 
@@ -57,16 +60,22 @@ def _loss(ledger):
     traded = bits * distortion < 0 and abs(bits + distortion) < min(abs(bits), abs(distortion))
     return (f"Loss: R + D / beta is {made:.5g} nats of files, {predicted:.5g} of the posterior with its quantisation: "
             f"{made - predicted:+.3f}"
-            + (f", as rate and distortion differ by {bits:+.3f} and {distortion:+.3f}: one is had for the other." if traded else "."))
+            + (f", as rate and distortion differ by {bits:+.3f} and {distortion:+.3f}: one is had for the other." if traded else
+               "."))
 
 
 def _coding_loss(ledger):
-    theory, among = ledger.num_coded * ledger.beta / 2, ledger.coded
-    ratios, noise = ledger.coding_losses[among] / (ledger.beta / 2), ledger.noise[among]
+    half, among = ledger.beta / 2, ledger.coded
+    theory, noise = ledger.num_coded * half, ledger.noise[among]
+    narrow = among & (ledger.one_minus_variance > _NARROW)
+    ratios = ledger.coding_losses[narrow] / (half * ledger.one_minus_variance[narrow])
+    dimensions = ""
+    if len(ratios):
+        dimensions = f" By dimension it is {ratios.min():.3f} to {ratios.max():.3f} of beta / 2 E[1 - sigma_j^2]."
     return (f"Coding loss: {ledger.coding_loss:.4g}, which is {ledger.coding_loss / theory:.3f} of n beta / 2 = {theory:.4g}; "
             f"the posterior's is {ledger.posterior_coding_loss / theory:.3f} of it, E[1 - sigma^2] "
-            f"{ledger.one_minus_variance[among].mean():.3f}. By dimension {ratios.min():.3f} to {ratios.max():.3f} of beta / 2, the "
-            f"noise of y itself {noise.min():.3f} to {noise.max():.3f}.")
+            f"{ledger.one_minus_variance[among].mean():.3f}.{dimensions} The noise of y itself is {noise.min():.3f} to "
+            f"{noise.max():.3f} of beta / 2.")
 
 
 def _slope(ledger):
@@ -96,7 +105,7 @@ def _beside(ledger):
     at = ledger.trained.dissimilarity if images else ledger.distortion
     said = [f"{name} {_bits_of(points, at)}" for name, points in ledger.beside.items()]
     where = f"1 - SSIM = {at:.4g}" if images else f"D = {at:.4g}"
-    return (f"Beside, at {where}, where files take {ledger.coded_bits:.4g} bits ({ledger.file_bits:.4g} with the container): "
+    return (f"Beside: at {where}, where files take {ledger.coded_bits:.4g} bits ({ledger.file_bits:.4g} with the container): "
             f"{'; '.join(said)}.")
 
 

@@ -23,7 +23,7 @@ def add_arguments(p):
     p.add_argument("--quantization", choices=choices.QUANTIZATIONS, default="universal",
                    help="universal: with a dither, whose noise is independent of the data")
     p.add_argument("--beside", action=argparse.BooleanOptionalAction, default=True,
-                   help="whether to measure JPEG and WebP on the same images, or quantised principal components of the same vectors")
+                   help="whether to measure JPEG and WebP on these images, or quantised principal components of these vectors")
     p.add_argument("--train_data", type=os.path.expanduser, help="where the run's training data lie now, to which a codec is "
                    "fitted when the run has none (default: where they were)")
 
