@@ -99,6 +99,16 @@ def test_what_does_not_hold_is_said_with_its_cause(changes, start, words):
     assert line(changed(**changes), start).endswith(words)
 
 
+def test_dimensions_that_cost_more_than_they_say():
+    """Those of less than .1 nat, with what they take; not said where there are none, or where they are not coded."""
+    made = exact()
+    assert "Weak: " not in statement.summary(made)  # the collapsed one is not coded
+    weak = dataclasses.replace(made, coded=np.full(4, True), kl_bits=made.kl_bits + [0, 0, 0, 0.05],
+                               table_bits=made.table_bits + [0, 0, 0, 0.45], noise=np.ones(4), coding_losses=np.full(4, 0.004))
+    said = line(weak, "Weak")
+    assert "1 of the coded dimensions have a KL below 0.14 bits (0.1 nat), 0.050 together, and take 0.450 bits" in said
+
+
 def test_rate_and_distortion_that_are_had_for_each_other():
     """Half a bit more, and .0034 less at beta = .01: .347 and -.34 nats; both worse is no such thing."""
     made = exact()

@@ -18,7 +18,8 @@ RATES = pathlib.Path(__file__).parent.parent / "results" / "rate"
 def run(tmp_path_factory, main):
     """A short training on Norm, and its rate."""
     path = tmp_path_factory.mktemp("rates") / "norm"
-    main("toy", "--data", "norm", "--num_examples", 20_000, "--epochs", 25, "--schedule", "cosine", "--num_eval", 0, "--run_dir", path)
+    main("toy", "--data", "norm", "--num_examples", 10_000, "--epochs", 20, "--schedule", "cosine", "--num_eval", 0,
+         "--run_dir", path)
     return path, main("rate", path, "--num_examples", 4000).stdout
 
 

@@ -6,6 +6,7 @@ import numpy as np
 from tfisovae.ledger import QUANTIZATION, Ledger, bits_at
 
 CLOSE = 0.02  # what is predicted is said to hold up to this, relative, or within two standard errors
+_WEAK = 0.1 / math.log(2)  # bits
 _NARROW = 0.1  # E[1 - sigma^2] above which a dimension's coding loss is told from 0
 _CAUSES = ("finite sigma", "sigma beside z", "sigma within a step", "coder")
 
@@ -32,7 +33,7 @@ def table(ledger: Ledger, rows: int = 10) -> str:
 
 def summary(ledger: Ledger) -> str:
     """What is true of the theory on these files, a line for each claim, in plain words."""
-    lines = [line(ledger) for line in (_rate, _distortion, _loss, _coding_loss, _slope, _prior, _beside)]
+    lines = [line(ledger) for line in (_rate, _weak, _distortion, _loss, _coding_loss, _slope, _prior, _beside)]
     return "\n".join(line for line in lines if line)
 
 
@@ -43,6 +44,16 @@ def _rate(ledger):
             f"quantiser {float(ledger.exact_bits.sum()):.3f}. "
             + _verdict(ledger.coded_bits, ledger.predicted_bits, ledger.table_bits_standard_error,
                        {name: terms[name] for name in _CAUSES}, "bits"))
+
+
+def _weak(ledger):
+    """What dimensions cost whose sigma is near 1: a quantiser of so wide a step spends bits for next to no KL."""
+    weak = ledger.coded & (ledger.kl_bits < _WEAK)
+    if not weak.any():
+        return ""
+    return (f"Weak: {weak.sum()} of the coded dimensions have a KL below {_WEAK:.2f} bits (0.1 nat), "
+            f"{ledger.kl_bits[weak].sum():.3f} together, and take {ledger.table_bits[weak].sum():.3f} bits of the files: sigma is near "
+            "1 there, and quantising costs more than what is said.")
 
 
 def _distortion(ledger):

@@ -22,7 +22,6 @@ from tfisovae.monotone import Monotone
 MIN_EXAMPLES = 20  # that a map takes
 _KEPT = 512  # posteriors that are kept, to predict what other steps cost
 _DECODED = 2_000  # examples whose distortion is measured
-_NODES = np.polynomial.legendre.leggauss(8)
 _LOG2 = math.log(2)
 _GAP = 0.5 * math.log2(math.pi * math.e / 6)  # bits a dimension, App. H.3
 
@@ -160,8 +159,7 @@ class Transform:
         that were kept, each with its own sigma, and over the dither.
         """
         mean, scale = self.mean.astype(np.float64), self.scale.astype(np.float64)
-        rate = sum(weight / 2 * theory.exact_quantizer_rate(mean + math.sqrt(3) * step_factor * scale * node, step_factor * scale)
-                   for node, weight in zip(*_NODES))
+        rate = theory.dithered_quantizer_rate(mean, step_factor * scale)
         excess = np.mean(rate - (mean**2 + scale**2 - 1) / 2 + np.log(scale), 0) / _LOG2
         kl, coding_loss = self.kl[self.active], len(self.dimensions) * step_factor**2 * beta / 2
         return Prediction(kl, kl + _GAP - math.log2(step_factor), kl + excess, float(self.kl[~self.active].sum()), self.divergence,
