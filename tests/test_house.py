@@ -12,12 +12,13 @@ PACKAGE = ROOT / "tfisovae"
 
 # Floors of the house, from the ground up: a module imports those below its own floor, or beside it where they are listed before it.
 FLOORS = (
-    ("version", "files", "distortion", "distortions", "posterior", "theory", "examples", "gradients", "adapters", "significance"),
+    ("version", "files", "history", "distortion", "distortions", "posterior", "theory", "examples", "gradients", "adapters",
+     "significance"),
     ("autoencoder",),
     ("geometry", "isometric", "flatness", "measurement", "streaming", "inspection", "stationarity"),
     ("metrics", "density", "objectives", "balance"),
     ("verdict", "embedding", "findings", "conditions", "analysis", "figures"),
-    ("callbacks", "coders", "networks", "optimizers", "resident", "saving", "steps"),
+    ("coders", "networks", "optimizers", "resident", "saving", "steps", "monitor", "callbacks"),
     ("trainable", "vae"),
     ("sources",),
     ("training",),
