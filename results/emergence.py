@@ -1,6 +1,7 @@
-"""How isometry emerges while a VAE trains, drawn from what `--monitor_every` wrote: `python -m results.emergence RUN ...`.
+r"""How isometry emerges while a VAE trains, drawn from what `--monitor_every` wrote: `python -m results.emergence RUN ...`.
 
-    tfisovae mnist --data mnist.npz --schedule cosine --steps 3000 --batch_size 128 --monitor_every 25 --run_dir runs/emergence/mnist
+    tfisovae mnist --data mnist.npz --schedule cosine --steps 3000 --batch_size 128 --monitor_every 25 --num_eval 0 \
+      --run_dir runs/emergence/mnist
     python -m results.emergence runs/emergence/mnist --out results/emergence
 
 Every RUN gives NAME.csv and NAME.png in the directory --out. Of a NAME.csv there, the picture is drawn again.
@@ -128,8 +129,8 @@ def publish(source, out):
         with open(path, encoding="utf-8") as file:
             files.write_text(copy, file.read().replace("\r\n", "\n"))
     share, count = measured["share"][-1], int(measured["num_examples"][-1])
-    figure(measured, f"{figures.plain(name)}: {len(measured['step'])} measurements on {count} held-out examples, in {share:.1%} of the "
-                     "training's time", picture)
+    figure(measured, f"{figures.plain(name)}: {len(measured['step'])} measurements on {count} held-out examples, {share:.1%} of "
+                     "the training's time with the start", picture)
     return picture
 
 
