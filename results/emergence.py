@@ -111,7 +111,7 @@ def figure(measured, title="", path=None):
         axes.xaxis.set_minor_formatter(NullFormatter())
         axes.set_xlabel("step (0 at the left end)", fontsize=9)
         if axes is not spectrum:
-            axes.legend(frameon=False, fontsize=9, loc="lower right" if axes is norms else "best")
+            axes.legend(frameon=False, fontsize=9, loc="center right" if axes is losses else "upper right")
     drawn.suptitle(title, fontsize=11)
     if path is not None:
         figures.save(drawn, path)
