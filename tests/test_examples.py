@@ -64,11 +64,14 @@ def test_choose_dimensions(run):
     _, (analysis, small), said = run("choose_dimensions")
     kept = small.pruning.kept
     assert len(kept) == 3 == small.n and set(kept) == set(analysis.ranking[:3])
-    np.testing.assert_allclose(np.sort(analysis.importance)[::-1][:3], [8 / 3, 2 / 3, 1 / 6], rtol=0.1)  # variances of the sources
+    shares = np.cumsum(np.sort(analysis.importance * analysis.active)[::-1]) / np.sum(analysis.importance * analysis.active)
+    variances = np.array([8 / 3, 2 / 3, 1 / 6])  # of the sources
+    np.testing.assert_allclose(shares[:3], np.cumsum(variances) / 3.5, atol=0.03)  # of a short training
+    assert [f"{share:.4f}" in said for share in shares] == [True] * 8
     x = tfisovae.sources.toy("norm", 14_800).x[12_800:].astype(np.float32)
     after = tfisovae.analyze(small, x)
     np.testing.assert_allclose(after.precision_mean, analysis.precision_mean[kept], rtol=1e-4)
-    assert after.distortion == pytest.approx(small.pruning.distortion.after, rel=0.02)  # other noise
+    assert after.distortion == pytest.approx(small.pruning.distortion.after, rel=0.1)  # other noise, of a standard error of 2 % each
     assert after.rate == pytest.approx(small.pruning.rate.after, rel=1e-4)
     assert f"3 of 8 dimensions kept: {', '.join(map(str, kept))}" in said
 
