@@ -35,7 +35,7 @@ def columns(path):
     Raises:
       ValueError: if there is no such file, or fewer than two measurements in it.
     """
-    rows = history.read(path)
+    rows = history.read(path, history.OF_ISOMETRY)
     if len(rows) < 2:
         raise ValueError(f"{path} has {len(rows)} measurements, and a picture takes two. They come from a training command with "
                          "--monitor_every.")
@@ -79,7 +79,7 @@ def figure(measured, title="", path=None):
     curve(norms, "norm", _NORM, r"norm $\frac{2}{\beta}\sigma_j^2 D'_j$")
     curve(norms, "predicted_norm", _PREDICTED, r"$E[1-\sigma_j^2]$")
     norms.axhline(1, color="black", linewidth=0.8, linestyle=":")
-    norms.set_ylim(0, min(3, max(1.3, 1.1 * np.nanmax(measured["norm"]))))
+    norms.set_ylim(0, min(3, max(1.6, 1.2 * np.nanmax(measured["norm"]))))
     norms.set_title("norm, mean over the active dimensions", fontsize=10)
     curve(angles, "cosine", _COSINE, "cosines (rms)")
     curve(angles, "balance", _BALANCE, "posterior balance")

@@ -71,7 +71,7 @@ def test_choose_dimensions(run):
     x = tfisovae.sources.toy("norm", 14_800).x[12_800:].astype(np.float32)
     after = tfisovae.analyze(small, x)
     np.testing.assert_allclose(after.precision_mean, analysis.precision_mean[kept], rtol=1e-4)
-    assert after.distortion == pytest.approx(small.pruning.distortion.after, rel=0.1)  # other noise, of a standard error of 2 % each
+    assert after.distortion == pytest.approx(small.pruning.distortion.after, rel=0.1)  # other noise; standard errors of 2 %
     assert after.rate == pytest.approx(small.pruning.rate.after, rel=1e-4)
     assert f"3 of 8 dimensions kept: {', '.join(map(str, kept))}" in said
 

@@ -174,15 +174,17 @@ def test_a_run_that_was_stopped_has_the_history_of_one_that_was_not(tmp_path, wa
     assert events["isometry/importance"][12][2].startswith(b"\x89PNG")
 
 
-def test_its_options_do_not_make_another_run_and_a_damaged_file_is_named(tmp_path, watched, capsys):
+def test_its_options_do_not_make_another_run_and_a_damaged_file_is_named(tmp_path):
     config = {**CONFIG, "monitor_every": 4, "monitor_share": None}
     with runs.Run(tmp_path / "a", config):
         pass
     with runs.Run(tmp_path / "a", {**config, "monitor_every": 7, "monitor_share": 0.1}):
         pass
-    (tmp_path / "a" / history.ISOMETRY).write_text("not a history\n1,2\n")
-    with pytest.raises(files.DamagedFile, match="isometry-history.csv is not as the training wrote it"):
-        runs.Run(tmp_path / "a", config)
+    for damaged in ("not a history\n1,2\n", "step,loss,distortion\n5,1.0,2.0\n"):
+        (tmp_path / "a" / history.ISOMETRY).write_text(damaged)
+        with pytest.raises(files.DamagedFile, match="isometry-history.csv is not as .* should begin with step,num_examples,"):
+            runs.Run(tmp_path / "a", config)
+        assert (tmp_path / "a" / history.ISOMETRY).read_text() == damaged
 
 
 @pytest.mark.parametrize("way", ["mirrored", "resident"])

@@ -192,7 +192,7 @@ class IsometryMonitor(tf.keras.callbacks.Callback):
         if self._directory is not None:
             os.makedirs(self._directory, exist_ok=True)
             path = os.path.join(self._directory, history.ISOMETRY)
-            further = history.last_step(path)
+            further = history.last_step(path, history.OF_ISOMETRY)
             if step == 0 < further:
                 raise ValueError(f"{path} is of a training that has gone to step {further}, and this one begins. Give another "
                                  "directory, or move that file away.")
@@ -205,7 +205,7 @@ class IsometryMonitor(tf.keras.callbacks.Callback):
         self._cost = (time.perf_counter() - started) / len(fewest)
         if self.path:
             columns = ("step", *row, "share")
-            kept = history.go_on(self.path, step or -1, columns)
+            kept = history.go_on(self.path, step or -1, columns, history.OF_ISOMETRY)
             self._writer = history.event_writer(os.path.join(self._directory, "tensorboard", "isometry"), step or -1)
         self._measured, self.rows = self.model, []
         if self._number is None and kept:

@@ -13,14 +13,14 @@ import tensorflow as tf
 from tfisovae import files
 
 COLUMNS = ("step", "loss", "distortion", "rate", "active_dimensions")  # of a run's history.csv
-ISOMETRY = "isometry-history.csv"  # what callbacks.IsometryMonitor writes
+ISOMETRY, OF_ISOMETRY = "isometry-history.csv", ("step", "num_examples")  # of callbacks.IsometryMonitor, and its first columns
 
 
-def read(path: str | os.PathLike) -> list[dict[str, str]]:
+def read(path: str | os.PathLike, needed: Sequence[str] = ("step",)) -> list[dict[str, str]]:
     """The whole rows of a history, dicts of strings; none where there is no file, or an empty one.
 
     Raises:
-      files.DamagedFile: if it is no history.
+      files.DamagedFile: if it is no history with the columns `needed`.
     """
     try:
         with open(path, newline="", encoding="utf-8") as file:
@@ -32,25 +32,29 @@ def read(path: str | os.PathLike) -> list[dict[str, str]]:
     if not rows:
         return []
     names = rows[0]
-    if "step" not in names:
-        raise files.DamagedFile(f"{path} is not as the training wrote it: its first line should begin with step,... Move it "
-                                "elsewhere, and give the command again: the training goes on from its checkpoint, and the history "
-                                "begins there.")
+    if not set(needed) <= set(names):
+        raise files.DamagedFile(f"{path} is not as the training wrote it: its first line should begin with {','.join(needed)},... "
+                                "Move it elsewhere, and give the command again: the training goes on from its checkpoint, and the "
+                                "history begins there.")
     whole = [dict(zip(names, row)) for row in rows[1:] if len(row) == len(names)]
     return [row for row in whole if row["step"].isdecimal()]
 
 
-def last_step(path: str | os.PathLike) -> int:
+def last_step(path: str | os.PathLike, needed: Sequence[str] = ("step",)) -> int:
     """The step of the last whole row; 0 where there is none."""
-    return max((int(row["step"]) for row in read(path)), default=0)
+    return max((int(row["step"]) for row in read(path, needed)), default=0)
 
 
-def go_on(path: str | os.PathLike, step: int, columns: Sequence[str] = COLUMNS) -> list[dict[str, str]]:
+def go_on(path: str | os.PathLike, step: int, columns: Sequence[str] = COLUMNS,
+          needed: Sequence[str] = ("step",)) -> list[dict[str, str]]:
     """Drops the rows after a step, and begins a history where there is none; returns the rows that stay.
 
     What another version wrote besides `columns` is left out, and what it did not write is left empty.
+
+    Raises:
+      files.DamagedFile: if what is there is no history with the columns `needed`.
     """
-    rows = [row for row in read(path) if int(row["step"]) <= step]
+    rows = [row for row in read(path, needed) if int(row["step"]) <= step]
     with files.replacing(path, newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, columns, extrasaction="ignore")
         writer.writeheader()

@@ -136,7 +136,7 @@ def _monitor(config, directory, held_out, step):
     if not config.get("monitor_every"):
         return []
     if not step:  # what is there is of a training that was killed before its first checkpoint
-        history.go_on(os.path.join(directory, history.ISOMETRY), -1)
+        history.go_on(os.path.join(directory, history.ISOMETRY), -1, history.OF_ISOMETRY, history.OF_ISOMETRY)
     data = as_float(held_out[np.arange(min(IsometryMonitor.MOST, len(held_out)))])
     return [IsometryMonitor(data, config["monitor_every"], directory, share=config["monitor_share"])]
 

@@ -91,8 +91,9 @@ class Run:
 
     def _write_manifest(self):
         before, path = _manifest(self.directory), self.path("config.json")
-        for name in ("history.csv", history.ISOMETRY):  # raises where it is none, before anything is changed
-            history.read(self.path(name))
+        # They raise where they read none, before anything is changed:
+        history.read(self.path("history.csv"))
+        history.read(self.path(history.ISOMETRY), history.OF_ISOMETRY)
         found = checkpoints.newest(self.path("checkpoints"))
         if before is None and (found or self._was_trained(0)):
             raise RunError(f"{path} is missing or damaged, and so is every copy of it, so it is not known which run this is. "
