@@ -5,7 +5,7 @@ import math
 import os
 import sys
 
-from results import ablation_tables, image_tables, layout, rate_tables, toy_tables, verdict_tables
+from results import ablation_tables, image_tables, layout, odd_tables, rate_tables, toy_tables, verdict_tables
 from tfisovae import files
 
 
@@ -136,6 +136,7 @@ TABLES = {"faults": faults_table, "rate": rate_tables.rate_table, "rate_beside":
           "balance": image_tables.balance_table, "precisions": image_tables.precision_table, "toy": toy_tables.toy_table,
           "density": toy_tables.density_table, "ablation": ablation_tables.ablation_table, "losses": ablation_tables.losses_table,
           "false_alarms": verdict_tables.false_alarms_table, "mix": verdict_tables.mix_table,
+          "odd": odd_tables.odd_table,
           "precision": precision_table, "linear": linear_table, "quantizer": quantizer_table, "speed": speed_table}
 
 

@@ -7,6 +7,7 @@ import sys
 import numpy as np
 import pytest
 import tensorflow as tf
+from scipy import stats
 
 import tfisovae
 from tfisovae import density, distortions, theory
@@ -380,3 +381,24 @@ def test_comparison():
     assert compared["a"] == pytest.approx({"correlation": 1, "log_error_mean": 0.5, "log_error_rms": 0.5})
     assert compared["b"]["correlation"] == pytest.approx(np.corrcoef(np.exp([1, -1, 1]), [0.1, 0.2, 0.4])[0, 1])
     assert tfisovae.density is density
+
+
+def test_percentiles():
+    """Shares of the references that are at most as probable; of Gaussian references they are the normal distribution function."""
+    assert density.percentiles([-1.0, 0.0, 1.5, 9.0], [3.0, 0.0, 1.0, 2.0]).tolist() == [0.0, 25.0, 50.0, 100.0]
+    references, x = np.random.default_rng(0).standard_normal(20_000), np.linspace(-2, 2, 9)
+    np.testing.assert_allclose(density.percentiles(x, references), 100 * stats.norm.cdf(x), atol=4 * 100 * 0.5 / 20_000**0.5)
+    for bad in ([], [1.0, np.nan]):
+        with pytest.raises(ValueError, match="among must have at least one log density, and numbers alone"):
+            density.percentiles([0.0], bad)
+
+
+def test_a_density_that_is_to_be_compared_takes_the_variance_that_it_is_given(make_linear_vae):
+    """log N(mu; 0, 1 - v) + log(1 - v) for log p(mu), of an input that is alone."""
+    vae = make_linear_vae(np.eye(2), np.eye(2), [0.1, 0.3], 100.0)
+    x, v = np.array([[0.5, -2.0]], np.float32), np.array([0.4, 0.2])
+    log = density.log_densities(vae, x, ["prior", "volume", "corrected_volume"], active=[True, True], variance=v)
+    added = stats.norm.logpdf(x[0], scale=np.sqrt(1 - v)).sum() + np.log(1 - v).sum() - log["prior"][0]
+    np.testing.assert_allclose(log["corrected_volume"] - log["volume"], added, atol=1e-6)
+    with pytest.raises(ValueError, match=r"variance must have the shape \[2\]; got \[3\]"):
+        density.log_densities(vae, x, variance=[0.1, 0.2, 0.3])

@@ -26,8 +26,9 @@ WORKER = """
 from tfisovae.training import devices, loop, runs
 strategy = devices.make_strategy("multi_worker")
 import test_training as t
-with runs.Run({directory!r}, {{**t.CONFIG, "steps": {steps}}}, devices.is_chief(strategy)) as run:
-    loop.train(run, t.make_vae, t.source(), strategy)
+{make}
+with runs.Run({directory!r}, {{**t.CONFIG, **{config!r}}}, devices.is_chief(strategy)) as run:
+    loop.train(run, make_vae, t.source(), strategy)
 """
 
 
@@ -41,15 +42,15 @@ def free_ports(count):
     return ports
 
 
-def run_workers(root, directories, steps=20):
-    """One worker process for each directory: their exit statuses and what they said."""
+def run_workers(root, directories, config=None, make="make_vae = t.make_vae"):
+    """One worker process for each directory: their exit statuses and what they said. `make` is code that defines `make_vae`."""
     cluster = {"worker": [f"127.0.0.1:{port}" for port in free_ports(len(directories))]}
     workers = []
     for index, directory in enumerate(directories):
-        code = WORKER.format(directory=str(directory), steps=steps)
-        config = json.dumps({"cluster": cluster, "task": {"type": "worker", "index": index}})
+        code = WORKER.format(directory=str(directory), config=config or {}, make=make)
+        tf_config = json.dumps({"cluster": cluster, "task": {"type": "worker", "index": index}})
         workers.append(subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE, text=True,
-                                        env={**os.environ, "TF_CONFIG": config, "TFISOVAE_TEST_WORKER": "1",
+                                        env={**os.environ, "TF_CONFIG": tf_config, "TFISOVAE_TEST_WORKER": "1",
                                              "PYTHONPATH": f"{root}{os.pathsep}{root / 'tests'}"}))
     errors = [worker.communicate(timeout=240)[1] for worker in workers]
     return [worker.returncode for worker in workers], errors
@@ -69,7 +70,7 @@ def test_two_workers_train_as_one_device(tmp_path, root):
 
 def test_workers_that_do_not_share_the_run_directory_stop(tmp_path, root):
     train(tmp_path / "chief")
-    statuses, errors = run_workers(root, [tmp_path / "chief", tmp_path / "other"], steps=40)
+    statuses, errors = run_workers(root, [tmp_path / "chief", tmp_path / "other"], {"steps": 40})
     assert 0 not in statuses
     assert "goes on from step 20, the mean over all is 10" in errors[0] and "goes on from step 0" in errors[1]
 

@@ -12,14 +12,14 @@ PACKAGE = ROOT / "tfisovae"
 
 # Floors of the house, from the ground up: a module imports those below its own floor, or beside it where they are listed before it.
 FLOORS = (
-    ("version", "files", "distortion", "distortions", "posterior", "theory", "examples", "gradients", "adapters", "significance",
+    ("version", "files", "history", "distortion", "distortions", "posterior", "theory", "examples", "gradients", "adapters", "significance",
      "monotone", "container", "codec_directory", "quantizer", "entropy", "averages", "ledger", "baselines"),
     ("autoencoder",),
     ("geometry", "isometric", "flatness", "measurement", "streaming", "inspection", "stationarity", "identity"),
     ("metrics", "density", "objectives", "balance", "traversals", "transform", "codec"),
     ("verdict", "embedding", "findings", "statement", "conditions", "accounting", "analysis", "scree", "selection", "rate",
      "figures", "figures_rate", "report"),
-    ("callbacks", "coders", "networks", "optimizers", "resident", "saving", "slicing", "steps"),
+    ("coders", "networks", "optimizers", "resident", "saving", "slicing", "steps", "monitor", "callbacks"),
     ("trainable", "vae", "pruning"),
     ("sources",),
     ("training",),

@@ -88,12 +88,32 @@ def test_a_toy_run_measures(toy_run):
     columns = np.genfromtxt(toy_run / "densities.csv", delimiter=",", names=True)
     truth = sources.load_toy("mix").log_density[:2000]
     np.testing.assert_allclose(columns["log_density"], truth, atol=1e-5)
+    # Of examples of the data that were trained on: percentiles spread evenly, as p(x) orders them.
+    assert saved["percentiles"]["num_train"] == 10_000 and saved["percentiles"]["form"] == "corrected_volume"
+    shares = np.sort(columns["percentile"]) / 100
+    assert np.abs(shares - (np.arange(2000) + 0.5) / 2000).max() < 1.95 * (1 / 2000 + 1 / 10_000) ** 0.5  # Kolmogorov, 1e-3
+    order = np.argsort(columns["corrected_volume"])
+    assert (np.diff(columns["percentile"][order]) >= 0).all()
     # After 20 of the 500 epochs the shapes are not learnt yet; still the posterior says more than the prior.
     correlations = {form: entry["correlation"] for form, entry in saved["comparison"].items()}
     assert correlations["posterior"] > 0.55 and correlations["posterior"] > correlations["prior"] + 0.1
     assert correlations["volume"] == pytest.approx(np.corrcoef(np.exp(columns["volume"]), np.exp(truth))[0, 1], abs=1e-4)
     for name in ("density", "variables"):
         assert np.asarray(Image.open(toy_run / f"{name}.png").convert("L")).std() > 5
+
+
+def test_percentiles_of_other_data(toy_run, main, tmp_path):
+    """Inputs ten times too large are less probable than all of training, as the run's own data say; or there are none."""
+    far = tmp_path / "far.npy"
+    np.save(far, 10 * sources.load_toy("mix").eval[np.arange(5)])
+    said = main("density", toy_run, "--data", far, "--train_examples", 500, "--out", tmp_path).stdout
+    assert "Among 500 examples of training" in said and "is at percentile 0.0; 100.0% are below the first" in said
+    columns = np.genfromtxt(tmp_path / "densities.csv", delimiter=",", names=True)
+    assert (columns["percentile"] == 0).all() and len(columns) == 5
+    main("density", toy_run, "--data", far, "--train_examples", 0, "--out", tmp_path)
+    assert "percentile" not in (tmp_path / "densities.csv").read_text()
+    refused = main("density", toy_run, "--train_examples", -1, check=False)
+    assert refused.code != 0 and "--train_examples must be at least 1; got -1" in refused.stderr
 
 
 def test_a_toy_run_is_another_configuration_with_another_source(toy_run, main):
@@ -241,6 +261,8 @@ def test_help_imports_no_tensorflow(script, arguments):
     ("celeba", ["--strategy", "tpu"], "invalid choice: 'tpu'"),
     ("celeba", ["--mixed_precision", "tf32"], "invalid choice: 'tf32'"),
     ("celeba", ["--data", "celebs"], "Unknown data 'celebs': there are 'celeb_a', 'faces'"),
+    ("celeba", ["--monitor_every", "0"], "--monitor_every must be at least 1; got 0"),
+    ("celeba", ["--monitor_share", "1.5"], "--monitor_share must be above 0 and below 1; got 1.5"),
     ("celeba", ["--checkpoint_every", "150"], "--checkpoint_every must be a multiple of --log_every (100); got 150"),
     ("toy", ["--source", "mixed"], "Unknown source 'mixed'; there are 'mix', 'ramp', 'norm', and tables"),
     ("toy", ["--num_examples", "0"], "--num_examples must be at least 1; got 0"),

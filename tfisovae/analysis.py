@@ -123,8 +123,7 @@ class Analysis:
 
     def cosine(self, among: np.ndarray) -> float:
         """Root mean square of the cosines between x_zj and x_zk over pairs of the dimensions `among`; NaN for fewer than two."""
-        cosines = self.gram_cosine[np.ix_(among, among)][~np.eye(len(among), dtype=bool)]
-        return float(np.sqrt(np.mean(cosines**2))) if len(cosines) else math.nan
+        return metrics.root_mean_cosine(self.gram_cosine, among)
 
     def to_dict(self) -> dict[str, typing.Any]:
         """Plain Python values; what is not a number (no active dimension) becomes `None`."""

@@ -50,8 +50,9 @@ _PARALLEL = 1e-14  # smallest singular value of the directions that is not the r
 
 
 def log_densities(model: AutoencoderLike, x: Data, forms: str | Sequence[str] | None = None, active: npt.ArrayLike | None = None, *,
-                  pairs: int | str = 8, seed: int = 0, progress: bool = False, distortion: Distortion | str | None = None,
-                  beta: float | None = None, scale: str = "log_variance") -> dict[str, np.ndarray]:
+                  variance: npt.ArrayLike | None = None, pairs: int | str = 8, seed: int = 0, progress: bool = False,
+                  distortion: Distortion | str | None = None, beta: float | None = None,
+                  scale: str = "log_variance") -> dict[str, np.ndarray]:
     """Log densities of each example, nats; on all replicas of the current `tf.distribute` strategy, with the numbers of one device.
 
     Args:
@@ -61,6 +62,8 @@ def log_densities(model: AutoencoderLike, x: Data, forms: str | Sequence[str] | 
       forms: names out of `FORMS`, or one of them; by default all that the distortion has.
       active: `[n]`, bool, the dimensions to count (`Analysis.active`, where these examples are some of those analysed); by
         default those whose mean KL over `x` exceeds `posterior.ACTIVE_KL`, for which `x` should be more than a few examples.
+      variance: `[n]`, E[sigma_j^2] of "corrected_volume", where densities of several data sets are to be compared; by default over
+        `x`.
       pairs: over how many antithetic pairs of points mean +- signs * scale "objective" averages D, a power of two. The signs are
         random in each dimension, drawn by the example's place in `x` (whatever the batches are), and balanced over the pairs:
         two dimensions whose numbers among the active ones differ modulo `pairs` do not mix. So as many pairs as active
@@ -73,7 +76,7 @@ def log_densities(model: AutoencoderLike, x: Data, forms: str | Sequence[str] | 
     Returns:
       dict from form to `[N]`, float64: "prior", log p(mu), per unit of volume of z; "objective" and "posterior" of y, the metric of
       the distortion; "scaled_objective", "scaled_posterior", "volume" and "corrected_volume" of the data manifold. The last takes
-      E[sigma_j^2] over `x`; a dimension where that is not below 1, which no trained posterior has, is left uncorrected.
+      E[sigma_j^2]; a dimension where that is not below 1, which no trained posterior has, is left uncorrected.
     Raises:
       ValueError: for an unknown form, bad `pairs`, examples of different shapes or not finite, or whose posterior is not finite;
         for a generator; or where no dimension is active.
@@ -91,9 +94,11 @@ def log_densities(model: AutoencoderLike, x: Data, forms: str | Sequence[str] | 
         raise ValueError(f"x is read twice, and a {type(x).__name__} can be read only once. Give an array [N, ...] or a "
                          "tf.data.Dataset of batches.")
     model = as_autoencoder(model, distortion, beta, scale)
-    kl, variance, first = _averages(model, x)
-    if active is not None and np.shape(active) != kl.shape:
-        raise ValueError(f"active must have the shape [{len(kl)}]; got {list(np.shape(active))}.")
+    kl, found, first = _averages(model, x)
+    for name, value in (("active", active), ("variance", variance)):
+        if value is not None and np.shape(value) != kl.shape:
+            raise ValueError(f"{name} must have the shape [{len(kl)}]; got {list(np.shape(value))}.")
+    variance = found if variance is None else np.asarray(variance, np.float64)
     active = np.flatnonzero(is_active(kl) if active is None else np.asarray(active, bool))
     size = int(np.prod(first.shape[1:]))
     if not len(active):
@@ -253,6 +258,23 @@ def _log_metric_volume(distortion, x, n):
     columns = [distortion.metric_product(x, tf.broadcast_to(unit, tf.shape(x))) for unit in tf.unstack(units)]
     metric = tf.stack([tf.reshape(column, [-1, n]) for column in columns], 2)
     return 0.5 * tf.linalg.slogdet(tf.cast(metric, tf.float64))[1]
+
+
+def percentiles(log_density: npt.ArrayLike, among: npt.ArrayLike) -> np.ndarray:
+    """How many per cent of reference examples are at most as probable as each input.
+
+    Args:
+      log_density: `[N]`, nats.
+      among: `[K]`, nats, of the references (examples of training), by the same form with the same `active` and `variance`.
+    Returns:
+      `[N]`, in steps of 100 / K: 0 is less probable than all of them, 100 as probable as the most probable or more.
+    Raises:
+      ValueError: if there are no references, or one of them is not a number.
+    """
+    among = np.sort(np.asarray(among, np.float64))
+    if not len(among) or np.isnan(among[-1]):
+        raise ValueError(f"among must have at least one log density, and numbers alone; got {len(among)}.")
+    return 100 / len(among) * np.searchsorted(among, np.asarray(log_density, np.float64), side="right")
 
 
 def pearson(a: npt.ArrayLike, b: npt.ArrayLike) -> float:

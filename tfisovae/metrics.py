@@ -137,6 +137,12 @@ def power_sums(values: tf.Tensor) -> tf.Tensor:
     return tf.stack([tf.reduce_sum(values**power, 0) for power in (1, 2, 3)])
 
 
+def root_mean_cosine(cosines: np.ndarray, among: np.ndarray) -> float:
+    """Root mean square of `cosines` `[n, n]` over the pairs of the dimensions numbered `among`; NaN for fewer than two."""
+    pairs = cosines[np.ix_(among, among)][~np.eye(len(among), dtype=bool)]
+    return float(np.sqrt(np.mean(pairs**2))) if len(pairs) else np.nan
+
+
 class Rate(MeasurementMetric):
     """KL of the posterior from the prior, in nats: the sum over all dimensions of E[KL_j]."""
 

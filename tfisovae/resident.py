@@ -18,7 +18,8 @@ _BATCH_HOOKS = ("on_batch_begin", "on_batch_end", "on_train_batch_begin", "on_tr
 def pays(vae, x, batch_size, epochs, callbacks):
     """Whether `fit` of an array is measured to be faster with the array on the device, and otherwise the same.
 
-    That is so for small dense networks, on a CPU, over some thousand steps, where no callback wants to see every batch.
+    That is so for small dense networks, on a CPU, over some thousand steps, where no callback wants to see every batch
+    (one that has batch hooks and `takes_many_steps` does not).
     """
     layers = [layer for network in (vae.encoder, vae.decoder) for layer in (network, *network.submodules)
               if isinstance(layer, _layers.Layer)]
@@ -27,7 +28,8 @@ def pays(vae, x, batch_size, epochs, callbacks):
             and sum(weight.shape.num_elements() for weight in vae.weights) <= _MOST_WEIGHTS
             and len(x) >= batch_size and epochs * -(-len(x) // batch_size) >= _LEAST_STEPS
             and x.size <= _MOST_NUMBERS and vae.distribute_strategy.num_replicas_in_sync == 1
-            and not any(getattr(type(callback), hook) is not getattr(base, hook) for callback in callbacks for hook in _BATCH_HOOKS)
+            and not any(getattr(type(callback), hook) is not getattr(base, hook) for callback in callbacks for hook in _BATCH_HOOKS
+                        if not getattr(callback, "takes_many_steps", False))
             and not tf.config.list_physical_devices("GPU"))
 
 

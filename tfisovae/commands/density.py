@@ -1,4 +1,7 @@
-"""Give log densities of held-out inputs: densities.csv, density.json and density.png (Figs. 3 and 8 where p(x) is known)."""
+"""Give log densities of held-out inputs, with their percentiles among those of training: densities.csv, density.json, density.png.
+
+Figs. 3 and 8 where p(x) is known.
+"""
 import csv
 import os
 
@@ -7,6 +10,7 @@ import numpy as np
 from tfisovae import files
 from tfisovae.commands import choices, measuring
 
+PERCENTILE = "percentile"  # column of densities.csv
 _BEST_FIRST = ("corrected_volume", "volume", "scaled_posterior", "posterior")
 EXTREMES = 10  # most and least probable inputs
 
@@ -17,29 +21,44 @@ def add_arguments(p):
     p.add_argument("--num_examples", type=int, help=measuring.NUM_EXAMPLES)
     p.add_argument("--forms", nargs="+", metavar="FORM",
                    help=f"which of {', '.join(choices.FORMS)} (default: all that the distortion has)")
+    p.add_argument("--train_examples", type=int,
+                   help="examples of training, drawn at random, among which each input has its percentile, at most (default: 1,000 "
+                        "images, or 10,000 vectors; 0: no percentiles)")
 
 
-def compute(trained, num_examples=None, forms=None):
+def compute(trained, num_examples=None, forms=None, train_examples=None):
     """Measures a run: what `density.json` holds, the columns of `densities.csv`, and the pictures of extremes or `None`."""
     from tfisovae import density, posterior, sources
     from tfisovae.examples import as_float
     from tfisovae.training import batches
 
     run, config, vae, source, *_ = trained
+    if train_examples:
+        measuring.check_at_least_1(train_examples=train_examples)
     count = measuring.num_examples(trained, num_examples)
     rows = sources.Rows(source.eval.array, source.eval.rows[:count])  # those of `tfisovae isometry`
-    active = posterior.active(np.concatenate([vae.encode(x).kl() for x in batches.evaluation_batches(rows)]).mean(0))
+    train = None if train_examples == 0 else measuring.examples_of_training(trained, train_examples)
+    # Other data than the run's may be few, or odd: which dimensions the density is over, the run's own say.
+    posteriors = [vae.encode(x) for x in batches.evaluation_batches(rows if trained.own or train is None else train)]
+    active = posterior.active(np.concatenate([q.kl() for q in posteriors]).mean(0))
+    variance = np.mean(np.concatenate([q.scale for q in posteriors]).astype(np.float64) ** 2, 0)
     if not active.any():
         raise measuring.NotOfThisRun(f"{run} has collapsed: no latent dimension is active, so there are no densities.")
-    estimates = density.log_densities(vae, batches.evaluation_batches(rows), forms, active, progress=True)
+    estimates = density.log_densities(vae, batches.evaluation_batches(rows), forms, active, variance=variance, progress=True)
+    best = next(form for form in (*_BEST_FIRST, *estimates) if form in estimates)
     saved = {"distortion_name": repr(vae.distortion), "lmbda": 1 / vae.beta, "decomposed": vae.decomposed, "steps": config["steps"],
              "data": source.manifest["source"], "num_examples": count, "num_active": int(active.sum()), "n": vae.n}
     columns, pictures = {"row": rows.rows, **estimates}, None
+    if train is not None:
+        among = density.log_densities(vae, batches.evaluation_batches(train), best, active, variance=variance, progress=True)[best]
+        columns[PERCENTILE] = density.percentiles(estimates[best], among)
+        saved["percentiles"] = {"form": best, "num_train": len(train), "median": float(np.median(columns[PERCENTILE])),
+                                "below_1": float(np.mean(columns[PERCENTILE] < 1)),
+                                "log_density_at_1": float(np.quantile(among, 0.01))}
     if source.log_density is not None:
         columns["log_density"] = source.log_density[:count]
         saved["comparison"] = density.comparison(estimates, columns["log_density"])
     else:
-        best = next(form for form in (*_BEST_FIRST, *estimates) if form in estimates)
         order = np.argsort(estimates[best], kind="stable")
         saved["extremes"] = {"form": best, "most_probable": rows.rows[order[::-1][:EXTREMES]].tolist(),
                              "least_probable": rows.rows[order[:EXTREMES]].tolist()}
@@ -63,9 +82,9 @@ def write(trained, saved, columns, pictures):
     draw(trained.out, trained.suffix)
 
 
-def measure(trained, num_examples=None, forms=None):
+def measure(trained, num_examples=None, forms=None, train_examples=None):
     """Measures a run and writes `densities.csv`, `density.json` and the pictures; returns what the JSON holds."""
-    saved, columns, pictures = compute(trained, num_examples, forms)
+    saved, columns, pictures = compute(trained, num_examples, forms, train_examples)
     write(trained, saved, columns, pictures)
     return saved
 
@@ -99,7 +118,8 @@ def draw(out, suffix=""):
     from tfisovae import figures
 
     saved, columns = load(out, suffix)
-    columns.pop("row", None)
+    for name in ("row", PERCENTILE):
+        columns.pop(name, None)
     path = os.path.join(out, names(suffix)[2])
     title = f"{figures.plain(measuring.name(saved['data']))}, {saved['distortion_name']}, lmbda {saved['lmbda']:g}"
     truth = columns.pop("log_density", None)
@@ -124,12 +144,17 @@ def table(saved):
     else:
         lines += [f"{name.replace('_', ' ')} by {saved['extremes']['form']!r}: rows {', '.join(map(str, saved['extremes'][name]))}"
                   for name in ("most_probable", "least_probable")]
+    if "percentiles" in saved:
+        among = saved["percentiles"]
+        lines.append(f"Among {among['num_train']:,} examples of training, drawn at random, by {among['form']!r}: the median input "
+                     f"is at percentile {among['median']:.1f}; {among['below_1']:.1%} are below the first "
+                     f"({among['log_density_at_1']:.2f} nats).")
     return "\n".join(lines)
 
 
 def report(trained, args):
     """Measures a run; yields what was measured, as text, before it is written."""
-    saved, columns, pictures = compute(trained, args.num_examples, args.forms)
+    saved, columns, pictures = compute(trained, args.num_examples, args.forms, args.train_examples)
     yield table(saved)
     write(trained, saved, columns, pictures)
     yield measuring.written(trained.out, *names(trained.suffix))

@@ -50,7 +50,7 @@ def _measure_cell(path, num_examples):
     if not _is_measured(path, num_examples):
         trained = measuring.open_run(path)
         if isometry.measure(trained, num_examples).num_active:  # without an active dimension there are no densities
-            density.measure(trained, num_examples)
+            density.measure(trained, num_examples, train_examples=0)
 
 
 def _is_measured(path, num_examples):

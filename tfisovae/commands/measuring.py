@@ -30,11 +30,17 @@ class Trained(NamedTuple):
     source: "sources.Source"  # whose `eval` is what is measured
     out: str  # where results are written
     suffix: str = ""  # of the names of results
+    cache_dir: str | None = None  # of decoded images
 
     def path(self, name):
         """Where a result of that name is written."""
         stem, ending = os.path.splitext(name)
         return os.path.join(self.out, f"{stem}{self.suffix}{ending}")
+
+    @property
+    def own(self):
+        """Whether these are the data of the run itself."""
+        return self.source.manifest["fingerprint"] == self.config["data_manifest"]["fingerprint"]
 
     @property
     def has_images(self):
@@ -92,7 +98,7 @@ def open_run(directory, data=None, cache_dir=None, split=None, out=None):
     if out is None:
         out = directory if own else os.path.join(directory, f"on-{os.path.splitext(name(data))[0]}")
     check_writable(out)
-    return Trained(directory, config, vae, chosen(source, split), out, "" if split == usual else f"-{split}")
+    return Trained(directory, config, vae, chosen(source, split), out, "" if split == usual else f"-{split}", cache_dir)
 
 
 def _source(directory, config, data, cache_dir):
@@ -140,8 +146,7 @@ def num_examples(trained, asked=None):
       ValueError: if it is less than 1.
     """
     if asked is None:
-        own = trained.source.manifest["fingerprint"] == trained.config["data_manifest"]["fingerprint"]
-        asked = (1_000 if len(trained.source.eval.shape) == 4 else 10_000) if own else len(trained.source.eval)
+        asked = _usual_number(trained.source) if trained.own else len(trained.source.eval)
     check_at_least_1(num_examples=asked)
     return min(asked, len(trained.source.eval))
 
@@ -160,17 +165,46 @@ def training_evidence(trained, num_examples=None):
     from tfisovae.training.callbacks import fall_of_the_loss
 
     train, config = trained.source.train, trained.config
-    own = trained.source.manifest["fingerprint"] == config["data_manifest"]["fingerprint"]
     evidence = {"annealed": config["schedule"] != "constant", "fall": fall_of_the_loss(trained.directory)}
-    if not own:
+    if not trained.own:
         return evidence
     if not trained.suffix:
         evidence["num_train"] = len(train)
     count = min(len(train), (4_096 if len(train.shape) == 4 else 50_000) if num_examples is None else num_examples)
     if count >= MIN_BLOCKS:
-        rows = np.sort(np.random.default_rng(config["seed"]).permutation(len(train))[:count])
-        evidence["gradient"] = block_gradients(trained.vae, as_float(train[rows]), progress=True).mean_gradient()
+        drawn = as_float(train[_drawn(len(train), count, config["seed"])])
+        evidence["gradient"] = block_gradients(trained.vae, drawn, progress=True).mean_gradient()
     return evidence
+
+
+def _usual_number(source):
+    return 1_000 if len(source.eval.shape) == 4 else 10_000
+
+
+def _drawn(size, count, seed):
+    """`count` of `size` numbers, drawn at random, ascending."""
+    return np.sort(np.random.default_rng(seed).permutation(size)[:count])
+
+
+def examples_of_training(trained, count=None):
+    """Some of the examples that a run was trained on, `sources.Rows`, drawn at random by the seed of the run.
+
+    Args:
+      trained: `Trained`, of whatever data.
+      count: at most; by default 1,000 images or 10,000 vectors.
+    Returns:
+      The rows; or `None` where the run's data are not to be found.
+    """
+    source = trained.source
+    if not trained.own:
+        from tfisovae import sources
+
+        try:
+            source = sources.of_run(trained.config, None, trained.cache_dir)
+        except (ValueError, OSError):
+            return None
+    count = min(len(source.train), _usual_number(source) if count is None else count)
+    return type(source.train)(source.train.array, source.train.rows[_drawn(len(source.train), count, trained.config["seed"])])
 
 
 def run(args, *reports):

@@ -33,6 +33,10 @@ def add_arguments(p, command, **defaults):
     p.add_argument("--anneal_steps", type=int,
                    help="steps of KL annealing, in which the KL's weight grows from 1 %% of what --lmbda gives it (default: none)")
     p.add_argument("--anneal", choices=choices.ANNEALINGS, help="how it grows (default: linear)")
+    p.add_argument("--monitor_every", type=int,
+                   help="steps between measurements of isometry on held-out examples, kept in isometry-history.csv (default: none)")
+    p.add_argument("--monitor_share", type=float, default=0.02,
+                   help="of the training's time that these may take, from which their number of examples follows")
     p.add_argument("--strategy", choices=choices.STRATEGIES, default="auto",
                    help="auto: every visible GPU; mirrored: also over logical CPUs; multi_worker: see TF_CONFIG")
     p.add_argument("--seed", type=int, default=0, help="of weights, data order and posterior noise")
@@ -63,7 +67,7 @@ def resolve(args, positive=()):
         config["anneal"] = config["anneal"] or "linear"
     elif config["anneal"]:
         raise ValueError("--anneal goes with --anneal_steps, which says for how long.")
-    for name in ("batch_size", "latent_dim", "anneal_steps", "learning_rate_warmup", *positive):
+    for name in ("batch_size", "latent_dim", "anneal_steps", "learning_rate_warmup", "monitor_every", *positive):
         if config[name] is not None and config[name] < 1:
             raise ValueError(f"--{name} must be at least 1; got {config[name]}.")
     for name in ("lmbda", "learning_rate", "clipnorm", "worker_timeout"):
@@ -74,6 +78,8 @@ def resolve(args, positive=()):
         value = (config if name in config else vars(args))[name]
         if value is not None and not 0 <= value < 2**32:
             raise ValueError(f"--{name} must be at least 0 and below 2^32; got {value}.")
+    if not 0 < args.monitor_share < 1:
+        raise ValueError(f"--monitor_share must be above 0 and below 1; got {args.monitor_share}.")
     if not 0 <= args.averaging < 1:
         raise ValueError(f"--averaging must be at least 0 and below 1; got {args.averaging}.")
     if config["warmup_steps"] and not args.decomposed:

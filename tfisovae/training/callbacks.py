@@ -1,5 +1,4 @@
 """Keras callbacks of a run. An "epoch" of `fit` is one interval of logging, `log_every` steps."""
-import csv
 import os
 import sys
 import time
@@ -8,10 +7,11 @@ import numpy as np
 import tensorflow as tf
 import tqdm
 
-from tfisovae import files
+from tfisovae import history
+from tfisovae.history import COLUMNS
+from tfisovae.monitor import as_first_replica
 from tfisovae.significance import loss_fall
-from tfisovae.training import checkpoints, history
-from tfisovae.training.history import COLUMNS
+from tfisovae.training import checkpoints
 from tfisovae.training.runs import RunError
 
 COLLAPSED_RATE = 1.0  # nats
@@ -82,16 +82,10 @@ class History(tf.keras.callbacks.Callback):
     def __init__(self, path, step):
         super().__init__()
         self.path = path
-        rows = [row for row in history.read(path) if int(row["step"]) <= step]
-        with files.replacing(path, newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, COLUMNS, extrasaction="ignore")  # what another version wrote besides
-            writer.writeheader()
-            writer.writerows(rows)
+        history.go_on(path, step)
 
     def on_epoch_end(self, epoch, logs=None):
-        with open(self.path, "a", newline="", encoding="utf-8") as file:
-            csv.DictWriter(file, COLUMNS).writerow(
-                {"step": _step(self.model), **{name: f"{float(logs[name]):.8g}" for name in COLUMNS[1:]}})
+        history.append(self.path, {"step": _step(self.model), **{name: float(logs[name]) for name in COLUMNS[1:]}})
 
 
 def fall_of_the_loss(directory):
@@ -141,11 +135,7 @@ class TensorBoard(tf.keras.callbacks.Callback):
 
     def __init__(self, directory, examples, image_every=10, step=0):
         super().__init__()
-        self.writer = tf.summary.create_file_writer(directory)
-        restart = tf.compat.v1.SessionLog(status=tf.compat.v1.SessionLog.START)
-        event = tf.compat.v1.Event(wall_time=time.time(), step=step + 1, session_log=restart)
-        with self.writer.as_default(step):
-            tf.raw_ops.ImportEvent(writer=self.writer._resource, event=event.SerializeToString())
+        self.writer = history.event_writer(directory, step)
         self.examples, self.image_every = examples, image_every
 
     def on_epoch_end(self, epoch, logs=None):
@@ -154,7 +144,8 @@ class TensorBoard(tf.keras.callbacks.Callback):
             for name in COLUMNS[1:]:
                 tf.summary.scalar(name, logs[name])
             if self.examples.shape.rank == 4 and (epoch + 1) % self.image_every == 0:
-                pairs = tf.concat([self.examples, self.model(self.examples)], 1)
+                with as_first_replica():
+                    pairs = tf.concat([self.examples, self.model(self.examples)], 1)
                 tf.summary.image("reconstructions", tf.clip_by_value(pairs, 0, 1), max_outputs=len(self.examples))
         self.writer.flush()
 

@@ -3,6 +3,7 @@
 Everything random is a function of the seed and the step, so a run that was killed and started again ends with the weights of
 one that never stopped.
 """
+import os
 import shutil
 import sys
 import tempfile
@@ -10,7 +11,8 @@ import tempfile
 import numpy as np
 import tensorflow as tf
 
-from tfisovae.callbacks import LambdaSchedule
+from tfisovae import history
+from tfisovae.callbacks import IsometryMonitor, LambdaSchedule
 from tfisovae.examples import as_float
 from tfisovae.optimizers import FusedAdam
 from tfisovae.sources import Source
@@ -30,8 +32,8 @@ def train(run, make_vae, source: Source, strategy, extra_callbacks=(), resident=
     Args:
       run: `Run`. Its config has `steps`, `batch_size`, `learning_rate`, `clipnorm`, `seed`, `log_every`, `checkpoint_every`,
         and may have `schedule` ("constant" or "cosine"), `learning_rate_warmup` (steps of it), `averaging` (momentum of the average
-        of the weights), and
-        `anneal_steps` with `anneal` (`steps` and `kind` of a `LambdaSchedule`).
+        of the weights), `anneal_steps` with `anneal` (`steps` and `kind` of a `LambdaSchedule`), and `monitor_every` with
+        `monitor_share` (`every` and `share` of an `IsometryMonitor` of held-out examples).
       make_vae: function of no arguments that makes the `VAE`; called under the strategy's scope after seeding.
       source: `Source`.
       strategy: of `devices.make_strategy`, made before TensorFlow computes anything.
@@ -80,20 +82,25 @@ def train(run, make_vae, source: Source, strategy, extra_callbacks=(), resident=
                     print(f"{run.directory}: going on from step {step}.", file=sys.stderr)
                 examples = as_float(source.eval[np.arange(min(8, len(source.eval)))])
                 # History before checkpoint: killed between the two, a run goes on from before the row, which is then dropped.
-                attached += [callbacks.History(run.path("history.csv"), step), saving,
+                monitor = _monitor(config, run.directory, source.eval, step)
+                attached += [*monitor, callbacks.History(run.path("history.csv"), step), saving,
                              callbacks.TensorBoard(run.path("tensorboard"), examples, step=step), callbacks.Progress(config),
                              callbacks.CollapseWarning(config)]
             else:
                 attached.append(saving)
             _fit(vae, source.train, strategy, config, attached, resident, keeper)
+            if chief and monitor:
+                print(f"{monitor[0].summary()}.", file=sys.stderr)
+            if config.get("averaging"):
+                optimizer = getattr(vae.optimizer, "inner_optimizer", vae.optimizer)  # mixed precision wraps it
+                optimizer.use_averages(vae.trainable_variables)
+            if chief:
+                run.save_model(vae)
+            else:
+                vae.save(os.path.join(thrown_away, "model"))
         finally:
             if thrown_away:
                 shutil.rmtree(thrown_away, ignore_errors=True)
-        if config.get("averaging"):
-            optimizer = getattr(vae.optimizer, "inner_optimizer", vae.optimizer)  # mixed precision wraps it
-            optimizer.use_averages(vae.trainable_variables)
-        if chief:
-            run.save_model(vae)
         if watch.received:
             watch.stop(config["steps"], config["steps"])
     return vae
@@ -122,6 +129,16 @@ def _lambda_schedule(config, vae):
     if not config.get("anneal_steps"):
         return []
     return [LambdaSchedule(config.get("anneal") or "linear", config["anneal_steps"], end=float(vae.lmbda.numpy()))]
+
+
+def _monitor(config, directory, held_out, step):
+    """The callbacks that measure isometry, one or none."""
+    if not config.get("monitor_every"):
+        return []
+    if not step:  # what is there is of a training that was killed before its first checkpoint
+        history.go_on(os.path.join(directory, history.ISOMETRY), -1, history.OF_ISOMETRY, history.OF_ISOMETRY)
+    data = as_float(held_out[np.arange(min(IsometryMonitor.MOST, len(held_out)))])
+    return [IsometryMonitor(data, config["monitor_every"], directory, share=config["monitor_share"])]
 
 
 def _restore(checkpoint, prefix):

@@ -1,8 +1,9 @@
 """A run directory: its manifest, its lock, and its model.
 
-It holds `config.json` (every option resolved, seeds, versions, fingerprint of the data), `history.csv`, `checkpoints/`,
-`tensorboard/` and `model/` (the SavedModel); the measuring commands add what they measure and draw. The manifest also stands
-beside each checkpoint and in the model, so that a `config.json` that is damaged can be made anew.
+It holds `config.json` (every option resolved, seeds, versions, fingerprint of the data), `history.csv` (and
+`isometry-history.csv` where the training is monitored), `checkpoints/`, `tensorboard/` and `model/` (the SavedModel); the measuring
+commands add what they measure and draw. The manifest also stands beside each checkpoint and in the model, so that a `config.json`
+that is damaged can be made anew.
 """
 import importlib.metadata
 import json
@@ -10,13 +11,14 @@ import os
 import platform
 import sys
 
-from tfisovae import files
-from tfisovae.training import checkpoints, history, locks
+from tfisovae import files, history
+from tfisovae.training import checkpoints, locks
 from tfisovae.vae import load
 
-_MAY_CHANGE = ("steps", "epochs", "checkpoint_every", "log_every", "versions")  # without making it another run
+# Without making it another run:
+_MAY_CHANGE = ("steps", "epochs", "checkpoint_every", "log_every", "monitor_every", "monitor_share", "versions")
 _PLACES = ("data", "data_dir", "strategy")  # where the data lie and what computes, which the same data and weights may change
-_OF_A_RUN = ("config.json", "history.csv", "checkpoints", "tensorboard", "model", "lock")
+_OF_A_RUN = ("config.json", "history.csv", history.ISOMETRY, "checkpoints", "tensorboard", "model", "lock")
 _COPY = os.path.join("assets.extra", "run.json")  # in the model: its step, its digests, and the manifest
 
 
@@ -89,7 +91,9 @@ class Run:
 
     def _write_manifest(self):
         before, path = _manifest(self.directory), self.path("config.json")
-        history.read(self.path("history.csv"))  # which raises where it is none, before anything is changed
+        # They raise where they read none, before anything is changed:
+        history.read(self.path("history.csv"))
+        history.read(self.path(history.ISOMETRY), history.OF_ISOMETRY)
         found = checkpoints.newest(self.path("checkpoints"))
         if before is None and (found or self._was_trained(0)):
             raise RunError(f"{path} is missing or damaged, and so is every copy of it, so it is not known which run this is. "
