@@ -10,7 +10,8 @@ import tensorflow as tf
 from conftest import linear_vae
 
 import tfisovae
-from tfisovae import Autoencoder, Codec, codec, container, files, sources, theory
+from tfisovae import Autoencoder, Codec, codec, files, sources, theory
+from tfisovae.codec import container
 
 BETA = 0.02
 N = 20_000

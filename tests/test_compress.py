@@ -7,7 +7,8 @@ import pytest
 from PIL import Image
 
 import tfisovae
-from tfisovae import codec_directory, container, files, sources
+from tfisovae import files, sources
+from tfisovae.codec import container, directory
 from tfisovae.commands import coding
 
 COUNT = 700
@@ -198,7 +199,7 @@ def test_a_codec_without_its_data(mix, main, tmp_path):
 
 
 def test_settings_are_read_without_tensorflow(packed, script, mix):
-    code = ("import sys; from tfisovae import codec_directory; "
-            "print(codec_directory.settings(sys.argv[1])['quantization'], 'tensorflow' in sys.modules)")
+    code = ("import sys; from tfisovae.codec import directory; "
+            "print(directory.settings(sys.argv[1])['quantization'], 'tensorflow' in sys.modules)")
     assert script("-c", code, mix / "codec" / "universal-normal-1.0").stdout.split() == ["universal", "False"]
-    assert codec_directory.settings(mix / "codec" / "universal-normal-1.0")["step_factor"] == 1.0
+    assert directory.settings(mix / "codec" / "universal-normal-1.0")["step_factor"] == 1.0

@@ -5,7 +5,7 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from tfisovae import container
+from tfisovae.codec import container
 
 HEADER = container.Header("0123456789abcdef" * 2, "fedcba9876543210" * 2, 3, (28, 28))
 CODES = [(5, b"hello, world"), (1, b""), (3, b"\x00\xff" * 9)]

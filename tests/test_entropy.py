@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from tfisovae import entropy, monotone
-from tfisovae.entropy import Tables
+from tfisovae import monotone
+from tfisovae.codec import entropy
+from tfisovae.codec.entropy import Tables
+from tfisovae.codec.quantizer import MAX_SYMBOL, Quantizer
 from tfisovae.monotone import Monotone
-from tfisovae.quantizer import MAX_SYMBOL, Quantizer
 
 RNG = np.random.default_rng(0)
 LINE = Monotone([0, 1], [0, 1], [1, 1])

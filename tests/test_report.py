@@ -223,8 +223,8 @@ def is_harmless(text):
 
 FIELDS = {"title": lambda v: {"title": v}, "notes": lambda v: {"notes": [v]},
           "summary": lambda v: {"summary": f"{v}: {v}\nTraining: {v}"},
-          "command": lambda v: {"commands": dict.fromkeys(("isometry", "density", "rate", "report", "prune"), v), "traversals": None,
-                                "densities": None, "reconstructions": None},
+          "command": lambda v: {"commands": dict.fromkeys(("isometry", "density", "rate", "report", "prune"), v),
+                                "traversals": None, "densities": None, "reconstructions": None},
           "manifest": lambda v: {"manifest": {v: v, "nested": {v: [v]}}}, "history": lambda v: {"history": [{"step": v, v: v}] * 3},
           "form": lambda v: {"densities": report.Densities(
               {"extremes": {"form": v, "most_probable": [1]}, "comparison": {v: {"correlation": 1.0}}},

@@ -8,7 +8,8 @@ import pytest
 from PIL import Image
 
 import tfisovae
-from tfisovae import commands, container, sources
+from tfisovae import commands, sources
+from tfisovae.codec import container
 
 SMALL = ["--num_faces", "64", "--latent_dim", "3", "--batch_size", "4"]
 

@@ -16,7 +16,7 @@ _HOME = {
     "Analysis": "analysis", "Autoencoder": "autoencoder", "BetaEstimate": "balance", "Codec": "codec", "Objective": "objectives",
     "VAE": "vae", "analyze": "analysis", "as_autoencoder": "autoencoder", "estimate_beta": "balance", "load": "vae",
     "objective": "objectives", "prune": "pruning"}
-_MODULES = ("analysis", "autoencoder", "balance", "baselines", "callbacks", "codec", "container", "density", "distortions",
+_MODULES = ("analysis", "autoencoder", "balance", "baselines", "callbacks", "codec", "density", "distortions",
             "examples", "figures", "files", "geometry", "inspection", "isometric", "ledger", "measurement", "metrics", "networks",
             "objectives", "optimizers", "posterior", "pruning", "rate", "report", "scree", "sources", "statement", "theory",
             "training", "traversals", "vae")

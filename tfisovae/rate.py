@@ -14,13 +14,13 @@ import tensorflow as tf
 from tfisovae import flatness, monotone, streaming, theory
 from tfisovae.averages import Averages
 from tfisovae.codec import BLOCK, Codec
-from tfisovae.container import Written
+from tfisovae.codec.container import Written
+from tfisovae.codec.quantizer import Quantized
 from tfisovae.distortion import decomposed
 from tfisovae.distortions import SSIM
 from tfisovae.examples import Data
 from tfisovae.ledger import Ledger, Point
 from tfisovae.measurement import measure
-from tfisovae.quantizer import Quantized
 
 FACTORS = (0.25, 0.5, math.sqrt(0.5), 1.0, math.sqrt(2), 2.0, 4.0)
 _IMAGES = 500  # of examples that are images, how many have their dimensions decoded one by one

@@ -80,12 +80,12 @@ def of_file(directory, vae, reader):
       container.OtherModel, container.OtherCodec: if none of them did.
       FileNotFoundError: if the run has no codec.
     """
-    from tfisovae import codec_directory, container
     from tfisovae.autoencoder import as_autoencoder
-    from tfisovae.codec import Codec
-    from tfisovae.identity import Functions
+    from tfisovae.codec import Codec, container
+    from tfisovae.codec import directory as stored
+    from tfisovae.codec.identity import Functions
 
-    said, header = {path: codec_directory.settings(path) for path in saved(directory)}, reader.header
+    said, header = {path: stored.settings(path) for path in saved(directory)}, reader.header
     if not said:
         raise FileNotFoundError(f"{directory} has no codec: {os.path.join(directory, DIRECTORY)}, which compressing put beside the "
                                 "model, is not there. Copy it from the run that compressed the file.")

@@ -7,7 +7,8 @@ import os
 
 import numpy as np
 
-from tfisovae import container, files
+from tfisovae import files
+from tfisovae.codec import container
 from tfisovae.commands import coding, measuring
 
 _TABLE = "x.npy"

@@ -27,14 +27,15 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from tfisovae import codec_directory, container, files, streaming
+from tfisovae import files, streaming
 from tfisovae.autoencoder import AutoencoderLike, as_autoencoder
+from tfisovae.codec import container, directory
+from tfisovae.codec.entropy import Code, Tables
+from tfisovae.codec.identity import Functions, Identity
+from tfisovae.codec.quantizer import Quantized, Quantizer
+from tfisovae.codec.transform import Prediction, Transform, check_shape
 from tfisovae.distortion import Distortion
-from tfisovae.entropy import Code, Tables
 from tfisovae.examples import Data
-from tfisovae.identity import Functions, Identity
-from tfisovae.quantizer import Quantized, Quantizer
-from tfisovae.transform import Prediction, Transform, check_shape
 
 QUANTIZATIONS = ("universal", "rounding")
 PRIORS = ("normal", "empirical")
@@ -50,8 +51,8 @@ class Codec:
       dimensions: the numbers of the coded latent dimensions, `[n_active]`; vectors are in this order.
       quantization: "universal" or "rounding". prior: "normal" or "empirical". step_factor: f.
       step: of the quantiser, in units of y: f sqrt(6 beta).
-      transform: the maps and what was measured: `tfisovae.transform.Transform`.
-      quantizer: `tfisovae.quantizer.Quantizer`. tables: `tfisovae.entropy.Tables`.
+      transform: the maps and what was measured: `tfisovae.codec.transform.Transform`.
+      quantizer: `tfisovae.codec.quantizer.Quantizer`. tables: `tfisovae.codec.entropy.Tables`.
       fingerprint: a hash of all that decoding needs but the model. model_fingerprint: of the model. 32 hexadecimal digits each.
     """
 
@@ -190,7 +191,7 @@ class Codec:
         return self.decode(self.quantizer.dequantize(symbols, dither))
 
     def write(self, path: str | os.PathLike, x: Data, num_examples: int | None = None, progress: bool = False) -> container.Written:
-        """Compresses examples into a file (`tfisovae.container`), whole or not at all; memory is that of the means of 4,096.
+        """Compresses examples into a file (`tfisovae.codec.container`), whole or not at all; memory is that of the means of 4,096.
 
         Args:
           path: of the file; one that is there is replaced.
@@ -244,7 +245,7 @@ class Codec:
         settings = {**self._choices, "beta": self.model.beta, "example_shape": list(self.example_shape),
                     "fingerprint": self.fingerprint, "model_fingerprint": self.model_fingerprint,
                     "weights": self.identity.fingerprint}
-        codec_directory.write(path, settings, {**self.transform.arrays(), **self.identity.arrays(), "cdf": self.tables.cdf,
+        directory.write(path, settings, {**self.transform.arrays(), **self.identity.arrays(), "cdf": self.tables.cdf,
                                                "offset": self.tables.offset, "index": self.tables.index})
 
     @classmethod
@@ -261,7 +262,7 @@ class Codec:
           files.DamagedFile: if it is not whole, or not as it was written.
           container.OtherModel: if the model is another, or has changed.
         """
-        said, arrays = codec_directory.read(path)
+        said, arrays = directory.read(path)
         model = as_autoencoder(model, distortion, None, scale, needs_beta=False)
         transform, shape, beta = Transform.from_arrays(arrays), tuple(said["example_shape"]), said["beta"]
         identity = Identity.from_arrays(said["weights"], arrays)

@@ -1,7 +1,7 @@
 """Integer probability tables for quantised numbers, and the range coder that they drive, both by tensorflow-compression.
 
-The probability of a symbol (`tfisovae.quantizer`) is that of its cell under the distribution of y, which is N(0, 1) seen through
-an increasing map. Cells depend on the dither u, and so do the tables, of which there are some, for equally spaced u.
+The probability of a symbol (`codec.quantizer`) is that of its cell under the distribution of y, which is N(0, 1) seen through an
+increasing map. Cells depend on the dither u, and so do the tables, of which there are some, for equally spaced u.
 
 What tensorflow-compression makes: the tables (`UniversalBatchedEntropyModel`, of a `MonotonicAdapter`), their integers, the
 range coder with its escape codes. What it lacks, and is here: its dither is the same for every example, one string an example or
@@ -17,8 +17,8 @@ import tensorflow as tf
 import tensorflow_compression as tfc
 import tensorflow_probability as tfp
 
+from tfisovae.codec.quantizer import NUM_DITHERS
 from tfisovae.monotone import Monotone
-from tfisovae.quantizer import NUM_DITHERS
 
 PRECISION = 16  # bits of a probability, the most that the coder has
 _TAIL = 2.0**-14  # probability of what no table holds and escape codes say
