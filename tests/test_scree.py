@@ -135,7 +135,8 @@ def test_components_of_equal_distortion(linear):
     assert dataclasses.replace(made, transform_loss=0.0).components_of_equal_distortion in (4, None)
     assert Scree.of(analysis).components_of_equal_distortion is None
     said = made.sentences()
-    assert said.startswith("2, 3 and 3 dimensions have 90, 95 and 99 % of the importance; 2, 3 and 3 principal components")
+    assert said.startswith("2, 3 and 3 dimensions have 90, 95 and 99 % of the importance, which is of what the model makes of the "
+                           "data; 2, 3 and 3 principal components have as much of the whole variance of the data.\n")
     assert "so do 3 principal components, of which 3 are above beta / 2" in said
 
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from matplotlib import figure as matplotlib_figure
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import MaxNLocator, ScalarFormatter
 from PIL import Image, ImageDraw
 
 from tfisovae import files
@@ -138,6 +138,7 @@ def scree(numbers: "Scree", title: str = "", path: str | os.PathLike | None = No
         right.axhline(share, color=_REFERENCE, linewidth=0.5, linestyle=":")
     right.set_xscale("log")
     right.set_xlim(left=0.9)
+    right.xaxis.set_major_formatter(ScalarFormatter())
     right.set_ylim(0, 1.03)
     right.set_xlabel("how many, the largest first")
     right.set_ylabel("share of the whole")
@@ -193,7 +194,7 @@ def animation(rows: "Traversals", path: str | os.PathLike, seconds: float = 4.0,
     zoom, margin, head = -(-64 // height), 4, 14
     tall, wide = zoom * height + head + margin, zoom * breadth + margin
     size = (min(count, width) * wide + margin, -(-count // width) * tall + margin)
-    labels = [f"z{j}" if np.isnan(share) else f"z{j} {100 * share:.2g} %" for j, share in zip(rows.dimensions, rows.share)]
+    labels = [f"z{j}" if np.isnan(share) else f"z{j}: {100 * share:.2g} %" for j, share in zip(rows.dimensions, rows.share)]
     pixels = np.uint8(np.rint(255 * np.clip(rows.x, 0, 1))).repeat(zoom, 2).repeat(zoom, 3)
     frames = []
     for column in range(columns):

@@ -68,7 +68,8 @@ class Pruning:
 
     def sentences(self) -> str:
         """What it says, in lines of plain words."""
-        said = [f"{len(self.kept)} of {len(self.kept) + len(self.left_out)} dimensions kept: {', '.join(map(str, self.kept))}"
+        whole = len(self.kept) + len(self.left_out)
+        said = [f"{len(self.kept)} of {whole} dimensions kept: {', '.join(map(str, self.kept))}"
                 + (f", with {100 * self.share:.4g} % of the importance." if np.isfinite(self.share) else ".")]
         if self.distortion is None:
             return said[0]
@@ -76,8 +77,8 @@ class Pruning:
             change = getattr(self, name)
             said.append(f"{name} {change.before:.5g} before, {change.after:.5g}{unit} after: {change.difference:+.3g} +- "
                         f"{change.standard_error:.1g}, predicted {change.predicted:+.3g}")
-        return "\n".join([*said, f"on {self.num_examples} examples; a dimension that is left out is predicted to cost its importance "
-                                 "less beta / 2, and to save its KL."])
+        return "\n".join([*said, f"on {self.num_examples} examples; a dimension that is left out is predicted to cost its "
+                                 "importance less beta / 2, and to save its KL."])
 
 
 @dataclasses.dataclass(frozen=True)

@@ -224,11 +224,11 @@ class Scree:
         """What it says, in lines of plain words."""
         if not self.active.any():
             return "No latent dimension is active: there is no importance to share out."
-        said = f"{_counts(self.count)} dimensions have {_SHARES} of the importance"
+        said = f"{_counts(self.count)} dimensions have {_SHARES} of the importance, which is of what the model makes of the data"
         if self.components is None:
             return f"{said}."
-        where = "the data" if self.components.constant else "the data, in the metric of the distortion at their mean"
-        said += f"; {_counts(self.components.count)} principal components have as much of the variance of {where}."
+        where = "" if self.components.constant else " in the metric of the distortion at their mean"
+        said += f"; {_counts(self.components.count)} principal components have as much of the whole variance of the data{where}."
         equal = self.components_of_equal_distortion
         if equal is not None:
             said += (f"\n{int(self.active.sum())} active dimensions leave a distortion of {self.transform_loss:.3g}; so do {equal} "
