@@ -42,11 +42,14 @@ def test_a_model_of_ours_says_its_loss_itself(main, saved, tmp_path):
     optimum = theory.LinearVAE(VARIANCE, 1 / LMBDA)
     np.testing.assert_allclose(measured["norm_mean"], optimum.norm, rtol=1e-4)
     np.testing.assert_allclose(measured["importance"], VARIANCE, rtol=1e-4)
+    sample = np.linalg.eigvalsh(np.cov(np.load(saved / "x.npy").T))[::-1]
+    np.testing.assert_allclose(measured["principal_components"]["eigenvalue"], sample, rtol=1e-4)
+    assert "principal components have as much of the whole variance of the data." in done.stdout
     assert "beta: 0.05 was given, and the posterior agrees" in done.stdout
     lines = measured["summary"].splitlines()
     assert [line.partition(":")[0] for line in lines] == ["Training", "Embedding", "Do not conclude"]
     assert lines == done.stdout.splitlines()[-4:-1] and lines[1].startswith("Embedding: isometric to 1 %")
-    assert {p.name for p in (tmp_path / "out").iterdir()} == {"isometry.json", "isometry.png", "gram.png"}
+    assert {p.name for p in (tmp_path / "out").iterdir()} == {"isometry.json", "isometry.png", "scree.png", "gram.png"}
     assert {name: measured[name] for name in ("model", "encoder", "decoder", "data")} == {
         "model": str(saved / "model"), "encoder": None, "decoder": None, "data": str(saved / "x.npy")}
 

@@ -9,7 +9,7 @@ from tfisovae import files
 from tfisovae.commands import choices, measuring
 
 _GRADIENT_EXAMPLES = 8_192
-_WRITTEN = ("isometry.json", "isometry.png", "gram.png", "reconstructions.png")
+_WRITTEN = ("isometry.json", "isometry.png", "scree.png", "gram.png", "reconstructions.png")
 
 
 def add_arguments(p):
@@ -187,7 +187,7 @@ def run(args):
     import tensorflow as tf
 
     import tfisovae
-    from tfisovae import findings, stationarity
+    from tfisovae import findings, scree, stationarity
 
     if args.num_examples is not None and args.num_examples < 2:
         raise ValueError(f"--num_examples must be at least 2 for an audit; got {args.num_examples}.")
@@ -212,7 +212,9 @@ def run(args):
     if any(map(findings.is_fatal, found)):
         raise ValueError("nothing measured of this model would mean anything until that is mended.")
     result = tfisovae.analyze(model, x, progress=True)
-    print("\n".join([result.table(args.rows), result.accounting()]), flush=True)
+    components = scree.principal_components(x[:scree.enough(len(x), x[0].size)], model.distortion)
+    importances = scree.Scree.of(result, components)
+    print("\n".join([result.table(args.rows), result.accounting(), importances.sentences()]), flush=True)
     if beta is not None:
         said.append(findings.beta_sentence(beta, None if args.estimate_beta else model.beta))
         print(said[-1], flush=True)
@@ -221,7 +223,8 @@ def run(args):
     beta = beta and {"value": beta.value, "error": beta.error, "spread": beta.spread}
 
     def save(summary):
-        result.save(os.path.join(args.out, "isometry.json"), **subject(args), found=said, beta_found=beta, summary=summary)
+        result.save(os.path.join(args.out, "isometry.json"), **subject(args), found=said, beta_found=beta, summary=summary,
+                    principal_components=scree.to_save(components))
 
     summary = result.summary(**known)
     save(summary)  # whatever becomes of the gradient
@@ -229,15 +232,15 @@ def run(args):
         summary = result.summary(**known, gradient=stationarity.block_gradients(model, train, progress=True).mean_gradient())
         save(summary)
     print(summary, flush=True)
-    print(measuring.written(args.out, "isometry.json", *draw(args.out, model, result, x, args.max_value)))
+    print(measuring.written(args.out, "isometry.json", *draw(args.out, model, result, importances, x, args.max_value)))
 
 
-def draw(out, model, result, x, max_value):
+def draw(out, model, result, importances, x, max_value):
     """Draws what was measured, and reconstructions of images; returns the names of the pictures."""
     from tfisovae import figures
 
     title = f"{result.distortion_name}, beta {result.beta:.4g}"
-    drawn = {"isometry": figures.isometry(result, title)}
+    drawn = {"isometry": figures.isometry(result, title), "scree": figures.scree(importances, title)}
     if result.num_active:
         drawn["gram"] = figures.gram(result, title)
     if x.ndim == 4 and x.shape[-1] in (1, 3):
