@@ -220,8 +220,9 @@ def test_the_smaller_model_goes_on_as_the_larger_one_was(linear):
 
 def test_pairs_of_keras_models_and_vaes_on_a_disk(linear, tmp_path):
     pair = (linear.encoder, linear.decoder)
-    small = tfisovae.prune(pair, 2, X, distortion="sse", beta=BETA)
-    assert isinstance(small, tfisovae.VAE) and float(small.lmbda.numpy()) == pytest.approx(10)
+    for given in (pair, {"encoder": pair[0], "decoder": pair[1]}):
+        small = tfisovae.prune(given, 2, X, distortion="sse", beta=BETA)
+        assert isinstance(small, tfisovae.VAE) and float(small.lmbda.numpy()) == pytest.approx(10)
     linear.save(tmp_path / "model")
     loaded = tfisovae.prune(tmp_path / "model", 2, X)
     assert isinstance(loaded, tfisovae.VAE) and loaded.pruning.kept.tolist() == small.pruning.kept.tolist() == [1, 3]

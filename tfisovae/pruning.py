@@ -9,7 +9,7 @@ sum of squares they are exact: v_j - beta / 2, and log(2 v_j / beta) / 2 nats.
 """
 import dataclasses
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -142,9 +142,12 @@ def prune(model: AutoencoderLike, keep: Sequence[int] | int | float | str, data:
 
 def _networks(model):
     """The two Keras networks of a model, or None."""
-    pair = model if isinstance(model, (tuple, list)) and len(model) == 2 else (getattr(model, "encoder", None),
-                                                                             getattr(model, "decoder", None))
-    return tuple(pair) if all(isinstance(part, tf.keras.Model) for part in pair) else None
+    names = ("encoder", "decoder")
+    if isinstance(model, (tuple, list)):
+        pair = tuple(model)
+    else:
+        pair = tuple(model.get(name) if isinstance(model, Mapping) else getattr(model, name, None) for name in names)
+    return pair if len(pair) == 2 and all(isinstance(part, tf.keras.Model) for part in pair) else None
 
 
 def _size(model, autoencoder):

@@ -41,6 +41,7 @@ def write(out, config, vae):
 
     record = dataclasses.asdict(vae.pruning)
     config = {**config, "latent_dim": vae.n, "pruned": files.plain({name: record[name] for name in ("kept", "left_out", "values")})}
+    files.sweep(os.path.dirname(out))
     with files.replacing_directory(out) as new:
         os.makedirs(new)
         with runs.Run(new, config) as opened:
