@@ -28,14 +28,17 @@ def run(tmp_path_factory, script, main):
 
 def test_a_run_directory_holds_what_it_should(run):
     names = {p.name for p in run.iterdir()}
-    assert {"config.json", "history.csv", "checkpoints", "model", "tensorboard", "isometry.json", "isometry.png", "gram.png",
-            "traversal.png", "traversal.gif", "traversal.json", "reconstructions.png"} <= names
+    assert {"config.json", "history.csv", "checkpoints", "model", "tensorboard", "isometry.json", "isometry.png", "scree.png",
+            "gram.png", "traversal.png", "traversal.gif", "traversal.json", "reconstructions.png"} <= names
     config = json.loads((run / "config.json").read_text())
     assert config["lmbda"] == 1000 and config["data_manifest"]["num_train"] == 58 and "tensorflow" in config["versions"]
     saved = json.loads((run / "isometry.json").read_text())
     assert saved["num_examples"] == 6 and len(saved["norm_mean"]) == 3
     assert np.array(saved["factor_correlations"]).shape == (3, len(saved["factor_names"]))
-    for name in ("isometry", "gram", "traversal", "reconstructions"):
+    numbers = json.loads((run / "traversal.json").read_text())
+    assert np.shape(numbers["z"]) == (2, 3) and np.shape(numbers["distortion"]) == (2, 2) and numbers["steps"] == "decoder"
+    assert numbers["dimensions"] == saved["ranking"][:2] and len(saved["principal_components"]["eigenvalue"]) == 5
+    for name in ("isometry", "scree", "gram", "traversal", "reconstructions"):
         assert np.asarray(Image.open(run / f"{name}.png").convert("L")).std() > 5
 
 
@@ -79,6 +82,9 @@ def test_a_toy_run_measures(toy_run):
             "variables.png"} <= names
     saved = json.loads((toy_run / "density.json").read_text())
     assert saved["num_active"] == 3 and saved["num_examples"] == 2000
+    found = json.loads((toy_run / "isometry.json").read_text())["principal_components"]
+    x = sources.load_toy("mix").eval[np.arange(2000)]
+    np.testing.assert_allclose(found["eigenvalue"][:3], np.linalg.eigvalsh(np.cov(x.T))[:-4:-1], rtol=1e-4)
     columns = np.genfromtxt(toy_run / "densities.csv", delimiter=",", names=True)
     truth = sources.load_toy("mix").log_density[:2000]
     np.testing.assert_allclose(columns["log_density"], truth, atol=1e-5)

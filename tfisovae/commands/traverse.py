@@ -20,7 +20,7 @@ def add_arguments(p):
 
 
 def traverse(trained, result, rows=None, columns=9, limit=2.0, steps="decoder"):
-    """The `Traversals` of the leading dimensions of a run's `Analysis`, as images."""
+    """The `Traversals` of the leading dimensions of a run's `Analysis`, as images: in `columns`, and with more between."""
     from tfisovae import traversals
     from tfisovae.training import batches
 
@@ -28,8 +28,10 @@ def traverse(trained, result, rows=None, columns=9, limit=2.0, steps="decoder"):
     if steps == "posterior":
         encoded = [trained.vae.encode(x) for x in batches.evaluation_batches(trained.source.eval)]
         posterior = tuple(np.concatenate(parts) for parts in zip(*encoded))
-    made = traversals.traverse(trained.vae, result.ranking[:rows], columns, limit, steps, posterior=posterior, share=result.share)
-    return dataclasses.replace(made, x=measuring.as_images(made.x))
+    fine = traversals.traverse(trained.vae, result.ranking[:rows], 2 * columns - 1, limit, steps, posterior=posterior,
+                               share=result.share)
+    coarse = traversals.every_other(fine, trained.vae.distortion)
+    return tuple(dataclasses.replace(made, x=measuring.as_images(made.x)) for made in (coarse, fine))
 
 
 def draw(trained, rows=None, columns=9, limit=2.0, steps="decoder"):
@@ -51,11 +53,11 @@ def draw(trained, rows=None, columns=9, limit=2.0, steps="decoder"):
         raise ValueError(f"{run} has not been measured, and the ranking orders the rows. First: "
                          f"{command_line('isometry', os.path.abspath(run))}")
     result = Analysis.load(path)
-    made = traverse(trained, result, rows, columns, limit, steps)
+    made, fine = traverse(trained, result, rows, columns, limit, steps)
     moved = "equal steps of z" if steps == "z" else f"steps of equal distortion by the {steps}"
     figures.traversal(made, f"$z_j$ by importance, its share, and D to the next; {moved} from {-limit:g} to {limit:g}",
                       trained.path("traversal.png"))
-    figures.animation(traverse(trained, result, rows, 2 * columns - 1, limit, steps), trained.path("traversal.gif"))
+    figures.animation(fine, trained.path("traversal.gif"))
     files.write_json(trained.path("traversal.json"), {**made.to_dict(), "limit": limit})
     x = as_float(source.eval[np.arange(min(12, len(source.eval)))])
     measurement = vae.measure(x)
