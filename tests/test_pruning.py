@@ -351,7 +351,7 @@ def test_a_pruned_run_measures_as_a_run(run, main):
     assert record["rate"]["after"] == pytest.approx(after["rate"], rel=1e-3)
     assert abs(record["distortion"]["after"] / record["distortion"]["before"] - 1) < 0.01
     config = json.loads((small / "config.json").read_text())
-    assert config["latent_dim"] == 3 and config["pruned"]["kept"] == record["kept"] and config["pruned_from"] == str(run)
+    assert config["latent_dim"] == 3 and config["pruned"] == {"from": str(run), "kept": record["kept"]}
     refused = main("prune", run, check=False)
     assert refused.code != 0 and f"{small} exists; it is left as it is. Name another directory with --out." in refused.stderr
 

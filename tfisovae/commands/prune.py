@@ -29,18 +29,19 @@ def asked(args):
     return given
 
 
-def write(out, config, vae):
+def write(out, directory, config, vae):
     """Writes a run directory of a pruned VAE, whole or not at all.
 
     Args:
       out: the directory, of which there must be none.
-      config: the manifest of the run that it was made of.
+      directory: of the run that it was made of.
+      config: the manifest of that run.
       vae: `VAE` that `tfisovae.prune` made.
     """
     from tfisovae.training import runs
 
     record = dataclasses.asdict(vae.pruning)
-    config = {**config, "latent_dim": vae.n, "pruned": files.plain({name: record[name] for name in ("kept", "left_out", "values")})}
+    config = {**config, "latent_dim": vae.n, "pruned": {"from": directory, "kept": record["kept"].tolist()}}
     files.sweep(os.path.dirname(out))
     with files.replacing_directory(out) as new:
         os.makedirs(new)
@@ -63,6 +64,6 @@ def run(args):
     examples = batches.evaluation_batches(trained.source.eval)
     made = prune(trained.vae, keep, examples, measuring.num_examples(trained, args.num_examples), progress=True)
     print(made.pruning.sentences(), flush=True)
-    write(out, {**trained.config, "pruned_from": os.path.abspath(args.directory)}, made)
+    write(out, os.path.abspath(args.directory), trained.config, made)
     print(measuring.written(out, "pruning.json", "model"))
     print(f"Measure it: {command_line('isometry', out)}")
