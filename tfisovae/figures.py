@@ -114,7 +114,7 @@ def scree(numbers: "Scree", title: str = "", path: str | os.PathLike | None = No
     left.bar(rank, numbers.importance, color=colors, alpha=0.55, width=0.85,
              label="importance of latent dimensions, 95 % (grey: inactive)")
     left.errorbar(rank, numbers.importance, np.abs(numbers.interval - numbers.importance), fmt="none", color=_REFERENCE,
-                  capsize=1.5, linewidth=0.8)
+                  capsize=1.5 if count <= 64 else 0, linewidth=0.8)
     left.axhline(numbers.floor, color="black", linewidth=0.8, linestyle=":", label=r"$\beta / 2$")
     lines = [(rank, numbers.cumulative, _PRECISION, "latent dimensions", numbers.count)]
     if found is not None:
