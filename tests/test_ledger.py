@@ -29,7 +29,7 @@ def exact(**changes):
     made = Ledger(
         beta=BETA, lmbda=1 / BETA, decomposed=False, distortion_name="SumSquaredError()", num_examples=10_000,
         quantization="universal", coded=coded, kl_bits=kl, exact_bits=bits, told_bits=bits, table_bits=bits,
-        table_bits_standard_error=0.01,
+        bits_difference_standard_error=0.01,
         coded_bits=float(bits.sum()) + 0.02, file_bits=float(bits.sum()) + 0.1, one_minus_variance=1 - SCALES**2,
         unexplained=np.full(4, 0.01), aggregate_kl_bits=np.array([0.01, 0.002, 0.001, 0.2]), fitted_bits=None,
         noise=np.where(coded, 1, np.nan), coding_losses=variance * BETA / 2, coding_losses_standard_error=0.01 * variance,
@@ -86,7 +86,7 @@ def changed(**changes):
     ({"coded_bits": 4}, "Rate", "DOES NOT HOLD: +38.7%, most of it by coder (+4.02 bits)."),
     ({"exact_bits": 0.3, "told_bits": 0.3, "table_bits": 0.6, "coded_bits": 0.95}, "Rate",
      "DOES NOT HOLD: +9.3%, the largest part of it by coder (+0.37 bits)."),
-    ({"coded_bits": 0.3, "table_bits_standard_error": 0.2}, "Rate", "HOLDS within its error: +3.1%, 1.5 standard errors."),
+    ({"coded_bits": 0.3, "bits_difference_standard_error": 0.2}, "Rate", "HOLDS within its error: +3.1%, 1.5 standard errors."),
     ({"active_distortion": -0.001, "told_distortion": -0.001, "step_distortion": -0.001, "distortion": -0.001}, "Distortion",
      "DOES NOT HOLD: -6.8%, most of it by no noise where nothing is coded (-0.001)."),
     ({"distortion": 0.003, "step_distortion": 0.001}, "Distortion",

@@ -49,6 +49,7 @@ def test_bits_of_the_linear_vae(exact):
     assert exact.coded_bits == pytest.approx(kl.sum() + 3 * QUANTIZATION, rel=0.003)
     terms = exact.bit_terms
     assert sum(terms.values()) == pytest.approx(exact.file_bits)
+    assert abs(exact.coded_bits - exact.predicted_bits) < 4 * exact.bits_difference_standard_error < 0.05
     assert all(abs(terms[name]) < 0.015 for name in ("finite sigma", "sigma beside z", "sigma within a step", "coder"))
     assert 0 < terms["container"] < 0.2
     assert "HOLDS to 0." in statement.summary(exact).splitlines()[0]

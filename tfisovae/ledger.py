@@ -62,7 +62,7 @@ class Ledger:
       told_bits: the same of the step that z_j tells, by the map at mu_j.
       table_bits: mean ideal code length by the codec's tables; 0 where not coded.
       coded_bits, file_bits: of the range coder's output, and of the whole file, for an example.
-      table_bits_standard_error: of the sum of `table_bits`.
+      bits_difference_standard_error: of the sum of `table_bits` less that of the coded `kl_bits`, which are of the same examples.
       one_minus_variance: E[1 - sigma_j^2].
       unexplained: deviation of log sigma_j that z_j does not determine (`tfisovae.flatness`); NaN below 200 examples.
       aggregate_kl_bits: KL of the aggregate posterior of z_j from the prior: what a table of the data's own y would save.
@@ -93,7 +93,7 @@ class Ledger:
     exact_bits: np.ndarray
     told_bits: np.ndarray
     table_bits: np.ndarray
-    table_bits_standard_error: float
+    bits_difference_standard_error: float
     coded_bits: float
     file_bits: float
     one_minus_variance: np.ndarray

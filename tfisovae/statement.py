@@ -42,7 +42,7 @@ def _rate(ledger):
     return (f"Rate: {ledger.coded_bits:.3f} bits an example by the range coder ({ledger.file_bits:.3f} with the container); "
             f"KL + 1/2 log2(pi e / 6) for {ledger.num_coded} dimensions says {ledger.predicted_bits:.3f}, the exact rate of a "
             f"quantiser {float(ledger.exact_bits.sum()):.3f}. "
-            + _verdict(ledger.coded_bits, ledger.predicted_bits, ledger.table_bits_standard_error,
+            + _verdict(ledger.coded_bits, ledger.predicted_bits, ledger.bits_difference_standard_error,
                        {name: terms[name] for name in _CAUSES}, "bits"))
 
 
@@ -52,8 +52,8 @@ def _weak(ledger):
     if not weak.any():
         return ""
     return (f"Weak: {weak.sum()} of the coded dimensions have a KL below {_WEAK:.2f} bits (0.1 nat), "
-            f"{ledger.kl_bits[weak].sum():.3f} together, and take {ledger.table_bits[weak].sum():.3f} bits of the files: sigma is near "
-            "1 there, and quantising costs more than what is said.")
+            f"{ledger.kl_bits[weak].sum():.3f} together, and take {ledger.table_bits[weak].sum():.3f} bits of the files: sigma is "
+            "near 1 there, and quantising costs more than what is said.")
 
 
 def _distortion(ledger):
