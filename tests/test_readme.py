@@ -82,8 +82,8 @@ def test_the_tour_of_the_api_runs(tmp_path, monkeypatch):
     x = np.random.default_rng(0).uniform(size=(4, 64, 64, 3)).astype(np.float32)
     data = tf.data.Dataset.from_tensor_slices(x).batch(2)
     scope = {"dataset": data, "test_dataset": data}
-    exec(OURS.replace("epochs=10", "epochs=1").replace("latent_dim=32", "latent_dim=4"), scope)
-    assert scope["analysis"].num_examples == 4
+    exec(OURS.replace("epochs=10", "epochs=1").replace("latent_dim=32", "latent_dim=4").replace("vae, 10,", "vae, 2,"), scope)
+    assert scope["analysis"].num_examples == 4 and scope["small"].n == 2
     assert (tmp_path / "model" / "saved_model.pb").exists()
 
 
