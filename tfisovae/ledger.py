@@ -7,8 +7,9 @@ The bits of a file are a sum of causes, each measured by itself (`Ledger.bit_ter
     finite sigma             what the exact rate of a quantiser differs from that limit by
     sigma beside z           what the exact rate changes by where sigma_j is what the map z_j -> y_j says at mu_j: a step that is
                              constant in y is not each input's own sigma, where z_j does not determine it
-    sigma within a step      what the tables differ from that by: the map bends, and sigma_j changes, within one step
-    coder                    what the range coder writes beyond the tables' ideal: integer probabilities, whole bytes
+    sigma within a step      what the tables differ from that by: the map bends, and sigma_j changes, within one step (the tables'
+                             integers and their few levels of dither are in it too)
+    coder                    what the range coder writes beyond the ideal lengths of its tables
     container                headers, index, checksums
 """
 import dataclasses
