@@ -25,7 +25,7 @@ def parser():
     """The options."""
     p = argparse.ArgumentParser(prog="python -m results.odd", description=__doc__,
                                 formatter_class=argparse.RawDescriptionHelpFormatter)
-    p.add_argument("--data", required=True, help="mnist.npz, with x_train, y_train, x_test and y_test")
+    p.add_argument("--data", help="mnist.npz, with x_train, y_train, x_test and y_test (without: the picture is drawn again)")
     p.add_argument("--steps", type=int, default=SETTINGS["steps"], help=f"of each training (default: {SETTINGS['steps']})")
     p.add_argument("--latent_dim", type=int, default=SETTINGS["latent_dim"], help=f"(default: {SETTINGS['latent_dim']})")
     p.add_argument("--digits", type=int, nargs="+", default=list(range(10)), help="to leave out in turn (default: all)")
@@ -59,8 +59,11 @@ def read(path):
     from tfisovae import sources
 
     source = sources.load_mnist(path)
-    with np.load(path) as data:
-        labels = [np.asarray(data[name]) for name in ("y_train", "y_test")]
+    try:
+        with np.load(path) as data:
+            labels = [np.asarray(data[name]) for name in ("y_train", "y_test")]
+    except (ValueError, KeyError, AttributeError):
+        raise ValueError(f"{path} has no y_train and y_test: the labels are needed. Give mnist.npz as Keras has it.") from None
     return [(rows[np.arange(len(rows))], label[:len(rows)]) for rows, label in zip((source.train, source.eval), labels)]
 
 
@@ -146,7 +149,7 @@ def draw(saved, path=None):
     from tfisovae import figures
 
     found, digits = by_score(saved), [entry["digit"] for entry in saved["digits"]]
-    figure = figures.Figure(figsize=(8.6, 0.42 * len(found) + 1.4), layout="constrained")
+    figure = figures.Figure(figsize=(9.6, 0.42 * len(found) + 1.4), layout="constrained")
     axes = figure.subplots()
     for place, (name, values) in enumerate(found.items()):
         color = "#c44e52" if name in ("isolation_forest", "pca") else "#dd8452" if name in ("rate", "distortion") else "#4c72b0"
@@ -156,6 +159,7 @@ def draw(saved, path=None):
         axes.errorbar(values.mean(), place + 0.32, xerr=error, fmt="o", color=color, markersize=4, capsize=3)
     axes.set_yticks(range(len(found)), [words(name) for name in found], fontsize=9)
     axes.set_ylim(len(found) - 0.3, -0.6)
+    axes.set_xlim(0, 1)
     axes.axvline(0.5, color="black", linewidth=0.8, linestyle=":")
     axes.set_xlabel("area under the ROC curve; digits: the one left out; points: mean and standard error over them", fontsize=9)
     axes.set_title("A digit that was never shown, told from the others", fontsize=10)
@@ -177,22 +181,27 @@ def check(args):
         raise ValueError("scikit-learn is missing: pip install tfisovae[results].") from None
 
 
+def measure(args):
+    """Trains, measures, and writes `odd.json`; returns what it holds."""
+    check(args)
+    settings, data, rows = {**SETTINGS, "steps": args.steps, "latent_dim": args.latent_dim}, read(args.data), []
+    for digit in tqdm.tqdm(args.digits, desc="digits left out", unit="digit", file=sys.stderr):
+        directory = os.path.join(args.runs, f"without-{digit}")
+        rows.append({"digit": digit, "auc": areas(digit, data, settings, directory, args.num_eval)})
+    saved = {"settings": settings, "num_eval": args.num_eval, "digits": rows}
+    files.write_json(os.path.join(args.out, "odd.json"), saved)
+    return saved
+
+
 def main(argv=None):
     args = parser().parse_args(argv)
+    numbers, picture = (os.path.join(args.out, name) for name in ("odd.json", "odd.png"))
     try:
-        check(args)
         os.makedirs(args.out, exist_ok=True)
-        settings, data, rows = {**SETTINGS, "steps": args.steps, "latent_dim": args.latent_dim}, read(args.data), []
-        for digit in tqdm.tqdm(args.digits, desc="digits left out", unit="digit", file=sys.stderr):
-            directory = os.path.join(args.runs, f"without-{digit}")
-            rows.append({"digit": digit, "auc": areas(digit, data, settings, directory, args.num_eval)})
-        saved = {"settings": settings, "num_eval": args.num_eval, "digits": rows}
-        files.write_json(os.path.join(args.out, "odd.json"), saved)
-        draw(saved, os.path.join(args.out, "odd.png"))
-    except (ValueError, OSError, KeyError) as error:
-        sys.exit(f"{parser().prog}: " + (f"{args.data} has no {error}: the labels are needed." if isinstance(error, KeyError)
-                                         else str(error)))
-    print(f"Written: {', '.join(os.path.join(args.out, name) for name in ('odd.json', 'odd.png'))}")
+        draw(measure(args) if args.data else files.read_json(numbers), picture)
+    except (ValueError, OSError) as error:
+        sys.exit(f"{parser().prog}: {error}")
+    print(f"Written: {f'{numbers}, ' if args.data else ''}{picture}")
 
 
 if __name__ == "__main__":

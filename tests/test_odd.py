@@ -88,6 +88,12 @@ def test_the_whole_of_it(digits, main, tmp_path):
     table = tables.TABLES["odd"]([str(tmp_path / "out")])
     mean = np.mean([entry["auc"]["pca"] for entry in saved["digits"]])
     assert f"| PCA error, pixels | {mean:.3f} +- " in table and len(table.splitlines()) == 2 + len(left_out_noise)
+    (tmp_path / "out" / "odd.png").unlink()
+    main("results.odd", "--out", tmp_path / "out")  # the picture alone
+    assert (tmp_path / "out" / "odd.png").exists()
+    axes, = odd.draw(saved).axes
+    assert axes.get_xlim() == (0, 1) and [text.get_text() for text in axes.texts] == ["1", "0"] * len(left_out_noise)
+    assert axes.texts[0].get_position() == (max(odd.by_score(saved).values(), key=np.mean)[0], 0)
     again = main("results.odd", *arguments)
     assert "already trained to step 12" in again.stderr
     assert json.loads((tmp_path / "out" / "odd.json").read_text()) == saved

@@ -182,7 +182,7 @@ class IsometryMonitor(tf.keras.callbacks.Callback):
 
     def _start(self, step):
         """Compiles, takes the time of a measurement, and opens what is written; at step 0 measures."""
-        if hasattr(self.model, "check"):  # a VAE, which may not have seen an example yet
+        if hasattr(self.model, "_settle_by"):  # a VAE, which may not have seen an example yet
             try:
                 self.model._settle_by(self._x)
                 self.model.check(self._x)

@@ -33,7 +33,7 @@ class Meter:
     """
 
     def __init__(self, model: AutoencoderLike, example: tf.Tensor, **said: Any) -> None:
-        self._vae = model if hasattr(model, "lmbda") else None
+        self._vae = model if hasattr(model, "lmbda") and hasattr(model, "distortion") else None  # lmbda may be annealed
         self._autoencoder = model if self._vae is not None else as_autoencoder(model, **said)
         self._autoencoder.distortion.check_quadratic(example)
         with as_first_replica():
