@@ -12,14 +12,14 @@ import shutil
 import numpy as np
 import pytest
 from PIL import Image
-from selenium import webdriver
-from selenium.webdriver.chrome.service import Service
-from selenium.webdriver.common.by import By
-from selenium.webdriver.common.keys import Keys
 
 from tfisovae import report
 from tfisovae.scree import Scree
 from tfisovae.traversals import Traversals
+
+webdriver, by, keys = (pytest.importorskip(f"selenium.webdriver{name}", reason="there is no selenium: pip install tfisovae[dev]")
+                       for name in ("", ".common.by", ".common.keys"))
+By, Keys = by.By, keys.Keys
 
 DRIVER = shutil.which("chromedriver")
 pytestmark = pytest.mark.skipif(DRIVER is None, reason="there is no chromedriver here: apt-get install chromium chromium-driver")
@@ -87,7 +87,7 @@ def browser(tmp_path_factory):
     for option in (*OPTIONS, f"--user-data-dir={tmp_path_factory.mktemp('chromium')}"):
         options.add_argument(option)
     options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    driver = webdriver.Chrome(options=options, service=Service(DRIVER))
+    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(DRIVER))
     yield driver
     driver.quit()
 

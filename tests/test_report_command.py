@@ -6,6 +6,9 @@ import shutil
 import numpy as np
 import pytest
 
+import tfisovae
+from tfisovae import report
+
 SMALL = ["--num_faces", "64", "--latent_dim", "3", "--batch_size", "4", "--num_eval", "0"]
 
 
@@ -121,6 +124,15 @@ def test_without_its_model_a_run_shows_what_was_measured(faces_run, main, tmp_pa
     assert refused.code != 0 and "has no model yet" in refused.stderr
 
 
+def test_into_another_directory(faces_run, main, tmp_path):
+    """What the run has is not measured again, and of it nothing is written."""
+    before = {path.name: path.stat().st_mtime_ns for path in faces_run[0].iterdir()}
+    printed = main("report", faces_run[0], "--out", tmp_path / "new").stdout
+    assert "E[sigma^-2]" not in printed and [path.name for path in (tmp_path / "new").iterdir()] == ["report.html"]
+    assert (tmp_path / "new" / "report.html").stat().st_size > 50_000
+    assert {path.name: path.stat().st_mtime_ns for path in faces_run[0].iterdir()} == before
+
+
 def test_a_directory_that_cannot_be_written(faces_run, main, tmp_path):
     (tmp_path / "file").write_text("")
     refused = main("report", faces_run[0], "--out", tmp_path / "file", check=False)
@@ -171,3 +183,21 @@ def test_an_audit_writes_its_page(main, tmp_path, make_linear_vae):
     assert "2 of 2 lie within 10 % of the prediction" in text.replace("\xa0", " ") and "the posterior agrees" in text
     assert "&lt;b&gt;model" in (tmp_path / "out" / "report.html").read_text() and str(tmp_path / "x.npy") in text
     assert "<b>model" not in (tmp_path / "out" / "report.html").read_text()
+
+
+def test_a_page_of_any_model_in_two_calls(make_linear_vae, tmp_path):
+    """Along z_1 of a linear decoder one entry moves alone: from -2 to 2 times its gain; steps are equally long in D."""
+    vae = make_linear_vae(np.eye(3), np.diag([1.0, 0.5, 0.0]), [0.1, 0.2, 1.0], 50.0)
+    x = np.random.default_rng(0).standard_normal((400, 3)).astype(np.float32)
+    analysis = tfisovae.analyze(vae, x)
+    shown = report.observe(vae, analysis, x[:4])
+    moved = shown["traversals"]
+    np.testing.assert_array_equal(moved.dimensions[:2], analysis.ranking[:2])
+    row = list(moved.dimensions).index(1)
+    np.testing.assert_allclose(moved.x[row], np.outer(np.linspace(-2, 2, 11), [0, 0.5, 0]), atol=1e-5)
+    np.testing.assert_allclose(moved.distortion[row], (0.4 * 0.5) ** 2, rtol=1e-4)
+    np.testing.assert_allclose(shown["reconstructions"].distortion, np.sum((x[:4] * [0, 0.5, 1]) ** 2, 1), rtol=1e-4)
+    report.write(analysis, tmp_path / "report.html", "mine", **shown)
+    text = said(tmp_path)
+    assert "entry 2 move most, by 2 at most" in text and f"{analysis.num_active} of 3" in text
+    assert " ".join(analysis.summary().splitlines()[0].split()[1:4]) in text.replace(" :", ":")

@@ -241,12 +241,10 @@ def run(args):
 def write_report(args, model, result, importances, x, rows, summary, found):
     """Writes the page of an audit, `report.html`."""
     from tfisovae import report
-    from tfisovae.report.decoded import observe
 
-    values = {**result.to_dict(), "summary": summary}
-    shown = observe(model, values, x[:_EXAMPLES], rows[:_EXAMPLES], share=result.share, progress=True)
+    shown = report.observe(model, result, x[:_EXAMPLES], rows[:_EXAMPLES], progress=True)
     options = {name: value for name, value in vars(args).items() if name not in ("run", "rows", "overwrite", "cache_dir", "out")}
-    report.write(values, os.path.join(args.out, "report.html"), measuring.name(args.model or args.decoder),
+    report.write(result, os.path.join(args.out, "report.html"), measuring.name(args.model or args.decoder), summary,
                  max_value=args.max_value, manifest={**options, **subject(args)}, notes=found, scree=importances, **shown)
 
 

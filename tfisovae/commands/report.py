@@ -25,6 +25,12 @@ def read_measurement(path, command):
         return None
 
 
+def measured_in(args, out, suffix=""):
+    """Where the measurement stands: in the directory of the results, or in the run where it is of the run's own data."""
+    places = [out] if args.data or args.split else [out, args.directory]
+    return next((place for place in places if os.path.isfile(os.path.join(place, isometry.names(suffix)[0]))), out)
+
+
 def commands_of(args):
     """How to have what a report lacks, by the name of the command."""
     asked = [text for name in ("data", "split", "out") if getattr(args, name) for text in (f"--{name}", getattr(args, name))]
@@ -84,18 +90,13 @@ def write(path, title, saved, config, commands, parts, notes):
 
 def pictures(trained, saved, densities):
     """What the model shows: the parts of a report that are decoded, and the densities with the inputs themselves."""
-    from tfisovae import Analysis
+    from tfisovae import report
     from tfisovae.examples import as_float
-    from tfisovae.report.decoded import observe
 
     rows = trained.source.eval
     chosen = np.arange(min(_EXAMPLES, len(rows)))
-    try:
-        share = Analysis.from_dict(saved).share
-    except ValueError:
-        share = None
     view = measuring.as_images if trained.has_images else np.asarray
-    parts = observe(trained.vae, saved, as_float(rows[chosen]), rows.rows[chosen], view, share, progress=True)
+    parts = report.observe(trained.vae, saved, as_float(rows[chosen]), rows.rows[chosen], view, progress=True)
     if densities is not None:
         parts["densities"] = with_inputs(densities, rows.array, view)
     return parts
@@ -116,12 +117,13 @@ def with_inputs(densities, array, view):
 
 def report(trained, args):
     """Measures what was not measured, and writes the page; yields what is to be said, as text."""
-    commands, path = commands_of(args), trained.path("isometry.json")
+    commands, home = commands_of(args), measured_in(args, trained.out, trained.suffix)
+    path = os.path.join(home, isometry.names(trained.suffix)[0])
     saved = read_measurement(path, commands["isometry"])
     if saved is None:
         yield from isometry.report(trained, measuring.default_options(isometry, args.directory))
         saved = files.read_json(path)
-    parts, notes = records(trained.out, trained.suffix, args.directory)
+    parts, notes = records(home, trained.suffix, args.directory)
     parts |= pictures(trained, saved, parts.get("densities"))
     yield write(trained.path("report.html"), measuring.name(args.directory), saved, trained.config, commands, parts, notes)
 
@@ -134,11 +136,12 @@ def run(args):
         trained = measuring.open_run(args.directory, args.data, args.cache_dir, args.split, args.out)
     except (ValueError, OSError) as error:
         out = args.out or args.directory
-        saved = None if args.data or args.split else read_measurement(os.path.join(out, "isometry.json"), commands["isometry"])
+        home = measured_in(args, out)
+        saved = None if args.data or args.split else read_measurement(os.path.join(home, "isometry.json"), commands["isometry"])
         if saved is None:
             raise
         measuring.check_writable(out)
-        parts, notes = records(out, "", args.directory)
+        parts, notes = records(home, "", args.directory)
         lacking = f"There are no pictures here: {wording.as_options(str(error), vars(args))}"
         config = runs.load_config(args.directory)
         print(write(os.path.join(out, "report.html"), measuring.name(args.directory), saved, config, commands, parts,

@@ -16,7 +16,15 @@ from tfisovae.report.page import LIMIT, render
 if typing.TYPE_CHECKING:
     from tfisovae.analysis import Analysis
 
-__all__ = ["LIMIT", "Contents", "Densities", "Measured", "Reconstructions", "render", "write"]
+__all__ = ["LIMIT", "Contents", "Densities", "Measured", "Reconstructions", "observe", "render", "write"]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "observe":  # which imports TensorFlow
+        from tfisovae.report.decoded import observe
+
+        return observe
+    raise AttributeError(f"module 'tfisovae.report' has no attribute {name!r}")
 
 
 def write(analysis: "Analysis | Mapping[str, Any]", path: str | os.PathLike, title: str = "VAE", summary: str | None = None,
@@ -28,12 +36,17 @@ def write(analysis: "Analysis | Mapping[str, Any]", path: str | os.PathLike, tit
       path: of the file.
       title: of the page.
       summary: the lines of the verdict; by default those of `isometry.json`, or `analysis.summary()`.
-      **parts: what else there is: other fields of `Contents`. `tfisovae.report.decoded.observe` makes those that take the model.
+      **parts: what else there is: other fields of `Contents`. `observe` makes those that take the model.
     Raises:
       ValueError: if `analysis` is no measurement.
       OSError: if the file cannot be written.
     """
-    values = analysis if isinstance(analysis, Mapping) else analysis.to_dict()
-    if summary is None:
-        summary = values.get("summary", "") if isinstance(analysis, Mapping) else analysis.summary()
+    if isinstance(analysis, Mapping):
+        values, said = analysis, analysis.get("summary") or ""
+    else:
+        from tfisovae.scree import Scree
+
+        values, said = analysis.to_dict(), analysis.summary()
+        parts.setdefault("scree", Scree.of(analysis))
+    summary = said if summary is None else summary
     files.write_text(path, render(Contents(title, Measured(values), summary, **parts)))

@@ -9,6 +9,7 @@ import tensorflow as tf
 import tqdm
 
 from tfisovae import traversals
+from tfisovae.analysis import Analysis
 from tfisovae.autoencoder import AutoencoderLike, as_autoencoder
 from tfisovae.distortions import Distortion
 from tfisovae.report.contents import Measured, Reconstructions
@@ -17,25 +18,25 @@ _INACTIVE = 2  # inactive dimensions that are shown, so that one sees that nothi
 _SIZES = ((48, 11, 65), (128, 7, 33), (10**9, 5, 17))  # up to so many rows, so many tiles in each, and points of its path
 
 
-def observe(model: AutoencoderLike, values: Mapping[str, Any], x: npt.ArrayLike, rows: Sequence[int] | None = None,
-            view: Callable[[np.ndarray], np.ndarray] = np.asarray, share: npt.ArrayLike | None = None, progress: bool = False, *,
+def observe(model: AutoencoderLike, analysis: Analysis | Mapping[str, Any], x: npt.ArrayLike, rows: Sequence[int] | None = None,
+            view: Callable[[np.ndarray], np.ndarray] = np.asarray, progress: bool = False, *,
             distortion: Distortion | str | None = None, scale: str = "log_variance") -> dict[str, Any]:
     """Traversals and reconstructions of a model that was measured: what `report.write` takes as its parts.
 
     Args:
       model: whatever `as_autoencoder` takes; its beta need not be known.
-      values: what `isometry.json` holds, or `Analysis.to_dict()`: which dimensions are active, and their order.
+      analysis: `Analysis`, or what `isometry.json` holds: which dimensions are active, and their order.
       x: a few examples, `[N, ...]`.
       rows: their numbers in the data, `[N]`, if they have any.
       view: makes arrays `[..., H, W, C]` of images of arrays of examples, for models whose examples are not images already.
-      share: of the importance, by dimension, `[n]` (`Analysis.share`).
       progress: whether to show a progress bar.
       distortion, scale: as `as_autoencoder` takes them.
     Returns:
       `{"traversals": Traversals, "reconstructions": Reconstructions}`.
     Cost: about 90 decodes for each active dimension, of more than 48 fewer, and one for each example.
     """
-    model, measured = as_autoencoder(model, distortion, scale=scale, needs_beta=False), Measured(values)
+    values = analysis if isinstance(analysis, Mapping) else analysis.to_dict()
+    model, measured, share = as_autoencoder(model, distortion, scale=scale, needs_beta=False), Measured(values), _share(analysis)
     dimensions = [*measured.active_ranking, *measured.ranking[~measured.active[measured.ranking]][:_INACTIVE]]
     columns, points = next(size for most, *size in _SIZES if len(dimensions) <= most)
     made = [traversals.traverse(model, [j], columns, share=share, n=measured.n, num_points=points)
@@ -48,3 +49,11 @@ def observe(model: AutoencoderLike, values: Mapping[str, Any], x: npt.ArrayLike,
     distances = np.asarray(model.distortion(x, x_check), np.float64)
     return {"traversals": moved, "reconstructions": Reconstructions(view(x.numpy()), view(x_check.numpy()), distances,
                                                                     None if rows is None else np.asarray(rows))}
+
+
+def _share(analysis):
+    """Of the importance, by dimension; `None` where a measurement of an older version does not tell."""
+    try:
+        return (Analysis.from_dict(analysis) if isinstance(analysis, Mapping) else analysis).share
+    except (ValueError, TypeError, KeyError):
+        return None

@@ -42,7 +42,7 @@ def walks(contents: Contents, budget: int) -> tuple[list[dict[str, Any]], list[s
         share, still = float(moved.share[at]), bool(moved.still[at])
         words = [f"rank {rank[j]}"] + ([f"{percent(share)} of the importance"] if np.isfinite(share) else [])
         words += ["inactive"] * (not measured.active[j]) + [f"follows {one}" for one in follows[j:j + 1]]
-        words.append("the decoder stands still" if still else f"D {_range(between)} from step to step")
+        words.append("the decoder stands still" if still else f"D {_range(between)} a step")
         texts = [f"z = {number(z[0], 3)}"] + [f"z = {number(value, 3)}, D {number(step, 2)} from the step before"
                                               for value, step in zip(z[1:], between)]
         walk = {"dimension": j, "words": "; ".join(words), "texts": texts, "strip": None, "figure": None, "crisp": False, "alt": ""}
