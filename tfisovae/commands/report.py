@@ -41,9 +41,9 @@ def commands_of(args):
 
 def records(out, suffix, directory):
     """What stands beside `isometry.json`: parts of a report, and a sentence for each file that cannot be read."""
+    from tfisovae import history
     from tfisovae.ledger import Ledger
     from tfisovae.report import Densities
-    from tfisovae import history
 
     parts, notes = {}, []
     readers = {"densities": lambda: Densities(*density.load(out, suffix)),
