@@ -35,6 +35,12 @@ def test_the_error_of_a_quotient_is_that_of_many_data_sets():
     assert error.mean() == pytest.approx(value.std(), rel=0.12)
 
 
+def test_one_example_has_no_error():
+    made = filled(np.ones([1, 2]), np.ones(1), [])
+    assert np.isnan(made.standard_error("a")).all() and np.isnan(made.linear({"a": [2, -1]})[1])
+    assert np.isnan(made.ratio({"a": [1, 0]}, {"b": 1})[1])
+
+
 def test_names_in_another_order_are_the_same_names():
     made = Averages()
     made.add(a=[1.0, 2.0], b=[[3.0, 4.0], [5.0, 6.0]])

@@ -336,6 +336,34 @@ def test_a_damaged_codec_is_refused(gaussian, tmp_path, damaged):
         Codec.load(tmp_path / "codec", vae)
 
 
+@pytest.mark.parametrize("change", [
+    lambda transform: {"resting": transform.resting + 1e-9},
+    lambda transform: {"maps": (dataclasses.replace(transform.maps[0], y=transform.maps[0].y * (1 + 1e-9)), *transform.maps[1:])},
+    lambda transform: {"maps": (*transform.maps[:2], dataclasses.replace(transform.maps[2], slopes=[1, 2]))},
+])
+def test_whatever_decoding_needs_is_in_the_fingerprint(gaussian, tmp_path, change):
+    """Of the same tables and another map or resting place: a file of the one is refused by the other."""
+    made = gaussian[0]
+    other = Codec(made.model, dataclasses.replace(made.transform, **change(made.transform)), made.example_shape, tables=made.tables)
+    made.write(tmp_path / "x.tfv", X[:10])
+    with pytest.raises(container.OtherCodec, match="is of another codec of this model"):
+        other.open(tmp_path / "x.tfv")
+
+
+def test_a_codec_takes_the_place_of_nothing_else(gaussian, tmp_path):
+    """Of no model, run or file: an empty directory and a codec alone are replaced."""
+    made = gaussian[0]
+    made.model.encode.__self__.save(tmp_path / "model")
+    (tmp_path / "file").write_text("mine")
+    for name in ("model", "file", "."):
+        with pytest.raises(FileExistsError, match="exists and is no codec; it is left as it is"):
+            made.save(tmp_path / name)
+    assert (tmp_path / "model" / "saved_model.pb").exists() and (tmp_path / "file").read_text() == "mine"
+    (tmp_path / "empty").mkdir()
+    made.save(tmp_path / "empty")
+    assert_same(Codec.load(tmp_path / "empty", tmp_path / "model"), made)
+
+
 X = np.random.default_rng(0).standard_normal([500, 6]).astype(np.float32)
 BAD = X.copy()
 BAD[123, 4] = np.nan
@@ -349,6 +377,7 @@ BAD[123, 4] = np.nan
     (X, {"num_examples": 501}, "The data set has 500 examples, fewer than the 501 asked for"),
     (X, {"step_factor": 0}, "step_factor must be positive and finite; got 0"),
     (X, {"step_factor": np.nan}, "step_factor must be positive and finite; got nan"),
+    (X, {"step_factor": 1e300}, r"step_factor must be at most 1,000,000, .* got 1e\+300"),
     (X, {"step_factor": "2"}, "step_factor must be positive and finite; got '2'"),
     (X, {"step_factor": 1e-9}, "Its steps are so small that a table would have"),
     (X, {"quantization": "dithered"}, "quantization must be one of 'universal', 'rounding'; got 'dithered'"),
@@ -385,6 +414,13 @@ def test_bad_input_to_a_codec(gaussian, tmp_path):
     assert not (tmp_path / "x.tfv").exists()
     with pytest.raises(ValueError, match=r"x must have examples of the shape \[28, 28\]|its examples have"):
         made.compress(np.zeros([2, 28, 28], np.float32))
+    for bad in (np.zeros([2, 4]), np.zeros(3), 0):
+        for call in (made.decode, made.dequantize):
+            with pytest.raises(ValueError, match=r"must have the shape \[B, 3\], a column for each coded dimension; got \["):
+                call(bad)
+    for call in (lambda: made.quantize(X[:2], first=-1), lambda: made.dequantize(np.zeros([2, 3]), first=-1)):
+        with pytest.raises(ValueError, match="first must be at least 0; got -1"):
+            call()
     codes = made.compress(X[:4])
     for bad in (codes[0], "code", [1, 2], [codes[0], None]):
         with pytest.raises(ValueError, match="codes must be a list of bytes"):

@@ -119,6 +119,12 @@ def test_what_compress_refuses(mix, packed, main, tmp_path):
     assert f"{path} exists; it is left as it is. Give another name, or --overwrite." in refused("mix", "-o", path)
     assert path.read_bytes() == before
     assert f"{tmp_path} is a directory" in refused("mix", "-o", tmp_path, "--overwrite")
+    np.save(tmp_path / "data.npy", sources.load_toy("mix").eval[np.arange(40)])
+    kept = (tmp_path / "data.npy").read_bytes()
+    assert "is what is to be compressed" in refused(tmp_path / "data.npy", "-o", tmp_path / "data.npy", "--overwrite")
+    assert (tmp_path / "data.npy").read_bytes() == kept
+    assert "--output is empty; give a name" in refused("mix", "-o", "")
+    assert "for the results with --output." in refused("mix", "-o", "/proc/none/y.tfv")
     assert "Unknown source 'none'" in refused("none", "-o", tmp_path / "y.tfv")
     assert "--step_factor must be positive and finite; got 0.0" in refused("mix", "-o", tmp_path / "y.tfv", "--step_factor", 0)
     assert "--num_examples must be at least 1; got 0" in refused("mix", "-o", tmp_path / "y.tfv", "--num_examples", 0)
@@ -133,7 +139,7 @@ def test_what_compress_refuses(mix, packed, main, tmp_path):
     assert done.code != 0 and "holds no run" in done.stderr
 
 
-def test_what_decompress_refuses(mix, packed, digits, main, tmp_path):
+def test_what_decompress_refuses(mix, packed, digits, main, tmp_path, monkeypatch):
     path = packed[0]
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "kept").write_text("mine")
@@ -148,6 +154,13 @@ def test_what_decompress_refuses(mix, packed, digits, main, tmp_path):
     assert (tmp_path / "full" / "kept").read_text() == "mine" and len(list((tmp_path / "full").iterdir())) == 1
     assert "is a file; what is written is a directory" in refused(path, out=path)
     assert "No such file" in refused(tmp_path / "none.tfv")
+    assert "is a directory" in refused(tmp_path)
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    assert ". is the directory that this runs in" in refused(path, out=".")
+    (tmp_path / "here" / "kept").write_text("mine")
+    assert "--output is empty; give a name" in refused(path, out="")
+    assert (tmp_path / "here" / "kept").read_text() == "mine"
     whole = path.read_bytes()
     flipped = whole[:5000] + bytes([whole[5000] ^ 1]) + whole[5001:]
     for data, said in ((whole[:-9], "is truncated"), (flipped, "has been altered: block 0"),
@@ -179,6 +192,22 @@ def test_a_run_that_was_trained_on(mix, packed, main, tmp_path):
     shutil.rmtree(run / "codec")
     done = main("decompress", run, packed[0], "-o", tmp_path / "more", check=False)
     assert done.code != 0 and "has no codec" in done.stderr and not (tmp_path / "more").exists()
+
+
+def test_what_else_lies_beside_the_codecs(mix, packed, main, tmp_path):
+    """Files of a desktop, and a codec that was damaged, are passed over where the one that wrote the file is whole."""
+    shutil.copytree(mix, tmp_path / "run")
+    place = tmp_path / "run" / "codec"
+    (place / ".DS_Store").write_text("")
+    (place / "a-notes").mkdir()
+    shutil.copytree(place / "universal-normal-1.0", place / "a-damaged")
+    (place / "a-damaged" / "codec.json").write_text("{}")
+    assert "10,000 rows" in main("decompress", tmp_path / "run", packed[0], "-o", tmp_path / "out").stdout
+    for path in coding.saved(tmp_path / "run"):
+        if path != str(place / "a-damaged"):
+            shutil.rmtree(path)
+    done = main("decompress", tmp_path / "run", packed[0], "-o", tmp_path / "more", check=False)
+    assert done.code != 0 and "of none of the codecs in" in done.stderr and "a-damaged" in done.stderr
 
 
 def test_a_codec_without_its_data(mix, main, tmp_path):

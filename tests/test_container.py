@@ -121,7 +121,12 @@ def test_a_file_appears_whole_or_not_at_all(tmp_path):
         written(tmp_path / "x.tfv", header=container.Header(HEADER.model, HEADER.codec, 1, (1,) * 9))
 
 
-def test_what_is_no_file_on_a_disk():
+def test_what_is_no_file_on_a_disk(tmp_path):
+    os.mkfifo(tmp_path / "fifo")  # nobody writes into it: it is not waited for
+    with pytest.raises(container.NotContainer, match="is a pipe or a device"):
+        container.Reader(tmp_path / "fifo")
+    with pytest.raises(container.NotContainer, match="is a directory; what is read is a file"):
+        container.Reader(tmp_path)
     read, write = os.pipe()
     try:
         with pytest.raises(container.NotContainer, match="is a pipe or a device"):

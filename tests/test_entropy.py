@@ -193,7 +193,7 @@ def test_narrow_steps_have_one_level_and_narrower_ones_are_refused():
     np.testing.assert_allclose(both.bits([[0, 0, 0]], dither)[0], expected, atol=0.01)
     symbols = RNG.integers(-900, 900, [500, 3]) // [[1, 300, 1]]
     np.testing.assert_array_equal(both.decode(both.encode(symbols, np.tile(dither, (500, 1))), np.tile(dither, (500, 1))), symbols)
-    with pytest.raises(ValueError, match=r"8.02e\+04 symbols; there may be 16,384. Take a step_factor larger by 5 or more"):
+    with pytest.raises(ValueError, match=r"8.02e\+04 symbols; there may be 16,384. Take a step_factor 5 times as large, or more"):
         Tables.of([LINE], [1e-4], True)
 
 

@@ -53,6 +53,16 @@ def test_a_new_directory_takes_the_place_of_the_old(tmp_path, durable):
     assert [p.name for p in tmp_path.iterdir()] == ["d"]
 
 
+def test_what_has_no_name_replaces_nothing(tmp_path, monkeypatch):
+    """The name of the current directory would be made of it, and everything there replaced."""
+    (tmp_path / "kept").write_text("mine")
+    monkeypatch.chdir(tmp_path)
+    for replacing in (files.replacing, files.replacing_directory):
+        with pytest.raises(ValueError, match="The name of what is to be written is empty"), replacing("") as new:
+            os.mkdir(new)
+    assert (tmp_path / "kept").read_text() == "mine"
+
+
 def dead_pid():
     process = multiprocessing.get_context("fork").Process(target=int)
     process.start()

@@ -99,6 +99,18 @@ def test_what_does_not_hold_is_said_with_its_cause(changes, start, words):
     assert line(changed(**changes), start).endswith(words)
 
 
+@pytest.mark.parametrize("changes, start, words", [
+    ({"slope": -0.5, "slope_standard_error": 1}, "Slope", "is 0.500 +- 1 of beta. CANNOT BE TOLD of so few examples."),
+    ({"slope": 0.01, "slope_standard_error": np.nan}, "Slope", "CANNOT BE TOLD of so few examples."),
+    ({"slope": -0.5, "slope_standard_error": 0.1}, "Slope", "DOES NOT HOLD: -50.0%"),
+    ({"distortion": 0.003, "difference_standard_error": 0.01}, "Distortion", "CANNOT BE TOLD of so few examples: +20.4% +- 68.0%."),
+    ({"bits_difference_standard_error": 0.8}, "Rate", "CANNOT BE TOLD of so few examples: +0.2% +- 7.8%."),
+])
+def test_what_so_few_examples_cannot_tell_is_not_said_to_hold(changes, start, words):
+    """Where two standard errors are more than a tenth, no difference is no evidence; a larger one is."""
+    assert words in line(changed(**changes), start)
+
+
 def test_dimensions_that_cost_more_than_they_say():
     """Those of less than .1 nat, with what they take; not said where there are none, or where they are not coded."""
     made = exact()

@@ -32,7 +32,7 @@ class Averages:
         return self._sum[self._places[name]] / self.count
 
     def standard_error(self, name: str) -> np.ndarray:
-        """Of these means, `[k]`, for independent examples."""
+        """Of these means, `[k]`, for independent examples; NaN of one alone."""
         place = self._places[name]
         return self._error(np.eye(len(self._sum))[:, place])
 
@@ -57,4 +57,4 @@ class Averages:
         mean = self._sum / self.count
         covariance = self._products / self.count - np.outer(mean, mean)
         variance = np.sum(weights * (covariance @ weights), 0)
-        return np.sqrt(np.maximum(variance, 0) / max(self.count - 1, 1))
+        return np.sqrt(np.maximum(variance, 0) / (self.count - 1)) if self.count > 1 else np.full(variance.shape, np.nan)

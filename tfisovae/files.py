@@ -28,7 +28,11 @@ def replacing(path, mode="w", **kwargs):
     """Opens a new file that takes the place of `path` when the block ends, so that a reader, or a crash, finds one of them whole.
 
     The new file has a name of its own until then, and is removed where the block fails.
+
+    Raises:
+      ValueError: if `path` is empty.
     """
+    _check_named(path)
     directory, name = os.path.split(os.path.abspath(os.fspath(path)))
     handle, temporary = tempfile.mkstemp(prefix=_prefix(name), dir=directory)
     _ours.add(temporary)
@@ -56,7 +60,11 @@ def replacing_directory(path, durable=True):
 
     A directory that was at `path` stays until the new one is whole and on the disk. Between the two renames that exchange them
     there is none of that name; `sweep` puts the former one back where a process died just there.
+
+    Raises:
+      ValueError: if `path` is empty.
     """
+    _check_named(path)
     directory, name = os.path.split(os.path.abspath(os.fspath(path)))
     path, temporary = os.path.join(directory, name), tempfile.mkdtemp(prefix=_prefix(name), dir=directory)
     _ours.add(temporary)
@@ -74,6 +82,12 @@ def replacing_directory(path, durable=True):
         _put_back(temporary, path)
         shutil.rmtree(temporary, ignore_errors=True)
         _ours.discard(temporary)
+
+
+def _check_named(path):
+    """An empty name would be the current directory's own, which would be replaced with all that it holds."""
+    if not os.fspath(path):
+        raise ValueError("The name of what is to be written is empty; give one.")
 
 
 def _put_back(temporary, path):

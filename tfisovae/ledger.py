@@ -49,6 +49,11 @@ class Point:
     predicted_distortion: float
     dissimilarity: float | None = None
 
+    @classmethod
+    def from_dict(cls, values: Mapping[str, float | None]) -> "Point":
+        """Of JSON, where None is NaN."""
+        return cls(**{name: math.nan if value is None and name != "dissimilarity" else value for name, value in values.items()})
+
 
 @dataclasses.dataclass(frozen=True)
 class Ledger:
@@ -178,7 +183,7 @@ class Ledger:
             elif field.type is float and value is None:
                 value = math.nan
             made[field.name] = value
-        return cls(**{**made, "curve": [Point(**point) for point in values["curve"]]})
+        return cls(**{**made, "curve": [Point.from_dict(point) for point in values["curve"]]})
 
     def save(self, path: str | os.PathLike, **extra: Any) -> None:
         """Writes JSON to `path`; `extra` entries stand beside the fields."""

@@ -6,6 +6,7 @@ import numpy as np
 from tfisovae.ledger import QUANTIZATION, Ledger, bits_at
 
 CLOSE = 0.02  # what is predicted is said to hold up to this, relative, or within two standard errors
+_LOOSE = 0.1  # nothing is said to hold of what is not known to this, relative, in two standard errors
 _WEAK = 0.1 / math.log(2)  # bits
 _NARROW = 0.1  # E[1 - sigma^2] above which a dimension's coding loss is told from 0
 _CAUSES = ("finite sigma", "sigma beside z", "sigma within a step", "coder")
@@ -92,6 +93,8 @@ def _coding_loss(ledger):
 def _slope(ledger):
     off, error = ledger.slope - 1, ledger.slope_standard_error
     said = f"Slope: -dD/dR at the trained step is {ledger.slope:.3f} +- {error:.2g} of beta. "
+    if _is_loose(off, error):
+        return f"{said}CANNOT BE TOLD of so few examples."
     if abs(off) <= max(CLOSE, 2 * error):
         return f"{said}HOLDS."
     return f"{said}DOES NOT HOLD: {off:+.1%}; with each input's own sigma for its step it would be {ledger.predicted_slope:.3f}."
@@ -134,6 +137,8 @@ def _verdict(measured, predicted, error, causes, unit, scale=None):
     """Whether a prediction holds, to which share of `scale` (by default of itself), and otherwise why."""
     difference, scale = measured - predicted, predicted if scale is None else scale
     off, unit = difference / scale, f" {unit}" if unit else ""
+    if _is_loose(off, error / scale):
+        return f"CANNOT BE TOLD of so few examples: {off:+.1%} +- {error / scale:.1%}."
     if abs(off) <= CLOSE:
         return f"HOLDS to {max(0.1, math.ceil(1000 * abs(off) - 1e-9) / 10):.1f} %."
     if abs(difference) <= 2 * error:
@@ -141,6 +146,11 @@ def _verdict(measured, predicted, error, causes, unit, scale=None):
     name = max(causes, key=lambda cause: causes[cause] * math.copysign(1, difference))
     share = "most of it" if abs(causes[name]) > abs(difference) / 2 else "the largest part of it"
     return f"DOES NOT HOLD: {off:+.1%}, {share} by {name} ({causes[name]:+.3g}{unit})."
+
+
+def _is_loose(off, error):
+    """Whether a relative difference is neither told from 0, nor known well enough to be called none."""
+    return not (2 * error <= _LOOSE or abs(off) > 2 * error)
 
 
 def _sum(terms, form):

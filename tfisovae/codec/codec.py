@@ -40,6 +40,7 @@ from tfisovae.examples import Data
 QUANTIZATIONS = ("universal", "rounding")
 PRIORS = ("normal", "empirical")
 BLOCK = 4_096  # examples to a code in a file
+_MAX_FACTOR = 1_000_000  # of the step
 _DECODED = 256  # examples in the decoder at once
 
 
@@ -113,7 +114,7 @@ class Codec:
 
     @property
     def saving(self) -> np.ndarray | None:
-        """KL of the aggregate posterior from the prior by dimension, bits `[n_active]`: what the prior "empirical" saves."""
+        """KL of the aggregate posterior from the prior by dimension, bits `[n_active]`: what "empirical" saves of small sigma."""
         return self.transform.divergence
 
     @functools.cached_property
@@ -142,11 +143,12 @@ class Codec:
 
     def dequantize(self, symbols: npt.ArrayLike, first: int = 0) -> np.ndarray:
         """y_hat `[B, n_active]` of symbols, float64, of examples whose places begin at `first`."""
+        symbols = self._rows("symbols", symbols)
         return self.quantizer.dequantize(symbols, self.quantizer.dither(_places(first, len(symbols))))
 
     def decode(self, y: npt.ArrayLike) -> np.ndarray:
         """x_hat `[B, ...]`, float32, of y `[B, n_active]`: Dec(to_z(y))."""
-        return np.concatenate(list(self._decoded(np.asarray(y))) or [np.zeros([0, *self.example_shape], np.float32)])
+        return np.concatenate(list(self._decoded(self._rows("y", y))) or [np.zeros([0, *self.example_shape], np.float32)])
 
     def compress(self, x: Data, num_examples: int | None = None, progress: bool = False) -> list[Code]:
         """The codes of examples, one each, in order.
@@ -241,7 +243,13 @@ class Codec:
             yield from self._decoded(self.quantizer.dequantize(symbols, dither))
 
     def save(self, path: str | os.PathLike) -> None:
-        """Writes all that decoding needs beside the model into a directory, whole or not at all; one that is there is replaced."""
+        """Writes all that decoding needs beside the model into a directory of its own, whole or not at all.
+
+        A codec that is there is replaced.
+
+        Raises:
+          FileExistsError: if something else is there.
+        """
         settings = {**self._choices, "beta": self.model.beta, "example_shape": list(self.example_shape),
                     "fingerprint": self.fingerprint, "model_fingerprint": self.model_fingerprint,
                     "weights": self.identity.fingerprint}
@@ -287,6 +295,13 @@ class Codec:
     def _choices(self):
         return {name: getattr(self, name) for name in ("quantization", "step_factor", "prior")}
 
+    def _rows(self, name, values):
+        values = np.asarray(values)
+        if values.ndim != 2 or values.shape[1] != len(self.dimensions):
+            raise ValueError(f"{name} must have the shape [B, {len(self.dimensions)}], a column for each coded dimension; got "
+                             f"{list(values.shape)}.")
+        return values
+
     def _check_model(self):
         difference = self.identity.difference(self.functions, thorough=False)
         if difference is not None:
@@ -319,6 +334,9 @@ def _check_choices(quantization, step_factor, prior):
             raise ValueError(f"{name} must be one of {', '.join(map(repr, known))}; got {value!r}.")
     if isinstance(step_factor, bool) or not isinstance(step_factor, numbers.Real) or not 0 < step_factor < math.inf:
         raise ValueError(f"step_factor must be positive and finite; got {step_factor!r}.")
+    if step_factor > _MAX_FACTOR:
+        raise ValueError(f"step_factor must be at most {_MAX_FACTOR:,}, far beyond where anything of the data is left; got "
+                         f"{step_factor!r}.")
 
 
 def _of_another_model(what, difference):
@@ -326,4 +344,6 @@ def _of_another_model(what, difference):
 
 
 def _places(first, count):
+    if first < 0:
+        raise ValueError(f"first must be at least 0; got {first!r}.")
     return np.arange(first, first + count, dtype=np.uint64)

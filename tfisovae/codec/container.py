@@ -185,12 +185,13 @@ class Reader:
 
     def __init__(self, path: str | os.PathLike, progress: bool = False) -> None:
         self.path = os.fspath(path)
+        if stat.S_ISDIR(mode := os.stat(self.path).st_mode):
+            raise NotContainer(f"{self.path} is a directory; what is read is a file.")
+        if not stat.S_ISREG(mode):  # a pipe would be waited for
+            raise NotContainer(f"{self.path} is a pipe or a device; what is read is a file on a disk. Write it to one first.")
         self._file: BinaryIO = open(self.path, "rb")
         try:
-            status = os.fstat(self._file.fileno())
-            if not stat.S_ISREG(status.st_mode):
-                raise NotContainer(f"{self.path} is a pipe or a device; what is read is a file on a disk. Write it to one first.")
-            self.size = status.st_size
+            self.size = os.fstat(self._file.fileno()).st_size
             self._hash = hashlib.sha256()
             with tqdm.tqdm(total=self.size, desc="checking", unit="B", unit_scale=True, delay=1, disable=not progress) as bar:
                 self._bar = bar

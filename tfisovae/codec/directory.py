@@ -14,8 +14,19 @@ _SETTINGS, _ARRAYS = "codec.json", "arrays.npz"
 _WAY_OUT = "Fit the codec anew, or take a copy that is whole."
 
 
+def is_codec(path: str | os.PathLike) -> bool:
+    """Whether a codec, whole or not, is at `path`."""
+    return os.path.exists(os.path.join(path, _SETTINGS))
+
+
 def write(path: str | os.PathLike, settings: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> None:
-    """Writes both, whole or not at all; a directory that was there is replaced."""
+    """Writes both, whole or not at all; a codec that was there is replaced.
+
+    Raises:
+      FileExistsError: if something else is there.
+    """
+    if os.path.lexists(path) and not is_codec(path) and not (os.path.isdir(path) and not os.listdir(path)):
+        raise FileExistsError(f"{os.fspath(path)} exists and is no codec; it is left as it is. Name a directory for the codec.")
     with files.replacing_directory(path) as new:
         os.makedirs(new)
         np.savez(os.path.join(new, _ARRAYS), **arrays)
@@ -31,7 +42,7 @@ def settings(path: str | os.PathLike) -> dict[str, Any]:
       files.DamagedFile: if they are not as they were written. ValueError: if they are of another version.
     """
     name = os.path.join(path, _SETTINGS)
-    if not os.path.exists(name):
+    if not is_codec(path):
         raise FileNotFoundError(f"No codec at {os.fspath(path)}.")
     said = files.read_json(name, _WAY_OUT)
     digest, version = said.pop("digest", None), said.get("version")

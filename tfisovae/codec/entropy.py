@@ -102,7 +102,7 @@ class Tables:
         width = np.asarray(prior._upper_tail(_TAIL)) - np.asarray(prior._lower_tail(_TAIL))
         if not np.isfinite(width).all() or width.max() > _WIDEST:
             raise ValueError(f"Its steps are so small that a table would have {width.max():.3g} symbols; there may be {_WIDEST:,}. "
-                             f"Take a step_factor larger by {math.ceil(width.max() / _WIDEST)} or more.")
+                             f"Take a step_factor {math.ceil(width.max() / _WIDEST):,} times as large, or more.")
         levels = _LEVELS if dithered else 1
         index, parts, before = np.zeros([levels, len(maps)], np.int32), [], 0
         for chosen, count in ((np.flatnonzero(width <= _WIDE), levels), (np.flatnonzero(width > _WIDE), 1)):

@@ -35,7 +35,8 @@ class Prediction:
       high_rate: kl + 1/2 log2(pi e / 6) - log2 f, for sigma << 1; f is the step factor.
       exact: kl and the exact excess at finite sigma: `theory.exact_quantizer_rate`, over posteriors and dither.
       inactive_kl: E[KL] of all dimensions that are not coded, bits: without them that is not spent, and missed in the distortion.
-      saving: KL of the aggregate posterior from the prior: what the prior "empirical" saves; None where the data were too few.
+      saving: KL of the aggregate posterior from the prior, which the prior "empirical" saves for sigma << 1; where sigma is near 1
+        it saves more, as the means vary less than z. None where the data were too few.
       coding_loss: n_active f^2 beta / 2, in units of D.
       distortion: E[D(x, Dec(mean))] + coding_loss.
       posterior_distortion: E[D(x, Dec(mean))] + f^2 E[D(x_check, x_hat)], the coding loss that the posterior's own samples have;

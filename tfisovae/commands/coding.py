@@ -23,6 +23,12 @@ def add_options(p):
                    "fitted when the run has none (default: where they were)")
 
 
+def check_named(output):
+    """Raises ValueError for an output without a name, as of a variable of the shell that is not set."""
+    if not output:
+        raise ValueError("--output is empty; give a name.")
+
+
 def opened(directory, config, vae, source=None, *, step_factor=1.0, quantization="universal", prior="normal", train_data=None,
            cache_dir=None):
     """The codec of a run with these options: the one that stands in RUN/codec/, or a new one, which is put there.
@@ -85,8 +91,13 @@ def of_file(directory, vae, reader):
     from tfisovae.codec import directory as stored
     from tfisovae.codec.identity import Functions
 
-    said, header = {path: stored.settings(path) for path in saved(directory)}, reader.header
-    if not said:
+    header, said, unread = reader.header, {}, []
+    for path in saved(directory):
+        try:
+            said[path] = stored.settings(path)
+        except ValueError as error:  # damaged, or of another version: the file may be of one that is whole
+            unread.append(str(error))
+    if not said and not unread:
         raise FileNotFoundError(f"{directory} has no codec: {os.path.join(directory, DIRECTORY)}, which compressing put beside the "
                                 "model, is not there. Copy it from the run that compressed the file.")
     for path, entry in said.items():
@@ -95,15 +106,21 @@ def of_file(directory, vae, reader):
     if Functions(as_autoencoder(vae), vae.example_shape, vae.n).fingerprint()[:len(header.model)] != header.model:
         raise container.OtherModel(f"{reader.path} is of another model than that of {directory}, or of it before it was trained "
                                    "on. Decompress it with the model that compressed it.")
+    if unread:
+        raise ValueError(f"{reader.path} is of none of the codecs in {os.path.join(directory, DIRECTORY)} that can be read: "
+                         f"{unread[0]}")
     raise container.OtherCodec(f"{reader.path} is of a codec that is not in {os.path.join(directory, DIRECTORY)}. Copy it there "
                                "from the run that compressed the file: a codec that is fitted anew has other tables.")
 
 
 def saved(directory):
-    """The codecs of a run, the names of their directories."""
+    """The codecs of a run, the names of their directories; what else lies there is none of them."""
+    from tfisovae.codec.directory import is_codec
+
     place = os.path.join(directory, DIRECTORY)
     names = sorted(os.listdir(place)) if os.path.isdir(place) else []
-    return [os.path.join(place, name) for name in names if not files.is_temporary(name)]
+    paths = [os.path.join(place, name) for name in names if not files.is_temporary(name)]
+    return [path for path in paths if is_codec(path)]
 
 
 def _training_examples(directory, config, source, train_data, cache_dir):

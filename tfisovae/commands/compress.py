@@ -31,7 +31,7 @@ def report(written, codec, path, data):
              f"{predicted.distortion:.4g}."]
     if predicted.saving is not None:
         lines.append(f"The means' own distribution {'saves' if codec.prior == 'empirical' else 'would save'} about "
-                     f"{predicted.saving.sum():.3g} bits of that (--prior empirical).")
+                     f"{predicted.saving.sum():.3g} bits of that, and more where sigma is near 1 (--prior empirical).")
     return "\n".join(lines)
 
 
@@ -40,11 +40,15 @@ def run(args):
     from tfisovae.training import batches
 
     measuring.check_at_least_1(num_examples=args.num_examples)
+    coding.check_named(args.output)
     if os.path.exists(args.output) and not args.overwrite:
         raise ValueError(f"{args.output} exists; it is left as it is. Give another name, or overwrite=True.")
     if os.path.isdir(args.output):
         raise ValueError(f"{args.output} is a directory; what is written is one file. Give its name.")
+    if os.path.exists(args.output) and os.path.exists(args.data) and os.path.samefile(args.output, args.data):
+        raise ValueError(f"{args.output} is what is to be compressed; it is left as it is. Give another name.")
     out = os.path.dirname(os.path.abspath(args.output))
+    measuring.check_writable(out, "output")
     trained = measuring.open_run(args.directory, args.data, args.cache_dir, args.split, out)
     codec = coding.opened(args.directory, trained.config, trained.vae, trained.source, step_factor=args.step_factor,
                           quantization=args.quantization, prior=args.prior, train_data=args.train_data, cache_dir=args.cache_dir)

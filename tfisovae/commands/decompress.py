@@ -23,6 +23,7 @@ def add_arguments(p):
 
 
 def run(args):
+    coding.check_named(args.output)
     _check_empty(args.output)
     with container.Reader(args.file, progress=True) as reader:
         from tfisovae import sources
@@ -30,7 +31,7 @@ def run(args):
 
         config, vae = runs.load_run(args.directory)
         codec = coding.of_file(args.directory, vae, reader)
-        os.makedirs(os.path.dirname(os.path.abspath(args.output)), exist_ok=True)
+        measuring.check_writable(os.path.dirname(os.path.abspath(args.output)), "output")
         with files.replacing_directory(args.output, durable=False) as new:
             os.makedirs(new)
             if sources.kind_of(config) == "vectors":
@@ -47,6 +48,8 @@ def _check_empty(path):
         raise ValueError(f"{path} is a file; what is written is a directory. Give another name.")
     if os.path.isdir(path) and os.listdir(path):
         raise ValueError(f"{path} is not empty; it is left as it is. Give a directory that is, or a new one.")
+    if os.path.isdir(path) and os.path.samefile(path, os.getcwd()):
+        raise ValueError(f"{path} is the directory that this runs in, which stays. Give a new one, in it or elsewhere.")
 
 
 def _write_table(path, codec, reader, standardization):

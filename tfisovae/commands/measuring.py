@@ -122,14 +122,18 @@ def chosen(source, split):
     return dataclasses.replace(source, eval=chosen, factors=None, log_density=None)
 
 
-def check_writable(out):
-    """Raises OSError, before anything is measured, where nothing can be written into a directory, which is made if missing."""
+def check_writable(out, option="out"):
+    """Raises OSError, before anything is measured, where nothing can be written into a directory, which is made if missing.
+
+    The message names the option that says where.
+    """
     try:
         os.makedirs(out, exist_ok=True)
         with tempfile.TemporaryFile(dir=out):
             pass
     except OSError as error:
-        raise OSError(f"{out} cannot be written ({error.strerror}): name another directory for the results with --out.") from None
+        raise OSError(f"{out} cannot be written ({error.strerror}): name another directory for the results with "
+                      f"--{option}.") from None
 
 
 def check_at_least_1(**counts):
