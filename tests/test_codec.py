@@ -411,6 +411,10 @@ def test_bad_input_to_a_codec(gaussian, tmp_path):
             call(X[:, :5])
         with pytest.raises(ValueError, match=r"mean of example 1 \(counted from 0\) is not finite, or too far out"):
             call(X[:2] * [[1], [1e12]])
+    later = np.tile(X, (9, 1))
+    later[4_321] *= 1e12  # beyond the first block
+    with pytest.raises(ValueError, match=r"mean of example 4321 \(counted from 0\)"):
+        made.compress(later)
     assert not (tmp_path / "x.tfv").exists()
     with pytest.raises(ValueError, match=r"x must have examples of the shape \[28, 28\]|its examples have"):
         made.compress(np.zeros([2, 28, 28], np.float32))

@@ -101,7 +101,8 @@ def test_what_does_not_hold_is_said_with_its_cause(changes, start, words):
 
 @pytest.mark.parametrize("changes, start, words", [
     ({"slope": -0.5, "slope_standard_error": 1}, "Slope", "is 0.500 +- 1 of beta. CANNOT BE TOLD of so few examples."),
-    ({"slope": 0.01, "slope_standard_error": np.nan}, "Slope", "CANNOT BE TOLD of so few examples."),
+    ({"slope": 0.01, "slope_standard_error": np.nan}, "Slope", "is 1.010 of beta. CANNOT BE TOLD of so few examples."),
+    ({"bits_difference_standard_error": np.nan}, "Rate", "CANNOT BE TOLD of so few examples: +0.2%."),
     ({"slope": -0.5, "slope_standard_error": 0.1}, "Slope", "DOES NOT HOLD: -50.0%"),
     ({"distortion": 0.003, "difference_standard_error": 0.01}, "Distortion", "CANNOT BE TOLD of so few examples: +20.4% +- 68.0%."),
     ({"bits_difference_standard_error": 0.8}, "Rate", "CANNOT BE TOLD of so few examples: +0.2% +- 7.8%."),

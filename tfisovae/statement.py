@@ -92,7 +92,7 @@ def _coding_loss(ledger):
 
 def _slope(ledger):
     off, error = ledger.slope - 1, ledger.slope_standard_error
-    said = f"Slope: -dD/dR at the trained step is {ledger.slope:.3f} +- {error:.2g} of beta. "
+    said = f"Slope: -dD/dR at the trained step is {ledger.slope:.3f}{f' +- {error:.2g}' if error >= 0 else ''} of beta. "
     if _is_loose(off, error):
         return f"{said}CANNOT BE TOLD of so few examples."
     if abs(off) <= max(CLOSE, 2 * error):
@@ -138,7 +138,7 @@ def _verdict(measured, predicted, error, causes, unit, scale=None):
     difference, scale = measured - predicted, predicted if scale is None else scale
     off, unit = difference / scale, f" {unit}" if unit else ""
     if _is_loose(off, error / scale):
-        return f"CANNOT BE TOLD of so few examples: {off:+.1%} +- {error / scale:.1%}."
+        return f"CANNOT BE TOLD of so few examples: {off:+.1%}{f' +- {error / scale:.1%}' if error >= 0 else ''}."
     if abs(off) <= CLOSE:
         return f"HOLDS to {max(0.1, math.ceil(1000 * abs(off) - 1e-9) / 10):.1f} %."
     if abs(difference) <= 2 * error:

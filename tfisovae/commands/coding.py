@@ -59,6 +59,7 @@ def opened(directory, config, vae, source=None, *, step_factor=1.0, quantization
         if os.path.exists(path) and (other := _loaded(path, vae)) is not None:
             return other  # of another process, whose files need it
     os.makedirs(os.path.dirname(path), exist_ok=True)
+    files.sweep(os.path.dirname(path))
     found.save(path)
     return found
 

@@ -4,6 +4,7 @@ The codec is kept in RUN/codec/, which decompressing needs: where the model goes
 """
 import os
 
+from tfisovae import files
 from tfisovae.commands import coding, measuring
 
 
@@ -49,6 +50,7 @@ def run(args):
         raise ValueError(f"{args.output} is what is to be compressed; it is left as it is. Give another name.")
     out = os.path.dirname(os.path.abspath(args.output))
     measuring.check_writable(out, "output")
+    files.sweep(out)
     trained = measuring.open_run(args.directory, args.data, args.cache_dir, args.split, out)
     codec = coding.opened(args.directory, trained.config, trained.vae, trained.source, step_factor=args.step_factor,
                           quantization=args.quantization, prior=args.prior, train_data=args.train_data, cache_dir=args.cache_dir)

@@ -31,7 +31,9 @@ def run(args):
 
         config, vae = runs.load_run(args.directory)
         codec = coding.of_file(args.directory, vae, reader)
-        measuring.check_writable(os.path.dirname(os.path.abspath(args.output)), "output")
+        parent = os.path.dirname(os.path.abspath(args.output))
+        measuring.check_writable(parent, "output")
+        files.sweep(parent)
         with files.replacing_directory(args.output, durable=False) as new:
             os.makedirs(new)
             if sources.kind_of(config) == "vectors":
