@@ -38,6 +38,12 @@ def test_the_map_from_a_normal_distribution(mean, deviation):
     assert monotone.divergence_from_normal(values) == pytest.approx(closed, abs=0.012 * max(1, abs(mean), deviation))
 
 
+def test_what_bins_overfit_is_taken_off_the_divergence():
+    """Of N(0, 1) itself, 2,000 values at a time, .0009 nats are left on average; ten bins overfit .00225 more than that."""
+    found = [monotone.divergence_from_normal(RNG.standard_normal(2_000)) for _ in range(300)]
+    assert abs(np.mean(found)) < 0.0015 and np.std(found) < 0.004
+
+
 def test_the_map_of_what_is_not_gaussian():
     """Uniform values: KL = 1/2 log(2 pi) + 1/2 E[z^2] - log(length). Two clusters, and values that repeat, still have a map."""
     length = 3.0
