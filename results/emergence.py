@@ -1,7 +1,7 @@
 r"""How isometry emerges while a VAE trains, drawn from what `--monitor_every` wrote: `python -m results.emergence RUN ...`.
 
-    tfisovae mnist --data mnist.npz --schedule cosine --steps 3000 --batch_size 128 --monitor_every 25 --num_eval 0 \
-      --run_dir runs/emergence/mnist
+    tfisovae mnist --data mnist.npz --schedule cosine --steps 3000 --batch_size 128 --monitor_every 20 --monitor_share 0.1 \
+      --num_eval 0 --run_dir runs/emergence/mnist
     python -m results.emergence runs/emergence/mnist --out results/emergence
 
 Every RUN gives NAME.csv and NAME.png in the directory --out. Of a NAME.csv there, the picture is drawn again.

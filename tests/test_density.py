@@ -386,6 +386,7 @@ def test_comparison():
 def test_percentiles():
     """Shares of the references that are at most as probable; of Gaussian references they are the normal distribution function."""
     assert density.percentiles([-1.0, 0.0, 1.5, 9.0], [3.0, 0.0, 1.0, 2.0]).tolist() == [0.0, 25.0, 50.0, 100.0]
+    np.testing.assert_array_equal(density.percentiles([np.nan, -np.inf, np.inf], [0.0, 1.0]), [np.nan, 0, 100])
     references, x = np.random.default_rng(0).standard_normal(20_000), np.linspace(-2, 2, 9)
     np.testing.assert_allclose(density.percentiles(x, references), 100 * stats.norm.cdf(x), atol=4 * 100 * 0.5 / 20_000**0.5)
     for bad in ([], [1.0, np.nan]):

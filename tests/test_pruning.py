@@ -298,6 +298,36 @@ def test_nothing_to_prune_no_data_and_a_collapsed_model(linear):
     assert tfisovae.prune(vae, [0, 1], x).n == 2  # by number there is no question
 
 
+@pytest.mark.parametrize("keep, message", [(0, "count from 1 to 3"), (5, "count from 1 to 3"), (4, "nothing to prune"),
+                                           ([0, 0], "more than once"), (1.5, "must be a share"), ([4], "numbers from 0 to 3")])
+def test_what_no_data_would_mend_is_refused_before_they_are_read(linear, keep, message):
+    with pytest.raises(ValueError, match=message):
+        tfisovae.prune(linear, keep, np.full((5, 4), np.nan, np.float32))
+
+
+def test_what_is_read_twice_is_no_generator(linear):
+    with pytest.raises(ValueError, match="data is read twice, and a generator can be read only once"):
+        tfisovae.prune(linear, 2, (x for x in np.split(X, 10)))
+
+
+def test_a_cost_that_is_not_finite_is_named():
+    def decode(z):
+        return np.where(z[:, :1] > 2.5, np.nan, z.astype(np.float64))
+
+    x = np.zeros((20, 2), np.float32)
+    x[13, 0] = 30
+    with pytest.raises(ValueError, match=r"distortion of example 13 \(counted from 0\) is not finite"):
+        tfisovae.prune((lambda x: (x, np.full_like(x, -6)), decode), [0], x, distortion="sse", beta=BETA)
+
+
+def test_a_single_example_has_no_error(linear):
+    """A mean of one: its numbers are said, and that their error is not known."""
+    record = tfisovae.prune(linear, [1, 3], X[:1]).pruning
+    assert np.isnan(record.distortion.standard_error)
+    said = record.sentences()
+    assert "nan" not in said and "on 1 example, whose error is not known" in said
+
+
 def test_a_posterior_that_is_not_finite_and_data_that_are_gone(linear):
     broken = Autoencoder(lambda x: (x, tf.where(tf.range(4) == 2, np.nan, tf.ones_like(x))), lambda z: z, "sse", BETA)
     with pytest.raises(ValueError, match="The posterior of latent variable 2 is not finite on these data"):
@@ -342,7 +372,9 @@ def test_a_pruned_run_measures_as_a_run(run, main):
     small = run.parent / "toy-pruned"
     assert "3 of 6 dimensions kept" in done.stdout and "with 100 % of the importance" in done.stdout and str(small) in done.stdout
     main("isometry", run)
-    assert "3 of 3 dimensions active" in main("isometry", small).stdout
+    said = main("isometry", small).stdout
+    assert "3 of 3 dimensions active" in said
+    assert f"Pruned: this model is {run} without some of its dimensions, and has not been trained since." in said
     before, after = (json.loads((path / "isometry.json").read_text()) for path in (run, small))
     record = json.loads((small / "pruning.json").read_text())
     np.testing.assert_allclose(after["precision_mean"], np.array(before["precision_mean"])[record["kept"]], rtol=1e-4)

@@ -137,7 +137,7 @@ def test_components_of_equal_distortion(linear):
     said = made.sentences()
     assert said.startswith("2, 3 and 3 dimensions have 90, 95 and 99 % of the importance, which is of what the model makes of the "
                            "data; 2, 3 and 3 principal components have as much of the whole variance of the data.\n")
-    assert "so do 3 principal components, of which 3 are above beta / 2" in said
+    assert "; 3 principal components leave no more. Of all components, 3 are above beta / 2." in said
 
 
 def test_the_interval_is_that_of_the_mean_over_examples(linear):

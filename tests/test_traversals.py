@@ -108,7 +108,9 @@ def test_the_metric_is_that_of_the_distortion():
     ({"dimensions": [True, False]}, "dimensions must be a list of the numbers"),
     ({"dimensions": [0.5]}, "dimensions must be a list of the numbers"),
     ({"n": None}, "n is missing"),
+    ({"limit": 200.0}, "z_0 has no lengths from -200 to 200, as where limit is too large for the decoder"),  # exp overflows
     ({"at": [0.0, 0.0, 0.0]}, "of one n; got 3 by at, 2 by n"),
+    ({"at": [0.0, np.nan]}, "at must be finite; got nan of latent variable 1"),
     ({"share": [[0.5, 0.5]]}, "at and share must be vectors"),
 ])
 def test_what_is_refused(arguments, message):

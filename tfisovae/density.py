@@ -267,14 +267,15 @@ def percentiles(log_density: npt.ArrayLike, among: npt.ArrayLike) -> np.ndarray:
       log_density: `[N]`, nats.
       among: `[K]`, nats, of the references (examples of training), by the same form with the same `active` and `variance`.
     Returns:
-      `[N]`, in steps of 100 / K: 0 is less probable than all of them, 100 as probable as the most probable or more.
+      `[N]`, in steps of 100 / K: 0 is less probable than all of them, 100 as probable as the most probable or more. NaN of NaN.
     Raises:
       ValueError: if there are no references, or one of them is not a number.
     """
     among = np.sort(np.asarray(among, np.float64))
     if not len(among) or np.isnan(among[-1]):
         raise ValueError(f"among must have at least one log density, and numbers alone; got {len(among)}.")
-    return 100 / len(among) * np.searchsorted(among, np.asarray(log_density, np.float64), side="right")
+    log_density = np.asarray(log_density, np.float64)
+    return np.where(np.isnan(log_density), np.nan, 100 / len(among) * np.searchsorted(among, log_density, side="right"))
 
 
 def pearson(a: npt.ArrayLike, b: npt.ArrayLike) -> float:

@@ -9,7 +9,7 @@ sum of squares they are exact: v_j - beta / 2, and log(2 v_j / beta) / 2 nats.
 """
 import dataclasses
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -75,9 +75,11 @@ class Pruning:
             return said[0]
         for name, unit in (("distortion", ""), ("rate", " nats"), ("loss", " nats")):
             change = getattr(self, name)
-            said.append(f"{name} {change.before:.5g} before, {change.after:.5g}{unit} after: {change.difference:+.3g} +- "
-                        f"{change.standard_error:.1g}, predicted {change.predicted:+.3g}")
-        return "\n".join([*said, f"on {self.num_examples} examples; a dimension that is left out is predicted to cost its "
+            error = f" +- {change.standard_error:.1g}" if np.isfinite(change.standard_error) else ""
+            said.append(f"{name} {change.before:.5g} before, {change.after:.5g}{unit} after: {change.difference:+.3g}{error}, "
+                        f"predicted {change.predicted:+.3g}")
+        examples = "1 example, whose error is not known" if self.num_examples == 1 else f"{self.num_examples} examples"
+        return "\n".join([*said, f"on {examples}; a dimension that is left out is predicted to cost its "
                                  "importance less beta / 2, and to save its KL."])
 
 
@@ -119,11 +121,16 @@ def prune(model: AutoencoderLike, keep: Sequence[int] | int | float | str, data:
       predicted.
     Raises:
       ValueError: for a `keep` that leaves out nothing or everything, names a variable twice or one that there is not, or is
-        no share; for a model that has collapsed, and data that are missing.
+        no share; for a model that has collapsed, data that are missing or a generator, and a distortion that is not finite.
     """
     if isinstance(model, (str, os.PathLike)) and os.path.isfile(os.path.join(model, CONFIG)):
         model = load(model)
     before = as_autoencoder(model, distortion, beta, scale, decomposed, needs_beta=data is not None or _networks(model) is not None)
+    if isinstance(data, Iterator):
+        raise ValueError(f"data is read twice, and a {type(data).__name__} can be read only once. Give an array [N, ...] or a "
+                         "tf.data.Dataset of batches.")
+    if isinstance(model, VAE) and model.n is not None:
+        selection.check(keep, model.n)  # before the data are read
     seen = selection.posterior_means(before, data, num_examples, progress) if data is not None else None
     n = len(seen.mean) if seen else _size(model, before)
     kept = selection.chosen(keep, n, seen)
@@ -219,6 +226,10 @@ def _cost(before, after, seen, kept, left_out, data, num_examples, progress):
     step = streaming.on_replicas(update)
     rows = np.concatenate([np.asarray(step(x, first_row)) for x, first_row in
                            streaming.examples_of(before, data, num_examples, "pruned", progress)])
+    finite = np.isfinite(rows).all(1)
+    if not finite.all():
+        raise ValueError(f"The distortion of example {int(np.argmin(finite))} (counted from 0) is not finite: what pruning costs "
+                         "cannot be said. Leave the example out, or mend the decoder.")
     rows = np.concatenate([rows, rows[:, :2] / before.beta + rows[:, 2:]], 1)
     costs = before.beta / 2 * float(np.sum(seen.precision[left_out] - 1))
     saved = float(np.sum(seen.kl[left_out]))

@@ -231,8 +231,9 @@ class Scree:
         said += f"; {_counts(self.components.count)} principal components have as much of the whole variance of the data{where}."
         equal = self.components_of_equal_distortion
         if equal is not None:
-            said += (f"\n{int(self.active.sum())} active dimensions leave a distortion of {self.transform_loss:.3g}; so do {equal} "
-                     f"principal components, of which {int(np.sum(self.components.eigenvalue > self.floor))} are above beta / 2.")
+            above = int(np.sum(self.components.eigenvalue > self.floor))
+            said += (f"\n{int(self.active.sum())} active dimensions leave a distortion of {self.transform_loss:.3g}; {equal} "
+                     f"principal components leave no more. Of all components, {above} are above beta / 2.")
         return said
 
 

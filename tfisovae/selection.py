@@ -67,6 +67,41 @@ def posterior_means(model: Measurable, data: Data, num_examples: int | None = No
     return PosteriorMeans(*(total / count), count)
 
 
+def check(keep: Sequence[int] | np.ndarray | int | float | str, n: int) -> None:
+    """Raises ValueError for a `keep` of `chosen` that no data would mend."""
+    if isinstance(keep, (bool, np.bool_)) or isinstance(keep, str) and keep != "active":
+        raise ValueError(f"keep must be {_WAYS}; got {keep!r}.")
+    if isinstance(keep, str):
+        return
+    if isinstance(keep, numbers.Integral):
+        if not 1 <= keep <= n:
+            raise ValueError(f"keep must be a count from 1 to {n - 1}, of {n} latent variables; got {keep}.")
+        _check_fewer(keep, n)
+    elif isinstance(keep, numbers.Real):
+        if not 0 < keep < 1:
+            raise ValueError(f"keep must be a share above 0 and below 1, where it is no integer; got {keep!r}.")
+    else:
+        _check_numbers(np.asarray(keep), n)
+
+
+def _check_numbers(keep, n):
+    if keep.ndim != 1 or keep.dtype.kind not in "iu" or not len(keep):
+        hint = " Of a mask, give numpy.flatnonzero(mask)." if keep.dtype.kind == "b" else ""
+        raise ValueError(f"keep must be {_WAYS}, with one variable at least; got {keep.tolist()!r}.{hint}")
+    outside = keep[(keep < 0) | (keep >= n)]
+    if len(outside):
+        raise ValueError(f"keep must be of numbers from 0 to {n - 1}; got {outside[0]}.")
+    names, counts = np.unique(keep, return_counts=True)
+    if (counts > 1).any():
+        raise ValueError(f"keep must name each variable once; got {names[counts > 1][0]} more than once.")
+    _check_fewer(len(keep), n)
+
+
+def _check_fewer(count, n):
+    if count == n:
+        raise ValueError(f"There is nothing to prune: all {n} latent variables would be kept.")
+
+
 def chosen(keep: Sequence[int] | np.ndarray | int | float | str, n: int, seen: PosteriorMeans | None = None) -> np.ndarray:
     """The numbers of the latent variables that `keep` means, ascending.
 
@@ -78,42 +113,19 @@ def chosen(keep: Sequence[int] | np.ndarray | int | float | str, n: int, seen: P
       ValueError: for a `keep` that is none of its four kinds, leaves out nothing or everything, names a variable twice or one that
         there is not; for a model that has collapsed, and without `seen` where that is needed.
     """
-    if isinstance(keep, (bool, np.bool_)) or isinstance(keep, str) and keep != "active":
-        raise ValueError(f"keep must be {_WAYS}; got {keep!r}.")
-    if isinstance(keep, (str, numbers.Real)):
-        return _by_importance(keep, n, seen)
-    keep = np.asarray(keep)
-    if keep.ndim != 1 or keep.dtype.kind not in "iu" or not len(keep):
-        hint = " Of a mask, give numpy.flatnonzero(mask)." if keep.dtype.kind == "b" else ""
-        raise ValueError(f"keep must be {_WAYS}, with one variable at least; got {keep.tolist()!r}.{hint}")
-    outside = keep[(keep < 0) | (keep >= n)]
-    if len(outside):
-        raise ValueError(f"keep must be of numbers from 0 to {n - 1}; got {outside[0]}.")
-    names, counts = np.unique(keep, return_counts=True)
-    if (counts > 1).any():
-        raise ValueError(f"keep must name each variable once; got {names[counts > 1][0]} more than once.")
-    return _fewer(names.astype(int), n)
-
-
-def _by_importance(keep, n, seen):
-    if isinstance(keep, numbers.Integral):
-        if not 1 <= keep <= n:
-            raise ValueError(f"keep must be a count from 1 to {n - 1}, of {n} latent variables; got {keep}.")
-    elif not isinstance(keep, str) and not 0 < keep < 1:
-        raise ValueError(f"keep must be a share above 0 and below 1, where it is no integer; got {keep!r}.")
+    check(keep, n)
+    if not isinstance(keep, (str, numbers.Real)):
+        return np.sort(np.asarray(keep)).astype(int)
     if seen is None:
         raise ValueError(f"data is missing: which variables keep={keep!r} means is seen in their posteriors. Give data=, or a list "
                          "of numbers.")
     if not seen.active.any():
         raise ValueError("The model has collapsed: no latent variable is active, so none is more important than another.")
     if isinstance(keep, str):
-        return _fewer(np.flatnonzero(seen.active), n)
-    count = int(keep) if isinstance(keep, numbers.Integral) else scree.count_for(seen.counted, keep)
-    order = np.lexsort((-seen.precision, ~seen.active))  # the active ones first, each kind by precision
-    return _fewer(np.sort(order[:count]), n)
-
-
-def _fewer(kept, n):
-    if len(kept) == n:
-        raise ValueError(f"There is nothing to prune: all {n} latent variables would be kept.")
+        kept = np.flatnonzero(seen.active)
+    else:
+        count = int(keep) if isinstance(keep, numbers.Integral) else scree.count_for(seen.counted, keep)
+        order = np.lexsort((-seen.precision, ~seen.active))  # the active ones first, each kind by precision
+        kept = np.sort(order[:count])
+    _check_fewer(len(kept), n)
     return kept

@@ -123,7 +123,11 @@ def traverse(model: AutoencoderLike, dimensions: Sequence[int] | npt.ArrayLike, 
     for j, z in zip(dimensions, line):
         variable = None
         if steps == "decoder":
-            variable = IsometricVariable.along_axis(model, j, z[[0, -1]], at, points)
+            try:
+                variable = IsometricVariable.along_axis(model, j, z[[0, -1]], at, points)
+            except ValueError as error:
+                raise ValueError(f"z_{j} has no lengths from {z[0]:g} to {z[-1]:g}, as where limit is too large for the decoder, "
+                                 f"or its weights are not finite: {error}") from error
         elif steps == "posterior":
             variable = IsometricVariable(mean[:, j], scale[:, j], model.beta)
         length, still = np.nan, False
@@ -159,6 +163,8 @@ def _vectors(at, share, n, mean):
     if len(set(sizes.values())) > 1 or n < 1 or any(value is not None and value.shape != (n,) for value in (at, share)):
         raise ValueError("at and share must be vectors [n], posterior two arrays [N, n], of one n; got "
                          f"{', '.join(f'{size} by {name}' for name, size in sizes.items())}.")
+    if at is not None and not np.isfinite(at).all():
+        raise ValueError(f"at must be finite; got {at[~np.isfinite(at)][0]} of latent variable {int(np.argmin(np.isfinite(at)))}.")
     return np.zeros(n) if at is None else at, np.full(n, np.nan) if share is None else share, n
 
 

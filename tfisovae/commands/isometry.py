@@ -95,6 +95,13 @@ def follows(saved, count=3):
             for row in np.array(saved["factor_correlations"])]
 
 
+def pruned(config):
+    """Of the manifest of a pruned run: what the verdict on its training is not of, a line of text; nothing of other runs."""
+    made = config.get("pruned")
+    return [f"Pruned: this model is {made['from']} without some of its dimensions, and has not been trained since. Whether that "
+            "training had ended, the run it was made of shows; a gradient here is what pruning left."] if made else []
+
+
 def report(trained, args):
     """Measures a run; yields what was measured, as text, before it is written."""
     from tfisovae.scree import Scree
@@ -105,7 +112,8 @@ def report(trained, args):
     yield "\n".join([result.table(args.rows), result.accounting(), counted, *theory(extra, result, args.rows)])
     evidence = measuring.training_evidence(trained, args.gradient_examples)
     extra |= {"evidence": {name: dataclasses.asdict(value) if dataclasses.is_dataclass(value) else value
-                           for name, value in evidence.items()}, "summary": result.summary(**evidence)}
+                           for name, value in evidence.items()},
+              "summary": "\n".join([result.summary(**evidence), *pruned(trained.config)])}
     yield extra["summary"]
     write(trained, result, extra)
     yield measuring.written(trained.out, *names(trained.suffix)[:4 if result.num_active else 3])
