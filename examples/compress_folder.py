@@ -7,6 +7,7 @@ The images are read from the folder at 16 x 16 pixels, which keeps this short. A
 """
 import argparse  # noqa: I001  (tfisovae before TensorFlow)
 import os
+import sys
 import tempfile
 
 import tfisovae  # before TensorFlow: it turns oneDNN on
@@ -56,4 +57,7 @@ def main(folder=None, steps=400):
 if __name__ == "__main__":
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("folder", nargs="?", help="of images (default: faces are drawn)")
-    main(p.parse_args().folder)
+    try:
+        main(p.parse_args().folder)
+    except (ValueError, OSError) as error:
+        sys.exit(f"compress_folder: {error}")

@@ -1,6 +1,7 @@
 """The scripts of examples/: each runs, and what it prints is true."""
 import re
 import runpy
+import sys
 
 import numpy as np
 import pytest
@@ -20,7 +21,8 @@ def run(root, capsys):
 
 def test_every_example_is_run_here(root):
     here = {name.removeprefix("test_") for name in globals() if name.startswith("test_")}
-    assert {path.stem for path in (root / "examples").glob("*.py")} == here - {"every_example_is_run_here"}
+    others = {"every_example_is_run_here", "compress_folder_without_images"}
+    assert {path.stem for path in (root / "examples").glob("*.py")} == here - others
 
 
 def test_keras_vae(run):
@@ -84,3 +86,11 @@ def test_compress_folder(run):
     error = np.square(back - x).sum((1, 2, 3)).mean()
     assert error == pytest.approx(codec.predicted.posterior_distortion, rel=0.03)
     assert error < 0.6 * np.square(x - x.mean(0)).sum((1, 2, 3)).mean() and back.shape == x.shape
+
+
+def test_compress_folder_without_images(root, tmp_path, monkeypatch):
+    """A folder that holds none ends in a line, as a command does."""
+    (tmp_path / "notes.txt").write_text("no image")
+    monkeypatch.setattr(sys, "argv", ["compress_folder.py", str(tmp_path)])
+    with pytest.raises(SystemExit, match="compress_folder: .* holds no images: notes.txt"):
+        runpy.run_path(str(root / "examples" / "compress_folder.py"), run_name="__main__")

@@ -61,6 +61,18 @@ def test_it_measures_what_analyze_measures(make_linear_vae):
     assert half["num_examples"] == 20 and meter._step.experimental_get_tracing_count() == 1
 
 
+def test_norm_and_cosines_are_of_the_first_quarter():
+    """Where sigma and the directions differ from example to example, their number shows: of 42 the first 11."""
+    weights = points(3, 5)
+    model = tfisovae.as_autoencoder((lambda x: (x[:, :3], x[:, 2:5] - 4), lambda z: tf.sin(z @ weights)), "sse", 0.1)
+    x = points(42, 5)
+    row = Meter(model, x[:4])(tf.constant(x))
+    for name, field in (("norm", "isometric_norm"), ("cosine", "gram_off_diagonal_cosine")):
+        whole, few, fewer = (getattr(tfisovae.analyze(model, x[:count]), field) for count in (42, 11, 10))
+        assert row[name] == pytest.approx(few, rel=1e-4)
+        assert min(abs(whole / few - 1), abs(fewer / few - 1)) > 2e-3
+
+
 def test_the_lmbda_of_the_moment_counts(make_linear_vae):
     """Norm and importance of the same networks at another lmbda; a collapsed VAE has no norm."""
     vae = make_linear_vae(np.eye(4), np.eye(4), 0.1, 50.0)

@@ -45,6 +45,8 @@ def test_the_cost_on_gaussian_data_is_that_of_theory(linear):
     assert record.rate.difference == pytest.approx(-saved, rel=1e-4)
     assert record.distortion.difference == pytest.approx(costs, abs=4 * record.distortion.standard_error)
     assert record.distortion.standard_error < 0.1 * costs
+    kl = np.sum((X[:, gone] * OPTIMUM.encoder_gain[gone]) ** 2 / 2, 1)  # what of the KL is not the same for every example
+    assert record.rate.standard_error == pytest.approx(np.std(kl, ddof=1) / np.sqrt(1_000), rel=1e-3)
     assert record.distortion.before == pytest.approx(OPTIMUM.distortion.sum(), rel=0.05)
     assert record.distortion.after == pytest.approx(0.05 + np.sum(VARIANCES[[0, 2, 3]]), rel=0.05)
     assert record.rate.before == pytest.approx(OPTIMUM.rate.sum(), rel=1e-3)

@@ -95,6 +95,11 @@ def test_counts_for_a_share(share, count):
     assert scree.count_for([1, 5, 3, 1], share) == count
 
 
+def test_rounding_of_the_sum_costs_no_dimension():
+    """Seven of twelve equal values are 7 / 12 of them, though the sum of seven tenths is below that in floating point."""
+    assert scree.count_for([0.1] * 12, 7 / 12) == 7
+
+
 @pytest.mark.parametrize("share", [0, -0.1, 1.01, np.nan, True, "0.9"])
 def test_bad_shares(share):
     with pytest.raises(ValueError, match="share must be above 0 and at most 1"):
@@ -138,12 +143,16 @@ def test_components_of_equal_distortion(linear):
     assert said.startswith("2, 3 and 3 dimensions have 90, 95 and 99 % of the importance, which is of what the model makes of the "
                            "data; 2, 3 and 3 principal components have as much of the whole variance of the data.\n")
     assert "; 3 principal components leave no more. Of all components, 3 are above beta / 2." in said
+    assert "Of all components, 2 are above" in dataclasses.replace(made, floor=0.6).sentences()  # 4 and 1, not .49
 
 
 def test_the_interval_is_that_of_the_mean_over_examples(linear):
     """sigma is the same for every example here: no width. With an error of e it is 1.96 e to each side, and not below 0."""
     made = Scree.of(linear[0])
     np.testing.assert_allclose(made.interval, [made.importance] * 2, rtol=1e-4)
+    errors = np.array([1.0, 2.0, 3.0, 4.0])  # of E[sigma_j^-2]; that of the importance is beta / 2 = .05 of it
+    np.testing.assert_allclose(Scree.of(dataclasses.replace(linear[0], precision_standard_error=errors)).standard_error,
+                               0.05 * errors[made.dimension])
     wide = dataclasses.replace(made, standard_error=np.array([0.1, 0.1, 1.0, np.nan]))
     np.testing.assert_allclose(wide.interval[1] - wide.importance, 1.959964 * np.array([0.1, 0.1, 1, 0]), rtol=1e-6)
     assert wide.interval[0, 2] == 0
