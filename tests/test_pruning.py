@@ -33,6 +33,13 @@ def test_which_are_kept(linear, keep, kept):
     assert seen.share(np.array(kept)) == pytest.approx(VARIANCES[kept].sum() / 5.25, rel=1e-4)
 
 
+@pytest.mark.parametrize("keep", [2, 0.99])
+def test_active_variables_come_first(keep):
+    """Of a short training, sigma of one that says nothing may be below that of one that says a little."""
+    seen = selection.PosteriorMeans(np.zeros(3), np.array([1.0, 0.001, 2.0]), np.array([1.5, 1.6, 5.0]), 10)
+    assert selection.chosen(keep, 3, seen).tolist() == [0, 2]
+
+
 def test_the_cost_on_gaussian_data_is_that_of_theory(linear):
     """A left-out variable costs v - beta / 2 and saves log(2 v / beta) / 2: as predicted, and as measured. sigma is the same for
     every example, so the prediction is exact; the measured distortion has the noise of 1,000 examples in it."""
