@@ -401,7 +401,7 @@ def test_a_pruned_run_measures_as_a_run(run, main):
     (["--share", "1"], "--share must be above 0 and below 1; got 1."),
     (["--share", "0"], "--share must be above 0 and below 1; got 0."),
     (["--count", "6"], "There is nothing to prune: all 6 latent variables would be kept"),
-    (["--count", "0"], "must be a count from 1 to 5, of 6 latent variables; got 0"),
+    (["--count", "0"], "--count must be at least 1; got 0"),
     (["--keep", "0", "9"], "must be of numbers from 0 to 5; got 9"),
     (["--keep", "0", "0"], "must name each variable once; got 0 more than once"),
     (["--num_examples", "0"], "--num_examples must be at least 1; got 0"),

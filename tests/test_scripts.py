@@ -114,7 +114,7 @@ def test_percentiles_of_other_data(toy_run, main, tmp_path):
     main("density", toy_run, "--data", far, "--train_examples", 0, "--out", tmp_path)
     assert "percentile" not in (tmp_path / "densities.csv").read_text()
     refused = main("density", toy_run, "--train_examples", -1, check=False)
-    assert refused.code != 0 and "--train_examples must be at least 1; got -1" in refused.stderr
+    assert refused.code != 0 and "--train_examples must be at least 0, which is none; got -1" in refused.stderr
 
 
 def test_a_toy_run_is_another_configuration_with_another_source(toy_run, main):
@@ -263,7 +263,8 @@ def test_help_imports_no_tensorflow(script, arguments):
     ("celeba", ["--mixed_precision", "tf32"], "invalid choice: 'tf32'"),
     ("celeba", ["--data", "celebs"], "Unknown data 'celebs': there are 'celeb_a', 'faces'"),
     ("celeba", ["--monitor_every", "0"], "--monitor_every must be at least 1; got 0"),
-    ("celeba", ["--monitor_share", "1.5"], "--monitor_share must be above 0 and below 1; got 1.5"),
+    ("celeba", ["--monitor_share", "0.1"], "--monitor_share goes with --monitor_every"),
+    ("celeba", ["--monitor_every", "4", "--monitor_share", "1.5"], "--monitor_share must be above 0 and below 1; got 1.5"),
     ("celeba", ["--checkpoint_every", "150"], "--checkpoint_every must be a multiple of --log_every (100); got 150"),
     ("toy", ["--source", "mixed"], "Unknown source 'mixed'; there are 'mix', 'ramp', 'norm', and tables"),
     ("toy", ["--num_examples", "0"], "--num_examples must be at least 1; got 0"),

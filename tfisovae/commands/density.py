@@ -33,8 +33,8 @@ def compute(trained, num_examples=None, forms=None, train_examples=None):
     from tfisovae.training import batches
 
     run, config, vae, source, *_ = trained
-    if train_examples:
-        measuring.check_at_least_1(train_examples=train_examples)
+    if train_examples is not None and train_examples < 0:
+        raise ValueError(f"--train_examples must be at least 0, which is none; got {train_examples}.")
     count = measuring.num_examples(trained, num_examples)
     rows = sources.Rows(source.eval.array, source.eval.rows[:count])  # those of `tfisovae isometry`
     train = None if train_examples == 0 else measuring.examples_of_training(trained, train_examples)

@@ -26,6 +26,7 @@ def asked(args):
     given = next((value for value in (args.share, args.count, args.keep) if value is not None), "active")
     if args.share is not None and not 0 < args.share < 1:
         raise ValueError(f"--share must be above 0 and below 1; got {args.share:g}.")
+    measuring.check_at_least_1(count=args.count)
     return given
 
 

@@ -35,8 +35,8 @@ def add_arguments(p, command, **defaults):
     p.add_argument("--anneal", choices=choices.ANNEALINGS, help="how it grows (default: linear)")
     p.add_argument("--monitor_every", type=int,
                    help="steps between measurements of isometry on held-out examples, kept in isometry-history.csv (default: none)")
-    p.add_argument("--monitor_share", type=float, default=0.02,
-                   help="of the training's time that these may take, from which their number of examples follows")
+    p.add_argument("--monitor_share", type=float,
+                   help="of the training's time that these may take, from which their number of examples follows (default: 0.02)")
     p.add_argument("--strategy", choices=choices.STRATEGIES, default="auto",
                    help="auto: every visible GPU; mirrored: also over logical CPUs; multi_worker: see TF_CONFIG")
     p.add_argument("--seed", type=int, default=0, help="of weights, data order and posterior noise")
@@ -78,8 +78,12 @@ def resolve(args, positive=()):
         value = (config if name in config else vars(args))[name]
         if value is not None and not 0 <= value < 2**32:
             raise ValueError(f"--{name} must be at least 0 and below 2^32; got {value}.")
-    if not 0 < args.monitor_share < 1:
-        raise ValueError(f"--monitor_share must be above 0 and below 1; got {args.monitor_share}.")
+    if config["monitor_every"] is not None:
+        config["monitor_share"] = 0.02 if config["monitor_share"] is None else config["monitor_share"]
+    elif config["monitor_share"] is not None:
+        raise ValueError("--monitor_share goes with --monitor_every, which says how often is measured.")
+    if config["monitor_share"] is not None and not 0 < config["monitor_share"] < 1:
+        raise ValueError(f"--monitor_share must be above 0 and below 1; got {config['monitor_share']}.")
     if not 0 <= args.averaging < 1:
         raise ValueError(f"--averaging must be at least 0 and below 1; got {args.averaging}.")
     if config["warmup_steps"] and not args.decomposed:
