@@ -112,7 +112,8 @@ def test_data_given_are_measured_whole_and_apart(table_run, main):
     assert counted(main("isometry", run, "--data", table_run / "test.npy")) == [50]
     assert (run / "on-test" / "isometry.json").exists() and (run / "isometry.json").read_bytes() == own
     assert counted(main("isometry", run, "--data", table_run / "test.npy", "--split", "eval", "--out", table_run / "out")) == [5]
-    assert {p.name for p in (table_run / "out").iterdir()} == {"isometry-eval.json", "isometry-eval.png", "gram-eval.png"}
+    assert {p.name for p in (table_run / "out").iterdir()} == {"isometry-eval.json", "isometry-eval.png", "scree-eval.png",
+                                                               "gram-eval.png"}
     main("density", run, "--data", table_run / "test.npy")
     rows = np.genfromtxt(run / "on-test" / "densities.csv", delimiter=",", names=True)["row"]
     np.testing.assert_array_equal(rows, np.arange(50))
