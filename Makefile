@@ -29,7 +29,7 @@ $(READY): requirements.lock setup.cfg pyproject.toml
 	@touch $(READY)
 
 run: $(READY)
-	$(QUIET) $(PY) train/celeba.py --lmbda 1000 --data faces --steps 900 --batch_size 16 --learning_rate 5e-4 \
+	$(QUIET) $(PY) train/celeba.py --lmbda 1000 --data faces --recipe fast --steps 1400 --learning_rate_warmup 300 \
 	  --num_eval 0 --run_dir $(RUN)
 	$(QUIET) $(PY) eval/isometry.py $(RUN) --num_examples 300
 	$(QUIET) $(PY) eval/report.py $(RUN)
