@@ -20,9 +20,9 @@ from typing import Any
 
 import numpy as np
 
-from tfisovae import files
+from tfisovae import files, theory
 
-QUANTIZATION = 0.5 * math.log2(math.pi * math.e / 6)  # bits a dimension
+QUANTIZATION = theory.QUANTIZATION_BITS
 
 
 @dataclasses.dataclass(frozen=True)

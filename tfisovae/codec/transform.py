@@ -23,7 +23,6 @@ MIN_EXAMPLES = 20  # that a map takes
 _KEPT = 512  # posteriors that are kept, to predict what other steps cost
 _DECODED = 2_000  # examples whose distortion is measured
 _LOG2 = math.log(2)
-_GAP = 0.5 * math.log2(math.pi * math.e / 6)  # bits a dimension, App. H.3
 
 
 @dataclasses.dataclass(frozen=True)
@@ -163,7 +162,8 @@ class Transform:
         rate = theory.dithered_quantizer_rate(mean, step_factor * scale)
         excess = np.mean(rate - (mean**2 + scale**2 - 1) / 2 + np.log(scale), 0) / _LOG2
         kl, coding_loss = self.kl[self.active], len(self.dimensions) * step_factor**2 * beta / 2
-        return Prediction(kl, kl + _GAP - math.log2(step_factor), kl + excess, float(self.kl[~self.active].sum()), self.divergence,
+        high_rate = kl + theory.QUANTIZATION_BITS - math.log2(step_factor)
+        return Prediction(kl, high_rate, kl + excess, float(self.kl[~self.active].sum()), self.divergence,
                           coding_loss, self.distortion + coding_loss, self.distortion + step_factor**2 * self.coding_loss)
 
     def arrays(self) -> dict[str, np.ndarray]:

@@ -66,7 +66,7 @@ def load_examples(args, name, count=None, option="data"):
     else:
         rows = measuring.chosen(sources.load_vectors(name), "all").eval
     count = count or (1_000 if len(rows.shape) > 2 else 10_000)
-    chosen = np.sort(np.random.default_rng(0).permutation(len(rows))[:count])
+    chosen = measuring.drawn(len(rows), count, 0)
     x = np.asarray(rows[chosen])
     x = x.astype(np.float32) * np.float32(args.max_value / 255 if x.dtype == np.uint8 else 1)
     finite = np.isfinite(x).reshape(len(x), -1).all(1)

@@ -2,23 +2,18 @@
 import os
 import sys
 
-import numpy as np
-
 from tfisovae import files
-from tfisovae.commands.choices import PRIORS, QUANTIZATIONS
+from tfisovae.commands import measuring
+from tfisovae.commands.choices import QUANTIZATIONS
 
 DIRECTORY = "codec"
 FITTED_TO = 20_000  # examples of training
 
 
 def add_options(p):
-    """The options that say which codec."""
-    p.add_argument("--step_factor", type=float, default=1.0,
-                   help="of the quantiser's step: above 1 fewer bits and more distortion than the point that was trained")
+    """The options of whatever takes a codec of a run."""
     p.add_argument("--quantization", choices=QUANTIZATIONS, default="universal",
                    help="universal: with a dither, whose noise is independent of the data")
-    p.add_argument("--prior", choices=PRIORS, default="normal",
-                   help="empirical: the distribution that the means of the training data have, instead of N(0, 1)")
     p.add_argument("--train_data", type=os.path.expanduser, help="where the run's training data lie now, to which a codec is "
                    "fitted when the run has none (default: where they were)")
 
@@ -138,5 +133,5 @@ def _training_examples(directory, config, source, train_data, cache_dir):
         if source.manifest["fingerprint"] != trained_on:
             raise ValueError(f"train_data must be the data that {directory} was trained on; {train_data} are others.")
     train = source.train
-    rows = np.sort(np.random.default_rng(config["seed"]).permutation(len(train))[:FITTED_TO])
+    rows = measuring.drawn(len(train), FITTED_TO, config["seed"])
     return batches.evaluation_batches(sources.Rows(train.array, train.rows[rows]))

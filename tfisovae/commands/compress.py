@@ -5,7 +5,7 @@ The codec is kept in RUN/codec/, which decompressing needs: where the model goes
 import os
 
 from tfisovae import files
-from tfisovae.commands import coding, measuring
+from tfisovae.commands import choices, coding, measuring
 
 
 def add_arguments(p):
@@ -17,7 +17,11 @@ def add_arguments(p):
                    "out, those of training, or all")
     p.add_argument("--num_examples", type=int, help="how many of them (default: all)")
     p.add_argument("--overwrite", action="store_true", help="whether FILE may be replaced")
+    p.add_argument("--step_factor", type=float, default=1.0,
+                   help="of the quantiser's step: above 1 fewer bits and more distortion than the point that was trained")
     coding.add_options(p)
+    p.add_argument("--prior", choices=choices.PRIORS, default="normal",
+                   help="empirical: the distribution that the means of the training data have, instead of N(0, 1)")
     p.add_argument("--cache_dir", type=os.path.expanduser, help="where decoded images are kept (default: ~/.cache/tfisovae)")
 
 

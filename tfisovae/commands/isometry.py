@@ -37,7 +37,7 @@ def compute(trained, num_examples=None):
         means = np.concatenate([vae.encode(x).mean for x in examples])  # of every held-out example
         extra["factor_names"] = list(source.factor_names)
         extra["factor_correlations"] = analysis.factor_correlations(means, source.factors).tolist()
-    if source.log_density is not None and source.manifest["fingerprint"] == config["data_manifest"]["fingerprint"]:
+    if source.log_density is not None and trained.own:
         extra["predicted_precision"] = sources.predicted_precision(source.manifest["toy"], config["distortion"], vae.beta)
     return result, extra
 

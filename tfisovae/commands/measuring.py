@@ -176,8 +176,8 @@ def training_evidence(trained, num_examples=None):
         evidence["num_train"] = len(train)
     count = min(len(train), (4_096 if len(train.shape) == 4 else 50_000) if num_examples is None else num_examples)
     if count >= MIN_BLOCKS:
-        drawn = as_float(train[_drawn(len(train), count, config["seed"])])
-        evidence["gradient"] = block_gradients(trained.vae, drawn, progress=True).mean_gradient()
+        x = as_float(train[drawn(len(train), count, config["seed"])])
+        evidence["gradient"] = block_gradients(trained.vae, x, progress=True).mean_gradient()
     return evidence
 
 
@@ -185,8 +185,8 @@ def _usual_number(source):
     return 1_000 if len(source.eval.shape) == 4 else 10_000
 
 
-def _drawn(size, count, seed):
-    """`count` of `size` numbers, drawn at random, ascending."""
+def drawn(size, count, seed):
+    """`count` of the numbers below `size`, drawn at random, ascending; all of them where `count` is `None`."""
     return np.sort(np.random.default_rng(seed).permutation(size)[:count])
 
 
@@ -208,7 +208,7 @@ def examples_of_training(trained, count=None):
         except (ValueError, OSError):
             return None
     count = min(len(source.train), _usual_number(source) if count is None else count)
-    return type(source.train)(source.train.array, source.train.rows[_drawn(len(source.train), count, trained.config["seed"])])
+    return type(source.train)(source.train.array, source.train.rows[drawn(len(source.train), count, trained.config["seed"])])
 
 
 def run(args, *reports):

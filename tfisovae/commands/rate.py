@@ -9,7 +9,7 @@ import os
 import numpy as np
 
 from tfisovae import files
-from tfisovae.commands import choices, coding, measuring
+from tfisovae.commands import coding, measuring
 
 BESIDE = 1_000  # images, or 20,000 vectors to learn components from
 _LEVELS = 60  # points of a bound
@@ -20,12 +20,9 @@ def add_arguments(p):
     measuring.add_arguments(p)
     p.add_argument("--num_examples", type=int, help=measuring.NUM_EXAMPLES)
     p.add_argument("--rows", type=int, default=10, help="dimensions in the table")
-    p.add_argument("--quantization", choices=choices.QUANTIZATIONS, default="universal",
-                   help="universal: with a dither, whose noise is independent of the data")
     p.add_argument("--beside", action=argparse.BooleanOptionalAction, default=True,
                    help="whether to measure JPEG and WebP on these images, or quantised principal components of these vectors")
-    p.add_argument("--train_data", type=os.path.expanduser, help="where the run's training data lie now, to which a codec is "
-                   "fitted when the run has none (default: where they were)")
+    coding.add_options(p)
 
 
 def compute(trained, num_examples=None, quantization="universal", beside=True, train_data=None, cache_dir=None):
@@ -67,7 +64,7 @@ def _vectors(trained, ledger, count):
     if trained.vae.decomposed:  # of which D is no function of x and x_hat alone
         return {}
     train, test = trained.source.train, trained.source.eval
-    known = train[np.sort(np.random.default_rng(trained.config["seed"]).permutation(len(train))[:20 * BESIDE])]
+    known = train[measuring.drawn(len(train), 20 * BESIDE, trained.config["seed"])]
     low, high = ledger.curve[0].distortion, ledger.curve[-1].distortion
     deviation = float(np.sqrt(np.linalg.eigvalsh(np.cov(known, rowvar=False).reshape(known.shape[1], -1)).max()))
     points = baselines.principal_components(known, test[np.arange(count)], deviation * np.geomspace(0.005, 4, 40),
