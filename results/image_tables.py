@@ -20,20 +20,25 @@ def _analysis(directory, name="isometry.json"):
 def isometry_table(directories, threshold=STRONG_KL):
     """One row for each measured run, over the dimensions whose mean KL exceeds `threshold` nats.
 
-    The norm is given with its deviation between dimensions, as the paper does; cosines are root mean squares over pairs.
+    The norm is given with its deviation between dimensions, as the paper does; cosines are root mean squares over pairs. Runs that
+    differ in their seed are one row, of means with standard errors over seeds.
     """
-    rows = ["| | active | norm | E[1 - sigma^2] | cosines | balance | rate (nats) | distortion |",
-            "| --- | --- | --- | --- | --- | --- | --- | --- |"]
-    rows += [f"| paper, {figure} | {active} | {norm} | - | - | - | - | - |"
+    rows = ["| | active | norm | between dimensions | E[1 - sigma^2] | cosines | balance | rate (nats) | distortion |",
+            "| --- " * 9 + "|"]
+    rows += [f"| paper, {figure} | {active} | {' | '.join(norm.split(' +- ') if '+-' in norm else [norm, '-'])} "
+             + "| - " * 5 + "|"
              for network in dict.fromkeys(runs.load_config(directory)["network"] for directory in directories)
              for figure, active, norm in paper.IMAGES.get(network, ())]
-    for directory in directories:
-        a = _analysis(directory)
-        strong = np.flatnonzero(active(a.kl_mean, threshold))
-        rows.append(f"| ours, {layout.name(directory)} | {len(strong)} of {len(a.active)} | "
-                    f"{a.norm_mean[strong].mean():.2f} +- {a.norm_mean[strong].std():.2f} | "
-                    f"{a.one_minus_variance[strong].mean():.2f} | {a.cosine(strong):.2f} | "
-                    f"{_balance(a, strong):.2f} | {a.rate:.2f} | {a.distortion:.4f} |")
+    for name, group in layout.by_seed(directories).items():
+        measured, counts = [], []
+        for a in map(_analysis, group):
+            strong = np.flatnonzero(active(a.kl_mean, threshold))
+            counts.append(f"{len(strong)}")
+            measured.append([a.norm_mean[strong].mean(), a.norm_mean[strong].std(), a.one_minus_variance[strong].mean(),
+                             a.cosine(strong), _balance(a, strong), a.rate, a.distortion])
+        cells = [layout.mean_and_error(np.array(measured)[:, [k]], form)[0]
+                 for k, form in enumerate((".2f", ".2f", ".2f", ".2f", ".2f", ".2f", ".4f"))]
+        rows.append(f"| ours, {name} | {', '.join(counts)} of {len(a.active)} | {' | '.join(cells)} |")
     return "\n".join(rows)
 
 
@@ -75,21 +80,26 @@ def balance_table(directories, rows=12):
 
 
 def precision_table(directories, thresholds=(10.0, 2.0, 0.0)):
-    """Norms by E[sigma^-2], as the paper reads Fig. 25, with their deviation between dimensions."""
-    lines = ["| | E[sigma^-2] | dimensions | norm | E[1 - sigma^2] | cosines | balance |", "| --- " * 7 + "|",
-             *(f"| paper, {figure} | {above} | - | {norm} | - | - | - |" for figure, above, norm in paper.PRECISIONS)]
-    measured = [(directory, name) for directory in directories for name in ("isometry.json", "isometry-train.json")
-                if name == "isometry.json" or os.path.exists(os.path.join(directory, name))]
-    for directory, name in measured:
-        a, below = _analysis(directory, name), np.inf
-        which = layout.name(directory) + ("" if name == "isometry.json" else ", examples of training")
+    """Norms by E[sigma^-2], as the paper reads Fig. 25, with their deviation between dimensions; over seeds as `isometry_table`."""
+    lines = ["| | E[sigma^-2] | dimensions | norm | between dimensions | E[1 - sigma^2] | cosines | balance |", "| --- " * 8 + "|",
+             *(f"| paper, {figure} | {above} | - | {norm} | - | - | - | - |" for figure, above, norm in paper.PRECISIONS)]
+    measured = [(name, group, file) for name, group in layout.by_seed(directories).items()
+                for file in ("isometry.json", "isometry-train.json")
+                if file == "isometry.json" or all(os.path.exists(os.path.join(one, file)) for one in group)]
+    for name, group, file in measured:
+        which, below = name + ("" if file == "isometry.json" else ", examples of training"), np.inf
         for above in thresholds:
-            among = np.flatnonzero((a.precision_mean > above) & (a.precision_mean <= below))
-            if len(among):
-                interval = f"above {above:g}" if np.isinf(below) else f"{above:g} to {below:g}" if above else f"up to {below:g}"
-                lines.append(f"| ours, {which} | {interval} | {len(among)} | {a.norm_mean[among].mean():.2f} +- "
-                             f"{a.norm_mean[among].std():.2f} | {a.one_minus_variance[among].mean():.2f} | "
-                             f"{a.cosine(among):.2f} | {_balance(a, among):.2f} |")
+            interval = f"above {above:g}" if np.isinf(below) else f"{above:g} to {below:g}" if above else f"up to {below:g}"
+            found, counts = [], []
+            for a in (_analysis(one, file) for one in group):
+                among = np.flatnonzero((a.precision_mean > above) & (a.precision_mean <= below))
+                counts.append(f"{len(among)}")
+                if len(among):
+                    found.append([a.norm_mean[among].mean(), a.norm_mean[among].std(), a.one_minus_variance[among].mean(),
+                                  a.cosine(among), _balance(a, among)])
+            if found:
+                cells = layout.mean_and_error(found, ".2f")
+                lines.append(f"| ours, {which} | {interval} | {', '.join(counts)} | {' | '.join(cells)} |")
             below = above
     return "\n".join(lines)
 
@@ -111,3 +121,23 @@ def history_table(directories):
         lines.append(f"| {layout.name(directory)} | {last['step']} | {float(last['rate']):.2f} | "
                      f"{float(last['distortion']):.4f} | {float(last['active_dimensions']):.0f} |")
     return "\n".join(lines)
+
+
+def quality_table(paths):
+    """Held-out losses of trainings by a recipe, of several lengths, beside that of the paper's settings; of each JSON of `quality`."""
+    lines = ["| | steps | batch | seconds a step | minutes | held-out loss (nats) | active | |", "| --- " * 8 + "|"]
+    for path in paths:
+        saved = files.read_json(path)
+        reached, name = saved["reached"], layout.name(path).removesuffix(".json")
+        for one in (saved["paper"], *saved["recipe"]):
+            whose = "the paper's settings" if one is saved["paper"] else "recipe"
+            best = reached is not None and one is not saved["paper"] and one["name"] == reached["name"]
+            said = (f"{reached['steps']:.0%} of the steps, {reached['seconds']:.0%} of the time" if best else "")
+            lines.append(f"| {name}, {whose} | {one['steps']:,} | {one['batch_size']} | {np.median(one['seconds_per_step']):.3f} | "
+                         f"{one['seconds'] / 60:.1f} | {_with_error(one)} | {one['active']} | {said} |")
+    return "\n".join(lines)
+
+
+def _with_error(one):
+    error = one["loss_standard_error"]
+    return f"{one['loss']:.2f}" + (f" +- {error:.2g}" if error else "")

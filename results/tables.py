@@ -133,8 +133,9 @@ def faults_table(directories):
 TABLES = {"faults": faults_table, "rate": rate_tables.rate_table, "rate_beside": rate_tables.beside_table,
           "rate_causes": rate_tables.causes_table,
           "isometry": image_tables.isometry_table, "factors": image_tables.factor_tables, "history": image_tables.history_table,
-          "balance": image_tables.balance_table, "precisions": image_tables.precision_table, "toy": toy_tables.toy_table,
-          "density": toy_tables.density_table, "ablation": ablation_tables.ablation_table, "losses": ablation_tables.losses_table,
+          "balance": image_tables.balance_table, "precisions": image_tables.precision_table,
+          "quality": image_tables.quality_table, "toy": toy_tables.toy_table, "density": toy_tables.density_table,
+          "ablation": ablation_tables.ablation_table, "losses": ablation_tables.losses_table,
           "false_alarms": verdict_tables.false_alarms_table, "mix": verdict_tables.mix_table,
           "odd": odd_tables.odd_table,
           "precision": precision_table, "linear": linear_table, "quantizer": quantizer_table, "speed": speed_table}

@@ -95,14 +95,14 @@ def browser(tmp_path_factory):
 @pytest.fixture
 def opened(browser, page):
     """`opened(width, dark, reduced, script)` loads the page anew; returns the browser."""
-    def load(width=1200, dark=False, reduced=False, script=True):
+    def load(width=1200, dark=False, reduced=False, script=True, path=page):
         browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", {
             "width": width, "height": 800, "deviceScaleFactor": 1, "mobile": width < 500})
         browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [
             {"name": "prefers-color-scheme", "value": "dark" if dark else "light"},
             {"name": "prefers-reduced-motion", "value": "reduce" if reduced else "no-preference"}]})
         browser.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": not script})
-        browser.get(page.as_uri())
+        browser.get(path.as_uri())
         return browser
 
     yield load
@@ -133,6 +133,39 @@ def test_it_paints_within_a_second(opened):
             entry ? done(entry.startTime) : setTimeout(look, 10); }; look();""")
 
     assert min(first_paint() for _ in range(3)) < 1000  # milliseconds; others may use this machine, too
+
+
+@pytest.fixture(scope="module")
+def beside(make_measurement, tmp_path_factory):
+    """A page of three measurements side by side, of which the first has pictures and the last nearly nothing."""
+    values = make_measurement(6, 4)
+    x = np.broadcast_to(np.linspace(0, 1, 5)[None, :, None, None, None], (6, 5, 32, 32, 3)).astype(np.float32)
+    moved = Traversals(np.array(values["ranking"]), np.tile(np.linspace(-2, 2, 5), (6, 1)), x, np.full([6, 4], 0.1), np.ones(6),
+                       np.zeros(6, bool), np.full(6, 1 / 6), np.zeros(6), "decoder")
+    pictures = report.contents_of(values, "a_name_that_is_long_" * 8, traversals=moved, notes=["to be known"],
+                                  reconstructions=report.Reconstructions(x[0, :3], x[1, :3], np.ones(3), np.arange(3)))
+    bare = report.contents_of({name: value for name, value in make_measurement(40, 30).items() if name != "summary"}, "bare")
+    path = tmp_path_factory.mktemp("beside") / "compare.html"
+    report.write_beside([report.Column(pictures, "one/report.html"), report.Column(pictures), report.Column(bare)], path, "Three")
+    return path
+
+
+@pytest.mark.parametrize("dark", [False, True])
+@pytest.mark.parametrize("width", [320, 768, 1400])
+def test_a_page_of_several_side_by_side(opened, beside, width, dark):
+    """No errors; nothing wider than the window, columns where there is room; letters that can be read; contrasts; sliders."""
+    browser = opened(width, dark, path=beside)
+    assert browser.get_log("browser") == []
+    assert browser.execute_script("return document.documentElement.scrollWidth") <= width
+    lefts = browser.execute_script("return [...document.querySelectorAll('#scree h3')].map(one => one.getBoundingClientRect().x)")
+    assert len(lefts) == 3 and len(set(lefts)) == (3 if width == 1400 else 1)
+    scales = browser.execute_script("""return [...document.querySelectorAll('svg.chart')].filter(one => one.getClientRects().length)
+        .map(one => one.getBoundingClientRect().width / one.viewBox.baseVal.width)""")
+    assert len(scales) >= 6 and all(0.8 < scale < 1.4 for scale in scales)
+    assert [entry for entry in browser.execute_script(CONTRAST) if entry[0] < entry[1]] == []
+    sliders = browser.find_elements(By.CSS_SELECTOR, "input[type=range]")
+    sliders[0].send_keys(Keys.ARROW_RIGHT)
+    assert len(sliders) == 10 and sliders[0].get_attribute("aria-valuetext").startswith("z = 1")
 
 
 def test_a_slider_moves_its_picture(opened):

@@ -9,6 +9,7 @@ import tensorflow as tf
 
 import tfisovae
 from tfisovae import metrics, networks
+from tfisovae.autoencoder import CONFIG
 from tfisovae.optimizers import FusedAdam
 from tfisovae.steps import NonFiniteLoss
 
@@ -243,6 +244,21 @@ def test_formats_that_lose_weights_are_refused(tmp_path):
             vae.save(tmp_path / name)
     with pytest.raises(ValueError, match="SavedModel directory"):
         vae.save(tmp_path / "x", save_format="h5")
+
+
+@pytest.mark.parametrize("other", [2, 0, "1", None])
+def test_weights_of_another_version_are_refused(tmp_path, other):
+    """By their format; those of before formats were written down have the first."""
+    vae = toy_vae()
+    vae.save(tmp_path / "model")
+    path = tmp_path / "model" / CONFIG
+    config = json.loads(path.read_text())
+    assert config.pop("format") == 1
+    path.write_text(json.dumps(config))
+    assert all(np.array_equal(*pair) for pair in zip(vae.get_weights(), tfisovae.load(tmp_path / "model").get_weights()))
+    path.write_text(json.dumps({**config, "format": other}))
+    with pytest.raises(ValueError, match="saved by another version of tfisovae, in the format .*; this version reads format 1"):
+        tfisovae.load(tmp_path / "model")
 
 
 def test_save_replaces_models_only(tmp_path):

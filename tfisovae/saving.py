@@ -10,6 +10,7 @@ from tfisovae import files
 from tfisovae.autoencoder import CONFIG
 
 _KEYS = ("encoder", "decoder", "distortion", "lmbda")
+_FORMAT = 1  # of what `write` writes; files without a word of it, of earlier versions, have this one
 _WAY_OUT = "Save the VAE again, or take a copy that is whole."
 
 
@@ -45,7 +46,7 @@ def write(path: str | os.PathLike, weights: Weights, signatures: Mapping[str, tf
     with files.replacing_directory(path) as new:
         tf.saved_model.save(weights, new, signatures=signatures)
         os.makedirs(os.path.join(new, "assets.extra"))
-        files.write_text(os.path.join(new, CONFIG), json.dumps(config, indent=1))
+        files.write_text(os.path.join(new, CONFIG), json.dumps({"format": _FORMAT, **config}, indent=1))
 
 
 def read_config(path: str | os.PathLike) -> dict[str, Any]:
@@ -53,7 +54,7 @@ def read_config(path: str | os.PathLike) -> dict[str, Any]:
 
     Raises:
       FileNotFoundError: if there is nothing at `path`.
-      ValueError: if what is there is not a VAE, or damaged.
+      ValueError: if what is there is not a VAE, of another version, or damaged.
     """
     from tfisovae import networks  # noqa: F401  (Keras then knows its layers by name)
 
@@ -65,6 +66,10 @@ def read_config(path: str | os.PathLike) -> dict[str, Any]:
         kind = "a SavedModel, but not one that VAE.save wrote" if is_saved_model(path) else "not a SavedModel"
         raise ValueError(f"{path} is {kind} (it has no {CONFIG}); tfisovae.load reads what vae.save(path) wrote.")
     found = files.read_json(config, _WAY_OUT)
+    format_ = found.pop("format", _FORMAT)
+    if format_ != _FORMAT:
+        raise ValueError(f"{path} was saved by another version of tfisovae, in the format {format_!r}; this version reads format "
+                         f"{_FORMAT}. Load it with the version that saved it.")
     missing = [key for key in _KEYS if key not in found]
     if missing:
         raise files.DamagedFile(f"{config} has no {', '.join(missing)}. {_WAY_OUT}")

@@ -229,7 +229,7 @@ def load(path, custom_objects=None):
       custom_objects: classes by name, for distortions or layers that are not registered with Keras.
     Raises:
       FileNotFoundError: if there is nothing at `path`.
-      ValueError: if what is there is not a VAE, or has parts of a class that is not known here.
+      ValueError: if what is there is not a VAE, was saved by another version, or has parts of a class that is not known here.
     """
     config = saving.read_config(path)
     try:

@@ -15,6 +15,7 @@ SUMMARIES = {
     "traverse": "draw what each latent dimension does (Figs. 6, 23)",
     "prune": "make a smaller VAE of a run, of the latent dimensions that matter",
     "report": "write all that is known of a run as one page for a browser",
+    "compare": "measure several runs, and show them side by side on one page",
     "compress": "compress data with a trained run into one file",
     "decompress": "decompress such a file to images, or to a table",
     "rate": "measure what files of a run's codec cost and lose, beside theory, JPEG, WebP, principal components",

@@ -73,18 +73,29 @@ def notes_on(saved, config, command):
     return notes
 
 
-def write(path, title, saved, config, commands, parts, notes):
-    """Writes the page; returns what to say of it."""
-    from tfisovae import report
+def add_known(saved, config, commands, parts, notes):
+    """The parts of a page, those added that the measurement and the manifest tell."""
     from tfisovae.scree import Scree
 
     try:
         parts["scree"] = Scree.from_saved(saved)
     except (ValueError, KeyError, TypeError):  # of an older version, which the notes say
         pass
-    notes = [*notes_on(saved, config, commands["isometry"]), *notes]
     names = (config.get("data_manifest") or {}).get("reading", {}).get("names")
-    report.write(saved, path, title, manifest=config, commands=commands, notes=notes, names=names, **parts)
+    return {**parts, "manifest": config, "commands": commands, "notes": [*notes_on(saved, config, commands["isometry"]), *notes],
+            "names": names}
+
+
+def write(path, title, saved, parts):
+    """Writes the page; returns what to say of it."""
+    from tfisovae import report
+
+    report.write(saved, path, title, **parts)
+    return said_of(path)
+
+
+def said_of(path):
+    """That a page was written, and what it is."""
     return f"Written: {path} ({os.path.getsize(path) / 1e6:.1f} MB). Open it in a browser; it needs no network."
 
 
@@ -115,17 +126,30 @@ def with_inputs(densities, array, view):
     return dataclasses.replace(densities, extremes={name: view(as_float(array[rows])) for name, rows in inputs.items()})
 
 
-def report(trained, args):
-    """Measures what was not measured, and writes the page; yields what is to be said, as text."""
-    commands, home = commands_of(args), measured_in(args, trained.out, trained.suffix)
+def gather(trained, args, home, options=None):
+    """Measures what was not measured, which yields text; returns the measurement and the parts of a page.
+
+    Args:
+      trained: `Trained`.
+      args: the options of a measuring command.
+      home: directory of what was measured before.
+      options: of `tfisovae isometry`, where it has to be measured; by default those of no option.
+    """
+    commands = commands_of(args)
     path = os.path.join(home, isometry.names(trained.suffix)[0])
     saved = read_measurement(path, commands["isometry"])
     if saved is None:
-        yield from isometry.report(trained, measuring.default_options(isometry, args.directory))
+        yield from isometry.report(trained, options or measuring.default_options(isometry, args.directory))
         saved = files.read_json(path)
     parts, notes = records(home, trained.suffix, args.directory)
     parts |= pictures(trained, saved, parts.get("densities"))
-    yield write(trained.path("report.html"), measuring.name(args.directory), saved, trained.config, commands, parts, notes)
+    return saved, add_known(saved, trained.config, commands, parts, notes)
+
+
+def report(trained, args):
+    """Measures what was not measured, and writes the page; yields what is to be said, as text."""
+    saved, parts = yield from gather(trained, args, measured_in(args, trained.out, trained.suffix))
+    yield write(trained.path("report.html"), measuring.name(args.directory), saved, parts)
 
 
 def run(args):
@@ -144,8 +168,8 @@ def run(args):
         parts, notes = records(home, "", args.directory)
         lacking = f"There are no pictures here: {wording.as_options(str(error), vars(args))}"
         config = runs.load_config(args.directory)
-        print(write(os.path.join(out, "report.html"), measuring.name(args.directory), saved, config, commands, parts,
-                    [lacking, *notes]))
+        parts = add_known(saved, config, commands, parts, [lacking, *notes])
+        print(write(os.path.join(out, "report.html"), measuring.name(args.directory), saved, parts))
         return
     for text in report(trained, args):
         print(text, flush=True)

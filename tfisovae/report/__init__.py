@@ -6,17 +6,19 @@ network, a framework or a build step. From numbers to the page nothing here impo
 """
 import os
 import typing
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tfisovae import files
+from tfisovae.report.beside import Column, render_beside
 from tfisovae.report.contents import Contents, Densities, Measured, Reconstructions
 from tfisovae.report.page import LIMIT, render
 
 if typing.TYPE_CHECKING:
     from tfisovae.analysis import Analysis
 
-__all__ = ["LIMIT", "Contents", "Densities", "Measured", "Reconstructions", "observe", "render", "write"]
+__all__ = ["LIMIT", "Column", "Contents", "Densities", "Measured", "Reconstructions", "contents_of", "observe", "render",
+           "render_beside", "write", "write_beside"]
 
 
 def __getattr__(name: str) -> Any:
@@ -41,6 +43,12 @@ def write(analysis: "Analysis | Mapping[str, Any]", path: str | os.PathLike, tit
       ValueError: if `analysis` is no measurement.
       OSError: if the file cannot be written.
     """
+    files.write_text(path, render(contents_of(analysis, title, summary, **parts)))
+
+
+def contents_of(analysis: "Analysis | Mapping[str, Any]", title: str = "VAE", summary: str | None = None,
+                **parts: Any) -> Contents:
+    """What a report shows, `Contents`, of the arguments that `write` takes."""
     if isinstance(analysis, Mapping):
         values, said = analysis, analysis.get("summary") or ""
     else:
@@ -48,5 +56,15 @@ def write(analysis: "Analysis | Mapping[str, Any]", path: str | os.PathLike, tit
 
         values, said = analysis.to_dict(), analysis.summary()
         parts.setdefault("scree", Scree.of(analysis))
-    summary = said if summary is None else summary
-    files.write_text(path, render(Contents(title, Measured(values), summary, **parts)))
+    return Contents(title, Measured(values), said if summary is None else summary, **parts)
+
+
+def write_beside(columns: Sequence[Column], path: str | os.PathLike, title: str) -> None:
+    """Writes one page that shows several measurements side by side; a file of that name is replaced.
+
+    Args:
+      columns: `Column`, one for each measurement.
+      path: of the file.
+      title: of the page.
+    """
+    files.write_text(path, render_beside(columns, title))

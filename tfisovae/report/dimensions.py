@@ -67,7 +67,7 @@ def norms(measured: Measured) -> Figure | None:
     legend = [("dots main", "norm, active"), ("whiskers faint", "deviation over the data"),
               ("dashes ink", "prediction E[1 \N{MINUS SIGN} \N{GREEK SMALL LETTER SIGMA}\N{SUPERSCRIPT TWO}]")]
     return figure(said, draw, legend, "A norm on its prediction shows that sigma is balanced against the decoder; it does not show "
-                                      "that directions are orthogonal. The next section does.")
+                                      "that directions are orthogonal, which the cosines do.")
 
 
 def flatness(measured: Measured) -> Figure | None:

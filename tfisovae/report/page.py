@@ -2,7 +2,7 @@
 import base64
 import functools
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jinja2
@@ -51,14 +51,23 @@ def render(contents: Contents) -> str:
     Raises:
       ValueError: if the page is too large even without a picture.
     """
+    return fitted("report.html", lambda budget: _sections(contents, budget))
+
+
+def fitted(template: str, sections: Callable[[int], dict[str, Any]]) -> str:
+    """A page of a template and of `sections(budget)`, whose pictures take at most `budget` bytes: as many as the limit allows.
+
+    Raises:
+      ValueError: if the page is too large even without a picture.
+    """
     environment, budget = _environment(), _PICTURES
     style, style_hash = _inlined(environment, "report.css")
     script, script_hash = _inlined(environment, "report.js")
     policy = (f"default-src 'none'; img-src data:; style-src {style_hash}; script-src {script_hash}; base-uri 'none'; "
               "form-action 'none'")
-    template = environment.get_template("report.html")
     while True:
-        page = template.render(style=style, script=script, policy=policy, version=__version__, **_sections(contents, budget))
+        page = environment.get_template(template).render(style=style, script=script, policy=policy, version=__version__,
+                                                         **sections(budget))
         over = len(page.encode()) - LIMIT
         if over < 0:
             return page
@@ -74,7 +83,7 @@ def _sections(contents: Contents, budget: int) -> dict[str, Any]:
     examples, groups = shown.reconstructions(contents, budget // 6), shown.extremes(contents, budget // 6)
     walks, words = shown.walks(contents, budget - budget // 3)
     return {
-        "title": contents.title, "subtitle": _subtitle(contents), "notes": list(contents.notes), "sections": _SECTIONS,
+        "title": contents.title, "subtitle": subtitle(contents), "notes": list(contents.notes), "sections": _SECTIONS,
         "commands": commands, "verdict": verdict(contents.summary), "facts": facts(contents),
         "scree": importance(contents), "keep": keep(contents), "dimensions": dimensions.table(measured),
         "norms": dimensions.norms(measured), "heat_maps": gram.heat_maps(measured), "pairs": gram.pairs(measured),
@@ -91,7 +100,8 @@ def _collapsed(contents):
     return contents.measured.vector("active") is not None and not contents.measured.active.any()
 
 
-def _subtitle(contents):
+def subtitle(contents: Contents) -> str:
+    """What was measured, in a line."""
     measured = contents.measured
     decomposed = measured.values.get("decomposed")
     loss = f"{'decomposed' if decomposed else 'conventional'} loss" if isinstance(decomposed, bool) else ""

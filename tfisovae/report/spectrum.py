@@ -21,11 +21,12 @@ def importance(contents: Contents) -> list[Figure]:
     half = NORMAL * measured.scalar("beta") / 2 * (np.full(measured.n, np.nan) if errors is None else errors[order])
     low, high = values - half, values + half
     eigenvalues = _eigenvalues(contents)
-    component = np.arange(1, len(eigenvalues) + 1)
+    component, exact = np.arange(1, len(eigenvalues) + 1), _by_shape(measured)
 
     def draw(width):
-        chart = ranked(width, measured.n, span(values, low, high, eigenvalues, log=True), "units of D", log=True)
+        chart = ranked(width, measured.n, span(values, low, high, eigenvalues, exact, log=True), "units of D", log=True)
         split(chart, "bars", on, rank, values, width=0.8).whiskers("whiskers ink", rank, low, high)
+        chart.dashes("dashes other", rank[:len(exact)], exact, 1.0)
         return chart.dots("dots other", component, eigenvalues)
 
     said = (f"The importance of the {count(measured.n)} goes from {number(values[0])} (z_{order[0]}) to {number(values[-1])} "
@@ -33,8 +34,13 @@ def importance(contents: Contents) -> list[Figure]:
     if scree is not None and on.any():
         kept = [f"{scree.count(share)} carry {percent(share)}" for share in _SHARES]
         said += f" {listed(kept)} of the importance of the active ones."
+    if len(exact):
+        ratios = values[:len(exact)] / exact
+        said += (f" The shapes of the sources alone say {listed([number(value) for value in exact])}: measured is "
+                 f"{number(float(ratios.min()))} to {number(float(ratios.max()))} of that.")
     legend = [("bars main", "importance, active")] * bool(on.any()) + [("bars faint", "inactive")] * bool((~on).any())
     legend += [("whiskers ink", "95 % interval")] + [("dots other", "eigenvalues of a PCA")] * bool(len(eigenvalues))
+    legend += [("dashes other", "by the shapes of the sources")] * bool(len(exact))
     caption = ("The importance is to a latent variable what an eigenvalue is to a principal component. An inactive dimension has "
                "\N{GREEK SMALL LETTER BETA} / 2, since its posterior is as wide as the prior.")
     if len(eigenvalues) and not scree.components.constant:
@@ -42,6 +48,12 @@ def importance(contents: Contents) -> list[Figure]:
                     "compare how the two fall, not their sizes.")
     made = [figure(said, draw, legend, caption)]
     return made + [_cumulative(scree)] if scree is not None and on.any() else made
+
+
+def _by_shape(measured):
+    """The importances that theory makes of the distributions of toy data, descending; none where those are not known."""
+    predicted = measured.array("predicted_precision", np.shape(measured.values.get("predicted_precision") or ()))
+    return np.zeros(0) if predicted is None or predicted.ndim != 1 else measured.scalar("beta") / 2 * -np.sort(-predicted)[:measured.n]
 
 
 def _eigenvalues(contents):

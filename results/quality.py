@@ -1,0 +1,163 @@
+"""Time to quality: how long a recipe takes to the loss that the paper's settings end at: `python -m results.quality`.
+
+    python -m results.quality mnist --paper results/mnist/n32 --recipe runs/mnist-3k runs/mnist-6k runs/mnist-12k --data mnist.npz
+
+All runs have been trained and measured (`tfisovae isometry`). A cosine has no loss before its end, so a recipe stands with several
+lengths, each a training of its own. Seconds of a step are measured here, in turn, each training in a process of its own.
+NAME.json and NAME.png are written into --out; with --draw the picture alone, from the JSON.
+"""
+import argparse
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+
+import numpy as np
+
+from results import layout
+from tfisovae import figures, files, history
+from tfisovae.__main__ import parser as command_parser
+from tfisovae.training import runs
+
+_PAPER, _RECIPE = "#c44e52", "#4c72b0"
+_START, _STEPS = 40, 240  # of the two trainings whose difference is timed
+
+
+def parser():
+    """The options."""
+    p = argparse.ArgumentParser(prog="python -m results.quality", description=__doc__,
+                                formatter_class=argparse.RawDescriptionHelpFormatter)
+    p.add_argument("name", help="of the files to write")
+    p.add_argument("--paper", help="run directory of the paper's settings")
+    p.add_argument("--recipe", nargs="+", help="run directories of the recipe, of several lengths")
+    p.add_argument("--data", help="where the data of the runs lie (default: as in their manifests)")
+    p.add_argument("--rounds", type=int, default=3, help="of the measurement of seconds (default: 3)")
+    p.add_argument("--out", default="results/quality", help="directory to write (default: results/quality)")
+    p.add_argument("--draw", action="store_true", help="draw the picture again, of the JSON that is there")
+    return p
+
+
+def command_of(config):
+    """The training command of a manifest: networks are named as the commands are."""
+    name = config["network"].removesuffix("_large")
+    if name not in ("celeba", "mnist"):
+        raise ValueError(f"Time to quality is of runs of celeba and mnist, whose length is in steps; got {name}.")
+    return name
+
+
+def options(config, **instead):
+    """A manifest as options of its command, to be typed; those of `instead` take the place of the manifest's."""
+    known = {action.dest: action for action in command_parser(command_of(config))._actions}
+    typed = []
+    for name, value in {**config, **instead}.items():
+        action = known.get(name)
+        if action is None or value is None or value is False and not isinstance(action, argparse.BooleanOptionalAction):
+            continue
+        if isinstance(value, bool):
+            typed.append(f"--{name}" if value else f"--no-{name}")
+        else:
+            typed += [f"--{name}", str(value)]
+    return typed
+
+
+def seconds_per_step(configs, rounds, data=None):
+    """Seconds of a step of each configuration, `[rounds, configs]`, all measured in turn, with what a process takes left out."""
+    measured = []
+    for _ in range(rounds):
+        row = []
+        for config in configs:
+            taken = []
+            for steps in (_START, _START + _STEPS):
+                with tempfile.TemporaryDirectory() as directory:
+                    instead = {"steps": steps, "run_dir": os.path.join(directory, "run"), "num_eval": 0, "log_every": 20,
+                               "checkpoint_every": 10 * _STEPS, "learning_rate_warmup": None, "monitor_every": None,
+                               "monitor_share": None, **({"data": data} if data else {})}
+                    typed = options({**config, "run_dir": "", "num_eval": 0}, **instead)
+                    start = time.perf_counter()
+                    subprocess.run([sys.executable, "-m", "tfisovae", command_of(config), *typed], check=True,
+                                   stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+                    taken.append(time.perf_counter() - start)
+            row.append((taken[1] - taken[0]) / _STEPS)
+        measured.append(row)
+    return np.array(measured)
+
+
+def read(directory):
+    """What is compared of a run: its length, what it measured on held-out examples, and its curve."""
+    config = runs.load_config(directory)
+    path, command = os.path.join(directory, "isometry.json"), f"tfisovae isometry {directory}"
+    if not os.path.exists(path):
+        raise ValueError(f"{directory} has not been measured. Measure it first: {command}")
+    measured = files.read_json(path, f"Measure again: {command}")
+    rows = history.read(os.path.join(directory, "history.csv"))
+    return {"name": layout.name(directory), "steps": config["steps"], "batch_size": config["batch_size"],
+            "loss": measured["loss"], "loss_standard_error": measured.get("loss_standard_error"),
+            "num_examples": measured["num_examples"], "active": int(np.sum(measured["active"])),
+            "curve": {"step": [int(row["step"]) for row in rows], "loss": [float(row["loss"]) for row in rows]}}
+
+
+def compare(paper, recipe, rounds=3, data=None):
+    """What the JSON holds.
+
+    Args:
+      paper: run directory of the paper's settings.
+      recipe: run directories of the recipe.
+      rounds: of the measurement of seconds.
+      data: where the data lie; by default as the manifests say.
+    Returns:
+      Dict of "paper" and "recipe" (see `read`, with "seconds", of the whole training), "reached": the shortest of the recipe that
+      ends at the paper's held-out loss or below, by name, or `None`; with its shares of the paper's steps, examples and seconds.
+    """
+    papers, recipes = read(paper), [read(one) for one in sorted(recipe, key=lambda one: runs.load_config(one)["steps"])]
+    seconds = seconds_per_step([runs.load_config(paper), runs.load_config(recipe[0])], rounds, data)
+    for one, taken in ((papers, seconds[:, 0]), *((one, seconds[:, 1]) for one in recipes)):
+        one["seconds_per_step"] = [float(value) for value in taken]
+        one["seconds"] = one["steps"] * statistics.median(one["seconds_per_step"])
+    best = next((one for one in recipes if one["loss"] <= papers["loss"]), None)
+    ratio = statistics.median(seconds[:, 1] / seconds[:, 0])
+    reached = None if best is None else {
+        "name": best["name"], "steps": best["steps"] / papers["steps"], "seconds": ratio * best["steps"] / papers["steps"],
+        "examples": best["steps"] * best["batch_size"] / (papers["steps"] * papers["batch_size"])}
+    return {"paper": papers, "recipe": recipes, "reached": reached}
+
+
+def draw(saved, path):
+    """Curves of the training loss, and held-out losses at the ends, against time."""
+    drawn = figures.Figure(figsize=(8, 4.6), layout="constrained")
+    axes = drawn.subplots()
+    paper, *recipes = saved["paper"], *saved["recipe"]
+    for one in (paper, *recipes):
+        whose, color = ("the paper's settings", _PAPER) if one is paper else ("the recipe", _RECIPE)
+        step, last = np.array(one["curve"]["step"]), one is paper or one is recipes[-1]
+        minutes = one["seconds"] / one["steps"] / 60
+        axes.plot(step * minutes, one["curve"]["loss"], color=color, lw=1, label=f"{whose}, in training" if last else None)
+        axes.plot(one["steps"] * minutes, one["loss"], "o", color=color, label=f"{whose}, held out, at the end" if last else None)
+    axes.axhline(paper["loss"], color=_PAPER, ls=":", lw=1)
+    losses = [one["loss"] for one in (paper, *recipes)]
+    axes.set(xlabel="minutes of training", ylabel="loss, nats", ylim=(0.85 * min(losses), 1.7 * min(losses)),
+             title=figures.plain(f"{len(recipes)} trainings by the recipe, each to its own end, beside the paper's settings"))
+    axes.legend()
+    figures.save(drawn, path)
+
+
+def main(argv=None):
+    args = parser().parse_args(argv)
+    path = os.path.join(args.out, f"{args.name}.json")
+    try:
+        if not args.draw:
+            if not (args.paper and args.recipe):
+                raise ValueError("Both are needed: --paper RUN and --recipe RUN [RUN ...]; or --draw, of a JSON that is there.")
+            if args.rounds < 1:
+                raise ValueError(f"--rounds must be at least 1; got {args.rounds}.")
+            os.makedirs(args.out, exist_ok=True)
+            files.write_json(path, compare(args.paper, args.recipe, args.rounds, args.data))
+        draw(files.read_json(path), os.path.join(args.out, f"{args.name}.png"))
+    except (ValueError, OSError, subprocess.CalledProcessError) as error:
+        sys.exit(f"python -m results.quality: {error}")
+    print(f"Written: {path}, {os.path.join(args.out, args.name)}.png")
+
+
+if __name__ == "__main__":
+    main()

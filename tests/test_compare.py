@@ -1,0 +1,122 @@
+"""`tfisovae compare`: several runs measured, each reported in full, and shown side by side on one page; nothing else touched."""
+import dataclasses
+import html
+import json
+import re
+
+import numpy as np
+import pytest
+
+from tfisovae import report
+from tfisovae.report import beside, charts
+
+SMALL = ["--num_faces", "64", "--latent_dim", "3", "--batch_size", "4", "--num_eval", "0"]
+
+
+def said(path):
+    """A page without its markup, script and style."""
+    text = re.sub(r"<(script|style)>.*?</\1>", "", path.read_text(), flags=re.S)
+    return " ".join(re.sub(r"<[^>]*>", " ", text).split())
+
+
+def contents(path):
+    return {p.relative_to(path): (p.stat().st_mtime_ns, p.stat().st_size) for p in path.rglob("*") if p.is_file()}
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory, main):
+    """A toy run, whose densities are known, and a run of four steps on drawn faces."""
+    path = tmp_path_factory.mktemp("runs")
+    main("toy", "--num_examples", 300, "--epochs", 2, "--batch_size", 30, "--num_eval", 0, "--run_dir", path / "toy")
+    main("celeba", "--data", "faces", *SMALL, "--steps", 4, "--run_dir", path / "faces")
+    return path
+
+
+@pytest.fixture(scope="module")
+def compared(runs, main, tmp_path_factory):
+    """The page of the two, where it is, and what was printed; the runs as they were before."""
+    out, before = tmp_path_factory.mktemp("out") / "<new>", contents(runs)
+    printed = main("compare", runs / "toy", runs / "faces", "--num_examples", 200, 6, "--titles", "p(x) known", "<b>faces",
+                   "--title", "Both & more", "--out", out).stdout
+    assert contents(runs) == before
+    return out, printed
+
+
+def test_each_is_measured_and_reported_and_the_page_comes_last(compared):
+    out, printed = compared
+    assert printed.splitlines()[-1].startswith(f"Written: {out / 'compare.html'} (")
+    assert printed.index("== p(x) known") < printed.index("== <b>faces") < printed.index("compare.html")
+    for name, count in (("toy", 200), ("faces", 6)):
+        assert json.loads((out / name / "isometry.json").read_text())["num_examples"] == count
+        assert (out / name / "report.html").is_file()
+    assert (out / "toy" / "density.json").is_file() and not (out / "faces" / "density.json").exists()
+
+
+def test_the_page_shows_both(compared):
+    out, _ = compared
+    page, text = (out / "compare.html").read_text(), said(out / "compare.html")
+    assert text.startswith("Both &amp; more") and "<b>faces" not in page and "&lt;b&gt;faces" in page
+    for name in ("toy", "faces"):
+        saved = json.loads((out / name / "isometry.json").read_text())
+        assert f'href="{name}/report.html"' in page and charts.number(saved["loss"]) in text
+        assert f"{sum(saved['active'])} of {len(saved['active'])}" in text
+        for line in saved["summary"].splitlines():
+            assert html.escape(line[-40:]) in text  # its first words stand in tags of their own
+    assert "trained for 20 steps of 30 examples on mix" in text and "trained for 4 steps of 4 examples on faces" in text
+    assert "Estimated against true log density of 200 inputs" in text and "Densities were not measured." in text
+    assert "The shapes of the sources alone say" in text
+    assert len(re.findall(r'<img class="strip', page)) == min(5, 3) and "above its reconstruction" in page
+    ids = re.findall(r' id="([^"]+)"', page)
+    assert len(ids) == len(set(ids)), "an id twice: links and labels would go astray"
+
+
+def test_what_was_measured_is_not_measured_again(compared, runs, main):
+    out, _ = compared
+    page, measured = (out / "compare.html").read_bytes(), (out / "toy" / "isometry.json").stat().st_mtime_ns
+    printed = main("compare", runs / "toy", runs / "faces", "--num_examples", 200, 6, "--titles", "p(x) known", "<b>faces",
+                   "--title", "Both & more", "--out", out).stdout
+    assert "E[sigma^-2]" not in printed and (out / "compare.html").read_bytes() == page
+    assert (out / "toy" / "isometry.json").stat().st_mtime_ns == measured
+
+
+@pytest.mark.parametrize("options, message", [
+    (["--titles", "one"], "one title for each of the 2 runs; got 1"),
+    (["--num_examples", "1", "2", "3"], "one for each of the 2; got 3"),
+    (["--num_examples", "0"], "--num_examples must be at least 1; got 0"),
+])
+def test_bad_options(runs, main, tmp_path, options, message):
+    done = main("compare", runs / "toy", runs / "faces", *options, "--out", tmp_path / "out", check=False)
+    assert done.code and message in done.stderr and not (tmp_path / "out").exists()
+
+
+def test_bad_runs(runs, main, tmp_path):
+    """Two of one name, whose results would fall into one directory; and what is no run."""
+    done = main("compare", runs / "toy", f"{runs / 'toy'}/", "--out", tmp_path / "out", check=False)
+    assert done.code and "Several runs are called toy" in done.stderr
+    done = main("compare", runs / "toy", tmp_path / "nothing", "--out", tmp_path / "out", check=False)
+    assert done.code and f"{tmp_path / 'nothing'} holds no run" in done.stderr and not (tmp_path / "out").exists()
+
+
+def test_a_page_of_measurements_alone(make_measurement, tmp_path):
+    """Without a model, a history or densities; of different sizes; and many of them."""
+    columns = [report.Column(report.contents_of(make_measurement(n, n - 1, seed=n), f"of {n}")) for n in (3, 6, 40)]
+    report.write_beside(columns, tmp_path / "page.html", "three")
+    text = said(tmp_path / "page.html")
+    for n in (3, 6, 40):
+        assert f"{n - 1} of {n}" in text
+    assert text.count("There are no traversals here") == 3 and "The whole report" not in text
+    assert len(report.render_beside(columns * 4, "twelve").encode()) < report.LIMIT
+    with pytest.raises(ValueError, match="nothing to show side by side"):
+        report.write_beside([], tmp_path / "none.html", "none")
+    assert not (tmp_path / "none.html").exists()
+
+
+def test_what_one_has_and_the_other_lacks_is_said_in_the_table(make_measurement):
+    full = report.contents_of(make_measurement(4, 3), "full")
+    bare = dataclasses.replace(full, title="bare", measured=report.Measured({
+        name: value for name, value in full.measured.values.items() if name != "posterior_balance"}))
+    table = beside.numbers([full, bare])
+    assert table["columns"] == ["", "full", "bare"]
+    row = next(row for row in table["rows"] if row[0] == "posterior balance")
+    assert row[1].startswith("1.01") and row[2] == "not measured"
+    assert np.shape(table["rows"])[1] == 3

@@ -1,0 +1,95 @@
+"""Time to quality: options typed from a manifest make the same run; what is said to be reached is; refused where nothing was measured."""
+import copy
+import importlib
+import json
+
+import numpy as np
+import pytest
+
+from results import quality
+from tfisovae.__main__ import parser
+
+SMALL = ["--data", "faces", "--num_faces", "64", "--latent_dim", "3", "--batch_size", "4", "--num_eval", "0"]
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory, main):
+    """A run as the paper trains, and two by the recipe, of 6 and 9 steps; all measured."""
+    path = tmp_path_factory.mktemp("runs")
+    main("celeba", *SMALL, "--steps", 8, "--log_every", 2, "--checkpoint_every", 8, "--run_dir", path / "paper")
+    for steps in (9, 6):
+        main("celeba", "--recipe", "fast", *SMALL, "--steps", steps, "--learning_rate_warmup", 3, "--log_every", 3,
+             "--checkpoint_every", 9, "--run_dir", path / f"recipe-{steps}")
+    for run in path.iterdir():
+        main("isometry", run, "--num_examples", 6, "--gradient_examples", 0)
+    return path
+
+
+@pytest.fixture
+def timed(monkeypatch):
+    """Two seconds of a step of the paper's, one of the recipe's."""
+    monkeypatch.setattr(quality, "seconds_per_step", lambda configs, rounds, data: np.tile([2.0, 1.0], (rounds, 1)))
+
+
+@pytest.mark.parametrize("command, given", [
+    ("celeba", ["--recipe", "fast", "--decomposed", "--no-output_igdn", "--data", "faces"]), ("celeba", ["--data", "faces"]),
+    ("mnist", ["--recipe", "fast", "--latent_dim", "64"])])
+def test_options_typed_from_a_manifest_are_its_run(command, given):
+    resolve = importlib.import_module(f"tfisovae.commands.{command}").resolve
+    config = resolve(parser(command).parse_args([*given, "--recipe", "paper"]))
+    typed = quality.options({"network": command, **config})
+    assert resolve(parser(command).parse_args(typed)) == config
+    again = resolve(parser(command).parse_args(quality.options({"network": command, **config}, steps=77)))
+    assert again == {**config, "steps": 77}
+
+
+def test_the_two_side_by_side(runs, timed, main, tmp_path):
+    main("results.quality", "faces", "--paper", runs / "paper", "--recipe", runs / "recipe-9", runs / "recipe-6", "--rounds", 2,
+         "--out", tmp_path)
+    saved = json.loads((tmp_path / "faces.json").read_text())
+    assert [one["steps"] for one in saved["recipe"]] == [6, 9] and saved["paper"]["seconds"] == 16
+    for one, name in ((saved["paper"], "paper"), *zip(saved["recipe"], ("recipe-6", "recipe-9"))):
+        assert one["loss"] == json.loads((runs / name / "isometry.json").read_text())["loss"]
+        assert one["curve"]["step"][-1] == one["steps"]
+    picture = (tmp_path / "faces.png").read_bytes()
+    main("results.quality", "faces", "--draw", "--out", tmp_path)
+    assert (tmp_path / "faces.png").read_bytes() == picture
+
+
+def test_what_is_reached_is_the_shortest_that_is_as_good(runs, timed, monkeypatch):
+    """By the held-out loss, with its share of the steps, the examples and the seconds."""
+    losses = {"paper": 100.0, "recipe-6": 101.0, "recipe-9": 99.0}
+    plain = quality.read
+
+    def read(directory):
+        one = copy.deepcopy(plain(directory))
+        return {**one, "loss": losses[one["name"]], "batch_size": 2 if one["name"] != "paper" else 4}
+
+    monkeypatch.setattr(quality, "read", read)
+    recipe = [str(runs / "recipe-9"), str(runs / "recipe-6")]
+    assert quality.compare(str(runs / "paper"), recipe)["reached"] == {
+        "name": "recipe-9", "steps": 9 / 8, "seconds": 9 / 16, "examples": 9 / 16}
+    losses["recipe-6"] = 100.0
+    assert quality.compare(str(runs / "paper"), recipe)["reached"]["name"] == "recipe-6"
+    losses.update({"recipe-6": 100.1, "recipe-9": 100.1})
+    assert quality.compare(str(runs / "paper"), recipe)["reached"] is None
+
+
+def test_seconds_are_those_of_steps(runs, monkeypatch):
+    monkeypatch.setattr(quality, "_START", 2)
+    monkeypatch.setattr(quality, "_STEPS", 2)
+    config = quality.runs.load_config(runs / "paper")
+    measured = quality.seconds_per_step([config], 1)
+    assert measured.shape == (1, 1) and np.isfinite(measured).all()
+    assert config["steps"] == 8  # the run itself is left alone
+
+
+def test_bad_input(runs, main, tmp_path):
+    for options, message in ((["--paper", runs / "paper"], "Both are needed"), (["--draw"], "faces.json"),
+                             (["--paper", runs / "paper", "--recipe", runs / "paper", "--rounds", 0], "--rounds must be at least 1"),
+                             (["--paper", tmp_path, "--recipe", runs / "paper"], "holds no run")):
+        done = main("results.quality", "faces", *options, "--out", tmp_path / "out", check=False)
+        assert done.code and message in done.stderr
+    (runs / "recipe-6" / "isometry.json").unlink()
+    done = main("results.quality", "faces", "--paper", runs / "paper", "--recipe", runs / "recipe-6", "--out", tmp_path, check=False)
+    assert done.code and "Measure it first: tfisovae isometry" in done.stderr
