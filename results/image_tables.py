@@ -124,7 +124,7 @@ def history_table(directories):
 
 
 def quality_table(paths):
-    """Held-out losses of trainings by a recipe, of several lengths, beside that of the paper's settings; of each JSON of `quality`."""
+    """Held-out losses of trainings by a recipe, of several lengths, beside the paper's settings'; for each JSON of `quality`."""
     lines = ["| | steps | batch | seconds a step | minutes | held-out loss (nats) | active | |", "| --- " * 8 + "|"]
     for path in paths:
         saved = files.read_json(path)

@@ -17,7 +17,7 @@ def mean_and_error(values, form=".4g"):
 
 
 def by_seed(directories):
-    """Directories whose names differ in their end "-seed1" alone, together: `{name: [directories]}`, and of how many in the name."""
+    """Directories whose names differ in an end like "-seed1" alone, together: `{name: [directories]}`, with their number in it."""
     groups = {}
     for directory in directories:
         groups.setdefault(re.sub(r"-seed\d+$", "", name(directory)), []).append(directory)

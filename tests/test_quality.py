@@ -1,4 +1,4 @@
-"""Time to quality: options typed from a manifest make the same run; what is said to be reached is; refused where nothing was measured."""
+"""Time to quality: options typed from a manifest make the same run; what is said to be reached is; bad input."""
 import copy
 import importlib
 import json
@@ -85,11 +85,12 @@ def test_seconds_are_those_of_steps(runs, monkeypatch):
 
 
 def test_bad_input(runs, main, tmp_path):
-    for options, message in ((["--paper", runs / "paper"], "Both are needed"), (["--draw"], "faces.json"),
-                             (["--paper", runs / "paper", "--recipe", runs / "paper", "--rounds", 0], "--rounds must be at least 1"),
-                             (["--paper", tmp_path, "--recipe", runs / "paper"], "holds no run")):
+    paper = runs / "paper"
+    for options, message in ((["--paper", paper], "Both are needed"), (["--draw"], "faces.json"),
+                             (["--paper", paper, "--recipe", paper, "--rounds", 0], "--rounds must be at least 1"),
+                             (["--paper", tmp_path, "--recipe", paper], "holds no run")):
         done = main("results.quality", "faces", *options, "--out", tmp_path / "out", check=False)
         assert done.code and message in done.stderr
     (runs / "recipe-6" / "isometry.json").unlink()
-    done = main("results.quality", "faces", "--paper", runs / "paper", "--recipe", runs / "recipe-6", "--out", tmp_path, check=False)
+    done = main("results.quality", "faces", "--paper", paper, "--recipe", runs / "recipe-6", "--out", tmp_path, check=False)
     assert done.code and "Measure it first: tfisovae isometry" in done.stderr

@@ -53,7 +53,9 @@ def importance(contents: Contents) -> list[Figure]:
 def _by_shape(measured):
     """The importances that theory makes of the distributions of toy data, descending; none where those are not known."""
     predicted = measured.array("predicted_precision", np.shape(measured.values.get("predicted_precision") or ()))
-    return np.zeros(0) if predicted is None or predicted.ndim != 1 else measured.scalar("beta") / 2 * -np.sort(-predicted)[:measured.n]
+    if predicted is None or predicted.ndim != 1:
+        return np.zeros(0)
+    return measured.scalar("beta") / 2 * -np.sort(-predicted)[:measured.n]
 
 
 def _eigenvalues(contents):
