@@ -141,3 +141,20 @@ def quality_table(paths):
 def _with_error(one):
     error = one["loss_standard_error"]
     return f"{one['loss']:.2f}" + (f" +- {error:.2g}" if error else "")
+
+
+def trials_table(directories, threshold=STRONG_KL):
+    """Short trainings side by side: the options in which they differ, and what they reached on held-out examples, best first."""
+    configs = [runs.load_config(directory) for directory in directories]
+    differ = [key for key in configs[0] if key not in ("data_manifest", "versions", "data", "schedule_steps")
+              and any(config.get(key) != configs[0][key] for config in configs)]
+    lines = [f"| | {' | '.join(differ)} | held-out loss (nats) | rate (nats) | distortion | above {threshold:g} nat |",
+             "| --- " * (5 + len(differ)) + "|"]
+    found = sorted(((_analysis(directory), layout.name(directory), config) for directory, config in zip(directories, configs)),
+                   key=lambda one: one[0].loss)
+    for a, name, config in found:
+        options = ["none" if config.get(key) is None else f"{config[key]:g}" if isinstance(config[key], float) else f"{config[key]}"
+                   for key in differ]
+        lines.append(f"| {name} | {' | '.join(options)} | {a.loss:.1f} | {a.rate:.1f} | {a.distortion:.4f} | "
+                     f"{active(a.kl_mean, threshold).sum()} |")
+    return "\n".join(lines)

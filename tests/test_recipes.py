@@ -47,3 +47,33 @@ def test_the_default_of_an_option_given_with_a_recipe_wins_as_well(command, caps
     assert of(command, "--recipe", "fast", "--learning_rate", str(papers))["learning_rate"] == papers
     assert of(command, "--recipe", "fast", "--schedule", "constant")["schedule"] == "constant"
     assert "--schedule cosine" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command, name", EVERY)
+def test_parts_of_a_training_keep_their_proportion_to_its_length(command, name, capsys):
+    """A warm-up of 1,000 of 20,000 steps is one of 50 of 1,000: said; and not where they are given."""
+    settings = recipes.RECIPES[command][name]
+    length = "epochs" if "epochs" in settings else "steps"
+    parts = {part for part in ("learning_rate_warmup", "anneal_steps") if part in settings}
+    shorter = of(command, "--recipe", name, f"--{length}", str(settings[length] // 10))
+    assert parts and all(shorter[part] == round(settings[part] / 10) for part in parts)
+    said = capsys.readouterr().err
+    assert "In proportion to that: " in said and all(f"--{part} {shorter[part]}" in said for part in parts)
+    one = of(command, "--recipe", name, f"--{length}", "1")
+    assert all(one[part] >= 1 for part in parts)
+    capsys.readouterr()
+    given = of(command, "--recipe", name, f"--{length}", str(settings[length] // 10), "--learning_rate_warmup", "7")
+    assert given["learning_rate_warmup"] == 7
+    assert all(given[part] == round(settings[part] / 10) for part in parts - {"learning_rate_warmup"})
+    capsys.readouterr()
+    same = of(command, "--recipe", name, f"--{length}", str(settings[length]))
+    assert all(same[part] == settings[part] for part in parts) and not capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", recipes.RECIPES)
+def test_a_recipe_that_does_not_exist_is_refused_with_those_that_do(command, capsys):
+    with pytest.raises(SystemExit) as stop:
+        of(command, "--recipe", "slow")
+    assert stop.value.code == 2
+    said = capsys.readouterr().err
+    assert "invalid choice: 'slow'" in said and all(f"'{name}'" in said for name in ("paper", *recipes.RECIPES[command]))

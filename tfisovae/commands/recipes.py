@@ -7,10 +7,13 @@ import sys
 # By command, and name. Measured in results/README.md, "Time to quality".
 RECIPES = {
     "celeba": {"fast": {"batch_size": 16, "learning_rate": 1e-3, "schedule": "cosine", "learning_rate_warmup": 1000,
-                        "clipnorm": 1.0, "steps": 40_000, "mixed_precision": "auto"}},
+                        "clipnorm": 1.0, "anneal_steps": 10_000, "steps": 20_000, "mixed_precision": "auto"}},
     "mnist": {"fast": {"learning_rate": 1e-3, "schedule": "cosine", "learning_rate_warmup": 500, "clipnorm": 1.0, "steps": 12_500}},
     "toy": {"fast": {"schedule": "cosine", "learning_rate": 3e-3, "learning_rate_warmup": 500, "clipnorm": 1.0, "epochs": 100}},
 }
+_LENGTHS = ("steps", "epochs")
+_PARTS = ("learning_rate_warmup", "anneal_steps")  # of a length, which they keep their proportion to
+_NOT_GIVEN = object()
 
 
 def add_argument(p, command):
@@ -27,15 +30,27 @@ def in_words(settings):
 
 
 def parse(parser, argv):
-    """Options of a command line, those of its recipe among them; says which of the recipe's were given otherwise."""
+    """Options of a command line, those of its recipe among them; says which of the recipe's are others, and why."""
     args = parser.parse_args(argv)
     settings = RECIPES.get(getattr(args, "command", None), {}).get(getattr(args, "recipe", None))
     if settings is None:
         return args
-    parser.set_defaults(**settings)
-    args = parser.parse_args(argv)
-    others = {name: vars(args)[name] for name, value in settings.items() if vars(args)[name] != value}
+    parser.set_defaults(**dict.fromkeys(settings, _NOT_GIVEN))
+    asked = vars(parser.parse_args(argv))
+    given = {name: asked[name] for name in settings if asked[name] is not _NOT_GIVEN}
+    shared = proportional(settings, given)
+    parser.set_defaults(**{**settings, **shared})
+    others = {name: value for name, value in given.items() if value != settings[name]}
     if others:
-        print(f"--recipe {args.recipe} has {in_words({name: settings[name] for name in others})}; taken is what was given, "
-              f"{in_words(others)}.", file=sys.stderr)
-    return args
+        said = (f"--recipe {args.recipe} has {in_words({name: settings[name] for name in others})}; taken is what was given, "
+                f"{in_words(others)}.")
+        print(said + (f" In proportion to that: {in_words(shared)}." if shared else ""), file=sys.stderr)
+    return parser.parse_args(argv)
+
+
+def proportional(settings, given):
+    """The parts of a training, such as its warm-up, of another length than the recipe's: those that were not given."""
+    length = next(name for name in _LENGTHS if name in settings)
+    share = given.get(length, settings[length]) / settings[length]
+    parts = [name for name in _PARTS if name in settings and name not in given]
+    return {name: max(1, round(share * settings[name])) for name in parts} if share != 1 and share > 0 else {}
