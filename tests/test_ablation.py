@@ -40,6 +40,8 @@ def test_a_failed_cell_stops_no_other_and_is_made_up_for(main, tmp_path, monkeyp
     assert cells[0]["predicted_precision"] == pytest.approx([100 / 3, 400 / 3, 1600 / 3], rel=1e-6)
     table = main("results.tables", "ablation", tmp_path).stdout
     assert "| Fig. 17: norm, sse |" in table and "near 4 and 16" in table and "4.00, 16.00" in table
+    over_seeds = main("results.tables", "ablation", tmp_path, tmp_path).stdout  # of one seed twice, which do not differ
+    assert "4.00, 16.00" in over_seeds and over_seeds.count("(+- 0)") >= 4
     losses = main("results.tables", "losses", tmp_path).stdout.splitlines()
     assert len(losses) == 4 and losses[3].endswith("| 0.0131 | 0.0133 |")  # 21 beta / 16, and the exact value
     main("results.ablation", tmp_path)
@@ -61,6 +63,8 @@ def test_a_failed_cell_stops_no_other_and_is_made_up_for(main, tmp_path, monkeyp
 
     other = main("ablation", *options, "--epochs", "11", check=False)
     assert other.code != 0 and "epochs: 10 there, 11 here" in other.stderr
+    other = main("ablation", *options, "--recipe", "fast", check=False)
+    assert other.code != 0 and "recipe: 'paper' there, 'fast' here" in other.stderr and "has --epochs 100" in other.stderr
 
 
 def test_a_full_disk_stops_the_cells_to_come(main, tmp_path, monkeypatch):

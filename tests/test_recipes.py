@@ -22,29 +22,31 @@ def test_a_recipe_is_its_options_typed_out(command, name, capsys):
     assert all(short[option] == value for option, value in settings.items())
     assert not capsys.readouterr().err
     resolve = importlib.import_module(f"tfisovae.commands.{command}").resolve
-    configs = [resolve(argparse.Namespace(**options)) for options in (short, long)]
+    configs = [resolve(argparse.Namespace(**options)) for options in (short, {**long, "recipe": name})]
     assert configs[0] == configs[1]  # so that a run goes on by whichever words
 
 
 @pytest.mark.parametrize("command, name", EVERY)
 @pytest.mark.parametrize("before", [True, False])
 def test_what_is_given_beside_a_recipe_wins_and_is_said(command, name, before, capsys):
-    given = ["--batch_size", "8", "--learning_rate", "0.25", "--clipnorm", "7.0"]
-    asked = ["--recipe", name]
-    settings = recipes.RECIPES[command][name]
+    settings, known = recipes.RECIPES[command][name], of(command)
+    others = {"learning_rate": 0.25, "clipnorm": 7.0, "batch_size": 8, "schedule": "constant"}
+    others = {option: value for option, value in others.items() if option in known}
+    given, asked = [text for option, value in others.items() for text in (f"--{option}", str(value))], ["--recipe", name]
     options = of(command, *(given + asked if before else asked + given))
-    assert (options["batch_size"], options["learning_rate"], options["clipnorm"]) == (8, 0.25, 7)
-    untouched = set(settings) - {"batch_size", "learning_rate", "clipnorm"}
+    assert others and all(options[option] == value for option, value in others.items())
+    untouched = set(settings) - set(others)
     assert untouched and all(options[option] == settings[option] for option in untouched)
     said = capsys.readouterr().err
-    assert said.startswith(f"--recipe {name} has ") and "--learning_rate 0.25" in said.split("taken is what was given")[1]
+    assert said.startswith(f"--recipe {name} has ") and "--schedule constant" in said.split("taken is what was given")[1]
     assert not any(f"--{option} " in said for option in untouched)
 
 
 @pytest.mark.parametrize("command", recipes.RECIPES)
 def test_the_default_of_an_option_given_with_a_recipe_wins_as_well(command, capsys):
-    papers = of(command)["learning_rate"]
-    assert of(command, "--recipe", "fast", "--learning_rate", str(papers))["learning_rate"] == papers
+    papers = of(command)
+    for option in {"learning_rate", "epochs", "steps"} & set(papers):
+        assert of(command, "--recipe", "fast", f"--{option}", str(papers[option]))[option] == papers[option]
     assert of(command, "--recipe", "fast", "--schedule", "constant")["schedule"] == "constant"
     assert "--schedule cosine" in capsys.readouterr().err
 
@@ -56,15 +58,15 @@ def test_parts_of_a_training_keep_their_proportion_to_its_length(command, name, 
     length = "epochs" if "epochs" in settings else "steps"
     parts = {part for part in ("learning_rate_warmup", "anneal_steps") if part in settings}
     shorter = of(command, "--recipe", name, f"--{length}", str(settings[length] // 10))
-    assert parts and all(shorter[part] == round(settings[part] / 10) for part in parts)
+    assert all(shorter[part] == round(settings[part] / 10) for part in parts)
     said = capsys.readouterr().err
-    assert "In proportion to that: " in said and all(f"--{part} {shorter[part]}" in said for part in parts)
+    assert ("In proportion to that: " in said) == bool(parts) and all(f"--{part} {shorter[part]}" in said for part in parts)
     one = of(command, "--recipe", name, f"--{length}", "1")
     assert all(one[part] >= 1 for part in parts)
     capsys.readouterr()
-    given = of(command, "--recipe", name, f"--{length}", str(settings[length] // 10), "--learning_rate_warmup", "7")
-    assert given["learning_rate_warmup"] == 7
-    assert all(given[part] == round(settings[part] / 10) for part in parts - {"learning_rate_warmup"})
+    for one in parts:
+        given = of(command, "--recipe", name, f"--{length}", str(settings[length] // 10), f"--{one}", "7")
+        assert given[one] == 7 and all(given[part] == round(settings[part] / 10) for part in parts - {one})
     capsys.readouterr()
     same = of(command, "--recipe", name, f"--{length}", str(settings[length]))
     assert all(same[part] == settings[part] for part in parts) and not capsys.readouterr().err

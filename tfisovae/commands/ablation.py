@@ -12,7 +12,7 @@ import time
 import tqdm
 
 from tfisovae import files
-from tfisovae.commands import choices
+from tfisovae.commands import choices, recipes
 from tfisovae.commands.training import command_line
 
 LMBDAS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
@@ -22,6 +22,7 @@ _LOW_DISK = 100 * 2**20  # bytes; a cell writes about a megabyte
 
 def add_arguments(p):
     """The options, with the paper's settings as defaults."""
+    recipes.add_argument(p, "ablation")
     p.add_argument("--ablation_dir", type=os.path.expanduser, default="runs/ablation", help="directory with a run for each cell")
     p.add_argument("--sources", nargs="+", choices=choices.TOYS, default=list(choices.TOYS), help="toy data")
     p.add_argument("--distortions", nargs="+", choices=DISTORTIONS, default=list(DISTORTIONS), help="losses")
@@ -50,7 +51,7 @@ def is_finished(directory):
 
 def resolve(args):
     """The settings of an ablation; raises ValueError for those that make no sense."""
-    settings = {key: value for key, value in vars(args).items() if key not in ("ablation_dir", "workers", "run")}
+    settings = {key: value for key, value in vars(args).items() if key not in ("ablation_dir", "workers", "run", "command")}
     for name in ("epochs", "num_examples"):
         if settings[name] < 1:
             raise ValueError(f"--{name} must be at least 1; got {settings[name]}.")
@@ -70,6 +71,7 @@ def open_directory(path, settings):
     manifest = os.path.join(path, "ablation.json")
     if os.path.exists(manifest):
         before = files.read_json(manifest)
+        before.setdefault("recipe", "paper")  # of before there were others
         fixed = [key for key in settings if key not in ("sources", "distortions", "lmbdas")]
         differences = [f"  {key}: {before.get(key)!r} there, {settings[key]!r} here" for key in fixed
                        if before.get(key) != settings[key]]
@@ -117,8 +119,8 @@ class Cell:
 
 def train(path, settings, workers):
     """Trains the cells that are not finished; returns errors by the names of cells."""
-    shared = ["--epochs", str(settings["epochs"]), "--num_examples", str(settings["num_examples"]), "--seed", str(settings["seed"]),
-              "--schedule", settings["schedule"], "--num_eval", "0"]
+    shared = ["--num_eval", "0", *(text for name in ("recipe", "epochs", "num_examples", "seed", "schedule")
+                                   for text in (f"--{name}", str(settings[name])))]
     waiting = {name: options for name, options in cells(settings).items() if not is_finished(os.path.join(path, name))}
     total, stop, errors = len(cells(settings)), threading.Event(), {}
     previous = signal.signal(signal.SIGTERM, lambda *_: stop.set())

@@ -11,6 +11,8 @@ RECIPES = {
     "mnist": {"fast": {"learning_rate": 1e-3, "schedule": "cosine", "learning_rate_warmup": 500, "clipnorm": 1.0, "steps": 12_500}},
     "toy": {"fast": {"schedule": "cosine", "learning_rate": 3e-3, "learning_rate_warmup": 500, "clipnorm": 1.0, "epochs": 100}},
 }
+RECIPES["ablation"] = {name: {option: of_a_cell[option] for option in ("schedule", "epochs")}  # which name it to their cells
+                       for name, of_a_cell in RECIPES["toy"].items()}
 _LENGTHS = ("steps", "epochs")
 _PARTS = ("learning_rate_warmup", "anneal_steps")  # of a length, which they keep their proportion to
 _NOT_GIVEN = object()
