@@ -29,13 +29,14 @@ def isometry_table(directories, threshold=STRONG_KL):
              + "| - " * 5 + "|"
              for network in dict.fromkeys(runs.load_config(directory)["network"] for directory in directories)
              for figure, active, norm in paper.IMAGES.get(network, ())]
-    for name, group in layout.by_seed(directories).items():
+    for name, group in layout.by_seed(directories):
         measured, counts = [], []
         for a in map(_analysis, group):
             strong = np.flatnonzero(active(a.kl_mean, threshold))
             counts.append(f"{len(strong)}")
-            measured.append([a.norm_mean[strong].mean(), a.norm_mean[strong].std(), a.one_minus_variance[strong].mean(),
-                             a.cosine(strong), _balance(a, strong), a.rate, a.distortion])
+            of_strong = [a.norm_mean[strong].mean(), a.norm_mean[strong].std(), a.one_minus_variance[strong].mean(),
+                         a.cosine(strong), _balance(a, strong)] if len(strong) else [np.nan] * 5
+            measured.append([*of_strong, a.rate, a.distortion])
         cells = [layout.mean_and_error(np.array(measured)[:, [k]], form)[0]
                  for k, form in enumerate((".2f", ".2f", ".2f", ".2f", ".2f", ".2f", ".4f"))]
         rows.append(f"| ours, {name} | {', '.join(counts)} of {len(a.active)} | {' | '.join(cells)} |")
@@ -83,7 +84,7 @@ def precision_table(directories, thresholds=(10.0, 2.0, 0.0)):
     """Norms by E[sigma^-2], as the paper reads Fig. 25, with their deviation between dimensions; over seeds as `isometry_table`."""
     lines = ["| | E[sigma^-2] | dimensions | norm | between dimensions | E[1 - sigma^2] | cosines | balance |", "| --- " * 8 + "|",
              *(f"| paper, {figure} | {above} | - | {norm} | - | - | - | - |" for figure, above, norm in paper.PRECISIONS)]
-    measured = [(name, group, file) for name, group in layout.by_seed(directories).items()
+    measured = [(name, group, file) for name, group in layout.by_seed(directories)
                 for file in ("isometry.json", "isometry-train.json")
                 if file == "isometry.json" or all(os.path.exists(os.path.join(one, file)) for one in group)]
     for name, group, file in measured:
@@ -146,8 +147,9 @@ def _with_error(one):
 def trials_table(directories, threshold=STRONG_KL):
     """Short trainings side by side: the options in which they differ, and what they reached on held-out examples, best first."""
     configs = [runs.load_config(directory) for directory in directories]
-    differ = [key for key in configs[0] if key not in ("data_manifest", "versions", "data", "schedule_steps")
-              and any(config.get(key) != configs[0][key] for config in configs)]
+    differ = [key for key in dict.fromkeys(key for config in configs for key in config)
+              if key not in ("data_manifest", "versions", "data", "schedule_steps")
+              and any(config.get(key) != configs[0].get(key) for config in configs)]
     lines = [f"| | {' | '.join(differ)} | held-out loss (nats) | rate (nats) | distortion | above {threshold:g} nat |",
              "| --- " * (5 + len(differ)) + "|"]
     found = sorted(((_analysis(directory), layout.name(directory), config) for directory, config in zip(directories, configs)),

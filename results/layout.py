@@ -1,27 +1,42 @@
 """How tables are laid out: names of columns, means over seeds."""
+import os
 import re
 
 import numpy as np
 
+from tfisovae import files
 from tfisovae.commands.measuring import name
 
-__all__ = ["by_seed", "mean_and_error", "name", "only"]
+__all__ = ["by_seed", "mean_and_error", "measured", "name", "only"]
 
 
 def mean_and_error(values, form=".4g"):
-    """Text of each column of `[runs, columns]`: mean, and with several runs its standard error."""
-    values = np.asarray(values, float)
-    if len(values) == 1:
-        return [f"{v:{form}}" for v in values[0]]
-    return [f"{m:{form}} +- {e:.2g}" for m, e in zip(values.mean(0), values.std(0, ddof=1) / np.sqrt(len(values)))]
+    """Text of each column of `[runs, columns]`: mean, and with several runs its standard error; of those that have a number."""
+    made = []
+    for column in np.asarray(values, float).T:
+        known = column[~np.isnan(column)]
+        error = f" +- {known.std(ddof=1) / np.sqrt(len(known)):.2g}" if len(known) > 1 else ""
+        made.append(f"{known.mean():{form}}{error}" if len(known) else "nan")
+    return made
 
 
 def by_seed(directories):
-    """Directories whose names differ in an end like "-seed1" alone, together: `{name: [directories]}`, with their number in it."""
+    """Directories that differ in an end like "-seed1" alone, together: pairs of a name, with their number in it, and them."""
     groups = {}
     for directory in directories:
-        groups.setdefault(re.sub(r"-seed\d+$", "", name(directory)), []).append(directory)
-    return {key + (f", {len(runs)} seeds" if len(runs) > 1 else ""): runs for key, runs in groups.items()}
+        groups.setdefault(re.sub(r"-seed\d+$", "", os.path.normpath(directory)), []).append(directory)
+    return [(name(key) + (f", {len(runs)} seeds" if len(runs) > 1 else ""), runs) for key, runs in groups.items()]
+
+
+def measured(directory, config):
+    """The `isometry.json` of a run; raises ValueError where it has not been measured since it was trained."""
+    path, command = os.path.join(directory, "isometry.json"), f"tfisovae isometry {directory}"
+    if not os.path.exists(path):
+        raise ValueError(f"{directory} has not been measured. Measure it first: {command}")
+    found = files.read_json(path, f"Measure again: {command}")
+    if found.get("steps", config["steps"]) != config["steps"]:
+        raise ValueError(f"{path} is of step {found['steps']} of a training of {config['steps']}. Measure again: {command}")
+    return found
 
 
 def only(directories):

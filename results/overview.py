@@ -5,12 +5,12 @@
 RUN has been measured (`tfisovae isometry`), and is of images; its model decodes the pictures.
 """
 import argparse
-import os
 import sys
 
 import numpy as np
 
-from tfisovae import figures, files, traversals
+from results import layout
+from tfisovae import figures, traversals
 from tfisovae.scree import Scree
 from tfisovae.training import runs
 
@@ -67,11 +67,8 @@ def main(argv=None):
     try:
         if args.rows < 1 or args.columns < 2:
             raise ValueError(f"--rows must be at least 1 and --columns at least 2; got {args.rows} and {args.columns}.")
-        _, vae = runs.load_run(args.run)
-        path = os.path.join(args.run, "isometry.json")
-        if not os.path.exists(path):
-            raise ValueError(f"{args.run} has not been measured. Measure it first: tfisovae isometry {args.run}")
-        saved = files.read_json(path, f"Measure again: tfisovae isometry {args.run}")
+        config, vae = runs.load_run(args.run)
+        saved = layout.measured(args.run, config)
         if len(vae.example_shape) != 3:
             raise ValueError(f"{args.run} is of examples of the shape {list(vae.example_shape)}; the picture takes images.")
         numbers = Scree.from_saved(saved)

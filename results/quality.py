@@ -76,8 +76,10 @@ def seconds_per_step(configs, rounds, data=None):
                                "monitor_share": None, **({"data": data} if data else {})}
                     typed = options({**config, "run_dir": "", "num_eval": 0}, **instead)
                     start = time.perf_counter()
-                    subprocess.run([sys.executable, "-m", "tfisovae", command_of(config), *typed], check=True,
-                                   stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+                    done = subprocess.run([sys.executable, "-m", "tfisovae", command_of(config), *typed], capture_output=True,
+                                          text=True)
+                    if done.returncode:
+                        raise ValueError(f"Training to measure its seconds failed: {done.stderr.strip().splitlines()[-1]}")
                     taken.append(time.perf_counter() - start)
             row.append((taken[1] - taken[0]) / _STEPS)
         measured.append(row)
@@ -87,15 +89,28 @@ def seconds_per_step(configs, rounds, data=None):
 def read(directory):
     """What is compared of a run: its length, what it measured on held-out examples, and its curve."""
     config = runs.load_config(directory)
-    path, command = os.path.join(directory, "isometry.json"), f"tfisovae isometry {directory}"
-    if not os.path.exists(path):
-        raise ValueError(f"{directory} has not been measured. Measure it first: {command}")
-    measured = files.read_json(path, f"Measure again: {command}")
+    measured = layout.measured(directory, config)
     rows = history.read(os.path.join(directory, "history.csv"))
     return {"name": layout.name(directory), "steps": config["steps"], "batch_size": config["batch_size"],
             "loss": measured["loss"], "loss_standard_error": measured.get("loss_standard_error"),
             "num_examples": measured["num_examples"], "active": int(np.sum(measured["active"])),
-            "curve": {"step": [int(row["step"]) for row in rows], "loss": [float(row["loss"]) for row in rows]}}
+            "curve": {"step": [int(row["step"]) for row in rows],  # at the final lmbda, whatever it was annealed from
+                      "loss": [config["lmbda"] * float(row["distortion"]) + float(row["rate"]) for row in rows]}}
+
+
+def check_alike(paper, recipe):
+    """Raises ValueError where runs are not of one loss and data set, or those of the recipe differ in more than their length."""
+    def of(config, names):
+        return {name: config["data_manifest"]["fingerprint"] if name == "data" else config.get(name) for name in names}
+
+    first, *others = recipe
+    alike = [(paper, one, ("lmbda", "distortion", "decomposed", "latent_dim", "network", "data")) for one in recipe]
+    alike += [(first, one, ("batch_size", "learning_rate", "schedule", "clipnorm", "averaging", "mixed_precision"))
+              for one in others]
+    for a, b, names in alike:
+        differ = [name for name, value in of(a, names).items() if of(b, names)[name] != value]
+        if differ:
+            raise ValueError(f"Runs to be compared differ in {', '.join(differ)}: {of(a, differ)}, {of(b, differ)}.")
 
 
 def compare(paper, recipe, rounds=3, data=None):
@@ -110,6 +125,7 @@ def compare(paper, recipe, rounds=3, data=None):
       Dict of "paper" and "recipe" (see `read`, with "seconds", of the whole training), "reached": the shortest of the recipe that
       ends at the paper's held-out loss or below, by name, or `None`; with its shares of the paper's steps, examples and seconds.
     """
+    check_alike(runs.load_config(paper), list(map(runs.load_config, recipe)))
     papers, recipes = read(paper), [read(one) for one in sorted(recipe, key=lambda one: runs.load_config(one)["steps"])]
     seconds = seconds_per_step([runs.load_config(paper), runs.load_config(recipe[0])], rounds, data)
     for one, taken in ((papers, seconds[:, 0]), *((one, seconds[:, 1]) for one in recipes)):
@@ -154,7 +170,7 @@ def main(argv=None):
             os.makedirs(args.out, exist_ok=True)
             files.write_json(path, compare(args.paper, args.recipe, args.rounds, args.data))
         draw(files.read_json(path), os.path.join(args.out, f"{args.name}.png"))
-    except (ValueError, OSError, subprocess.CalledProcessError) as error:
+    except (ValueError, OSError) as error:
         sys.exit(f"python -m results.quality: {error}")
     print(f"Written: {path}, {os.path.join(args.out, args.name)}.png")
 

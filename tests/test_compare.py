@@ -3,6 +3,7 @@ import dataclasses
 import html
 import json
 import re
+import urllib.parse
 
 import numpy as np
 import pytest
@@ -58,7 +59,7 @@ def test_the_page_shows_both(compared):
     assert text.startswith("Both &amp; more") and "<b>faces" not in page and "&lt;b&gt;faces" in page
     for name in ("toy", "faces"):
         saved = json.loads((out / name / "isometry.json").read_text())
-        assert f'href="{name}/report.html"' in page and charts.number(saved["loss"]) in text
+        assert f'href="./{name}/report.html"' in page and charts.number(saved["loss"]) in text
         assert f"{sum(saved['active'])} of {len(saved['active'])}" in text
         for line in saved["summary"].splitlines():
             assert html.escape(line[-40:]) in text  # its first words stand in tags of their own
@@ -75,8 +76,48 @@ def test_what_was_measured_is_not_measured_again(compared, runs, main):
     page, measured = (out / "compare.html").read_bytes(), (out / "toy" / "isometry.json").stat().st_mtime_ns
     printed = main("compare", runs / "toy", runs / "faces", "--num_examples", 200, 6, "--titles", "p(x) known", "<b>faces",
                    "--title", "Both & more", "--out", out).stdout
-    assert "E[sigma^-2]" not in printed and (out / "compare.html").read_bytes() == page
+    assert "E[sigma^-2] " not in printed and (out / "compare.html").read_bytes() == page
     assert (out / "toy" / "isometry.json").stat().st_mtime_ns == measured
+
+
+def test_results_of_another_model_or_of_other_examples_are_measured_again(runs, main, tmp_path):
+    """Of a run of the same name, and with another --num_examples; what was known of the other is gone."""
+    options = ["--num_examples", 60, "--out", tmp_path / "out"]
+    main("compare", runs / "toy", *options)
+    first = json.loads((tmp_path / "out" / "toy" / "isometry.json").read_text())
+    main("compare", runs / "toy", "--num_examples", 50, "--out", tmp_path / "out")
+    assert json.loads((tmp_path / "out" / "toy" / "isometry.json").read_text())["num_examples"] == 50
+    main("toy", "--num_examples", 300, "--epochs", 1, "--batch_size", 30, "--num_eval", 0, "--seed", 1, "--run_dir",
+         tmp_path / "other" / "toy")
+    main("compare", tmp_path / "other" / "toy", *options)
+    saved = json.loads((tmp_path / "out" / "toy" / "isometry.json").read_text())
+    assert saved["num_examples"] == 60 and saved["loss"] != first["loss"]
+    assert json.loads((tmp_path / "out" / "toy" / "density.json").read_text())["num_examples"] == 60 and saved["steps"] == 10
+
+
+def test_a_collapsed_run_stands_beside_the_others(runs, main, tmp_path):
+    """It has no densities, which is said; the link to its report is one, whatever the run is called."""
+    name = "dead #1, 100%"
+    main("toy", "--num_examples", 300, "--epochs", 2, "--batch_size", 30, "--num_eval", 0, "--lmbda", 1e-9,
+         "--run_dir", tmp_path / name)
+    printed = main("compare", tmp_path / name, runs / "toy", "--num_examples", 50, "--out", tmp_path / "out").stdout
+    assert "Not of this run, density: " in printed and "has collapsed" in printed
+    page = (tmp_path / "out" / "compare.html").read_text()
+    links = [urllib.parse.unquote(link) for link in re.findall(r'href="(\./[^"]+)"', page)]
+    assert links == [f"./{name}/report.html", "./toy/report.html"] and all((tmp_path / "out" / link).is_file() for link in links)
+    assert "0 of 3" in said(tmp_path / "out" / "compare.html")
+
+
+def test_results_are_not_written_into_a_run(runs, main, tmp_path, monkeypatch):
+    for out in (runs, runs / "toy", ""):
+        with monkeypatch.context() as here:
+            here.chdir(runs)
+            before = contents(runs)
+            done = main("compare", runs / "toy", "--out", out, check=False)
+            assert done.code and "would be written into the run" in done.stderr and contents(runs) == before
+    monkeypatch.chdir(runs / "faces")
+    main("compare", ".", "--num_examples", 6, "--out", tmp_path / "out")
+    assert (tmp_path / "out" / "faces" / "report.html").is_file()
 
 
 @pytest.mark.parametrize("options, message", [

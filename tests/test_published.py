@@ -73,7 +73,8 @@ def seeds(make_measurement, tmp_path):
 
 
 def test_seeds_are_one_row_with_errors_over_them(seeds):
-    assert list(layout.by_seed(seeds)) == ["a, 3 seeds", "b"]
+    assert [name for name, _ in layout.by_seed(seeds)] == ["a, 3 seeds", "b"]
+    assert [name for name, _ in layout.by_seed(["x/a", "y/a", "x/a-seed1", "y/b-seed0/"])] == ["a, 2 seeds", "a", "b"]
     analyses = [tfisovae.Analysis.load(f"{path}/isometry.json") for path in seeds]
     norms = [a.norm_mean[a.kl_mean > 0.1].mean() for a in analyses[:3]]
     error = np.std(norms, ddof=1) / np.sqrt(3)
@@ -83,6 +84,15 @@ def test_seeds_are_one_row_with_errors_over_them(seeds):
     assert "+-" not in alone
     precisions = image_tables.precision_table(seeds)
     assert precisions.count("a, 3 seeds") >= 2 and "4, 4, 4" in precisions
+
+
+def test_a_collapsed_seed_counts_as_one_and_has_no_norm(seeds, make_measurement):
+    with open(f"{seeds[1]}/isometry.json", "w") as file:
+        json.dump(make_measurement(6, 0, seed=1), file)
+    row = next(line for line in image_tables.isometry_table(seeds).splitlines() if "a, 3 seeds" in line)
+    norms = [tfisovae.Analysis.load(f"{seeds[k]}/isometry.json") for k in (0, 2)]
+    assert "4, 0, 4 of 6" in row and "nan" not in row
+    assert f"| {np.mean([a.norm_mean[a.kl_mean > 0.1].mean() for a in norms]):.2f} +- " in row
 
 
 def test_trials_stand_by_their_loss_with_the_options_in_which_they_differ(seeds):

@@ -75,6 +75,17 @@ def test_what_is_reached_is_the_shortest_that_is_as_good(runs, timed, monkeypatc
     assert quality.compare(str(runs / "paper"), recipe)["reached"] is None
 
 
+def test_a_curve_is_of_the_final_lmbda(runs, main, tmp_path):
+    """Annealed, the loss of the history is of another lmbda in each row, and cannot stand beside a held-out one."""
+    main("celeba", *SMALL, "--steps", 4, "--log_every", 2, "--checkpoint_every", 4, "--anneal_steps", 4,
+         "--run_dir", tmp_path / "a")
+    main("isometry", tmp_path / "a", "--num_examples", 6, "--gradient_examples", 0)
+    rows = quality.history.read(tmp_path / "a" / "history.csv")
+    curve = quality.read(str(tmp_path / "a"))["curve"]["loss"]
+    assert curve[0] < 0.5 * float(rows[0]["loss"])
+    assert curve == pytest.approx([1000 * float(row["distortion"]) + float(row["rate"]) for row in rows])
+
+
 def test_seconds_are_those_of_steps(runs, monkeypatch):
     monkeypatch.setattr(quality, "_START", 2)
     monkeypatch.setattr(quality, "_STEPS", 2)
@@ -91,6 +102,18 @@ def test_bad_input(runs, main, tmp_path):
                              (["--paper", tmp_path, "--recipe", paper], "holds no run")):
         done = main("results.quality", "faces", *options, "--out", tmp_path / "out", check=False)
         assert done.code and message in done.stderr
-    (runs / "recipe-6" / "isometry.json").unlink()
+    measured = runs / "recipe-6" / "isometry.json"
+    measured.write_text(measured.read_text().replace('"steps": 6', '"steps": 5'))
+    done = main("results.quality", "faces", "--paper", paper, "--recipe", runs / "recipe-6", "--out", tmp_path, check=False)
+    assert done.code and "is of step 5 of a training of 6. Measure again" in done.stderr
+    config = runs / "recipe-9" / "config.json"
+    config.write_text(config.read_text().replace('"lmbda": 1000.0', '"lmbda": 10.0'))
+    done = main("results.quality", "faces", "--paper", paper, "--recipe", runs / "recipe-9", "--out", tmp_path, check=False)
+    assert done.code and "differ in lmbda: {'lmbda': 1000.0}, {'lmbda': 10.0}" in done.stderr
+    config.write_text(config.read_text().replace('"lmbda": 10.0', '"lmbda": 1000.0').replace('"clipnorm": 1.0', '"clipnorm": 2.0'))
+    recipe = [runs / "recipe-6", runs / "recipe-9"]
+    done = main("results.quality", "faces", "--paper", paper, "--recipe", *recipe, "--out", tmp_path, check=False)
+    assert done.code and "differ in clipnorm" in done.stderr
+    measured.unlink()
     done = main("results.quality", "faces", "--paper", paper, "--recipe", runs / "recipe-6", "--out", tmp_path, check=False)
     assert done.code and "Measure it first: tfisovae isometry" in done.stderr

@@ -213,7 +213,7 @@ def test_the_users_own_table(main, tmp_path):
 
 
 @pytest.mark.parametrize("name", [*commands.SUMMARIES, "results.tables", "results.report", "results.closed_forms",
-                                  "results.ablation", "results.precision", "results.quality", "results.rate"])
+                                  "results.ablation", "results.precision", "results.quality", "results.overview", "results.rate"])
 def test_help(main, name):
     done = main(name, "--help", check=False)
     assert done.code == 0 and "usage" in done.stdout

@@ -17,6 +17,7 @@ from tfisovae.distortions import Distortion
 from tfisovae.posterior import Posterior
 
 CONFIG = os.path.join("assets.extra", "tfisovae.json")
+FORMAT = 1  # of what `VAE.save` writes; files without a word of it, of earlier versions, have this one
 READINGS = {
     "log_variance": lambda value: tf.exp(0.5 * value),
     "variance": tf.sqrt,
@@ -248,12 +249,27 @@ def _halves(model):
                     f"signatures 'encode' and 'decode'; got {type(model).__name__}.")
 
 
+def read_saved_config(path: str | os.PathLike, way_out: str = "Save the VAE again.") -> dict[str, Any]:
+    """What `tfisovae.VAE.save` wrote beside its SavedModel at `path`.
+
+    Raises:
+      FileNotFoundError, files.DamagedFile: if there is none, or it is not whole; `way_out` ends the message.
+      ValueError: if another version, of another format, wrote it.
+    """
+    config = files.read_json(os.path.join(os.fspath(path), CONFIG), way_out)
+    found = config.pop("format", FORMAT)
+    if found != FORMAT:
+        raise ValueError(f"{os.fspath(path)} was saved by another version of tfisovae, in the format {found!r}; this version reads "
+                         f"format {FORMAT}. Load it with the version that saved it.")
+    return config
+
+
 def _written_beside(model, distortion):
     """What `tfisovae.VAE.save` wrote beside its SavedModel: distortion (unless it is given), beta, decomposed; or nothing."""
     path = os.path.join(os.fspath(model), CONFIG) if isinstance(model, (str, os.PathLike)) else None
     if path is None or not os.path.isfile(path):
         return {}
-    config = files.read_json(path)
+    config = read_saved_config(model)
     said = {"beta": 1 / config["lmbda"], "decomposed": config["decomposed"]}
     if distortion is None:
         try:

@@ -7,10 +7,9 @@ from typing import Any
 import tensorflow as tf
 
 from tfisovae import files
-from tfisovae.autoencoder import CONFIG
+from tfisovae.autoencoder import CONFIG, FORMAT, read_saved_config
 
 _KEYS = ("encoder", "decoder", "distortion", "lmbda")
-_FORMAT = 1  # of what `write` writes; files without a word of it, of earlier versions, have this one
 _WAY_OUT = "Save the VAE again, or take a copy that is whole."
 
 
@@ -46,7 +45,7 @@ def write(path: str | os.PathLike, weights: Weights, signatures: Mapping[str, tf
     with files.replacing_directory(path) as new:
         tf.saved_model.save(weights, new, signatures=signatures)
         os.makedirs(os.path.join(new, "assets.extra"))
-        files.write_text(os.path.join(new, CONFIG), json.dumps({"format": _FORMAT, **config}, indent=1))
+        files.write_text(os.path.join(new, CONFIG), json.dumps({"format": FORMAT, **config}, indent=1))
 
 
 def read_config(path: str | os.PathLike) -> dict[str, Any]:
@@ -65,11 +64,7 @@ def read_config(path: str | os.PathLike) -> dict[str, Any]:
     if not os.path.isfile(config):
         kind = "a SavedModel, but not one that VAE.save wrote" if is_saved_model(path) else "not a SavedModel"
         raise ValueError(f"{path} is {kind} (it has no {CONFIG}); tfisovae.load reads what vae.save(path) wrote.")
-    found = files.read_json(config, _WAY_OUT)
-    format_ = found.pop("format", _FORMAT)
-    if format_ != _FORMAT:
-        raise ValueError(f"{path} was saved by another version of tfisovae, in the format {format_!r}; this version reads format "
-                         f"{_FORMAT}. Load it with the version that saved it.")
+    found = read_saved_config(path, _WAY_OUT)
     missing = [key for key in _KEYS if key not in found]
     if missing:
         raise files.DamagedFile(f"{config} has no {', '.join(missing)}. {_WAY_OUT}")

@@ -26,6 +26,9 @@ _TOGETHER = 100  # decodes
 _ROUNDING = 1e-6  # relative changes of x up to this are what float32 makes of a decoder that stands still
 
 
+_OF_ALL = ("at", "steps")  # fields that are not by row
+
+
 @dataclasses.dataclass(frozen=True)
 class Traversals:
     """Rows of decoded examples, in each of which one latent variable moves.
@@ -67,9 +70,20 @@ class Traversals:
         """What each row is, in a line of words."""
         return [", ".join(filter(None, parts)) for parts in self.words()]
 
+    def leading(self, count: int) -> "Traversals":
+        """The first `count` rows alone."""
+        return dataclasses.replace(self, **{field.name: getattr(self, field.name)[:count] for field in dataclasses.fields(self)
+                                            if field.name not in _OF_ALL})
+
     def to_dict(self) -> dict[str, object]:
         """All but the examples, as JSON holds it."""
         return {field.name: getattr(self, field.name) for field in dataclasses.fields(self) if field.name != "x"}
+
+
+def joined(some: Sequence[Traversals]) -> Traversals:
+    """The rows of several, which must be of one model and kind, one after the other."""
+    return dataclasses.replace(some[0], **{field.name: np.concatenate([getattr(one, field.name) for one in some])
+                                           for field in dataclasses.fields(some[0]) if field.name not in _OF_ALL})
 
 
 def _percent(share):

@@ -1,11 +1,17 @@
-"""Measure several runs, as far as they have not been, and show them side by side on one page: compare.html.
+"""Measure several runs, and show them side by side on one page: compare.html.
 
 Each gets a directory of its name in the directory of the results, with all that `tfisovae isometry` and `tfisovae report` write,
-and `tfisovae density` where p(x) is known. The runs themselves are left as they are.
+and `tfisovae density` where p(x) is known. What stands there of the same model and as many examples is not measured again. The
+runs themselves are left as they are.
 """
+import contextlib
 import os
+import urllib.parse
 
+from tfisovae import files
 from tfisovae.commands import density, isometry, measuring, report
+
+_MEASURED = "measured.json"  # beside the results of a run: of which model they are, and how many examples were asked for
 
 
 def add_arguments(p):
@@ -17,45 +23,74 @@ def add_arguments(p):
     p.add_argument("--num_examples", type=int, nargs="+", metavar="N",
                    help=f"one number for all runs, or one for each: {measuring.NUM_EXAMPLES}")
     p.add_argument("--out", type=os.path.expanduser, default="compare",
-                   help="directory for the page and the results of each run; what is there of a run is not measured again")
+                   help="directory for the page and the results of each run, in a directory of its name")
     p.add_argument("--cache_dir", type=os.path.expanduser, help="where decoded images are kept (default: ~/.cache/tfisovae)")
 
 
 def check(args):
-    """Raises ValueError where the runs cannot be told apart, or the titles are not theirs."""
-    names = list(map(measuring.name, args.directories))
+    """Raises ValueError where the runs cannot be told apart or would be written into, or options are not one for each of them."""
+    names, counts = list(map(measuring.name, args.directories)), args.num_examples or [None]
     twice = {name for name in names if names.count(name) > 1}
     if twice:
         raise ValueError(f"Several runs are called {', '.join(sorted(twice))}, and their results would have one directory. Rename "
                          "one, or compare them in two pages.")
+    for directory in args.directories:
+        within = [os.path.realpath(directory), os.path.realpath(os.path.join(args.out, measuring.name(directory)))]
+        if os.path.commonpath(within) == within[0]:
+            raise ValueError(f"The results would be written into the run {directory}, which is to be left as it is. Choose another "
+                             "--out.")
     if args.titles and len(args.titles) != len(names):
         raise ValueError(f"--titles takes one title for each of the {len(names)} runs; got {len(args.titles)}.")
-    asked = args.num_examples or [None]
-    if len(asked) not in (1, len(names)):
-        raise ValueError(f"--num_examples takes one number for all runs, or one for each of the {len(names)}; got {len(asked)}.")
-    for count in asked:
+    if len(counts) not in (1, len(names)):
+        raise ValueError(f"--num_examples takes one number for all runs, or one for each of the {len(names)}; got {len(counts)}.")
+    for count in counts:
         measuring.check_at_least_1(num_examples=count)
 
 
-def column(directory, title, num_examples, args):
+def opened(directory, args):
+    """A run and its data, `measuring.Trained`, whose results go into a directory of its name."""
+    try:
+        return measuring.open_run(directory, None, args.cache_dir, None, os.path.join(args.out, measuring.name(directory)))
+    except ValueError as error:
+        raise ValueError(f"{error} (All runs are measured on their own data here. Leave {directory} out, or see what tfisovae "
+                         "report makes of it.)") from None
+
+
+def measure(trained, num_examples):
+    """Measures a run, which yields text, unless that was done of this model and so many examples."""
+    from tfisovae.training import runs
+
+    path, now = trained.path(_MEASURED), {"model": runs.model_digest(trained.directory), "num_examples": num_examples}
+    try:
+        if files.read_json(path) == now:
+            return
+    except (FileNotFoundError, files.DamagedFile):
+        pass
+    for name in (_MEASURED, *density.names(), *isometry.names()):  # of another model, or of other examples
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(trained.path(name))
+    if trained.source.log_density is not None:
+        try:
+            yield from density.report(trained, _options(density, trained, num_examples))
+        except measuring.NotOfThisRun as error:
+            yield f"Not of this run, density: {error}"
+    yield from isometry.report(trained, _options(isometry, trained, num_examples))
+    files.write_json(path, now)
+
+
+def column(trained, title, num_examples):
     """Measures a run, which yields text, and writes its report; returns its `report.Column`."""
     from tfisovae.report import Column, contents_of
 
-    name = measuring.name(directory)
-    options = _options(isometry, directory, num_examples)
-    options.out = os.path.join(args.out, name)
-    trained = measuring.open_run(directory, None, args.cache_dir, None, options.out)
-    known = trained.source.log_density is not None
-    if known and not os.path.exists(trained.path(density.names()[1])):
-        yield from density.report(trained, _options(density, directory, num_examples))
-    saved, parts = yield from report.gather(trained, options, trained.out, options)
+    yield from measure(trained, num_examples)
+    saved, parts = yield from report.gather(trained, _options(isometry, trained, num_examples), trained.out)
     yield report.write(trained.path("report.html"), title, saved, parts)
-    return Column(contents_of(saved, title, **parts), f"{name}/report.html")
+    return Column(contents_of(saved, title, **parts), f"./{urllib.parse.quote(measuring.name(trained.out))}/report.html")
 
 
-def _options(command, directory, num_examples):
-    options = measuring.default_options(command, directory)
-    options.num_examples = num_examples
+def _options(command, trained, num_examples):
+    options = measuring.default_options(command, trained.directory)
+    options.num_examples, options.out = num_examples, trained.out
     return options
 
 
@@ -64,13 +99,14 @@ def run(args):
     from tfisovae.training.runs import load_config
 
     check(args)
-    for directory in args.directories:  # before minutes are spent on the first
-        load_config(directory)
-    columns, runs = [], args.directories
-    counts = args.num_examples or [None]
-    for directory, title, count in zip(runs, args.titles or map(measuring.name, runs), counts * (len(runs) // len(counts))):
-        print(f"== {title}: {directory}", flush=True)
-        columns.append(_printed(column(directory, title, count, args)))
+    for directory in args.directories:
+        load_config(directory)  # which says of what is no run that it is none, before anything is made
+    runs, counts = args.directories, args.num_examples or [None]
+    made, titles = [opened(directory, args) for directory in runs], args.titles or list(map(measuring.name, runs))
+    columns = []
+    for trained, title, count in zip(made, titles, counts * (len(runs) // len(counts))):
+        print(f"== {title}: {trained.directory}", flush=True)
+        columns.append(_printed(column(trained, title, count)))
     path = os.path.join(args.out, "compare.html")
     write_beside(columns, path, args.title)
     print(f"\n{report.said_of(path)}")

@@ -245,7 +245,7 @@ def as_images(x):
 
 def name(path):
     """What a title calls data, or a run: the last part of the path."""
-    return os.path.basename(os.path.normpath(path))
+    return os.path.basename(os.path.abspath(path))
 
 
 def written(directory, *names):

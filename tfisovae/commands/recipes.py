@@ -28,7 +28,8 @@ def add_argument(p, command):
 
 def in_words(settings):
     """The options of a recipe as they would be typed."""
-    return " ".join(f"--{name} {value:g}" if isinstance(value, float) else f"--{name} {value}" for name, value in settings.items())
+    return " ".join(f"--{name} {value:g}" if isinstance(value, float) else f"--{name} {value}" for name, value in settings.items()
+                    if value is not None)
 
 
 def parse(parser, argv):
@@ -46,7 +47,7 @@ def parse(parser, argv):
     if others:
         said = (f"--recipe {args.recipe} has {in_words({name: settings[name] for name in others})}; taken is what was given, "
                 f"{in_words(others)}.")
-        print(said + (f" In proportion to that: {in_words(shared)}." if shared else ""), file=sys.stderr)
+        print(said + (f" In proportion to that: {in_words(shared)}." if any(shared.values()) else ""), file=sys.stderr)
     return parser.parse_args(argv)
 
 
@@ -55,4 +56,4 @@ def proportional(settings, given):
     length = next(name for name in _LENGTHS if name in settings)
     share = given.get(length, settings[length]) / settings[length]
     parts = [name for name in _PARTS if name in settings and name not in given]
-    return {name: max(1, round(share * settings[name])) for name in parts} if share != 1 and share > 0 else {}
+    return {name: round(share * settings[name]) or None for name in parts} if share != 1 and share > 0 else {}

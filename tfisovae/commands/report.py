@@ -33,7 +33,9 @@ def measured_in(args, out, suffix=""):
 
 def commands_of(args):
     """How to have what a report lacks, by the name of the command."""
-    asked = [text for name in ("data", "split", "out") if getattr(args, name) for text in (f"--{name}", getattr(args, name))]
+    given = {name: getattr(args, name) for name in ("data", "split", "out") if getattr(args, name)}
+    places = {name: os.path.abspath(value) for name, value in given.items() if name == "out" or os.path.exists(value)}
+    asked = [text for name, value in {**given, **places}.items() for text in (f"--{name}", value)]
     run = os.path.abspath(args.directory)
     made = {name: command_line(name, run, *asked) for name in ("isometry", "density", "rate", "report")}
     return {**made, "prune": command_line("prune", run, "--share", ".99")}
@@ -126,20 +128,19 @@ def with_inputs(densities, array, view):
     return dataclasses.replace(densities, extremes={name: view(as_float(array[rows])) for name, rows in inputs.items()})
 
 
-def gather(trained, args, home, options=None):
+def gather(trained, args, home):
     """Measures what was not measured, which yields text; returns the measurement and the parts of a page.
 
     Args:
       trained: `Trained`.
       args: the options of a measuring command.
       home: directory of what was measured before.
-      options: of `tfisovae isometry`, where it has to be measured; by default those of no option.
     """
     commands = commands_of(args)
     path = os.path.join(home, isometry.names(trained.suffix)[0])
     saved = read_measurement(path, commands["isometry"])
     if saved is None:
-        yield from isometry.report(trained, options or measuring.default_options(isometry, args.directory))
+        yield from isometry.report(trained, measuring.default_options(isometry, args.directory))
         saved = files.read_json(path)
     parts, notes = records(home, trained.suffix, args.directory)
     parts |= pictures(trained, saved, parts.get("densities"))

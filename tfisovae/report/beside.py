@@ -1,10 +1,14 @@
 """Several measurements side by side on one page: verdicts, numbers and charts, each kind in a row, one column for each."""
 import dataclasses
+import math
+import os
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from tfisovae.report import dimensions, records, shown
-from tfisovae.report.charts import NARROW, Figure
+from tfisovae.report.charts import NARROW, Figure, number
 from tfisovae.report.contents import Contents
 from tfisovae.report.page import facts, fitted, subtitle, verdict
 from tfisovae.report.spectrum import importance
@@ -48,19 +52,22 @@ def render_beside(columns: Sequence[Column], title: str) -> str:
 
 def _threshold(columns):
     """The least KL of an active dimension, nats, as the glossary names it."""
-    return ", ".join(dict.fromkeys(f"{one.contents.measured.scalar('active_threshold'):g}" for one in columns))
+    values = dict.fromkeys(one.contents.measured.scalar("active_threshold") for one in columns)
+    known = [value for value in values if np.isfinite(value)]
+    return ", ".join(number(value, 1) for value in known) or number(math.nan)
 
 
 def _column(one: Column, place: int, budget: int) -> dict[str, Any]:
     """What the template shows of one measurement; pictures of at most `budget` bytes."""
     contents, measured = one.contents, one.contents.measured
-    walks = shown.walks(contents, budget - budget // 4)[0] if contents.traversals is not None else []
+    moved = contents.traversals and contents.traversals.leading(_WALKS)  # others would take room, and make these less sharp
+    walks = shown.walks(dataclasses.replace(contents, traversals=moved), budget - budget // 4)[0]
     examples = shown.reconstructions(contents, budget // 4)
     return {
         "title": contents.title, "href": one.href, "of": f"{place}-", "subtitle": subtitle(contents),
         "training": training(contents), "notes": contents.notes, "verdict": verdict(contents.summary),
         "scree": [narrow(made) for made in importance(contents)[:1]], "norms": narrow(dimensions.norms(measured)),
-        "density": narrow(records.density(contents)), "walks": walks[:_WALKS],
+        "density": narrow(records.density(contents)), "walks": walks,
         "examples": examples["examples"][:_EXAMPLES] if examples else []}
 
 
@@ -75,7 +82,7 @@ def training(contents: Contents) -> str:
     steps, batch, data = (manifest.get(name) for name in ("steps", "batch_size", "data"))
     said = f"trained for {steps:,} steps" if isinstance(steps, int) else ""
     said += f" of {batch} examples" if said and isinstance(batch, int) else ""
-    return said + (f" on {data}" if said and isinstance(data, str) else "")
+    return said + (f" on {os.path.basename(data)}" if said and isinstance(data, str) else "")
 
 
 def numbers(contents: Sequence[Contents]) -> dict[str, Any]:

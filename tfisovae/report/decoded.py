@@ -41,9 +41,8 @@ def observe(model: AutoencoderLike, analysis: Analysis | Mapping[str, Any], x: n
     columns, points = next(size for most, *size in _SIZES if len(dimensions) <= most)
     made = [traversals.traverse(model, [j], columns, share=share, n=measured.n, num_points=points)
             for j in tqdm.tqdm(dimensions, desc="traversing", unit=" dimensions", disable=not progress)]
-    joined = {field.name: np.concatenate([getattr(row, field.name) for row in made])
-              for field in dataclasses.fields(made[0]) if field.name not in ("at", "steps")}
-    moved = dataclasses.replace(made[0], **{**joined, "x": view(joined["x"])})
+    joined = traversals.joined(made)
+    moved = dataclasses.replace(joined, x=view(joined.x))
     x = tf.cast(x, tf.float32)
     x_check = model.decode(model.encode(x)[0])
     distances = np.asarray(model.distortion(x, x_check), np.float64)

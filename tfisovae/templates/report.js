@@ -16,7 +16,7 @@ for (const walk of document.querySelectorAll(".walk")) {
     tile.style.backgroundSize = `${100 * texts.length}% 100%`;
     tile.style.aspectRatio = `${strip.getAttribute("width") / texts.length} / ${strip.getAttribute("height")}`;
     walk.classList.add("tiled");
-    walk.querySelector("h3").after(tile);
+    walk.querySelector("h3, h4").after(tile);
   }
   const show = () => {
     const at = Number(slider.value);

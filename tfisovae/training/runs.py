@@ -5,6 +5,7 @@ It holds `config.json` (every option resolved, seeds, versions, fingerprint of t
 commands add what they measure and draw. The manifest also stands beside each checkpoint and in the model, so that a `config.json`
 that is damaged can be made anew.
 """
+import hashlib
 import importlib.metadata
 import json
 import os
@@ -232,6 +233,11 @@ def load_run(directory):
     else:
         way_out = "There is no whole checkpoint to make it from. Put a copy there, or train anew in another run_dir."
     raise RunError(f"{model} is damaged ({damage}). {way_out}")
+
+
+def model_digest(directory):
+    """A digest of the model of a run, which another model has not got."""
+    return hashlib.sha256(json.dumps(_digests(os.path.join(directory, "model")), sort_keys=True).encode()).hexdigest()
 
 
 def _digests(model):
