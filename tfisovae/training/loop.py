@@ -89,7 +89,7 @@ def train(run, make_vae, source: Source, strategy, extra_callbacks=(), resident=
             else:
                 attached.append(saving)
             _fit(vae, source.train, strategy, config, attached, resident, keeper)
-            if chief and monitor:
+            if chief and monitor and monitor[0].rows:
                 print(f"{monitor[0].summary()}.", file=sys.stderr)
             if config.get("averaging"):
                 optimizer = getattr(vae.optimizer, "inner_optimizer", vae.optimizer)  # mixed precision wraps it
