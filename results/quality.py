@@ -152,7 +152,7 @@ def draw(saved, path):
         axes.plot(one["steps"] * minutes, one["loss"], "o", color=color, label=f"{whose}, held out, at the end" if last else None)
     axes.axhline(paper["loss"], color=_PAPER, ls=":", lw=1)
     losses = [one["loss"] for one in (paper, *recipes)]
-    axes.set(xlabel="minutes of training", ylabel="loss, nats", ylim=(0.85 * min(losses), 1.7 * min(losses)),
+    axes.set(xlabel="minutes of training", ylabel="loss, nats", ylim=(0.85 * min(losses), 1.3 * max(losses)),
              title=figures.plain(f"{len(recipes)} trainings by the recipe, each to its own end, beside the paper's settings"))
     axes.legend()
     figures.save(drawn, path)

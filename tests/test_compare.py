@@ -123,6 +123,7 @@ def test_results_are_not_written_into_a_run(runs, main, tmp_path, monkeypatch):
 @pytest.mark.parametrize("options, message", [
     (["--titles", "one"], "one title for each of the 2 runs; got 1"),
     (["--num_examples", "1", "2", "3"], "one for each of the 2; got 3"),
+    (["--gradient_examples", "1", "2", "3"], "--gradient_examples takes one number for all runs, or one for each of the 2; got 3"),
     (["--num_examples", "0"], "--num_examples must be at least 1; got 0"),
 ])
 def test_bad_options(runs, main, tmp_path, options, message):

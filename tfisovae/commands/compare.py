@@ -22,6 +22,8 @@ def add_arguments(p):
     p.add_argument("--title", default="Side by side", help="of the page")
     p.add_argument("--num_examples", type=int, nargs="+", metavar="N",
                    help=f"one number for all runs, or one for each: {measuring.NUM_EXAMPLES}")
+    p.add_argument("--gradient_examples", type=int, nargs="+", metavar="N",
+                   help="likewise, of training, whose mean gradient is taken (default: as tfisovae isometry; 0: none)")
     p.add_argument("--out", type=os.path.expanduser, default="compare",
                    help="directory for the page and the results of each run, in a directory of its name")
     p.add_argument("--cache_dir", type=os.path.expanduser, help="where decoded images are kept (default: ~/.cache/tfisovae)")
@@ -29,7 +31,7 @@ def add_arguments(p):
 
 def check(args):
     """Raises ValueError where the runs cannot be told apart or would be written into, or options are not one for each of them."""
-    names, counts = list(map(measuring.name, args.directories)), args.num_examples or [None]
+    names = list(map(measuring.name, args.directories))
     twice = {name for name in names if names.count(name) > 1}
     if twice:
         raise ValueError(f"Several runs are called {', '.join(sorted(twice))}, and their results would have one directory. Rename "
@@ -41,10 +43,18 @@ def check(args):
                              "--out.")
     if args.titles and len(args.titles) != len(names):
         raise ValueError(f"--titles takes one title for each of the {len(names)} runs; got {len(args.titles)}.")
-    if len(counts) not in (1, len(names)):
-        raise ValueError(f"--num_examples takes one number for all runs, or one for each of the {len(names)}; got {len(counts)}.")
-    for count in counts:
+    for name in ("num_examples", "gradient_examples"):
+        of_each(args, name)
+    for count in args.num_examples or []:
         measuring.check_at_least_1(num_examples=count)
+
+
+def of_each(args, name):
+    """An option that is one number for all runs or one for each, as a list of one for each; of `None` where it was not given."""
+    counts, runs = getattr(args, name) or [None], len(args.directories)
+    if len(counts) not in (1, runs):
+        raise ValueError(f"--{name} takes one number for all runs, or one for each of the {runs}; got {len(counts)}.")
+    return counts * (runs // len(counts))
 
 
 def opened(directory, args):
@@ -56,11 +66,11 @@ def opened(directory, args):
                          "report makes of it.)") from None
 
 
-def measure(trained, num_examples):
-    """Measures a run, which yields text, unless that was done of this model and so many examples."""
+def measure(trained, counts):
+    """Measures a run, which yields text, unless that was done of this model and so many examples, `counts` by their options."""
     from tfisovae.training import runs
 
-    path, now = trained.path(_MEASURED), {"model": runs.model_digest(trained.directory), "num_examples": num_examples}
+    path, now = trained.path(_MEASURED), {"model": runs.model_digest(trained.directory), **counts}
     try:
         if files.read_json(path) == now:
             return
@@ -71,26 +81,26 @@ def measure(trained, num_examples):
             os.unlink(trained.path(name))
     if trained.source.log_density is not None:
         try:
-            yield from density.report(trained, _options(density, trained, num_examples))
+            yield from density.report(trained, _options(density, trained, counts))
         except measuring.NotOfThisRun as error:
             yield f"Not of this run, density: {error}"
-    yield from isometry.report(trained, _options(isometry, trained, num_examples))
+    yield from isometry.report(trained, _options(isometry, trained, counts))
     files.write_json(path, now)
 
 
-def column(trained, title, num_examples):
+def column(trained, title, counts):
     """Measures a run, which yields text, and writes its report; returns its `report.Column`."""
     from tfisovae.report import Column, contents_of
 
-    yield from measure(trained, num_examples)
-    saved, parts = yield from report.gather(trained, _options(isometry, trained, num_examples), trained.out)
+    yield from measure(trained, counts)
+    saved, parts = yield from report.gather(trained, _options(isometry, trained, counts), trained.out)
     yield report.write(trained.path("report.html"), title, saved, parts)
     return Column(contents_of(saved, title, **parts), f"./{urllib.parse.quote(measuring.name(trained.out))}/report.html")
 
 
-def _options(command, trained, num_examples):
+def _options(command, trained, counts):
     options = measuring.default_options(command, trained.directory)
-    options.num_examples, options.out = num_examples, trained.out
+    vars(options).update({name: value for name, value in counts.items() if name in options}, out=trained.out)
     return options
 
 
@@ -101,12 +111,11 @@ def run(args):
     check(args)
     for directory in args.directories:
         load_config(directory)  # which says of what is no run that it is none, before anything is made
-    runs, counts = args.directories, args.num_examples or [None]
-    made, titles = [opened(directory, args) for directory in runs], args.titles or list(map(measuring.name, runs))
-    columns = []
-    for trained, title, count in zip(made, titles, counts * (len(runs) // len(counts))):
+    made = [opened(directory, args) for directory in args.directories]
+    columns, titles = [], args.titles or list(map(measuring.name, args.directories))
+    for trained, title, *counts in zip(made, titles, of_each(args, "num_examples"), of_each(args, "gradient_examples")):
         print(f"== {title}: {trained.directory}", flush=True)
-        columns.append(_printed(column(trained, title, count)))
+        columns.append(_printed(column(trained, title, dict(zip(("num_examples", "gradient_examples"), counts)))))
     path = os.path.join(args.out, "compare.html")
     write_beside(columns, path, args.title)
     print(f"\n{report.said_of(path)}")
