@@ -135,7 +135,7 @@ def test_tables_of_what_is_there(toy_run, run, main, tmp_path):
     refused = main("results.tables", "density", run, check=False)
     assert refused.code != 0 and "the table 'density' cannot be made of" in refused.stderr
     assert "is not of these data" in main("results.tables", "toy", run).stdout
-    refused = main("results.tables", "losses", tmp_path, tmp_path, check=False)
+    refused = main("results.tables", "odd", tmp_path, tmp_path, check=False)
     assert refused.code != 0 and "This table is of one directory; got 2." in refused.stderr
     (tmp_path / "images.json").write_text('{"faces_drawn_per_second": 4000}')
     rows = main("results.tables", "speed", tmp_path).stdout.splitlines()
@@ -273,7 +273,7 @@ def test_help_imports_no_tensorflow(script, arguments):
     ("toy", ["--log_every", "-1"], "--log_every must be at least 1 epoch; got -1"),
     ("mnist", ["--latent_dim", "785"], "--latent_dim must be at most the 784 pixels; got 785"),
     ("celeba", ["--recipe", "quick"], "argument --recipe: invalid choice: 'quick' (choose from 'paper', 'fast')"),
-    ("celeba", ["--data", "faces", "--num_faces", "200", "--recipe", "fast", "--steps", "1000"],
+    ("celeba", ["--data", "faces", "--num_faces", "200", "--recipe", "fast", "--steps", "1000", "--learning_rate_warmup", "1000"],
      "--learning_rate_warmup must be below the 1000 steps of the training; got 1000"),
     ("toy", ["--learning_rate_warmup", "-1"], "--learning_rate_warmup must be at least 1; got -1"),
     ("toy", ["--averaging", "1"], "--averaging must be at least 0 and below 1; got 1.0"),
