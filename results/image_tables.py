@@ -34,9 +34,7 @@ def isometry_table(directories, threshold=STRONG_KL):
         for a in map(_analysis, group):
             strong = np.flatnonzero(active(a.kl_mean, threshold))
             counts.append(f"{len(strong)}")
-            of_strong = [a.norm_mean[strong].mean(), a.norm_mean[strong].std(), a.one_minus_variance[strong].mean(),
-                         a.cosine(strong), _balance(a, strong)] if len(strong) else [np.nan] * 5
-            measured.append([*of_strong, a.rate, a.distortion])
+            measured.append([*(_over(a, strong) if len(strong) else [np.nan] * 5), a.rate, a.distortion])
         cells = [layout.mean_and_error(np.array(measured)[:, [k]], form)[0]
                  for k, form in enumerate((".2f", ".2f", ".2f", ".2f", ".2f", ".2f", ".4f"))]
         rows.append(f"| ours, {name} | {', '.join(counts)} of {len(a.active)} | {' | '.join(cells)} |")
@@ -96,13 +94,18 @@ def precision_table(directories, thresholds=(10.0, 2.0, 0.0)):
                 among = np.flatnonzero((a.precision_mean > above) & (a.precision_mean <= below))
                 counts.append(f"{len(among)}")
                 if len(among):
-                    found.append([a.norm_mean[among].mean(), a.norm_mean[among].std(), a.one_minus_variance[among].mean(),
-                                  a.cosine(among), _balance(a, among)])
+                    found.append(_over(a, among))
             if found:
                 cells = layout.mean_and_error(found, ".2f")
                 lines.append(f"| ours, {which} | {interval} | {', '.join(counts)} | {' | '.join(cells)} |")
             below = above
     return "\n".join(lines)
+
+
+def _over(a, among):
+    """Of some dimensions: norm, its deviation between them, E[1 - sigma^2], cosines, posterior balance."""
+    return [a.norm_mean[among].mean(), a.norm_mean[among].std(), a.one_minus_variance[among].mean(), a.cosine(among),
+            _balance(a, among)]
 
 
 def _balance(a, among):

@@ -74,7 +74,7 @@ def seconds_per_step(configs, rounds, data=None):
                     instead = {"steps": steps, "run_dir": os.path.join(directory, "run"), "num_eval": 0, "log_every": 20,
                                "checkpoint_every": 10 * _STEPS, "learning_rate_warmup": None, "monitor_every": None,
                                "monitor_share": None, **({"data": data} if data else {})}
-                    typed = options({**config, "run_dir": "", "num_eval": 0}, **instead)
+                    typed = options(config, **instead)
                     start = time.perf_counter()
                     done = subprocess.run([sys.executable, "-m", "tfisovae", command_of(config), *typed], capture_output=True,
                                           text=True)

@@ -71,11 +71,9 @@ def measure(trained, counts):
     from tfisovae.training import runs
 
     path, now = trained.path(_MEASURED), {"model": runs.model_digest(trained.directory), **counts}
-    try:
+    with contextlib.suppress(FileNotFoundError, files.DamagedFile):
         if files.read_json(path) == now:
             return
-    except (FileNotFoundError, files.DamagedFile):
-        pass
     for name in (_MEASURED, *density.names(), *isometry.names()):  # of another model, or of other examples
         with contextlib.suppress(FileNotFoundError):
             os.unlink(trained.path(name))
