@@ -20,7 +20,7 @@ FLOORS = (
     ("verdict", "embedding", "findings", "statement", "conditions", "accounting", "analysis", "scree", "selection", "rate",
      "figures", "figures_rate", "report"),
     ("coders", "networks", "optimizers", "resident", "saving", "slicing", "steps", "monitor", "callbacks"),
-    ("trainable", "vae", "pruning"),
+    ("trainable", "vae", "pruning", "standardizing"),
     ("sources",),
     ("training",),
     ("commands",),

@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 import tfisovae
-from tfisovae import significance, stationarity, verdict
+from tfisovae import networks, significance, stationarity, verdict
 from tfisovae.measurement import measure
 
 LMBDA = 25.0
@@ -84,6 +84,46 @@ def test_an_optimum_is_at_rest_and_its_neighbour_is_not(make_linear_vae):
     rest, off = (stationarity.block_gradients(optimal(make_linear_vae, x, by), x).mean_gradient() for by in (0.0, 0.02))
     assert rest.p_value > 0.01 and abs(rest.squared_norm) < 3 * rest.standard_error
     assert off.p_value < 1e-3 and off.squared_norm > 3 * off.standard_error
+
+
+def constrained(make_linear_vae, x, kind):
+    """The optimum of the linear VAE behind a layer that best is the identity, but for what a constraint holds."""
+    vae = optimal(make_linear_vae, x)
+    if kind == "gdn":  # x_hat (beta + gamma |x_hat|) wants gamma below 0: noise makes x_hat too long already
+        last = networks.GDN(inverse=True)
+    else:  # of two columns of opposite signs one is to be 0
+        last = tf.keras.layers.Dense(3, kernel_constraint=None if kind == "free" else tf.keras.constraints.NonNeg())
+    shaped = [tf.keras.layers.Reshape((1, 1, 3)), last, tf.keras.layers.Reshape((3,))]
+    decoder = tf.keras.Sequential([*vae.decoder.layers, *shaped])
+    decoder.build((None, 3))
+    if kind == "gdn":
+        last.gamma_parameter.variable.assign(tf.zeros([3, 3]))
+    else:
+        last.set_weights([np.eye(3), np.zeros(3)])
+    return tfisovae.VAE(vae.encoder, decoder, "sse", LMBDA)
+
+
+def test_what_a_constraint_holds_is_left_out(make_linear_vae, monkeypatch):
+    """At a constrained optimum the mean gradient is not 0, and is found not to be, if its components there are not left out."""
+    x = whitened_data()
+    vae = constrained(make_linear_vae, x, "gdn")
+    rest = stationarity.block_gradients(vae, x)
+    assert rest.num_weights == sum(w.shape.num_elements() for w in vae.trainable_variables) - 9
+    assert rest.mean_gradient().p_value > 0.01
+    monkeypatch.setattr(stationarity, "held", lambda model, weights: [np.zeros(w.shape, bool) for w in weights])
+    assert stationarity.block_gradients(vae, x).mean_gradient().p_value < 1e-3
+
+
+def test_which_components_are_held(make_linear_vae):
+    x = whitened_data(200)
+    for kind, count in (("gdn", 9), ("non_negative", 6), ("free", 0)):
+        vae = constrained(make_linear_vae, x, kind)
+        for model in (vae, tfisovae.as_autoencoder((vae.encoder, vae.decoder), "sse", 1 / LMBDA)):
+            assert sum(some.sum() for some in stationarity.held(model, stationarity.weights_of(model))) == count
+    unit = tf.Variable([3.0], constraint=tf.keras.constraints.UnitNorm())
+    assert stationarity.held(vae, [unit, tf.Variable([0.0])])[0].all()
+    with pytest.raises(ValueError, match="Constraints hold all of the weights"):
+        stationarity.block_gradients(vae, x, [unit])
 
 
 def test_blocks_add_up_to_the_whole_gradient(make_linear_vae):

@@ -71,6 +71,33 @@ def test_a_run_that_was_stopped_ends_like_one_that_was_not(tmp_path, stops):
     assert equal(tfisovae.load(tmp_path / "parts" / "model"), whole)
 
 
+@pytest.mark.parametrize("options", [{}, {"averaging": 0.9}, {"log_every": 20, "checkpoint_every": 20}])
+def test_standardized_latents(tmp_path, options):
+    """In the interval in which the annealing ends, and at the end of all; a run that was stopped between does the same."""
+    options = {**options, "standardize_latents": True, "anneal_steps": 8, "steps": 40}
+    whole = train(tmp_path / "whole", options)
+    for stop in (9, 13, 27):
+        with pytest.raises(KeyboardInterrupt):
+            train(tmp_path / "parts", options, extra_callbacks=[Stop(stop)])
+    assert equal(whole, train(tmp_path / "parts", options))
+    posterior = tfisovae.load(tmp_path / "whole" / "model").encode(table()[:250])
+    mean, scale = (np.asarray(value) for value in posterior)
+    np.testing.assert_allclose(mean.mean(0), 0, atol=1e-5)
+    np.testing.assert_allclose((mean**2 + scale**2).mean(0), 1, rtol=1e-5)
+
+
+def test_latents_are_standardized_when_annealing_ends(tmp_path, monkeypatch):
+    """Once then, at the end of its interval, and once at the end."""
+    seen = []
+    real = loop.standardize_latents
+    monkeypatch.setattr(loop, "standardize_latents", lambda vae, *args, **kw: (
+        seen.append(int(vae.optimizer.iterations.numpy())), real(vae, *args, **kw))[1])
+    for name, annealing, expected in (("a", 10, [10, 20]), ("b", 11, [15, 20]), ("c", None, [20]), ("d", 20, [20, 20])):
+        train(tmp_path / name, {"standardize_latents": True, "anneal_steps": annealing})
+        assert seen == expected
+        seen.clear()
+
+
 def test_resident_data_train_as_ordinary_batches(tmp_path):
     """Weights and history within float tolerance, an interval that is left over and every option of the optimizer included."""
     config = {"steps": 23, "schedule": "cosine", "averaging": 0.9, "clipnorm": 1.0}

@@ -15,11 +15,12 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 _HOME = {
     "Analysis": "analysis", "Autoencoder": "autoencoder", "BetaEstimate": "balance", "Codec": "codec", "Objective": "objectives",
     "VAE": "vae", "analyze": "analysis", "as_autoencoder": "autoencoder", "estimate_beta": "balance", "load": "vae",
-    "objective": "objectives", "prune": "pruning"}
+    "objective": "objectives", "prune": "pruning",
+    "standardize_latents": "standardizing"}
 _MODULES = ("analysis", "autoencoder", "balance", "baselines", "callbacks", "codec", "density", "distortions",
             "examples", "figures", "files", "geometry", "inspection", "isometric", "ledger", "measurement", "metrics", "networks",
-            "objectives", "optimizers", "posterior", "pruning", "rate", "report", "scree", "sources", "statement", "theory",
-            "training", "traversals", "vae")
+            "objectives", "optimizers", "posterior", "pruning", "rate", "report", "scree", "sources", "standardizing", "statement",
+            "theory", "training", "traversals", "vae")
 
 __all__ = sorted([*_HOME, *_MODULES])
 

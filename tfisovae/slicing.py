@@ -14,7 +14,7 @@ import tensorflow as tf
 from tfisovae import adapters, coders, networks
 
 layers = tf.keras.layers
-_DENSE = (layers.Dense, networks.Dense)  # exactly these: a subclass may do anything
+DENSE = (layers.Dense, networks.Dense)  # exactly these: a subclass may do anything
 _APART = ("linear", "relu", "tanh", "sigmoid", "softplus", "elu", "selu", "exponential", "softsign", "swish", "gelu",
           "hard_sigmoid")
 _AGREEMENT = 1e-4  # relative to the largest output: float32 sums in another order
@@ -112,7 +112,7 @@ def decoder_of(decoder: tf.keras.Model, kept: np.ndarray, values: np.ndarray) ->
 
 def _attempt(make: Callable[..., tf.keras.Model | None], network: tf.keras.Model, *args: Any) -> tf.keras.Model | None:
     """What `make` makes of a graph of layers; None of other networks, and of those whose layers cannot be made anew."""
-    if not getattr(network, "_is_graph_network", False) or len(network.inputs) != 1:
+    if not _is_graph(network):
         return None
     with contextlib.suppress(ValueError, TypeError, NotImplementedError):
         return make(network, *args)
@@ -145,22 +145,44 @@ def _cloned(network, configs, weights, inputs=None):
     return clone
 
 
+def heads_of(encoder: tf.keras.Model) -> list[tf.keras.layers.Layer]:
+    """The layers that end in the posterior's mean and in its spread, or the one of both; none of what is no graph of layers."""
+    if not _is_graph(encoder):
+        return []
+    return [tensor._keras_history.layer for tensor in _parameters_of(encoder)]
+
+
+def _parameters_of(graph):
+    return adapters.Outputs.of(graph.output, graph.output_names).parameters()
+
+
+def first_of(decoder: tf.keras.Model) -> tf.keras.layers.Layer | None:
+    """The dense layer that alone takes the latent variables; None of other networks."""
+    if not _is_graph(decoder):
+        return None
+    takers = [node.layer for nodes in decoder._nodes_by_depth.values() for node in nodes
+              if any(source is decoder.inputs[0] for source in node.keras_inputs) and not isinstance(node.layer, layers.InputLayer)]
+    return takers[0] if len(takers) == 1 and type(takers[0]) in DENSE else None
+
+
+def _is_graph(network):
+    return getattr(network, "_is_graph_network", False) and len(network.inputs) == 1
+
+
 def _sliced_encoder(encoder, kept, n):
-    outputs = adapters.Outputs.of(encoder.output, encoder.output_names).parameters()
-    columns = kept if len(outputs) == 2 else np.concatenate([kept, n + kept])
-    heads = {tensor._keras_history.layer for tensor in outputs if len(outputs) == 1 or tensor.shape[-1] == n}
-    if not all(type(head) in _DENSE and tf.keras.activations.serialize(head.activation) in _APART for head in heads):
+    found = heads_of(encoder)
+    columns = kept if len(found) == 2 else np.concatenate([kept, n + kept])
+    heads = {head for head, tensor in zip(found, _parameters_of(encoder)) if len(found) == 1 or tensor.shape[-1] == n}
+    if not all(type(head) in DENSE and tf.keras.activations.serialize(head.activation) in _APART for head in heads):
         return None
     return _cloned(encoder, {head: {"units": len(columns)} for head in heads},
                    {head: [weight[..., columns] for weight in head.get_weights()] for head in heads})
 
 
 def _sliced_decoder(decoder, kept, values):
-    takers = [node.layer for nodes in decoder._nodes_by_depth.values() for node in nodes
-              if any(source is decoder.inputs[0] for source in node.keras_inputs) and not isinstance(node.layer, layers.InputLayer)]
-    if len(takers) != 1 or type(takers[0]) not in _DENSE:
+    first = first_of(decoder)
+    if first is None:
         return None
-    first, = takers
     kernel, *bias = first.get_weights()
     shift = (values @ kernel.astype(np.float64)).astype(kernel.dtype)  # of the variables that are left out
     weights = [kernel[kept]]

@@ -15,6 +15,7 @@ from tfisovae.autoencoder import Measurable
 from tfisovae.examples import Data
 from tfisovae.measurement import measure
 
+_NEAR = 2.0  # times the bound of a parameter, within which it counts as held by it
 _KEPT = 2**18  # numbers of a gradient that are kept: 1 MB
 _FOLD_SEED = 0
 
@@ -26,7 +27,7 @@ class BlockGradients:
     Attributes:
       gram: `[K, K]`, nats^2 per squared unit of the weights.
       num_examples: of all blocks together.
-      num_weights: components of a gradient.
+      num_weights: components of a gradient, of those weights that no constraint holds.
     """
 
     gram: np.ndarray
@@ -40,9 +41,38 @@ class BlockGradients:
 
 def weights_of(model: object) -> list[tf.Variable]:
     """The trainable variables of a `VAE`, or of the Keras models or loaded objects behind an `Autoencoder`, each once."""
-    owners = [model, *(getattr(getattr(model, half, None), "owner", None) for half in ("encode", "decode"))]
-    found = [variable for owner in owners for variable in getattr(owner, "trainable_variables", ())]
+    found = [variable for owner in _owners(model) for variable in getattr(owner, "trainable_variables", ())]
     return list({id(variable): variable for variable in found}.values())
+
+
+def _owners(model):
+    return [model, *(getattr(getattr(model, half, None), "owner", None) for half in ("encode", "decode"))]
+
+
+def held(model: object, weights: Iterable[tf.Variable]) -> list[np.ndarray]:
+    """Which components of each weight a constraint holds, where the gradient of an optimum need not be 0: boolean arrays.
+
+    Parameters of tensorflow-compression's GDN stand at their lower bounds (which their gradient also passes one way only), and
+    those of Keras' `NonNeg` at 0. Of a weight with another Keras constraint, all components are. Of functions, and of SavedModels
+    that are not of this package, constraints are not known.
+
+    Args:
+      model: as `block_gradients` takes it.
+      weights: list of `tf.Variable`.
+    """
+    modules = [module for owner in _owners(model) if isinstance(owner, tf.Module) for module in (owner, *owner.submodules)]
+    bounds = {id(module.variable): math.sqrt(module.minimum + module.offset**2) for module in modules
+              if all(hasattr(module, name) for name in ("variable", "minimum", "offset"))}
+
+    def of(weight):
+        value, constraint = np.asarray(weight), getattr(weight, "constraint", None)
+        if id(weight) in bounds:
+            return value <= _NEAR * bounds[id(weight)]
+        if isinstance(constraint, tf.keras.constraints.NonNeg):
+            return value <= 0
+        return np.full(value.shape, constraint is not None)
+
+    return [of(weight) for weight in weights]
 
 
 def block_gradients(model: Measurable, data: Data, weights: Iterable[tf.Variable] | None = None, num_examples: int | None = None,
@@ -52,7 +82,7 @@ def block_gradients(model: Measurable, data: Data, weights: Iterable[tf.Variable
     Give it examples of *training*, in random order: on held-out ones the gradient of an optimum is not 0. Each batch of a data set
     is dealt to one block, so that about 256 batches, of any size, are the most telling. One pass, of the cost of as many training
     steps. Gradients of more than 262,144 weights are folded to that many numbers with random signs, a linear map that leaves a
-    gradient of mean 0 at mean 0; memory is `num_blocks` MB at most.
+    gradient of mean 0 at mean 0; memory is `num_blocks` MB at most. Components that a constraint holds (`held`) are left out.
 
     Args:
       model: `VAE`, `Autoencoder`, or whatever has its five attributes.
@@ -76,8 +106,10 @@ def block_gradients(model: Measurable, data: Data, weights: Iterable[tf.Variable
         data = data[np.random.default_rng(seed).permutation(len(data))[:num_examples]]
         num_examples = None
         data = tf.data.Dataset.from_tensor_slices(data).batch(max(1, math.ceil(len(data) / num_blocks)))
-    sizes = [math.prod(weight.shape) for weight in weights]
-    total = sum(sizes)
+    free = [~components for components in held(model, weights)]
+    total = int(sum(map(np.sum, free)))
+    if not total:
+        raise ValueError("Constraints hold all of the weights: their gradients say nothing about an optimum.")
     signs = np.random.default_rng(_FOLD_SEED).integers(0, 2, total, np.int8) * np.int8(2) - np.int8(1) if total > _KEPT else None
 
     @tf.function(reduce_retracing=True)
@@ -88,8 +120,8 @@ def block_gradients(model: Measurable, data: Data, weights: Iterable[tf.Variable
         parts = tape.gradient(loss, weights)
         if all(part is None for part in parts):
             raise ValueError("The loss does not depend on any of the weights: give those that encode and decode use.")
-        parts = [tf.zeros_like(weight) if part is None else part for part, weight in zip(parts, weights)]
-        return tf.concat([tf.reshape(part, [-1]) for part in parts], 0)
+        parts = [tf.zeros_like(weight) if part is None else tf.convert_to_tensor(part) for part, weight in zip(parts, weights)]
+        return tf.concat([tf.boolean_mask(part, kept) for part, kept in zip(parts, free)], 0)
 
     sums, counts = [], []
     for batch, (x, first_row) in enumerate(streaming.examples_of(model, data, num_examples, "gradients", progress)):

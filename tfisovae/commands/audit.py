@@ -52,6 +52,7 @@ def load_examples(args, name, count=None, option="data"):
     """
     from tfisovae import sources
     from tfisovae.sources import columnar
+    from tfisovae.training import batches
 
     ending = os.path.splitext(name)[1].lower()
     if name in choices.TOYS:
@@ -66,7 +67,7 @@ def load_examples(args, name, count=None, option="data"):
     else:
         rows = measuring.chosen(sources.load_vectors(name), "all").eval
     count = count or (1_000 if len(rows.shape) > 2 else 10_000)
-    chosen = measuring.drawn(len(rows), count, 0)
+    chosen = batches.drawn(len(rows), count, 0)
     x = np.asarray(rows[chosen])
     x = x.astype(np.float32) * np.float32(args.max_value / 255 if x.dtype == np.uint8 else 1)
     finite = np.isfinite(x).reshape(len(x), -1).all(1)

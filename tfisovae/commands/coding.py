@@ -3,7 +3,6 @@ import os
 import sys
 
 from tfisovae import files
-from tfisovae.commands import measuring
 from tfisovae.commands.choices import QUANTIZATIONS
 
 DIRECTORY = "codec"
@@ -132,6 +131,4 @@ def _training_examples(directory, config, source, train_data, cache_dir):
                              "elsewhere now, name the place: train_data=PATH.") from None
         if source.manifest["fingerprint"] != trained_on:
             raise ValueError(f"train_data must be the data that {directory} was trained on; {train_data} are others.")
-    train = source.train
-    rows = measuring.drawn(len(train), FITTED_TO, config["seed"])
-    return batches.evaluation_batches(sources.Rows(train.array, train.rows[rows]))
+    return batches.drawn_batches(source.train, FITTED_TO, config["seed"])

@@ -28,7 +28,7 @@ def add_arguments(p):
 
 def compute(trained, num_examples=None, forms=None, train_examples=None):
     """Measures a run: what `density.json` holds, the columns of `densities.csv`, and the pictures of extremes or `None`."""
-    from tfisovae import density, posterior, sources
+    from tfisovae import density, posterior
     from tfisovae.examples import as_float
     from tfisovae.training import batches
 
@@ -36,7 +36,7 @@ def compute(trained, num_examples=None, forms=None, train_examples=None):
     if train_examples is not None and train_examples < 0:
         raise ValueError(f"--train_examples must be at least 0, which is none; got {train_examples}.")
     count = measuring.num_examples(trained, num_examples)
-    rows = sources.Rows(source.eval.array, source.eval.rows[:count])  # those of `tfisovae isometry`
+    rows = source.eval.chosen(np.arange(count))  # those of `tfisovae isometry`
     train = None if train_examples == 0 else measuring.examples_of_training(trained, train_examples)
     # Other data than the run's may be few, or odd: which dimensions the density is over, the run's own say.
     posteriors = [vae.encode(x) for x in batches.evaluation_batches(rows if trained.own or train is None else train)]

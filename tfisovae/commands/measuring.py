@@ -166,6 +166,7 @@ def training_evidence(trained, num_examples=None):
     from tfisovae.examples import as_float
     from tfisovae.significance import MIN_BLOCKS
     from tfisovae.stationarity import block_gradients
+    from tfisovae.training import batches
     from tfisovae.training.callbacks import fall_of_the_loss
 
     train, config = trained.source.train, trained.config
@@ -176,18 +177,13 @@ def training_evidence(trained, num_examples=None):
         evidence["num_train"] = len(train)
     count = min(len(train), (4_096 if len(train.shape) == 4 else 50_000) if num_examples is None else num_examples)
     if count >= MIN_BLOCKS:
-        x = as_float(train[drawn(len(train), count, config["seed"])])
+        x = as_float(train[batches.drawn(len(train), count, config["seed"])])
         evidence["gradient"] = block_gradients(trained.vae, x, progress=True).mean_gradient()
     return evidence
 
 
 def _usual_number(source):
     return 1_000 if len(source.eval.shape) == 4 else 10_000
-
-
-def drawn(size, count, seed):
-    """`count` of the numbers below `size`, drawn at random, ascending; all of them where `count` is `None`."""
-    return np.sort(np.random.default_rng(seed).permutation(size)[:count])
 
 
 def examples_of_training(trained, count=None):
@@ -199,6 +195,8 @@ def examples_of_training(trained, count=None):
     Returns:
       The rows; or `None` where the run's data are not to be found.
     """
+    from tfisovae.training import batches
+
     source = trained.source
     if not trained.own:
         from tfisovae import sources
@@ -208,7 +206,7 @@ def examples_of_training(trained, count=None):
         except (ValueError, OSError):
             return None
     count = min(len(source.train), _usual_number(source) if count is None else count)
-    return type(source.train)(source.train.array, source.train.rows[drawn(len(source.train), count, trained.config["seed"])])
+    return source.train.chosen(batches.drawn(len(source.train), count, trained.config["seed"]))
 
 
 def run(args, *reports):

@@ -60,11 +60,12 @@ def _images(trained, count):
 def _vectors(trained, ledger, count):
     """The curve of quantised principal components, and of toy data the bound below every code."""
     from tfisovae import baselines, sources, theory
+    from tfisovae.training import batches
 
     if trained.vae.decomposed:  # of which D is no function of x and x_hat alone
         return {}
     train, test = trained.source.train, trained.source.eval
-    known = train[measuring.drawn(len(train), 20 * BESIDE, trained.config["seed"])]
+    known = train[batches.drawn(len(train), 20 * BESIDE, trained.config["seed"])]
     low, high = ledger.curve[0].distortion, ledger.curve[-1].distortion
     deviation = float(np.sqrt(np.linalg.eigvalsh(np.cov(known, rowvar=False).reshape(known.shape[1], -1)).max()))
     points = baselines.principal_components(known, test[np.arange(count)], deviation * np.geomspace(0.005, 4, 40),

@@ -7,8 +7,10 @@ import sys
 # By command, and name. Measured in results/README.md, "Time to quality".
 RECIPES = {
     "celeba": {"fast": {"batch_size": 16, "learning_rate": 1e-3, "schedule": "cosine", "learning_rate_warmup": 1000,
-                        "clipnorm": 1.0, "anneal_steps": 10_000, "steps": 20_000, "mixed_precision": "auto"}},
-    "mnist": {"fast": {"learning_rate": 1e-3, "schedule": "cosine", "learning_rate_warmup": 500, "clipnorm": 1.0, "steps": 12_500}},
+                        "clipnorm": 1.0, "anneal_steps": 10_000, "standardize_latents": True, "steps": 20_000,
+                        "mixed_precision": "auto"}},
+    "mnist": {"fast": {"learning_rate": 1e-3, "schedule": "cosine", "learning_rate_warmup": 500, "clipnorm": 1.0,
+                       "standardize_latents": True, "steps": 12_500}},
     "toy": {"fast": {"schedule": "cosine", "learning_rate": 3e-3, "learning_rate_warmup": 500, "clipnorm": 1.0, "epochs": 100}},
 }
 RECIPES["ablation"] = {name: {option: of_a_cell[option] for option in ("schedule", "epochs")}  # which name it to their cells
@@ -28,8 +30,12 @@ def add_argument(p, command):
 
 def in_words(settings):
     """The options of a recipe as they would be typed."""
-    return " ".join(f"--{name} {value:g}" if isinstance(value, float) else f"--{name} {value}" for name, value in settings.items()
-                    if value is not None)
+    def typed(name, value):
+        if isinstance(value, bool):
+            return f"--{name}" if value else f"--no-{name}"
+        return f"--{name} {value:g}" if isinstance(value, float) else f"--{name} {value}"
+
+    return " ".join(typed(name, value) for name, value in settings.items() if value is not None)
 
 
 def parse(parser, argv):

@@ -1,4 +1,5 @@
 """What the training commands share: options, their checks, and the life of a run from the command to the table at its end."""
+import argparse
 import os
 import shlex
 import shutil
@@ -33,6 +34,9 @@ def add_arguments(p, command, **defaults):
     p.add_argument("--anneal_steps", type=int,
                    help="steps of KL annealing, in which the KL's weight grows from 1 %% of what --lmbda gives it (default: none)")
     p.add_argument("--anneal", choices=choices.ANNEALINGS, help="how it grows (default: linear)")
+    p.add_argument("--standardize_latents", action=argparse.BooleanOptionalAction, default=False,
+                   help="bring each latent variable to mean 0 and second moment 1 over the training examples, in closed form, when "
+                        "the annealing ends and at the end")
     p.add_argument("--monitor_every", type=int,
                    help="steps between measurements of isometry on held-out examples, kept in isometry-history.csv (default: none)")
     p.add_argument("--monitor_share", type=float,
@@ -63,6 +67,7 @@ def resolve(args, positive=()):
     config = {key: value for key, value in vars(args).items() if key not in _OF_A_COMMAND}
     if config["warmup_steps"] is None:
         config["warmup_steps"] = 500 if args.decomposed else 0
+    config["standardize_latents"] = args.standardize_latents or None  # what manifests of before have
     if config["anneal_steps"] is not None:
         config["anneal"] = config["anneal"] or "linear"
     elif config["anneal"]:

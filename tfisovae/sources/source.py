@@ -25,6 +25,10 @@ class Rows:
     def __getitem__(self, index: Any) -> np.ndarray:
         return self.array[self.rows[index]]
 
+    def chosen(self, index: Any) -> "Rows":
+        """Those of these rows, as `Rows` of the same array."""
+        return Rows(self.array, self.rows[index])
+
     @property
     def shape(self) -> tuple[int, ...]:
         return (len(self), *self.array.shape[1:])

@@ -95,6 +95,16 @@ def _order(size, seed):
     return rows_at
 
 
+def drawn(size, count, seed):
+    """`count` of the numbers below `size`, drawn at random, ascending; all of them where `count` is `None`."""
+    return np.sort(np.random.default_rng(seed).permutation(size)[:count])
+
+
+def drawn_batches(rows, count, seed):
+    """As `evaluation_batches`, of at most `count` of the `Rows`, drawn at random."""
+    return evaluation_batches(rows.chosen(drawn(len(rows), count, seed)))
+
+
 def evaluation_batches(rows, batch_size=100):
     """The rows in order, float32, as a finite data set of known length."""
     starts = tf.data.Dataset.range(0, len(rows), batch_size)

@@ -76,6 +76,24 @@ class Checkpoints(tf.keras.callbacks.Callback):
             self.watch.stop(step, self.keeper.last)
 
 
+class Standardization(tf.keras.callbacks.Callback):
+    """Standardizes the latent variables once, at the end of the interval in which the annealing ends.
+
+    Args:
+      standardize: function of the `VAE`.
+      step: the last of the annealing.
+      log_every: steps of an interval.
+    """
+
+    def __init__(self, standardize, step, log_every):
+        super().__init__()
+        self.standardize, self.step, self.log_every = standardize, step, log_every
+
+    def on_epoch_end(self, epoch, logs=None):
+        if 0 <= _step(self.model) - self.step < self.log_every:
+            self.standardize(self.model)
+
+
 class History(tf.keras.callbacks.Callback):
     """Appends a row to `history.csv` after each interval; rows after the step gone on from are dropped first."""
 

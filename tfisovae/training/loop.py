@@ -16,12 +16,14 @@ from tfisovae.callbacks import IsometryMonitor, LambdaSchedule
 from tfisovae.examples import as_float
 from tfisovae.optimizers import FusedAdam
 from tfisovae.sources import Source
+from tfisovae.standardizing import standardize_latents
 from tfisovae.steps import NonFiniteLoss
 from tfisovae.training import batches, callbacks, checkpoints, devices, runs, stopping
 from tfisovae.vae import load
 
 SCHEDULES = ("constant", "cosine")
 _EXAMPLES_OF_A_CALL = 2**19  # at most, with resident data: seconds, for which a signal waits
+_STANDARDIZED_OVER = 20_000  # examples at most: an error of 1 % at the second moment of Gaussian variables
 _LOST = (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.CancelledError, tf.errors.DeadlineExceededError,
          tf.errors.InternalError)
 
@@ -32,8 +34,9 @@ def train(run, make_vae, source: Source, strategy, extra_callbacks=(), resident=
     Args:
       run: `Run`. Its config has `steps`, `batch_size`, `learning_rate`, `clipnorm`, `seed`, `log_every`, `checkpoint_every`,
         and may have `schedule` ("constant" or "cosine"), `learning_rate_warmup` (steps of it), `averaging` (momentum of the average
-        of the weights), `anneal_steps` with `anneal` (`steps` and `kind` of a `LambdaSchedule`), and `monitor_every` with
-        `monitor_share` (`every` and `share` of an `IsometryMonitor` of held-out examples).
+        of the weights), `anneal_steps` with `anneal` (`steps` and `kind` of a `LambdaSchedule`), `standardize_latents` (whether
+        to, when annealing ends and at the end), and `monitor_every` with `monitor_share` (`every` and `share` of an
+        `IsometryMonitor` of held-out examples).
       make_vae: function of no arguments that makes the `VAE`; called under the strategy's scope after seeding.
       source: `Source`.
       strategy: of `devices.make_strategy`, made before TensorFlow computes anything.
@@ -76,7 +79,10 @@ def train(run, make_vae, source: Source, strategy, extra_callbacks=(), resident=
         try:
             keeper = checkpoints.Keeper(checkpoint, thrown_away or run.path("checkpoints"), run.config, found, alone=chief)
             saving = callbacks.Checkpoints(keeper, config, watch, found)
+            standardize = _standardizing(config, source.train, chief)
             attached = [*schedule, callbacks.StopAtNonFinite(), *extra_callbacks]
+            if config.get("standardize_latents") and schedule:
+                attached.append(callbacks.Standardization(standardize, schedule[0].steps, config["log_every"]))
             if chief:
                 if step:
                     print(f"{run.directory}: going on from step {step}.", file=sys.stderr)
@@ -94,6 +100,8 @@ def train(run, make_vae, source: Source, strategy, extra_callbacks=(), resident=
             if config.get("averaging"):
                 optimizer = getattr(vae.optimizer, "inner_optimizer", vae.optimizer)  # mixed precision wraps it
                 optimizer.use_averages(vae.trainable_variables)
+            if config.get("standardize_latents"):
+                standardize(vae)
             if chief:
                 run.save_model(vae)
             else:
@@ -129,6 +137,17 @@ def _lambda_schedule(config, vae):
     if not config.get("anneal_steps"):
         return []
     return [LambdaSchedule(config.get("anneal") or "linear", config["anneal_steps"], end=float(vae.lmbda.numpy()))]
+
+
+def _standardizing(config, rows, says):
+    """The function that standardizes the latent variables of a VAE over examples of training, and says what that was worth."""
+    def standardize(vae):
+        data = batches.drawn_batches(rows, _STANDARDIZED_OVER, config["seed"])
+        found = standardize_latents(vae, data, progress=says and sys.stderr.isatty())
+        if says:
+            print(f"{found.sentence()}.", file=sys.stderr)
+
+    return standardize
 
 
 def _monitor(config, directory, held_out, step):
