@@ -13,9 +13,13 @@ import tfisovae
 from tfisovae.training import devices
 
 
-def test_two_replicas_train_as_one_device(tmp_path):
-    one = train(tmp_path / "one")
-    two = train(tmp_path / "two", strategy=devices.make_strategy("mirrored"))
+STANDARDIZED = {"standardize_latents": True, "anneal_steps": 8}
+
+
+@pytest.mark.parametrize("config", [{}, STANDARDIZED], ids=["plain", "standardized"])
+def test_two_replicas_train_as_one_device(tmp_path, config):
+    one = train(tmp_path / "one", config)
+    two = train(tmp_path / "two", config, devices.make_strategy("mirrored"))
     for a, b in zip(one.get_weights(), two.get_weights()):
         np.testing.assert_allclose(a, b, atol=2e-5)
     rows = [np.loadtxt(tmp_path / name / "history.csv", delimiter=",", skiprows=1) for name in ("one", "two")]
@@ -56,10 +60,11 @@ def run_workers(root, directories, config=None, make="make_vae = t.make_vae"):
     return [worker.returncode for worker in workers], errors
 
 
-def test_two_workers_train_as_one_device(tmp_path, root):
+@pytest.mark.parametrize("config", [{}, STANDARDIZED], ids=["plain", "standardized"])
+def test_two_workers_train_as_one_device(tmp_path, root, config):
     """Two processes on loopback, one replica each: the global batch, the noise and so the weights are those of one."""
-    one = train(tmp_path / "one")
-    statuses, errors = run_workers(root, [tmp_path / "two"] * 2)
+    one = train(tmp_path / "one", config)
+    statuses, errors = run_workers(root, [tmp_path / "two"] * 2, config)
     assert statuses == [0, 0], "\n".join(error[-2500:] for error in errors)
     two = tfisovae.load(tmp_path / "two" / "model")
     for a, b in zip(one.get_weights(), two.get_weights()):
