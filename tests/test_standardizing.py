@@ -4,6 +4,7 @@ import pytest
 import tensorflow as tf
 
 import tfisovae
+from tfisovae import theory
 
 layers = tf.keras.layers
 N = 3
@@ -70,6 +71,22 @@ def test_it_is_the_least_of_all_shifts_and_scales():
     again = tfisovae.standardize_latents(vae, X)
     np.testing.assert_allclose([again.mean, again.scale - 1, again.gain], 0, atol=1e-5)
     assert "400 examples" in again.sentence()
+
+
+def test_the_verdict_advises_it_where_it_helps(make_linear_vae):
+    """An optimum whose latent variables were shifted and scaled: NOT CONVERGED, and what to do; done, there is no sign any more.
+    Where the balance is off too, it is not advised."""
+    optimum = theory.LinearVAE(np.array([4.0, 1.0, 2.0]), 0.1)
+    x = np.random.default_rng(2).standard_normal((4000, 3)).astype(np.float32) * np.sqrt([4, 1, 2]).astype(np.float32)
+    vae = make_linear_vae(np.diag(optimum.encoder_gain * [1.5, 1, 0.8]), np.diag(optimum.decoder_gain / [1.5, 1, 0.8]),
+                          optimum.scale * [1.5, 1, 0.8], 10.0)
+    said = tfisovae.analyze(vae, x).health()
+    assert said.startswith("NOT CONVERGED: E[mu^2 + sigma^2] of z_0") and "To do: tfisovae.standardize_latents(vae, " in said
+    tfisovae.standardize_latents(vae, x)
+    assert tfisovae.analyze(vae, x).health().startswith("No sign against convergence in scale, shift and noise")
+    off = make_linear_vae(np.diag(optimum.encoder_gain), np.diag(optimum.decoder_gain), optimum.scale * 1.5, 10.0)
+    said = tfisovae.analyze(off, x).health()
+    assert said.startswith("NOT CONVERGED: ") and "balance" in said and "standardize_latents" not in said
 
 
 class Layer(layers.Dense):

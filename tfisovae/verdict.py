@@ -234,7 +234,10 @@ def _training(verdict):
     if GRADIENT in names and FALL not in names and fall is not None and not verdict.annealed:
         said.append(f"the loss no longer falls ({fall.fall:.2g} +- {fall.standard_error:.1g} nats over the last third)")
         return "JITTERS", said, "average the weights, or let learning_rate fall to 0"
-    return "NOT CONVERGED", said, "train longer; let learning_rate fall to 0 at the end, not before"
+    advice = "train longer; let learning_rate fall to 0 at the end, not before"
+    if names <= {MEAN, SECOND} and not verdict.broken:  # shift and scale alone, which need no training
+        advice = "tfisovae.standardize_latents(vae, training_examples), where the networks allow it; else " + advice
+    return "NOT CONVERGED", said, advice
 
 
 def health(verdict: Verdict, num_active: int | None = None, rate: float = float("nan")) -> str:
