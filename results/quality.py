@@ -105,7 +105,8 @@ def check_alike(paper, recipe):
 
     first, *others = recipe
     alike = [(paper, one, ("lmbda", "distortion", "decomposed", "latent_dim", "network", "data")) for one in recipe]
-    alike += [(first, one, ("batch_size", "learning_rate", "schedule", "clipnorm", "averaging", "mixed_precision"))
+    alike += [(first, one, ("batch_size", "learning_rate", "schedule", "clipnorm", "averaging", "mixed_precision",
+                            "standardize_latents"))
               for one in others]
     for a, b, names in alike:
         differ = [name for name, value in of(a, names).items() if of(b, names)[name] != value]

@@ -12,7 +12,6 @@ from test_training import train
 import tfisovae
 from tfisovae.training import devices
 
-
 STANDARDIZED = {"standardize_latents": True, "anneal_steps": 8}
 
 

@@ -4,7 +4,7 @@ import pytest
 import tensorflow as tf
 
 import tfisovae
-from tfisovae import theory
+from tfisovae import networks, stationarity, theory
 
 layers = tf.keras.layers
 N = 3
@@ -80,10 +80,17 @@ def test_the_verdict_advises_it_where_it_helps(make_linear_vae):
     x = np.random.default_rng(2).standard_normal((4000, 3)).astype(np.float32) * np.sqrt([4, 1, 2]).astype(np.float32)
     vae = make_linear_vae(np.diag(optimum.encoder_gain * [1.5, 1, 0.8]), np.diag(optimum.decoder_gain / [1.5, 1, 0.8]),
                           optimum.scale * [1.5, 1, 0.8], 10.0)
-    said = tfisovae.analyze(vae, x).health()
-    assert said.startswith("NOT CONVERGED: E[mu^2 + sigma^2] of z_0") and "To do: tfisovae.standardize_latents(vae, " in said
+
+    def health(vae, measured=True):
+        gradient = stationarity.block_gradients(vae, x, num_blocks=32).mean_gradient() if measured else None
+        return tfisovae.analyze(vae, x).health(gradient=gradient)
+
+    for measured in (False, True):
+        said = health(vae, measured)
+        assert said.startswith("NOT CONVERGED: E[mu^2 + sigma^2] of z_0") and "To do: tfisovae.standardize_latents(vae, " in said
+        assert ("the mean gradient stands out" in said) == measured
     tfisovae.standardize_latents(vae, x)
-    assert tfisovae.analyze(vae, x).health().startswith("No sign against convergence in scale, shift and noise")
+    assert health(vae, False).startswith("No sign against convergence in scale, shift and noise")
     off = make_linear_vae(np.diag(optimum.encoder_gain), np.diag(optimum.decoder_gain), optimum.scale * 1.5, 10.0)
     said = tfisovae.analyze(off, x).health()
     assert said.startswith("NOT CONVERGED: ") and "balance" in said and "standardize_latents" not in said
@@ -93,23 +100,126 @@ class Layer(layers.Dense):
     """A dense layer that might do anything."""
 
 
-@pytest.mark.parametrize("options, said", [({"bias": False}, "encoder"), ({"activation": "tanh"}, "encoder"),
-                                           ({"first": Layer}, "decoder")])
-def test_other_networks_are_refused(options, said):
-    vae = a_vae(**options)
+class Sampling(layers.Layer):
+    """As Keras' example of a VAE has it."""
+
+    def call(self, inputs):
+        mean, log_variance = inputs
+        return mean + tf.exp(0.5 * log_variance)
+
+
+def of_outputs(outputs, options=None, decoder=None):
+    """A VAE whose encoder returns `outputs(features)`."""
+    x = tf.keras.Input((5,))
+    encoder = tf.keras.Model(x, outputs(layers.Dense(6, "tanh")(x)))
+    decoder = decoder or tf.keras.Sequential([layers.Input((N,)), layers.Dense(7, "tanh", **(options or {})), layers.Dense(5)])
+    return tfisovae.VAE(encoder, decoder, "sse", 20.0)
+
+
+def heads(features):
+    return layers.Dense(N, name="z_mean")(features), layers.Dense(N, name="z_log_var")(features)
+
+
+def sampled(features):
+    mean, log_variance = heads(features)
+    return [mean, log_variance, Sampling()([mean, log_variance])]
+
+
+def used(features):
+    mean, _ = heads(features)
+    return [mean, layers.Dense(N, name="z_log_var")(mean)]
+
+
+def with_classes(features):
+    return [*heads(features), layers.Dense(2)(heads(features)[0])]
+
+
+def twice(features):
+    head = layers.Dense(N)
+    return [head(features), head(layers.Dense(6)(features))]
+
+
+REFUSED = {
+    "no bias": (lambda: a_vae(bias=False), "has no bias"),
+    "an activation": (lambda: a_vae(activation="tanh"), "has an activation"),
+    "a layer that might do anything": (lambda: a_vae(first=Layer), "there are others"),
+    "a head that feeds the other": (lambda: of_outputs(used), "takes what a head"),
+    "one spread of all": (lambda: of_outputs(lambda h: [heads(h)[0], layers.Dense(1)(h)]), "share one spread"),
+    "heads joined": (lambda: of_outputs(lambda h: layers.Concatenate()(heads(h))), "there are others"),
+    "one layer as both heads": (lambda: of_outputs(twice), "used more than once"),
+    "a constraint": (lambda: of_outputs(heads, {"kernel_constraint": "unit_norm"}), "has a constraint or a regularizer"),
+    "a regularizer": (lambda: of_outputs(heads, {"bias_regularizer": "l2"}), "has a constraint or a regularizer"),
+    "a frozen layer": (lambda: of_outputs(heads, {"trainable": False}), "is not trained"),
+    "two layers that take z": (lambda: of_outputs(heads, decoder=two_takers()), "there are others"),
+}
+
+
+def two_takers():
+    z = tf.keras.Input((N,))
+    return tf.keras.Model(z, layers.Dense(5)(z) + layers.Dense(5)(z))
+
+
+@pytest.mark.parametrize("which", REFUSED)
+def test_other_networks_are_refused(which):
+    make, said = REFUSED[which]
+    vae = make()
     before = vae.get_weights()
-    with pytest.raises(ValueError, match=f"the {said} must"):
+    with pytest.raises(ValueError, match=f"cannot be standardized: .*{said}"):
         tfisovae.standardize_latents(vae, X)
     for a, b in zip(before, vae.get_weights()):
         np.testing.assert_array_equal(a, b)
 
 
+def test_a_model_that_is_no_vae_is_refused():
+    vae = a_vae()
+    with pytest.raises(TypeError, match="vae must be a tfisovae.VAE.*got Autoencoder"):
+        tfisovae.standardize_latents(tfisovae.as_autoencoder((vae.encoder, vae.decoder), "sse", 0.05), X)
+
+
+def called_elsewhere():
+    """Keras' own way: layers of the decoder are called in the whole model, and again in the generator."""
+    vae = of_outputs(sampled)
+    whole = tf.keras.Input((5,))
+    vae.decoder(vae.encoder(whole)[2])
+    z, hidden = tf.keras.Input((N,)), vae.decoder.layers
+    generator = tf.keras.Model(z, hidden[1](hidden[0](z)))
+    return tfisovae.VAE(vae.encoder, generator, "sse", 20.0)
+
+
+ACCEPTED = {"with a sample": lambda: of_outputs(sampled), "names in another order": lambda: of_outputs(lambda h: heads(h)[::-1]),
+            "by name": lambda: of_outputs(lambda h: dict(zip(("z_mean", "z_log_var"), heads(h)))),
+            "called elsewhere too": called_elsewhere, "the package's own dense layer": lambda: a_vae(first=networks.Dense)}
+
+
+@pytest.mark.parametrize("which", ACCEPTED)
+def test_usual_networks_can_be(which):
+    vae = ACCEPTED[which]()
+    before = means(vae)
+    gain = tfisovae.standardize_latents(vae, X).gain
+    after = means(vae)
+    np.testing.assert_allclose((before[1] - after[1]).mean(0), gain, atol=1e-4)
+    np.testing.assert_allclose(after[2], before[2], atol=1e-4)
+    np.testing.assert_allclose(np.mean(after[0].mean.numpy()**2 + after[0].scale.numpy()**2, 0), 1, rtol=1e-5)
+
+
+def test_no_other_shift_or_scale_has_less_kl():
+    """100 of them near the one that is found, in every dimension."""
+    vae, rng = a_vae(), np.random.default_rng(3)
+    tfisovae.standardize_latents(vae, X)
+    mean, scale = (value.numpy() for value in vae.encode(tf.constant(X)))
+    least = tfisovae.posterior.Posterior(mean, scale).kl().numpy().mean(0)
+    for size in np.repeat([0.001, 0.1], 50):
+        shift, factor = size * rng.standard_normal(N), np.exp(size * rng.standard_normal(N))
+        moved = tfisovae.posterior.Posterior(((mean - shift) * factor).astype(np.float32), (scale * factor).astype(np.float32))
+        assert (moved.kl().numpy().mean(0) > least - 1e-6).all()
+
+
 def test_a_mean_that_is_not_finite_changes_nothing():
     vae = a_vae()
     head = vae.encoder.layers[-1]
-    head.set_weights([head.get_weights()[0], np.full(2 * N, 1e38)])
+    head.set_weights([head.get_weights()[0], np.full(2 * N, np.inf)])
     before = vae.get_weights()
-    with pytest.raises(ValueError, match="not finite"):
+    with pytest.raises(ValueError, match="z_0 has the mean inf and the variance .*, which must be finite"):
         tfisovae.standardize_latents(vae, X)
     for a, b in zip(before, vae.get_weights()):
         np.testing.assert_array_equal(a, b)

@@ -4,6 +4,7 @@ import math
 import numpy as np
 import pytest
 import tensorflow as tf
+import tensorflow_compression as tfc
 
 import tfisovae
 from tfisovae import networks, significance, stationarity, verdict
@@ -110,20 +111,46 @@ def test_what_a_constraint_holds_is_left_out(make_linear_vae, monkeypatch):
     rest = stationarity.block_gradients(vae, x)
     assert rest.num_weights == sum(w.shape.num_elements() for w in vae.trainable_variables) - 9
     assert rest.mean_gradient().p_value > 0.01
-    monkeypatch.setattr(stationarity, "held", lambda model, weights: [np.zeros(w.shape, bool) for w in weights])
+    monkeypatch.setattr(stationarity, "held", lambda weights: [np.zeros(w.shape, bool) for w in weights])
     assert stationarity.block_gradients(vae, x).mean_gradient().p_value < 1e-3
 
 
-def test_which_components_are_held(make_linear_vae):
+def test_which_components_are_held(make_linear_vae, tmp_path):
     x = whitened_data(200)
     for kind, count in (("gdn", 9), ("non_negative", 6), ("free", 0)):
         vae = constrained(make_linear_vae, x, kind)
-        for model in (vae, tfisovae.as_autoencoder((vae.encoder, vae.decoder), "sse", 1 / LMBDA)):
-            assert sum(some.sum() for some in stationarity.held(model, stationarity.weights_of(model))) == count
-    unit = tf.Variable([3.0], constraint=tf.keras.constraints.UnitNorm())
-    assert stationarity.held(vae, [unit, tf.Variable([0.0])])[0].all()
-    with pytest.raises(ValueError, match="Constraints hold all of the weights"):
+        vae.save(tmp_path / kind)
+        loaded = tfisovae.as_autoencoder(str(tmp_path / kind))
+        for model in (vae, tfisovae.as_autoencoder((vae.encoder, vae.decoder), "sse", 1 / LMBDA), *[loaded] * (kind == "gdn")):
+            assert sum(some.sum() for some in stationarity.held(stationarity.weights_of(model))) == count
+    unit, free = tf.Variable([3.0], constraint=tf.keras.constraints.UnitNorm()), tf.Variable(0.0)
+    found = stationarity.held([unit, free])
+    assert found[0].all() and found[1].shape == () and not found[1]
+    with pytest.raises(ValueError, match="weights must have components that no constraint holds"):
         stationarity.block_gradients(vae, x, [unit])
+
+
+def test_parameters_of_gdn_are_held_at_their_bounds_alone():
+    """All four of tensorflow-compression's, at their bounds, below, and a little above."""
+    layer = tfc.GDN(alpha_parameter=None, epsilon_parameter=None)
+    layer.build((None, 1, 1, 2))
+    for name, minimum in (("alpha", 1.0), ("beta", 1e-6), ("gamma", 0.0), ("epsilon", 1e-6)):
+        parameter = getattr(layer, f"{name}_parameter")
+        assert parameter.minimum == minimum
+        shape = parameter.variable.shape
+        for value, expected in ((minimum, True), (minimum / 2, True), (1.1 * minimum + 1e-9, False)):
+            parameter.variable.assign(tf.fill(shape, tf.sqrt(value + parameter.offset**2)))
+            assert (stationarity.held([parameter.variable])[0] == expected).all(), (name, value)
+
+
+def test_a_scalar_weight(make_linear_vae):
+    """Of a decoder with a gain that is one number: its gradient is one component more."""
+    x = whitened_data(200)
+    vae = optimal(make_linear_vae, x)
+    gain = tf.Variable(1.0)
+    bare = tfisovae.autoencoder.Autoencoder(vae.encode, lambda z: gain * vae.decode(z), vae.distortion, vae.beta)
+    found = stationarity.block_gradients(bare, x, [*vae.trainable_variables, gain])
+    assert found.num_weights == stationarity.block_gradients(vae, x).num_weights + 1
 
 
 def test_blocks_add_up_to_the_whole_gradient(make_linear_vae):

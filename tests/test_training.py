@@ -73,7 +73,7 @@ def test_a_run_that_was_stopped_ends_like_one_that_was_not(tmp_path, stops):
 
 @pytest.mark.parametrize("options", [{}, {"averaging": 0.9}, {"log_every": 20, "checkpoint_every": 20}])
 def test_standardized_latents(tmp_path, options):
-    """In the interval in which the annealing ends, and at the end of all; a run that was stopped between does the same."""
+    """When the annealing is over, and at the end of all; a run that was stopped between does the same."""
     options = {**options, "standardize_latents": True, "anneal_steps": 8, "steps": 40}
     whole = train(tmp_path / "whole", options)
     for stop in (9, 13, 27):
@@ -86,16 +86,54 @@ def test_standardized_latents(tmp_path, options):
     np.testing.assert_allclose((mean**2 + scale**2).mean(0), 1, rtol=1e-5)
 
 
-def test_latents_are_standardized_when_annealing_ends(tmp_path, monkeypatch):
-    """Once then, at the end of its interval, and once at the end."""
-    seen = []
+@pytest.fixture
+def standardized(monkeypatch):
+    """The steps at which latent variables were standardized."""
+    steps = []
     real = loop.standardize_latents
     monkeypatch.setattr(loop, "standardize_latents", lambda vae, *args, **kw: (
-        seen.append(int(vae.optimizer.iterations.numpy())), real(vae, *args, **kw))[1])
-    for name, annealing, expected in (("a", 10, [10, 20]), ("b", 11, [15, 20]), ("c", None, [20]), ("d", 20, [20, 20])):
-        train(tmp_path / name, {"standardize_latents": True, "anneal_steps": annealing})
-        assert seen == expected
-        seen.clear()
+        steps.append(int(vae.optimizer.iterations.numpy())), real(vae, *args, **kw))[1])
+    return steps
+
+
+@pytest.mark.parametrize("annealing, options, expected", [
+    (10, {}, [10, 20]), (11, {}, [11, 20]), (11, {"log_every": 10, "checkpoint_every": 10}, [11, 20]), (None, {}, [20]),
+    (20, {}, [20]), (30, {}, [20]), (11, {"averaging": 0.9}, [20])])
+def test_when_latents_are_standardized(tmp_path, standardized, annealing, options, expected):
+    """After the step that ends the annealing, wherever lines of the history fall, and at the end; averages, at the end alone."""
+    train(tmp_path / "run", {"standardize_latents": True, "anneal_steps": annealing, **options})
+    assert standardized == expected
+
+
+def test_latents_are_standardized_once_in_a_run_that_goes_on(tmp_path, standardized):
+    """More steps, other lines of the history: the weights are those of a run that had them from the beginning."""
+    options = {"standardize_latents": True, "anneal_steps": 11}
+    train(tmp_path / "parts", {**options, "steps": 12})
+    parts = train(tmp_path / "parts", {**options, "log_every": 10, "checkpoint_every": 10})
+    assert standardized == [11, 12, 20]
+    assert equal(train(tmp_path / "whole", options), parts)
+
+
+def test_latents_of_resident_data_are_standardized_after_the_call(tmp_path, standardized):
+    train(tmp_path / "run", {"standardize_latents": True, "anneal_steps": 8}, resident=True)
+    assert standardized == [10, 20]
+
+
+def test_networks_whose_latents_cannot_be_standardized_are_told_before_the_first_step(tmp_path):
+    def make():
+        encoder, decoder = networks.toy()
+        return tfisovae.VAE(encoder, tf.keras.Sequential([tf.keras.layers.BatchNormalization(), decoder]), "sse", 10.0)
+
+    with pytest.raises(ValueError, match="first layer of the decoder .* is not a Dense layer"):
+        train(tmp_path / "run", {"standardize_latents": True}, make=make)
+    assert not list((tmp_path / "run").glob("checkpoints/*"))
+
+
+def test_a_model_whose_moments_are_not_finite_is_kept(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(loop, "standardize_latents", lambda *_, **__: (_ for _ in ()).throw(ValueError("z_0 has the mean inf.")))
+    vae = train(tmp_path / "run", {"standardize_latents": True})
+    assert "z_0 has the mean inf. They stay as they are." in capsys.readouterr().err
+    assert equal(tfisovae.load(tmp_path / "run" / "model"), vae)
 
 
 def test_resident_data_train_as_ordinary_batches(tmp_path):

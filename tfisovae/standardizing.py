@@ -2,14 +2,14 @@
 
 A VAE whose encoder ends, and whose decoder begins, with dense layers can shift and scale every latent variable without changing
 what it decodes. Among all shifts and scales the KL is least where E[mu_j] = 0 and E[mu_j^2 + sigma_j^2] = 1, which every optimum
-fulfils (PAPER_NOTES 3). Gradient descent is slow to get there: a scale that is off by a tenth costs .01 nats.
+of such networks fulfils. Gradient descent is slow to get there: a scale that is off by a tenth costs .01 nats.
 """
 import dataclasses
 
 import numpy as np
 import tensorflow as tf
 
-from tfisovae import slicing, streaming
+from tfisovae import conditions, slicing, streaming
 from tfisovae.examples import Data
 from tfisovae.vae import VAE
 
@@ -38,7 +38,7 @@ class Standardization:
         """In a line of plain words."""
         return (f"Latent variables standardized over {self.num_examples} examples: scales were {self.scale.min():.3g} to "
                 f"{self.scale.max():.3g}, means up to {np.abs(self.mean).max():.2g}; the rate falls by {self.gain.sum():.3g} nats, "
-                "and what is decoded stays")
+                "and what is decoded stays.")
 
 
 def standardize_latents(vae: VAE, data: Data, num_examples: int | None = None, progress: bool = False) -> Standardization:
@@ -49,17 +49,17 @@ def standardize_latents(vae: VAE, data: Data, num_examples: int | None = None, p
     does not. An optimizer's momenta stay as they are.
 
     Args:
-      vae: `VAE` of graphs of layers: the encoder's last layers, and the decoder's first, are dense with a bias, and the encoder's
-        are linear.
+      vae: `VAE` of functional or Sequential networks: the encoder ends in linear Dense layers, one of 2 n units or two of n, and
+        the decoder begins with one; all have a bias and no constraint, and are used once.
       data: examples of training, as `analyze` takes them.
       num_examples: how many; all by default.
       progress: whether to show a progress bar.
     Returns:
       `Standardization`.
     Raises:
-      ValueError: if the networks are others, or a moment is not finite; the VAE is then as it was.
+      TypeError, ValueError: if the networks are others (`layers_of`), or a moment is not finite; the VAE is then as it was.
     """
-    heads, first = _layers(vae)
+    heads, first = layers_of(vae)
     total = np.zeros([3, vae.n])
     count = 0
 
@@ -72,27 +72,53 @@ def standardize_latents(vae: VAE, data: Data, num_examples: int | None = None, p
         total += moments(x).numpy()
         count += len(x)
     mean, square, variance = total / count
-    scale = np.sqrt(square - mean**2 + variance)
-    if not (np.isfinite(mean).all() and np.isfinite(scale).all() and (scale > 0).all()):
-        raise ValueError("The latent variables cannot be standardized: a mean or variance over the data is not finite, or is 0.")
+    with np.errstate(invalid="ignore"):
+        centred = square - mean**2 + variance
+    broken = np.flatnonzero(~(np.isfinite(mean) & np.isfinite(centred) & (centred > 0)))
+    if broken.size:
+        j = broken[0]
+        raise ValueError(f"The latent variables cannot be standardized: over the data z_{j} has the mean {mean[j]:.3g} and the "
+                         f"variance {centred[j]:.3g}, which must be finite and positive. The model has diverged.")
+    scale = np.sqrt(centred)
     _rescale_encoder(heads, vae.scale, mean, scale)
     kernel, bias = (weight.astype(np.float64) for weight in first.get_weights())
     first.set_weights([kernel * scale[:, None], bias + mean @ kernel])
     return Standardization(mean, scale, (square + variance - 1) / 2 - np.log(scale), count)
 
 
-def _layers(vae):
-    """The encoder's heads and the decoder's first layer; raises ValueError where they are not dense ones of one use."""
+def layers_of(vae: VAE) -> tuple[list[tf.keras.layers.Layer], tf.keras.layers.Layer]:
+    """The heads of the encoder, and the first layer of the decoder, that `standardize_latents` changes.
+
+    Raises:
+      TypeError: if it is no `VAE`.
+      ValueError: if the networks do not allow it.
+    """
+    if not isinstance(vae, VAE):
+        raise TypeError(f"vae must be a tfisovae.VAE, whose weights can be set; got {type(vae).__name__}. Make one of your Keras "
+                        "networks: tfisovae.VAE(encoder, decoder, distortion, lmbda).")
+    known = conditions.conditions_of(vae.encoder, vae.decoder)
     heads, first = slicing.heads_of(vae.encoder), slicing.first_of(vae.decoder)
-    means = [len(heads) == 1 and head.units == 2 * vae.n or head.units == vae.n for head in heads if type(head) in slicing.DENSE]
-    fit = heads and len(means) == len(heads) and all(means) and all(
-        head.use_bias and tf.keras.activations.serialize(head.activation) == "linear" and len(head._inbound_nodes) == 1
-        for head in heads)
-    if not fit or first is None or not first.use_bias or len(first._inbound_nodes) != 1:
-        what = "decoder must begin with a Dense layer" if fit else "encoder must end in a linear Dense layer for mean and spread"
-        raise ValueError(f"To standardize the latent variables, the {what}, which has a bias and is used once, and the network "
-                         "must be a functional or Sequential model.")
+    why = None
+    if not known.moments:
+        why = known.moments_why
+    elif not all(type(head) in slicing.DENSE and head.units == vae.n * (3 - len(heads)) for head in heads) or first is None:
+        why = "between the latent variables and the Dense layers there are others, or all share one spread"
+    elif any(len(_nodes(network, layer)) != 1 for network, some in ((vae.encoder, heads), (vae.decoder, [first]))
+             for layer in some) or len(set(heads)) < len(heads):
+        why = "a Dense layer at the latent variables is used more than once"
+    elif any(node.layer.weights and head in (source._keras_history.layer for source in node.keras_inputs)
+             for head in heads for node in _nodes(vae.encoder)):
+        why = "a layer with weights takes what a head of the encoder returns"
+    if why:
+        raise ValueError(f"The latent variables of this VAE cannot be standardized: {why}. The encoder must end in linear Dense "
+                         "layers, one of 2 n units or two of n, and the decoder begin with one, all with a bias, without "
+                         "constraints, and used once.")
     return heads, first
+
+
+def _nodes(network, layer=None):
+    """The calls of layers in a network, or those of one layer."""
+    return [node for nodes in network._nodes_by_depth.values() for node in nodes if layer is None or node.layer is layer]
 
 
 def _rescale_encoder(heads, reading, mean, scale):

@@ -5,6 +5,7 @@ is, is told from its noise by `tfisovae.significance.mean_gradient`.
 """
 import dataclasses
 import math
+import re
 from collections.abc import Iterable
 
 import numpy as np
@@ -15,7 +16,8 @@ from tfisovae.autoencoder import Measurable
 from tfisovae.examples import Data
 from tfisovae.measurement import measure
 
-_NEAR = 2.0  # times the bound of a parameter, within which it counts as held by it
+_MINIMA = {"gamma": 0.0, "beta": 1e-6, "alpha": 1.0, "epsilon": 1e-6}  # of the parameters of tensorflow-compression's GDN
+_OFFSET = 2.0**-18  # in its variables, which are the roots of a parameter and the square of this
 _KEPT = 2**18  # numbers of a gradient that are kept: 1 MB
 _FOLD_SEED = 0
 
@@ -41,33 +43,26 @@ class BlockGradients:
 
 def weights_of(model: object) -> list[tf.Variable]:
     """The trainable variables of a `VAE`, or of the Keras models or loaded objects behind an `Autoencoder`, each once."""
-    found = [variable for owner in _owners(model) for variable in getattr(owner, "trainable_variables", ())]
+    owners = [model, *(getattr(getattr(model, half, None), "owner", None) for half in ("encode", "decode"))]
+    found = [variable for owner in owners for variable in getattr(owner, "trainable_variables", ())]
     return list({id(variable): variable for variable in found}.values())
 
 
-def _owners(model):
-    return [model, *(getattr(getattr(model, half, None), "owner", None) for half in ("encode", "decode"))]
-
-
-def held(model: object, weights: Iterable[tf.Variable]) -> list[np.ndarray]:
+def held(weights: Iterable[tf.Variable]) -> list[np.ndarray]:
     """Which components of each weight a constraint holds, where the gradient of an optimum need not be 0: boolean arrays.
 
-    Parameters of tensorflow-compression's GDN stand at their lower bounds (which their gradient also passes one way only), and
-    those of Keras' `NonNeg` at 0. Of a weight with another Keras constraint, all components are. Of functions, and of SavedModels
-    that are not of this package, constraints are not known.
+    Parameters of tensorflow-compression's GDN, known by the names of their variables, at their lower bounds, which their gradient
+    also passes one way only; those of Keras' `NonNeg` at 0; and all of a weight with another Keras constraint, of which a
+    SavedModel does not tell.
 
     Args:
-      model: as `block_gradients` takes it.
       weights: list of `tf.Variable`.
     """
-    modules = [module for owner in _owners(model) if isinstance(owner, tf.Module) for module in (owner, *owner.submodules)]
-    bounds = {id(module.variable): math.sqrt(module.minimum + module.offset**2) for module in modules
-              if all(hasattr(module, name) for name in ("variable", "minimum", "offset"))}
-
     def of(weight):
-        value, constraint = np.asarray(weight), getattr(weight, "constraint", None)
-        if id(weight) in bounds:
-            return value <= _NEAR * bounds[id(weight)]
+        value, constraint = np.asarray(weight, np.float64), getattr(weight, "constraint", None)
+        parameter = re.search(r"(?:^|/)reparam_(\w+):\d+$", weight.name)
+        if parameter and parameter[1] in _MINIMA:
+            return value**2 - _OFFSET**2 <= 1.001 * _MINIMA[parameter[1]] + 3 * _OFFSET**2
         if isinstance(constraint, tf.keras.constraints.NonNeg):
             return value <= 0
         return np.full(value.shape, constraint is not None)
@@ -95,7 +90,8 @@ def block_gradients(model: Measurable, data: Data, weights: Iterable[tf.Variable
     Returns:
       `BlockGradients`.
     Raises:
-      ValueError: if there are no weights, the loss does not depend on any of them, or there are fewer than 8 batches.
+      ValueError: if there are no weights, or constraints hold all of them; the loss does not depend on any; or there are fewer
+        than 8 batches.
     """
     weights = list(weights_of(model) if weights is None else weights)
     if not weights:
@@ -106,10 +102,10 @@ def block_gradients(model: Measurable, data: Data, weights: Iterable[tf.Variable
         data = data[np.random.default_rng(seed).permutation(len(data))[:num_examples]]
         num_examples = None
         data = tf.data.Dataset.from_tensor_slices(data).batch(max(1, math.ceil(len(data) / num_blocks)))
-    free = [~components for components in held(model, weights)]
+    free = [~components.ravel() for components in held(weights)]
     total = int(sum(map(np.sum, free)))
     if not total:
-        raise ValueError("Constraints hold all of the weights: their gradients say nothing about an optimum.")
+        raise ValueError("weights must have components that no constraint holds, whose gradient is 0 at an optimum; got none.")
     signs = np.random.default_rng(_FOLD_SEED).integers(0, 2, total, np.int8) * np.int8(2) - np.int8(1) if total > _KEPT else None
 
     @tf.function(reduce_retracing=True)
@@ -120,8 +116,8 @@ def block_gradients(model: Measurable, data: Data, weights: Iterable[tf.Variable
         parts = tape.gradient(loss, weights)
         if all(part is None for part in parts):
             raise ValueError("The loss does not depend on any of the weights: give those that encode and decode use.")
-        parts = [tf.zeros_like(weight) if part is None else tf.convert_to_tensor(part) for part, weight in zip(parts, weights)]
-        return tf.concat([tf.boolean_mask(part, kept) for part, kept in zip(parts, free)], 0)
+        parts = [tf.reshape(tf.zeros_like(weight) if part is None else part, [-1]) for part, weight in zip(parts, weights)]
+        return tf.concat([part if kept.all() else tf.boolean_mask(part, kept) for part, kept in zip(parts, free)], 0)
 
     sums, counts = [], []
     for batch, (x, first_row) in enumerate(streaming.examples_of(model, data, num_examples, "gradients", progress)):

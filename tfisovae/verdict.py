@@ -235,8 +235,9 @@ def _training(verdict):
         said.append(f"the loss no longer falls ({fall.fall:.2g} +- {fall.standard_error:.1g} nats over the last third)")
         return "JITTERS", said, "average the weights, or let learning_rate fall to 0"
     advice = "train longer; let learning_rate fall to 0 at the end, not before"
-    if names <= {MEAN, SECOND} and not verdict.broken:  # shift and scale alone, which need no training
-        advice = "tfisovae.standardize_latents(vae, training_examples), where the networks allow it; else " + advice
+    if names & {MEAN, SECOND} and BALANCE not in names:  # shift and scale take no training; the rest is then to be seen
+        advice = ("tfisovae.standardize_latents(vae, training_examples), unless that was done or the networks forbid it, and "
+                  f"measure again, the mean gradient too; else {advice}")
     return "NOT CONVERGED", said, advice
 
 

@@ -35,8 +35,8 @@ def add_arguments(p, command, **defaults):
                    help="steps of KL annealing, in which the KL's weight grows from 1 %% of what --lmbda gives it (default: none)")
     p.add_argument("--anneal", choices=choices.ANNEALINGS, help="how it grows (default: linear)")
     p.add_argument("--standardize_latents", action=argparse.BooleanOptionalAction, default=False,
-                   help="bring each latent variable to mean 0 and second moment 1 over the training examples, in closed form, when "
-                        "the annealing ends and at the end")
+                   help="bring each latent variable to mean 0 and second moment 1, in closed form, over 20,000 examples of "
+                        "training at most: at the end, and when --anneal_steps are over")
     p.add_argument("--monitor_every", type=int,
                    help="steps between measurements of isometry on held-out examples, kept in isometry-history.csv (default: none)")
     p.add_argument("--monitor_share", type=float,

@@ -77,20 +77,23 @@ class Checkpoints(tf.keras.callbacks.Callback):
 
 
 class Standardization(tf.keras.callbacks.Callback):
-    """Standardizes the latent variables once, at the end of the interval in which the annealing ends.
+    """Standardizes the latent variables once: after the last step of the annealing, or the call of many steps that it is in.
 
     Args:
       standardize: function of the `VAE`.
       step: the last of the annealing.
-      log_every: steps of an interval.
     """
 
-    def __init__(self, standardize, step, log_every):
+    def __init__(self, standardize, step):
         super().__init__()
-        self.standardize, self.step, self.log_every = standardize, step, log_every
+        self.standardize, self.step = standardize, step
 
-    def on_epoch_end(self, epoch, logs=None):
-        if 0 <= _step(self.model) - self.step < self.log_every:
+    def on_train_begin(self, logs=None):
+        self.waiting = _step(self.model) < self.step
+
+    def on_train_batch_end(self, batch, logs=None):
+        if self.waiting and _step(self.model) >= self.step:
+            self.waiting = False
             self.standardize(self.model)
 
 

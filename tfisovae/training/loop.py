@@ -16,7 +16,7 @@ from tfisovae.callbacks import IsometryMonitor, LambdaSchedule
 from tfisovae.examples import as_float
 from tfisovae.optimizers import FusedAdam
 from tfisovae.sources import Source
-from tfisovae.standardizing import standardize_latents
+from tfisovae.standardizing import layers_of, standardize_latents
 from tfisovae.steps import NonFiniteLoss
 from tfisovae.training import batches, callbacks, checkpoints, devices, runs, stopping
 from tfisovae.vae import load
@@ -69,6 +69,8 @@ def train(run, make_vae, source: Source, strategy, extra_callbacks=(), resident=
             vae.compile(_optimizer(config),
                         num_parts=1 if resident else devices.num_parts(config["batch_size"], strategy),
                         resident=as_float(source.train[np.arange(len(source.train))]) if resident else None)
+            if config.get("standardize_latents"):
+                layers_of(vae)  # what cannot be done at the end is said at the beginning
             vae.optimizer.build(vae.trainable_variables)
             schedule = _lambda_schedule(config, vae)
             checkpoint = tf.train.Checkpoint(encoder=vae.encoder, decoder=vae.decoder, optimizer=vae.optimizer, lmbda=vae.lmbda)
@@ -81,8 +83,10 @@ def train(run, make_vae, source: Source, strategy, extra_callbacks=(), resident=
             saving = callbacks.Checkpoints(keeper, config, watch, found)
             standardize = _standardizing(config, source.train, chief)
             attached = [*schedule, callbacks.StopAtNonFinite(), *extra_callbacks]
-            if config.get("standardize_latents") and schedule:
-                attached.append(callbacks.Standardization(standardize, schedule[0].steps, config["log_every"]))
+            # Averages of weights of before and after would be of no model: with averaging, at the end alone.
+            between = bool(schedule) and schedule[0].steps < config["steps"] and not config.get("averaging")
+            if config.get("standardize_latents") and between:
+                attached.append(callbacks.Standardization(standardize, schedule[0].steps))
             if chief:
                 if step:
                     print(f"{run.directory}: going on from step {step}.", file=sys.stderr)
@@ -143,9 +147,12 @@ def _standardizing(config, rows, says):
     """The function that standardizes the latent variables of a VAE over examples of training, and says what that was worth."""
     def standardize(vae):
         data = batches.drawn_batches(rows, _STANDARDIZED_OVER, config["seed"])
-        found = standardize_latents(vae, data, progress=says and sys.stderr.isatty())
+        try:
+            said = standardize_latents(vae, data, progress=says and sys.stderr.isatty()).sentence()
+        except ValueError as error:  # a model that diverges on some example is still the model
+            said = f"{error} They stay as they are."
         if says:
-            print(f"{found.sentence()}.", file=sys.stderr)
+            print(said, file=sys.stderr)
 
     return standardize
 
