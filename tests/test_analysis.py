@@ -1,4 +1,5 @@
 """The streaming analysis, its JSON, and the pictures drawn from it."""
+import dataclasses
 import json
 
 import numpy as np
@@ -63,6 +64,15 @@ def test_batches_and_datasets_do_not_matter(vae):
     some = tfisovae.analyze(vae, tf.data.Dataset.from_tensor_slices(data()).batch(64), num_examples=100)
     np.testing.assert_allclose(some.kl_mean, tfisovae.analyze(vae, data(100)).kl_mean, rtol=1e-5)
     assert some.num_examples == 100
+
+
+def test_stationarity_alone_is_that_of_the_whole_measurement(vae):
+    whole, alone = tfisovae.analyze(vae, data()).stationarity, tfisovae.analysis.measure_stationarity(vae, data())
+    for part in dataclasses.fields(whole):
+        a, b = getattr(whole, part.name), getattr(alone, part.name)
+        if dataclasses.is_dataclass(a):
+            a, b = (np.array([np.broadcast_to(value, vae.n) for value in vars(one).values()]) for one in (a, b))
+        np.testing.assert_allclose(b, a, rtol=1e-4, atol=1e-5, err_msg=part.name)
 
 
 def test_json_round_trip(vae, tmp_path):

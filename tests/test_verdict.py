@@ -155,6 +155,36 @@ def test_the_states_of_a_training():
     assert not any("--" in said(gradient=g, fall=f) for g in (None, moving) for f in (None, falling, level))
 
 
+def test_examples_of_training_decide():
+    """An optimum is that of its training examples. Held-out ones of another kind are told apart, whatever the state."""
+    good, off = stationarity(4, 5000), stationarity(4, 5000, deviation=0.3, seed=1)
+    apart = " On the held-out examples E[mu] of z_0 is "
+    alone, both = (verdict.health(verdict.judge(good, KNOWN, AT_REST)),
+                   verdict.health(verdict.judge(off, KNOWN, AT_REST, training=good, num_train=5000)))
+    assert alone.startswith("Converged") and both.startswith(alone + apart) and "they are not as those of training" in both
+    unfinished = verdict.judge(good, KNOWN, AT_REST, training=off, num_train=5000)
+    assert unfinished.unfinished and not unfinished.apart
+    assert verdict.health(unfinished).startswith("NOT CONVERGED: E[mu] of z_0 is ")
+    unfinished = verdict.health(verdict.judge(off, KNOWN, AT_REST, training=off))
+    assert unfinished.startswith("NOT CONVERGED") and apart in unfinished
+    few = verdict.judge(stationarity(4, 200), KNOWN, AT_REST, training=good)
+    assert few.num_examples == 5000 and verdict.health(few).startswith("Converged")
+    assert "another kind" in embedding.summary(verdict.judge(off, KNOWN, AT_REST, training=good), isometry()).splitlines()[0]
+
+
+def test_held_out_examples_of_the_same_kind_are_rarely_told_apart():
+    """Of 300 pairs of data sets of one stationary model at most 5 % beyond chance, where the optimum is the training examples' own:
+    their moments are exact, and the held-out ones have the errors of both."""
+    count, said = 300, 0
+    for seed in range(count):
+        rng = np.random.default_rng(seed)
+        train, held_out = (simulated.quantities("exponential", 0.02, 1000, 8, rng) for _ in range(2))
+        moved = [np.array(b) - np.mean(a, 0) + np.mean(expected) for a, b, expected in zip(train, held_out, (0.0, 1.0, 0.0))]
+        moved = verdict.Stationarity(*map(Moments.of, moved), np.full(8, 0.98), np.full(8, True))
+        said += bool(verdict.judge(moved, KNOWN, training=stationarity(8, 1000, "exponential", seed=seed), num_train=1000).apart)
+    assert said <= scipy.stats.binom.isf(0.003, count, verdict.LEVEL)
+
+
 def isometry(count=3, norm=0.95, norm_std=0.02, prediction=0.96, cosine=0.02, **kwargs):
     """An `Isometry` of many examples; `norm` and `prediction` may be of each dimension."""
     vectors = (np.broadcast_to(np.asarray(value, float), count) for value in (norm, norm_std, prediction))

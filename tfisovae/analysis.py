@@ -192,7 +192,7 @@ class Analysis:
         return str(Accounts(self.num_active, self.beta, self.rate, self.distortion, self.coding_loss, self.transform_loss))
 
     def judge(self, gradient: MeanGradient | None = None, fall: LossFall | None = None, num_train: int | None = None,
-              annealed: bool = False) -> verdict.Verdict:
+              annealed: bool = False, training: verdict.Stationarity | None = None) -> verdict.Verdict:
         """What the stationarities say of the training, with a stated rate of false alarms.
 
         Args:
@@ -200,10 +200,13 @@ class Analysis:
           fall: the `LossFall` of the training's history (`tfisovae.significance.loss_fall`), if there is one.
           num_train: size of the training set, where the examples measured here are held out.
           annealed: whether the learning rate ended at 0.
+          training: the `Stationarity` of examples of training (`measure_stationarity`), where those measured here are held out.
+            They then decide, as the optimum is theirs.
         """
         losses = {"the rate": self.rate, "the distortion": self.distortion, "the loss": self.loss,
                   "the coding loss": self.coding_loss, "the transform loss": self.transform_loss}
-        return verdict.judge(self.stationarity, self.conditions, gradient, fall, num_train, annealed, losses=losses)
+        return verdict.judge(self.stationarity, self.conditions, gradient, fall, num_train, annealed, losses=losses,
+                             training=training)
 
     def health(self, **kwargs: typing.Any) -> str:
         """Whether training has converged, in a line of plain words; the arguments are those of `judge`."""
@@ -262,14 +265,48 @@ def analyze(model: AutoencoderLike, data: Data, num_examples: int | None = None,
         distortion that has no metric tensor.
     """
     autoencoder = as_autoencoder(model, distortion, beta, scale)
-    strategy = tf.distribute.get_strategy()
-    with strategy.scope():
+    with tf.distribute.get_strategy().scope():
         measures = {
             "rate": metrics.Rate(), "norm": metrics.IsometricNorm(), "derivative": metrics.Derivative(),
             "precision": metrics.PosteriorPrecision(), "gram": metrics.GramOffDiagonal(), "balance": metrics.PosteriorBalance(),
             "moments": metrics.AggregateMoments(), "coding": metrics.CodingLoss(), "transform": metrics.TransformLoss(),
             "distortion": metrics.Distortion(), "loss": metrics.Loss()}
-    tangents, first, posteriors = "autodiff", None, []
+    tangents, first = "autodiff", None
+
+    def start(x, mean):
+        nonlocal tangents, first
+        autoencoder.distortion.check_quadratic(x)
+        tangents, first = geometry.tangent_method(autoencoder, mean), x
+        return tangents
+
+    passes = _encoded(autoencoder, measures, data, num_examples, "measuring", progress, start)
+    posteriors = [encoded.numpy() for encoded, first_row in passes if first_row < flatness.MAX_EXAMPLES]
+    difference = _numerical_norm_difference(autoencoder, first, measures["rate"].active, tangents)
+    known = conditions.of_model(model if hasattr(model, "encode") and hasattr(model, "encoder") else autoencoder)
+    return _analysis(autoencoder, measures, np.concatenate(posteriors), difference, tangents, known)
+
+
+def measure_stationarity(model: AutoencoderLike, data: Data, num_examples: int | None = None, progress: bool = False, *,
+                         distortion: Distortion | str | None = None, beta: float | None = None,
+                         scale: str = "log_variance") -> verdict.Stationarity:
+    """What is at rest in scale, shift and noise, of examples of training: `training` of `Analysis.judge`.
+
+    The arguments, and what is raised, are those of `analyze`; it costs about as much as a training step of the same examples.
+    """
+    autoencoder = as_autoencoder(model, distortion, beta, scale)
+    with tf.distribute.get_strategy().scope():
+        measures = {"rate": metrics.Rate(), "balance": metrics.PosteriorBalance(), "moments": metrics.AggregateMoments()}
+    for _ in _encoded(autoencoder, measures, data, num_examples, "examples of training", progress):
+        pass
+    return _stationarity(measures)
+
+
+def _encoded(autoencoder, measures, data, num_examples, description, progress, start=lambda x, mean: "autodiff"):
+    """Shows every metric all examples, and yields their posteriors `[B, 2, n]` with the number of examples before.
+
+    `start`, of the first examples and their means, says how tangents are taken.
+    """
+    tangents = None
 
     def update(x, first_row):
         measurement = measure(autoencoder, x, first_row, tangents=tangents)
@@ -278,21 +315,22 @@ def analyze(model: AutoencoderLike, data: Data, num_examples: int | None = None,
         return tf.stack(measurement.posterior, 1)
 
     step = streaming.on_replicas(update)
-    for x, first_row in streaming.examples_of(autoencoder, data, num_examples, "measuring", progress):
-        if first is None:
-            first = x[:_CHECKED]
-            mean = autoencoder.encode(first)[0]
-            autoencoder.distortion.check_quadratic(first)
-            tangents = geometry.tangent_method(autoencoder, mean)
-            with strategy.scope():
+    for x, first_row in streaming.examples_of(autoencoder, data, num_examples, description, progress):
+        if tangents is None:
+            mean = autoencoder.encode(x[:_CHECKED])[0]
+            tangents = start(x[:_CHECKED], mean)
+            with tf.distribute.get_strategy().scope():
                 for metric in measures.values():
                     metric.build(mean.shape[-1])
-        encoded = step(x, first_row)
-        if first_row < flatness.MAX_EXAMPLES:
-            posteriors.append(encoded.numpy())
-    difference = _numerical_norm_difference(autoencoder, first, measures["rate"].active, tangents)
-    known = conditions.of_model(model if hasattr(model, "encode") and hasattr(model, "encoder") else autoencoder)
-    return _analysis(autoencoder, measures, np.concatenate(posteriors), difference, tangents, known)
+        yield step(x, first_row), first_row
+
+
+def _stationarity(measures):
+    """The `Stationarity` of what was accumulated."""
+    balance, moments, count = measures["balance"], measures["moments"], measures["rate"].num_examples
+    return verdict.Stationarity(
+        Moments.from_power_sums(count, moments.first_powers), Moments.from_power_sums(count, moments.second_powers, 1.0),
+        Moments.from_power_sums(count, balance.differences), balance.target, balance.strong)
 
 
 def _analysis(autoencoder, measures, posteriors, numerical_norm_difference, tangents, known):
@@ -306,9 +344,6 @@ def _analysis(autoencoder, measures, posteriors, numerical_norm_difference, tang
     errors |= {f"{name}_loss_standard_error": float(measures[name].standard_error) for name in ("coding", "transform")}
     flat = flatness.flatness(*np.moveaxis(posteriors, 1, 0)) if _can_tell_flatness(posteriors) else flatness.Flatness(
         *[np.full(rate.n, np.nan)] * 3)
-    stationarity = verdict.Stationarity(
-        Moments.from_power_sums(count, moments.first_powers), Moments.from_power_sums(count, moments.second_powers, 1.0),
-        Moments.from_power_sums(count, balance.differences), balance.target, balance.strong)
     return Analysis(
         norm_mean=norm.mean, norm_std=norm.std, norm_standard_error=norm.standard_error, one_minus_variance=balance.target,
         derivative_mean=derivative.mean, derivative_std=derivative.std, precision_mean=precision.mean,
@@ -324,7 +359,8 @@ def _analysis(autoencoder, measures, posteriors, numerical_norm_difference, tang
         rate_standard_error=rate.total_standard_error, **means, **errors, lmbda=1 / autoencoder.beta, beta=autoencoder.beta,
         decomposed=autoencoder.decomposed, distortion_name=repr(autoencoder.distortion), num_examples=count,
         active_threshold=rate.threshold, tangents=tangents, unexplained=flat.unexplained,
-        unexplained_standard_error=flat.standard_error, log_scale_std=flat.total, stationarity=stationarity, conditions=known,
+        unexplained_standard_error=flat.standard_error, log_scale_std=flat.total,
+        stationarity=_stationarity(measures), conditions=known,
         quadratic=autoencoder.decomposed or autoencoder.distortion.has_scale)
 
 

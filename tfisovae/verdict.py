@@ -158,7 +158,8 @@ class Verdict:
     Attributes:
       alarms: checks that fail. hints: checks that fail whose conditions are not known to be met.
       broken: checks whose numbers are not finite. undecided: checks for which N is too small.
-      num_examples: N. level: of false alarms.
+      apart: checks of held-out examples that fail, where examples of training decide: the two are not alike.
+      num_examples: N of those that decide. level: of false alarms.
       resolution: the deviation that would have been seen in any dimension with probability 1/2 or more; NaN without such checks.
       gradient, fall: as given to `judge`.
     """
@@ -173,6 +174,7 @@ class Verdict:
     gradient: MeanGradient | None = None
     fall: LossFall | None = None
     annealed: bool = False
+    apart: tuple[Check, ...] = ()
 
     @property
     def unfinished(self) -> bool:
@@ -182,11 +184,18 @@ class Verdict:
 
 def judge(stationarity: Stationarity | None = None, conditions: Conditions | None = None, gradient: MeanGradient | None = None,
           fall: LossFall | None = None, num_train: int | None = None, annealed: bool = False, tolerance: float = TOLERANCE,
-          level: float = LEVEL, losses: Mapping[str, float] | None = None) -> Verdict:
+          level: float = LEVEL, losses: Mapping[str, float] | None = None, training: Stationarity | None = None) -> Verdict:
     """Decides over all checks together (Holm): `Verdict`.
 
-    The arguments are those of `checks`, the level of false alarms, and means by their names which only have to be finite.
+    The arguments are those of `checks`, the level of false alarms, means by their names which only have to be finite, and
+    `training`, the `Stationarity` of examples of training where `stationarity` is of held-out ones. An optimum is that of its
+    training examples: they then decide, and held-out ones, which may be of another kind, or strange to a model that has learned
+    its own by heart, are told apart.
     """
+    apart: tuple[Check, ...] = ()
+    if training is not None and stationarity is not None:
+        held_out = judge(stationarity, conditions, num_train=num_train, tolerance=tolerance, level=level)
+        apart, stationarity, num_train = held_out.alarms, training, None
     all_checks = checks(stationarity, conditions, gradient, fall, num_train, annealed, tolerance)
     all_checks += [Check(name, None, float(value), 0.0, 0.0, 0.0, 1.0, False) for name, value in (losses or {}).items()]
     count = None if stationarity is None else stationarity.num_examples
@@ -201,7 +210,7 @@ def judge(stationarity: Stationarity | None = None, conditions: Conditions | Non
     seen = [c for c in usable if c.dimension is not None]
     quantile = scipy.stats.norm.isf(level / 2 / max(1, len(firm) or len(soft)))
     resolution = max((max(tolerance, quantile * c.standard_error) for c in seen), default=float("nan"))
-    return Verdict(*failing, broken, undecided, count, level, resolution, gradient, fall, annealed)
+    return Verdict(*failing, broken, undecided, count, level, resolution, gradient, fall, annealed, apart)
 
 
 def _listed(some):
@@ -249,6 +258,10 @@ def health(verdict: Verdict, num_active: int | None = None, rate: float = float(
       num_active: number of active dimensions, where it is known.
       rate: E[KL], nats.
     """
+    if verdict.apart:
+        alone = health(dataclasses.replace(verdict, apart=()), num_active, rate)
+        return (f"{alone} On the held-out examples {'; '.join(_listed(verdict.apart))}: they are not as those of training, but of "
+                "another kind, or strange to a model that knows its own by heart.")
     if verdict.broken:
         return f"NOT FINITE: {'; '.join(_listed(verdict.broken))}. Nothing else here is a measurement."
     if num_active == 0:

@@ -189,7 +189,7 @@ def run(args):
     import tensorflow as tf
 
     import tfisovae
-    from tfisovae import findings, scree, stationarity
+    from tfisovae import analysis, findings, scree, stationarity
 
     if args.num_examples is not None and args.num_examples < 2:
         raise ValueError(f"--num_examples must be at least 2 for an audit; got {args.num_examples}.")
@@ -231,7 +231,8 @@ def run(args):
     summary = result.summary(**known)
     save(summary)  # whatever becomes of the gradient
     if train is not None:
-        summary = result.summary(**known, gradient=stationarity.block_gradients(model, train, progress=True).mean_gradient())
+        gradient = stationarity.block_gradients(model, train, progress=True).mean_gradient()
+        summary = result.summary(**known, gradient=gradient, training=analysis.measure_stationarity(model, train, progress=True))
         save(summary)
     print(summary, flush=True)
     drawn = draw(args.out, model, result, importances, x, args.max_value)

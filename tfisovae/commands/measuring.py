@@ -161,8 +161,9 @@ def training_evidence(trained, num_examples=None):
     Args:
       trained: `Trained`.
       num_examples: of training, whose mean gradient is taken; by default 50,000 vectors or 4,096 images, as far as there are so
-        many; 0: none.
+        many; 0: none, and no other numbers of examples of training.
     """
+    from tfisovae.analysis import measure_stationarity
     from tfisovae.examples import as_float
     from tfisovae.significance import MIN_BLOCKS
     from tfisovae.stationarity import block_gradients
@@ -179,6 +180,9 @@ def training_evidence(trained, num_examples=None):
     if count >= MIN_BLOCKS:
         x = as_float(train[batches.drawn(len(train), count, config["seed"])])
         evidence["gradient"] = block_gradients(trained.vae, x, progress=True).mean_gradient()
+        if not trained.suffix:
+            evidence["training"] = measure_stationarity(trained.vae, batches.evaluation_batches(examples_of_training(trained)),
+                                                        progress=True)
     return evidence
 
 

@@ -157,7 +157,8 @@ def run(args, prepare, networks):
 def report(source, opened, num_eval):
     """Prints the leading dimensions, measured on held-out examples, the health of the training, and where the model is."""
     import tfisovae
-    from tfisovae.training.batches import evaluation_batches
+    from tfisovae.analysis import measure_stationarity
+    from tfisovae.training.batches import drawn_batches, evaluation_batches
     from tfisovae.training.callbacks import fall_of_the_loss
 
     if num_eval != 0:
@@ -165,8 +166,9 @@ def report(source, opened, num_eval):
         count = min(num_eval or len(source.eval), len(source.eval))
         analysis = tfisovae.analyze(vae, evaluation_batches(source.eval), count, progress=True)
         print(analysis.table())
+        training = measure_stationarity(vae, drawn_batches(source.train, count, opened.config["seed"]), progress=True)
         print(analysis.health(fall=fall_of_the_loss(opened.directory), num_train=len(source.train),
-                              annealed=opened.config["schedule"] != "constant"))
+                              annealed=opened.config["schedule"] != "constant", training=training))
     print(f"SavedModel: {opened.path('model')}. Measure it in full: {command_line('isometry', opened.directory)}")
 
 
