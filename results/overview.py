@@ -15,6 +15,7 @@ from tfisovae.scree import Scree
 from tfisovae.training import runs
 
 _BAR, _BESIDE = "#4c72b0", "#dd8452"
+_CELL, _BARS = 0.68, 3.3  # inches: height of an image, width of the bars
 
 
 def parser():
@@ -37,22 +38,24 @@ def draw(numbers, rows, path):
       path: of the file.
     """
     count, shares = len(rows.x), np.diff(np.asarray(numbers.cumulative), prepend=0.0)
-    figure = figures.Figure(figsize=(10, 0.86 * count + 1.5), layout="constrained")
-    left, right = figure.subplots(1, 2, width_ratios=[1, 1.55])
-    place = np.arange(count)
-    left.barh(place, 100 * shares[:count], color=_BAR, height=0.62, label="latent dimensions: share of the importance")
-    if numbers.components is not None:
-        others = 100 * numbers.components.eigenvalue[:count] / numbers.components.total
-        left.plot(others, place, "o", color=_BESIDE, markersize=5, label="principal components: share of the variance")
-    left.set_yticks(place, [f"$z_{{{j}}}$" for j in rows.dimensions])
-    left.set_ylim(count - 0.5, -0.5)
-    left.set_xlabel("% of the whole, both in the metric of the trained distortion")
-    left.legend(loc="lower right", fontsize=8, frameon=False)
     images = np.clip(rows.x if rows.x.shape[-1] == 3 else np.repeat(rows.x, 3, -1), 0, 1)
     height, width = images.shape[2:4]
+    high, wide = count * _CELL, images.shape[1] * _CELL * width / height
+    whole = (0.6 + _BARS + 0.15 + wide + 0.1, 0.45 + high + 0.6)
+    figure = figures.Figure(figsize=whole)
+    left, right = (figure.add_axes((x / whole[0], 0.6 / whole[1], size / whole[0], high / whole[1]))
+                   for x, size in ((0.6, _BARS), (0.75 + _BARS, wide)))
+    place = np.arange(count)
+    left.barh(place, 100 * shares[:count], color=_BAR, height=0.62, label="a VAE's: importance")
+    if numbers.components is not None:
+        others = 100 * numbers.components.eigenvalue[:count] / numbers.components.total
+        left.plot(others, place, "o", color=_BESIDE, markersize=5, label="a PCA's: variance")
+    left.set_yticks(place, [f"$z_{{{j}}}$" for j in rows.dimensions])
+    left.set_ylim(count - 0.5, -0.5)
+    left.set_xlabel("% of the whole, in the metric of the distortion")
+    left.legend(loc="lower right", fontsize=9, frameon=False)
     tiled = images.transpose(0, 2, 1, 3, 4).reshape(count * height, -1, 3)
-    right.imshow(tiled, extent=(0, images.shape[1] * width / height, count - 0.5, -0.5), aspect="auto", interpolation="lanczos")
-    right.set_ylim(count - 0.5, -0.5)
+    right.imshow(tiled, aspect="auto", interpolation="lanczos")  # the axes have the aspect of the images
     right.set_axis_off()
     for spine in ("top", "right"):
         left.spines[spine].set_visible(False)
