@@ -381,3 +381,20 @@ def test_the_metrics_sums_against_each_example(make_linear_vae):
     jackknife = math.sqrt(299 / 300 * np.sum((left_out - left_out.mean()) ** 2))
     assert balance.result_standard_error == pytest.approx(jackknife, rel=0.01)
     assert balance.strong.all()
+
+
+@pytest.mark.parametrize("p_value, alarm", [(0.024, True), (0.026, False)])
+def test_the_whole_network_has_half_of_the_false_alarms(p_value, alarm):
+    """However many dimensions there are: one number of the whole network is not drowned by 3 n of them."""
+    gradient = dataclasses.replace(AT_REST, squared_norm=1.0, noise_scale=10.0, p_value=p_value / verdict.GRADIENT_CAUTION)
+    assert verdict.judge(stationarity(64, 5000), KNOWN, gradient, losses={"the rate": 1.0}).unfinished == alarm
+    assert verdict.judge(None, None, dataclasses.replace(gradient, p_value=0.049 / verdict.GRADIENT_CAUTION)).unfinished
+
+
+def test_both_together_have_no_more_false_alarms():
+    """400 data sets of 8 exponential dimensions, with a gradient whose p-value is uniform."""
+    rng, alarms = np.random.default_rng(5), 0
+    for seed in range(400):
+        gradient = dataclasses.replace(AT_REST, squared_norm=1.0, p_value=rng.uniform() / verdict.GRADIENT_CAUTION)
+        alarms += verdict.judge(stationarity(8, 300, "exponential", seed=seed), KNOWN, gradient).unfinished
+    assert 0.01 * 400 < alarms <= scipy.stats.binom.isf(0.003, 400, verdict.LEVEL)

@@ -185,7 +185,8 @@ class Verdict:
 def judge(stationarity: Stationarity | None = None, conditions: Conditions | None = None, gradient: MeanGradient | None = None,
           fall: LossFall | None = None, num_train: int | None = None, annealed: bool = False, tolerance: float = TOLERANCE,
           level: float = LEVEL, losses: Mapping[str, float] | None = None, training: Stationarity | None = None) -> Verdict:
-    """Decides over all checks together (Holm): `Verdict`.
+    """Decides over all checks together: `Verdict`. Where there are both, half of the false alarms allowed are for the checks of
+    dimensions and half for those of the whole network; among each, Holm's adjustment.
 
     The arguments are those of `checks`, the level of false alarms, means by their names which only have to be finite, and
     `training`, the `Stationarity` of examples of training where `stationarity` is of held-out ones. An optimum is that of its
@@ -205,10 +206,15 @@ def judge(stationarity: Stationarity | None = None, conditions: Conditions | Non
     undecided = tuple(c for c in usable if not c.decided or (c.dimension is not None and not enough))
     left_out = set(map(id, undecided))
     usable = [c for c in usable if id(c) not in left_out]
-    firm, soft = [c for c in usable if c.applies], [c for c in usable if not c.applies]
-    failing = [tuple(c for c, p in zip(some, holm([c.p_value for c in some])) if p < level and c.matters) for some in (firm, soft)]
+    firm, soft = ([c for c in usable if bool(c.applies) == known and c.dimension is not None] for known in (True, False))
+    network = [c for c in usable if c.name in (GRADIENT, FALL)]
+    # The one number of the whole network weighs as much as those of all dimensions together: it is the one that sees most.
+    share = level / 2 if firm and network else level
+    failing = [tuple(c for c, p in zip(some, holm([c.p_value for c in some])) if p < part and c.matters)
+               for some, part in ((firm, share), (network, share), (soft, level))]
+    failing = [failing[0] + failing[1], failing[2]]
     seen = [c for c in usable if c.dimension is not None]
-    quantile = scipy.stats.norm.isf(level / 2 / max(1, len(firm) or len(soft)))
+    quantile = scipy.stats.norm.isf((share if firm else level) / 2 / max(1, len(firm) or len(soft)))
     resolution = max((max(tolerance, quantile * c.standard_error) for c in seen), default=float("nan"))
     return Verdict(*failing, broken, undecided, count, level, resolution, gradient, fall, annealed, apart)
 

@@ -11,10 +11,9 @@ RECIPES = {
                         "mixed_precision": "auto"}},
     "mnist": {"fast": {"learning_rate": 1e-3, "schedule": "cosine", "learning_rate_warmup": 500, "clipnorm": 1.0,
                        "standardize_latents": True, "steps": 12_500}},
-    "toy": {"fast": {"schedule": "cosine", "learning_rate": 3e-3, "learning_rate_warmup": 500, "clipnorm": 1.0, "epochs": 100}},
+    "toy": {"fast": {"schedule": "cosine", "learning_rate": 3e-3, "learning_rate_warmup": 1000, "clipnorm": 1.0, "epochs": 200}},
+    "ablation": {"fast": {"schedule": "cosine", "epochs": 100}},  # whose cells have the other options by the toy's of the same name
 }
-RECIPES["ablation"] = {name: {option: of_a_cell[option] for option in ("schedule", "epochs")}  # which name it to their cells
-                       for name, of_a_cell in RECIPES["toy"].items()}
 _LENGTHS = ("steps", "epochs")
 _PARTS = ("learning_rate_warmup", "anneal_steps")  # of a length, which they keep their proportion to
 _NOT_GIVEN = object()
