@@ -169,6 +169,8 @@ def test_examples_of_training_decide():
     assert unfinished.startswith("NOT CONVERGED") and apart in unfinished
     few = verdict.judge(stationarity(4, 200), KNOWN, AT_REST, training=good)
     assert few.num_examples == 5000 and verdict.health(few).startswith("Converged")
+    nan = dataclasses.replace(good, latent_mean=dataclasses.replace(good.latent_mean, mean=np.array([0, np.nan, 0, 0])))
+    assert verdict.health(verdict.judge(nan, KNOWN, AT_REST, training=good)).startswith("NOT FINITE: E[mu] of z_1 is not finite")
     assert "another kind" in embedding.summary(verdict.judge(off, KNOWN, AT_REST, training=good), isometry()).splitlines()[0]
 
 

@@ -194,13 +194,14 @@ def judge(stationarity: Stationarity | None = None, conditions: Conditions | Non
     its own by heart, are told apart.
     """
     apart: tuple[Check, ...] = ()
+    unmeasured: tuple[Check, ...] = ()
     if training is not None and stationarity is not None:
         held_out = judge(stationarity, conditions, num_train=num_train, tolerance=tolerance, level=level)
-        apart, stationarity, num_train = held_out.alarms, training, None
+        apart, unmeasured, stationarity, num_train = held_out.alarms, held_out.broken, training, None
     all_checks = checks(stationarity, conditions, gradient, fall, num_train, annealed, tolerance)
     all_checks += [Check(name, None, float(value), 0.0, 0.0, 0.0, 1.0, False) for name, value in (losses or {}).items()]
     count = None if stationarity is None else stationarity.num_examples
-    broken = tuple(c for c in all_checks if not c.finite)
+    broken = unmeasured + tuple(c for c in all_checks if not c.finite)
     usable = [c for c in all_checks if c.finite]
     enough = count is None or count >= MIN_EXAMPLES
     undecided = tuple(c for c in usable if not c.decided or (c.dimension is not None and not enough))
@@ -210,13 +211,15 @@ def judge(stationarity: Stationarity | None = None, conditions: Conditions | Non
     network = [c for c in usable if c.name in (GRADIENT, FALL)]
     # The one number of the whole network weighs as much as those of all dimensions together: it is the one that sees most.
     share = level / 2 if firm and network else level
-    failing = [tuple(c for c, p in zip(some, holm([c.p_value for c in some])) if p < part and c.matters)
-               for some, part in ((firm, share), (network, share), (soft, level))]
-    failing = [failing[0] + failing[1], failing[2]]
+
+    def failing(some, part):
+        return tuple(c for c, p in zip(some, holm([c.p_value for c in some])) if p < part and c.matters)
+
+    alarms, hints = failing(firm, share) + failing(network, share), failing(soft, level)
     seen = [c for c in usable if c.dimension is not None]
     quantile = scipy.stats.norm.isf((share if firm else level) / 2 / max(1, len(firm) or len(soft)))
     resolution = max((max(tolerance, quantile * c.standard_error) for c in seen), default=float("nan"))
-    return Verdict(*failing, broken, undecided, count, level, resolution, gradient, fall, annealed, apart)
+    return Verdict(alarms, hints, broken, undecided, count, level, resolution, gradient, fall, annealed, apart)
 
 
 def _listed(some):
