@@ -9,6 +9,7 @@ from PIL import Image
 
 import tfisovae
 from tfisovae import commands, sources
+from tfisovae.__main__ import parser
 from tfisovae.codec import container
 
 SMALL = ["--num_faces", "64", "--latent_dim", "3", "--batch_size", "4"]
@@ -241,6 +242,18 @@ def test_the_names_that_options_take_are_those_of_the_library():
     assert choices.STEPS == traversals.STEPS
     assert choices.ANNEALINGS == callbacks.ANNEALINGS and choices.PRECISIONS == precision.CHOICES
     assert choices.QUANTIZATIONS == codec.QUANTIZATIONS and choices.PRIORS == codec.PRIORS
+
+
+@pytest.mark.parametrize("name", commands.SUMMARIES)
+def test_options_are_not_abbreviated(name):
+    """Or an option that is added later changes what a command line means: --standardize, of tables, was --standardize_latents."""
+    made = parser(name)
+    options = [option for action in made._actions for option in action.option_strings if option.startswith("--")]
+    for action in made._actions:
+        action.required = False
+    for short in {option[:-1] for option in options} - {*options, "--"}:
+        assert made.parse_known_args([short])[1] == [short]
+    assert options
 
 
 @pytest.mark.parametrize("arguments", [["--help"], *([name, "--help"] for name in commands.SUMMARIES), ["celeba", "--lmbda", "a"]])

@@ -11,7 +11,7 @@ from tfisovae.commands import recipes, streams, wording
 def parser(name):
     """The parser of one command; what its options name is not imported."""
     command = importlib.import_module(f"tfisovae.commands.{name}")
-    made = argparse.ArgumentParser(prog=f"tfisovae {name}", description=command.__doc__,
+    made = argparse.ArgumentParser(prog=f"tfisovae {name}", description=command.__doc__, allow_abbrev=False,
                                    formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     command.add_arguments(made)
     made.set_defaults(run=command.run)
