@@ -169,6 +169,9 @@ def encoders():
     mean, log_variance = layers.Dense(3, name="z_mean")(h), layers.Dense(3, name="z_log_var")(h)
     both = layers.Dense(6)(h)
     yield "sampling", tf.keras.Model(x, [mean, log_variance, Sampling()([mean, log_variance])]), True
+    yield "joined", tf.keras.Model(x, layers.Concatenate()([mean, log_variance])), True
+    yield "joined by another axis", tf.keras.Model(x, layers.Concatenate(axis=1)([mean, layers.Dense(3)(h)])), True
+    yield "three joined", tf.keras.Model(x, layers.Concatenate()([mean, layers.Dense(2)(h), layers.Dense(1)(h)])), False
     yield "activation", tf.keras.Model(x, layers.Activation("linear", dtype="float32")(both)), False
     yield "softmax", tf.keras.Model(x, layers.Dense(6, "softmax")(h)), False
     yield "one spread", tf.keras.Model(x, [mean, layers.Dense(1, name="spread")(h)]), True

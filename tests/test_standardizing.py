@@ -16,7 +16,7 @@ def spread_of(reading, scale):
     return {"log_variance": 2 * np.log(scale), "variance": scale**2, "log_scale": np.log(scale), "scale": scale}[reading]
 
 
-def a_vae(reading="log_variance", heads=1, bias=True, activation=None, first=layers.Dense, distortion="sse"):
+def a_vae(reading="log_variance", heads=1, bias=True, activation=None, first=layers.Dense, distortion="sse", joined=False):
     """Means up to 2 and second moments from .1 to 30 over X."""
     rng = np.random.default_rng(1)
     kernel = rng.standard_normal((5, N)) * [0.1, 1, 2]
@@ -25,7 +25,8 @@ def a_vae(reading="log_variance", heads=1, bias=True, activation=None, first=lay
     x = tf.keras.Input((5,))
     ends = [layers.Dense(units, activation, use_bias=bias, name=name) for units, name in
             ([(2 * N, "both")] if heads == 1 else [(N, "mean"), (N, "spread")])]
-    encoder = tf.keras.Model(x, [end(x) for end in ends] if heads == 2 else ends[0](x))
+    returned = [end(x) for end in ends]
+    encoder = tf.keras.Model(x, layers.Concatenate()(returned) if joined else returned)
     weights = [(kernel, mean_bias), (spread_kernel, spread_of(reading, scale))]
     weights = weights if heads == 2 else [tuple(map(np.concatenate, zip(*((k.T, b) for k, b in weights))))]
     for end, (k, b) in zip(ends, weights):
@@ -39,12 +40,12 @@ def means(vae, x=X):
     return found.posterior, found.kl.numpy(), found.x_hat.numpy(), found.x_check.numpy(), found.distortion.numpy()
 
 
-@pytest.mark.parametrize("heads", [1, 2])
+@pytest.mark.parametrize("heads, joined", [(1, False), (2, False), (2, True)])
 @pytest.mark.parametrize("reading", ["log_variance", "variance", "log_scale", "scale"])
-def test_moments_are_standard_and_nothing_else_changes(reading, heads):
+def test_moments_are_standard_and_nothing_else_changes(reading, heads, joined):
     """x_hat with its noise, x_check and D are the same, the KL falls by the gain, which is what theory says, dimension by
     dimension; z was (z - mean) / scale."""
-    vae = a_vae(reading, heads)
+    vae = a_vae(reading, heads, joined=joined)
     before = means(vae)
     norm = tfisovae.analyze(vae, X[:100]).norm_mean
     found = tfisovae.standardize_latents(vae, X)
@@ -108,11 +109,11 @@ class Sampling(layers.Layer):
         return mean + tf.exp(0.5 * log_variance)
 
 
-def of_outputs(outputs, options=None, decoder=None):
+def of_outputs(outputs, options=None, decoder=None, n=N):
     """A VAE whose encoder returns `outputs(features)`."""
     x = tf.keras.Input((5,))
     encoder = tf.keras.Model(x, outputs(layers.Dense(6, "tanh")(x)))
-    decoder = decoder or tf.keras.Sequential([layers.Input((N,)), layers.Dense(7, "tanh", **(options or {})), layers.Dense(5)])
+    decoder = decoder or tf.keras.Sequential([layers.Input((n,)), layers.Dense(7, "tanh", **(options or {})), layers.Dense(5)])
     return tfisovae.VAE(encoder, decoder, "sse", 20.0)
 
 
@@ -130,8 +131,9 @@ def used(features):
     return [mean, layers.Dense(N, name="z_log_var")(mean)]
 
 
-def with_classes(features):
-    return [*heads(features), layers.Dense(2)(heads(features)[0])]
+def by_way(features):
+    ends = heads(features)
+    return [*ends, layers.Dense(2)(layers.Activation("tanh")(ends[0]))]
 
 
 def twice(features):
@@ -145,7 +147,10 @@ REFUSED = {
     "a layer that might do anything": (lambda: a_vae(first=Layer), "there are others"),
     "a head that feeds the other": (lambda: of_outputs(used), "takes what a head"),
     "one spread of all": (lambda: of_outputs(lambda h: [heads(h)[0], layers.Dense(1)(h)]), "share one spread"),
-    "heads joined": (lambda: of_outputs(lambda h: layers.Concatenate()(heads(h))), "there are others"),
+    "two heads joined with a third": (lambda: of_outputs(lambda h: layers.Concatenate()([*heads(h), layers.Dense(2 * N)(h)]), n=6),
+                                      "there are others"),
+    "one head joined with itself": (lambda: of_outputs(lambda h: layers.Concatenate()([heads(h)[0]] * 2)), "used more than once"),
+    "classes by way of another layer": (lambda: of_outputs(by_way), "takes what a head"),
     "one layer as both heads": (lambda: of_outputs(twice), "used more than once"),
     "a constraint": (lambda: of_outputs(heads, {"kernel_constraint": "unit_norm"}), "has a constraint or a regularizer"),
     "a regularizer": (lambda: of_outputs(heads, {"bias_regularizer": "l2"}), "has a constraint or a regularizer"),

@@ -153,7 +153,14 @@ def heads_of(encoder: tf.keras.Model) -> list[tf.keras.layers.Layer]:
 
 
 def _parameters_of(graph):
-    return adapters.Outputs.of(graph.output, graph.output_names).parameters()
+    """The posterior's mean and spread, `[B, n]` each, also where they are returned concatenated; or one tensor of both."""
+    found = adapters.Outputs.of(graph.output, graph.output_names).parameters()
+    history = found[0]._keras_history
+    if len(found) == 1 and type(history.layer) is layers.Concatenate:
+        halves = tf.nest.flatten(history.layer.get_input_at(history.node_index))
+        if len(halves) == 2 and halves[0].shape.as_list() == halves[1].shape.as_list():  # of [B, k] there is no other axis
+            return halves
+    return found
 
 
 def first_of(decoder: tf.keras.Model) -> tf.keras.layers.Layer | None:

@@ -49,8 +49,8 @@ def standardize_latents(vae: VAE, data: Data, num_examples: int | None = None, p
     does not. An optimizer's momenta stay as they are.
 
     Args:
-      vae: `VAE` of functional or Sequential networks: the encoder ends in linear Dense layers, one of 2 n units or two of n, and
-        the decoder begins with one; all have a bias and no constraint, and are used once.
+      vae: `VAE` of functional or Sequential networks: the encoder ends in linear Dense layers, one of 2 n units or two of n (which
+        may be concatenated), and the decoder begins with one; all have a bias and no constraint, and are used once.
       data: examples of training, as `analyze` takes them.
       num_examples: how many; all by default.
       progress: whether to show a progress bar.
@@ -106,19 +106,27 @@ def layers_of(vae: VAE) -> tuple[list[tf.keras.layers.Layer], tf.keras.layers.La
     elif any(len(_nodes(network, layer)) != 1 for network, some in ((vae.encoder, heads), (vae.decoder, [first]))
              for layer in some) or len(set(heads)) < len(heads):
         why = "a Dense layer at the latent variables is used more than once"
-    elif any(node.layer.weights and head in (source._keras_history.layer for source in node.keras_inputs)
-             for head in heads for node in _nodes(vae.encoder)):
+    elif any(layer.weights for layer in _after(vae.encoder, heads)):
         why = "a layer with weights takes what a head of the encoder returns"
     if why:
         raise ValueError(f"The latent variables of this VAE cannot be standardized: {why}. The encoder must end in linear Dense "
-                         "layers, one of 2 n units or two of n, and the decoder begin with one, all with a bias, without "
-                         "constraints, and used once.")
+                         "layers, one of 2 n units or two of n, concatenated or not, and the decoder begin with one, all with a "
+                         "bias, without constraints, and used once.")
     return heads, first
 
 
 def _nodes(network, layer=None):
     """The calls of layers in a network, or those of one layer."""
     return [node for nodes in network._nodes_by_depth.values() for node in nodes if layer is None or node.layer is layer]
+
+
+def _after(network, heads):
+    """The layers that what some layers return goes into, at once or by way of others."""
+    after = set()
+    for _, nodes in sorted(network._nodes_by_depth.items(), reverse=True):  # from the input on
+        after |= {node.layer for node in nodes
+                  if any(source._keras_history.layer in (*heads, *after) for source in node.keras_inputs)}
+    return after
 
 
 def _rescale_encoder(heads, reading, mean, scale):
