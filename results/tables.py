@@ -138,6 +138,7 @@ TABLES = {"faults": faults_table, "rate": rate_tables.rate_table, "rate_beside":
           "density": toy_tables.density_table,
           "ablation": ablation_tables.ablation_table, "losses": ablation_tables.losses_table,
           "false_alarms": verdict_tables.false_alarms_table, "mix": verdict_tables.mix_table,
+          "said": verdict_tables.said_table,
           "odd": odd_tables.odd_table,
           "precision": precision_table, "linear": linear_table, "quantizer": quantizer_table, "speed": speed_table}
 

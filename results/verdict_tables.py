@@ -1,6 +1,9 @@
 """Tables of the verdicts: how often they are wrong, and what they say of runs whose state is known."""
 import os
 
+import numpy as np
+
+import tfisovae
 from results import layout
 from tfisovae import files
 
@@ -33,3 +36,38 @@ def mix_table(directories):
         lines.append(f"| {run['schedule']} | {run['schedule_steps']:,} | {run['step']:,} | {run['seed']} | "
                      f"{run['transform_to_coding']:.4f} | {run['p']:.1g} | {batch} | {word} |")
     return "\n".join(lines)
+
+
+def said_table(directories):
+    """The verdict on measured runs, and what it rests on; runs that differ in their seed in one row.
+
+    The loss is that of examples held out; its fall that over the last third of the training; the embedding is judged over the
+    dimensions above .1 nat.
+    """
+    lines = ["| | held-out loss (nats) | fell in the last third by | training | its mean gradient is the noise of a batch of | "
+             "embedding | lengths off | cosines | log sigma unexplained |", "| --- " * 9 + "|"]
+    for name, group in layout.by_seed(directories):
+        files_of = [os.path.join(directory, "isometry.json") for directory in group]
+        measured, saved = map(tfisovae.Analysis.load, files_of), map(files.read_json, files_of)
+        losses, words, shares = [], [], []
+        for a, one in zip(measured, saved):
+            isometry, evidence = a.isometry(), one["evidence"]
+            losses.append([a.loss, evidence["fall"]["fall"] if "fall" in evidence else np.nan])
+            shares.append([100 * isometry.length_error, isometry.cosine, isometry.unexplained])
+            training, embedding, _ = one["summary"].split("\n")
+            batch = evidence["gradient"]["noise_scale"]
+            words.append((_verdict(training), _verdict(embedding), "-" if batch is None else f"{float(f'{batch:.2g}'):,.0f}"))
+        (loss,), (fall,) = (layout.mean_and_error(np.array(losses)[:, [k]], form) for k, form in enumerate((".1f", ".2g")))
+        length, cosine, unexplained = (cell.replace("nan", "-") for cell in layout.mean_and_error(shares, ".3g"))
+        fall = fall.replace("nan", "-")
+        training, embedding, batch = (", ".join(found if len(set(found)) > 1 else found[:1]) for found in zip(*words))
+        lines.append(f"| {name} | {loss} | {fall} | {training} | {batch} | {embedding} | {length} % | {cosine} | {unexplained} |")
+    return "\n".join(lines)
+
+
+def _verdict(sentence):
+    """The verdict itself, of a sentence of the summary: what comes before its reasons."""
+    _, _, said = sentence.partition(": ")
+    for mark in (":", ",", "("):
+        said = said.partition(mark)[0]
+    return said.strip()

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 import tfisovae
-from results import image_tables, layout
+from results import image_tables, layout, verdict_tables
 from tfisovae import files
 from tfisovae.__main__ import parser
 
@@ -102,6 +102,27 @@ def test_trials_stand_by_their_loss_with_the_options_in_which_they_differ(seeds)
     assert {line.split("|")[2].strip() for line in lines[2:]} == {"7", "8", "9", "10"}
     losses = [float(line.split("|")[3]) for line in lines[2:]]
     assert losses == sorted(losses)
+
+
+def test_what_is_said_of_runs_stands_in_one_table(seeds):
+    """The verdicts' own words, and the numbers that they rest on, over seeds as elsewhere."""
+    batches = {"a-seed0": 153_456.0, "a-seed1": None, "a-seed2": 475.4, "b": 20.0}
+    for seed in seeds:
+        path = pathlib.Path(seed, "isometry.json")
+        saved, name = json.loads(path.read_text()), path.parent.name
+        saved |= {"summary": "Training: NOT CONVERGED: of the gradient (p 1e-05).\nEmbedding: not isometric: lengths, (18 %).\nDo not",
+                  "evidence": {"gradient": {"noise_scale": batches[name]}, "fall": {"fall": 2.0}}}
+        if name == "b":
+            saved["summary"] = "Training: Converged, as far as the examples show: it.\nEmbedding: isometric to 7 % (lengths).\nDo not"
+            del saved["evidence"]["fall"]
+        path.write_text(json.dumps(saved))
+    first, other = (list(map(str.strip, line.split("|")[1:-1])) for line in verdict_tables.said_table(seeds).splitlines()[2:])
+    assert first[0] == "a, 3 seeds" and first[2:6] == ["2 +- 0", "NOT CONVERGED", "150,000, -, 480", "not isometric"]
+    assert other[0] == "b" and other[2:6] == ["-", "Converged", "20", "isometric to 7 %"]
+    one = tfisovae.Analysis.load(f"{seeds[3]}/isometry.json")
+    among = np.flatnonzero(one.kl_mean > 0.1)
+    errors = np.hypot(one.norm_mean - one.one_minus_variance, one.norm_std)[among] / one.one_minus_variance[among] / 2
+    assert other[6] == f"{100 * np.sqrt(np.mean(errors**2)):.3g} %" and other[7] == f"{one.cosine(among):.3g}"
 
 
 def test_time_to_quality_as_a_table(tmp_path):

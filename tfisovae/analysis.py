@@ -220,6 +220,14 @@ class Analysis:
           beta_differs: whether the posterior contradicts the beta that was given (`BetaEstimate.differs_from`).
           **kwargs: as of `judge`.
         """
+        return embedding.summary(self.judge(**kwargs), self.isometry(beta_found, beta_differs))
+
+    def isometry(self, beta_found: bool = False, beta_differs: bool = False) -> embedding.Isometry:
+        """How far the embedding is from an isometric one, over the dimensions above .1 nat, or else those that are active.
+
+        Args:
+          beta_found, beta_differs: as of `summary`.
+        """
         among = np.flatnonzero(posterior.active(self.kl_mean, posterior.STRONG_KL))
         among = among if len(among) else np.flatnonzero(self.active)
         unexplained, error = math.nan, math.nan
@@ -228,9 +236,8 @@ class Analysis:
             spread = np.sqrt(np.sum((self.unexplained * self.unexplained_standard_error)[among] ** 2)) / len(among)
             error = float(spread / unexplained) if unexplained else float(np.max(self.unexplained_standard_error[among]))
         vectors = (self.norm_mean[among], self.norm_std[among], self.one_minus_variance[among])
-        return embedding.summary(self.judge(**kwargs), embedding.Isometry(
-            among, self.num_examples, self.rate, *vectors, self.cosine(among), unexplained, error, bool(self.quadratic), beta_found,
-            beta_differs))
+        return embedding.Isometry(among, self.num_examples, self.rate, *vectors, self.cosine(among), unexplained, error,
+                                  bool(self.quadratic), beta_found, beta_differs)
 
 
 def _written(annotation):

@@ -43,6 +43,11 @@ class Isometry:
         with np.errstate(divide="ignore", invalid="ignore"):
             return np.hypot(self.norm / self.prediction - 1, self.norm_std / self.prediction) / 2
 
+    @property
+    def length_error(self) -> float:
+        """Root mean square of `length_errors` over the dimensions."""
+        return float(np.sqrt(np.mean(self.length_errors**2)))
+
 
 def summary(verdict: Verdict, isometry: Isometry) -> str:
     """Three lines: is the training stationary; is the embedding isometric; what not to conclude.
@@ -70,8 +75,8 @@ def _embedding(verdict, isometry):
         return (f"not isometric: the posterior of z_{wide[0]} is wider than the prior (1 - sigma^2 = "
                 f"{isometry.prediction[isometry.prediction <= 0][0]:.3g}), which no trained posterior is.")
     errors = isometry.length_errors
-    worst, length = int(np.argmax(errors)), float(np.sqrt(np.mean(errors**2)))
-    said = [f"lengths along the axes are {_share(length)} off those of 1 - sigma^2, rms over data and dimensions, most in "
+    worst = int(np.argmax(errors))
+    said = [f"lengths along the axes are {_share(isometry.length_error)} off those of 1 - sigma^2, rms over data and dimensions, most in "
             f"z_{isometry.dimensions[worst]}, {_share(errors[worst])}: norm {isometry.norm[worst]:.3f} +- "
             f"{isometry.norm_std[worst]:.2g} for "
             f"{isometry.prediction[worst]:.3f}"]
