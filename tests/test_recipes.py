@@ -26,6 +26,12 @@ def test_a_recipe_is_its_options_typed_out(command, name, capsys):
     assert configs[0] == configs[1]  # so that a run goes on by whichever words
 
 
+def test_results_say_what_the_recipes_are(root):
+    said = (root / "results" / "README.md").read_text()
+    for command, name in EVERY:
+        assert f"    {command:<11} {recipes.in_words(recipes.RECIPES[command][name])}\n" in said
+
+
 @pytest.mark.parametrize("command, name", EVERY)
 @pytest.mark.parametrize("before", [True, False])
 def test_what_is_given_beside_a_recipe_wins_and_is_said(command, name, before, capsys):
