@@ -86,7 +86,7 @@ def peak_memory(count):
     batches = tf.data.Dataset.range(count // 100).map(
         lambda i: tf.random.stateless_uniform([100, 64, 64, 3], tf.stack([i, 0])))
     tfisovae.analyze(vae, batches)
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1024**2 if sys.platform == "darwin" else 1024)
 
 
 if __name__ == "__main__":

@@ -44,7 +44,7 @@ def main(folder=None, steps=400):
         written = codec.write(os.path.join(temporary, "images.tfv"), x)
         back = np.concatenate(list(codec.read(os.path.join(temporary, "images.tfv"))))
         on_disk = os.path.getsize(os.path.join(temporary, "images.tfv"))
-        as_files = sum(entry.stat().st_size for entry in os.scandir(folder))
+        as_files = sum(os.path.getsize(os.path.join(place, name)) for place, _, names in os.walk(folder) for name in names)
     measured, predicted = np.square(back - x).sum((1, 2, 3)).mean(), codec.predicted
     print(f"{len(x)} images, {as_files:,} bytes in the folder, {x.size:,} bytes of 16 x 16 pixels, {on_disk:,} bytes compressed.")
     print(f"{on_disk * 8 / len(x):.1f} bits an image; theory said {predicted.exact.sum():.1f}, of {len(codec.dimensions)} "

@@ -23,7 +23,8 @@ def isometry_table(directories, threshold=STRONG_KL):
     The norm is given with its deviation between dimensions, as the paper does; cosines are root mean squares over pairs. Runs that
     differ in their seed are one row, of means with standard errors over seeds.
     """
-    rows = [f"| | above {threshold:g} nat | norm | between dimensions | E[1 - sigma^2] | cosines | balance | rate (nats) | distortion |",
+    rows = [f"| | above {threshold:g} nat "
+            "| norm | between dimensions | E[1 - sigma^2] | cosines | balance | rate (nats) | distortion |",
             "| --- " * 9 + "|"]
     rows += [f"| paper, {figure} | {active} | {' | '.join(norm.split(' +- ') if '+-' in norm else [norm, '-'])} "
              + "| - " * 5 + "|"

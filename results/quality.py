@@ -72,7 +72,8 @@ def seconds_per_step(configs, rounds, data=None):
             for steps in (_START, _START + _STEPS):
                 with tempfile.TemporaryDirectory() as directory:
                     instead = {"steps": steps, "run_dir": os.path.join(directory, "run"), "num_eval": 0, "log_every": 20,
-                               "checkpoint_every": 10 * _STEPS, "learning_rate_warmup": None, "monitor_every": None,
+                               "checkpoint_every": 10 * _STEPS, "learning_rate_warmup": None, "anneal_steps": None, "anneal": None,
+                               "warmup_steps": 0 if config.get("decomposed") else None, "monitor_every": None,
                                "monitor_share": None, **({"data": data} if data else {})}
                     typed = options(config, **instead)
                     start = time.perf_counter()

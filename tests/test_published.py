@@ -110,10 +110,10 @@ def test_what_is_said_of_runs_stands_in_one_table(seeds):
     for seed in seeds:
         path = pathlib.Path(seed, "isometry.json")
         saved, name = json.loads(path.read_text()), path.parent.name
-        saved |= {"summary": "Training: NOT CONVERGED: of the gradient (p 1e-05).\nEmbedding: not isometric: lengths, (18 %).\nDo not",
+        saved |= {"summary": "Training: NOT CONVERGED: of it (p 1e-05).\nEmbedding: not isometric: lengths, (18 %).\nDo not",
                   "evidence": {"gradient": {"noise_scale": batches[name]}, "fall": {"fall": 2.0}}}
         if name == "b":
-            saved["summary"] = "Training: Converged, as far as the examples show: it.\nEmbedding: isometric to 7 % (lengths).\nDo not"
+            saved["summary"] = "Training: Converged, as far as the examples show.\nEmbedding: isometric to 7 % (of).\nDo not"
             del saved["evidence"]["fall"]
         path.write_text(json.dumps(saved))
     first, other = (list(map(str.strip, line.split("|")[1:-1])) for line in verdict_tables.said_table(seeds).splitlines()[2:])

@@ -76,8 +76,8 @@ def _embedding(verdict, isometry):
                 f"{isometry.prediction[isometry.prediction <= 0][0]:.3g}), which no trained posterior is.")
     errors = isometry.length_errors
     worst = int(np.argmax(errors))
-    said = [f"lengths along the axes are {_share(isometry.length_error)} off those of 1 - sigma^2, rms over data and dimensions, most in "
-            f"z_{isometry.dimensions[worst]}, {_share(errors[worst])}: norm {isometry.norm[worst]:.3f} +- "
+    said = [f"lengths along the axes are {_share(isometry.length_error)} off those of 1 - sigma^2, rms over data and dimensions, "
+            f"most in z_{isometry.dimensions[worst]}, {_share(errors[worst])}: norm {isometry.norm[worst]:.3f} +- "
             f"{isometry.norm_std[worst]:.2g} for "
             f"{isometry.prediction[worst]:.3f}"]
     parts = {"the lengths": float(errors[worst])}

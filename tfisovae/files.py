@@ -16,6 +16,7 @@ import numpy as np
 _TEMPORARY = re.compile(r"\.(?P<name>.+)\.writing-(?P<host>[\w.]+)-(?P<pid>\d+)-\w+", re.DOTALL)
 _BEFORE = "before"  # what is replaced, for the moment between two renames
 _FOREIGN_AGE = 24 * 3600  # seconds after which what another host was writing counts as left over
+OF_DESKTOPS = frozenset({".DS_Store", "desktop.ini", ".directory"})  # which file managers leave in a directory that is empty else
 _ours = set()  # what this process is writing
 
 
@@ -44,8 +45,7 @@ def replacing(path, mode="w", **kwargs):
             os.fsync(file.fileno())
         os.replace(temporary, path)
     except BaseException:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(temporary)
+        remove(temporary)
         raise
     finally:
         _ours.discard(temporary)
@@ -82,6 +82,12 @@ def replacing_directory(path, durable=True):
         _put_back(temporary, path)
         shutil.rmtree(temporary, ignore_errors=True)
         _ours.discard(temporary)
+
+
+def remove(path):
+    """Removes a file, where there is one."""
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(path)
 
 
 def _check_named(path):

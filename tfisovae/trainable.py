@@ -36,8 +36,8 @@ class Trainable(tf.keras.Model):
           resident: `[N, ...]`, examples to keep on the device. None: `fit` keeps the array it is given there by itself, where
             that is measured to be faster (`tfisovae.resident.pays`: small dense networks on a CPU, 2,000 steps at least); an
             epoch then is one call. False: never. With examples, `fit` takes data sets of row numbers `[steps, B]`, int32
-            (`tfisovae.batches.resident_batches`), and does the steps of each element in one call compiled by XLA. The weights
-            are those of ordinary batches to rounding; small networks train several times faster.
+            (`tfisovae.training.batches.resident_batches`), and does the steps of each element in one call compiled by XLA. The
+            weights are those of ordinary batches to rounding; small networks train several times faster.
           **kwargs: `run_eagerly`, `steps_per_execution`, `jit_compile` of `tf.keras.Model.compile`.
         """
         for name in ("loss", "loss_weights", "weighted_metrics"):

@@ -12,6 +12,8 @@ def _report_of(command):
     """The report of a command on the options of this one, or the word that this run has nothing of it."""
     def report(trained, args):
         options = measuring.default_options(command, args.directory)
+        for name in ("data", "split", "out", "cache_dir"):
+            setattr(options, name, getattr(args, name))
         if args.num_examples is not None:
             options.num_examples = args.num_examples
         try:

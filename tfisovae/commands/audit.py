@@ -2,6 +2,7 @@
 import argparse
 import dataclasses
 import os
+import sys
 
 import numpy as np
 
@@ -56,12 +57,17 @@ def load_examples(args, name, count=None, option="data"):
 
     ending = os.path.splitext(name)[1].lower()
     if name in choices.TOYS:
-        rows = sources.load_toy(name).eval
+        toy = sources.load_toy(name)
+        rows = toy.train if option == "train_data" else toy.eval
+        print(f"--{option} {name}: drawn with the seed 0, as by `tfisovae toy --seed 0`.", file=sys.stderr)
     elif name in choices.IMAGES or os.path.isdir(name) or ending == ".zip":
         rows = measuring.chosen(sources.load_images(name, args.cache_dir, image_size=args.image_size, crop=args.crop,
                                                     grayscale=args.grayscale), "all").eval
     elif ending in (".npy", ".npz") and os.path.isfile(name):
-        rows = columnar.numpy_array(name)  # a table, or images
+        wanted = ("x", "x_train") if option == "train_data" else ("x", "x_test", "x_train")
+        rows, array = columnar.numpy_array(name, wanted)  # a table, or images
+        if array:
+            print(f"--{option} {name}: the array {array!r}.", file=sys.stderr)
         if rows.ndim < 2 or not rows.size:
             raise ValueError(f"{name} must hold examples [N, ...]; its shape is {list(rows.shape)}.")
     else:
@@ -261,6 +267,8 @@ def draw(out, model, result, importances, x, max_value):
     if x.ndim == 4 and x.shape[-1] in (1, 3):
         x_check = np.asarray(model.decode(model.encode(x[:_EXAMPLES])[0]))
         drawn["reconstructions"] = figures.reconstructions([x[:_EXAMPLES] / max_value, x_check / max_value], ["x", "Dec(mean)"])
+    for name in {"gram", "reconstructions"} - set(drawn):
+        files.remove(os.path.join(out, f"{name}.png"))  # of what was measured before
     for name, figure in drawn.items():
         figures.save(figure, os.path.join(out, f"{name}.png"))
     return [f"{name}.png" for name in drawn]

@@ -24,7 +24,7 @@ def check_named(output):
 
 
 def opened(directory, config, vae, source=None, *, step_factor=1.0, quantization="universal", prior="normal", train_data=None,
-           cache_dir=None):
+           cache_dir=None, keep=True):
     """The codec of a run with these options: the one that stands in RUN/codec/, or a new one, which is put there.
 
     A new one takes the maps of any that is there, and needs no data then. Otherwise it is fitted to examples of training.
@@ -33,6 +33,7 @@ def opened(directory, config, vae, source=None, *, step_factor=1.0, quantization
       directory: of the run. config, vae: its manifest and model.
       source: a `Source` that has been opened already; of use where it is the run's own.
       train_data, cache_dir: for opening the run's own, where it must be.
+      keep: whether a new one must be put there, as a file needs that is to be decompressed; else that is tried.
     Raises:
       ValueError: if a codec must be fitted, and the run's training data are not to be found.
     """
@@ -52,9 +53,13 @@ def opened(directory, config, vae, source=None, *, step_factor=1.0, quantization
         found = Codec.fit(vae, examples, **choices, progress=True)
         if os.path.exists(path) and (other := _loaded(path, vae)) is not None:
             return other  # of another process, whose files need it
-    os.makedirs(os.path.dirname(path), exist_ok=True)
-    files.sweep(os.path.dirname(path))
-    found.save(path)
+    try:
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        files.sweep(os.path.dirname(path))
+        found.save(path)
+    except OSError:
+        if keep:
+            raise
     return found
 
 

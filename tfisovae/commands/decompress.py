@@ -25,16 +25,17 @@ def add_arguments(p):
 def run(args):
     coding.check_named(args.output)
     _check_empty(args.output)
+    output = os.path.realpath(args.output)  # a link to a directory stays one
     with container.Reader(args.file, progress=True) as reader:
         from tfisovae import sources
         from tfisovae.training import runs
 
         config, vae = runs.load_run(args.directory)
         codec = coding.of_file(args.directory, vae, reader)
-        parent = os.path.dirname(os.path.abspath(args.output))
+        parent = os.path.dirname(output)
         measuring.check_writable(parent, "output")
         files.sweep(parent)
-        with files.replacing_directory(args.output, durable=False) as new:
+        with files.replacing_directory(output, durable=False) as new:
             os.makedirs(new)
             if sources.kind_of(config) == "vectors":
                 kind = f"rows of {_TABLE}"
@@ -48,7 +49,7 @@ def run(args):
 def _check_empty(path):
     if os.path.lexists(path) and not os.path.isdir(path):
         raise ValueError(f"{path} is a file; what is written is a directory. Give another name.")
-    if os.path.isdir(path) and os.listdir(path):
+    if os.path.isdir(path) and not files.OF_DESKTOPS.issuperset(os.listdir(path)):
         raise ValueError(f"{path} is not empty; it is left as it is. Give a directory that is, or a new one.")
     if os.path.isdir(path) and os.path.samefile(path, os.getcwd()):
         raise ValueError(f"{path} is the directory that this runs in, which stays. Give a new one, in it or elsewhere.")

@@ -4,6 +4,7 @@ Figs. 3 and 8 where p(x) is known.
 """
 import csv
 import os
+import sys
 
 import numpy as np
 
@@ -38,6 +39,11 @@ def compute(trained, num_examples=None, forms=None, train_examples=None):
     count = measuring.num_examples(trained, num_examples)
     rows = source.eval.chosen(np.arange(count))  # those of `tfisovae isometry`
     train = None if train_examples == 0 else measuring.examples_of_training(trained, train_examples)
+    if train is None and train_examples != 0:
+        missing = f"the data that {run} was trained on are not to be found, so that there are no percentiles among them"
+        if train_examples is not None:
+            raise ValueError(f"--train_examples: {missing}. Leave it out.")
+        print(f"Note: {missing}, and which dimensions are active, these examples say.", file=sys.stderr)
     # Other data than the run's may be few, or odd: which dimensions the density is over, the run's own say.
     posteriors = [vae.encode(x) for x in batches.evaluation_batches(rows if trained.own or train is None else train)]
     active = posterior.active(np.concatenate([q.kl() for q in posteriors]).mean(0))
@@ -47,7 +53,8 @@ def compute(trained, num_examples=None, forms=None, train_examples=None):
     estimates = density.log_densities(vae, batches.evaluation_batches(rows), forms, active, variance=variance, progress=True)
     best = next(form for form in (*_BEST_FIRST, *estimates) if form in estimates)
     saved = {"distortion_name": repr(vae.distortion), "lmbda": 1 / vae.beta, "decomposed": vae.decomposed, "steps": config["steps"],
-             "data": source.manifest["source"], "num_examples": count, "num_active": int(active.sum()), "n": vae.n}
+             "data": source.manifest["source"], "data_fingerprint": source.manifest["fingerprint"], "num_examples": count,
+             "num_active": int(active.sum()), "n": vae.n}
     columns, pictures = {"row": rows.rows, **estimates}, None
     if train is not None:
         among = density.log_densities(vae, batches.evaluation_batches(train), best, active, variance=variance, progress=True)[best]
@@ -157,7 +164,8 @@ def report(trained, args):
     saved, columns, pictures = compute(trained, args.num_examples, args.forms, args.train_examples)
     yield table(saved)
     write(trained, saved, columns, pictures)
-    yield measuring.written(trained.out, *names(trained.suffix))
+    pictures = [] if pictures is None else [os.path.basename(trained.path("extremes.png"))]
+    yield measuring.written(trained.out, *names(trained.suffix), *pictures)
 
 
 def run(args):

@@ -37,6 +37,7 @@ def compute(trained, num_examples=None):
         means = np.concatenate([vae.encode(x).mean for x in examples])  # of every held-out example
         extra["factor_names"] = list(source.factor_names)
         extra["factor_correlations"] = analysis.factor_correlations(means, source.factors).tolist()
+    extra["summary"] = _summary(trained, result)
     if source.log_density is not None and trained.own:
         extra["predicted_precision"] = sources.predicted_precision(source.manifest["toy"], config["distortion"], vae.beta)
     return result, extra
@@ -74,6 +75,8 @@ def draw(out, suffix=""):
     figures.scree(Scree.from_saved(saved), title, scree)
     if result.num_active:
         figures.gram(result, title, gram)
+    else:
+        files.remove(gram)  # of a model of before
 
 
 def theory(extra, result, rows):
@@ -102,20 +105,25 @@ def pruned(config):
             "training had ended, the run it was made of shows; a gradient here is what pruning left."] if made else []
 
 
+def _summary(trained, result, **evidence):
+    return "\n".join([result.summary(**evidence), *pruned(trained.config)])
+
+
 def report(trained, args):
-    """Measures a run; yields what was measured, as text, before it is written."""
+    """Measures a run; yields what was measured, as text."""
     from tfisovae.scree import Scree
 
     measuring.check_at_least_1(rows=args.rows)
     result, extra = compute(trained, args.num_examples)
     counted = Scree.from_saved({**result.to_dict(), **extra}).sentences()
     yield "\n".join([result.table(args.rows), result.accounting(), counted, *theory(extra, result, args.rows)])
+    write(trained, result, extra)  # whatever becomes of the evidence, which takes long
     evidence = measuring.training_evidence(trained, args.gradient_examples)
     extra |= {"evidence": {name: dataclasses.asdict(value) if dataclasses.is_dataclass(value) else value
                            for name, value in evidence.items()},
-              "summary": "\n".join([result.summary(**evidence), *pruned(trained.config)])}
+              "summary": _summary(trained, result, **evidence)}
     yield extra["summary"]
-    write(trained, result, extra)
+    result.save(trained.path("isometry.json"), **extra)
     yield measuring.written(trained.out, *names(trained.suffix)[:4 if result.num_active else 3])
 
 

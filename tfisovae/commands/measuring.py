@@ -1,6 +1,8 @@
 """What the measuring commands share: the run that they measure, its data, and how they refuse."""
 import argparse
+import contextlib
 import dataclasses
+import glob
 import math
 import os
 import tempfile
@@ -96,9 +98,20 @@ def open_run(directory, data=None, cache_dir=None, split=None, out=None):
     usual = "all" if given else "eval"
     split = split or usual
     if out is None:
-        out = directory if own else os.path.join(directory, f"on-{os.path.splitext(name(data))[0]}")
+        out = directory if own else _place(directory, data, source.manifest["fingerprint"])
     check_writable(out)
     return Trained(directory, config, vae, chosen(source, split), out, "" if split == usual else f"-{split}", cache_dir)
+
+
+def _place(directory, data, fingerprint):
+    """Where the results on other data go: a directory of their name; where that is of others of this name, one with their hash."""
+    place = os.path.join(directory, f"on-{os.path.splitext(name(data))[0]}")
+    for path in glob.glob(os.path.join(glob.escape(place), "*.json")):
+        with contextlib.suppress(OSError, files.DamagedFile):
+            saved = files.read_json(path)
+            if isinstance(saved, dict) and saved.get("data_fingerprint", fingerprint) != fingerprint:
+                return f"{place}-{fingerprint[:8]}"
+    return place
 
 
 def _source(directory, config, data, cache_dir):
@@ -143,6 +156,14 @@ def check_at_least_1(**counts):
             raise ValueError(f"--{name} must be at least 1; got {count}.")
 
 
+def check_gradient_examples(count):
+    """Raises ValueError for `--gradient_examples` that no mean gradient can be taken of, and are not 0, which is none."""
+    from tfisovae.significance import MIN_BLOCKS
+
+    if count is not None and count and count < MIN_BLOCKS:
+        raise ValueError(f"--gradient_examples must be 0, which is none, or at least {MIN_BLOCKS}; got {count}.")
+
+
 def num_examples(trained, asked=None):
     """How many held-out examples to measure: those asked for, as far as there are so many.
 
@@ -170,8 +191,9 @@ def training_evidence(trained, num_examples=None):
     from tfisovae.training import batches
     from tfisovae.training.callbacks import fall_of_the_loss
 
+    check_gradient_examples(num_examples)
     train, config = trained.source.train, trained.config
-    evidence = {"annealed": config["schedule"] != "constant", "fall": fall_of_the_loss(trained.directory)}
+    evidence = {"annealed": config["schedule"] != "constant", "fall": fall_of_the_loss(trained.directory, config)}
     if not trained.own:
         return evidence
     if not trained.suffix:
@@ -230,10 +252,19 @@ def verdict_of(trained):
     from tfisovae.commands.training import command_line
 
     try:
-        return files.read_json(trained.path("isometry.json"))["summary"]
+        saved = files.read_json(trained.path("isometry.json"))
+        if is_current(saved, trained):
+            return saved["summary"]
     except (OSError, KeyError, files.DamagedFile):
-        return (f"Whether training is at rest, and what not to conclude, is what the isometry shows: "
-                f"{command_line('isometry', trained.directory)}")
+        pass
+    return (f"Whether training is at rest, and what not to conclude, is what the isometry shows: "
+            f"{command_line('isometry', trained.directory)}")
+
+
+def is_current(saved, trained):
+    """Whether what was measured is of this model, after as many steps, and of these data, as far as it says so."""
+    now = {"steps": trained.config["steps"], "data_fingerprint": trained.source.manifest["fingerprint"]}
+    return all(saved.get(name, value) == value for name, value in now.items())
 
 
 def as_images(x):

@@ -54,7 +54,7 @@ def write(out, directory, config, vae):
 def run(args):
     keep = asked(args)
     measuring.check_at_least_1(num_examples=args.num_examples)
-    out = os.path.abspath(args.out or f"{os.path.normpath(args.directory)}-pruned")
+    out = os.path.abspath(args.out or f"{os.path.abspath(args.directory)}-pruned")
     if os.path.lexists(out):
         raise ValueError(f"{out} exists; it is left as it is. Name another directory with --out.")
 

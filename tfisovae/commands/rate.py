@@ -32,7 +32,7 @@ def compute(trained, num_examples=None, quantization="universal", beside=True, t
 
     count = measuring.num_examples(trained, num_examples)
     codec = coding.opened(trained.directory, trained.config, trained.vae, trained.source, quantization=quantization,
-                          train_data=train_data, cache_dir=cache_dir)
+                          train_data=train_data, cache_dir=cache_dir, keep=False)
     shape = measuring.as_images(trained.source.eval[:1]).shape[1:] if trained.has_images else None
     shape = shape if shape is not None and min(shape[:2]) >= 11 else None  # what SSIM takes
     ledger = rate.measure_files(codec, batches.evaluation_batches(trained.source.eval), count, image_shape=shape, progress=True)

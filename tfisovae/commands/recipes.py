@@ -56,6 +56,23 @@ def parse(parser, argv):
     return parser.parse_args(argv)
 
 
+def warmup_within(args, warmup, steps):
+    """The warm-up of a training whose length was not known before its data: that of the recipe takes a tenth of it at most.
+
+    Args:
+      args: of the command. warmup: steps, or `None`. steps: of the training.
+    """
+    settings = RECIPES.get(args.command, {}).get(args.recipe)
+    if settings is None or not warmup or warmup <= steps // 10:
+        return warmup
+    lengths = {name: getattr(args, name) for name in _LENGTHS if name in settings}
+    if warmup != {**settings, **proportional(settings, lengths)}.get("learning_rate_warmup"):
+        return warmup  # which was given
+    print(f"--recipe {args.recipe}: of the {steps} steps that these data make, a tenth warm the learning rate up, instead of "
+          f"{warmup}.", file=sys.stderr)
+    return steps // 10 or None
+
+
 def proportional(settings, given):
     """The parts of a training, such as its warm-up, of another length than the recipe's: those that were not given."""
     length = next(name for name in _LENGTHS if name in settings)

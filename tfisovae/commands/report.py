@@ -34,15 +34,16 @@ def measured_in(args, out, suffix=""):
 def commands_of(args):
     """How to have what a report lacks, by the name of the command."""
     given = {name: getattr(args, name) for name in ("data", "split", "out") if getattr(args, name)}
-    places = {name: os.path.abspath(value) for name, value in given.items() if name == "out" or os.path.exists(value)}
+    places = {name: os.path.abspath(value) for name, value in given.items()
+              if name == "out" or name == "data" and os.path.exists(value)}
     asked = [text for name, value in {**given, **places}.items() for text in (f"--{name}", value)]
     run = os.path.abspath(args.directory)
     made = {name: command_line(name, run, *asked) for name in ("isometry", "density", "rate", "report")}
     return {**made, "prune": command_line("prune", run, "--share", ".99")}
 
 
-def records(out, suffix, directory):
-    """What stands beside `isometry.json`: parts of a report, and a sentence for each file that cannot be read."""
+def records(out, suffix, directory, saved):
+    """What stands beside `isometry.json`, which holds `saved`: parts of a report, and a sentence for each file left out."""
     from tfisovae import history
     from tfisovae.ledger import Ledger
     from tfisovae.report import Densities
@@ -51,14 +52,26 @@ def records(out, suffix, directory):
     readers = {"densities": lambda: Densities(*density.load(out, suffix)),
                "rate": lambda: Ledger.load(os.path.join(out, rate.names(suffix)[0])),
                "history": lambda: history.read(os.path.join(directory, "history.csv"))}
+    measured = {"densities": density.names(suffix)[1], "rate": rate.names(suffix)[0]}
     for name, read in readers.items():
         try:
+            if name in measured and (other := _other(files.read_json(os.path.join(out, measured[name])), saved)):
+                notes.append(f"What was measured of {name} is of {other}, and left out. Measure it again.")
+                continue
             parts[name] = read()
         except FileNotFoundError:
             pass
-        except (OSError, ValueError, KeyError, csv.Error) as error:
+        except (OSError, ValueError, KeyError, AttributeError, csv.Error) as error:
             notes.append(f"What was measured of {name} cannot be read: {error}")
     return parts, notes
+
+
+def _other(record, saved):
+    """What a record is of that the measurement is not of, in words; empty where it is of the same, as far as it says."""
+    differ = [key for key in ("steps", "data_fingerprint") if key in record and key in saved and record[key] != saved[key]]
+    if "steps" in differ:
+        return f"the model after {record['steps']} steps of training"
+    return "other data" if differ else ""
 
 
 def notes_on(saved, config, command):
@@ -139,10 +152,14 @@ def gather(trained, args, home):
     commands = commands_of(args)
     path = os.path.join(home, isometry.names(trained.suffix)[0])
     saved = read_measurement(path, commands["isometry"])
+    if saved is not None and saved.get("data_fingerprint", trained.source.manifest["fingerprint"]) != (
+            trained.source.manifest["fingerprint"]):
+        yield f"{path} is of other data, {saved.get('data')}: measured anew."
+        saved = None
     if saved is None:
         yield from isometry.report(trained, measuring.default_options(isometry, args.directory))
         saved = files.read_json(path)
-    parts, notes = records(home, trained.suffix, args.directory)
+    parts, notes = records(home, trained.suffix, args.directory, saved)
     parts |= pictures(trained, saved, parts.get("densities"))
     return saved, add_known(saved, trained.config, commands, parts, notes)
 
@@ -166,7 +183,7 @@ def run(args):
         if saved is None:
             raise
         measuring.check_writable(out)
-        parts, notes = records(home, "", args.directory)
+        parts, notes = records(home, "", args.directory, saved)
         lacking = f"There are no pictures here: {wording.as_options(str(error), vars(args))}"
         config = runs.load_config(args.directory)
         parts = add_known(saved, config, commands, parts, [lacking, *notes])

@@ -2,9 +2,10 @@
 import argparse
 import os
 
-from tfisovae.commands import choices, training
+from tfisovae.commands import choices, recipes, training
 
 _READING = ("header", "separator", "decimal", "columns", "drop_index")  # options of tables
+NUM_EXAMPLES = 50_000  # of toy data
 _STEPS_OF_A_CALL = 2000  # at least, between lines of the history: Keras takes about 20 ms a call
 
 
@@ -23,7 +24,7 @@ def add_arguments(p):
                    help="distortion that is trained")
     p.add_argument("--latent_dim", type=int, default=3, help="n")
     p.add_argument("--epochs", type=int, default=500, help="passes over the training data")
-    p.add_argument("--num_examples", type=int, default=50_000, help="toy examples to train on")
+    p.add_argument("--num_examples", type=int, default=NUM_EXAMPLES, help="toy examples to train on")
     p.add_argument("--standardize", action="store_true", help="bring each column of a table to mean 0 and deviation 1")
     p.add_argument("--log_every", type=int, help="epochs between lines of history.csv (default: as many as make 2,000 steps)")
     p.add_argument("--checkpoint_every", type=int, help="epochs between checkpoints (default: 10 lines of history.csv)")
@@ -56,6 +57,9 @@ def prepare(args):
     config = resolve(args)
     source = sources.load_vectors(args.data, args.num_examples, args.seed, args.standardize, reading(args))
     inputs = source.train.shape[1]
+    if args.data not in choices.TOYS and args.num_examples != NUM_EXAMPLES:
+        raise ValueError(f"--num_examples is of toy data; all {len(source.train) + len(source.eval)} rows of {args.data} are used. "
+                         "Leave it out.")
     if args.latent_dim > inputs:
         raise ValueError(f"--latent_dim must be at most the {inputs} columns of the data; got {args.latent_dim}.")
     for name in ("log_every", "checkpoint_every"):
@@ -66,7 +70,9 @@ def prepare(args):
     log_every = args.log_every or -(-_STEPS_OF_A_CALL // epoch)
     checkpoint_every = args.checkpoint_every or 10 * log_every
     training.check_intervals({"log_every": log_every, "checkpoint_every": checkpoint_every}, " epochs")
-    config.update(steps=args.epochs * epoch, log_every=log_every * epoch, checkpoint_every=checkpoint_every * epoch,
+    steps = args.epochs * epoch
+    config["learning_rate_warmup"] = recipes.warmup_within(args, config["learning_rate_warmup"], steps)
+    config.update(steps=steps, log_every=log_every * epoch, checkpoint_every=checkpoint_every * epoch,
                   input_dim=inputs)
     name = os.path.splitext(os.path.basename(args.data))[0]
     run_dir = f"runs/toy-{name}-{args.distortion}-lmbda{args.lmbda:g}{'-decomposed' if args.decomposed else ''}-seed{args.seed}"

@@ -5,8 +5,6 @@ import shlex
 import shutil
 import sys
 
-import numpy as np
-
 from tfisovae.commands import choices, recipes
 
 # Options that do not make the run what it is.
@@ -24,15 +22,15 @@ def add_arguments(p, command, **defaults):
     p.add_argument("--schedule", choices=choices.SCHEDULES, default="constant",
                    help="of the learning rate; cosine: from its value to 0 at the last step")
     p.add_argument("--learning_rate_warmup", type=int, metavar="STEPS",
-                   help="steps in which the learning rate grows from 0 to its value (default: none)")
+                   help="steps in which the learning rate grows from 0 to its value (default: 0, none)")
     p.add_argument("--averaging", type=float, default=0.0,
                    help="momentum of an exponential moving average of the weights, which then is the model; 0: none")
-    p.add_argument("--clipnorm", type=float, help="clip each gradient to this norm (default: off)")
+    p.add_argument("--clipnorm", type=float, help="clip each gradient to this norm (default: 0, off)")
     p.add_argument("--decomposed", action="store_true", help="train D(x, x_check) + D(x_check, x_hat) of section 4.2")
     p.add_argument("--warmup_steps", type=int,
                    help="steps of the conventional loss before the decomposed one (default: 500 with --decomposed, else 0)")
-    p.add_argument("--anneal_steps", type=int,
-                   help="steps of KL annealing, in which the KL's weight grows from 1 %% of what --lmbda gives it (default: none)")
+    p.add_argument("--anneal_steps", type=int, help="steps of KL annealing, in which the KL's weight grows from 1 %% of what "
+                   "--lmbda gives it (default: 0, none)")
     p.add_argument("--anneal", choices=choices.ANNEALINGS, help="how it grows (default: linear)")
     p.add_argument("--standardize_latents", action=argparse.BooleanOptionalAction, default=False,
                    help="bring each latent variable to mean 0 and second moment 1, in closed form, over 20,000 examples of "
@@ -43,7 +41,7 @@ def add_arguments(p, command, **defaults):
                    help="of the training's time that these may take, from which their number of examples follows (default: 0.02)")
     p.add_argument("--strategy", choices=choices.STRATEGIES, default="auto",
                    help="auto: every visible GPU; mirrored: also over logical CPUs; multi_worker: see TF_CONFIG")
-    p.add_argument("--seed", type=int, default=0, help="of weights, data order and posterior noise")
+    p.add_argument("--seed", type=int, default=0, help="of weights, data order and posterior noise, and of what toy data are drawn")
     p.add_argument("--worker_timeout", type=float, default=300.0, help="seconds to wait for the other workers of multi_worker")
     p.add_argument("--cache_dir", type=os.path.expanduser, help="where decoded images are kept (default: ~/.cache/tfisovae)")
     p.set_defaults(**defaults)
@@ -67,6 +65,8 @@ def resolve(args, positive=()):
     config = {key: value for key, value in vars(args).items() if key not in _OF_A_COMMAND}
     if config["warmup_steps"] is None:
         config["warmup_steps"] = 500 if args.decomposed else 0
+    for name in ("anneal_steps", "learning_rate_warmup", "clipnorm"):
+        config[name] = config[name] or None  # 0 is none, which a recipe can be given
     config["standardize_latents"] = args.standardize_latents or None  # what manifests of before have
     if config["anneal_steps"] is not None:
         config["anneal"] = config["anneal"] or "linear"
@@ -76,7 +76,7 @@ def resolve(args, positive=()):
         if config[name] is not None and config[name] < 1:
             raise ValueError(f"--{name} must be at least 1; got {config[name]}.")
     for name in ("lmbda", "learning_rate", "clipnorm", "worker_timeout"):
-        value = vars(args)[name]
+        value = config[name] if name in config else vars(args)[name]
         if value is not None and not 0 < value < float("inf"):
             raise ValueError(f"--{name} must be positive and finite; got {value}.")
     for name in ("warmup_steps", "num_eval", "seed"):
@@ -103,14 +103,26 @@ def check_intervals(config, unit=""):
                          f"got {config['checkpoint_every']}.")
 
 
+def check_lengths(config):
+    """Raises ValueError where a part of a training is longer than the whole."""
+    steps = config["steps"]
+    if (config["learning_rate_warmup"] or 0) >= steps:
+        raise ValueError(f"--learning_rate_warmup must be below the {steps} steps of the training; got "
+                         f"{config['learning_rate_warmup']}.")
+    if (config["anneal_steps"] or 0) > steps:
+        raise ValueError(f"--anneal_steps must be at most the {steps} steps of the training, or it ends at another lmbda than "
+                         f"{config['lmbda']:g}; got {config['anneal_steps']}.")
+    if config["decomposed"] and config["warmup_steps"] >= steps:
+        raise ValueError(f"--warmup_steps must be below the {steps} steps of the training, or none is of the decomposed loss; got "
+                         f"{config['warmup_steps']}.")
+
+
 def data_manifest(source):
     """What a run's manifest says of its data: what they are, and which are held out, wherever they lie."""
-    from tfisovae.sources.source import fingerprint
-
     kept = {k: source.manifest[k] for k in ("fingerprint", "num_train", "num_eval", "standardization", "reading",
                                               "num_unused") if k in source.manifest}
     return {**kept, "num_skipped": len(source.manifest["skipped"]), "num_not_images": len(source.manifest.get("not_images", ())),
-            "held_out": fingerprint(np.asarray(source.eval.rows, np.int64))}
+            "held_out": source.held_out}
 
 
 def make_vae(config, networks):
@@ -140,9 +152,10 @@ def run(args, prepare, networks):
         raise ValueError(f"--batch_size must be at most the {len(source.train)} training examples; got {args.batch_size}.")
     for note in source.manifest.get("notes", ()):
         print(note, file=sys.stderr)
-    if (config["learning_rate_warmup"] or 0) >= config["steps"]:
-        raise ValueError(f"--learning_rate_warmup must be below the {config['steps']} steps of the training; got "
-                         f"{config['learning_rate_warmup']}.")
+    name = config["data"]
+    if not os.path.isabs(name) and os.path.exists(name):
+        print(f"--data {name} is the data of that name, not the {name} that lies here: that is ./{name}.", file=sys.stderr)
+    check_lengths(config)
     config["data_manifest"] = data_manifest(source)
     if config["schedule"] != "constant":
         config["schedule_steps"] = config["steps"]  # more steps would be another schedule, hence another run
@@ -167,7 +180,7 @@ def report(source, opened, num_eval):
         analysis = tfisovae.analyze(vae, evaluation_batches(source.eval), count, progress=True)
         print(analysis.table())
         training = measure_stationarity(vae, drawn_batches(source.train, count, opened.config["seed"]), progress=True)
-        print(analysis.health(fall=fall_of_the_loss(opened.directory), num_train=len(source.train),
+        print(analysis.health(fall=fall_of_the_loss(opened.directory, opened.config), num_train=len(source.train),
                               annealed=opened.config["schedule"] != "constant", training=training))
     print(f"SavedModel: {opened.path('model')}. Measure it in full: {command_line('isometry', opened.directory)}")
 

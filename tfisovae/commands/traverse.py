@@ -35,11 +35,11 @@ def traverse(trained, result, rows=None, columns=9, limit=2.0, steps="decoder"):
 
 
 def draw(trained, rows=None, columns=9, limit=2.0, steps="decoder"):
-    """Writes the pictures, the animation and the numbers of a run; returns their paths, and what the rows are, in words."""
+    """Writes the pictures, the animation and the numbers of a run; returns what the rows are, in words."""
     from tfisovae import Analysis, figures
     from tfisovae.examples import as_float
 
-    run, _, vae, source, *_ = trained
+    run, config, vae, source, *_ = trained
     measuring.check_at_least_1(rows=rows)
     if columns < 2:
         raise ValueError(f"--columns must be at least 2; got {columns}.")
@@ -52,7 +52,10 @@ def draw(trained, rows=None, columns=9, limit=2.0, steps="decoder"):
     if path is None:
         raise ValueError(f"{run} has not been measured, and the ranking orders the rows. First: "
                          f"{command_line('isometry', os.path.abspath(run))}")
-    result = Analysis.load(path)
+    result, saved = Analysis.load(path), files.read_json(path)
+    if saved.get("steps", config["steps"]) != config["steps"]:
+        raise ValueError(f"{path}, whose ranking orders the rows, is of the model after {saved['steps']} steps of training; it has "
+                         f"{config['steps']} now. First: {command_line('isometry', os.path.abspath(run))}")
     made, fine = traverse(trained, result, rows, columns, limit, steps)
     moved = "equal steps of z" if steps == "z" else f"steps of equal distortion by the {steps}"
     figures.traversal(made, f"$z_j$ by importance, its share, and D to the next; {moved} from {-limit:g} to {limit:g}",

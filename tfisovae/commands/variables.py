@@ -29,7 +29,8 @@ def compute(trained, rows=6):
         raise measuring.NotOfThisRun(f"{run} has collapsed: no latent dimension is active, so there is no y to draw.")
     # In units of the data where the metric is |dx|^2: with any other, y is in units of the square root of the distortion.
     toy = source.log_density is not None and config["distortion"] == "sse"
-    variables, references, saved = [], [], {"lmbda": 1 / vae.beta, "data": source.manifest["source"], "dimensions": []}
+    variables, references, saved = [], [], {"lmbda": 1 / vae.beta, "data": source.manifest["source"],
+                                    "data_fingerprint": source.manifest["fingerprint"], "steps": config["steps"], "dimensions": []}
     for rank, j in enumerate(leading, 1):
         y = IsometricVariable(mean[:, j], scale[:, j], vae.beta).to_y(mean[:, j])
         entry = {"z": j, "precision": float(precision[j]), "variance_y": float(np.var(y)),

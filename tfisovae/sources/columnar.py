@@ -1,24 +1,31 @@
 """Tables that are no text: NumPy's files, and Parquet."""
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from tfisovae.sources import content
 
 
-def numpy_array(path: str) -> np.ndarray:
-    """The array of a `.npy`, or the only one of a `.npz`, or the one named "x" or "x_test"; which of the two, its content says.
+def numpy_array(path: str, names: Sequence[str]) -> tuple[np.ndarray, str | None]:
+    """The array of a `.npy`, or one of a `.npz`; which of the two, its content says.
 
+    Args:
+      path: of the file.
+      names: of the arrays of a `.npz` that will do, the first of which that is there is taken; the only array needs none.
+    Returns:
+      `(array, name)`; the name is `None` of a `.npy`.
     Raises:
       ValueError: if it is damaged, or holds no real numbers.
     """
-    def choose(names):
-        chosen = names if len(names) == 1 else [name for name in ("x", "x_test") if name in names][:1]
-        if not chosen:
-            raise ValueError(f"{path} holds the arrays {', '.join(map(repr, names)) or '(none)'}; the one to use must be named "
-                             "'x'.")
-        return chosen
+    found = []
+
+    def choose(there):
+        found[:] = there if len(there) == 1 else [name for name in names if name in there][:1]
+        if not found:
+            raise ValueError(f"{path} holds the arrays {', '.join(map(repr, there)) or '(none)'}; the one to use must be named "
+                             f"{names[0]!r}.")
+        return list(found)
 
     if content.first_bytes(path, 2) == b"PK":
         x, = content.npz(path, choose)
@@ -26,24 +33,24 @@ def numpy_array(path: str) -> np.ndarray:
         x = content.npy(path)
     if not (np.issubdtype(x.dtype, np.number) or x.dtype == bool) or np.iscomplexobj(x):
         raise ValueError(f"{path} must hold real numbers; its type is {x.dtype}.")
-    return x
+    return x, found[0] if found else None
 
 
-def read_numpy(path: str, kind: str) -> tuple[Callable[[list[int]], np.ndarray], None, int, list[int]]:
+def read_numpy(path: str) -> tuple[Callable[[list[int]], np.ndarray], None, int, list[int], str | None]:
     """Opens a `.npy` or a `.npz`; which of the two, its content says.
 
     Returns:
-      `(parse, None, width, [])`: a function from positions of columns to their numbers, `[N, m]`; no names; the number of
-      columns; no index.
+      `(parse, None, width, [], name)`: a function from positions of columns to their numbers, `[N, m]`; no names; the number of
+      columns; no index; the name of the array in a `.npz`: "x", or else what was trained on, or else what was tested on.
     Raises:
       ValueError: if it is damaged, or no table of real numbers.
     """
-    x = numpy_array(path)
+    x, name = numpy_array(path, ("x", "x_train", "x_test"))
     if x.ndim != 2 or 0 in x.shape:
         raise ValueError(f"{path} must hold a table [N, m], one example to a row; its shape is {list(x.shape)}.")
     if x.dtype.kind in "bf" and x.dtype not in (np.float16, np.float32, np.float64):
         x = x.astype(np.float32 if x.dtype == bool else np.float64)
-    return (lambda chosen: x if chosen == list(range(x.shape[1])) else x[:, chosen]), None, x.shape[1], []
+    return (lambda chosen: x if chosen == list(range(x.shape[1])) else x[:, chosen]), None, x.shape[1], [], name
 
 
 def read_parquet(path: str) -> tuple[Callable[[list[int]], np.ndarray], list[str], int, list[int]]:

@@ -44,17 +44,25 @@ def kind_of(config: Mapping[str, Any]) -> str:
     return config.get("data_kind") or {"toy": "vectors", "mnist": "mnist"}.get(config["network"], "images")
 
 
+def _options(config, name):
+    """The options by which a run's table was read; of a table of another kind the columns alone, as it has its own separator."""
+    options = config["data_manifest"].get("reading", {}).get("options")
+    if options and ending(name) != ending(config["data"]):
+        return {"columns": options["columns"]} if options.get("columns") else None
+    return options
+
+
 def of_run(config: Mapping[str, Any], data: str | None = None, cache_dir: str | os.PathLike | None = None) -> Source:
     """The `Source` that a run of this configuration was trained on, or `data` where that is given, read as the run's was.
 
     Raises:
-      ValueError: if the data are no longer those of the run.
+      ValueError: if the data are no longer those of the run; if they are, but under other names, by which others would be held out.
     """
     name, trained_on = data or config["data"], config["data_manifest"]
     if kind_of(config) == "vectors":
         standardize = (trained_on.get("standardization") or True) if config["standardize"] else False
         before = trained_on.get("reading", {})
-        source = load_vectors(name, config["num_examples"], config["seed"], standardize, before.get("options"))
+        source = load_vectors(name, config["num_examples"], config["seed"], standardize, _options(config, name))
         names, now = before.get("names"), source.manifest.get("reading", {}).get("names")
         if names and now and names != now:
             raise ValueError(f"{name} has the columns {', '.join(now)}; the run was trained on {', '.join(names)}, in this order.")
@@ -66,4 +74,9 @@ def of_run(config: Mapping[str, Any], data: str | None = None, cache_dir: str | 
     if not data and source.manifest["fingerprint"] != trained_on["fingerprint"]:
         raise ValueError(f"{config['data']} no longer holds the data that the run was trained on, so its held-out examples are "
                          "not known. Give the data to measure on: data=PATH.")
+    own = source.manifest["fingerprint"] == trained_on["fingerprint"]
+    if own and trained_on.get("held_out", source.held_out) != source.held_out:
+        raise ValueError(f"{name} holds the examples of the run under other names than {config['data']} had, and names tell which "
+                         "are held out: what is held out here was trained on. Give them by the paths that they had, as in the same "
+                         "directory or .zip.")
     return source

@@ -58,6 +58,11 @@ class Source:
     factor_names: tuple[str, ...] = ()
     log_density: np.ndarray | None = None
 
+    @property
+    def held_out(self) -> str:
+        """A short hash of which rows are held out, as a run's manifest has it."""
+        return fingerprint(np.asarray(self.eval.rows, np.int64))
+
 
 def fingerprint(array: np.ndarray) -> str:
     """A short hash of an array's shape and content."""

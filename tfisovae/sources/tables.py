@@ -29,8 +29,8 @@ def load_table(path: str, standardize: bool | Sequence[npt.ArrayLike] = False, *
     same again and guesses nothing. `manifest["notes"]` says it in words, a line each, with what may be wrong.
 
     Args:
-      path: `.npy` or `.npz` with an array `[N, m]` (in an `.npz` the only one, or the one named "x"), `.parquet`, or `.csv`,
-        `.tsv`, `.txt` with or without a header. Each may be packed by gzip, whatever its name.
+      path: `.npy` or `.npz` with an array `[N, m]` (in an `.npz` the only one, or the one named "x", or "x_train"), `.parquet`,
+        or `.csv`, `.tsv`, `.txt` with or without a header. Each may be packed by gzip, whatever its name.
       standardize: whether to subtract each column's mean and divide by its deviation, both over the training rows; or these
         two, as `(mean [m], deviation [m])` of another table. Done in float64, before the cast to float32.
       header: "yes" or "no": whether the first line of text names the columns; "auto": see `headers.guess`.
@@ -57,8 +57,8 @@ def load_table(path: str, standardize: bool | Sequence[npt.ArrayLike] = False, *
     else:
         if (header, separator, decimal) != ("auto", None, None):
             raise ValueError(f"header, separator and decimal are for tables of text; {path} is none.")
-        parse, names, width, index = columnar.read_parquet(path) if kind == ".parquet" else columnar.read_numpy(path, kind)
-        options, reading = {}, {"format": kind[1:]}
+        parse, names, width, index, *array = columnar.read_parquet(path) if kind == ".parquet" else columnar.read_numpy(path)
+        options, reading = {}, {"format": kind[1:], **({"array": array[0]} if array and array[0] else {})}
     chosen, dropped = _chosen(path, names, width, index, columns, drop_index)
     x = parse(chosen)
     labels = [f"{k} ({names[k]!r})" if names else str(k) for k in chosen]
@@ -206,6 +206,8 @@ def _line(path, reading):
             parts.append(f"decimal sign {options['decimal']!r}")
         if reading["encoding"] != "utf-8":
             parts.append(reading["encoding"].upper())
+    if reading.get("array"):
+        parts.append(f"the array {reading['array']!r}")
     if reading["dropped"]:
         parts.append(f"left out as an index: {', '.join(map(repr, reading['dropped']))}")
     if names and len(set(names)) < len(names):

@@ -109,10 +109,16 @@ class History(tf.keras.callbacks.Callback):
         history.append(self.path, {"step": _step(self.model), **{name: float(logs[name]) for name in COLUMNS[1:]}})
 
 
-def fall_of_the_loss(directory):
-    """The `LossFall` of a run's history, or `None` where it is too short to tell."""
+def fall_of_the_loss(directory, config):
+    """The `LossFall` of a run's history at its final lmbda, whatever that was annealed from; `None` where it is too short to tell.
+
+    Args:
+      directory: of the run. config: its manifest.
+    """
     rows = [row for row in history.read(os.path.join(directory, "history.csv")) if row.get("loss")]
-    return loss_fall([int(row["step"]) for row in rows], [float(row["loss"]) for row in rows])
+    losses = [config["lmbda"] * float(row["distortion"]) + float(row["rate"]) if config.get("anneal_steps") else float(row["loss"])
+              for row in rows]
+    return loss_fall([int(row["step"]) for row in rows], losses)
 
 
 class Progress(tf.keras.callbacks.Callback):

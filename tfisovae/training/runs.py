@@ -86,7 +86,7 @@ class Run:
                                                         "manifest": self.config}, digits=None)
 
     def _check_what_is_there(self):
-        others = {name for name in os.listdir(self.directory) if not files.is_temporary(name)}
+        others = {name for name in os.listdir(self.directory) if not files.is_temporary(name) and name not in files.OF_DESKTOPS}
         if "config.json" not in others and any(not name.startswith(_OF_A_RUN) for name in others):
             raise RunError(f"{self.directory} is not empty and holds no run (no config.json). Choose another run_dir.")
 
@@ -131,7 +131,8 @@ class Run:
         now = json.loads(json.dumps(self.config))
         data, other = (manifest.get("data_manifest") or {} for manifest in (now, before))
         known = {key for key in ("held_out",) if key not in data or key not in other}  # older manifests lack it
-        same_data = {k: v for k, v in data.items() if k not in known} == {k: v for k, v in other.items() if k not in known}
+        passed = {*known, "num_skipped", "num_not_images"}  # what lies beside the examples is none of the run
+        same_data = {k: v for k, v in data.items() if k not in passed} == {k: v for k, v in other.items() if k not in passed}
         skipped = {*_MAY_CHANGE, *(("data_manifest",) if same_data else ())}
         if same_data and not known:
             skipped |= {*_PLACES}
