@@ -47,6 +47,8 @@ def check(args):
         of_each(args, name)
     for count in args.num_examples or []:
         measuring.check_at_least_1(num_examples=count)
+    for count in args.gradient_examples or []:
+        measuring.check_gradient_examples(count)
 
 
 def of_each(args, name):

@@ -114,6 +114,7 @@ def report(trained, args):
     from tfisovae.scree import Scree
 
     measuring.check_at_least_1(rows=args.rows)
+    measuring.check_gradient_examples(args.gradient_examples)
     result, extra = compute(trained, args.num_examples)
     counted = Scree.from_saved({**result.to_dict(), **extra}).sentences()
     yield "\n".join([result.table(args.rows), result.accounting(), counted, *theory(extra, result, args.rows)])

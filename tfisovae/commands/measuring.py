@@ -191,7 +191,6 @@ def training_evidence(trained, num_examples=None):
     from tfisovae.training import batches
     from tfisovae.training.callbacks import fall_of_the_loss
 
-    check_gradient_examples(num_examples)
     train, config = trained.source.train, trained.config
     evidence = {"annealed": config["schedule"] != "constant", "fall": fall_of_the_loss(trained.directory, config)}
     if not trained.own:
