@@ -213,7 +213,7 @@ def test_three_lines():
 @pytest.mark.parametrize("case, words", [
     (dict(norm=[1.6, 0.3], prediction=[0.92, 0.985], count=2), "not isometric: what is missing are the lengths"),
     (dict(norm=0.95, norm_std=1.22, prediction=0.95), "not isometric: what is missing are the lengths"),
-    (dict(num_examples=1), "1 examples are too few to tell"),
+    (dict(num_examples=1), "1 example is too few to tell"),
     (dict(cosine=0.3), "not isometric: what is missing are the right angles"),
     (dict(prediction=-0.04, norm=1.1), "the posterior of z_0 is wider than the prior"),
 ])

@@ -55,7 +55,7 @@ class Accounts:
     def __str__(self) -> str:
         return "\n".join([
             f"coding loss {self.coding_loss:.5g}, n beta / 2 = {self.coding_theory:.5g} (n = {self.num_active}); transform loss "
-            f"{self.transform_loss:.5g}, {self.ratio:.3g} of it" if self.coding_loss > 0 else "coding loss 0",
+            f"{self.transform_loss:.5g}, {self.ratio:.3g} of it" if self.coding_loss > 0 else f"coding loss {self.coding_loss:.5g}",
             f"rate {self.rate:.3f} nats = {self.bits:.3f} bits; D + beta R = {self.distortion:.5g} + "
             f"{self.beta * self.rate:.5g} = {self.cost:.5g}",
             f"entropy R + (n/2) log(pi e beta) = {self.entropy:.3f} nats"])

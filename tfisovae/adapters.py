@@ -51,9 +51,17 @@ class Outputs:
             keys = sorted(result, key=(lambda key: int(key.split("_")[1])) if ordered else str)
             return cls([result[key] for key in keys], [str(key) for key in keys], ordered)
         if isinstance(result, (list, tuple)):
+            names = getattr(result, "_fields", names)  # of a named tuple
             known = names if names is not None and len(names) == len(result) else [""] * len(result)
             return cls(list(result), list(known), True)
         return cls([result], [""], True)
+
+    def __post_init__(self) -> None:
+        for tensor in self.tensors:
+            if hasattr(tensor, "log_prob") and hasattr(tensor, "sample"):  # taken for a tensor it would be one sample of it
+                raise PartError(f"A network returns a distribution ({type(tensor).__name__}), which is none of its numbers. Give a "
+                                "function that returns those: of a decoder distribution.mean(), of an encoder "
+                                "(distribution.mean(), distribution.stddev()) with scale=\"scale\".")
 
     def described(self) -> str:
         """Names, or numbers, and shapes, for error messages."""
@@ -89,6 +97,8 @@ class Outputs:
 
     def _positions(self):
         count = len(self.tensors)
+        if not count:
+            raise PartError("The encoder returns nothing; it must return the mean and its log-variance.")
         if count == 1:
             return [0]
         named = [(bool(_MEAN.search(name.lower())), bool(_SPREAD.search(name.lower()))) for name in self.names]
@@ -101,8 +111,8 @@ class Outputs:
         if self.ordered and count <= 3 and means in ([], [0]) and spreads in ([], [1]):
             return [0, 1]
         raise PartError("Which outputs of the encoder are the mean and its log-variance? Their names do not say it: "
-                         f"{self.described()}. Give encoder_outputs=(MEAN, LOG_VARIANCE), by name or, where they have an order, "
-                         "by number.")
+                         f"{self.described()}. Give encoder_outputs=(MEAN, LOG_VARIANCE) to tfisovae.as_autoencoder, by name or, "
+                         "where they have an order, by number.")
 
     def reconstruction(self, asked: str | int | None) -> tf.Tensor:
         """The decoder's output, or the one that `decoder_output` asks for."""
@@ -110,7 +120,7 @@ class Outputs:
             return self.chosen(asked, "decoder_output")
         if len(self.tensors) != 1:
             raise PartError(f"Which output of the decoder is x_hat? There are {self.described()}. Give decoder_output=NAME "
-                             "(or its number, where they have an order).")
+                             "(or its number, where they have an order) to tfisovae.as_autoencoder.")
         return self.tensors[0]
 
 
@@ -287,6 +297,12 @@ def computing_in_float32(model: tf.keras.layers.Layer) -> Iterator[None]:
     Half precision has 3 digits: differences of what it returns are noise.
     """
     layers = _low_precision_layers(model)
+    for layer in layers:
+        if layer.variable_dtype in _LOW_PRECISION and layer.weights:
+            kind = layer.variable_dtype
+            raise PartError(f"The layer {layer.name} has its weights in {kind}, of 3 digits, and what is measured of it would be "
+                            f"rounding. Train with the policy mixed_{kind}, which keeps float32 weights, or copy the weights into "
+                            "layers of float32.")
     policies = [layer.dtype_policy for layer in layers]
     try:
         for layer in layers:

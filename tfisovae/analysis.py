@@ -289,7 +289,7 @@ def analyze(model: AutoencoderLike, data: Data, num_examples: int | None = None,
     passes = _encoded(autoencoder, measures, data, num_examples, "measuring", progress, start)
     posteriors = [encoded.numpy() for encoded, first_row in passes if first_row < flatness.MAX_EXAMPLES]
     difference = _numerical_norm_difference(autoencoder, first, measures["rate"].active, tangents)
-    known = conditions.of_model(model if hasattr(model, "encode") and hasattr(model, "encoder") else autoencoder)
+    known = conditions.of_model(model if hasattr(model, "encoder") and hasattr(model, "distortion") else autoencoder)
     return _analysis(autoencoder, measures, np.concatenate(posteriors), difference, tangents, known)
 
 
@@ -303,12 +303,13 @@ def measure_stationarity(model: AutoencoderLike, data: Data, num_examples: int |
     autoencoder = as_autoencoder(model, distortion, beta, scale)
     with tf.distribute.get_strategy().scope():
         measures = {"rate": metrics.Rate(), "balance": metrics.PosteriorBalance(), "moments": metrics.AggregateMoments()}
-    for _ in _encoded(autoencoder, measures, data, num_examples, "examples of training", progress):
+    for _ in _encoded(autoencoder, measures, data, num_examples, "examples of training", progress,
+                      lambda x, mean: geometry.tangent_method(autoencoder, mean)):
         pass
     return _stationarity(measures)
 
 
-def _encoded(autoencoder, measures, data, num_examples, description, progress, start=lambda x, mean: "autodiff"):
+def _encoded(autoencoder, measures, data, num_examples, description, progress, start):
     """Shows every metric all examples, and yields their posteriors `[B, 2, n]` with the number of examples before.
 
     `start`, of the first examples and their means, says how tangents are taken.

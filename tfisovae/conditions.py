@@ -63,7 +63,8 @@ def _affine(layer, where):
             return False, f"{where} ({layer.name}) has no bias"
         if not layer.trainable:
             return False, f"{where} ({layer.name}) is not trained"
-        if layer.kernel_constraint or layer.bias_constraint or layer.kernel_regularizer or layer.bias_regularizer:
+        if any((layer.kernel_constraint, layer.bias_constraint, layer.kernel_regularizer, layer.bias_regularizer,
+                layer.activity_regularizer)):
             return False, f"{where} ({layer.name}) has a constraint or a regularizer"
         return _FREE
     if type(layer).__module__.startswith("keras."):
@@ -84,6 +85,8 @@ def _heads(encoder, asked):
         outputs = adapters.Outputs.of(encoder.output, encoder.output_names).parameters(asked)
     except adapters.PartError:
         return [(None, "which outputs of the encoder are the mean and the log-variance is not known")] * 2
+    if len(outputs) == 2 and outputs[0].shape[-1] != outputs[1].shape[-1]:  # no shift and scale of one dimension alone
+        return [_source(outputs[0]), (False, "all dimensions share one spread")]
     return [_source(output) for output in outputs] * (2 // len(outputs))
 
 

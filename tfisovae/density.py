@@ -98,6 +98,8 @@ def log_densities(model: AutoencoderLike, x: Data, forms: str | Sequence[str] | 
     for name, value in (("active", active), ("variance", variance)):
         if value is not None and np.shape(value) != kl.shape:
             raise ValueError(f"{name} must have the shape [{len(kl)}]; got {list(np.shape(value))}.")
+    if active is not None and np.asarray(active).dtype != bool:
+        raise ValueError(f"active must be of the type bool, one entry for each dimension; got {np.asarray(active).dtype}.")
     variance = found if variance is None else np.asarray(variance, np.float64)
     active = np.flatnonzero(is_active(kl) if active is None else np.asarray(active, bool))
     size = int(np.prod(first.shape[1:]))

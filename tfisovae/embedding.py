@@ -69,7 +69,8 @@ def summary(verdict: Verdict, isometry: Isometry) -> str:
 
 def _embedding(verdict, isometry):
     if isometry.num_examples < _FEW:
-        return f"{isometry.num_examples} examples are too few to tell, measure {_FEW} or more."
+        few = "1 example is" if isometry.num_examples == 1 else f"{isometry.num_examples} examples are"
+        return f"{few} too few to tell, measure {_FEW} or more."
     wide = isometry.dimensions[isometry.prediction <= 0]
     if len(wide):
         return (f"not isometric: the posterior of z_{wide[0]} is wider than the prior (1 - sigma^2 = "

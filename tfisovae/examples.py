@@ -1,4 +1,5 @@
 """What data sets yield: one rule for which part of an element is x, and what x must be like."""
+import zlib
 from collections.abc import Iterable, Iterator
 from typing import Any, TypeAlias
 
@@ -48,17 +49,48 @@ def batches(data: Data, batch_size: int = _BATCH) -> Iterator[tf.Tensor]:
     Raises:
       ValueError: for anything else, such as lists of arrays, of which nothing says whether they are examples or batches.
     """
-    data = _whole(data)
-    if hasattr(data, "shape"):
-        data = tf.data.Dataset.from_tensor_slices(data).batch(batch_size)
-    for element in data:
-        yield tf.cast(x_of(element), tf.float32)
+    found = whole(data)
+    if hasattr(found, "shape"):  # in slices: a data set would be a copy of all of it
+        elements = (found[start:start + batch_size] for start in range(0, len(found), batch_size))
+    else:
+        elements = found
+    for element in elements:
+        x = tf.cast(x_of(element), tf.float32)
+        if len(x):
+            yield x
 
 
-def _whole(data):
+def is_endless(data: Data) -> bool:
+    """Whether a data set says that it has no end."""
+    data = data.data if isinstance(data, Repeated) else data
+    return isinstance(data, tf.data.Dataset) and int(data.cardinality()) == tf.data.INFINITE_CARDINALITY
+
+
+class Repeated:
+    """Batches of a data set that is gone through more than once, and must yield the same ones in the same order each time.
+
+    Args:
+      data: as `batches` takes it.
+    """
+
+    def __init__(self, data: Data) -> None:
+        self.data, self._known = data, []
+
+    def __iter__(self) -> Iterator[tf.Tensor]:
+        for number, x in enumerate(batches(self.data)):
+            digest = zlib.crc32(np.ascontiguousarray(x))
+            if number == len(self._known):
+                self._known.append(digest)
+            elif digest != self._known[number]:
+                raise ValueError("The data set yields other examples, or another order, when it is gone through again. Give an "
+                                 "array, or shuffle it by dataset.shuffle(..., reshuffle_each_iteration=False).")
+            yield x
+
+
+def whole(data: Any) -> Any:
     """The array x in what is given as data, or what iterates over batches as it is."""
     if isinstance(data, dict):
-        return _whole(x_of(data))
+        return whole(x_of(data))
     if hasattr(data, "shape"):
         if not len(data.shape) or (isinstance(data, np.ndarray) and data.dtype.kind not in "fiub"):
             raise ValueError(f"data must be an array [N, ...] of real numbers; got the type {data.dtype} and the shape "
@@ -80,7 +112,7 @@ def _of_sequence(data):
     kind = type(data).__name__
     if any(hasattr(part, "shape") for part in data):
         if isinstance(data, tuple) and len(data) == 2 and length(data[0]) == length(data[1]) is not None:
-            return _whole(data[0])
+            return whole(data[0])
         said = ", ".join(str(list(part.shape)) if hasattr(part, "shape") else type(part).__name__ for part in data[:4])
         raise ValueError(f"data is a {kind} of {len(data)}: {said}{', ...' if len(data) > 4 else ''}. It must be an array "
                          "[N, ...], or a pair (x, y) of arrays of one length. Give x alone; np.stack(data) of single examples, "

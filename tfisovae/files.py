@@ -56,7 +56,7 @@ def replacing_directory(path, durable=True):
     """Gives the name of a new directory, to be made by the block, that takes the place of `path` when the block ends.
 
     Every file in it is waited for until it is on the disk, which takes milliseconds a file; `durable=False` leaves that to the
-    system, for thousands of files that can be made again.
+    system, for thousands of files that can be made again. Directories above it are made where they are missing.
 
     A directory that was at `path` stays until the new one is whole and on the disk. Between the two renames that exchange them
     there is none of that name; `sweep` puts the former one back where a process died just there.
@@ -66,6 +66,7 @@ def replacing_directory(path, durable=True):
     """
     _check_named(path)
     directory, name = os.path.split(os.path.abspath(os.fspath(path)))
+    os.makedirs(directory, exist_ok=True)
     path, temporary = os.path.join(directory, name), tempfile.mkdtemp(prefix=_prefix(name), dir=directory)
     _ours.add(temporary)
     new, before = os.path.join(temporary, "new"), os.path.join(temporary, _BEFORE)

@@ -130,6 +130,16 @@ def jacobian(decode: Decode, z: tf.Tensor, tangents: str = "autodiff") -> tuple[
     return x, tf.vectorized_map(jvp, axes)
 
 
+def _in_precision_of(distortion, x, stack):
+    """x and its tangents in float32 where they are in float64, which not every distortion takes."""
+    if x.dtype == tf.float64:
+        try:
+            distortion(x[:1], x[:1])
+        except (TypeError, ValueError, tf.errors.InvalidArgumentError, tf.errors.NotFoundError):
+            return tf.cast(x, tf.float32), tf.cast(stack, tf.float32)
+    return x, stack
+
+
 def _check_tangents(tangents):
     if tangents not in ("autodiff", "differences"):
         raise ValueError(f'tangents must be "autodiff" or "differences"; got {tangents!r}.')
@@ -160,7 +170,7 @@ def pullback_metric(decode: Decode, z: tf.Tensor, distortion: Distortion, tangen
     z, group = _check_z(z)
 
     def metric(z):
-        x, stack = jacobian(decode, z, tangents)
+        x, stack = _in_precision_of(distortion, *jacobian(decode, z, tangents))
         lowered = tf.map_fn(lambda v: distortion.metric_product(x, v), stack, parallel_iterations=1)
         n, batch = tf.shape(stack)[0], tf.shape(stack)[1]
         rows = tf.transpose(tf.reshape(stack, [n, batch, -1]), [1, 0, 2])
@@ -195,7 +205,7 @@ def distortion_slopes(decode: Decode, z: tf.Tensor, reference: tf.Tensor, distor
         return _gradient(tape, d, z)
 
     def slopes(z, reference):
-        x, stack = jacobian(decode, z, tangents)
+        x, stack = _in_precision_of(distortion, *jacobian(decode, z, tangents))
         with tf.GradientTape() as tape:
             tape.watch(x)
             d = distortion(tf.cast(reference, x.dtype), x)
@@ -212,7 +222,7 @@ def tangent_method(decode: Decode | Measurable, z: tf.Tensor, seed: int = 0) -> 
     On a few rows of `z`, along random directions, the Jacobian-vector product is set against central differences with two
     steps. Autodiff is given up where it raises (an operation without a gradient), is missing or zero (`tf.numpy_function`), or
     is off by more than 3 % at both steps (a gradient that someone replaced, or that stops half-way). Where two decodes of one z
-    differ, differences mean nothing, and autodiff stays unless it raises. About 20 decodes of 4 rows; not for use in a graph.
+    differ, differences mean nothing, and autodiff stays. About 20 decodes of 4 rows; not for use in a graph.
 
     Args:
       decode: function from `[B, n]` to `[B, ...]`, or an autoencoder, whose `decode` is taken.
@@ -220,6 +230,8 @@ def tangent_method(decode: Decode | Measurable, z: tf.Tensor, seed: int = 0) -> 
       seed: of the directions.
     Returns:
       "autodiff" or "differences".
+    Raises:
+      ValueError: for a decoder that is random and has no derivative.
     """
     decode = getattr(decode, "decode", decode)
     z = _check_z(z)[0][:_CHECKED]
@@ -227,12 +239,20 @@ def tangent_method(decode: Decode | Measurable, z: tf.Tensor, seed: int = 0) -> 
     x = decode(precise)
     directions = tf.random.stateless_normal([2, *z.shape], [seed, 0], dtype=precise.dtype)
     directions = tf.linalg.l2_normalize(directions, -1)
+    random = float(_length(tf.cast(again, x.dtype) - x)) > 1e-4 * float(_length(x))
+
+    @tf.function
+    def products(z):  # by the same path as `jacobian`, which not all that can be differentiated can take
+        return tf.vectorized_map(_linearized(decode, z)[1], tf.cast(directions, z.dtype))
+
     try:
-        _, jvp = _linearized(decode, z)
-        product = tf.cast(tf.stack([jvp(tf.cast(direction, z.dtype)) for direction in directions]), x.dtype)
-    except Exception:  # decode has run: what fails here, in whatever way, is its differentiation
+        product = tf.cast(products(z), x.dtype)
+    except Exception as error:  # decode has run: what fails here, in whatever way, is its differentiation
+        if random:
+            raise ValueError("The decoder returns something else each time that it is given the same z, and TensorFlow has no "
+                             "derivative of it: it cannot be measured. Give it in inference mode, without noise.") from error
         return "differences"
-    if float(_length(tf.cast(again, x.dtype) - x)) > 1e-4 * float(_length(x)):
+    if random:
         return "autodiff"
     noise = 4 * float(_length(x)) * (1e-15 if x.dtype == tf.float64 else 1e-7)
     for shrink in (1, 8):

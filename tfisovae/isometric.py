@@ -154,7 +154,7 @@ class Comparison(typing.NamedTuple):
       range_ratio: length in y of the whole range of the means, by the decoder over by the posteriors.
       gap: `(low, high)`, the neighbouring means, in z, between which they differ most.
       gap_ratio: the same ratio over that gap alone.
-      gap_share: the difference over that gap, as a share of the whole length by the decoder.
+      gap_share: the difference over that gap, as a share of the whole length, by whichever it is longer.
       disagree: whether `gap_share` exceeds .1: there are clusters, and y, its variance and the importance by the posteriors lack
         the distance between them.
     """
@@ -181,6 +181,6 @@ def compare(posteriors: IsometricVariable, decoder: IsometricVariable, mean: npt
         raise ValueError("mean must hold two different numbers at least: a constant variable has no length to compare.")
     by_posteriors, by_decoder = np.diff(posteriors.to_y(z)), np.diff(decoder.to_y(z))
     k, whole = int(np.argmax(np.abs(by_decoder - by_posteriors))), by_decoder.sum()
-    share = float(abs(by_decoder[k] - by_posteriors[k]) / whole)
+    share = float(abs(by_decoder[k] - by_posteriors[k]) / max(whole, by_posteriors.sum()))
     return Comparison(float(whole / by_posteriors.sum()), (float(z[k]), float(z[k + 1])),
                       float(by_decoder[k] / by_posteriors[k]), share, share > _GAP_SHARE)

@@ -320,6 +320,8 @@ class PosteriorBalance(MeasurementMetric):
         if not counted.any():
             return np.nan
         ratio, total = float(self.result()), float(self._target.numpy()[counted].sum())
+        if not total:  # of posteriors as wide as the prior
+            return np.nan
         weights = np.concatenate([counted * 1.0, -ratio * counted])
         return float(np.sqrt(max(0.0, weights @ self._products.numpy() @ weights))) / abs(total)
 

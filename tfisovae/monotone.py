@@ -59,7 +59,7 @@ def from_normal(values: npt.ArrayLike) -> Monotone:
     normal = scipy.stats.norm
     at = normal.ppf(shares)
     excess = normal.pdf(at[-1]) * bins - at[-1]  # mean of N(0, 1) beyond its last quantile, counted from there
-    spread = values.std() * 1e-6
+    spread = max(float(values.std()), 1e-3) * 1e-6
     slopes = np.array([(knots[0] - values[values <= knots[0]].mean()) / excess,
                        (values[values >= knots[-1]].mean() - knots[-1]) / excess])
     # Values that come again and again would make the map flat.

@@ -174,7 +174,7 @@ def _smaller(model, before, kept, values, scale):
     if pair is None:
         encode, decode = _Kept(before.encode, kept), _Restoring(before.decode, kept, values)
         return PrunedAutoencoder(encode, decode, before.distortion, before.beta, before.decomposed), (False, False)
-    known = {"lmbda": 1 / before.beta, "decomposed": before.decomposed, "scale": getattr(model, "scale", scale)}
+    known = {"lmbda": 1 / before.beta, "decomposed": before.decomposed, "scale": model.scale if isinstance(model, VAE) else scale}
     if isinstance(model, VAE):
         config = model.config_now()
         known |= {name: config[name] for name in ("warmup_steps", "seed", "name")}
@@ -192,7 +192,8 @@ class _Kept:
 
     def __init__(self, encode, kept):
         self._encode, self._kept = encode, kept
-        self.owner, self.example_shape = getattr(encode, "owner", None), getattr(encode, "example_shape", None)
+        for name in ("owner", "example_shape", "reading", "outputs"):
+            setattr(self, name, getattr(encode, name, None))
 
     def __call__(self, x):
         return Posterior(*(tf.gather(part, self._kept, axis=1) for part in self._encode(x)))

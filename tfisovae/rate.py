@@ -18,7 +18,7 @@ from tfisovae.codec.container import Written
 from tfisovae.codec.quantizer import Quantized
 from tfisovae.distortion import decomposed
 from tfisovae.distortions import SSIM
-from tfisovae.examples import Data
+from tfisovae.examples import Data, Repeated
 from tfisovae.ledger import Ledger, Point
 from tfisovae.measurement import measure
 
@@ -79,6 +79,7 @@ def measure_files(codec: Codec, data: Data, num_examples: int | None = None, fac
                          f"{codec.step_factor:g} and {codec.prior!r}. Take codec.at(1.0, prior=\"normal\").")
     weights = slope_weights(factors)
     stages = [Stage(codec if factor == 1 else codec.at(step_factor=float(factor))) for factor in factors]
+    data = Repeated(data)
     with tempfile.TemporaryDirectory() as directory:
         path = os.path.join(directory, "examples")
         written = codec.write(path, data, num_examples, progress)

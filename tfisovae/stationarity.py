@@ -11,7 +11,7 @@ from collections.abc import Iterable
 import numpy as np
 import tensorflow as tf
 
-from tfisovae import significance, streaming
+from tfisovae import examples, significance, streaming
 from tfisovae.autoencoder import Measurable
 from tfisovae.examples import Data
 from tfisovae.measurement import measure
@@ -20,6 +20,7 @@ _MINIMA = {"gamma": 0.0, "beta": 1e-6, "alpha": 1.0, "epsilon": 1e-6}  # of the 
 _OFFSET = 2.0**-18  # in its variables, which are the roots of a parameter and the square of this
 _KEPT = 2**18  # numbers of a gradient that are kept: 1 MB
 _FOLD_SEED = 0
+_AT_ONCE = 2**15  # components of all blocks in float64
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,11 +78,12 @@ def block_gradients(model: Measurable, data: Data, weights: Iterable[tf.Variable
     Give it examples of *training*, in random order: on held-out ones the gradient of an optimum is not 0. Each batch of a data set
     is dealt to one block, so that about 256 batches, of any size, are the most telling. One pass, of the cost of as many training
     steps. Gradients of more than 262,144 weights are folded to that many numbers with random signs, a linear map that leaves a
-    gradient of mean 0 at mean 0; memory is `num_blocks` MB at most. Components that a constraint holds (`held`) are left out.
+    gradient of mean 0 at mean 0; memory is little more than `num_blocks` MB. Components that a constraint holds (`held`) are left
+    out.
 
     Args:
       model: `VAE`, `Autoencoder`, or whatever has its five attributes.
-      data: `tf.data.Dataset` of batches `[B, ...]`, or an array `[N, ...]`, which is shuffled and cut into `num_blocks`.
+      data: as `tfisovae.examples.batches` takes it; an array `[N, ...]` is shuffled and cut into `num_blocks`.
       weights: list of `tf.Variable`, which `encode` and `decode` must use; by default those of `weights_of`.
       num_examples: how many to measure; all by default.
       num_blocks: K at most.
@@ -90,15 +92,18 @@ def block_gradients(model: Measurable, data: Data, weights: Iterable[tf.Variable
     Returns:
       `BlockGradients`.
     Raises:
-      ValueError: if there are no weights, or constraints hold all of them; the loss does not depend on any; or there are fewer
-        than 8 batches.
+      ValueError: if there are no weights, or constraints hold all of them; the loss does not depend on any, or TensorFlow has no
+        derivative of the decoder; there are fewer examples than asked for, or fewer than 8 batches.
     """
     weights = list(weights_of(model) if weights is None else weights)
     if not weights:
         raise ValueError("weights must be the variables that encode and decode use; the model has no trainable_variables. Give "
                          "those of its Keras models or loaded SavedModels.")
-    if not isinstance(data, tf.data.Dataset):
+    data = examples.whole(data)
+    if hasattr(data, "shape"):
         data = np.asarray(data)
+        if num_examples is not None and num_examples > len(data):
+            raise ValueError(f"The data have {len(data)} examples, fewer than the {num_examples} asked for.")
         data = data[np.random.default_rng(seed).permutation(len(data))[:num_examples]]
         num_examples = None
         data = tf.data.Dataset.from_tensor_slices(data).batch(max(1, math.ceil(len(data) / num_blocks)))
@@ -121,6 +126,8 @@ def block_gradients(model: Measurable, data: Data, weights: Iterable[tf.Variable
 
     sums, counts = [], []
     for batch, (x, first_row) in enumerate(streaming.examples_of(model, data, num_examples, "gradients", progress)):
+        if not batch:
+            _check_differentiable(model, x[:1])
         found = _folded(gradient(x, tf.constant(first_row)).numpy(), signs)
         block = batch % num_blocks
         if block == len(sums):
@@ -134,8 +141,25 @@ def block_gradients(model: Measurable, data: Data, weights: Iterable[tf.Variable
                          f"noise; got {len(sums)}. Give "
                          "more examples, or smaller batches.")
     # Sums over the mean size of a block: blocks of unequal sizes still add up to the mean over all examples.
-    blocks = np.stack(sums).astype(np.float64) * (len(counts) / sum(counts))
-    return BlockGradients(blocks @ blocks.T, sum(counts), total)
+    gram = np.zeros([len(sums)] * 2)
+    for start in range(0, len(sums[0]), _AT_ONCE):
+        part = np.array([one[start:start + _AT_ONCE] for one in sums], np.float64)
+        gram += part @ part.T
+    return BlockGradients(gram * (len(counts) / sum(counts)) ** 2, sum(counts), total)
+
+
+def _check_differentiable(model, x):
+    """Raises ValueError where no derivative of the distortion comes through the decoder: the gradient would be that of the KL."""
+    with tf.GradientTape() as tape:
+        z = tf.convert_to_tensor(model.encode(x)[0])
+        tape.watch(z)
+        distortion = model.distortion(x, model.decode(z))
+    try:
+        found, why = tape.gradient(distortion, z), "it goes through operations that have none, such as tf.numpy_function"
+    except LookupError as error:
+        found, why = None, " ".join(str(error).split())
+    if found is None:
+        raise ValueError(f"The mean gradient cannot be taken: TensorFlow has no derivative of decode: {why}.")
 
 
 def _folded(gradient, signs):

@@ -78,6 +78,17 @@ class Batch(Measurement):
         return self.loss(self.distortion)
 
 
+def parts(x, count):
+    """`x` `[B, ...]` cut into `count` parts that are as equal as they can be: the last batch of an epoch may have any size."""
+    if count == 1:
+        return [x]
+    if x.shape[0] is not None and x.shape[0] % count == 0:
+        return tf.split(x, count)
+    size = tf.shape(x)[0]
+    cuts = [size * k // count for k in range(count + 1)]
+    return [x[start:end] for start, end in zip(cuts, cuts[1:])]
+
+
 def finite_examples(x, first_row, *where):
     """`x`, with the assertion that every example is finite; the message counts them from `first_row`, and says `where`."""
     rows = tf.reduce_all(tf.math.is_finite(tf.reshape(x, [tf.shape(x)[0], -1])), 1)

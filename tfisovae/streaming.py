@@ -27,6 +27,8 @@ def examples_of(autoencoder: Measurable, data: examples.Data, num_examples: int 
     if num_examples is not None and (isinstance(num_examples, bool) or not isinstance(num_examples, numbers.Integral)
                                      or num_examples < 1):
         raise ValueError(f"num_examples must be an integer of at least 1; got {num_examples!r}.")
+    if num_examples is None and examples.is_endless(data):
+        raise ValueError("The data set repeats without end: give num_examples, or leave out its repeat().")
     seen = 0
     with tqdm.tqdm(total=num_examples, desc=description, unit=" examples", disable=not progress) as bar:
         for x in examples.batches(data):

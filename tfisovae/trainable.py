@@ -30,9 +30,10 @@ class Trainable(tf.keras.Model):
         Args:
           optimizer: a Keras optimizer, or the name of one.
           metrics: instances of `tfisovae.metrics`, measured by `evaluate`.
-          num_parts: how many equal parts of a batch `fit` works on side by side. The step is the same to rounding; on a CPU
-            one part to a core is faster than all cores on one operation after the other. Networks with layers that look at a
-            whole batch (batch normalisation), or may do so (layers of your own, `Lambda`, `add_loss`), get batches whole.
+          num_parts: how many parts of a batch, as equal as they can be, `fit` works on side by side. The step is the same to
+            rounding; on a CPU one part to a core is faster than all cores on one operation after the other. Networks with layers
+            that look at a whole batch (batch normalisation), or may do so (layers of your own, `Lambda`, `add_loss`), get batches
+            whole.
           resident: `[N, ...]`, examples to keep on the device. None: `fit` keeps the array it is given there by itself, where
             that is measured to be faster (`tfisovae.resident.pays`: small dense networks on a CPU, 2,000 steps at least); an
             epoch then is one call. False: never. With examples, `fit` takes data sets of row numbers `[steps, B]`, int32
@@ -157,10 +158,11 @@ class Trainable(tf.keras.Model):
         mode = steps.Mode(self, True, lmbda)
         batches, losses, gradients = [], [], []
         # Parts have no data in common: on a CPU the executor runs them side by side, one to a core.
-        for x_part, noise_part in zip(tf.split(x, self.num_parts), tf.split(noise, self.num_parts)):
+        size = tf.cast(tf.shape(x)[0], tf.float32)
+        for x_part, noise_part in zip(*(steps.parts(value, self.num_parts) for value in (x, noise))):
             with tf.GradientTape() as tape:
                 batch = steps.Batch(mode, x_part, noise_part)
-                loss = tf.reduce_mean(self._training_loss(batch)) / (self.num_parts * replicas)
+                loss = tf.reduce_sum(self._training_loss(batch)) / (size * replicas)
                 scaled = self.optimizer.get_scaled_loss(loss) if self._scales_loss() else loss
             batches.append(batch)
             losses.append(loss)

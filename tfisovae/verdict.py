@@ -98,11 +98,14 @@ def overall_balance(balance: npt.ArrayLike, one_minus_variance: npt.ArrayLike, a
     Args:
       balance: of each dimension, `[n]`. one_minus_variance: E[1 - sigma_j^2], `[n]`. active: which dimensions, `[n]`.
     Returns:
-      A number, 1 at the optimum; NaN where no dimension is active. A mean of the ratios would be ruled by the weakest of them.
+      A number, 1 at the optimum; NaN where no dimension is active, or all posteriors are as wide as the prior. A mean of the
+      ratios would be ruled by the weakest of them.
     """
     active = np.asarray(active, bool)
     weights = np.asarray(one_minus_variance)[active]
-    return float(np.asarray(balance)[active] @ weights / weights.sum()) if active.any() else float("nan")
+    if not weights.any():
+        return float("nan")
+    return float(np.where(weights, np.asarray(balance)[active], 0) @ weights / weights.sum())
 
 
 def checks(stationarity: Stationarity | None, conditions: Conditions | None = None, gradient: MeanGradient | None = None,
@@ -129,7 +132,8 @@ def checks(stationarity: Stationarity | None, conditions: Conditions | None = No
         moments, why = conditions.moments, conditions.moments_why
         parts = [(MEAN, stationarity.latent_mean, 0.0, np.ones(n), range(n), moments, why),
                  (SECOND, stationarity.latent_second_moment, 1.0, np.ones(n), range(n), moments, why),
-                 (BALANCE, stationarity.balance_difference, 0.0, target, strong, conditions.balance, conditions.balance_why)]
+                 (BALANCE, stationarity.balance_difference, 0.0, np.where(target == 0, 1, target), strong, conditions.balance,
+                  conditions.balance_why)]
         for name, values, expected, unit, rows, applies, why in parts:
             if num_train is not None:
                 values = dataclasses.replace(values, standard_deviation=values.standard_deviation
@@ -195,7 +199,9 @@ def judge(stationarity: Stationarity | None = None, conditions: Conditions | Non
     """
     apart: tuple[Check, ...] = ()
     unmeasured: tuple[Check, ...] = ()
-    if training is not None and stationarity is not None:
+    if stationarity is None:
+        stationarity = training
+    elif training is not None:
         held_out = judge(stationarity, conditions, num_train=num_train, tolerance=tolerance, level=level)
         apart, unmeasured, stationarity, num_train = held_out.alarms, held_out.broken, training, None
     all_checks = checks(stationarity, conditions, gradient, fall, num_train, annealed, tolerance)
@@ -279,7 +285,8 @@ def health(verdict: Verdict, num_active: int | None = None, rate: float = float(
         state, said, advice = _training(verdict)
         return f"{state}: {'; '.join(said)}. To do: {advice}."
     if verdict.num_examples is not None and verdict.num_examples < MIN_EXAMPLES:
-        return f"No verdict: {verdict.num_examples} examples are too few to tell, measure {MIN_EXAMPLES} or more."
+        few = "1 example is" if verdict.num_examples == 1 else f"{verdict.num_examples} examples are"
+        return f"No verdict: {few} too few to tell, measure {MIN_EXAMPLES} or more."
     if verdict.hints:
         why = "; ".join(dict.fromkeys(c.why for c in verdict.hints))
         at_rest = verdict.gradient is not None and verdict.gradient.num_examples >= MIN_GRADIENT_EXAMPLES

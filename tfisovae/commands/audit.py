@@ -237,8 +237,13 @@ def run(args):
     summary = result.summary(**known)
     save(summary)  # whatever becomes of the gradient
     if train is not None:
-        gradient = stationarity.block_gradients(model, train, progress=True).mean_gradient()
-        summary = result.summary(**known, gradient=gradient, training=analysis.measure_stationarity(model, train, progress=True))
+        evidence = {"training": analysis.measure_stationarity(model, train, progress=True)}
+        try:
+            evidence["gradient"] = stationarity.block_gradients(model, train, progress=True).mean_gradient()
+        except ValueError as error:  # of a decoder without derivative, which is measured by differences
+            said.append(f"--train_data: {error}")
+            print(said[-1], flush=True)
+        summary = result.summary(**known, **evidence)
         save(summary)
     print(summary, flush=True)
     drawn = draw(args.out, model, result, importances, x, args.max_value)
