@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+import tfisovae
 from results import report
 from tfisovae.__main__ import parser
 
@@ -93,6 +94,28 @@ def test_the_tables_are_those_of_the_results(path):
     text = (ROOT / path).read_text()
     assert text.count("<!-- table") == text.count("<!-- end -->") >= 4
     assert report.filled(text, ROOT / path.rpartition("/")[0]) == text
+
+
+def test_the_map_from_the_paper_names_what_there_is():
+    """Every `module.name` of its right column, as `import tfisovae` gives it; every script of eval/, train/ and results/."""
+    right = [line.split("|")[2] for line in re.search(r"\| paper \| code \|\n(.*?)\n\n", README, re.S)[1].splitlines()[1:]]
+    names = [name for cell in right for name in re.findall(r"`([^`]+)`", cell)]
+    assert len(names) > 50
+    before = tfisovae
+    for name in names:
+        if "/" in name:
+            assert (ROOT / name).exists(), name
+            continue
+        module, _, attribute = name.rpartition(".")
+        if "*" in module or name.startswith("."):  # of every distortion
+            continue
+        if not module:  # of the one named before, as in `networks.toy`, `celeba`
+            assert hasattr(tfisovae, name) or hasattr(before, name), name
+            continue
+        before = tfisovae
+        for part in module.split("."):
+            before = getattr(before, part)
+        assert hasattr(before, attribute) or attribute in getattr(before, "__dataclass_fields__", {}), name
 
 
 def test_pictures_in_the_readme_exist():
