@@ -17,10 +17,10 @@ _HOME = {
     "VAE": "vae", "analyze": "analysis", "as_autoencoder": "autoencoder", "estimate_beta": "balance", "load": "vae",
     "objective": "objectives", "prune": "pruning",
     "standardize_latents": "standardizing"}
-_MODULES = ("analysis", "autoencoder", "balance", "baselines", "callbacks", "codec", "density", "distortion",
-            "distortions", "examples", "figures", "files", "flatness", "geometry", "inspection", "isometric", "ledger",
-            "measurement", "metrics", "networks", "objectives", "optimizers", "posterior", "pruning", "rate", "report", "scree", "sources",
-            "standardizing", "stationarity", "statement", "theory", "training", "traversals", "vae", "verdict")
+_MODULES = ("analysis", "autoencoder", "balance", "baselines", "callbacks", "codec", "density", "distortion", "distortions",
+            "examples", "figures", "files", "flatness", "geometry", "inspection", "isometric", "ledger", "measurement", "metrics",
+            "networks", "objectives", "optimizers", "posterior", "pruning", "rate", "report", "scree", "sources", "standardizing",
+            "stationarity", "statement", "theory", "training", "traversals", "vae", "verdict")
 
 __all__ = sorted([*_HOME, *_MODULES])
 
