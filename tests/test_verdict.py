@@ -151,6 +151,8 @@ def test_the_states_of_a_training():
     assert "the loss still falls, by 0.2 +- 0.01 nats over steps 100 to 200" in said(gradient=moving, fall=falling)
     assert said(gradient=AT_REST, fall=falling).startswith("NOT CONVERGED")
     assert said(gradient=AT_REST, fall=falling, annealed=True).startswith("Converged")  # it fell with the rate, which is 0 now
+    annealed = said(gradient=moving, fall=falling, annealed=True)  # what the end of the training brought, as far as that tells
+    assert annealed.startswith("NOT CONVERGED: the mean gradient") and "; over steps 100 to 200 the loss fell by 0.2 +-" in annealed
     assert verdict.health(verdict.judge(good, KNOWN), 0, 0.001).startswith("Collapsed")
     assert not any("--" in said(gradient=g, fall=f) for g in (None, moving) for f in (None, falling, level))
 

@@ -255,6 +255,9 @@ def _training(verdict):
         size = (f", as large as the noise of a batch of {gradient.noise_scale:.3g} examples" if np.isfinite(gradient.noise_scale)
                 else ", in its flat directions alone")
         said.append(f"the mean gradient stands out of its noise (p {gradient.p_value:.1g}{size})")
+    if GRADIENT in names and verdict.annealed and fall is not None and fall.fall > 0:  # how much there may be to gain
+        said.append(f"over steps {fall.first_step} to {fall.last_step} the loss fell by {fall.fall:.3g} +- "
+                    f"{fall.standard_error:.1g} nats")
     if GRADIENT in names and FALL not in names and fall is not None and not verdict.annealed:
         said.append(f"the loss no longer falls ({fall.fall:.2g} +- {fall.standard_error:.1g} nats over the last third)")
         return "JITTERS", said, "average the weights, or let learning_rate fall to 0"
