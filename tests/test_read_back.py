@@ -1,6 +1,5 @@
 """What commands find beside a run is used where it is of the same model and data; what does not fit together is refused."""
 import argparse
-import json
 import os
 import shutil
 import types
@@ -48,12 +47,15 @@ def test_images_of_a_run_under_other_names_are_not_split_anew(tmp_path):
     shutil.copytree(tmp_path / "before", tmp_path / "moved")
     moved = opening.of_run(config, str(tmp_path / "moved"), tmp_path / "cache")
     np.testing.assert_array_equal(moved.eval.rows, before.eval.rows)
+    opening.check_split(config, moved)
     os.makedirs(tmp_path / "above")
     os.rename(tmp_path / "moved", tmp_path / "above" / "inner")
     now = sources.load_images(tmp_path / "above", tmp_path / "cache", image_size=16)
     assert now.manifest["fingerprint"] == before.manifest["fingerprint"] and now.held_out != before.held_out
+    now = opening.of_run(config, str(tmp_path / "above"), tmp_path / "cache")
     with pytest.raises(ValueError, match="under other names than .*before had, .* was trained on. Give them by the paths"):
-        opening.of_run(config, str(tmp_path / "above"), tmp_path / "cache")
+        opening.check_split(config, now)
+    opening.check_split({"data_manifest": {"fingerprint": now.manifest["fingerprint"]}}, now)  # of an older version
 
 
 def test_the_array_of_training_is_taken_to_train_on(main, tmp_path):
@@ -61,7 +63,15 @@ def test_the_array_of_training_is_taken_to_train_on(main, tmp_path):
     np.savez(tmp_path / "d.npz", x_test=table(1, 40), x_train=table(2, 60))
     said = main("toy", "--data", tmp_path / "d.npz", *OPTIONS, "--run_dir", tmp_path / "run").stderr
     assert "d.npz: 60 rows, 4 columns, the array 'x_train'." in said
+    assert "array" not in runs.load_config(tmp_path / "run")["data_manifest"]["reading"]  # or runs of before would be others
     assert "on 6 examples" in main("isometry", tmp_path / "run", "--gradient_examples", 0).stdout
+    assert "on 6 examples" in main("isometry", tmp_path / "run", "--data", tmp_path / "d.npz", "--gradient_examples", 0).stdout
+    np.savez(tmp_path / "other.npz", x_test=table(1, 40), x_train=table(3, 60))
+    done = main("isometry", tmp_path / "run", "--data", tmp_path / "other.npz", "--gradient_examples", 0)
+    assert "on 40 examples" in done.stdout and "the array 'x_test'" in done.stderr
+    config = {**runs.load_config(tmp_path / "run"), "data_manifest": training.data_manifest(sources.load_table(
+        str(tmp_path / "d.npz"), arrays=("x_test",)))}  # of a version that trained on it
+    np.testing.assert_array_equal(opening.of_run(config).eval[:4], table(1, 40)[opening.of_run(config).eval.rows[:4]])
     options = argparse.Namespace(max_value=1.0)
     for option, expected in (("data", table(1, 40)), ("train_data", table(2, 60))):
         x, rows = audit.load_examples(options, str(tmp_path / "d.npz"), option=option)
@@ -95,7 +105,7 @@ def test_a_report_is_of_the_data_that_it_names(run, main, tmp_path):
     said = main("report", run, "--data", tmp_path / "two" / "test.npy", *out).stdout
     assert "is of other data" in said and "measured anew" in said
     page = (tmp_path / "out" / "report.html").read_text()
-    assert "What was measured of densities is of other data, and left out." in page
+    assert "What was measured of densities is of other data, or of the model before it was trained on, and left out." in page
     assert files.read_json(tmp_path / "out" / "isometry.json")["data"] == str(tmp_path / "two" / "test.npy")
 
 
@@ -103,8 +113,10 @@ def test_what_was_measured_before_more_training_is_not_said_of_the_model_now(run
     files.write_json(run / "rate.json", {"steps": 3})
     saved = files.read_json(run / "isometry.json")
     assert measuring.verdict_of(measuring.open_run(run)) == saved["summary"]
-    parts, notes = report.records(run, "", run, saved)
-    assert "rate" not in parts and "of rate is of the model after 3 steps of training, and left out" in "".join(notes)
+    fingerprint = saved["data_fingerprint"]
+    parts, notes = report.records(run, "", run, 108, fingerprint)
+    assert "rate" not in parts and "of rate is of other data, or of the model before" in "".join(notes)
+    assert "of rate" in "".join(report.records(run, "", run, 3, fingerprint)[1])  # which cannot be read
     files.write_json(run / "isometry.json", {**saved, "steps": 3})
     assert "is what the isometry shows" in main("variables", run).stdout
     with pytest.raises(ValueError, match="of the model after 3 steps of training; it has 108 now"):
@@ -118,18 +130,23 @@ def test_what_was_measured_before_more_training_is_not_said_of_the_model_now(run
     ({"anneal_steps": 10}, "--anneal_steps must be at most the 9 steps of the training, or it ends at another lmbda than 5"),
     ({"decomposed": True, "warmup_steps": 9}, "--warmup_steps must be below the 9 steps of the training, or none is of the"),
 ])
-def test_a_part_of_a_training_is_not_longer_than_it(config, message):
-    whole = {"steps": 9, "lmbda": 5.0, "learning_rate_warmup": None, "anneal_steps": 9, "decomposed": False, "warmup_steps": 0}
+def test_a_part_of_a_training_is_not_longer_than_it(config, message, capsys):
+    whole = {"steps": 9, "schedule": "cosine", "lmbda": 5.0, "learning_rate_warmup": None, "anneal_steps": 9, "decomposed": False,
+             "warmup_steps": 0}
     training.check_lengths(whole)
     training.check_lengths({**whole, "learning_rate_warmup": 8, "decomposed": True, "warmup_steps": 8})
     with pytest.raises(ValueError, match=message):
         training.check_lengths({**whole, **config})
+    if "learning_rate_warmup" not in config:  # it may go on
+        training.check_lengths({**whole, **config, "schedule": "constant"})
+        assert message in capsys.readouterr().err
 
 
 def test_parts_are_checked_by_the_commands(main, tmp_path):
     np.save(tmp_path / "x.npy", table())
     for options, message in ((["--anneal_steps", 121], "--anneal_steps must be at most the 120"),
                              (["--decomposed"], "--warmup_steps must be below the 120")):
+        options += ["--schedule", "cosine"]
         refused = main("toy", "--data", tmp_path / "x.npy", *OPTIONS[:2], "--epochs", 12, "--batch_size", 29, *options, "--run_dir",
                        tmp_path / "run", check=False)
         assert refused.code and message in refused.stderr and not (tmp_path / "run").exists()
@@ -139,14 +156,15 @@ def test_the_recipe_takes_a_small_table(main, tmp_path):
     """Whose steps are fewer than the recipe's warm-up: it has a tenth of them, and says so. One that is given stays."""
     np.save(tmp_path / "x.npy", table())
     options = ["--data", tmp_path / "x.npy", "--recipe", "fast", "--epochs", 5, "--latent_dim", 2, "--num_eval", 0,
-               "--batch_size", 30]
+               "--batch_size", 60]
     said = main("toy", *options, "--run_dir", tmp_path / "run").stderr
-    assert "of the 45 steps that these data make, a tenth warm the learning rate up, instead of 25" in said
-    assert runs.load_config(tmp_path / "run")["learning_rate_warmup"] == 4
+    assert "of the 20 steps that these data make, a tenth warm the learning rate up, instead of 25" in said
+    assert runs.load_config(tmp_path / "run")["learning_rate_warmup"] == 2
     main("toy", *options, "--run_dir", tmp_path / "run")  # the same run
-    args = argparse.Namespace(command="toy", recipe="fast", epochs=200)
-    assert recipes.warmup_within(args, 1000, 78_000) == 1000 and recipes.warmup_within(args, 300, 600) == 300
-    assert recipes.warmup_within(argparse.Namespace(command="toy", recipe="paper", epochs=200), 1000, 600) == 1000
+    args = argparse.Namespace(recipe="fast", given=())
+    assert recipes.warmup_within(args, 1000, 7_200) == 1000 and recipes.warmup_within(args, 1000, 600) == 60
+    assert recipes.warmup_within(argparse.Namespace(recipe="fast", given=("learning_rate_warmup",)), 1000, 600) == 1000
+    assert recipes.warmup_within(argparse.Namespace(recipe="paper", given=()), 1000, 600) == 1000
 
 
 def test_parts_of_a_recipe_can_be_left_out(main, tmp_path):
@@ -181,6 +199,16 @@ def test_commands_on_a_page_can_be_given(run, tmp_path, monkeypatch):
     assert f"--data {tmp_path / 'mine.npy'}" in report.commands_of(args)["density"]
 
 
+def test_foreign_numbers_in_a_run_are_not_its_own(run, main, tmp_path):
+    """Measured by --out into the run itself: the page elsewhere is of the run's own data, measured for it."""
+    np.save(tmp_path / "x.npy", table(3, 40))
+    own = files.read_json(run / "isometry.json")
+    main("isometry", run, "--data", tmp_path / "x.npy", "--out", run, "--gradient_examples", 0)
+    main("report", run, "--out", tmp_path / "out")
+    assert files.read_json(tmp_path / "out" / "isometry.json")["norm_mean"] == own["norm_mean"]
+    assert "33 examples" in (tmp_path / "out" / "report.html").read_text()
+
+
 def test_all_passes_on_what_it_was_given(run, main, tmp_path):
     np.save(tmp_path / "x.npy", table(3, 40))
     main("all", run, "--data", tmp_path / "x.npy", "--out", tmp_path / "out")
@@ -189,7 +217,9 @@ def test_all_passes_on_what_it_was_given(run, main, tmp_path):
 
 
 def test_a_measurement_is_kept_whatever_becomes_of_the_gradient(run, main, monkeypatch):
-    os.unlink(run / "isometry.json")
+    whole = files.read_json(run / "isometry.json")
+    for name in ("isometry.json", "isometry.png"):
+        os.unlink(run / name)
 
     def stopped(*_):
         raise KeyboardInterrupt
@@ -198,6 +228,10 @@ def test_a_measurement_is_kept_whatever_becomes_of_the_gradient(run, main, monke
     assert main("isometry", run, check=False).code == 130
     saved = files.read_json(run / "isometry.json")
     assert saved["summary"].startswith("Training: ") and len(saved["norm_mean"]) == 2 and (run / "isometry.png").exists()
+    assert "evidence" not in saved
+    files.write_json(run / "isometry.json", whole)  # which has the evidence: it is not replaced by numbers without
+    assert main("isometry", run, check=False).code == 130
+    assert files.read_json(run / "isometry.json") == whole
 
 
 def test_pictures_of_a_former_model_do_not_stay(run):
@@ -259,7 +293,7 @@ def test_counts_that_would_not_be_used_are_refused(run, main, tmp_path):
         assert refused.code and f"--gradient_examples must be 0, which is none, or at least 8; got {count}" in refused.stderr
     np.save(tmp_path / "x.npy", table())
     refused = main("toy", "--data", tmp_path / "x.npy", "--num_examples", 99, *OPTIONS, "--run_dir", tmp_path / "new", check=False)
-    assert refused.code and "--num_examples is of toy data; all 330 rows" in refused.stderr
+    assert not refused.code and "--num_examples is of toy data: all 330 rows" in refused.stderr
     np.save(tmp_path / "x.npy", table(3, 40))
     shutil.move(runs.load_config(run)["data"], tmp_path / "moved.csv")
     try:
@@ -289,4 +323,3 @@ def test_the_fall_of_the_loss_is_that_of_the_final_lmbda(tmp_path):
     fall = callbacks.fall_of_the_loss(tmp_path, {"lmbda": 100.0, "anneal_steps": 10_000})
     assert abs(fall.fall) < 4 * fall.standard_error and abs(fall.fall) < 0.2
     assert callbacks.fall_of_the_loss(tmp_path, {"lmbda": 100.0}).fall > 1
-    assert json.dumps(fall.p_value)

@@ -124,7 +124,9 @@ class Distribution:
 
 def test_distributions_are_not_sampled():
     with pytest.raises(adapters.PartError, match=r"returns a distribution \(Distribution\).* of a decoder distribution.mean\(\)"):
-        adapters.Outputs.of(Distribution(tf.zeros([2, M])))
+        adapters.Outputs.of(Distribution(tf.zeros([2, M]))).reconstruction(None)
+    unused = [tf.zeros([2, N]), tf.ones([2, N]), Distribution(tf.zeros([2, N]))]  # the sample, which is not used
+    assert float(adapters.Outputs.of(unused).mean_and_spread(None)[1][0, 0]) == 1
 
 
 def test_layers_of_tensorflow_probability_are_not_sampled():
@@ -220,9 +222,9 @@ def test_networks_with_weights_of_few_digits_are_refused():
         tfisovae.analyze((encoder, networks()[1]), X, distortion="sse", beta=0.1)
 
 
-@pytest.mark.parametrize("rows, parts", [(101, 2), (97, 4), (33, 4)])
+@pytest.mark.parametrize("rows, parts", [(101, 2), (101, 4), (96, 4)])
 def test_parts_of_a_last_batch_of_any_size(rows, parts):
-    """101 examples in batches of 32 end with 5, and 33 with one; the steps are those of whole batches."""
+    """101 examples in batches of 32 end with 5; the steps are those of whole batches."""
     found = []
     for count in (1, parts):
         tf.keras.utils.set_random_seed(0)
@@ -233,6 +235,32 @@ def test_parts_of_a_last_batch_of_any_size(rows, parts):
         found.append((np.concatenate([w.ravel() for w in vae.get_weights()]), history["distortion"]))
     np.testing.assert_allclose(found[1][0], found[0][0], atol=1e-6)
     np.testing.assert_allclose(found[1][1], found[0][1], rtol=1e-5)
+
+
+def test_a_batch_smaller_than_its_parts_is_refused():
+    """Convolutions have no gradient of no examples."""
+    vae = tfisovae.VAE(*networks(), "sse", 10.0)
+    vae.compile("sgd", num_parts=4, resident=False)
+    with pytest.raises(ValueError, match="A batch of 1 examples cannot be cut into 4 parts: leave out what remains"):
+        vae.fit(X[:33], batch_size=32, verbose=0)
+
+
+def test_convolutions_take_a_last_batch_of_any_size():
+    x = np.random.default_rng(0).uniform(size=(7, 8, 8, 1)).astype(np.float32)
+    encoder = tf.keras.Sequential([layers.Input((8, 8, 1)), layers.Conv2D(3, 3, 2), layers.Flatten(), layers.Dense(2 * N)])
+    decoder = tf.keras.Sequential([layers.Input((N,)), layers.Dense(64), layers.Reshape((8, 8, 1)), layers.Conv2D(1, 3, 1, "same")])
+    vae = tfisovae.VAE(encoder, decoder, "sse", 10.0)
+    vae.compile("sgd", num_parts=2)
+    assert np.isfinite(vae.fit(x, batch_size=4, verbose=0).history["loss"]).all()
+
+
+def test_whatever_has_rows_is_sliced_by_them():
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame(X, index=np.arange(400.0) / 3)
+    for data in (frame, tf.Variable(X)):
+        found = list(examples.batches(data))
+        assert [len(x) for x in found] == [100] * 4
+        np.testing.assert_array_equal(np.concatenate(found), X)
 
 
 class InFloat32(distortion.Distortion):

@@ -56,12 +56,6 @@ class Outputs:
             return cls(list(result), list(known), True)
         return cls([result], [""], True)
 
-    def __post_init__(self) -> None:
-        for tensor in self.tensors:
-            if hasattr(tensor, "log_prob") and hasattr(tensor, "sample"):  # taken for a tensor it would be one sample of it
-                raise PartError(f"A network returns a distribution ({type(tensor).__name__}), which is none of its numbers. Give a "
-                                "function that returns those: of a decoder distribution.mean(), of an encoder "
-                                "(distribution.mean(), distribution.stddev()) with scale=\"scale\".")
 
     def described(self) -> str:
         """Names, or numbers, and shapes, for error messages."""
@@ -71,9 +65,9 @@ class Outputs:
     def chosen(self, key: str | int, argument: str) -> tf.Tensor:
         """The tensor with a name or a number."""
         if key in self.names and key != "":
-            return self.tensors[self.names.index(key)]
+            return _checked(self.tensors[self.names.index(key)])
         if isinstance(key, int) and not isinstance(key, bool) and self.ordered and 0 <= key < len(self.tensors):
-            return self.tensors[key]
+            return _checked(self.tensors[key])
         raise PartError(f"{argument} asks for the output {key!r}; there are {self.described()}.")
 
     def parameters(self, asked: str | int | Sequence[str | int] | None = None) -> list[tf.Tensor]:
@@ -88,7 +82,7 @@ class Outputs:
                 raise PartError("encoder_outputs must be a pair, of the mean and of its log-variance (or what scale= says), or "
                                  f"the one output [batch, 2n] that holds both; got {asked!r}.")
             return [self.chosen(key, "encoder_outputs") for key in keys]
-        return [self.tensors[index] for index in self._positions()]
+        return [_checked(self.tensors[index]) for index in self._positions()]
 
     def mean_and_spread(self, asked: str | int | Sequence[str | int] | None) -> list[tf.Tensor]:
         """The posterior's two parameters, `[B, n]` each: those of `parameters`, or the halves of the one."""
@@ -121,7 +115,16 @@ class Outputs:
         if len(self.tensors) != 1:
             raise PartError(f"Which output of the decoder is x_hat? There are {self.described()}. Give decoder_output=NAME "
                              "(or its number, where they have an order) to tfisovae.as_autoencoder.")
-        return self.tensors[0]
+        return _checked(self.tensors[0])
+
+
+def _checked(tensor):
+    """An output that is used; a distribution would be taken for one sample of it."""
+    if hasattr(tensor, "log_prob") and hasattr(tensor, "sample"):
+        raise PartError(f"A network returns a distribution ({type(tensor).__name__}), which is none of its numbers. Give a "
+                        "function that returns those: of a decoder distribution.mean(), of an encoder (distribution.mean(), "
+                        "distribution.stddev()) with scale=\"scale\".")
+    return tensor
 
 
 def _halves(parameters):

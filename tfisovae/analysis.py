@@ -289,7 +289,8 @@ def analyze(model: AutoencoderLike, data: Data, num_examples: int | None = None,
     passes = _encoded(autoencoder, measures, data, num_examples, "measuring", progress, start)
     posteriors = [encoded.numpy() for encoded, first_row in passes if first_row < flatness.MAX_EXAMPLES]
     difference = _numerical_norm_difference(autoencoder, first, measures["rate"].active, tangents)
-    known = conditions.of_model(model if hasattr(model, "encoder") and hasattr(model, "distortion") else autoencoder)
+    known = conditions.of_model(
+        model if all(hasattr(model, name) for name in ("encode", "decode", "distortion", "encoder")) else autoencoder)
     return _analysis(autoencoder, measures, np.concatenate(posteriors), difference, tangents, known)
 
 

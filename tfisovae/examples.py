@@ -51,7 +51,7 @@ def batches(data: Data, batch_size: int = _BATCH) -> Iterator[tf.Tensor]:
     """
     found = whole(data)
     if hasattr(found, "shape"):  # in slices: a data set would be a copy of all of it
-        elements = (found[start:start + batch_size] for start in range(0, len(found), batch_size))
+        elements = (found[start:start + batch_size] for start in range(0, int(found.shape[0]), batch_size))
     else:
         elements = found
     for element in elements:
@@ -91,6 +91,8 @@ def whole(data: Any) -> Any:
     """The array x in what is given as data, or what iterates over batches as it is."""
     if isinstance(data, dict):
         return whole(x_of(data))
+    if hasattr(data, "iloc"):  # a table of pandas, which is sliced by its labels
+        data = data.to_numpy()
     if hasattr(data, "shape"):
         if not len(data.shape) or (isinstance(data, np.ndarray) and data.dtype.kind not in "fiub"):
             raise ValueError(f"data must be an array [N, ...] of real numbers; got the type {data.dtype} and the shape "

@@ -246,7 +246,7 @@ def tangent_method(decode: Decode | Measurable, z: tf.Tensor, seed: int = 0) -> 
         return tf.vectorized_map(_linearized(decode, z)[1], tf.cast(directions, z.dtype))
 
     try:
-        product = tf.cast(products(z), x.dtype)
+        product = tf.cast(products.get_concrete_function(z)(z), x.dtype)
     except Exception as error:  # decode has run: what fails here, in whatever way, is its differentiation
         if random:
             raise ValueError("The decoder returns something else each time that it is given the same z, and TensorFlow has no "

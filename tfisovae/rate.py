@@ -70,7 +70,8 @@ def measure_files(codec: Codec, data: Data, num_examples: int | None = None, fac
     Returns:
       `Ledger`.
     Raises:
-      ValueError: for another codec, factors that do not do, and whatever `Codec.write` refuses.
+      ValueError: for another codec, factors that do not do, data in another order the second time, and whatever `Codec.write`
+        refuses.
     Cost: for each example two encodes, one decode for each factor and five more; and, of all vectors and of 500 images, two for
       each coded dimension.
     """

@@ -23,6 +23,10 @@ _FOLD_SEED = 0
 _AT_ONCE = 2**15  # components of all blocks in float64
 
 
+class NoGradient(ValueError):
+    """TensorFlow has no derivative of a decoder: the gradient of the loss would be that of the KL alone."""
+
+
 @dataclasses.dataclass(frozen=True)
 class BlockGradients:
     """Mean gradients of K blocks of examples, by their inner products.
@@ -92,8 +96,9 @@ def block_gradients(model: Measurable, data: Data, weights: Iterable[tf.Variable
     Returns:
       `BlockGradients`.
     Raises:
-      ValueError: if there are no weights, or constraints hold all of them; the loss does not depend on any, or TensorFlow has no
-        derivative of the decoder; there are fewer examples than asked for, or fewer than 8 batches.
+      NoGradient: if TensorFlow has no derivative of the decoder.
+      ValueError: if there are no weights, or constraints hold all of them; the loss does not depend on any; there are fewer
+        examples than asked for, or fewer than 8 batches.
     """
     weights = list(weights_of(model) if weights is None else weights)
     if not weights:
@@ -155,11 +160,12 @@ def _check_differentiable(model, x):
         tape.watch(z)
         distortion = model.distortion(x, model.decode(z))
     try:
-        found, why = tape.gradient(distortion, z), "it goes through operations that have none, such as tf.numpy_function"
+        found = tape.gradient(distortion, z)
+        why = "it goes through operations that have none, such as tf.numpy_function, or does not depend on z"
     except LookupError as error:
         found, why = None, " ".join(str(error).split())
     if found is None:
-        raise ValueError(f"The mean gradient cannot be taken: TensorFlow has no derivative of decode: {why}.")
+        raise NoGradient(f"The mean gradient cannot be taken: TensorFlow has no derivative of decode: {why}.")
 
 
 def _folded(gradient, signs):

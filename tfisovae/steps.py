@@ -7,7 +7,8 @@ import tensorflow as tf
 
 from tfisovae.measurement import Measurement, once
 
-_OURS = ("expects x between", "x must be finite", "loss is not finite")
+_CUT = "cannot be cut into"
+_OURS = ("expects x between", "x must be finite", "loss is not finite", _CUT)
 
 
 class NonFiniteLoss(ValueError):
@@ -79,14 +80,15 @@ class Batch(Measurement):
 
 
 def parts(x, count):
-    """`x` `[B, ...]` cut into `count` parts that are as equal as they can be: the last batch of an epoch may have any size."""
+    """`x` `[B, ...]` cut into `count` parts that are as equal as they can be, none of them empty."""
     if count == 1:
         return [x]
-    if x.shape[0] is not None and x.shape[0] % count == 0:
-        return tf.split(x, count)
-    size = tf.shape(x)[0]
-    cuts = [size * k // count for k in range(count + 1)]
-    return [x[start:end] for start, end in zip(cuts, cuts[1:])]
+    size = tf.shape(x)[0] if x.shape[0] is None else x.shape[0]
+    check = tf.debugging.Assert(size >= count, ["A batch of", size, "examples", _CUT, count, "parts: leave out what remains of an "
+                                                "epoch, by drop_remainder=True, or take fewer num_parts"])
+    with tf.control_dependencies([check] if check is not None else []):
+        cuts = [size * k // count for k in range(count + 1)]
+        return [x[start:end] for start, end in zip(cuts, cuts[1:])]
 
 
 def finite_examples(x, first_row, *where):

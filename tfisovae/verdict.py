@@ -193,14 +193,14 @@ def judge(stationarity: Stationarity | None = None, conditions: Conditions | Non
     dimensions and half for those of the whole network; among each, Holm's adjustment.
 
     The arguments are those of `checks`, the level of false alarms, means by their names which only have to be finite, and
-    `training`, the `Stationarity` of examples of training where `stationarity` is of held-out ones. An optimum is that of its
-    training examples: they then decide, and held-out ones, which may be of another kind, or strange to a model that has learned
-    its own by heart, are told apart.
+    `training`, the `Stationarity` of examples of training, where `stationarity` is of held-out ones or `None`. An optimum is that
+    of its training examples: they then decide, and held-out ones, which may be of another kind, or strange to a model that has
+    learned its own by heart, are told apart.
     """
     apart: tuple[Check, ...] = ()
     unmeasured: tuple[Check, ...] = ()
     if stationarity is None:
-        stationarity = training
+        stationarity, num_train = training, None
     elif training is not None:
         held_out = judge(stationarity, conditions, num_train=num_train, tolerance=tolerance, level=level)
         apart, unmeasured, stationarity, num_train = held_out.alarms, held_out.broken, training, None
@@ -255,7 +255,8 @@ def _training(verdict):
         size = (f", as large as the noise of a batch of {gradient.noise_scale:.3g} examples" if np.isfinite(gradient.noise_scale)
                 else ", in its flat directions alone")
         said.append(f"the mean gradient stands out of its noise (p {gradient.p_value:.1g}{size})")
-    if GRADIENT in names and verdict.annealed and fall is not None and fall.fall > 0:  # how much there may be to gain
+    falls = fall is not None and fall.fall > 0 and fall.p_value < verdict.level
+    if GRADIENT in names and verdict.annealed and falls:  # how much there may be to gain
         said.append(f"over steps {fall.first_step} to {fall.last_step} the loss fell by {fall.fall:.3g} +- "
                     f"{fall.standard_error:.1g} nats")
     if GRADIENT in names and FALL not in names and fall is not None and not verdict.annealed:

@@ -64,7 +64,7 @@ def load_examples(args, name, count=None, option="data"):
         rows = measuring.chosen(sources.load_images(name, args.cache_dir, image_size=args.image_size, crop=args.crop,
                                                     grayscale=args.grayscale), "all").eval
     elif ending in (".npy", ".npz") and os.path.isfile(name):
-        wanted = ("x", "x_train") if option == "train_data" else ("x", "x_test", "x_train")
+        wanted = columnar.OF_TRAINING[:2] if option == "train_data" else columnar.OF_TESTS
         rows, array = columnar.numpy_array(name, wanted)  # a table, or images
         if array:
             print(f"--{option} {name}: the array {array!r}.", file=sys.stderr)
@@ -240,7 +240,7 @@ def run(args):
         evidence = {"training": analysis.measure_stationarity(model, train, progress=True)}
         try:
             evidence["gradient"] = stationarity.block_gradients(model, train, progress=True).mean_gradient()
-        except ValueError as error:  # of a decoder without derivative, which is measured by differences
+        except stationarity.NoGradient as error:  # which does not keep it from being measured, by differences
             said.append(f"--train_data: {error}")
             print(said[-1], flush=True)
         summary = result.summary(**known, **evidence)

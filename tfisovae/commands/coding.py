@@ -57,9 +57,10 @@ def opened(directory, config, vae, source=None, *, step_factor=1.0, quantization
         os.makedirs(os.path.dirname(path), exist_ok=True)
         files.sweep(os.path.dirname(path))
         found.save(path)
-    except OSError:
+    except OSError as error:
         if keep:
             raise
+        print(f"The codec is not kept, and will be fitted again: {error}", file=sys.stderr)
     return found
 
 
@@ -131,6 +132,7 @@ def _training_examples(directory, config, source, train_data, cache_dir):
     if source is None or source.manifest["fingerprint"] != trained_on:
         try:
             source = sources.of_run(config, train_data, cache_dir)
+            sources.check_split(config, source)
         except (ValueError, OSError) as error:
             raise ValueError(f"{directory} has no codec yet, and one is fitted to the data of its training: {error} Where they lie "
                              "elsewhere now, name the place: train_data=PATH.") from None

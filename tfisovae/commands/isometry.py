@@ -1,10 +1,12 @@
 """Measure the isometry of a trained run: isometry.json, isometry.png (Figs. 4-5), scree.png, gram.png, and a table."""
+import contextlib
 import dataclasses
 import math
 import os
 
 import numpy as np
 
+from tfisovae import files
 from tfisovae.commands import measuring
 
 
@@ -37,7 +39,7 @@ def compute(trained, num_examples=None):
         means = np.concatenate([vae.encode(x).mean for x in examples])  # of every held-out example
         extra["factor_names"] = list(source.factor_names)
         extra["factor_correlations"] = analysis.factor_correlations(means, source.factors).tolist()
-    extra["summary"] = _summary(trained, result)
+    extra["summary"] = _summary(trained, result, **measuring.known_evidence(trained))
     if source.log_density is not None and trained.own:
         extra["predicted_precision"] = sources.predicted_precision(source.manifest["toy"], config["distortion"], vae.beta)
     return result, extra
@@ -63,7 +65,7 @@ def names(suffix=""):
 
 def draw(out, suffix=""):
     """Draws the pictures of a measurement from its `isometry.json`, which is in the directory `out`."""
-    from tfisovae import Analysis, figures, files
+    from tfisovae import Analysis, figures
     from tfisovae.scree import Scree
 
     path, isometry, scree, gram = (os.path.join(out, name) for name in names(suffix))
@@ -105,6 +107,14 @@ def pruned(config):
             "training had ended, the run it was made of shows; a gradient here is what pruning left."] if made else []
 
 
+def _is_there(trained):
+    """Whether a measurement with all its evidence stands there, of this model and these data."""
+    with contextlib.suppress(FileNotFoundError, files.DamagedFile):
+        saved = files.read_json(trained.path("isometry.json"))
+        return "evidence" in saved and measuring.is_current(saved, trained.config["steps"], trained.source.manifest["fingerprint"])
+    return False
+
+
 def _summary(trained, result, **evidence):
     return "\n".join([result.summary(**evidence), *pruned(trained.config)])
 
@@ -118,13 +128,14 @@ def report(trained, args):
     result, extra = compute(trained, args.num_examples)
     counted = Scree.from_saved({**result.to_dict(), **extra}).sentences()
     yield "\n".join([result.table(args.rows), result.accounting(), counted, *theory(extra, result, args.rows)])
-    write(trained, result, extra)  # whatever becomes of the evidence, which takes long
+    if not _is_there(trained):
+        write(trained, result, extra)  # whatever becomes of the evidence, which takes long
     evidence = measuring.training_evidence(trained, args.gradient_examples)
     extra |= {"evidence": {name: dataclasses.asdict(value) if dataclasses.is_dataclass(value) else value
                            for name, value in evidence.items()},
               "summary": _summary(trained, result, **evidence)}
     yield extra["summary"]
-    result.save(trained.path("isometry.json"), **extra)
+    write(trained, result, extra)
     yield measuring.written(trained.out, *names(trained.suffix)[:4 if result.num_active else 3])
 
 

@@ -5,6 +5,7 @@ import dataclasses
 import glob
 import math
 import os
+import sys
 import tempfile
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -97,9 +98,13 @@ def open_run(directory, data=None, cache_dir=None, split=None, out=None):
     given = not own and os.path.exists(data) and sources.kind_of(config) != "mnist"  # and so split by us, where asked for
     usual = "all" if given else "eval"
     split = split or usual
+    if split != "all":
+        sources.check_split(config, source)
     if out is None:
         out = directory if own else _place(directory, data, source.manifest["fingerprint"])
     check_writable(out)
+    for note in () if own else source.manifest.get("notes", ())[:1]:
+        print(note, file=sys.stderr)
     return Trained(directory, config, vae, chosen(source, split), out, "" if split == usual else f"-{split}", cache_dir)
 
 
@@ -108,8 +113,7 @@ def _place(directory, data, fingerprint):
     place = os.path.join(directory, f"on-{os.path.splitext(name(data))[0]}")
     for path in glob.glob(os.path.join(glob.escape(place), "*.json")):
         with contextlib.suppress(OSError, files.DamagedFile):
-            saved = files.read_json(path)
-            if isinstance(saved, dict) and saved.get("data_fingerprint", fingerprint) != fingerprint:
+            if not is_current(files.read_json(path), data_fingerprint=fingerprint):
                 return f"{place}-{fingerprint[:8]}"
     return place
 
@@ -160,7 +164,7 @@ def check_gradient_examples(count):
     """Raises ValueError for `--gradient_examples` that no mean gradient can be taken of, and are not 0, which is none."""
     from tfisovae.significance import MIN_BLOCKS
 
-    if count is not None and count and count < MIN_BLOCKS:
+    if count and count < MIN_BLOCKS:
         raise ValueError(f"--gradient_examples must be 0, which is none, or at least {MIN_BLOCKS}; got {count}.")
 
 
@@ -176,6 +180,20 @@ def num_examples(trained, asked=None):
     return min(asked, len(trained.source.eval))
 
 
+def known_evidence(trained):
+    """The part of `training_evidence` that costs nothing: the schedule, the fall of the loss, and how many were trained on."""
+    from tfisovae.training.callbacks import fall_of_the_loss
+
+    evidence = {"annealed": trained.config["schedule"] != "constant"}
+    try:
+        evidence["fall"] = fall_of_the_loss(trained.directory, trained.config)
+    except files.DamagedFile as error:
+        print(f"Whether the loss still falls is not known: {error}", file=sys.stderr)
+    if trained.own and not trained.suffix:
+        evidence["num_train"] = len(trained.source.train)
+    return evidence
+
+
 def training_evidence(trained, num_examples=None):
     """What tells of the training beyond the examples measured: the arguments of `Analysis.judge`.
 
@@ -189,14 +207,10 @@ def training_evidence(trained, num_examples=None):
     from tfisovae.significance import MIN_BLOCKS
     from tfisovae.stationarity import block_gradients
     from tfisovae.training import batches
-    from tfisovae.training.callbacks import fall_of_the_loss
 
-    train, config = trained.source.train, trained.config
-    evidence = {"annealed": config["schedule"] != "constant", "fall": fall_of_the_loss(trained.directory, config)}
+    train, config, evidence = trained.source.train, trained.config, known_evidence(trained)
     if not trained.own:
         return evidence
-    if not trained.suffix:
-        evidence["num_train"] = len(train)
     count = min(len(train), (4_096 if len(train.shape) == 4 else 50_000) if num_examples is None else num_examples)
     if count >= MIN_BLOCKS:
         x = as_float(train[batches.drawn(len(train), count, config["seed"])])
@@ -228,6 +242,7 @@ def examples_of_training(trained, count=None):
 
         try:
             source = sources.of_run(trained.config, None, trained.cache_dir)
+            sources.check_split(trained.config, source)
         except (ValueError, OSError):
             return None
     count = min(len(source.train), _usual_number(source) if count is None else count)
@@ -252,7 +267,7 @@ def verdict_of(trained):
 
     try:
         saved = files.read_json(trained.path("isometry.json"))
-        if is_current(saved, trained):
+        if is_current(saved, trained.config["steps"], trained.source.manifest["fingerprint"]):
             return saved["summary"]
     except (OSError, KeyError, files.DamagedFile):
         pass
@@ -260,10 +275,10 @@ def verdict_of(trained):
             f"{command_line('isometry', trained.directory)}")
 
 
-def is_current(saved, trained):
-    """Whether what was measured is of this model, after as many steps, and of these data, as far as it says so."""
-    now = {"steps": trained.config["steps"], "data_fingerprint": trained.source.manifest["fingerprint"]}
-    return all(saved.get(name, value) == value for name, value in now.items())
+def is_current(saved, steps=None, data_fingerprint=None):
+    """Whether what was measured is of a model after so many steps and of data of this hash, as far as it says so; `None`: any."""
+    now = {"steps": steps, "data_fingerprint": data_fingerprint}
+    return all(value is None or saved.get(name, value) == value for name, value in now.items())
 
 
 def as_images(x):

@@ -40,6 +40,7 @@ def in_words(settings):
 def parse(parser, argv):
     """Options of a command line, those of its recipe among them; says which of the recipe's are others, and why."""
     args = parser.parse_args(argv)
+    args.given = ()
     settings = RECIPES.get(getattr(args, "command", None), {}).get(getattr(args, "recipe", None))
     if settings is None:
         return args
@@ -53,21 +54,19 @@ def parse(parser, argv):
         said = (f"--recipe {args.recipe} has {in_words({name: settings[name] for name in others})}; taken is what was given, "
                 f"{in_words(others)}.")
         print(said + (f" In proportion to that: {in_words(shared)}." if any(shared.values()) else ""), file=sys.stderr)
-    return parser.parse_args(argv)
+    args = parser.parse_args(argv)
+    args.given = tuple(given)
+    return args
 
 
 def warmup_within(args, warmup, steps):
-    """The warm-up of a training whose length was not known before its data: that of the recipe takes a tenth of it at most.
+    """The warm-up of a training whose length was not known before its data: that of a recipe is a tenth of one that is shorter.
 
     Args:
       args: of the command. warmup: steps, or `None`. steps: of the training.
     """
-    settings = RECIPES.get(args.command, {}).get(args.recipe)
-    if settings is None or not warmup or warmup <= steps // 10:
+    if args.recipe == "paper" or "learning_rate_warmup" in args.given or not warmup or warmup < steps:
         return warmup
-    lengths = {name: getattr(args, name) for name in _LENGTHS if name in settings}
-    if warmup != {**settings, **proportional(settings, lengths)}.get("learning_rate_warmup"):
-        return warmup  # which was given
     print(f"--recipe {args.recipe}: of the {steps} steps that these data make, a tenth warm the learning rate up, instead of "
           f"{warmup}.", file=sys.stderr)
     return steps // 10 or None

@@ -42,8 +42,12 @@ def commands_of(args):
     return {**made, "prune": command_line("prune", run, "--share", ".99")}
 
 
-def records(out, suffix, directory, saved):
-    """What stands beside `isometry.json`, which holds `saved`: parts of a report, and a sentence for each file left out."""
+def records(out, suffix, directory, steps, fingerprint):
+    """What stands beside `isometry.json`: parts of a report, and a sentence for each file that is left out.
+
+    Args:
+      out, suffix: of the results. directory: of the run. steps: of its training. fingerprint: of the data that the page is of.
+    """
     from tfisovae import history
     from tfisovae.ledger import Ledger
     from tfisovae.report import Densities
@@ -55,8 +59,10 @@ def records(out, suffix, directory, saved):
     measured = {"densities": density.names(suffix)[1], "rate": rate.names(suffix)[0]}
     for name, read in readers.items():
         try:
-            if name in measured and (other := _other(files.read_json(os.path.join(out, measured[name])), saved)):
-                notes.append(f"What was measured of {name} is of {other}, and left out. Measure it again.")
+            record = files.read_json(os.path.join(out, measured[name])) if name in measured else {}
+            if not measuring.is_current(record, steps, fingerprint):
+                notes.append(f"What was measured of {name} is of other data, or of the model before it was trained on, and left "
+                             "out. Measure it again.")
                 continue
             parts[name] = read()
         except FileNotFoundError:
@@ -64,14 +70,6 @@ def records(out, suffix, directory, saved):
         except (OSError, ValueError, KeyError, AttributeError, csv.Error) as error:
             notes.append(f"What was measured of {name} cannot be read: {error}")
     return parts, notes
-
-
-def _other(record, saved):
-    """What a record is of that the measurement is not of, in words; empty where it is of the same, as far as it says."""
-    differ = [key for key in ("steps", "data_fingerprint") if key in record and key in saved and record[key] != saved[key]]
-    if "steps" in differ:
-        return f"the model after {record['steps']} steps of training"
-    return "other data" if differ else ""
 
 
 def notes_on(saved, config, command):
@@ -152,14 +150,14 @@ def gather(trained, args, home):
     commands = commands_of(args)
     path = os.path.join(home, isometry.names(trained.suffix)[0])
     saved = read_measurement(path, commands["isometry"])
-    if saved is not None and saved.get("data_fingerprint", trained.source.manifest["fingerprint"]) != (
-            trained.source.manifest["fingerprint"]):
+    fingerprint = trained.source.manifest["fingerprint"]
+    if saved is not None and not measuring.is_current(saved, data_fingerprint=fingerprint):
         yield f"{path} is of other data, {saved.get('data')}: measured anew."
         saved = None
     if saved is None:
         yield from isometry.report(trained, measuring.default_options(isometry, args.directory))
-        saved = files.read_json(path)
-    parts, notes = records(home, trained.suffix, args.directory, saved)
+        home, saved = trained.out, files.read_json(trained.path("isometry.json"))
+    parts, notes = records(home, trained.suffix, args.directory, trained.config["steps"], fingerprint)
     parts |= pictures(trained, saved, parts.get("densities"))
     return saved, add_known(saved, trained.config, commands, parts, notes)
 
@@ -182,10 +180,13 @@ def run(args):
         saved = None if args.data or args.split else read_measurement(os.path.join(home, "isometry.json"), commands["isometry"])
         if saved is None:
             raise
-        measuring.check_writable(out)
-        parts, notes = records(home, "", args.directory, saved)
-        lacking = f"There are no pictures here: {wording.as_options(str(error), vars(args))}"
         config = runs.load_config(args.directory)
+        fingerprint = config["data_manifest"]["fingerprint"]
+        if not measuring.is_current(saved, data_fingerprint=fingerprint):
+            raise
+        measuring.check_writable(out)
+        parts, notes = records(home, "", args.directory, config["steps"], fingerprint)
+        lacking = f"There are no pictures here: {wording.as_options(str(error), vars(args))}"
         parts = add_known(saved, config, commands, parts, [lacking, *notes])
         print(write(os.path.join(out, "report.html"), measuring.name(args.directory), saved, parts))
         return

@@ -1,6 +1,7 @@
 """Train the VAE of App. D.1 on the toy data of section 4.1, or on your own table of numbers."""
 import argparse
 import os
+import sys
 
 from tfisovae.commands import choices, recipes, training
 
@@ -58,8 +59,8 @@ def prepare(args):
     source = sources.load_vectors(args.data, args.num_examples, args.seed, args.standardize, reading(args))
     inputs = source.train.shape[1]
     if args.data not in choices.TOYS and args.num_examples != NUM_EXAMPLES:
-        raise ValueError(f"--num_examples is of toy data; all {len(source.train) + len(source.eval)} rows of {args.data} are used. "
-                         "Leave it out.")
+        print(f"--num_examples is of toy data: all {len(source.train) + len(source.eval)} rows of {args.data} are used.",
+              file=sys.stderr)
     if args.latent_dim > inputs:
         raise ValueError(f"--latent_dim must be at most the {inputs} columns of the data; got {args.latent_dim}.")
     for name in ("log_every", "checkpoint_every"):

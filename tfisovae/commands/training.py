@@ -8,7 +8,10 @@ import sys
 from tfisovae.commands import choices, recipes
 
 # Options that do not make the run what it is.
-_OF_A_COMMAND = ("run_dir", "cache_dir", "num_eval", "worker_timeout", "run", "recipe", "command")
+_OF_A_COMMAND = ("run_dir", "cache_dir", "num_eval", "worker_timeout", "run", "recipe", "command", "given")
+
+
+WARMUP = 500  # steps of the conventional loss before the decomposed one
 
 
 def add_arguments(p, command, **defaults):
@@ -64,7 +67,7 @@ def resolve(args, positive=()):
     """
     config = {key: value for key, value in vars(args).items() if key not in _OF_A_COMMAND}
     if config["warmup_steps"] is None:
-        config["warmup_steps"] = 500 if args.decomposed else 0
+        config["warmup_steps"] = WARMUP if args.decomposed else 0
     for name in ("anneal_steps", "learning_rate_warmup", "clipnorm"):
         config[name] = config[name] or None  # 0 is none, which a recipe can be given
     config["standardize_latents"] = args.standardize_latents or None  # what manifests of before have
@@ -104,17 +107,22 @@ def check_intervals(config, unit=""):
 
 
 def check_lengths(config):
-    """Raises ValueError where a part of a training is longer than the whole."""
+    """Raises ValueError where a part of a training is longer than the whole; of one that may go on, says so."""
     steps = config["steps"]
     if (config["learning_rate_warmup"] or 0) >= steps:
         raise ValueError(f"--learning_rate_warmup must be below the {steps} steps of the training; got "
                          f"{config['learning_rate_warmup']}.")
+    longer = []
     if (config["anneal_steps"] or 0) > steps:
-        raise ValueError(f"--anneal_steps must be at most the {steps} steps of the training, or it ends at another lmbda than "
-                         f"{config['lmbda']:g}; got {config['anneal_steps']}.")
+        longer.append(f"--anneal_steps must be at most the {steps} steps of the training, or it ends at another lmbda than "
+                      f"{config['lmbda']:g}; got {config['anneal_steps']}.")
     if config["decomposed"] and config["warmup_steps"] >= steps:
-        raise ValueError(f"--warmup_steps must be below the {steps} steps of the training, or none is of the decomposed loss; got "
-                         f"{config['warmup_steps']}.")
+        longer.append(f"--warmup_steps must be below the {steps} steps of the training, or none is of the decomposed loss; got "
+                      f"{config['warmup_steps']}{' (the default)' * (config['warmup_steps'] == WARMUP)}.")
+    for said in longer:
+        if config["schedule"] != "constant":
+            raise ValueError(said)
+        print(f"{said} (It may go on with more --steps.)", file=sys.stderr)
 
 
 def data_manifest(source):

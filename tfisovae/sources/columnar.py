@@ -6,6 +6,8 @@ import numpy as np
 
 from tfisovae.sources import content
 
+OF_TRAINING, OF_TESTS = ("x", "x_train", "x_test"), ("x", "x_test", "x_train")  # names of arrays, by what is wanted
+
 
 def numpy_array(path: str, names: Sequence[str]) -> tuple[np.ndarray, str | None]:
     """The array of a `.npy`, or one of a `.npz`; which of the two, its content says.
@@ -18,34 +20,32 @@ def numpy_array(path: str, names: Sequence[str]) -> tuple[np.ndarray, str | None
     Raises:
       ValueError: if it is damaged, or holds no real numbers.
     """
-    found = []
-
     def choose(there):
-        found[:] = there if len(there) == 1 else [name for name in names if name in there][:1]
+        found = there if len(there) == 1 else [name for name in names if name in there][:1]
         if not found:
             raise ValueError(f"{path} holds the arrays {', '.join(map(repr, there)) or '(none)'}; the one to use must be named "
                              f"{names[0]!r}.")
-        return list(found)
+        return found
 
     if content.first_bytes(path, 2) == b"PK":
-        x, = content.npz(path, choose)
+        (name, x), = content.npz(path, choose).items()
     else:
-        x = content.npy(path)
+        name, x = None, content.npy(path)
     if not (np.issubdtype(x.dtype, np.number) or x.dtype == bool) or np.iscomplexobj(x):
         raise ValueError(f"{path} must hold real numbers; its type is {x.dtype}.")
-    return x, found[0] if found else None
+    return x, name
 
 
-def read_numpy(path: str) -> tuple[Callable[[list[int]], np.ndarray], None, int, list[int], str | None]:
+def read_numpy(path: str, arrays: Sequence[str]) -> tuple[Callable[[list[int]], np.ndarray], None, int, list[int], str | None]:
     """Opens a `.npy` or a `.npz`; which of the two, its content says.
 
     Returns:
       `(parse, None, width, [], name)`: a function from positions of columns to their numbers, `[N, m]`; no names; the number of
-      columns; no index; the name of the array in a `.npz`: "x", or else what was trained on, or else what was tested on.
+      columns; no index; the name of the array in a `.npz`, by `numpy_array`.
     Raises:
       ValueError: if it is damaged, or no table of real numbers.
     """
-    x, name = numpy_array(path, ("x", "x_train", "x_test"))
+    x, name = numpy_array(path, arrays)
     if x.ndim != 2 or 0 in x.shape:
         raise ValueError(f"{path} must hold a table [N, m], one example to a row; its shape is {list(x.shape)}.")
     if x.dtype.kind in "bf" and x.dtype not in (np.float16, np.float32, np.float64):

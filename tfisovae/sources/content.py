@@ -86,14 +86,14 @@ def npy(path: str | os.PathLike) -> np.ndarray:
         return _array(file)
 
 
-def npz(path: str | os.PathLike, choose: Callable[[list[str]], list[str]]) -> list[np.ndarray]:
+def npz(path: str | os.PathLike, choose: Callable[[list[str]], list[str]]) -> dict[str, np.ndarray]:
     """Chosen arrays of a `.npz` file.
 
     Args:
       path: the file.
       choose: from the names of its arrays to those that are wanted; raises `ValueError` itself where they are not there.
     Returns:
-      A list of arrays.
+      A dict of arrays, in the order that was asked for.
     Raises:
       ValueError: if it is damaged, or holds Python objects.
     """
@@ -102,10 +102,10 @@ def npz(path: str | os.PathLike, choose: Callable[[list[str]], list[str]]) -> li
             archive = zipfile.ZipFile(file)
             entries = {name.removesuffix(".npy"): name for name in archive.namelist()}
         wanted = choose(list(entries))
-        arrays = []
+        arrays = {}
         for name in wanted:
             with naming(path, f".npz (array {name!r})"), archive.open(entries[name]) as entry:
-                arrays.append(_array(entry))
+                arrays[name] = _array(entry)
         return arrays
 
 

@@ -70,7 +70,7 @@ def _from_npz(path):
 
     if content.first_bytes(path, 2) != b"PK":
         raise ValueError(f"{path} is no whole .npz file; what is wanted is one with the arrays x_train and x_test.")
-    return tuple(_checked(images, f"{path}, {name},") for name, images in zip(wanted, content.npz(path, choose)))
+    return tuple(_checked(images, f"{path}, {name},") for name, images in zip(wanted, content.npz(path, choose).values()))
 
 
 def _from_idx(directory, prefix):

@@ -5,11 +5,12 @@ from typing import Any
 
 import numpy.typing as npt
 
+from tfisovae.sources.columnar import OF_TESTS
 from tfisovae.sources.framing import OPTIONS
 from tfisovae.sources.images import load_images
 from tfisovae.sources.mnist import load_mnist
 from tfisovae.sources.source import Source
-from tfisovae.sources.tables import ENDINGS, ending, load_table
+from tfisovae.sources.tables import ENDINGS, TEXT, ending, load_table
 from tfisovae.sources.toy import SHAPES, load_toy
 
 
@@ -46,23 +47,26 @@ def kind_of(config: Mapping[str, Any]) -> str:
 
 def _options(config, name):
     """The options by which a run's table was read; of a table of another kind the columns alone, as it has its own separator."""
-    options = config["data_manifest"].get("reading", {}).get("options")
-    if options and ending(name) != ending(config["data"]):
-        return {"columns": options["columns"]} if options.get("columns") else None
-    return options
+    options = config["data_manifest"].get("reading", {}).get("options") or {}
+    before, now = ending(config["data"]), ending(name)
+    kept = options if now == before else ("columns", "drop_index") if {now, before} <= set(TEXT) else ("columns",)
+    return {key: options[key] for key in kept if key in options}
 
 
 def of_run(config: Mapping[str, Any], data: str | None = None, cache_dir: str | os.PathLike | None = None) -> Source:
     """The `Source` that a run of this configuration was trained on, or `data` where that is given, read as the run's was.
 
     Raises:
-      ValueError: if the data are no longer those of the run; if they are, but under other names, by which others would be held out.
+      ValueError: if the data are no longer those of the run.
     """
     name, trained_on = data or config["data"], config["data_manifest"]
     if kind_of(config) == "vectors":
         standardize = (trained_on.get("standardization") or True) if config["standardize"] else False
         before = trained_on.get("reading", {})
-        source = load_vectors(name, config["num_examples"], config["seed"], standardize, _options(config, name))
+        options = _options(config, name)
+        source = load_vectors(name, config["num_examples"], config["seed"], standardize, options)
+        if ending(name) == ".npz" and source.manifest["fingerprint"] != trained_on["fingerprint"]:  # not what was trained on
+            source = load_vectors(name, config["num_examples"], config["seed"], standardize, {**options, "arrays": OF_TESTS})
         names, now = before.get("names"), source.manifest.get("reading", {}).get("names")
         if names and now and names != now:
             raise ValueError(f"{name} has the columns {', '.join(now)}; the run was trained on {', '.join(names)}, in this order.")
@@ -74,9 +78,14 @@ def of_run(config: Mapping[str, Any], data: str | None = None, cache_dir: str | 
     if not data and source.manifest["fingerprint"] != trained_on["fingerprint"]:
         raise ValueError(f"{config['data']} no longer holds the data that the run was trained on, so its held-out examples are "
                          "not known. Give the data to measure on: data=PATH.")
+    return source
+
+
+def check_split(config: Mapping[str, Any], source: Source) -> None:
+    """Raises ValueError for the examples of a run, `source`, under other names than they had, by which others are held out."""
+    trained_on = config["data_manifest"]
     own = source.manifest["fingerprint"] == trained_on["fingerprint"]
     if own and trained_on.get("held_out", source.held_out) != source.held_out:
-        raise ValueError(f"{name} holds the examples of the run under other names than {config['data']} had, and names tell which "
-                         "are held out: what is held out here was trained on. Give them by the paths that they had, as in the same "
-                         "directory or .zip.")
-    return source
+        raise ValueError(f"{source.manifest['source']} holds the examples of the run under other names than {config['data']} had, "
+                         "and names tell which are held out: what is held out here was trained on. Give them by the paths that "
+                         "they had, as in the same directory or .zip.")

@@ -21,7 +21,7 @@ def ending(path: str) -> str:
 
 def load_table(path: str, standardize: bool | Sequence[npt.ArrayLike] = False, *, header: str = "auto",
                separator: str | None = None, decimal: str | None = None, columns: Sequence[str | int] | None = None,
-               drop_index: str = "auto") -> Source:
+               drop_index: str = "auto", arrays: Sequence[str] = columnar.OF_TRAINING) -> Source:
     """Opens a table as a `Source` of `[m]` float32 rows; a tenth of them, fixed by their positions, is held out.
 
     How the file was read stands in `manifest["reading"]`: `format`, `num_rows`, `num_columns`, `names` (`None` without a header),
@@ -29,7 +29,7 @@ def load_table(path: str, standardize: bool | Sequence[npt.ArrayLike] = False, *
     same again and guesses nothing. `manifest["notes"]` says it in words, a line each, with what may be wrong.
 
     Args:
-      path: `.npy` or `.npz` with an array `[N, m]` (in an `.npz` the only one, or the one named "x", or "x_train"), `.parquet`,
+      path: `.npy` or `.npz` with an array `[N, m]` (in an `.npz` the only one, or one of `arrays`), `.parquet`,
         or `.csv`, `.tsv`, `.txt` with or without a header. Each may be packed by gzip, whatever its name.
       standardize: whether to subtract each column's mean and divide by its deviation, both over the training rows; or these
         two, as `(mean [m], deviation [m])` of another table. Done in float64, before the cast to float32.
@@ -39,11 +39,12 @@ def load_table(path: str, standardize: bool | Sequence[npt.ArrayLike] = False, *
       columns: names or numbers (from 0, as in the file) of the columns to keep, in this order; `None`: all but an index.
       drop_index: whether the first column (in Parquet: what pandas stored as index) is left out: "yes", "no", or "auto": where text
         has a header with no name for it (or "Unnamed: 0"), and where Parquet has such an index. Not used with `columns`.
+      arrays: names in an `.npz`, the first of which that is there is taken.
     Raises:
       ValueError: if it is no table of finite numbers, cannot be read, a guess cannot be made, or standardising meets a constant
         column.
     """
-    kind = ending(path)
+    kind, array = ending(path), None
     if os.path.isdir(path):
         raise ValueError(f"{path} is a directory; a table is one file.")
     if kind not in ENDINGS:
@@ -57,8 +58,11 @@ def load_table(path: str, standardize: bool | Sequence[npt.ArrayLike] = False, *
     else:
         if (header, separator, decimal) != ("auto", None, None):
             raise ValueError(f"header, separator and decimal are for tables of text; {path} is none.")
-        parse, names, width, index, *array = columnar.read_parquet(path) if kind == ".parquet" else columnar.read_numpy(path)
-        options, reading = {}, {"format": kind[1:], **({"array": array[0]} if array and array[0] else {})}
+        if kind == ".parquet":
+            parse, names, width, index = columnar.read_parquet(path)
+        else:
+            parse, names, width, index, array = columnar.read_numpy(path, arrays)
+        options, reading = {}, {"format": kind[1:]}
     chosen, dropped = _chosen(path, names, width, index, columns, drop_index)
     x = parse(chosen)
     labels = [f"{k} ({names[k]!r})" if names else str(k) for k in chosen]
@@ -66,10 +70,10 @@ def load_table(path: str, standardize: bool | Sequence[npt.ArrayLike] = False, *
     reading.update(num_rows=len(x), num_columns=x.shape[1], names=names and [names[k] for k in chosen],
                    dropped=[names[k] if names else k for k in dropped],
                    options={**options, "columns": kept, "drop_index": "yes" if dropped else "no"})
-    return _source(path, x, labels, standardize, reading)
+    return _source(path, x, labels, standardize, reading, array)
 
 
-def _source(path, x, labels, standardize, reading):
+def _source(path, x, labels, standardize, reading, array):
     """A `Source` of a table in memory, `[N, m]` of any real type."""
     if len(x) < 2:
         raise ValueError(f"{path} holds 1 row; at least 2 are needed, one of them to evaluate on.")
@@ -83,7 +87,7 @@ def _source(path, x, labels, standardize, reading):
     exact = bool(merged) or not np.isfinite(single).all()
     manifest = {"source": os.path.abspath(path), "fingerprint": fingerprint(x.astype(np.float64) if exact else single),
                 "skipped": [], "num_train": len(train), "num_eval": len(evaluation), "reading": reading}
-    notes = [_line(path, reading), *_counting(x, labels)]
+    notes = [_line(path, reading, array), *_counting(x, labels)]
     if standardize is False:
         _check_finite(path, np.isfinite(single))
         notes += _coarse(merged, labels, "Standardise the table (standardize=True): float64 is kept until then.")
@@ -192,7 +196,7 @@ def _plural(constant, labels, path=None):
     return f"Column{'s' * (len(constant) > 1)} {shown}{of} {'are' if len(constant) > 1 else 'is'}"
 
 
-def _line(path, reading):
+def _line(path, reading, array):
     """How a table was read, in one line."""
     names, options = reading["names"], reading["options"]
     parts = [f"{reading['num_rows']:,} rows", f"{reading['num_columns']:,} column{'s' * (reading['num_columns'] > 1)}"]
@@ -206,8 +210,8 @@ def _line(path, reading):
             parts.append(f"decimal sign {options['decimal']!r}")
         if reading["encoding"] != "utf-8":
             parts.append(reading["encoding"].upper())
-    if reading.get("array"):
-        parts.append(f"the array {reading['array']!r}")
+    if array:
+        parts.append(f"the array {array!r}")
     if reading["dropped"]:
         parts.append(f"left out as an index: {', '.join(map(repr, reading['dropped']))}")
     if names and len(set(names)) < len(names):
