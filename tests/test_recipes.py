@@ -26,6 +26,16 @@ def test_a_recipe_is_its_options_typed_out(command, name, capsys):
     assert configs[0] == configs[1]  # so that a run goes on by whichever words
 
 
+@pytest.mark.parametrize("command", recipes.RECIPES)
+@pytest.mark.parametrize("recipe", ["paper", "fast"])
+def test_a_manifest_has_options_and_nothing_of_how_they_were_given(command, recipe):
+    """Or a run of before this was kept would be another."""
+    made = parser(command)
+    config = importlib.import_module(f"tfisovae.commands.{command}").resolve(recipes.parse(made, ["--recipe", recipe]))
+    known = {action.dest for action in made._actions}
+    assert set(config) - known <= {"data_kind", "network"} and not set(config) & set(recipes.BOOKKEEPING)
+
+
 def test_results_say_what_the_recipes_are(root):
     said = (root / "results" / "README.md").read_text()
     for command, name in EVERY:

@@ -51,7 +51,7 @@ def is_finished(directory):
 
 def resolve(args):
     """The settings of an ablation; raises ValueError for those that make no sense."""
-    settings = {key: value for key, value in vars(args).items() if key not in ("ablation_dir", "workers", "run", "command")}
+    settings = {key: value for key, value in vars(args).items() if key not in recipes.BOOKKEEPING + ("ablation_dir", "workers")}
     for name in ("epochs", "num_examples"):
         if settings[name] < 1:
             raise ValueError(f"--{name} must be at least 1; got {settings[name]}.")

@@ -17,6 +17,7 @@ RECIPES = {
 _LENGTHS = ("steps", "epochs")
 _PARTS = ("learning_rate_warmup", "anneal_steps")  # of a length, which they keep their proportion to
 _NOT_GIVEN = object()
+BOOKKEEPING = ("run", "command", "given")  # in the namespace of a command, and no options
 
 
 def add_argument(p, command):
@@ -40,8 +41,10 @@ def in_words(settings):
 def parse(parser, argv):
     """Options of a command line, those of its recipe among them; says which of the recipe's are others, and why."""
     args = parser.parse_args(argv)
+    if not hasattr(args, "recipe"):
+        return args
     args.given = ()
-    settings = RECIPES.get(getattr(args, "command", None), {}).get(getattr(args, "recipe", None))
+    settings = RECIPES[args.command].get(args.recipe)
     if settings is None:
         return args
     parser.set_defaults(**dict.fromkeys(settings, _NOT_GIVEN))

@@ -8,7 +8,7 @@ import sys
 from tfisovae.commands import choices, recipes
 
 # Options that do not make the run what it is.
-_OF_A_COMMAND = ("run_dir", "cache_dir", "num_eval", "worker_timeout", "run", "recipe", "command", "given")
+_OF_A_COMMAND = (*recipes.BOOKKEEPING, "run_dir", "cache_dir", "num_eval", "worker_timeout", "recipe")
 
 
 WARMUP = 500  # steps of the conventional loss before the decomposed one
