@@ -20,14 +20,15 @@ def _analysis(directory, name="isometry.json"):
 def isometry_table(directories, threshold=STRONG_KL):
     """One row for each measured run, over the dimensions whose mean KL exceeds `threshold` nats.
 
-    The norm is given with its deviation between dimensions, as the paper does; cosines are root mean squares over pairs. Runs that
-    differ in their seed are one row, of means with standard errors over seeds.
+    The norm is given with its deviation between dimensions, as the paper does; cosines are root mean squares over pairs. Of the
+    dimensions with E[1 - sigma^2] above .9, the mean ratio of the norm to that stands beside. Runs that differ in their seed are
+    one row, of means with standard errors over seeds.
     """
     rows = [f"| | above {threshold:g} nat "
-            "| norm | between dimensions | E[1 - sigma^2] | cosines | balance | rate (nats) | distortion |",
-            "| --- " * 9 + "|"]
+            "| norm | between dimensions | E[1 - sigma^2] | norm / E[1 - sigma^2], above .9 | cosines | balance | rate (nats) "
+            "| distortion |", "| --- " * 10 + "|"]
     rows += [f"| paper, {figure} | {active} | {' | '.join(norm.split(' +- ') if '+-' in norm else [norm, '-'])} "
-             + "| - " * 5 + "|"
+             + "| - " * 6 + "|"
              for network in dict.fromkeys(runs.load_config(directory)["network"] for directory in directories)
              for figure, active, norm in paper.IMAGES.get(network, ())]
     for name, group in layout.by_seed(directories):
@@ -35,11 +36,18 @@ def isometry_table(directories, threshold=STRONG_KL):
         for a in map(_analysis, group):
             strong = np.flatnonzero(active(a.kl_mean, threshold))
             counts.append(f"{len(strong)}")
-            measured.append([*(_over(a, strong) if len(strong) else [np.nan] * 5), a.rate, a.distortion])
+            norm, apart, target, *rest = _over(a, strong) if len(strong) else [np.nan] * 5
+            measured.append([norm, apart, target, _ratio(a), *rest, a.rate, a.distortion])
         cells = [layout.mean_and_error(np.array(measured)[:, [k]], form)[0]
-                 for k, form in enumerate((".2f", ".2f", ".2f", ".2f", ".2f", ".2f", ".4f"))]
+                 for k, form in enumerate((".2f", ".2f", ".2f", ".3f", ".2f", ".2f", ".2f", ".4f"))]
         rows.append(f"| ours, {name} | {', '.join(counts)} of {len(a.active)} | {' | '.join(cells)} |")
     return "\n".join(rows)
+
+
+def _ratio(a, above=0.9):
+    """The mean ratio of the norm to E[1 - sigma^2] where that is above .9: elsewhere a little of sigma is much of it."""
+    narrow = a.one_minus_variance > above
+    return np.mean(a.norm_mean[narrow] / a.one_minus_variance[narrow]) if narrow.any() else np.nan
 
 
 def factor_table(directory, rows=12):
