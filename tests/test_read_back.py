@@ -199,6 +199,19 @@ def test_commands_on_a_page_can_be_given(run, tmp_path, monkeypatch):
     assert f"--data {tmp_path / 'mine.npy'}" in report.commands_of(args)["density"]
 
 
+def test_other_data_say_nothing_of_the_training(run, main, tmp_path):
+    """Their moments are others, at an optimum too: the verdict is that on the run's own data, or there is none."""
+    np.save(tmp_path / "x.npy", 3 * table(3, 400) + 1)
+    options = ["--data", tmp_path / "x.npy", "--out", tmp_path / "out"]
+    own = files.read_json(run / "isometry.json")["summary"].split("\n")[0]
+    said = main("isometry", run, *options).stdout
+    assert f"Training: by the run's own data: {own.removeprefix('Training: ')}\n" in said and "E[mu] of z_" not in said
+    os.unlink(run / "isometry.json")
+    said = main("isometry", run, *options).stdout
+    assert "Training: not judged, as these are other data than the run's own: " in said and "NOT CONVERGED" not in said
+    assert files.read_json(tmp_path / "out" / "isometry.json")["summary"].startswith("Training: not judged")
+
+
 def test_foreign_numbers_in_a_run_are_not_its_own(run, main, tmp_path):
     """Measured by --out into the run itself: the page elsewhere is of the run's own data, measured for it."""
     np.save(tmp_path / "x.npy", table(3, 40))

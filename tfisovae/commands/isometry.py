@@ -116,7 +116,25 @@ def _is_there(trained):
 
 
 def _summary(trained, result, **evidence):
-    return "\n".join([result.summary(**evidence), *pruned(trained.config)])
+    """The three lines; of other data than the run's own, whose moments say nothing of the training, the first is the run's own."""
+    if trained.own:
+        said = result.summary(**evidence)
+    else:
+        first, *others = dataclasses.replace(result, stationarity=None).summary().split("\n")
+        said = "\n".join([first if first.startswith("Training: NOT FINITE") else _of_its_own(trained), *others])
+    return "\n".join([said, *pruned(trained.config)])
+
+
+def _of_its_own(trained):
+    """What was said of the training of a run on its own data, or how to have it."""
+    from tfisovae.commands.training import command_line
+
+    with contextlib.suppress(OSError, files.DamagedFile, KeyError):
+        saved = files.read_json(os.path.join(trained.directory, "isometry.json"))
+        if measuring.is_current(saved, trained.config["steps"], trained.config["data_manifest"]["fingerprint"]):
+            return "Training: by the run's own data: " + saved["summary"].split("\n")[0].removeprefix("Training: ")
+    return ("Training: not judged, as these are other data than the run's own: "
+            f"{command_line('isometry', os.path.abspath(trained.directory))}")
 
 
 def report(trained, args):

@@ -209,7 +209,7 @@ def training_evidence(trained, num_examples=None):
     from tfisovae.training import batches
 
     train, config, evidence = trained.source.train, trained.config, known_evidence(trained)
-    if not trained.own:
+    if not trained.own:  # whose moments are of these data alone
         return evidence
     count = min(len(train), (4_096 if len(train.shape) == 4 else 50_000) if num_examples is None else num_examples)
     if count >= MIN_BLOCKS:
