@@ -322,6 +322,7 @@ def test_a_directory_that_a_file_manager_has_seen_is_empty(main, tmp_path):
     (tmp_path / "run" / ".DS_Store").write_text("")
     np.save(tmp_path / "x.npy", table())
     main("toy", "--data", tmp_path / "x.npy", *OPTIONS, "--run_dir", tmp_path / "run")
+    assert runs.is_finished(tmp_path / "run") and (tmp_path / "run" / ".DS_Store").exists()
 
 
 def test_the_fall_of_the_loss_is_that_of_the_final_lmbda(tmp_path):

@@ -56,7 +56,6 @@ class Outputs:
             return cls(list(result), list(known), True)
         return cls([result], [""], True)
 
-
     def described(self) -> str:
         """Names, or numbers, and shapes, for error messages."""
         named = [name or index for index, name in enumerate(self.names)]

@@ -85,6 +85,11 @@ def replacing_directory(path, durable=True):
         _ours.discard(temporary)
 
 
+def is_empty(path):
+    """Whether a directory holds nothing but what file managers leave in one."""
+    return OF_DESKTOPS.issuperset(os.listdir(path))
+
+
 def remove(path):
     """Removes a file, where there is one."""
     with contextlib.suppress(FileNotFoundError):

@@ -25,8 +25,7 @@ def write(path: str | os.PathLike, settings: Mapping[str, Any], arrays: Mapping[
     Raises:
       FileExistsError: if something else is there.
     """
-    empty = os.path.isdir(path) and files.OF_DESKTOPS.issuperset(os.listdir(path))
-    if os.path.lexists(path) and not is_codec(path) and not empty:
+    if os.path.lexists(path) and not is_codec(path) and not (os.path.isdir(path) and files.is_empty(path)):
         raise FileExistsError(f"{os.fspath(path)} exists and is no codec; it is left as it is. Name a directory for the codec.")
     with files.replacing_directory(path) as new:
         os.makedirs(new)

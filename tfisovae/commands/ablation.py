@@ -80,7 +80,7 @@ def open_directory(path, settings):
                                            "Choose another --ablation_dir, or remove that one."]))
         for key in ("sources", "distortions", "lmbdas"):
             settings[key] = sorted({*before[key], *settings[key]})
-    elif not files.OF_DESKTOPS.issuperset(os.listdir(path)):
+    elif not files.is_empty(path):
         raise ValueError(f"{path} is not empty and holds no ablation (no ablation.json). Choose another --ablation_dir.")
     files.write_json(manifest, settings, digits=None)
 

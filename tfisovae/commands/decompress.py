@@ -49,7 +49,7 @@ def run(args):
 def _check_empty(path):
     if os.path.lexists(path) and not os.path.isdir(path):
         raise ValueError(f"{path} is a file; what is written is a directory. Give another name.")
-    if os.path.isdir(path) and not files.OF_DESKTOPS.issuperset(os.listdir(path)):
+    if os.path.isdir(path) and not files.is_empty(path):
         raise ValueError(f"{path} is not empty; it is left as it is. Give a directory that is, or a new one.")
     if os.path.isdir(path) and os.path.samefile(path, os.getcwd()):
         raise ValueError(f"{path} is the directory that this runs in, which stays. Give a new one, in it or elsewhere.")
