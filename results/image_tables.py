@@ -38,8 +38,7 @@ def isometry_table(directories, threshold=STRONG_KL):
             counts.append(f"{len(strong)}")
             norm, apart, target, *rest = _over(a, strong) if len(strong) else [np.nan] * 5
             measured.append([norm, apart, target, _ratio(a), *rest, a.rate, a.distortion])
-        cells = [layout.mean_and_error(np.array(measured)[:, [k]], form)[0]
-                 for k, form in enumerate((".2f", ".2f", ".2f", ".3f", ".2f", ".2f", ".2f", ".4f"))]
+        cells = layout.cells(measured, (".2f", ".2f", ".2f", ".3f", ".2f", ".2f", ".2f", ".4f"))
         rows.append(f"| ours, {name} | {', '.join(counts)} of {len(a.active)} | {' | '.join(cells)} |")
     return "\n".join(rows)
 

@@ -7,7 +7,7 @@ import numpy as np
 from tfisovae import files
 from tfisovae.commands.measuring import name
 
-__all__ = ["by_seed", "mean_and_error", "measured", "name", "only"]
+__all__ = ["by_seed", "cells", "mean_and_error", "measured", "name", "only"]
 
 
 def mean_and_error(values, form=".4g"):
@@ -18,6 +18,12 @@ def mean_and_error(values, form=".4g"):
         error = f" +- {known.std(ddof=1) / np.sqrt(len(known)):.2g}" if len(known) > 1 else ""
         made.append(f"{known.mean():{form}}{error}" if len(known) else "nan")
     return made
+
+
+def cells(rows, forms):
+    """`mean_and_error` of `[runs, columns]`, each column in its own form; "-" where no run has a number."""
+    return ["-" if text == "nan" else text for column, form in zip(np.asarray(rows, float).T, forms)
+            for text in mean_and_error(column[:, None], form)]
 
 
 def by_seed(directories):

@@ -49,17 +49,15 @@ def said_table(directories):
     for name, group in layout.by_seed(directories):
         files_of = [os.path.join(directory, "isometry.json") for directory in group]
         measured, saved = map(tfisovae.Analysis.load, files_of), map(files.read_json, files_of)
-        losses, words, shares = [], [], []
+        numbers, words = [], []
         for a, one in zip(measured, saved):
             isometry, evidence = a.isometry(), one["evidence"]
-            losses.append([a.loss, evidence["fall"]["fall"] if "fall" in evidence else np.nan])
-            shares.append([100 * isometry.length_error, isometry.cosine, isometry.unexplained])
+            fall = evidence["fall"]["fall"] if "fall" in evidence else np.nan
+            numbers.append([a.loss, fall, 100 * isometry.length_error, isometry.cosine, isometry.unexplained])
             training, embedding, _ = one["summary"].split("\n")
             batch = evidence["gradient"]["noise_scale"]
             words.append((_verdict(training), _verdict(embedding), "-" if batch is None else f"{float(f'{batch:.2g}'):,.0f}"))
-        (loss,), (fall,) = (layout.mean_and_error(np.array(losses)[:, [k]], form) for k, form in enumerate((".1f", ".2g")))
-        length, cosine, unexplained = (cell.replace("nan", "-") for cell in layout.mean_and_error(shares, ".3g"))
-        fall = fall.replace("nan", "-")
+        loss, fall, length, cosine, unexplained = layout.cells(numbers, (".1f", ".2g", ".3g", ".3g", ".3g"))
         training, embedding, batch = (", ".join(found if len(set(found)) > 1 else found[:1]) for found in zip(*words))
         lines.append(f"| {name} | {loss} | {fall} | {training} | {batch} | {embedding} | {length} % | {cosine} | {unexplained} |")
     return "\n".join(lines)
