@@ -27,7 +27,7 @@ def row(directory):
     """What is said of a run, and the numbers behind it."""
     trained = measuring.open_run(directory)
     result, _ = isometry.compute(trained)
-    evidence = measuring.training_evidence(trained)
+    evidence = measuring.known_evidence(trained) | measuring.training_evidence(trained)
     gradient, fall, config = evidence["gradient"], evidence["fall"], trained.config
     return {"schedule": config["schedule"], "seed": config["seed"], "schedule_steps": config["steps"], "step": config["steps"],
             "transform_to_coding": result.transform_loss / result.coding_loss, "loss": result.loss,

@@ -12,8 +12,8 @@ PACKAGE = ROOT / "tfisovae"
 
 # Floors of the house, from the ground up: a module imports those below its own floor, or beside it where they are listed before it.
 FLOORS = (
-    ("version", "files", "history", "distortion", "distortions", "posterior", "theory", "examples", "gradients", "adapters",
-     "significance", "monotone", "averages", "ledger", "baselines"),
+    ("version", "files", "history", "distortion", "distortions", "posterior", "theory", "examples", "gradients", "outputs",
+     "adapters", "significance", "monotone", "averages", "ledger", "baselines"),
     ("autoencoder",),
     ("geometry", "isometric", "flatness", "measurement", "streaming", "inspection", "stationarity"),
     ("metrics", "density", "objectives", "balance", "traversals", "codec"),

@@ -8,7 +8,6 @@ import tensorflow as tf
 
 import tfisovae
 from tfisovae import (
-    adapters,
     conditions,
     density,
     distortion,
@@ -20,6 +19,7 @@ from tfisovae import (
     verdict,
 )
 from tfisovae.codec import identity
+from tfisovae.outputs import Outputs, PartError
 
 layers = tf.keras.layers
 N, M = 2, 4
@@ -123,10 +123,10 @@ class Distribution:
 
 
 def test_distributions_are_not_sampled():
-    with pytest.raises(adapters.PartError, match=r"returns a distribution \(Distribution\).* of a decoder distribution.mean\(\)"):
-        adapters.Outputs.of(Distribution(tf.zeros([2, M]))).reconstruction(None)
+    with pytest.raises(PartError, match=r"returns a distribution \(Distribution\).* of a decoder distribution.mean\(\)"):
+        Outputs.of(Distribution(tf.zeros([2, M]))).reconstruction(None)
     unused = [tf.zeros([2, N]), tf.ones([2, N]), Distribution(tf.zeros([2, N]))]  # the sample, which is not used
-    assert float(adapters.Outputs.of(unused).mean_and_spread(None)[1][0, 0]) == 1
+    assert float(Outputs.of(unused).mean_and_spread(None)[1][0, 0]) == 1
 
 
 def test_layers_of_tensorflow_probability_are_not_sampled():
@@ -188,10 +188,10 @@ def test_active_are_booleans():
 
 def test_named_tuples_say_which_output_is_which():
     named = collections.namedtuple("named", "z mean log_var")(*(k + tf.zeros([3, N]) for k in range(3)))
-    mean, spread = adapters.Outputs.of(named).mean_and_spread(None)
+    mean, spread = Outputs.of(named).mean_and_spread(None)
     assert float(mean[0, 0]) == 1 and float(spread[0, 0]) == 2
-    with pytest.raises(adapters.PartError, match="returns nothing"):
-        adapters.Outputs.of([]).mean_and_spread(None)
+    with pytest.raises(PartError, match="returns nothing"):
+        Outputs.of([]).mean_and_spread(None)
 
 
 def test_posteriors_as_wide_as_the_prior():

@@ -14,6 +14,7 @@ import tensorflow as tf
 
 from tfisovae import adapters, distortions, files
 from tfisovae.distortions import Distortion
+from tfisovae.outputs import PartError
 from tfisovae.posterior import Posterior
 
 CONFIG = os.path.join("assets.extra", "tfisovae.json")
@@ -118,10 +119,10 @@ class Encoder:
         outputs = self._part(tf.cast(x, tf.float32))
         mean, spread = (_as_float(value) for value in outputs.mean_and_spread(self.outputs))
         if mean.shape.rank != 2 or mean.shape[-1] is None:
-            raise adapters.PartError(f"The encoder's mean must have the shape [batch, n]; got {mean.shape.as_list()}. "
+            raise PartError(f"The encoder's mean must have the shape [batch, n]; got {mean.shape.as_list()}. "
                                      "Flatten it there.")
         if self._latents not in (None, mean.shape[-1]):
-            raise adapters.PartError(f"The encoder returns n = {mean.shape[-1]} means, the decoder takes n = {self._latents}. "
+            raise PartError(f"The encoder returns n = {mean.shape[-1]} means, the decoder takes n = {self._latents}. "
                                      "An encoder with one output returns [batch, 2n]; where it has several, encoder_outputs= "
                                      "says which are meant.")
         return mean, tf.broadcast_to(spread, tf.shape(mean))

@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from tfisovae import adapters
 from tfisovae.autoencoder import read_scale
+from tfisovae.outputs import Outputs
 from tfisovae.posterior import Posterior
 
 layers = tf.keras.layers
@@ -36,13 +37,13 @@ def _call(network, inputs, training):
 
 
 def outputs(network, inputs, training=False):
-    """What a network returns of a tensor, as `adapters.Outputs`, in training or in inference mode."""
+    """What a network returns of a tensor, as `Outputs`, in training or in inference mode."""
     if training:
         result = _call(network, inputs, True)
     else:
         with adapters.computing_in_float32(network):
             result = _call(network, inputs, False)
-    return adapters.Outputs.of(result, getattr(network, "output_names", None))
+    return Outputs.of(result, getattr(network, "output_names", None))
 
 
 def encode(encoder, x, scale="log_variance", training=False):
@@ -115,17 +116,17 @@ def _reconstruction_shape(decoder, latents):
     static = getattr(decoder, "output_shape", None) if getattr(decoder, "inputs", None) else None
     if isinstance(static, tuple) and None not in static[1:]:
         return static[1:]
-    return tuple(adapters.Outputs.of(_call(decoder, _zeros([latents]), False)).reconstruction(None).shape[1:])
+    return tuple(Outputs.of(_call(decoder, _zeros([latents]), False)).reconstruction(None).shape[1:])
 
 
 def _means(encoder, shape):
     """How many means the encoder returns: as its outputs say, or of a zero example; None where neither is to be had."""
     shapes = getattr(encoder, "outputs", None)
-    known = adapters.Outputs.of(shapes, encoder.output_names) if shapes else None
+    known = Outputs.of(shapes, encoder.output_names) if shapes else None
     if known is None or any(tensor.shape[-1] is None for tensor in known.tensors):
         if shape is None or None in shape:
             return None
-        known = adapters.Outputs.of(_call(encoder, _zeros(shape), False), getattr(encoder, "output_names", None))
+        known = Outputs.of(_call(encoder, _zeros(shape), False), getattr(encoder, "output_names", None))
     return known.mean_and_spread(None)[0].shape[-1] if len(known.tensors) > 1 else known.tensors[0].shape[-1] / 2
 
 

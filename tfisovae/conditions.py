@@ -11,7 +11,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from tfisovae import adapters
+from tfisovae.outputs import Outputs, PartError
 from tfisovae.verdict import Conditions
 
 _PASSIVE = (tf.keras.layers.InputLayer, tf.keras.layers.Dropout, tf.keras.layers.Concatenate)  # at inference they change nothing
@@ -82,8 +82,8 @@ def _heads(encoder, asked):
     if not _is_graph(encoder):
         return [(None, "the encoder is not a functional Keras model")] * 2
     try:  # the very choice that measuring makes, which goes by names first
-        outputs = adapters.Outputs.of(encoder.output, encoder.output_names).parameters(asked)
-    except adapters.PartError:
+        outputs = Outputs.of(encoder.output, encoder.output_names).parameters(asked)
+    except PartError:
         return [(None, "which outputs of the encoder are the mean and the log-variance is not known")] * 2
     if len(outputs) == 2 and outputs[0].shape[-1] != outputs[1].shape[-1]:  # no shift and scale of one dimension alone
         return [_source(outputs[0]), (False, "all dimensions share one spread")]

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from tfisovae.verdict import MIN_EXAMPLES, Verdict, health
+from tfisovae.verdict import MIN_EXAMPLES, Verdict, health, too_few
 
 CLOSE = 0.10  # lengths, cosines and flatness up to this are said to be isometric, to the per cent that was measured
 _FEW = 100  # examples, below which nothing is said of the embedding
@@ -69,8 +69,7 @@ def summary(verdict: Verdict, isometry: Isometry) -> str:
 
 def _embedding(verdict, isometry):
     if isometry.num_examples < _FEW:
-        few = "1 example is" if isometry.num_examples == 1 else f"{isometry.num_examples} examples are"
-        return f"{few} too few to tell, measure {_FEW} or more."
+        return too_few(isometry.num_examples, _FEW)
     wide = isometry.dimensions[isometry.prediction <= 0]
     if len(wide):
         return (f"not isometric: the posterior of z_{wide[0]} is wider than the prior (1 - sigma^2 = "

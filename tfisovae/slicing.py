@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from tfisovae import adapters, coders, networks
+from tfisovae import coders, networks
+from tfisovae.outputs import Outputs
 
 layers = tf.keras.layers
 DENSE = (layers.Dense, networks.Dense)  # exactly these: a subclass may do anything
@@ -77,7 +78,7 @@ def encoder_of(encoder: tf.keras.Model, kept: np.ndarray, n: int,
       elsewhere the weights are those of `encoder` itself.
     """
     def selected(network, x):
-        outputs = adapters.Outputs.of(network(x), getattr(network, "output_names", None)).parameters()
+        outputs = Outputs.of(network(x), getattr(network, "output_names", None)).parameters()
         if len(outputs) == 1:
             return Columns([*kept, *(n + kept)], name="kept")(outputs[0])
         names = ("kept_mean", "kept_spread")
@@ -154,7 +155,7 @@ def heads_of(encoder: tf.keras.Model) -> list[tf.keras.layers.Layer]:
 
 def _parameters_of(graph):
     """The posterior's mean and spread, `[B, n]` each, also where they are returned concatenated; or one tensor of both."""
-    found = adapters.Outputs.of(graph.output, graph.output_names).parameters()
+    found = Outputs.of(graph.output, graph.output_names).parameters()
     history = found[0]._keras_history
     if len(found) == 1 and type(history.layer) is layers.Concatenate:
         halves = tf.nest.flatten(history.layer.get_input_at(history.node_index))

@@ -7,8 +7,9 @@ import numpy as np
 import tensorflow as tf
 import tqdm
 
-from tfisovae import adapters, examples
+from tfisovae import examples
 from tfisovae.autoencoder import Measurable
+from tfisovae.outputs import PartError
 
 
 def examples_of(autoencoder: Measurable, data: examples.Data, num_examples: int | None = None, description: str = "measuring",
@@ -65,7 +66,7 @@ def _check_shapes(autoencoder, x):
     """Raises ValueError if the encoder does not take examples `x` of this shape, or the decoder returns another."""
     try:
         mean = autoencoder.encode(x)[0]
-    except adapters.PartError:
+    except PartError:
         raise  # says itself what is wrong, which need not be x
     except (ValueError, tf.errors.InvalidArgumentError) as error:
         said = str(error).strip().splitlines()

@@ -289,8 +289,7 @@ def health(verdict: Verdict, num_active: int | None = None, rate: float = float(
         state, said, advice = _training(verdict)
         return f"{state}: {'; '.join(said)}. To do: {advice}."
     if verdict.num_examples is not None and verdict.num_examples < MIN_EXAMPLES:
-        few = "1 example is" if verdict.num_examples == 1 else f"{verdict.num_examples} examples are"
-        return f"No verdict: {few} too few to tell, measure {MIN_EXAMPLES} or more."
+        return f"No verdict: {too_few(verdict.num_examples, MIN_EXAMPLES)}"
     if verdict.hints:
         why = "; ".join(dict.fromkeys(c.why for c in verdict.hints))
         at_rest = verdict.gradient is not None and verdict.gradient.num_examples >= MIN_GRADIENT_EXAMPLES
@@ -307,6 +306,12 @@ def health(verdict: Verdict, num_active: int | None = None, rate: float = float(
                 f"measure the mean gradient too, on {MIN_GRADIENT_EXAMPLES} examples of training or more.{seen}{heavy}")
     still = "" if verdict.fall is None or verdict.annealed else ", and the loss no longer falls"
     return f"Converged, as far as the examples show: the mean gradient is within its noise{still}.{seen}{heavy}"
+
+
+def too_few(count: int, needed: int) -> str:
+    """That so many examples tell nothing, and how many are needed, in words."""
+    few = "1 example is" if count == 1 else f"{count} examples are"
+    return f"{few} too few to tell, measure {needed} or more."
 
 
 def _dimensions(some):

@@ -39,7 +39,6 @@ def compute(trained, num_examples=None):
         means = np.concatenate([vae.encode(x).mean for x in examples])  # of every held-out example
         extra["factor_names"] = list(source.factor_names)
         extra["factor_correlations"] = analysis.factor_correlations(means, source.factors).tolist()
-    extra["summary"] = _summary(trained, result, **measuring.known_evidence(trained))
     if source.log_density is not None and trained.own:
         extra["predicted_precision"] = sources.predicted_precision(source.manifest["toy"], config["distortion"], vae.beta)
     return result, extra
@@ -54,7 +53,7 @@ def write(trained, result, extra):
 def measure(trained, num_examples=None):
     """Measures a run and writes `isometry.json` and its pictures; returns the `Analysis`."""
     result, extra = compute(trained, num_examples)
-    write(trained, result, extra)
+    write(trained, result, {**extra, "summary": _summary(trained, result, **measuring.known_evidence(trained))})
     return result
 
 
@@ -146,9 +145,10 @@ def report(trained, args):
     result, extra = compute(trained, args.num_examples)
     counted = Scree.from_saved({**result.to_dict(), **extra}).sentences()
     yield "\n".join([result.table(args.rows), result.accounting(), counted, *theory(extra, result, args.rows)])
-    if not _is_there(trained):
-        write(trained, result, extra)  # whatever becomes of the evidence, which takes long
-    evidence = measuring.training_evidence(trained, args.gradient_examples)
+    evidence = measuring.known_evidence(trained)
+    if not _is_there(trained):  # whatever becomes of the rest of the evidence, which takes long
+        write(trained, result, {**extra, "summary": _summary(trained, result, **evidence)})
+    evidence |= measuring.training_evidence(trained, args.gradient_examples)
     extra |= {"evidence": {name: dataclasses.asdict(value) if dataclasses.is_dataclass(value) else value
                            for name, value in evidence.items()},
               "summary": _summary(trained, result, **evidence)}

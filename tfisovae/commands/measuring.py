@@ -181,7 +181,7 @@ def num_examples(trained, asked=None):
 
 
 def known_evidence(trained):
-    """The part of `training_evidence` that costs nothing: the schedule, the fall of the loss, and how many were trained on."""
+    """What tells of the training at no cost: the schedule, the fall of the loss, and how many were trained on."""
     from tfisovae.training.callbacks import fall_of_the_loss
 
     evidence = {"annealed": trained.config["schedule"] != "constant"}
@@ -195,7 +195,7 @@ def known_evidence(trained):
 
 
 def training_evidence(trained, num_examples=None):
-    """What tells of the training beyond the examples measured: the arguments of `Analysis.judge`.
+    """What examples of training tell of it, beside `known_evidence`: with it, the arguments of `Analysis.judge`.
 
     Args:
       trained: `Trained`.
@@ -208,7 +208,7 @@ def training_evidence(trained, num_examples=None):
     from tfisovae.stationarity import block_gradients
     from tfisovae.training import batches
 
-    train, config, evidence = trained.source.train, trained.config, known_evidence(trained)
+    train, config, evidence = trained.source.train, trained.config, {}
     if not trained.own:  # whose moments are of these data alone
         return evidence
     count = min(len(train), (4_096 if len(train.shape) == 4 else 50_000) if num_examples is None else num_examples)
