@@ -14,7 +14,7 @@ from tfisovae.verdict import overall_balance
 
 
 def _analysis(directory, name="isometry.json"):
-    return tfisovae.Analysis.load(os.path.join(directory, name))
+    return tfisovae.Analysis.from_dict(layout.measured(directory, name))
 
 
 def isometry_table(directories, threshold=STRONG_KL):
@@ -52,7 +52,7 @@ def _ratio(a, above=0.9):
 def factor_table(directory, rows=12):
     """The factors that the leading dimensions follow, by absolute correlation with the posterior mean."""
     a = _analysis(directory)
-    saved = files.read_json(os.path.join(directory, "isometry.json"))
+    saved = layout.measured(directory)
     factors = follows(saved) if "factor_correlations" in saved else None
     lines = ["| rank | E[sigma^-2] | norm | factors (correlation) |", "| --- | --- | --- | --- |"]
     lines += [f"| {rank} | {a.precision_mean[j]:.1f} +- {a.precision_standard_error[j]:.1f} | {a.norm_mean[j]:.2f} +- "

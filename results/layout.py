@@ -5,7 +5,8 @@ import re
 import numpy as np
 
 from tfisovae import files
-from tfisovae.commands.measuring import name
+from tfisovae.commands.measuring import is_current, name
+from tfisovae.training import runs
 
 __all__ = ["by_seed", "cells", "mean_and_error", "measured", "name", "only"]
 
@@ -34,14 +35,16 @@ def by_seed(directories):
     return [(name(key) + (f", {len(runs)} seeds" if len(runs) > 1 else ""), runs) for key, runs in groups.items()]
 
 
-def measured(directory, config):
-    """The `isometry.json` of a run; raises ValueError where it has not been measured since it was trained."""
-    path, command = os.path.join(directory, "isometry.json"), f"tfisovae isometry {directory}"
+def measured(directory, file="isometry.json"):
+    """The `isometry.json` of a run; raises ValueError where it has not been measured since it was trained, on its own data."""
+    config, path, command = runs.load_config(directory), os.path.join(directory, file), f"tfisovae isometry {directory}"
     if not os.path.exists(path):
         raise ValueError(f"{directory} has not been measured. Measure it first: {command}")
     found = files.read_json(path, f"Measure again: {command}")
     if found.get("steps", config["steps"]) != config["steps"]:
         raise ValueError(f"{path} is of step {found['steps']} of a training of {config['steps']}. Measure again: {command}")
+    if not is_current(found, config["steps"], config["data_manifest"]["fingerprint"]):
+        raise ValueError(f"{path} is of other data ({found.get('data')}) than the run's own. Measure again: {command}")
     return found
 
 

@@ -71,7 +71,7 @@ def main(argv=None):
         if args.rows < 1 or args.columns < 2:
             raise ValueError(f"--rows must be at least 1 and --columns at least 2; got {args.rows} and {args.columns}.")
         config, vae = runs.load_run(args.run)
-        saved = layout.measured(args.run, config)
+        saved = layout.measured(args.run)
         if len(vae.example_shape) != 3:
             raise ValueError(f"{args.run} is of examples of the shape {list(vae.example_shape)}; the picture takes images.")
         numbers = Scree.from_saved(saved)

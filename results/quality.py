@@ -17,8 +17,9 @@ import time
 import numpy as np
 
 from results import layout
-from tfisovae import figures, files, history
+from tfisovae import figures, files, history, sources
 from tfisovae.__main__ import parser as command_parser
+from tfisovae.commands.ablation import why_it_ended
 from tfisovae.training import runs
 
 _PAPER, _RECIPE = "#c44e52", "#4c72b0"
@@ -65,6 +66,8 @@ def options(config, **instead):
 def seconds_per_step(configs, rounds, data=None):
     """Seconds of a step of each configuration, `[rounds, configs]`, all measured in turn, with what a process takes left out."""
     measured = []
+    for config in configs:
+        sources.of_run(config, data, None)  # decoded images are in the cache before anything is timed
     for _ in range(rounds):
         row = []
         for config in configs:
@@ -80,7 +83,7 @@ def seconds_per_step(configs, rounds, data=None):
                     done = subprocess.run([sys.executable, "-m", "tfisovae", command_of(config), *typed], capture_output=True,
                                           text=True)
                     if done.returncode:
-                        raise ValueError(f"Training to measure its seconds failed: {done.stderr.strip().splitlines()[-1]}")
+                        raise ValueError(f"Training to measure its seconds failed: {why_it_ended(done.returncode, done.stderr)}")
                     taken.append(time.perf_counter() - start)
             row.append((taken[1] - taken[0]) / _STEPS)
         measured.append(row)
@@ -90,7 +93,7 @@ def seconds_per_step(configs, rounds, data=None):
 def read(directory):
     """What is compared of a run: its length, what it measured on held-out examples, and its curve."""
     config = runs.load_config(directory)
-    measured = layout.measured(directory, config)
+    measured = layout.measured(directory)
     rows = history.read(os.path.join(directory, "history.csv"))
     return {"name": layout.name(directory), "steps": config["steps"], "batch_size": config["batch_size"],
             "loss": measured["loss"], "loss_standard_error": measured.get("loss_standard_error"),
@@ -129,6 +132,10 @@ def compare(paper, recipe, rounds=3, data=None):
     """
     check_alike(runs.load_config(paper), list(map(runs.load_config, recipe)))
     papers, recipes = read(paper), [read(one) for one in sorted(recipe, key=lambda one: runs.load_config(one)["steps"])]
+    counts = {one["num_examples"] for one in (papers, *recipes)}
+    if len(counts) > 1:
+        raise ValueError(f"Runs to be compared were measured on {', '.join(map(str, sorted(counts)))} examples: measure all on as "
+                         "many (tfisovae isometry RUN --num_examples N).")
     seconds = seconds_per_step([runs.load_config(paper), runs.load_config(recipe[0])], rounds, data)
     for one, taken in ((papers, seconds[:, 0]), *((one, seconds[:, 1]) for one in recipes)):
         one["seconds_per_step"] = [float(value) for value in taken]

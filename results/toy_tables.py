@@ -24,7 +24,7 @@ def toy_table(directories):
     Latent variables stand in ascending order of E[sigma^-2], beside the paper's figures and the prediction from the shapes of the
     sources. Norm, D' and E[sigma^-2] are averages (Av.) and deviations (SD) over the data.
     """
-    saved = [files.read_json(os.path.join(directory, "isometry.json")) for directory in directories]
+    saved = list(map(layout.measured, directories))
     if any("predicted_precision" not in s for s in saved):
         return None
     reported = paper.of_toy_run(_config_but_for_seed(directories)) or {}

@@ -47,15 +47,14 @@ def said_table(directories):
     lines = ["| | held-out loss (nats) | fell in the last third by | training | its mean gradient is the noise of a batch of | "
              "embedding | lengths off | cosines | log sigma unexplained |", "| --- " * 9 + "|"]
     for name, group in layout.by_seed(directories):
-        files_of = [os.path.join(directory, "isometry.json") for directory in group]
-        measured, saved = map(tfisovae.Analysis.load, files_of), map(files.read_json, files_of)
         numbers, words = [], []
-        for a, one in zip(measured, saved):
-            isometry, evidence = a.isometry(), one["evidence"]
-            fall = evidence["fall"]["fall"] if "fall" in evidence else np.nan
+        for one in map(layout.measured, group):
+            a, evidence = tfisovae.Analysis.from_dict(one), one["evidence"]
+            isometry = a.isometry()
+            fall = (evidence.get("fall") or {}).get("fall", np.nan)  # of a short history, or of none, nothing is known
             numbers.append([a.loss, fall, 100 * isometry.length_error, isometry.cosine, isometry.unexplained])
-            training, embedding, _ = one["summary"].split("\n")
-            batch = evidence["gradient"]["noise_scale"]
+            training, embedding, *_ = one["summary"].split("\n")
+            batch = (evidence.get("gradient") or {}).get("noise_scale")
             words.append((_verdict(training), _verdict(embedding), "-" if batch is None else f"{float(f'{batch:.2g}'):,.0f}"))
         loss, fall, length, cosine, unexplained = layout.cells(numbers, (".1f", ".2g", ".3g", ".3g", ".3g"))
         training, embedding, batch = (", ".join(found if len(set(found)) > 1 else found[:1]) for found in zip(*words))

@@ -100,6 +100,13 @@ def test_slopes_keep_their_places_where_a_rate_does_not_change():
                                       (pytest.approx(0.375 / np.log(4)), 0.25)]
 
 
+def test_why_a_process_ended_is_said():
+    """By a signal, what it printed last is no reason."""
+    assert train.why_it_ended(-9, "step 40000/195000  loss 12") == "ended by SIGKILL, as where memory runs out"
+    assert train.why_it_ended(-15, "") == "ended by SIGTERM"
+    assert train.why_it_ended(1, "line\nValueError: why\n") == "ValueError: why" and train.why_it_ended(3, "") == "exit status 3"
+
+
 def test_bad_input(main, tmp_path):
     def refused(message, *arguments):
         done = main(*arguments, check=False)
@@ -108,6 +115,8 @@ def test_bad_input(main, tmp_path):
     refused("--lmbdas must be positive and finite; got 0.0", "ablation", "--lmbdas", "0", "--ablation_dir", tmp_path / "a")
     refused("--seed must be at least 0 and below 2^32; got -1", "ablation", "--seed", "-1", "--ablation_dir",
             tmp_path / "a")
+    refused("--lmbdas must differ in their first 6 digits, which name the cells; got 1234567.0, 1234568.0", "ablation", "--lmbdas",
+            "1234567", "1234568", "20", "--ablation_dir", tmp_path / "a")
     refused("--workers must be at least 1; got 0", "ablation", "--workers", "0", "--ablation_dir", tmp_path / "a")
     refused("holds no ablation", "measure_ablation", tmp_path)
     (tmp_path / "thesis.tex").write_text("")

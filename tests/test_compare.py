@@ -3,6 +3,7 @@ import dataclasses
 import html
 import json
 import re
+import shutil
 import urllib.parse
 
 import numpy as np
@@ -95,6 +96,16 @@ def test_results_of_another_model_or_of_other_examples_are_measured_again(runs, 
     assert json.loads((tmp_path / "out" / "toy" / "density.json").read_text())["num_examples"] == 60 and saved["steps"] == 10
 
 
+def test_what_was_removed_is_measured_again_as_it_was_asked_for(runs, main, tmp_path):
+    options = ["compare", runs / "toy", "--num_examples", 50, "--out", tmp_path]
+    main(*options)
+    for name in ("isometry.json", "density.json", "densities.csv"):
+        (tmp_path / "toy" / name).unlink()
+        main(*options)
+        assert (tmp_path / "toy" / name).is_file()
+        assert json.loads((tmp_path / "toy" / "isometry.json").read_text())["num_examples"] == 50
+
+
 def test_a_collapsed_run_stands_beside_the_others(runs, main, tmp_path):
     """It has no densities, which is said; the link to its report is one, whatever the run is called."""
     name = "dead #1, 100%"
@@ -115,6 +126,10 @@ def test_results_are_not_written_into_a_run(runs, main, tmp_path, monkeypatch):
             before = contents(runs)
             done = main("compare", runs / "toy", "--out", out, check=False)
             assert done.code and "would be written into the run" in done.stderr and contents(runs) == before
+    shutil.copytree(runs / "toy", tmp_path / "archive" / "toy")  # another run, of its name
+    before = contents(runs)
+    done = main("compare", tmp_path / "archive" / "toy", "--out", runs, check=False)
+    assert done.code and "would be written into another run of its name" in done.stderr and contents(runs) == before
     monkeypatch.chdir(runs / "faces")
     main("compare", ".", "--num_examples", 6, "--out", tmp_path / "out")
     assert (tmp_path / "out" / "faces" / "report.html").is_file()

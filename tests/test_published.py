@@ -67,8 +67,9 @@ def seeds(make_measurement, tmp_path):
     """Three runs of one kind and one of another, measured."""
     for name, seed in (("a-seed0", 0), ("a-seed1", 1), ("a-seed2", 2), ("b", 3)):
         (tmp_path / name).mkdir()
-        (tmp_path / name / "isometry.json").write_text(json.dumps(make_measurement(6, 4, seed=seed)))
-        config = {"network": "celeba", "steps": 7 + seed, "clipnorm": None, "seed": 0}
+        saved = {**make_measurement(6, 4, seed=seed), "steps": 7 + seed}
+        (tmp_path / name / "isometry.json").write_text(json.dumps(saved))
+        config = {"network": "celeba", "steps": 7 + seed, "clipnorm": None, "seed": 0, "data_manifest": {"fingerprint": "f"}}
         (tmp_path / name / "config.json").write_text(json.dumps(config))
     return sorted(map(str, tmp_path.iterdir()))
 
@@ -89,7 +90,7 @@ def test_seeds_are_one_row_with_errors_over_them(seeds):
 
 def test_a_collapsed_seed_counts_as_one_and_has_no_norm(seeds, make_measurement):
     with open(f"{seeds[1]}/isometry.json", "w") as file:
-        json.dump(make_measurement(6, 0, seed=1), file)
+        json.dump({**make_measurement(6, 0, seed=1), "steps": 8}, file)
     row = next(line for line in image_tables.isometry_table(seeds).splitlines() if "a, 3 seeds" in line)
     norms = [tfisovae.Analysis.load(f"{seeds[k]}/isometry.json") for k in (0, 2)]
     assert "4, 0, 4 of 6" in row and "nan" not in row
@@ -114,7 +115,8 @@ def test_what_is_said_of_runs_stands_in_one_table(seeds):
                   "evidence": {"gradient": {"noise_scale": batches[name]}, "fall": {"fall": 2.0}}}
         if name == "b":
             saved["summary"] = "Training: Converged, as far as the examples show.\nEmbedding: isometric to 7 % (of).\nDo not"
-            del saved["evidence"]["fall"]
+            saved["evidence"] = {"gradient": {"noise_scale": 20.0}, "fall": None}  # None: of too short a history
+            saved["summary"] += "\nPruned: of 6 dimensions."
         path.write_text(json.dumps(saved))
     first, other = (list(map(str.strip, line.split("|")[1:-1])) for line in verdict_tables.said_table(seeds).splitlines()[2:])
     assert first[0] == "a, 3 seeds" and first[2:6] == ["2 +- 0", "NOT CONVERGED", "150,000, -, 480", "not isometric"]
@@ -123,6 +125,22 @@ def test_what_is_said_of_runs_stands_in_one_table(seeds):
     among = np.flatnonzero(one.kl_mean > 0.1)
     errors = np.hypot(one.norm_mean - one.one_minus_variance, one.norm_std)[among] / one.one_minus_variance[among] / 2
     assert other[6] == f"{100 * np.sqrt(np.mean(errors**2)):.3g} %" and other[7] == f"{one.cosine(among):.3g}"
+
+
+def test_tables_are_of_what_was_measured_of_the_run_as_it_is(seeds):
+    """Trained on with more steps, or measured on other data, a run has no numbers; without a gradient it has no batch."""
+    path = pathlib.Path(seeds[3], "isometry.json")
+    saved = json.loads(path.read_text()) | {"summary": "Training: No verdict.\nEmbedding: x.\nDo not", "evidence": {}}
+    path.write_text(json.dumps(saved))
+    assert verdict_tables.said_table(seeds[3:]).splitlines()[2].split("|")[5].strip() == "-"
+    tables = (verdict_tables.said_table, image_tables.isometry_table, image_tables.balance_table, image_tables.precision_table,
+              image_tables.factor_tables, image_tables.trials_table)
+    config = json.loads(path.with_name("config.json").read_text())
+    for changed, message in (({"steps": config["steps"] + 1}, "Measure again"), ({"data_fingerprint": "0"}, "is of other data")):
+        path.write_text(json.dumps({**saved, **changed}))
+        for table in tables:
+            with pytest.raises(ValueError, match=message):
+                table(seeds[3:])
 
 
 def test_time_to_quality_as_a_table(tmp_path):

@@ -106,6 +106,16 @@ def test_bad_input(runs, main, tmp_path):
     measured.write_text(measured.read_text().replace('"steps": 6', '"steps": 5'))
     done = main("results.quality", "faces", "--paper", paper, "--recipe", runs / "recipe-6", "--out", tmp_path, check=False)
     assert done.code and "is of step 5 of a training of 6. Measure again" in done.stderr
+    main("isometry", runs / "recipe-9", "--num_examples", 5, "--gradient_examples", 0)
+    done = main("results.quality", "faces", "--paper", paper, "--recipe", runs / "recipe-9", "--out", tmp_path, check=False)
+    assert done.code and "were measured on 5, 6 examples: measure all on as many" in done.stderr
+    other = runs / "recipe-9" / "isometry.json"
+    whole = other.read_text()
+    saved = json.loads(whole)
+    other.write_text(json.dumps({**saved, "data_fingerprint": "0" * 64, "data": "/elsewhere"}))
+    done = main("results.quality", "faces", "--paper", paper, "--recipe", runs / "recipe-9", "--out", tmp_path, check=False)
+    assert done.code and "is of other data (/elsewhere) than the run's own. Measure again" in done.stderr
+    other.write_text(whole)
     config = runs / "recipe-9" / "config.json"
     config.write_text(config.read_text().replace('"lmbda": 1000.0', '"lmbda": 10.0'))
     done = main("results.quality", "faces", "--paper", paper, "--recipe", runs / "recipe-9", "--out", tmp_path, check=False)

@@ -337,3 +337,44 @@ def test_the_fall_of_the_loss_is_that_of_the_final_lmbda(tmp_path):
     fall = callbacks.fall_of_the_loss(tmp_path, {"lmbda": 100.0, "anneal_steps": 10_000})
     assert abs(fall.fall) < 4 * fall.standard_error and abs(fall.fall) < 0.2
     assert callbacks.fall_of_the_loss(tmp_path, {"lmbda": 100.0}).fall > 1
+
+
+def test_a_history_of_another_origin_is_not_emptied(main, tmp_path):
+    """Without a manifest it is not known whose it is; names that only begin as those of a run are none of it."""
+    np.save(tmp_path / "x.npy", table())
+    for name in ("history.csv", "model-of-mine.h5"):
+        out = tmp_path / f"run-{name}"
+        out.mkdir()
+        (out / name).write_text("step,loss\n1,2\n")
+        refused = main("toy", "--data", tmp_path / "x.npy", *OPTIONS, "--run_dir", out, check=False)
+        assert refused.code and str(out) in refused.stderr and (out / name).read_text() == "step,loss\n1,2\n"
+
+
+def test_every_loader_takes_paths(tmp_path):
+    np.save(tmp_path / "x.npy", table())
+    Image.fromarray(np.zeros((16, 16, 3), np.uint8)).save(tmp_path / "a.png")
+    Image.fromarray(np.ones((16, 16, 3), np.uint8)).save(tmp_path / "b.png")
+    digits = np.zeros((9, 28, 28), np.uint8)
+    np.savez(tmp_path / "mnist.npz", x_train=digits, y_train=np.zeros(9), x_test=digits, y_test=np.zeros(9))
+    there = {"load_table": "x.npy", "load_vectors": "x.npy", "load_images": "", "load_mnist": "mnist.npz"}
+    loaders = {name for name in vars(sources) if name.startswith("load_")} - {"load_toy"}
+    assert loaders <= set(there)
+    for name in loaders:
+        extra = {"cache_dir": tmp_path / "cache", "image_size": 16} if name == "load_images" else {}
+        assert len(getattr(sources, name)(tmp_path / there[name], **extra).eval)
+    with pytest.raises(ValueError, match="columns must be a list of names or numbers; got 0"):
+        sources.load_table(tmp_path / "x.npy", columns=0)
+
+
+def test_a_manifest_without_a_schedule_is_of_a_constant_rate(run):
+    config = {name: value for name, value in runs.load_config(run).items() if name != "schedule"}
+    trained = types.SimpleNamespace(config=config, directory=str(run), own=False, suffix="")
+    assert measuring.known_evidence(trained)["annealed"] is False
+
+
+def test_commas_in_quotes_are_said_to_be_unreadable_once(tmp_path):
+    (tmp_path / "t.csv").write_text('a,b\n"1,5",2\n"2,5",3\n')
+    with pytest.raises(ValueError, match="say with decimal"):
+        sources.load_table(tmp_path / "t.csv")
+    with pytest.raises(ValueError, match="save the table with ';'"):
+        sources.load_table(tmp_path / "t.csv", decimal=",")

@@ -4,6 +4,7 @@ import signal
 import subprocess
 import sys
 import time
+import types
 
 import numpy as np
 import pytest
@@ -327,6 +328,11 @@ def test_collapse_is_said_in_words(tmp_path, capsys):
     said = capsys.readouterr().err
     assert said.count("The VAE has collapsed") == 1 and "raise lmbda" in said
     train(tmp_path / "alive", {"steps": 500, "log_every": 100, "checkpoint_every": 500})
+    assert "collapsed" not in capsys.readouterr().err
+    warning = callbacks.CollapseWarning({})
+    warning.set_model(types.SimpleNamespace(optimizer=tf.keras.optimizers.SGD()))
+    for _ in range(5):  # as of the optimum at a small lmbda
+        warning.on_epoch_end(0, {"rate": 0.86, "active_dimensions": 2})
     assert "collapsed" not in capsys.readouterr().err
     message = callbacks.collapse_message(0.02, 300, {"decomposed": True, "warmup_steps": 0})
     assert "rate is 0.020 nats" in message and "warmup_steps more than 0" in message

@@ -57,6 +57,9 @@ def resolve(args):
             raise ValueError(f"--{name} must be at least 1; got {settings[name]}.")
     if not 0 <= args.seed < 2**32:
         raise ValueError(f"--seed must be at least 0 and below 2^32; got {args.seed}.")
+    alike = [lmbda for lmbda in args.lmbdas if any(f"{lmbda:g}" == f"{other:g}" for other in args.lmbdas if other != lmbda)]
+    if alike:
+        raise ValueError(f"--lmbdas must differ in their first 6 digits, which name the cells; got {', '.join(map(repr, alike))}.")
     for lmbda in args.lmbdas:
         if not 0 < lmbda < float("inf"):
             raise ValueError(f"--lmbdas must be positive and finite; got {lmbda}.")
@@ -83,6 +86,14 @@ def open_directory(path, settings):
     elif not files.is_empty(path):
         raise ValueError(f"{path} is not empty and holds no ablation (no ablation.json). Choose another --ablation_dir.")
     files.write_json(manifest, settings, digits=None)
+
+
+def why_it_ended(code, printed):
+    """Why a process has failed: the signal that ended it, or the last line that it printed."""
+    if code < 0:
+        return f"ended by {signal.Signals(-code).name}" + (", as where memory runs out" if code == -signal.SIGKILL else "")
+    lines = printed.strip().splitlines()
+    return lines[-1] if lines else f"exit status {code}"
 
 
 class Cell:
@@ -112,8 +123,7 @@ class Cell:
             return self
         if not is_finished(self.directory):
             with open(f"{self.directory}.log") as log:
-                lines = log.read().strip().splitlines()
-            self.error = "stopped" if stop.is_set() else lines[-1] if lines else f"exit status {self.process.returncode}"
+                self.error = "stopped" if stop.is_set() else why_it_ended(self.process.returncode, log.read())
         return self
 
 

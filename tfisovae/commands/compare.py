@@ -41,6 +41,9 @@ def check(args):
         if os.path.commonpath(within) == within[0]:
             raise ValueError(f"The results would be written into the run {directory}, which is to be left as it is. Choose another "
                              "--out.")
+        if os.path.exists(os.path.join(within[1], "config.json")):
+            raise ValueError(f"The results of {directory} would be written into another run of its name, {within[1]}, which is to "
+                             "be left as it is. Choose another --out.")
     if args.titles and len(args.titles) != len(names):
         raise ValueError(f"--titles takes one title for each of the {len(names)} runs; got {len(args.titles)}.")
     for name in ("num_examples", "gradient_examples"):
@@ -73,13 +76,15 @@ def measure(trained, counts):
     from tfisovae.training import runs
 
     path, now = trained.path(_MEASURED), {"model": runs.model_digest(trained.directory), **counts}
+    knows_density = trained.source.log_density is not None
+    needed = [isometry.names()[0], *(density.names()[:2] if knows_density else ())]
     with contextlib.suppress(FileNotFoundError, files.DamagedFile):
-        if files.read_json(path) == now:
+        if files.read_json(path) == now and all(os.path.exists(trained.path(name)) for name in needed):
             return
     for name in (_MEASURED, *density.names(), *isometry.names()):  # of another model, or of other examples
         with contextlib.suppress(FileNotFoundError):
             os.unlink(trained.path(name))
-    if trained.source.log_density is not None:
+    if knows_density:
         try:
             yield from density.report(trained, _options(density, trained, counts))
         except measuring.NotOfThisRun as error:

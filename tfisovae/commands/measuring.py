@@ -184,7 +184,7 @@ def known_evidence(trained):
     """What tells of the training at no cost: the schedule, the fall of the loss, and how many were trained on."""
     from tfisovae.training.callbacks import fall_of_the_loss
 
-    evidence = {"annealed": trained.config["schedule"] != "constant"}
+    evidence = {"annealed": trained.config.get("schedule", "constant") != "constant"}
     try:
         evidence["fall"] = fall_of_the_loss(trained.directory, trained.config)
     except files.DamagedFile as error:

@@ -62,6 +62,8 @@ def run(args):
     from tfisovae.training import batches
 
     trained = measuring.open_run(args.directory, args.data, args.cache_dir, out=os.path.dirname(out))
+    if args.count is not None and args.count > trained.vae.n:
+        raise ValueError(f"--count must be at most the {trained.vae.n} dimensions that there are; got {args.count}.")
     examples = batches.evaluation_batches(trained.source.eval)
     made = prune(trained.vae, keep, examples, measuring.num_examples(trained, args.num_examples), progress=True)
     print(made.pruning.sentences(), flush=True)

@@ -133,7 +133,8 @@ def _decimal(path, data, separator, decimal):
     if decimal not in (None, ".", ","):
         raise ValueError(f"decimal must be '.' or ','; got {decimal!r}.")
     if decimal == "," and separator == ",":
-        raise ValueError(f"{path}: commas cannot be both the separator and the decimal sign. Say which separates with separator.")
+        raise ValueError(f"{path}: commas cannot be both the separator and the decimal sign. Say which separates "
+                         "with separator. Where it is the comma, and cells in quotes have decimal commas, save the table with ';'.")
     if decimal or separator == "," or not re.search(rb"\d,\d", data):
         return decimal or "."
     if re.search(rb"\d\.\d", data):

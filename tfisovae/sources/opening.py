@@ -14,8 +14,8 @@ from tfisovae.sources.tables import ENDINGS, TEXT, ending, load_table
 from tfisovae.sources.toy import SHAPES, load_toy
 
 
-def load_vectors(name: str, num_examples: int = 50_000, seed: int = 0, standardize: bool | Sequence[npt.ArrayLike] = False,
-                 reading: Mapping[str, Any] | None = None) -> Source:
+def load_vectors(name: str | os.PathLike, num_examples: int = 50_000, seed: int = 0,
+                 standardize: bool | Sequence[npt.ArrayLike] = False, reading: Mapping[str, Any] | None = None) -> Source:
     """Opens vectors as a `Source`: toy data by name, or the table in a file.
 
     Args:
@@ -25,6 +25,7 @@ def load_vectors(name: str, num_examples: int = 50_000, seed: int = 0, standardi
       standardize: for tables, see `load_table`.
       reading: a dict of the other options of `load_table`; the `options` of a manifest's `reading` read the same again.
     """
+    name = os.fspath(name)
     if name in SHAPES:
         if standardize:
             raise ValueError(f"standardize is for tables; the toy data {name!r} would lose the densities that they are known for.")

@@ -13,13 +13,13 @@ ENDINGS = (".npy", ".npz", ".parquet", *TEXT)
 _SHOWN = 8  # names of columns in a line of the log
 
 
-def ending(path: str) -> str:
+def ending(path: str | os.PathLike) -> str:
     """The ending of a table's name in small letters, `.gz` behind it left out."""
-    path = path.lower()
+    path = os.fspath(path).lower()
     return os.path.splitext(path.removesuffix(".gz"))[1]
 
 
-def load_table(path: str, standardize: bool | Sequence[npt.ArrayLike] = False, *, header: str = "auto",
+def load_table(path: str | os.PathLike, standardize: bool | Sequence[npt.ArrayLike] = False, *, header: str = "auto",
                separator: str | None = None, decimal: str | None = None, columns: Sequence[str | int] | None = None,
                drop_index: str = "auto", arrays: Sequence[str] = columnar.OF_TRAINING) -> Source:
     """Opens a table as a `Source` of `[m]` float32 rows; a tenth of them, fixed by their positions, is held out.
@@ -44,6 +44,7 @@ def load_table(path: str, standardize: bool | Sequence[npt.ArrayLike] = False, *
       ValueError: if it is no table of finite numbers, cannot be read, a guess cannot be made, or standardising meets a constant
         column.
     """
+    path = os.fspath(path)
     kind, array = ending(path), None
     if os.path.isdir(path):
         raise ValueError(f"{path} is a directory; a table is one file.")
@@ -107,7 +108,7 @@ def _source(path, x, labels, standardize, reading, array):
 def _chosen(path, names, width, index, columns, drop_index):
     """Positions of the columns to keep, and of those that are dropped as an index."""
     if columns is not None:
-        if isinstance(columns, str):
+        if isinstance(columns, str) or not isinstance(columns, Sequence | np.ndarray):
             raise ValueError(f"columns must be a list of names or numbers; got {columns!r}.")
         chosen = [_position(path, names, width, column) for column in columns]
         if not chosen or len(set(chosen)) != len(chosen):

@@ -14,8 +14,6 @@ from tfisovae.significance import loss_fall
 from tfisovae.training import checkpoints
 from tfisovae.training.runs import RunError
 
-COLLAPSED_RATE = 1.0  # nats
-
 
 def _step(model):
     return int(model.optimizer.iterations.numpy())
@@ -178,14 +176,14 @@ class TensorBoard(tf.keras.callbacks.Callback):
 
 
 class CollapseWarning(tf.keras.callbacks.Callback):
-    """Says in words that the run has collapsed: a rate below 1 nat for three intervals in a row."""
+    """Says in words that the run has collapsed: no active dimension for three intervals in a row."""
 
     def __init__(self, config):
         super().__init__()
         self.config, self.low = config, 0
 
     def on_epoch_end(self, epoch, logs=None):
-        self.low = self.low + 1 if float(logs["rate"]) < COLLAPSED_RATE else 0
+        self.low = 0 if logs["active_dimensions"] else self.low + 1
         if self.low == 3:
             tqdm.tqdm.write(collapse_message(float(logs["rate"]), _step(self.model), self.config), file=sys.stderr)
 
@@ -195,5 +193,5 @@ def collapse_message(rate, step, config):
     remedies = ["raise lmbda", "lower learning_rate"]
     if config.get("decomposed"):
         remedies.insert(0, f"give warmup_steps more than {config.get('warmup_steps', 0)} steps of the conventional loss")
-    return (f"The VAE has collapsed: at step {step} its rate is {rate:.3f} nats, so the latent variables carry no information "
-            f"and nothing below is a measurement. What helps: {'; '.join(remedies)}.")
+    return (f"The VAE has collapsed: at step {step} no dimension is active and its rate is {rate:.3f} nats, so the latent "
+            f"variables carry no information and nothing below is a measurement. What helps: {'; '.join(remedies)}.")

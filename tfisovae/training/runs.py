@@ -87,7 +87,7 @@ class Run:
 
     def _check_what_is_there(self):
         others = {name for name in os.listdir(self.directory) if not files.is_temporary(name) and name not in files.OF_DESKTOPS}
-        if "config.json" not in others and any(not name.startswith(_OF_A_RUN) for name in others):
+        if "config.json" not in others and others - set(_OF_A_RUN):
             raise RunError(f"{self.directory} is not empty and holds no run (no config.json). Choose another run_dir.")
 
     def _write_manifest(self):
@@ -96,7 +96,7 @@ class Run:
         history.read(self.path("history.csv"))
         history.read(self.path(history.ISOMETRY), history.OF_ISOMETRY)
         found = checkpoints.newest(self.path("checkpoints"))
-        if before is None and (found or self._was_trained(0)):
+        if before is None and (found or self._was_trained(0) or history.last_step(self.path("history.csv")) > 0):
             raise RunError(f"{path} is missing or damaged, and so is every copy of it, so it is not known which run this is. "
                            "Choose another run_dir; nothing here has been changed.")
         if before is not None:
