@@ -85,8 +85,8 @@ def step_costs(network, side):
     distortion, lmbda, shape, _, steps = SETTINGS[network]
     if side != "fit":
         devices.prepare_cpu(shape[0], "one_device")
-        precision.use("bfloat16" if side == "bfloat16" else None)
-    vae = tfisovae.VAE(*getattr(networks, network)(32), distortion, lmbda)
+    with precision.using("bfloat16" if side == "bfloat16" else None):
+        vae = tfisovae.VAE(*getattr(networks, network)(32), distortion, lmbda)
     if side == "fit":
         vae.compile("adam")
     else:

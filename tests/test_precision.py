@@ -89,14 +89,12 @@ def test_a_run_in_bfloat16(main, tmp_path, monkeypatch):
     monkeypatch.setattr(precision, "units", lambda: "AMX")
     path = tmp_path / "run"
     options = ["--data", "faces", "--num_faces", 64, "--latent_dim", 3, "--batch_size", 4, "--steps", 2, "--num_eval", 0]
-    try:
-        done = main("celeba", *options, "--mixed_precision", "auto", "--run_dir", path)
-        assert "computes in bfloat16, for which there is AMX" in done.stderr
-        assert json.loads((path / "config.json").read_text())["mixed_precision"] == "bfloat16"
-        other = main("celeba", *options, "--run_dir", path, check=False)
-        assert other.code != 0 and "mixed_precision: 'bfloat16' there, None here" in other.stderr
-    finally:
-        precision.use(None)
+    done = main("celeba", *options, "--mixed_precision", "auto", "--run_dir", path)
+    assert "computes in bfloat16, for which there is AMX" in done.stderr
+    assert json.loads((path / "config.json").read_text())["mixed_precision"] == "bfloat16"
+    assert tf.keras.mixed_precision.global_policy().name == "float32"  # after the training, as before it
+    other = main("celeba", *options, "--run_dir", path, check=False)
+    assert other.code != 0 and "mixed_precision: 'bfloat16' there, None here" in other.stderr
     vae, exact = tfisovae.load(path / "model"), tfisovae.VAE(*networks.celeba(3), "ssim", 1000.0)
     assert {layer.compute_dtype for layer in vae.encoder.layers} == {"bfloat16", "float32"}
     assert vae.encoder.layers[-1].compute_dtype == vae.decoder.layers[-1].compute_dtype == "float32"  # the heads
@@ -113,13 +111,10 @@ def test_a_run_in_bfloat16(main, tmp_path, monkeypatch):
 
 def test_the_loss_of_a_step_in_bfloat16_is_float32():
     """Of x = 0 and x_hat = 1 + 2^-12, the float32 output of bfloat16 features, whose square bfloat16 would call 1."""
-    precision.use("bfloat16")
-    try:
+    with precision.using("bfloat16"):
         encoder = tf.keras.Sequential([tf.keras.layers.Input((1,)), tf.keras.layers.Dense(2, kernel_initializer="zeros")])
         decoder = tf.keras.Sequential([
             tf.keras.layers.Input((1,)), tf.keras.layers.Dense(1, kernel_initializer="zeros", dtype="float32")])
-    finally:
-        precision.use(None)
     assert encoder.compute_dtype == "bfloat16"
     decoder.layers[-1].bias.assign([1 + 2.0**-12])
     vae = tfisovae.VAE(encoder, decoder, "sse", 1.0)
@@ -132,14 +127,11 @@ def test_the_loss_of_a_step_in_bfloat16_is_float32():
 @pytest.mark.parametrize("policy, scaled", [("float16", True), ("bfloat16", False), (None, False)])
 def test_float16_takes_a_loss_scale(policy, scaled):
     """Gradients of 1e-9 are 0 in float16, which without a scale would stop the weights before them."""
-    precision.use(policy)
-    try:
+    with precision.using(policy):
         layers = tf.keras.layers
         encoder = tf.keras.Sequential([layers.Input((4,)), layers.Dense(4)])
         decoder = tf.keras.Sequential([layers.Input((2,)), layers.Dense(8, kernel_initializer="ones"),
                                        layers.Dense(4, kernel_initializer=tf.keras.initializers.Constant(1e-4))])
-    finally:
-        precision.use(None)
     vae = tfisovae.VAE(encoder, decoder, "mse", 1e-4)
     vae.compile(tf.keras.optimizers.SGD(1.0))
     assert isinstance(vae.optimizer, tf.keras.mixed_precision.LossScaleOptimizer) == scaled

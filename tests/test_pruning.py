@@ -7,7 +7,7 @@ import tensorflow as tf
 
 import tfisovae
 from tfisovae import Autoencoder, networks, pruning, selection, slicing, theory
-from tfisovae.training import runs
+from tfisovae.training import precision, runs
 
 layers = tf.keras.layers
 BETA = 0.1
@@ -94,14 +94,16 @@ def collapsed_pair(kind):
 
 @pytest.mark.parametrize("kind, sliced", [("toy", (True, True)), ("celeba", (True, True)), ("two heads", (True, True)),
                                           ("behind", (True, False))])
-def test_pruning_what_has_collapsed_changes_nothing(kind, sliced, tmp_path):
+@pytest.mark.parametrize("policy", [None, "bfloat16"])
+def test_pruning_what_has_collapsed_changes_nothing(kind, sliced, policy, tmp_path):
     """Twenty collapsed variables: reconstructions within 1e-3 (here: to rounding), the rate not at all, the model itself
     untouched; and the smaller one is saved with both signatures, and loaded."""
-    encoder, decoder, shape, dead = collapsed_pair(kind)
-    vae = tfisovae.VAE(encoder, decoder, "sse", 50.0)
-    x = np.random.default_rng(2).uniform(size=(20, *shape)).astype(np.float32)
-    before = [w.numpy().copy() for w in vae.weights]
-    small = tfisovae.prune(vae, "active", x)
+    with precision.using(policy):
+        encoder, decoder, shape, dead = collapsed_pair(kind)
+        vae = tfisovae.VAE(encoder, decoder, "sse", 50.0)
+        x = np.random.default_rng(2).uniform(size=(20, *shape)).astype(np.float32)
+        before = [w.numpy().copy() for w in vae.weights]
+        small = tfisovae.prune(vae, "active", x)
     assert small.n == 4 and small.pruning.left_out.tolist() == np.flatnonzero(dead).tolist()
     assert (small.pruning.encoder_sliced, small.pruning.decoder_sliced) == sliced
     np.testing.assert_allclose(small.predict(x, verbose=0), vae.predict(x, verbose=0), atol=1e-5)

@@ -30,7 +30,7 @@ class Columns(layers.Layer):
     """
 
     def __init__(self, columns: Sequence[int], **kwargs: Any) -> None:
-        super().__init__(**kwargs)
+        super().__init__(**{"dtype": "float32", **kwargs})  # whatever the policy: it only moves numbers, and must not round them
         self.columns = tuple(map(int, columns))
 
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
@@ -50,7 +50,7 @@ class Restored(layers.Layer):
     """
 
     def __init__(self, kept: Sequence[int], values: Sequence[float], **kwargs: Any) -> None:
-        super().__init__(**kwargs)
+        super().__init__(**{"dtype": "float32", **kwargs})  # whatever the policy: it only moves numbers, and must not round them
         self.kept, self.values = tuple(map(int, kept)), tuple(map(float, values))
 
     def call(self, inputs: tf.Tensor) -> tf.Tensor:

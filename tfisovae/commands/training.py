@@ -167,8 +167,8 @@ def run(args, prepare, networks):
     config["data_manifest"] = data_manifest(source)
     if config["schedule"] != "constant":
         config["schedule_steps"] = config["steps"]  # more steps would be another schedule, hence another run
-    precision.use(config.get("mixed_precision"))
-    with runs.Run(args.run_dir or run_dir, config, devices.is_chief(strategy)) as opened:
+    with precision.using(config.get("mixed_precision")), \
+            runs.Run(args.run_dir or run_dir, config, devices.is_chief(strategy)) as opened:
         loop.train(opened, lambda: make_vae(config, networks), source, strategy,
                    resident=resident and devices.keeps_data(strategy))
     if devices.is_chief(strategy):

@@ -1,5 +1,7 @@
 """The precision that a training computes in: float32, or 16 bits where the processor is faster at it."""
+import contextlib
 import os
+from collections.abc import Iterator
 
 import tensorflow as tf
 
@@ -71,6 +73,12 @@ def choose(name: str, several_machines: bool = False) -> tuple[str | None, str |
     return name, None
 
 
-def use(name: str | None) -> None:
-    """Networks that are made from here on compute in "float16" or "bfloat16", with float32 weights; `None`: in float32."""
+@contextlib.contextmanager
+def using(name: str | None) -> Iterator[None]:
+    """Networks that are made inside compute in "float16" or "bfloat16", with float32 weights; `None`: in float32."""
+    before = tf.keras.mixed_precision.global_policy()
     tf.keras.mixed_precision.set_global_policy(f"mixed_{name}" if name else "float32")
+    try:
+        yield
+    finally:
+        tf.keras.mixed_precision.set_global_policy(before)
