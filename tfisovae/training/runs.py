@@ -87,7 +87,8 @@ class Run:
 
     def _check_what_is_there(self):
         others = {name for name in os.listdir(self.directory) if not files.is_temporary(name) and name not in files.OF_DESKTOPS}
-        if "config.json" not in others and others - set(_OF_A_RUN):
+        strange = {name for name in others if not any(name == one or name.startswith(f"{one}.") for one in _OF_A_RUN)}
+        if "config.json" not in others and strange:
             raise RunError(f"{self.directory} is not empty and holds no run (no config.json). Choose another run_dir.")
 
     def _write_manifest(self):
