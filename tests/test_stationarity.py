@@ -1,4 +1,5 @@
 """Gradients of blocks and the test of their mean: null distributions, unbiased sizes, networks at rest and not."""
+import dataclasses
 import math
 
 import numpy as np
@@ -216,6 +217,24 @@ def test_a_falling_loss_is_seen():
     assert found.p_value < 1e-4 and found.num_rows == 30 and (found.first_step, found.last_step) == (6100, 9000)
     exact = significance.loss_fall(*history(np.random.default_rng(6), 90, fall=0.3, deviation=0))
     assert exact.fall == pytest.approx(0.3 * 29 / 90, rel=1e-9)
+
+
+def test_spikes_do_not_hide_a_fall():
+    """Two rows of 30 that are 40 times the fall off, as at a constant rate; without any, nothing is changed."""
+    steps, losses = history(np.random.default_rng(6), 90, fall=0.3)
+    plain = significance.loss_fall(steps, losses)
+    t, y = steps[60:], losses[60:]
+    assert plain.fall == pytest.approx(-np.polyfit(t, y, 1)[0] * (t[-1] - t[0]), rel=1e-9)
+    assert plain.loss == pytest.approx(np.polyval(np.polyfit(t, y, 1), t[-1]), rel=1e-9)
+    losses[[70, 71]] += 4
+    spiked = significance.loss_fall(steps, losses)
+    assert spiked.fall == pytest.approx(plain.fall, abs=3 * spiked.standard_error) and spiked.p_value < 1e-2
+
+
+def test_a_fall_is_over_where_a_hundredth_would_have_been_seen():
+    level = significance.LossFall(0.1, 0.2, 0.6, 100, 200, 20, loss=80.0)
+    assert level.is_over and not dataclasses.replace(level, standard_error=0.4).is_over
+    assert not dataclasses.replace(level, fall=0.7).is_over and dataclasses.replace(level, loss=math.nan).is_over
 
 
 def test_a_short_or_broken_history():

@@ -148,6 +148,9 @@ def test_the_states_of_a_training():
     assert said().startswith("No sign against convergence in scale, shift and noise") and "measure the mean gradient too" in said()
     assert said(gradient=AT_REST, fall=level).startswith("Converged, as far as the examples show: the mean gradient is within its")
     assert said(gradient=moving, fall=level).startswith("JITTERS: the mean gradient stands out of its noise (p 1e-05, as large as")
+    coarse = dataclasses.replace(level, fall=-9.8, standard_error=40.0, loss=80.0)  # whose fall would not have been seen
+    assert said(gradient=moving, fall=coarse).startswith("NOT CONVERGED: the mean gradient")
+    assert "no longer falls" not in said(gradient=moving, fall=coarse) + said(gradient=AT_REST, fall=coarse)
     assert "the loss still falls, by 0.2 +- 0.01 nats over steps 100 to 200" in said(gradient=moving, fall=falling)
     assert said(gradient=AT_REST, fall=falling).startswith("NOT CONVERGED")
     assert said(gradient=AT_REST, fall=falling, annealed=True).startswith("Converged")  # it fell with the rate, which is 0 now

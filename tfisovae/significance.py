@@ -11,6 +11,9 @@ import scipy.stats
 
 MIN_BLOCKS = 8  # from which a mean gradient can be told from its noise
 _CAUTION = 1.5  # the sample's skewness understates that of heavy tails, most of all in the samples that mislead
+_SPIKE = 6  # deviations of a row of the history from its line, beyond which it counts as so many
+_LINE_ROWS = 500  # of a history, through pairs of which that line is found
+_LITTLE = 0.01  # of the loss: a fall by less is none that matters
 _HEAVY = 0.6  # a skewness beyond this times sqrt(N) is that of a few examples
 
 
@@ -176,6 +179,7 @@ class LossFall:
       p_value: of fall = 0, two-sided.
       first_step, last_step: the part.
       num_rows: lines of history in it.
+      loss: where the line ends; NaN where it was not kept.
     """
 
     fall: float
@@ -184,12 +188,20 @@ class LossFall:
     first_step: int
     last_step: int
     num_rows: int
+    loss: float = np.nan
+
+    @property
+    def is_over(self) -> bool:
+        """Whether a further fall of a hundredth of the loss would have been seen, and was not."""
+        return not self.fall + 2 * self.standard_error > _LITTLE * abs(self.loss)
 
 
 def loss_fall(steps: npt.ArrayLike, losses: npt.ArrayLike, part: float = 1 / 3, min_rows: int = 6) -> LossFall | None:
     """The fall of the loss over the last `part` of its history, by least squares.
 
-    Neighbouring rows of a run are alike: the residuals' correlation r at distance 1 leaves N (1 - r) / (1 + r) independent rows.
+    Rows further than 6 deviations (of the median absolute residual) from the median line through pairs of rows count as 6
+    deviations off: a constant rate throws the weights now and then, and one such row would hide any fall. Neighbouring rows of a
+    run are alike: the residuals' correlation r at distance 1 leaves N (1 - r) / (1 + r) independent rows.
 
     Args:
       steps, losses: `[R]`, the rows of `history.csv`: the loss is the mean over the steps since the row before.
@@ -210,6 +222,7 @@ def loss_fall(steps: npt.ArrayLike, losses: npt.ArrayLike, part: float = 1 / 3, 
         return LossFall(np.nan, np.nan, np.nan, int(t[0]), int(t[-1]), count)
     if count < min_rows:
         return None
+    y = _without_spikes(t, y)
     centred = t - t.mean()
     slope = centred @ y / (centred @ centred)
     residual = y - y.mean() - slope * centred
@@ -220,4 +233,15 @@ def loss_fall(steps: npt.ArrayLike, losses: npt.ArrayLike, part: float = 1 / 3, 
     error = np.sqrt(power / (count - 2) / (centred @ centred) * count / rows)
     span = t[-1] - t[0]
     p = 2 * scipy.stats.t.sf(abs(slope) / error, rows - 2) if error > 0 else (1.0 if slope == 0 else 0.0)
-    return LossFall(float(-slope * span), float(error * span), float(p), int(t[0]), int(t[-1]), count)
+    return LossFall(float(-slope * span), float(error * span), float(p), int(t[0]), int(t[-1]), count,
+                    float(y.mean() + slope * span / 2))
+
+
+def _without_spikes(t, y):
+    """Rows y over t, none further from the line than `_SPIKE` deviations."""
+    some = np.unique(np.linspace(0, len(t) - 1, min(len(t), _LINE_ROWS)).round().astype(int))
+    slope, intercept, *_ = scipy.stats.theilslopes(y[some], t[some])
+    line = intercept + slope * t
+    residual = y - line
+    deviation = 1.4826 * np.median(np.abs(residual))
+    return line + np.clip(residual, -_SPIKE * deviation, _SPIKE * deviation) if deviation > 0 else y

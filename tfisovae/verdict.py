@@ -259,7 +259,7 @@ def _training(verdict):
     if GRADIENT in names and verdict.annealed and falls:  # how much there may be to gain
         said.append(f"over steps {fall.first_step} to {fall.last_step} the loss fell by {fall.fall:.3g} +- "
                     f"{fall.standard_error:.1g} nats")
-    if GRADIENT in names and FALL not in names and fall is not None and not verdict.annealed:
+    if GRADIENT in names and FALL not in names and fall is not None and not verdict.annealed and fall.is_over:
         said.append(f"the loss no longer falls ({fall.fall:.2g} +- {fall.standard_error:.1g} nats over the last third)")
         return "JITTERS", said, "average the weights, or let learning_rate fall to 0"
     advice = "train longer; let learning_rate fall to 0 at the end, not before"
@@ -304,7 +304,7 @@ def health(verdict: Verdict, num_active: int | None = None, rate: float = float(
     if verdict.gradient is None or verdict.gradient.num_examples < MIN_GRADIENT_EXAMPLES:
         return ("No sign against convergence in scale, shift and noise, which come to rest long before the rest of the network: "
                 f"measure the mean gradient too, on {MIN_GRADIENT_EXAMPLES} examples of training or more.{seen}{heavy}")
-    still = "" if verdict.fall is None or verdict.annealed else ", and the loss no longer falls"
+    still = "" if verdict.fall is None or verdict.annealed or not verdict.fall.is_over else ", and the loss no longer falls"
     return f"Converged, as far as the examples show: the mean gradient is within its noise{still}.{seen}{heavy}"
 
 
