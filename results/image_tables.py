@@ -159,7 +159,8 @@ def trials_table(directories, threshold=STRONG_KL):
     """Short trainings side by side: the options in which they differ, and what they reached on held-out examples, best first."""
     configs = [runs.load_config(directory) for directory in directories]
     differ = [key for key in dict.fromkeys(key for config in configs for key in config)
-              if key not in ("data_manifest", "versions", "data", "schedule_steps", "log_every", "checkpoint_every")
+              if key not in ("data_manifest", "versions", "data", "schedule_steps", "log_every", "checkpoint_every",
+                              "monitor_every", "monitor_share")
               and any(config.get(key) != configs[0].get(key) for config in configs)]
     lines = [f"| | {' | '.join(differ)} | held-out loss (nats) | rate (nats) | distortion | above {threshold:g} nat |",
              "| --- " * (5 + len(differ)) + "|"]

@@ -75,7 +75,8 @@ def seconds_per_step(configs, rounds, data=None):
             for steps in (_START, _START + _STEPS):
                 with tempfile.TemporaryDirectory() as directory:
                     instead = {"steps": steps, "run_dir": os.path.join(directory, "run"), "num_eval": 0, "log_every": 20,
-                               "checkpoint_every": 10 * _STEPS, "learning_rate_warmup": None, "anneal_steps": None, "anneal": None,
+                               "checkpoint_every": 10 * _STEPS, "learning_rate": 1e-6,  # of whatever rate, a step takes as long
+                               "learning_rate_warmup": None, "anneal_steps": None, "anneal": None,
                                "warmup_steps": 0 if config.get("decomposed") else None, "monitor_every": None,
                                "monitor_share": None, **({"data": data} if data else {})}
                     typed = options(config, **instead)
@@ -86,6 +87,9 @@ def seconds_per_step(configs, rounds, data=None):
                         raise ValueError(f"Training to measure its seconds failed: {why_it_ended(done.returncode, done.stderr)}")
                     taken.append(time.perf_counter() - start)
             row.append((taken[1] - taken[0]) / _STEPS)
+        if min(row) <= 0:
+            raise ValueError(f"{_STEPS} more steps took no more time ({min(row) * _STEPS:.1f} s): the machine is too busy to "
+                             "measure seconds. Try again when it is quiet.")
         measured.append(row)
     return np.array(measured)
 

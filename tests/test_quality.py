@@ -2,6 +2,7 @@
 import copy
 import importlib
 import json
+import types
 
 import numpy as np
 import pytest
@@ -84,6 +85,14 @@ def test_a_curve_is_of_the_final_lmbda(runs, main, tmp_path):
     curve = quality.read(str(tmp_path / "a"))["curve"]["loss"]
     assert curve[0] < 0.5 * float(rows[0]["loss"])
     assert curve == pytest.approx([1000 * float(row["distortion"]) + float(row["rate"]) for row in rows])
+
+
+def test_seconds_that_a_busy_machine_took_are_no_measurement(runs, monkeypatch):
+    clock = iter([0.0, 30.0, 30.0, 50.0])  # the longer training took 20 s, the shorter 30
+    monkeypatch.setattr(quality.time, "perf_counter", lambda: next(clock))
+    monkeypatch.setattr(quality.subprocess, "run", lambda *_, **__: types.SimpleNamespace(returncode=0))
+    with pytest.raises(ValueError, match=r"took no more time \(-10.0 s\): the machine is too busy"):
+        quality.seconds_per_step([quality.runs.load_config(runs / "paper")], 1)
 
 
 def test_seconds_are_those_of_steps(runs, monkeypatch):
