@@ -51,8 +51,8 @@ def _ratio(a, above=0.9):
 
 def factor_table(directory, rows=12):
     """The factors that the leading dimensions follow, by absolute correlation with the posterior mean."""
-    a = _analysis(directory)
     saved = layout.measured(directory)
+    a = tfisovae.Analysis.from_dict(saved)
     factors = follows(saved) if "factor_correlations" in saved else None
     lines = ["| rank | E[sigma^-2] | norm | factors (correlation) |", "| --- | --- | --- | --- |"]
     lines += [f"| {rank} | {a.precision_mean[j]:.1f} +- {a.precision_standard_error[j]:.1f} | {a.norm_mean[j]:.2f} +- "

@@ -41,9 +41,9 @@ def measured(directory, file="isometry.json"):
     if not os.path.exists(path):
         raise ValueError(f"{directory} has not been measured. Measure it first: {command}")
     found = files.read_json(path, f"Measure again: {command}")
-    if found.get("steps", config["steps"]) != config["steps"]:
+    if not is_current(found, steps=config["steps"]):
         raise ValueError(f"{path} is of step {found['steps']} of a training of {config['steps']}. Measure again: {command}")
-    if not is_current(found, config["steps"], config["data_manifest"]["fingerprint"]):
+    if not is_current(found, data_fingerprint=config["data_manifest"]["fingerprint"]):
         raise ValueError(f"{path} is of other data ({found.get('data')}) than the run's own. Measure again: {command}")
     return found
 
