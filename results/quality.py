@@ -7,14 +7,15 @@ lengths, each a training of its own. Seconds of a step are measured here, in tur
 NAME.json and NAME.png are written into --out; with --draw the picture alone, from the JSON.
 """
 import argparse
+import glob
 import os
 import statistics
 import subprocess
 import sys
 import tempfile
-import time
 
 import numpy as np
+import tensorflow as tf
 
 from results import layout
 from tfisovae import figures, files, history, sources
@@ -23,7 +24,7 @@ from tfisovae.commands.ablation import why_it_ended
 from tfisovae.training import runs
 
 _PAPER, _RECIPE = "#c44e52", "#4c72b0"
-_START, _STEPS = 40, 240  # of the two trainings whose difference is timed
+_EVERY, _INTERVALS = 20, 12  # steps that are timed together, and how many times
 
 
 def parser():
@@ -63,33 +64,35 @@ def options(config, **instead):
     return typed
 
 
+def clock(directory):
+    """The times at which a training wrote the rows of its history, of TensorBoard's events."""
+    return [event.wall_time for path in glob.glob(os.path.join(directory, "events*"))
+            for event in tf.compat.v1.train.summary_iterator(path) if any(value.tag == "loss" for value in event.summary.value)]
+
+
 def seconds_per_step(configs, rounds, data=None):
-    """Seconds of a step of each configuration, `[rounds, configs]`, all measured in turn, with what a process takes left out."""
+    """Seconds of a step of each configuration, `[rounds, configs]`, all measured in turn, each training a process of its own.
+
+    Of a training, the median over its intervals of `_EVERY` steps, but for the first, by the times of its rows for TensorBoard.
+    """
     measured = []
     for config in configs:
         sources.of_run(config, data, None)  # decoded images are in the cache before anything is timed
     for _ in range(rounds):
         row = []
         for config in configs:
-            taken = []
-            for steps in (_START, _START + _STEPS):
-                with tempfile.TemporaryDirectory() as directory:
-                    instead = {"steps": steps, "run_dir": os.path.join(directory, "run"), "num_eval": 0, "log_every": 20,
-                               "checkpoint_every": 10 * _STEPS, "learning_rate": 1e-6,  # of whatever rate, a step takes as long
-                               "learning_rate_warmup": None, "anneal_steps": None, "anneal": None,
-                               "warmup_steps": 0 if config.get("decomposed") else None, "monitor_every": None,
-                               "monitor_share": None, **({"data": data} if data else {})}
-                    typed = options(config, **instead)
-                    start = time.perf_counter()
-                    done = subprocess.run([sys.executable, "-m", "tfisovae", command_of(config), *typed], capture_output=True,
-                                          text=True)
-                    if done.returncode:
-                        raise ValueError(f"Training to measure its seconds failed: {why_it_ended(done.returncode, done.stderr)}")
-                    taken.append(time.perf_counter() - start)
-            row.append((taken[1] - taken[0]) / _STEPS)
-        if min(row) <= 0:
-            raise ValueError(f"{_STEPS} more steps took no more time ({min(row) * _STEPS:.1f} s): the machine is too busy to "
-                             "measure seconds. Try again when it is quiet.")
+            with tempfile.TemporaryDirectory() as directory:
+                run = os.path.join(directory, "run")
+                instead = {"steps": _INTERVALS * _EVERY, "run_dir": run, "num_eval": 0, "log_every": _EVERY,
+                           "checkpoint_every": _INTERVALS * _EVERY, "learning_rate": 1e-6,  # of whatever rate, a step takes as long
+                           "learning_rate_warmup": None, "anneal_steps": None, "anneal": None,
+                           "warmup_steps": 0 if config.get("decomposed") else None, "monitor_every": None,
+                           "monitor_share": None, **({"data": data} if data else {})}
+                done = subprocess.run([sys.executable, "-m", "tfisovae", command_of(config), *options(config, **instead)],
+                                      capture_output=True, text=True)
+                if done.returncode:
+                    raise ValueError(f"Training to measure its seconds failed: {why_it_ended(done.returncode, done.stderr)}")
+                row.append(statistics.median(np.diff(clock(os.path.join(run, "tensorboard")))) / _EVERY)
         measured.append(row)
     return np.array(measured)
 
