@@ -66,8 +66,9 @@ def options(config, **instead):
 
 def clock(directory):
     """The times at which a training wrote the rows of its history, of TensorBoard's events."""
-    return [event.wall_time for path in glob.glob(os.path.join(directory, "events*"))
-            for event in tf.compat.v1.train.summary_iterator(path) if any(value.tag == "loss" for value in event.summary.value)]
+    records = tf.data.TFRecordDataset(sorted(glob.glob(os.path.join(directory, "events*"))))
+    events = map(tf.compat.v1.Event.FromString, records.as_numpy_iterator())
+    return [event.wall_time for event in events if any(value.tag == "loss" for value in event.summary.value)]
 
 
 def seconds_per_step(configs, rounds, data=None):

@@ -153,3 +153,16 @@ def test_time_to_quality_as_a_table(tmp_path):
     assert lines[0] == "| faces, the paper's settings | 8,000 | 16 | 0.200 | 2.0 | 100.00 +- 0.25 | 7 |  |"
     assert lines[2] == "| faces, recipe | 1,000 | 16 | 0.200 | 2.0 | 99.50 +- 0.25 | 7 | 12% of the steps, 6% of the time |"
     assert lines[1].endswith("|  |")
+
+
+def test_what_the_readme_says_of_time_to_quality():
+    """An eighth of the steps on MNIST; on faces a third of the time, in as many steps of a quarter of the batch."""
+    def read(*path):
+        return json.loads((ROOT / "results").joinpath(*path).read_text())
+
+    mnist, faces = (read("quality", f"{name}.json")["reached"] for name in ("mnist", "faces"))
+    assert mnist["steps"] == 1 / 8 > mnist["seconds"]
+    assert faces["seconds"] < 1 / 3 and faces["steps"] == 1 and faces["examples"] == 1 / 4
+    losses = {name: read("trials", name, "isometry.json")["loss"]  # and not in a third of the steps
+              for name in ("paper-64", "batch-64", "batch-64-4e-3", "batch-64-4e-3-annealed-2000")}
+    assert min(losses, key=losses.get) == "paper-64"
