@@ -17,6 +17,7 @@ from results import layout
 from tfisovae import figures, files, history
 
 _NORM, _PREDICTED, _COSINE, _BALANCE, _RATE, _DISTORTION = "#c44e52", "#555555", "#4c72b0", "#55a868", "#8172b3", "#dd8452"
+_HEADROOM = 1.25  # above what is drawn, for the legend
 _SMOOTHED = 0.08  # of log(step): the width of the running means
 
 
@@ -95,14 +96,14 @@ def figure(measured, title="", path=None):
     spectrum.set_title(f"importance of each of the {len(last)} dimensions (dark: first in the end)", fontsize=10)
     spectrum.set_ylabel(r"$\frac{\beta}{2} E[\sigma_j^{-2}]$")
     curve(losses, "rate", _RATE, "rate (nats, left)")
-    losses.set_ylim(0)
+    losses.set_ylim(0, _HEADROOM * np.nanmax(measured["rate"]))
     right = losses.twinx()
     curve(right, "distortion", _DISTORTION, "distortion (right)")
-    right.set_ylim(0)
+    right.set_ylim(0, _HEADROOM * np.nanmax(measured["distortion"]))
     count = losses.twinx()
     count.set_axis_off()
     count.step(shown, measured["active_dimensions"], where="post", color=_PREDICTED, linewidth=1, linestyle="--")
-    count.set_ylim(0, 1.05 * len(last))
+    count.set_ylim(0, _HEADROOM * len(last))
     losses.plot([], [], color=_PREDICTED, linewidth=1, linestyle="--", label=f"active dimensions (of {len(last)})")
     losses.plot([], [], color=_DISTORTION, label="distortion (right)")
     losses.set_title("what it costs", fontsize=10)
@@ -111,7 +112,7 @@ def figure(measured, title="", path=None):
         axes.xaxis.set_minor_formatter(NullFormatter())
         axes.set_xlabel("step (0 at the left end)", fontsize=9)
         if axes is not spectrum:
-            axes.legend(frameon=False, fontsize=9, loc="center right" if axes is losses else "upper right")
+            axes.legend(frameon=False, fontsize=9 if axes is not losses else 7.5, loc="upper right", ncols=3 if axes is losses else 1)
     drawn.suptitle(title, fontsize=11)
     if path is not None:
         figures.save(drawn, path)
