@@ -112,7 +112,8 @@ def figure(measured, title="", path=None):
         axes.xaxis.set_minor_formatter(NullFormatter())
         axes.set_xlabel("step (0 at the left end)", fontsize=9)
         if axes is not spectrum:
-            axes.legend(frameon=False, fontsize=9 if axes is not losses else 7.5, loc="upper right", ncols=3 if axes is losses else 1)
+            row = {"fontsize": 7.5, "ncols": 3} if axes is losses else {"fontsize": 9}
+            axes.legend(frameon=False, loc="upper right", **row)
     drawn.suptitle(title, fontsize=11)
     if path is not None:
         figures.save(drawn, path)

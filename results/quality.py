@@ -20,8 +20,7 @@ import tensorflow as tf
 from results import layout
 from tfisovae import figures, files, history, sources
 from tfisovae.__main__ import parser as command_parser
-from tfisovae.commands.ablation import why_it_ended
-from tfisovae.training import runs
+from tfisovae.training import runs, stopping
 
 _PAPER, _RECIPE = "#c44e52", "#4c72b0"
 _EVERY, _INTERVALS = 20, 12  # steps that are timed together, and how many times
@@ -92,7 +91,8 @@ def seconds_per_step(configs, rounds, data=None):
                 done = subprocess.run([sys.executable, "-m", "tfisovae", command_of(config), *options(config, **instead)],
                                       capture_output=True, text=True)
                 if done.returncode:
-                    raise ValueError(f"Training to measure its seconds failed: {why_it_ended(done.returncode, done.stderr)}")
+                    why = stopping.why_it_ended(done.returncode, done.stderr)
+                    raise ValueError(f"Training to measure its seconds failed: {why}")
                 row.append(statistics.median(np.diff(clock(os.path.join(run, "tensorboard")))) / _EVERY)
         measured.append(row)
     return np.array(measured)

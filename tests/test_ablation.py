@@ -100,13 +100,6 @@ def test_slopes_keep_their_places_where_a_rate_does_not_change():
                                       (pytest.approx(0.375 / np.log(4)), 0.25)]
 
 
-def test_why_a_process_ended_is_said():
-    """By a signal, what it printed last is no reason."""
-    assert train.why_it_ended(-9, "step 40000/195000  loss 12") == "ended by SIGKILL, as where memory runs out"
-    assert train.why_it_ended(-15, "") == "ended by SIGTERM"
-    assert train.why_it_ended(1, "line\nValueError: why\n") == "ValueError: why" and train.why_it_ended(3, "") == "exit status 3"
-
-
 def test_bad_input(main, tmp_path):
     def refused(message, *arguments):
         done = main(*arguments, check=False)

@@ -264,3 +264,11 @@ def test_tensorboard_forgets_what_was_written_after_the_step_gone_on_from(tmp_pa
     restarts = [event.step for path in sorted((tmp_path / "run" / "tensorboard").iterdir())
                 for event in tf.compat.v1.train.summary_iterator(str(path)) if event.WhichOneof("what") == "session_log"]
     assert restarts == [1, 14]
+
+
+def test_why_a_process_ended_is_said():
+    """By a signal, what it printed last is no reason."""
+    assert stopping.why_it_ended(-9, "step 40000/195000  loss 12") == "ended by SIGKILL, as where memory runs out"
+    assert stopping.why_it_ended(-15, "") == "ended by SIGTERM"
+    assert stopping.why_it_ended(1, "line\nValueError: why\n") == "ValueError: why"
+    assert stopping.why_it_ended(3, "") == "exit status 3"

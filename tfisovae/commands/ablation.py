@@ -14,6 +14,7 @@ import tqdm
 from tfisovae import files
 from tfisovae.commands import choices, recipes
 from tfisovae.commands.training import command_line
+from tfisovae.training import stopping
 
 LMBDAS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
 DISTORTIONS = ("sse", "downward_convex", "upward_convex")
@@ -88,14 +89,6 @@ def open_directory(path, settings):
     files.write_json(manifest, settings, digits=None)
 
 
-def why_it_ended(code, printed):
-    """Why a process has failed: the signal that ended it, or the last line that it printed."""
-    if code < 0:
-        return f"ended by {signal.Signals(-code).name}" + (", as where memory runs out" if code == -signal.SIGKILL else "")
-    lines = printed.strip().splitlines()
-    return lines[-1] if lines else f"exit status {code}"
-
-
 class Cell:
     """A cell in training: a process of `tfisovae toy`, which a failure of does not touch the others."""
 
@@ -123,7 +116,7 @@ class Cell:
             return self
         if not is_finished(self.directory):
             with open(f"{self.directory}.log") as log:
-                self.error = "stopped" if stop.is_set() else why_it_ended(self.process.returncode, log.read())
+                self.error = "stopped" if stop.is_set() else stopping.why_it_ended(self.process.returncode, log.read())
         return self
 
 

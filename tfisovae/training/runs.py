@@ -94,10 +94,11 @@ class Run:
     def _write_manifest(self):
         before, path = _manifest(self.directory), self.path("config.json")
         # They raise where they read none, before anything is changed:
-        history.read(self.path("history.csv"))
+        reached = history.last_step(self.path("history.csv"))
         history.read(self.path(history.ISOMETRY), history.OF_ISOMETRY)
         found = checkpoints.newest(self.path("checkpoints"))
-        if before is None and (found or self._was_trained(0) or history.last_step(self.path("history.csv")) > 0):
+        written = checkpoints.was_one(self.path("checkpoints")) or os.path.exists(self.path("model"))
+        if before is None and (found or written or reached > 0):
             raise RunError(f"{path} is missing or damaged, and so is every copy of it, so it is not known which run this is. "
                            "Choose another run_dir; nothing here has been changed.")
         if before is not None:
@@ -108,7 +109,7 @@ class Run:
             if trained > self.config.get("steps", trained):
                 raise RunError(f"{self.directory} has been trained to step {trained}; {self.config['steps']} steps end before "
                                "that. Ask for more, or choose another run_dir.")
-            lost = not found and self._was_trained(before.get("checkpoint_every", 0))
+            lost = not found and (written or 0 < before.get("checkpoint_every", 0) < reached)
             if lost and not is_finished(self.directory, self.config):
                 raise RunError(f"{self.directory} has been trained, and none of its checkpoints is whole, so it cannot go on. Put "
                                "a copy of checkpoints/ there, or train anew in another run_dir; nothing here has been changed.")
@@ -121,12 +122,6 @@ class Run:
         if os.path.isdir(model) and not isinstance((_read(os.path.join(model, _COPY)) or {}).get("step"), int):
             os.makedirs(os.path.join(model, os.path.dirname(_COPY)), exist_ok=True)
             files.write_json(os.path.join(model, _COPY), {"step": step}, digits=None)
-
-    def _was_trained(self, checkpoint_every):
-        """Whether there must have been a checkpoint: by what is written after one."""
-        if checkpoints.was_one(self.path("checkpoints")) or os.path.exists(self.path("model")):
-            return True
-        return checkpoint_every > 0 and history.last_step(self.path("history.csv")) > checkpoint_every
 
     def _check_same(self, before):
         now = json.loads(json.dumps(self.config))

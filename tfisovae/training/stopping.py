@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM end a training after a whole step, with a checkpoint."""
+"""Ctrl-C and SIGTERM end a training after a whole step, with a checkpoint; why one in a process of its own has ended."""
 import contextlib
 import os
 import signal
@@ -72,6 +72,14 @@ def watching(directory, alone=True):
         writer.close()
         thread.join()
         reader.close()
+
+
+def why_it_ended(code, printed):
+    """Why a process has failed: the signal that ended it, or the last line that it printed."""
+    if code < 0:
+        return f"ended by {signal.Signals(-code).name}" + (", as where memory runs out" if code == -signal.SIGKILL else "")
+    lines = printed.strip().splitlines()
+    return lines[-1] if lines else f"exit status {code}"
 
 
 def _listen(reader, alone):
