@@ -403,3 +403,10 @@ def test_a_density_that_is_to_be_compared_takes_the_variance_that_it_is_given(ma
     np.testing.assert_allclose(log["corrected_volume"] - log["volume"], added, atol=1e-6)
     with pytest.raises(ValueError, match=r"variance must have the shape \[2\]; got \[3\]"):
         density.log_densities(vae, x, variance=[0.1, 0.2, 0.3])
+
+
+def test_r_is_of_densities_of_any_scale():
+    """It does not see a factor, and exp(800) is no float64."""
+    estimate, truth = np.array([800.0, 801.0, 803.0]), np.array([-900.0, -899.5, -897.0])
+    near = density.comparison({"a": estimate - 800}, truth + 900)["a"]["correlation"]
+    assert density.comparison({"a": estimate}, truth)["a"]["correlation"] == pytest.approx(near) and 0.9 < near < 1

@@ -153,3 +153,30 @@ def test_a_lmbda_set_by_a_callback_survives_a_stop(tmp_path):
 def test_schedules_that_make_no_sense(arguments, message):
     with pytest.raises(ValueError, match=message):
         LambdaSchedule(**arguments)
+
+
+def test_a_schedule_of_several_vaes_ends_at_the_lmbda_of_each():
+    schedule = LambdaSchedule("linear", steps=2)
+    for lmbda in (10.0, 100.0, 1000.0):
+        vae = tfisovae.VAE(*networks.toy(), "sse", lmbda)
+        vae.compile(tf.keras.optimizers.Adam(1e-3))
+        vae.fit(tf.data.Dataset.from_tensors(points()), epochs=3, callbacks=[schedule], verbose=0)
+        assert vae.lmbda.numpy() == lmbda
+
+
+def test_a_schedule_begun_anew_ends_at_what_the_vae_was_given():
+    """Not where the former one had left lmbda when it was stopped; what is set since then counts."""
+    vae, data = make_vae(), tf.data.Dataset.from_tensors(points())
+
+    class Interrupt(tf.keras.callbacks.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        vae.fit(data, callbacks=[LambdaSchedule("linear", steps=10), Interrupt()], verbose=0)
+    assert vae.lmbda.numpy() > 50
+    vae.fit(data, epochs=12, callbacks=[LambdaSchedule("linear", steps=10)], verbose=0)
+    assert vae.lmbda.numpy() == 10
+    vae.lmbda = 3.0
+    vae.fit(data, epochs=2, callbacks=[LambdaSchedule("linear", steps=10)], verbose=0)
+    assert vae.lmbda.numpy() == 3

@@ -329,3 +329,19 @@ def test_a_vae_that_has_seen_no_example():
     monitor = IsometryMonitor(points(), 4, num_examples=16, share=None)
     vae.fit((x for x in np.split(points(), 8)), verbose=0, callbacks=[monitor])
     assert vae.n == 2 and [row["step"] for row in monitor.rows] == [0, 4, 8]
+
+
+def test_a_model_compiled_anew_begins_at_step_0(tmp_path):
+    """Beside the history of what it was before it is refused; without one it is measured from the start."""
+    for directory in (None, tmp_path / "watched"):
+        vae, monitor = small_vae(), IsometryMonitor(points(), every=4, directory=directory, num_examples=8, share=None)
+        vae.fit(batches(), verbose=0, callbacks=[monitor])
+        assert [row["step"] for row in monitor.rows] == [0, 4, 8]
+        vae.compile(tf.keras.optimizers.Adam(1e-3))
+        if directory is None:
+            vae.fit(batches(32), verbose=0, callbacks=[monitor])
+            assert [row["step"] for row in monitor.rows] == [0, 4]
+        else:
+            with pytest.raises(ValueError, match="is of a training that has gone to step 8, and this one begins"):
+                vae.fit(batches(32), verbose=0, callbacks=[monitor])
+            assert [row["step"] for row in rows_of(directory / history.ISOMETRY)] == [0, 4, 8]

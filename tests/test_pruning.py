@@ -213,6 +213,34 @@ def test_decoders_of_every_kind(name, decoder, sliced, tmp_path):
     np.testing.assert_array_equal(tfisovae.load(tmp_path / "small").decode(z[:, [0, 2]]), small.decode(z[:, [0, 2]]))
 
 
+@pytest.mark.parametrize("kind", ["graph", "subclassed", "configured by nothing"])
+def test_training_the_smaller_model_leaves_the_other_alone(kind):
+    """Or it is said that it does not."""
+    class Hidden(tf.keras.Model):
+        def __init__(self, units):
+            super().__init__()
+            self.head = layers.Dense(units)
+
+        def call(self, x):
+            return self.head(x)
+
+        def get_config(self):
+            return {"units": self.head.units} if kind == "subclassed" else super().get_config()
+
+    def network(inputs, outputs):
+        return tf.keras.Sequential([tf.keras.Input((inputs,)), layers.Dense(outputs)]) if kind == "graph" else Hidden(outputs)
+
+    vae = tfisovae.VAE(network(4, 6), network(3, 4), "sse", 10.0, example_shape=(4,))
+    vae.predict(X[:2], verbose=0)
+    small, before = tfisovae.prune(vae, [0, 2]), vae.get_weights()
+    np.testing.assert_allclose(small.encode(X[:9]).mean, vae.encode(X[:9]).mean.numpy()[:, [0, 2]], atol=1e-6)
+    small.compile("adam")
+    small.fit(X[:64], epochs=2, verbose=0)
+    moved = any((a != b).any() for a, b in zip(before, vae.get_weights()))
+    assert moved == small.pruning.weights_shared == (kind == "configured by nothing")
+    assert ("training one changes the other" in small.pruning.sentences()) == moved
+
+
 def test_the_smaller_model_goes_on_as_the_larger_one_was(linear):
     """lmbda as it is now, the loss, a warm-up that is not over, the seed; weights of its own, which train without touching the
     others."""

@@ -5,6 +5,7 @@ import tensorflow as tf
 
 import tfisovae
 from tfisovae import networks, resident
+from tfisovae.steps import NonFiniteLoss
 
 
 def points(rows=70):
@@ -78,3 +79,49 @@ def test_where_it_does_not_pay_or_would_change_something():
     encoder, decoder = networks.toy()
     noisy = tf.keras.Sequential([encoder, tf.keras.layers.BatchNormalization()])
     assert not resident.pays(tfisovae.VAE(noisy, decoder, "sse", 1.0), x, 32, 100, [])
+
+
+@pytest.mark.parametrize("way", ["kept", "resident", "compiled", "plain"])
+def test_a_loss_that_is_not_finite_leaves_the_weights_before_it(way, few_steps):
+    """However the steps are compiled: those of the steps before are done, this one and all after it are not."""
+    x = points(96)
+    options = {"kept": {}, "resident": {"resident": x}, "compiled": {"jit_compile": True}, "plain": {"resident": False}}[way]
+
+    def make():
+        tf.keras.utils.set_random_seed(0)
+        vae = tfisovae.VAE(*networks.toy(), "sse", 10.0)
+        vae.compile(tf.keras.optimizers.SGD(tf.keras.optimizers.schedules.PiecewiseConstantDecay([0, 1], [1e-5, 1e20, 1e-5])),
+                    **options)
+        return vae
+
+    def data(rows):
+        if way == "resident":
+            return tf.data.Dataset.from_tensors(np.arange(rows, dtype=np.int32).reshape(-1, 32))
+        return x[:rows]
+
+    fit = {"verbose": 0, **({} if way == "resident" else {"batch_size": 32, "shuffle": False})}
+    before, vae = make(), make()
+    before.fit(data(64), **fit)
+    with pytest.raises(NonFiniteLoss, match="^The loss is not finite at step 3 - lower the learning rate, or set clipnorm.$"):
+        vae.fit(data(96), **fit)
+    assert vae.optimizer.iterations.numpy() == 2
+    for a, b in zip(before.get_weights(), vae.get_weights()):
+        np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize("options, message", [({"jit_compile": True}, "example 8 .counted from 0. of the batch of step 2"),
+                                              ({"resident": None}, "example 40 .counted from 0. is not")])
+def test_examples_that_are_not_finite_are_named_where_xla_compiles(options, message):
+    x = points(64)
+    x[40] = np.nan
+    with pytest.raises(ValueError, match=f"^x must be finite; {message}"):
+        vae = make_vae(**{name: x if value is None else value for name, value in options.items()})
+        vae.fit(tf.data.Dataset.from_tensor_slices(x).batch(32), verbose=0)
+
+
+def test_a_lambda_callback_of_batches_is_called_for_each(few_steps):
+    vae, calls = make_vae(), []
+    assert resident.pays(vae, points(64), 32, 3, [tf.keras.callbacks.LambdaCallback(on_epoch_end=lambda *_: None)])
+    callback = tf.keras.callbacks.LambdaCallback(on_batch_end=lambda *_, **__: calls.append(0))
+    vae.fit(points(64), batch_size=32, epochs=3, callbacks=[callback], verbose=0)
+    assert len(calls) == 6

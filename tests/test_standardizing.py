@@ -241,3 +241,13 @@ def test_the_networks_of_the_package_can_be(network):
     after = means(vae, x)
     np.testing.assert_allclose((before[1] - after[1]).mean(0), gain, atol=1e-5)
     np.testing.assert_allclose(after[2], before[2], atol=1e-4)
+
+
+def test_a_few_examples_are_no_training_data():
+    """Over one of them every mean would be that example's, and every scale its posterior's."""
+    vae = a_vae()
+    before = vae.get_weights()
+    with pytest.raises(ValueError, match=r"data must hold at least 20 examples, and should hold thousands.*; got 1\.$"):
+        tfisovae.standardize_latents(vae, X[:1])
+    for a, b in zip(before, vae.get_weights()):
+        np.testing.assert_array_equal(a, b)

@@ -245,3 +245,58 @@ def test_a_short_or_broken_history():
     assert math.isnan(significance.loss_fall(steps, losses).fall)
     with pytest.raises(ValueError, match="vectors of one length"):
         significance.loss_fall([1, 2], [1])
+
+
+@pytest.fixture(scope="module")
+def gaussian():
+    return (np.random.default_rng(0).standard_normal((4000, 3)) * [2, 0.5, 0.3]).astype(np.float32)
+
+
+def trained(x, kind):
+    """A linear VAE of one variable, but for what its `kind` says, trained to rest on all examples at once."""
+    layers, l2 = tf.keras.layers, tf.keras.regularizers.L2(0.3)
+    tf.keras.utils.set_random_seed(1)
+    encoder = [layers.Input((3,))] + [layers.Dropout(0.2)] * (kind == "encoder") + [layers.Dense(2)]
+    hidden = [layers.Dense(8), layers.Dropout(0.2)] if kind == "decoder" else []
+    last = layers.Dense(3, kernel_regularizer=l2 if kind == "weights" else None,
+                        activity_regularizer=l2 if kind == "outputs" else None)
+    decoder = tf.keras.Sequential([layers.Input((1,)), *hidden, last])
+    vae = tfisovae.VAE(tf.keras.Sequential(encoder), decoder, "sse", 10.0)
+    vae.compile(tf.keras.optimizers.Adam(tf.keras.optimizers.schedules.CosineDecay(5e-2, 2000)), resident=False)
+    vae.fit(tf.data.Dataset.from_tensors(x).repeat(2000), verbose=0)
+    return vae
+
+
+@pytest.mark.parametrize("kind, moments, balance", [("encoder", False, False), ("decoder", True, False),
+                                                    ("weights", False, True), ("outputs", False, False)])
+def test_networks_that_are_trained_otherwise_than_measured_are_no_alarm(gaussian, kind, moments, balance):
+    """With dropout, or losses of their own: at rest by the loss that they were trained with, and not by that of measuring.
+
+    Of a `VAE` the gradient is that of its loss; of the networks alone, or with moments and balances that need not hold, what
+    stands out is a hint at most.
+    """
+    vae = trained(gaussian, kind)
+    made = tfisovae.analyze(vae, gaussian)
+    assert (made.conditions.moments, made.conditions.balance, made.conditions.gradient) == (moments, balance, True)
+    found = stationarity.block_gradients(vae, gaussian).mean_gradient()
+    assert found.p_value > 0.02
+    assert not made.judge(found).alarms, made.health(gradient=found)
+    bare = tfisovae.as_autoencoder((vae.encoder, vae.decoder), "sse", 0.1)
+    other = stationarity.block_gradients(bare, gaussian).mean_gradient()
+    assert other.p_value < 1e-3
+    alone = tfisovae.analyze(bare, gaussian)
+    assert alone.conditions.gradient is False and not alone.judge(other).alarms
+    said = alone.health(gradient=other)
+    assert said.startswith("UNDECIDED: ") and "the mean gradient stands out of its noise" in said
+    assert "Converged" not in alone.health(gradient=dataclasses.replace(other, p_value=1.0))
+
+
+def test_the_training_objective_is_the_loss_of_fit(gaussian):
+    """With what regularizers add to it."""
+    layers = tf.keras.layers
+    decoder = tf.keras.Sequential([layers.Input((2,)), layers.Dense(3, kernel_regularizer=tf.keras.regularizers.L2(3.0))])
+    vae = tfisovae.VAE(tf.keras.Sequential([layers.Input((3,)), layers.Dense(4)]), decoder, "sse", 10.0)
+    vae.compile("sgd")
+    reported = vae.evaluate(gaussian[:32], verbose=0, return_dict=True)["loss"]
+    assert np.mean(vae.training_objective(gaussian[:32])) == pytest.approx(reported, rel=1e-5)
+    assert np.mean(measure(vae, tf.constant(gaussian[:32])).objective) < reported - 0.1

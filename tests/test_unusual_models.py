@@ -8,6 +8,7 @@ import tensorflow as tf
 
 import tfisovae
 from tfisovae import (
+    coders,
     conditions,
     density,
     distortion,
@@ -352,3 +353,36 @@ def test_models_are_saved_into_directories_that_are_not_there_yet(tmp_path):
     vae.save(tmp_path / "a" / "b" / "model")
     assert tfisovae.load(tmp_path / "a" / "b" / "model").n == N
     assert geometry.tangent_method(vae, tf.zeros([4, N])) == "autodiff"
+
+
+def test_functions_may_write_into_what_they_get_and_keep_what_they_return():
+    """In-place work on x, and one buffer for all outputs: the same numbers as of functions that do neither."""
+    weights = np.random.default_rng(1).standard_normal((4, 2)).astype(np.float32)
+    data = np.random.default_rng(2).standard_normal((600, 4)).astype(np.float32) + 3
+    buffer = np.zeros([600, 4], np.float32)
+
+    def encode(x):
+        return (x - 3) @ weights / 9, np.full((len(x), 2), -3.0, np.float32)
+
+    def encode_in_place(x):
+        x -= 3
+        return x @ weights / 9, np.full((len(x), 2), -3.0, np.float32)
+
+    def decode(z):
+        return z @ weights.T + 3
+
+    def decode_into_buffer(z):
+        np.matmul(z, weights.T, out=buffer[:len(z)])
+        buffer[:len(z)] += 3
+        z *= 0
+        return buffer[:len(z)]
+
+    plain, other = (tfisovae.analyze(tfisovae.as_autoencoder(pair, "sse", 0.1), data)
+                    for pair in ((encode, decode), (encode_in_place, decode_into_buffer)))
+    for name in ("distortion", "rate", "balance", "norm_mean", "gram_mean", "latent_mean"):
+        np.testing.assert_array_equal(getattr(plain, name), getattr(other, name), err_msg=name)
+
+
+def test_a_batch_is_not_split_for_layers_that_look_at_all_of_it():
+    for layer in (tf.keras.layers.BatchNormalization(), tf.keras.layers.experimental.SyncBatchNormalization()):
+        assert not coders.treats_examples_apart(tf.keras.Sequential([tf.keras.layers.Input((3,)), layer]))

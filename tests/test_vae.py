@@ -104,6 +104,33 @@ def test_fused_adam_is_keras_adam():
         FusedAdam(amsgrad=True)
 
 
+def test_averages_of_weights_are_those_of_keras():
+    """At the end of `fit`, of both networks, also where an output of the encoder is used by nothing."""
+    def make(optimizer):
+        tf.keras.utils.set_random_seed(0)
+        x = tf.keras.Input((16,))
+        hidden = tf.keras.layers.Dense(8, "tanh")(x)
+        encoder = tf.keras.Model(x, [tf.keras.layers.Dense(2, name=name)(hidden) for name in ("z_mean", "z_log_var", "z")])
+        vae = tfisovae.VAE(encoder, tf.keras.Sequential([tf.keras.layers.Input((2,)), tf.keras.layers.Dense(16)]), "sse", 10.0)
+        vae.compile(optimizer(1e-2, use_ema=True, ema_momentum=0.9), resident=False)
+        return vae
+
+    found = []
+    for optimizer in (tf.keras.optimizers.Adam, FusedAdam):
+        vae, last = make(optimizer), []
+        expected = vae.get_weights()
+        keep = tf.keras.callbacks.LambdaCallback(on_batch_end=lambda *_, vae=vae, last=last, **__: last.append(vae.get_weights()))
+        vae.fit(batches(points(), 32), verbose=0, callbacks=[keep])
+        for step in last:
+            expected = [0.9 * a + 0.1 * b for a, b in zip(expected, step)]
+        for a, b in zip(vae.get_weights(), expected):
+            np.testing.assert_allclose(a, b, atol=1e-5)
+        assert last and np.abs(vae.decoder.get_weights()[0] - last[-1][-2]).max() > 1e-3
+        found.append(vae.get_weights())
+    for a, b in zip(*found):
+        np.testing.assert_allclose(a, b, atol=2e-5)
+
+
 def test_two_replicas_take_the_steps_of_one():
     """Same seed, same global batch: noise goes by the row of the global batch, and the loss is scaled by it."""
     results = []
@@ -260,6 +287,43 @@ def test_weights_of_another_version_are_refused(tmp_path, other):
     for load in (tfisovae.load, tfisovae.as_autoencoder):
         with pytest.raises(ValueError, match="saved by another version of tfisovae, in the format .*; this version reads format 1"):
             load(tmp_path / "model")
+
+
+def test_what_lies_beside_a_model_stays_when_it_is_saved_again(tmp_path):
+    """As of a monitor that writes into the same directory, whose file is still open."""
+    vae = toy_vae()
+    vae.save(tmp_path / "model")
+    (tmp_path / "model" / "tensorboard").mkdir()
+    (tmp_path / "model" / "tensorboard" / "events").write_text("events")
+    with open(tmp_path / "model" / "isometry-history.csv", "w") as file:
+        file.write("step\n")
+        file.flush()
+        vae.encoder.weights[-1].assign_add(tf.ones_like(vae.encoder.weights[-1]))
+        vae.save(tmp_path / "model")
+        file.write("1\n")
+    assert (tmp_path / "model" / "isometry-history.csv").read_text() == "step\n1\n"
+    assert (tmp_path / "model" / "tensorboard" / "events").read_text() == "events"
+    for a, b in zip(tfisovae.load(tmp_path / "model").get_weights(), vae.get_weights()):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_weights_alone_are_kept_whole_or_refused(tmp_path):
+    """Those of GDN layers, in every format that is taken."""
+    def make():
+        return tfisovae.VAE(*networks.celeba(4, image_size=16), "sse", 10.0)
+
+    vae = make()
+    for weight in vae.weights:
+        weight.assign_add(0.01 * tf.random.normal(weight.shape))
+    for name in ("w.h5", "w"):
+        vae.save_weights(tmp_path / name)
+        other = make()
+        other.load_weights(tmp_path / name)
+        for a, b in zip(other.get_weights(), vae.get_weights()):
+            np.testing.assert_array_equal(a, b)
+    for do in (vae.save_weights, vae.load_weights):
+        with pytest.raises(ValueError, match="the format .weights.h5 does not keep the parameters of tensorflow-compression"):
+            do(tmp_path / "vae.weights.h5")
 
 
 def test_save_replaces_models_only(tmp_path):

@@ -232,8 +232,8 @@ class PlainFunction:
         return tf.nest.pack_sequence_as(self._template, arrays)
 
     def _run(self, x):
-        result = tf.nest.flatten(self._function(x))
-        arrays = [np.asarray(array, x.dtype) for array in result]
+        # Copies, both ways: the array is TensorFlow's own memory, and a function may write into it, or keep what it returns.
+        arrays = [np.array(array, x.dtype) for array in tf.nest.flatten(self._function(np.array(x)))]
         for array in arrays:
             if array.ndim == 0 or len(array) != len(x):
                 raise PartError(f"The {self._role} must return one row for each of the {len(x)} that it gets; it returned an "

@@ -62,8 +62,8 @@ class LambdaSchedule(tf.keras.callbacks.Callback):
       kind: "linear", "cosine" or "cyclical".
       steps: steps until lmbda is `end` for good.
       start: lmbda before the first step; by default 100 times `end`, where the KL weighs 1 %.
-      end: lmbda after the last; by default that of the VAE when it first sees the schedule. Give it to go on with a VAE that
-        was saved half-way.
+      end: lmbda after the last; by default that which the VAE was given, wherever another schedule, or this one, has left it.
+        Give it to go on with a VAE that was saved half-way.
       cycles: how often "cyclical" begins anew.
     """
 
@@ -81,9 +81,9 @@ class LambdaSchedule(tf.keras.callbacks.Callback):
         self.kind, self.steps, self.start, self.end, self.cycles = kind, int(steps), start, end, int(cycles)
 
     def annealing(self, lmbda: float) -> Annealing:
-        """The `Annealing`, for a VAE whose lmbda is `lmbda` now."""
-        self.end = float(lmbda if self.end is None else self.end)
-        return Annealing(self.kind, self.steps, float(self.start or 100 * self.end), self.end, self.cycles)
+        """The `Annealing`, for a VAE that was given the lmbda `lmbda`."""
+        end = float(lmbda if self.end is None else self.end)
+        return Annealing(self.kind, self.steps, float(self.start or 100 * end), end, self.cycles)
 
 
 class IsometryMonitor(tf.keras.callbacks.Callback):
@@ -147,15 +147,16 @@ class IsometryMonitor(tf.keras.callbacks.Callback):
         self._asked = min(_WITHOUT_LIMIT, len(self._x)) if share is None and num_examples is None else num_examples
         self._meter = self._measured = self._writer = self._number = self._began = None
         self._starting = self._measuring = self._trained = 0.0  # seconds
+        self._seen = 0  # the last step
         self._supports_tf_logs = True  # Keras need not wait for the numbers of every step
 
     def on_train_begin(self, logs: Any = None) -> None:
         self._last, self._mark = self._step(), None
-        if self._measured is not self.model:
+        if self._measured is not self.model or self._last < self._seen:  # compiled anew, a model begins at step 0
             started = time.perf_counter()
             self._start(self._last)
             self._starting += time.perf_counter() - started
-        self._began, self._spent_before = time.perf_counter(), self._measuring
+        self._began, self._spent_before, self._seen = time.perf_counter(), self._measuring, self._last
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         step = self._step()
@@ -165,7 +166,7 @@ class IsometryMonitor(tf.keras.callbacks.Callback):
             self._find_number(step)
             if self._has_time():
                 self._measure(step)
-        self._last = step
+        self._last = self._seen = step
 
     def on_train_end(self, logs: Any = None) -> None:
         self._trained, self._began = self._training_seconds(), None

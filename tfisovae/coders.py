@@ -14,7 +14,7 @@ layers = tf.keras.layers
 
 # Layers of Keras' that look at more than one example of a batch, or hide what they do. All other layers of Keras, of
 # tensorflow-compression and of this package treat every example on its own.
-_TOGETHER = (layers.BatchNormalization, layers.Lambda, layers.SpectralNormalization)
+_TOGETHER = (layers.BatchNormalization, layers.experimental.SyncBatchNormalization, layers.Lambda, layers.SpectralNormalization)
 _HIDDEN = ("TFOpLambda", "SlicingOpLambda", "ClassMethod", "AddLoss", "AddMetric")
 _KNOWN = ("keras", "tensorflow_compression", "tfisovae")
 

@@ -15,6 +15,7 @@ from tfisovae.outputs import Outputs, PartError
 from tfisovae.verdict import Conditions
 
 _PASSIVE = (tf.keras.layers.InputLayer, tf.keras.layers.Dropout, tf.keras.layers.Concatenate)  # at inference they change nothing
+_RATES = ("rate", "stddev", "dropout", "recurrent_dropout")  # of layers that are random in training unless all are 0
 _FREE, _UNKNOWN = (True, ""), (None, "the networks are not Keras models of known layers")
 
 
@@ -44,11 +45,58 @@ def of_model(model: Any) -> Conditions:
     if hasattr(model, "encoder"):
         made, reading = conditions_of(model.encoder, model.decoder), getattr(model, "scale", None)
     else:
-        owners = (getattr(half, "owner", None) for half in (encode, model.decode))
+        owners = [getattr(half, "owner", None) for half in (encode, model.decode)]
         made, reading = conditions_of(*owners, getattr(encode, "outputs", None)), getattr(encode, "reading", None)
     if made.balance and reading in ("variance", "scale"):  # a bias then moves small scales more than large ones
-        return dataclasses.replace(made, balance=False, balance_why="the encoder's second output is no logarithm of its scale")
-    return made
+        made = dataclasses.replace(made, balance=False, balance_why="the encoder's second output is no logarithm of its scale")
+    networks = (model.encoder, model.decoder) if hasattr(model, "encoder") else owners
+    whole = hasattr(model, "training_objective")
+    return _of_training(made, *networks, whole, whole and model.treats_examples_apart)
+
+
+def random_layers(network: object) -> list[tf.keras.layers.Layer]:
+    """Keras' layers in a network, at whatever depth, that are random in training: dropout, noise, augmentation."""
+    def is_random(layer):
+        known = isinstance(layer, tf.keras.__internal__.layers.BaseRandomLayer) and type(layer).__module__.startswith("keras.")
+        rates = [getattr(layer, name) for name in _RATES if hasattr(layer, name)]
+        return known and (any(rates) or not rates)
+
+    return [layer for layer in getattr(network, "submodules", ()) if is_random(layer)]
+
+
+def _of_training(made, encoder, decoder, whole, random_too):
+    """`made`, of networks that may be trained in another mode, or with other losses, than they are measured.
+
+    Args:
+      made: `Conditions` in inference mode, of D / beta + KL alone.
+      encoder, decoder: Keras models, or anything else.
+      whole: whether the gradient is that of a `training_objective`, with the networks' own losses.
+      random_too: whether that is in training mode where layers are random.
+    """
+    def because(network, layer, what):
+        return f"{layer.name} ({type(layer).__name__}) of the {network} {what}"
+
+    random = {name: random_layers(network) for name, network in (("encoder", encoder), ("decoder", decoder))}
+    losses = {name: [layer for layer in getattr(network, "submodules", ()) if _has_loss(layer)]
+              for name, network in (("encoder", encoder), ("decoder", decoder))}
+    at_random = next((because(name, found[0], "is random in training, and not where it is measured")
+                      for name, found in random.items() if found), None)
+    other = next((because(name, found[0], "adds a loss of its own") for name, found in losses.items() if found), None)
+    regular = other or next(("the networks have regularizers, whose losses are not in what is measured" for network in
+                             (encoder, decoder) if getattr(network, "losses", ())), None)
+    changes = {}
+    if at_random or other:
+        changes |= {"balance": False, "balance_why": at_random or other}
+    if random["encoder"] or losses["encoder"]:
+        changes |= {"moments": False, "moments_why": at_random or other}
+    missing = (not random_too and at_random) or (not whole and regular)
+    if missing:
+        changes |= {"gradient": False, "gradient_why": missing}
+    return dataclasses.replace(made, **changes)
+
+
+def _has_loss(layer):
+    return type(layer).__name__ == "AddLoss" or getattr(layer, "activity_regularizer", None) is not None
 
 
 def _is_graph(model):
@@ -123,7 +171,9 @@ def _takers(model, tensor):
     for depth in model._nodes_by_depth.values():
         for node in depth:
             if any(source is tensor for source in node.keras_inputs) and not isinstance(node.layer, tf.keras.layers.InputLayer):
-                if isinstance(node.layer, _PASSIVE) or _is_linear_activation(node.layer):
+                if isinstance(node.layer, tf.keras.layers.Dropout) and node.layer.rate:
+                    yield False, f"{node.layer.name} drops parts of z in training, which no affine layer absorbs"
+                elif isinstance(node.layer, _PASSIVE) or _is_linear_activation(node.layer):
                     yield from _takers(model, tf.nest.flatten(node.outputs)[0])
                 elif _is_graph(node.layer):
                     yield _first_layer(node.layer)

@@ -295,6 +295,9 @@ def comparison(log_estimates: Mapping[str, np.ndarray], log_density: npt.ArrayLi
       dict from form to `{"correlation": R of the densities (linear scale, as the paper), "log_error_mean": mean of estimate -
       truth in nats, "log_error_rms": its root mean square}`.
     """
+    def densities(logs):  # but for a factor, which R does not see, and without overflow
+        return np.exp(logs - np.max(logs))
+
     truth = np.asarray(log_density, np.float64)
-    return {form: {"correlation": pearson(np.exp(values), np.exp(truth)), "log_error_mean": float(np.mean(values - truth)),
+    return {form: {"correlation": pearson(densities(values), densities(truth)), "log_error_mean": float(np.mean(values - truth)),
                    "log_error_rms": float(np.sqrt(np.mean((values - truth) ** 2)))} for form, values in log_estimates.items()}

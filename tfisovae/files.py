@@ -85,6 +85,20 @@ def replacing_directory(path, durable=True):
         _ours.discard(temporary)
 
 
+def link(path, new):
+    """Gives a file, or all files of a directory, a second name `new`; where the file system has no links, copies them."""
+    def one(source, target):
+        try:
+            os.link(source, target)
+        except OSError:
+            shutil.copy2(source, target)
+
+    if os.path.isdir(path):
+        shutil.copytree(path, new, copy_function=one)
+    else:
+        one(path, new)
+
+
 def is_empty(path):
     """Whether a directory holds nothing but what file managers leave in one."""
     return OF_DESKTOPS.issuperset(os.listdir(path))

@@ -19,6 +19,7 @@ from tfisovae.autoencoder import CONFIG, Autoencoder, AutoencoderLike, as_autoen
 from tfisovae.distortions import Distortion
 from tfisovae.examples import Data
 from tfisovae.posterior import Posterior
+from tfisovae.stationarity import weights_of
 from tfisovae.vae import VAE, load
 
 
@@ -53,6 +54,7 @@ class Pruning:
       encoder_sliced, decoder_sliced: whether the network got smaller; else it stands as it was behind a layer that selects.
       num_examples: measured; 0 where there were no data.
       distortion: as trained, in its own unit. rate: E[KL], nats. loss: distortion / beta + rate, nats. `Change`s, or `None`.
+      weights_shared: whether some weights are those of the model before, so that training one changes the other.
     """
 
     kept: np.ndarray
@@ -65,14 +67,17 @@ class Pruning:
     distortion: Change | None = None
     rate: Change | None = None
     loss: Change | None = None
+    weights_shared: bool = False
 
     def sentences(self) -> str:
         """What it says, in lines of plain words."""
         whole = len(self.kept) + len(self.left_out)
         said = [f"{len(self.kept)} of {whole} dimensions kept: {', '.join(map(str, self.kept))}"
                 + (f", with {100 * self.share:.4g} % of the importance." if np.isfinite(self.share) else ".")]
+        if self.weights_shared:
+            said.append("Weights are those of the model before: training one changes the other.")
         if self.distortion is None:
-            return said[0]
+            return "\n".join(said)
         for name, unit in (("distortion", ""), ("rate", " nats"), ("loss", " nats")):
             change = getattr(self, name)
             error = f" +- {change.standard_error:.1g}" if np.isfinite(change.standard_error) else ""
@@ -101,7 +106,8 @@ def prune(model: AutoencoderLike, keep: Sequence[int] | int | float | str, data:
 
     For the variables that are kept the posterior is the same, number for number. Of Keras networks whose heads and whose
     decoder's first layer are dense these are sliced; others stand behind a layer that selects (`tfisovae.slicing`). The model
-    itself is not changed.
+    itself is not changed, and the smaller one has weights of its own, to be trained further; only of networks that cannot be made
+    anew (subclassed ones without `get_config`, SavedModels, functions) it has those of the model, and says so (`Pruning`).
 
     Args:
       model: whatever `as_autoencoder` takes.
@@ -138,7 +144,8 @@ def prune(model: AutoencoderLike, keep: Sequence[int] | int | float | str, data:
     values = np.zeros(n) if seen is None else seen.mean
     made, sliced = _smaller(model, before, kept, values, scale)
     share = np.nan if seen is None else seen.share(kept)
-    record = Pruning(kept, left_out, values[left_out], share, *sliced)
+    shared = {id(weight) for weight in weights_of(made)} & {id(weight) for one in (model, before) for weight in weights_of(one)}
+    record = Pruning(kept, left_out, values[left_out], share, *sliced, weights_shared=bool(shared))
     if seen is not None:
         record = dataclasses.replace(record, **_cost(before, made, seen, kept, left_out, data, num_examples, progress))
     if isinstance(made, VAE):

@@ -10,6 +10,7 @@ from tfisovae import files
 from tfisovae.autoencoder import CONFIG, FORMAT, read_saved_config
 
 _KEYS = ("encoder", "decoder", "distortion", "lmbda")
+_WRITTEN = ("saved_model.pb", "variables", "assets", "assets.extra", "fingerprint.pb", "keras_metadata.pb")
 _WAY_OUT = "Save the VAE again, or take a copy that is whole."
 
 
@@ -28,7 +29,7 @@ def is_saved_model(path: str | os.PathLike) -> bool:
 
 def write(path: str | os.PathLike, weights: Weights, signatures: Mapping[str, tf.types.experimental.GenericFunction],
           config: Mapping[str, Any], overwrite: bool = True) -> None:
-    """Writes a SavedModel, whole or not at all; one that was there stays until the new one is whole.
+    """Writes a SavedModel, whole or not at all; one that was there stays until the new one is whole, and what lies beside it stays.
 
     Args:
       path: directory.
@@ -46,6 +47,8 @@ def write(path: str | os.PathLike, weights: Weights, signatures: Mapping[str, tf
         tf.saved_model.save(weights, new, signatures=signatures)
         os.makedirs(os.path.join(new, "assets.extra"))
         files.write_text(os.path.join(new, CONFIG), json.dumps({"format": FORMAT, **config}, indent=1))
+        for name in set(os.listdir(path) if os.path.isdir(path) else ()) - set(_WRITTEN):
+            files.link(os.path.join(path, name), os.path.join(new, name))
 
 
 def read_config(path: str | os.PathLike) -> dict[str, Any]:

@@ -74,8 +74,8 @@ def encoder_of(encoder: tf.keras.Model, kept: np.ndarray, n: int,
       n: how many there are.
       example_shape: of one x.
     Returns:
-      A network of weights of its own, where the encoder is a functional or Sequential model whose layers can be made anew;
-      elsewhere the weights are those of `encoder` itself.
+      A network of weights of its own, where the encoder's configuration makes it anew; elsewhere the weights are those of `encoder`
+      itself.
     """
     def selected(network, x):
         outputs = Outputs.of(network(x), getattr(network, "output_names", None)).parameters()
@@ -89,7 +89,8 @@ def encoder_of(encoder: tf.keras.Model, kept: np.ndarray, n: int,
                                      lambda x: _selected_columns(_parameters(encoder, x), kept, n), example_shape):
         return sliced, True
     x = tf.keras.Input(tuple(example_shape))
-    return tf.keras.Model(x, selected(_anew(encoder), x), name=encoder.name), False
+    own = _anew(encoder, x, lambda network, x: _parameters(network, x), example_shape)
+    return tf.keras.Model(x, selected(own, x), name=encoder.name), False
 
 
 def decoder_of(decoder: tf.keras.Model, kept: np.ndarray, values: np.ndarray) -> tuple[tf.keras.Model, bool]:
@@ -108,7 +109,8 @@ def decoder_of(decoder: tf.keras.Model, kept: np.ndarray, values: np.ndarray) ->
     if sliced is not None and _agree(lambda z: coders.decode(sliced, z), lambda z: coders.decode(decoder, restore(z)), [len(kept)]):
         return sliced, True
     z = tf.keras.Input((len(kept),))
-    return tf.keras.Model(z, _anew(decoder)(restore(z)), name=decoder.name), False
+    own = _anew(decoder, restore(z), coders.decode, [len(values)])
+    return tf.keras.Model(z, own(restore(z)), name=decoder.name), False
 
 
 def _attempt(make: Callable[..., tf.keras.Model | None], network: tf.keras.Model, *args: Any) -> tf.keras.Model | None:
@@ -120,12 +122,25 @@ def _attempt(make: Callable[..., tf.keras.Model | None], network: tf.keras.Model
     return None
 
 
-def _anew(network):
-    """The network with weights of its own, where that can be had; else itself."""
+def _anew(network, inputs, call, shape):
+    """The network with weights of its own, where that can be had; else itself.
+
+    Args:
+      network: Keras model.
+      inputs: a symbolic tensor, as it takes it.
+      call: what it makes of a tensor, a function of a network and that; by it the two are compared.
+      shape: of one example of what it takes.
+    """
     def copied(network):
         return _cloned(network, {}, {})
 
     made = _attempt(copied, network)
+    if made is None and not _is_graph(network):
+        with contextlib.suppress(Exception):  # of whatever the user's classes do
+            other = type(network).from_config(network.get_config())
+            other(inputs)
+            other.set_weights(network.get_weights())
+            made = other if _agree(lambda x: call(other, x), lambda x: call(network, x), shape) else None
     return network if made is None else made
 
 

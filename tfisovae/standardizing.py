@@ -13,6 +13,7 @@ from tfisovae import conditions, slicing, streaming
 from tfisovae.examples import Data
 from tfisovae.vae import VAE
 
+MIN_EXAMPLES = 20
 # By what the second output of the encoder is: the power of the scale by which it is divided, or whose logarithm is taken off it.
 _POWERS = {"variance": 2, "scale": 1}
 _LOGARITHMS = {"log_variance": 2, "log_scale": 1}
@@ -57,7 +58,8 @@ def standardize_latents(vae: VAE, data: Data, num_examples: int | None = None, p
     Returns:
       `Standardization`.
     Raises:
-      TypeError, ValueError: if the networks are others (`layers_of`), or a moment is not finite; the VAE is then as it was.
+      TypeError, ValueError: if the networks are others (`layers_of`), there are fewer than 20 examples, or a moment is not finite;
+        the VAE is then as it was.
     """
     heads, first = layers_of(vae)
     total = np.zeros([3, vae.n])
@@ -71,6 +73,9 @@ def standardize_latents(vae: VAE, data: Data, num_examples: int | None = None, p
     for x, _ in streaming.examples_of(vae, data, num_examples, "standardizing", progress):
         total += moments(x).numpy()
         count += len(x)
+    if count < MIN_EXAMPLES:
+        raise ValueError(f"data must hold at least {MIN_EXAMPLES} examples, and should hold thousands, as their moments are to be "
+                         f"those of all training; got {count}.")
     mean, square, variance = total / count
     with np.errstate(invalid="ignore"):
         centred = square - mean**2 + variance

@@ -77,7 +77,7 @@ def held(weights: Iterable[tf.Variable]) -> list[np.ndarray]:
 
 def block_gradients(model: Measurable, data: Data, weights: Iterable[tf.Variable] | None = None, num_examples: int | None = None,
                     num_blocks: int = 256, seed: int = 0, progress: bool = False) -> BlockGradients:
-    """Gradients of the loss D / beta + KL (Eq. 54) over the weights, in blocks of examples.
+    """Gradients of the loss D / beta + KL (Eq. 54), of a `VAE` its `training_objective`, over the weights, in blocks of examples.
 
     Give it examples of *training*, in random order: on held-out ones the gradient of an optimum is not 0. Each batch of a data set
     is dealt to one block, so that about 256 batches, of any size, are the most telling. One pass, of the cost of as many training
@@ -112,6 +112,7 @@ def block_gradients(model: Measurable, data: Data, weights: Iterable[tf.Variable
         data = data[np.random.default_rng(seed).permutation(len(data))[:num_examples]]
         num_examples = None
         data = tf.data.Dataset.from_tensor_slices(data).batch(max(1, math.ceil(len(data) / num_blocks)))
+    objective = getattr(model, "training_objective", lambda *of: measure(model, *of).objective)
     free = [~components.ravel() for components in held(weights)]
     total = int(sum(map(np.sum, free)))
     if not total:
@@ -122,7 +123,7 @@ def block_gradients(model: Measurable, data: Data, weights: Iterable[tf.Variable
     def gradient(x, first_row):
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(weights)
-            loss = tf.reduce_sum(measure(model, x, first_row, seed).objective)
+            loss = tf.reduce_sum(objective(x, first_row, seed))
         parts = tape.gradient(loss, weights)
         if all(part is None for part in parts):
             raise ValueError("The loss does not depend on any of the weights: give those that encode and decode use.")

@@ -103,11 +103,14 @@ def finite_examples(x, first_row, *where):
 def finite_loss(loss, x, step):
     """`loss`, with the assertion that it, and before it the examples `x` that it is of, are finite."""
     x = finite_examples(x, 0, "of the batch of step", step + 1)
-    with tf.control_dependencies([x]):
-        check = tf.debugging.Assert(tf.math.is_finite(loss), [
-            "The loss is not finite at step", step + 1, "- lower the learning rate, or set clipnorm"])
-    with tf.control_dependencies([check] if check is not None else []):
+    with tf.control_dependencies([x]), tf.control_dependencies(loss_check(tf.math.is_finite(loss), step + 1)):
         return tf.identity(loss)
+
+
+def loss_check(finite, number):
+    """The assertion that the loss of the step with a `number`, counted from 1, is finite, in a list; empty where it was made."""
+    check = tf.debugging.Assert(finite, ["The loss is not finite at step", number, "- lower the learning rate, or set clipnorm"])
+    return [] if check is None else [check]
 
 
 @contextlib.contextmanager

@@ -4,12 +4,12 @@ import contextlib
 import numpy as np
 import tensorflow as tf
 
-from tfisovae import coders, examples, resident, steps
+from tfisovae import coders, conditions, examples, resident, steps
 from tfisovae import metrics as metrics_lib
 from tfisovae.callbacks import LambdaSchedule
 from tfisovae.measurement import measure
 from tfisovae.posterior import noise_rows
-from tfisovae.resident import Resident
+from tfisovae.resident import Compiled, Resident
 
 _ROWS = 4096  # of an array, looked at together
 _WITH_KEPT = {"shuffle", "initial_epoch", "validation_data", "validation_freq", "validation_batch_size", "validation_steps"}
@@ -23,6 +23,8 @@ class Trainable(tf.keras.Model):
         self._trackers = [metrics_lib.Loss(), metrics_lib.Distortion(), metrics_lib.Rate(), metrics_lib.ActiveDimensions()]
         self._measures, self._asked_parts, self._resident, self._annealing = [], 1, None, None
         self._may_keep, self._kept = False, None  # an array that `fit` was given, and the steps compiled for it
+        self._compiled = None  # the steps, where XLA compiles them one by one
+        self._left = None  # lmbda where a schedule has left it, and what it was given
 
     def compile(self, optimizer="adam", metrics=None, num_parts=1, resident=None, **kwargs):
         """Prepares for `fit` and `evaluate`.
@@ -39,7 +41,8 @@ class Trainable(tf.keras.Model):
             epoch then is one call. False: never. With examples, `fit` takes data sets of row numbers `[steps, B]`, int32
             (`tfisovae.training.batches.resident_batches`), and does the steps of each element in one call compiled by XLA. The
             weights are those of ordinary batches to rounding; small networks train several times faster.
-          **kwargs: `run_eagerly`, `steps_per_execution`, `jit_compile` of `tf.keras.Model.compile`.
+          **kwargs: `run_eagerly`, `steps_per_execution`, `jit_compile` of `tf.keras.Model.compile`; `jit_compile` is of training
+            steps, between the checks of data and loss, which XLA would drop.
         """
         for name in ("loss", "loss_weights", "weighted_metrics"):
             if kwargs.pop(name, None) is not None:
@@ -53,9 +56,14 @@ class Trainable(tf.keras.Model):
         if num_parts < 1:
             raise ValueError(f"num_parts must be at least 1; got {num_parts!r}.")
         self._measures, self._asked_parts = list(metrics or []), int(num_parts)
+        compiled, kwargs = kwargs.get("jit_compile"), {**kwargs, "jit_compile": False}
         super().compile(optimizer=self._with_loss_scale(optimizer), **kwargs)
-        self._may_keep = resident is None and not any(kwargs.values())
-        self._resident = Resident(self, self._prepare(resident)) if resident is not None and resident is not False else None
+        self._compiled = Compiled(self) if compiled else None
+        self._may_keep = resident is None and not compiled and not any(kwargs.values())
+        self._resident = None
+        if resident is not None and resident is not False:
+            examples.check_finite(resident)
+            self._resident = Resident(self, self._prepare(resident))
         self._kept = None
 
     @property
@@ -105,7 +113,11 @@ class Trainable(tf.keras.Model):
         with steps.plain_errors(), self._keeping(x, batch_size or 32, epochs, attached, kwargs) as kept:
             if kept is not None:
                 x, y, batch_size = kept, None, None
-            return super().fit(x, y, batch_size, epochs, verbose, callbacks, **kwargs)
+            try:
+                return super().fit(x, y, batch_size, epochs, verbose, callbacks, **kwargs)
+            finally:
+                if self._annealing is not None:
+                    self._left = float(self.lmbda.numpy()), self._annealing.end
 
     @contextlib.contextmanager
     def _keeping(self, x, batch_size, epochs, callbacks, kwargs):
@@ -137,7 +149,9 @@ class Trainable(tf.keras.Model):
     def _anneal(self, callbacks):
         """Follows the `LambdaSchedule` among the callbacks, if there is one; steps compiled for another are compiled anew."""
         schedules = [callback for callback in callbacks if isinstance(callback, LambdaSchedule)]
-        annealing = schedules[0].annealing(float(self.lmbda.numpy())) if schedules else None
+        lmbda = float(self.lmbda.numpy())
+        given = self._left[1] if self._left and self._left[0] == lmbda else lmbda  # a training that was stopped half-way goes on
+        annealing = schedules[0].annealing(given) if schedules else None
         if annealing != self._annealing:
             self._annealing, self.train_function, self._kept = annealing, None, None
             if self._resident is not None:
@@ -147,10 +161,20 @@ class Trainable(tf.keras.Model):
         if self._resident is not None:
             return self._report([self._resident.train(data)], self._trackers)
         x = self._prepare(data)
-        return self._report(self.train_on(x, self._noise(x, self.optimizer.iterations)), self._trackers)
+        noise = self._noise(x, self.optimizer.iterations)
+        done = [self._compiled.train_batch(x, noise)] if self._compiled else self.train_on(x, noise)[0]
+        return self._report(done, self._trackers)
 
-    def train_on(self, x, noise):
-        """One step of the optimizer on `x` `[B, ...]` with posterior `noise` `[B, n]`: the `Measurement`s of its parts."""
+    def train_on(self, x, noise, alive=None):
+        """One step of the optimizer on `x` `[B, ...]` with posterior `noise` `[B, n]`.
+
+        Args:
+          x, noise: examples and their noise.
+          alive: None, and a loss that is not finite is an error; or, where XLA compiles the step, a scalar tensor, bool: whether to
+            do the step at all.
+        Returns:
+          `(the Measurements of its parts, whether the step was done)`; a step whose loss is not finite is not done.
+        """
         step, replicas = self.optimizer.iterations, tf.distribute.get_strategy().num_replicas_in_sync
         lmbda = self._annealing(step) if self._annealing is not None else None
         if lmbda is not None:
@@ -167,15 +191,30 @@ class Trainable(tf.keras.Model):
             batches.append(batch)
             losses.append(loss)
             gradients.append(tape.gradient(scaled, self.trainable_variables))
-        with tf.control_dependencies([steps.finite_loss(tf.add_n(losses), x, step)]):
-            # What no output depends on, such as the head of a sample that is not used, stays as it is.
-            moved = [(tf.add_n([tf.convert_to_tensor(part) for part in parts]), variable)
-                     for *parts, variable in zip(*gradients, self.trainable_variables) if parts[0] is not None]
+        # What no output depends on, such as the head of a sample that is not used, stays as it is.
+        moved = [(tf.add_n([tf.convert_to_tensor(part) for part in parts]), variable)
+                 for *parts, variable in zip(*gradients, self.trainable_variables) if parts[0] is not None]
+
+        def move():
             total = [gradient for gradient, _ in moved]
             if self._scales_loss():
                 total = self.optimizer.get_unscaled_gradients(total)
             self.optimizer.apply_gradients(zip(total, [variable for _, variable in moved]))
-        return batches
+            return True
+
+        self._build_optimizer()
+        loss = tf.add_n(losses)
+        if alive is None:
+            with tf.control_dependencies([steps.finite_loss(loss, x, step)]):
+                return batches, move()
+        # XLA drops assertions: whoever asked for it looks at what is returned.
+        return batches, tf.cond(alive & tf.math.is_finite(loss), move, lambda: False)
+
+    def _build_optimizer(self):
+        """Makes what the optimizer keeps of each weight, also of those that no loss moves: Keras asks for the averages of all."""
+        if hasattr(self.optimizer, "build"):
+            with tf.init_scope():
+                self.optimizer.build(self.trainable_variables)
 
     def _with_loss_scale(self, optimizer):
         """The optimizer, scaled where a network computes in float16, in which small gradients would be 0."""
@@ -197,6 +236,16 @@ class Trainable(tf.keras.Model):
         batch = measure(steps.Mode(self, False), x, first_row, self.seed, kind=steps.Batch)
         batch.objective  # noqa: B018  (first of all: the networks' own losses are those of the call before)
         return self._report([batch], self.metrics)
+
+    def training_objective(self, x, first_row=0, seed=0):
+        """The loss that `fit` makes small, of the examples `x` `[B, ...]`: `[B]`, nats, the networks' own losses in it.
+
+        Layers that are random in training (dropout) are so here too, where no other layer looks at the whole batch; else all are in
+        inference mode.
+        """
+        random = any(conditions.random_layers(network) for network in (self.encoder, self.decoder))
+        mode = steps.Mode(self, random and self.treats_examples_apart)
+        return measure(mode, x, self._row(x, first_row), seed, kind=steps.Batch).objective
 
     def _row(self, x, first_row):
         """The number of the first example of this replica's `x`."""

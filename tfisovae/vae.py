@@ -184,6 +184,25 @@ class VAE(Trainable):
         self._try_anew(config)
         saving.write(path, saving.Weights(self.encoder.weights, self.decoder.weights), self._signatures(), config, overwrite)
 
+    def save_weights(self, filepath, *args, **kwargs):
+        """`tf.keras.Model.save_weights`; refuses the format that does not keep the weights of GDN layers.
+
+        Raises:
+          ValueError: for a name that ends in `.weights.h5`.
+        """
+        self._check_weights_name(filepath)
+        return super().save_weights(filepath, *args, **kwargs)
+
+    def load_weights(self, filepath, *args, **kwargs):
+        """`tf.keras.Model.load_weights`, of what `save_weights` wrote."""
+        self._check_weights_name(filepath)
+        return super().load_weights(filepath, *args, **kwargs)
+
+    def _check_weights_name(self, filepath):
+        if os.fspath(filepath).endswith(".weights.h5"):
+            raise ValueError("filepath: the format .weights.h5 does not keep the parameters of tensorflow-compression's layers; "
+                             f"got {filepath!r}. Another name that ends in .h5, or has no ending, does; vae.save keeps all.")
+
     def _try_anew(self, config):
         """Raises ValueError where a network of the user's own is not made anew, weight for weight, by its configuration."""
         doubtful = [network for network in (self.encoder, self.decoder) if not coders.can_be_made_anew(network)]

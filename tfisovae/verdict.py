@@ -29,12 +29,15 @@ class Conditions:
     Attributes:
       moments: of E[mu] = 0 and E[mu^2 + sigma^2] = 1. moments_why: in words.
       balance: of the posterior balance. balance_why: in words.
+      gradient: of the mean gradient, as `stationarity.block_gradients` takes it. gradient_why: in words.
     """
 
     moments: bool | None = None
     moments_why: str = "the networks are not known"
     balance: bool | None = None
     balance_why: str = "the encoder is not known"
+    gradient: bool | None = True
+    gradient_why: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -148,7 +151,7 @@ def checks(stationarity: Stationarity | None, conditions: Conditions | None = No
     if gradient is not None:
         p_value = min(1.0, GRADIENT_CAUTION * gradient.p_value)
         found.append(Check(GRADIENT, None, gradient.squared_norm, 0.0, gradient.standard_error, 0.0, p_value, True,
-                           decided=gradient.num_examples >= MIN_GRADIENT_EXAMPLES))
+                           conditions.gradient, conditions.gradient_why, gradient.num_examples >= MIN_GRADIENT_EXAMPLES))
     if fall is not None and not annealed:
         matters = bool(abs(fall.fall) > FALL_TOLERANCE)
         found.append(Check(FALL, None, fall.fall, 0.0, fall.standard_error, 0.0, fall.p_value, matters))
@@ -166,6 +169,7 @@ class Verdict:
       num_examples: N of those that decide. level: of false alarms.
       resolution: the deviation that would have been seen in any dimension with probability 1/2 or more; NaN without such checks.
       gradient, fall: as given to `judge`.
+      gradient_untold: why the gradient tells nothing of these networks, in words; else "".
     """
 
     alarms: tuple[Check, ...]
@@ -179,6 +183,7 @@ class Verdict:
     fall: LossFall | None = None
     annealed: bool = False
     apart: tuple[Check, ...] = ()
+    gradient_untold: str = ""
 
     @property
     def unfinished(self) -> bool:
@@ -213,8 +218,8 @@ def judge(stationarity: Stationarity | None = None, conditions: Conditions | Non
     undecided = tuple(c for c in usable if not c.decided or (c.dimension is not None and not enough))
     left_out = set(map(id, undecided))
     usable = [c for c in usable if id(c) not in left_out]
-    firm, soft = ([c for c in usable if bool(c.applies) == known and c.dimension is not None] for known in (True, False))
-    network = [c for c in usable if c.name in (GRADIENT, FALL)]
+    firm = [c for c in usable if c.applies and c.dimension is not None]
+    soft, network = [c for c in usable if not c.applies], [c for c in usable if c.applies and c.name in (GRADIENT, FALL)]
     # The one number of the whole network weighs as much as those of all dimensions together: it is the one that sees most.
     share = level / 2 if firm and network else level
 
@@ -225,7 +230,8 @@ def judge(stationarity: Stationarity | None = None, conditions: Conditions | Non
     seen = [c for c in usable if c.dimension is not None]
     quantile = scipy.stats.norm.isf((share if firm else level) / 2 / max(1, len(firm) or len(soft)))
     resolution = max((max(tolerance, quantile * c.standard_error) for c in seen), default=float("nan"))
-    return Verdict(alarms, hints, broken, undecided, count, level, resolution, gradient, fall, annealed, apart)
+    untold = conditions.gradient_why if conditions is not None and gradient is not None and not conditions.gradient else ""
+    return Verdict(alarms, hints, broken, undecided, count, level, resolution, gradient, fall, annealed, apart, untold)
 
 
 def _listed(some):
@@ -236,6 +242,7 @@ def _listed(some):
         worst = max(same, key=lambda c: abs(c.value - c.expected) if c.finite else np.inf)
         if worst.dimension is None:
             said += [] if worst.finite else [f"{name} is not finite"]
+            said += [f"{name} stands out of its noise"] if worst.finite and not worst.applies else []
             continue
         others = f" (and of {len(same) - 1} more)" if len(same) > 1 else ""
         number = f"{worst.value:.3f} +- {worst.standard_error:.3f}, not {worst.expected:g}" if worst.finite else "not finite"
@@ -292,15 +299,18 @@ def health(verdict: Verdict, num_active: int | None = None, rate: float = float(
         return f"No verdict: {too_few(verdict.num_examples, MIN_EXAMPLES)}"
     if verdict.hints:
         why = "; ".join(dict.fromkeys(c.why for c in verdict.hints))
-        at_rest = verdict.gradient is not None and verdict.gradient.num_examples >= MIN_GRADIENT_EXAMPLES
-        return (f"UNDECIDED: {'; '.join(_listed(verdict.hints))}. At the optimum this would be a sign against convergence if the "
-                "networks "
-                f"were known to have the free biases that it takes ({why})."
+        at_rest = (verdict.gradient is not None and verdict.gradient.num_examples >= MIN_GRADIENT_EXAMPLES
+                   and not verdict.gradient_untold)
+        return (f"UNDECIDED: {'; '.join(_listed(verdict.hints))}. This would be a sign against convergence if the networks were "
+                f"known to be such that it must be so at the optimum ({why})."
                 + (" The mean gradient is within its noise, which speaks for convergence." if at_rest else ""))
     heavy = sorted({c.dimension for c in verdict.undecided if c.dimension is not None})
     heavy = f" Undecided, since a few examples make up the moments of {_dimensions(heavy)}: measure more." if heavy else ""
     seen = (f" Deviations above {verdict.resolution:.2g} of E[mu], E[mu^2 + sigma^2] and the balance would have been seen."
             if np.isfinite(verdict.resolution) else "")
+    if verdict.gradient_untold:
+        return ("No sign against convergence in scale, shift and noise, which come to rest long before the rest of the network, of "
+                f"which the mean gradient tells nothing here: {verdict.gradient_untold}.{seen}{heavy}")
     if verdict.gradient is None or verdict.gradient.num_examples < MIN_GRADIENT_EXAMPLES:
         return ("No sign against convergence in scale, shift and noise, which come to rest long before the rest of the network: "
                 f"measure the mean gradient too, on {MIN_GRADIENT_EXAMPLES} examples of training or more.{seen}{heavy}")

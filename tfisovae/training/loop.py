@@ -121,7 +121,9 @@ def train(run, make_vae, source: Source, strategy, extra_callbacks=(), resident=
 def _optimizer(config):
     """Adam with the learning rate, its schedule, clipping and averaging of a configuration."""
     averaging = config.get("averaging", 0.0)
-    return FusedAdam(_rate(config), clipnorm=config["clipnorm"], use_ema=bool(averaging), ema_momentum=averaging or 0.99)
+    made = FusedAdam(_rate(config), clipnorm=config["clipnorm"], use_ema=bool(averaging), ema_momentum=averaging or 0.99)
+    made.averages_at_end = False  # a run may be several calls of `fit`
+    return made
 
 
 def _rate(config):
