@@ -19,7 +19,7 @@ FLOORS = (
     ("metrics", "density", "objectives", "balance", "traversals", "codec"),
     ("verdict", "embedding", "findings", "statement", "conditions", "accounting", "analysis", "scree", "selection", "rate",
      "figures", "figures_rate", "report"),
-    ("coders", "networks", "optimizers", "resident", "saving", "slicing", "steps", "monitor", "callbacks"),
+    ("coders", "networks", "optimizers", "steps", "resident", "saving", "slicing", "monitor", "callbacks"),
     ("trainable", "vae", "pruning", "standardizing"),
     ("sources",),
     ("training",),

@@ -280,7 +280,9 @@ def test_the_conditions_of_other_networks():
     for head in (layers.Dense(4, use_bias=False), layers.Dense(4, "tanh"), layers.Dense(4, bias_constraint="non_neg")):
         found = conditions.conditions_of(*pair(head=head))
         assert found.moments is False and found.balance is False and "head of the encoder" in found.balance_why
-    assert conditions.conditions_of(*pair(layers.Dropout(0.5))).moments is True  # the next layer is the first with weights
+    assert conditions.conditions_of(*pair(layers.Dropout(0.0))).moments is True  # the next layer is the first with weights
+    dropped = conditions.conditions_of(*pair(layers.Dropout(0.5)))  # in training, a shift of z is then no shift of its product
+    assert dropped.moments is False and "drops parts of z in training" in dropped.moments_why
     unknown = conditions.conditions_of(lambda x: x, object())
     assert unknown.moments is None and unknown.balance is None
 
