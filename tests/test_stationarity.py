@@ -8,7 +8,7 @@ import tensorflow as tf
 import tensorflow_compression as tfc
 
 import tfisovae
-from tfisovae import networks, significance, stationarity, verdict
+from tfisovae import conditions, networks, significance, stationarity, steps, verdict
 from tfisovae.measurement import measure
 
 LMBDA = 25.0
@@ -300,3 +300,24 @@ def test_the_training_objective_is_the_loss_of_fit(gaussian):
     reported = vae.evaluate(gaussian[:32], verbose=0, return_dict=True)["loss"]
     assert np.mean(vae.training_objective(gaussian[:32])) == pytest.approx(reported, rel=1e-5)
     assert np.mean(measure(vae, tf.constant(gaussian[:32])).objective) < reported - 0.1
+
+
+@pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
+def test_the_gradient_of_networks_that_train_in_16_bits_is_that_of_training(gaussian, policy):
+    """Their optimum is not that of float32, in which everything else is measured."""
+    tf.keras.mixed_precision.set_global_policy(policy)
+    try:
+        pair = networks.toy(2, 3)
+    finally:
+        tf.keras.mixed_precision.set_global_policy("float32")
+    vae, x = tfisovae.VAE(*pair, "sse", 10.0), tf.constant(gaussian[:64])
+    trained, measured = (measure(steps.Mode(vae, training), x, 0, 0).objective.numpy() for training in (True, False))
+    assert (trained != measured).any()
+    np.testing.assert_array_equal(vae.training_objective(x), trained)
+    np.testing.assert_array_equal(vae.measure(x).objective, measured)
+    assert conditions.of_model(vae).gradient is True
+    alone = conditions.of_model(tfisovae.as_autoencoder(pair, "sse", 0.1))
+    narrow = policy.removeprefix("mixed_")
+    assert alone.gradient is False
+    assert f"computes in {narrow} in training, and in float32 where it is measured" in alone.gradient_why
+    assert alone.balance is True and alone.moments is conditions.of_model(vae).moments

@@ -16,6 +16,7 @@ from tfisovae.verdict import Conditions
 
 _PASSIVE = (tf.keras.layers.InputLayer, tf.keras.layers.Dropout, tf.keras.layers.Concatenate)  # at inference they change nothing
 _RATES = ("rate", "stddev", "dropout", "recurrent_dropout")  # of layers that are random in training unless all are 0
+_NARROW = ("bfloat16", "float16")
 _FREE, _UNKNOWN = (True, ""), (None, "the networks are not Keras models of known layers")
 
 
@@ -64,14 +65,19 @@ def random_layers(network: object) -> list[tf.keras.layers.Layer]:
     return [layer for layer in getattr(network, "submodules", ()) if is_random(layer)]
 
 
-def _of_training(made, encoder, decoder, whole, random_too):
+def narrow_layers(network: object) -> list[tf.keras.layers.Layer]:
+    """Keras' layers in a network, at whatever depth, that compute in 16 bits in training (in float32 where they are measured)."""
+    return [layer for layer in getattr(network, "submodules", ()) if getattr(layer, "compute_dtype", None) in _NARROW]
+
+
+def _of_training(made, encoder, decoder, whole, as_trained):
     """`made`, of networks that may be trained in another mode, or with other losses, than they are measured.
 
     Args:
       made: `Conditions` in inference mode, of D / beta + KL alone.
       encoder, decoder: Keras models, or anything else.
       whole: whether the gradient is that of a `training_objective`, with the networks' own losses.
-      random_too: whether that is in training mode where layers are random.
+      as_trained: whether that is in training mode where it makes a difference.
     """
     def because(network, layer, what):
         return f"{layer.name} ({type(layer).__name__}) of the {network} {what}"
@@ -89,7 +95,9 @@ def _of_training(made, encoder, decoder, whole, random_too):
         changes |= {"balance": False, "balance_why": at_random or other}
     if random["encoder"] or losses["encoder"]:
         changes |= {"moments": False, "moments_why": at_random or other}
-    missing = (not random_too and at_random) or (not whole and regular)
+    narrow = next((because(name, found[0], f"computes in {found[0].compute_dtype} in training, and in float32 where it is measured")
+                   for name, found in (("encoder", narrow_layers(encoder)), ("decoder", narrow_layers(decoder))) if found), None)
+    missing = (not as_trained and (at_random or narrow)) or (not whole and regular)
     if missing:
         changes |= {"gradient": False, "gradient_why": missing}
     return dataclasses.replace(made, **changes)

@@ -240,11 +240,12 @@ class Trainable(tf.keras.Model):
     def training_objective(self, x, first_row=0, seed=0):
         """The loss that `fit` makes small, of the examples `x` `[B, ...]`: `[B]`, nats, the networks' own losses in it.
 
-        Layers that are random in training (dropout) are so here too, where no other layer looks at the whole batch; else all are in
-        inference mode.
+        Layers that are random in training (dropout), or compute in 16 bits, do so here too, where no layer looks at the whole
+        batch; else all are in inference mode.
         """
-        random = any(conditions.random_layers(network) for network in (self.encoder, self.decoder))
-        mode = steps.Mode(self, random and self.treats_examples_apart)
+        otherwise = any(found(network) for network in (self.encoder, self.decoder)
+                        for found in (conditions.random_layers, conditions.narrow_layers))
+        mode = steps.Mode(self, otherwise and self.treats_examples_apart)
         return measure(mode, x, self._row(x, first_row), seed, kind=steps.Batch).objective
 
     def _row(self, x, first_row):
