@@ -180,3 +180,12 @@ def test_a_schedule_begun_anew_ends_at_what_the_vae_was_given():
     vae.lmbda = 3.0
     vae.fit(data, epochs=2, callbacks=[LambdaSchedule("linear", steps=10)], verbose=0)
     assert vae.lmbda.numpy() == 3
+
+
+def test_steps_that_xla_compiled_follow_the_schedule_of_a_later_fit():
+    vae, data = make_vae(jit_compile=True), tf.data.Dataset.from_tensors(points())
+    np.testing.assert_allclose(implied(vae.fit(data, epochs=2, verbose=0).history), 10, rtol=1e-4)
+    values = vae.fit(data, epochs=3, callbacks=[LambdaSchedule("linear", steps=4)], verbose=0).history
+    expected = [float(Annealing("linear", 4, 1000.0, 10.0, 4)(step)) for step in (2, 3, 4)]
+    np.testing.assert_allclose(implied(values), expected, rtol=1e-3)
+    assert expected[0] > 10 == expected[-1]

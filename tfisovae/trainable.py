@@ -156,6 +156,8 @@ class Trainable(tf.keras.Model):
             self._annealing, self.train_function, self._kept = annealing, None, None
             if self._resident is not None:
                 self._resident = Resident(self, self._resident.examples)
+            if self._compiled is not None:
+                self._compiled = Compiled(self)
 
     def train_step(self, data):
         if self._resident is not None:
