@@ -147,16 +147,17 @@ class IsometryMonitor(tf.keras.callbacks.Callback):
         self._asked = min(_WITHOUT_LIMIT, len(self._x)) if share is None and num_examples is None else num_examples
         self._meter = self._measured = self._writer = self._number = self._began = None
         self._starting = self._measuring = self._trained = 0.0  # seconds
-        self._seen = 0  # the last step
+        self._last = 0  # step
         self._supports_tf_logs = True  # Keras need not wait for the numbers of every step
 
     def on_train_begin(self, logs: Any = None) -> None:
-        self._last, self._mark = self._step(), None
-        if self._measured is not self.model or self._last < self._seen:  # compiled anew, a model begins at step 0
+        step = self._step()
+        if self._measured is not self.model or step < self._last:  # compiled anew, a model begins at step 0
             started = time.perf_counter()
-            self._start(self._last)
+            self._start(step)
             self._starting += time.perf_counter() - started
-        self._began, self._spent_before, self._seen = time.perf_counter(), self._measuring, self._last
+        self._last, self._mark = step, None
+        self._began, self._spent_before = time.perf_counter(), self._measuring
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         step = self._step()
@@ -166,7 +167,7 @@ class IsometryMonitor(tf.keras.callbacks.Callback):
             self._find_number(step)
             if self._has_time():
                 self._measure(step)
-        self._last = self._seen = step
+        self._last = step
 
     def on_train_end(self, logs: Any = None) -> None:
         self._trained, self._began = self._training_seconds(), None

@@ -44,13 +44,13 @@ def of_model(model: Any) -> Conditions:
     """`conditions_of` the networks of a `VAE`, or of an `Autoencoder` of Keras models; unknown for others."""
     encode = getattr(model, "encode", None)
     if hasattr(model, "encoder"):
-        made, reading = conditions_of(model.encoder, model.decoder), getattr(model, "scale", None)
+        networks, outputs, reading = (model.encoder, model.decoder), None, getattr(model, "scale", None)
     else:
-        owners = [getattr(half, "owner", None) for half in (encode, model.decode)]
-        made, reading = conditions_of(*owners, getattr(encode, "outputs", None)), getattr(encode, "reading", None)
+        networks = [getattr(half, "owner", None) for half in (encode, model.decode)]
+        outputs, reading = getattr(encode, "outputs", None), getattr(encode, "reading", None)
+    made = conditions_of(*networks, outputs)
     if made.balance and reading in ("variance", "scale"):  # a bias then moves small scales more than large ones
         made = dataclasses.replace(made, balance=False, balance_why="the encoder's second output is no logarithm of its scale")
-    networks = (model.encoder, model.decoder) if hasattr(model, "encoder") else owners
     whole = hasattr(model, "training_objective")
     return _of_training(made, *networks, whole, whole and model.treats_examples_apart)
 
@@ -79,32 +79,34 @@ def _of_training(made, encoder, decoder, whole, as_trained):
       whole: whether the gradient is that of a `training_objective`, with the networks' own losses.
       as_trained: whether that is in training mode where it makes a difference.
     """
-    def because(network, layer, what):
-        return f"{layer.name} ({type(layer).__name__}) of the {network} {what}"
+    networks = {"encoder": encoder, "decoder": decoder}
 
-    random = {name: random_layers(network) for name, network in (("encoder", encoder), ("decoder", decoder))}
-    losses = {name: [layer for layer in getattr(network, "submodules", ()) if _has_loss(layer)]
-              for name, network in (("encoder", encoder), ("decoder", decoder))}
-    at_random = next((because(name, found[0], "is random in training, and not where it is measured")
-                      for name, found in random.items() if found), None)
-    other = next((because(name, found[0], "adds a loss of its own") for name, found in losses.items() if found), None)
-    regular = other or next(("the networks have regularizers, whose losses are not in what is measured" for network in
-                             (encoder, decoder) if getattr(network, "losses", ())), None)
+    def said(find, what):
+        """Of each network, the first of the layers that `find` finds, in words."""
+        first = {name: next(iter(find(network)), None) for name, network in networks.items()}
+        return {name: f"{layer.name} ({type(layer).__name__}) of the {name} {what(layer)}"
+                for name, layer in first.items() if layer is not None}
+
+    def any_of(*sentences):
+        return next((sentence for some in sentences for sentence in some.values()), None)
+
+    random = said(random_layers, lambda layer: "is random in training, and not where it is measured")
+    narrow = said(narrow_layers,
+                  lambda layer: f"computes in {layer.compute_dtype} in training, and in float32 where it is measured")
+    losses = said(_layers_with_losses, lambda layer: "adds a loss of its own")
+    regular = {name: "the networks have regularizers, whose losses are not in what is measured"
+               for name, network in networks.items() if getattr(network, "losses", ())}
     changes = {}
-    if at_random or other:
-        changes |= {"balance": False, "balance_why": at_random or other}
-    if random["encoder"] or losses["encoder"]:
-        changes |= {"moments": False, "moments_why": at_random or other}
-    narrow = next((because(name, found[0], f"computes in {found[0].compute_dtype} in training, and in float32 where it is measured")
-                   for name, found in (("encoder", narrow_layers(encoder)), ("decoder", narrow_layers(decoder))) if found), None)
-    missing = (not as_trained and (at_random or narrow)) or (not whole and regular)
-    if missing:
-        changes |= {"gradient": False, "gradient_why": missing}
+    for name, why in (("moments", random.get("encoder") or losses.get("encoder")), ("balance", any_of(random, losses)),
+                      ("gradient", not as_trained and any_of(random, narrow) or not whole and any_of(losses, regular))):
+        if why:
+            changes |= {name: False, f"{name}_why": why}
     return dataclasses.replace(made, **changes)
 
 
-def _has_loss(layer):
-    return type(layer).__name__ == "AddLoss" or getattr(layer, "activity_regularizer", None) is not None
+def _layers_with_losses(network):
+    return [layer for layer in getattr(network, "submodules", ())
+            if type(layer).__name__ == "AddLoss" or getattr(layer, "activity_regularizer", None) is not None]
 
 
 def _is_graph(model):

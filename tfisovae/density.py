@@ -299,5 +299,6 @@ def comparison(log_estimates: Mapping[str, np.ndarray], log_density: npt.ArrayLi
         return np.exp(logs - np.max(logs))
 
     truth = np.asarray(log_density, np.float64)
-    return {form: {"correlation": pearson(densities(values), densities(truth)), "log_error_mean": float(np.mean(values - truth)),
+    true = densities(truth)
+    return {form: {"correlation": pearson(densities(values), true), "log_error_mean": float(np.mean(values - truth)),
                    "log_error_rms": float(np.sqrt(np.mean((values - truth) ** 2)))} for form, values in log_estimates.items()}

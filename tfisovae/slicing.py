@@ -89,7 +89,7 @@ def encoder_of(encoder: tf.keras.Model, kept: np.ndarray, n: int,
                                      lambda x: _selected_columns(_parameters(encoder, x), kept, n), example_shape):
         return sliced, True
     x = tf.keras.Input(tuple(example_shape))
-    own = _anew(encoder, x, lambda network, x: _parameters(network, x), example_shape)
+    own = _anew(encoder, x, _parameters, example_shape)
     return tf.keras.Model(x, selected(own, x), name=encoder.name), False
 
 
