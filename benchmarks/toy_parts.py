@@ -10,9 +10,10 @@ import numpy as np
 import tensorflow as tf
 import timing
 
-from tfisovae.optimizers import FusedAdam
-from tfisovae.posterior import noise_steps
-from tfisovae.training import batches, devices
+from tfisovae.vae.optimizers import FusedAdam
+from tfisovae.autoencoder.noise import noise_steps
+from tfisovae.training import batches
+from tfisovae.training import devices
 
 BATCH, STEPS = 128, 2000
 WIDTHS = [(16, 128), (128, 64), (64, 6), (4, 64), (64, 128), (128, 16)]  # the decoder's 3 inputs are filled up to 4

@@ -16,8 +16,8 @@ import timing
 
 import tfisovae
 from tfisovae import networks
-from tfisovae.optimizers import FusedAdam
 from tfisovae.training import devices, precision
+from tfisovae.vae.optimizers import FusedAdam
 
 # Multiply-adds x 2 of one step: each convolution forward and backward to input and kernel (no input gradient for the first).
 CONVOLUTIONS = [(32, 81, 3, 64, 2), (16, 25, 64, 64, 3), (8, 25, 64, 64, 3), (4, 25, 64, 64, 3),

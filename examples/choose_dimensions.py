@@ -10,7 +10,8 @@ import tfisovae  # noqa: I001  (before TensorFlow: it turns oneDNN on)
 import numpy as np
 import tensorflow as tf
 
-from tfisovae import networks, sources
+from tfisovae import networks
+from tfisovae import sources
 
 
 def main(count=12_800, epochs=25, share=0.99):

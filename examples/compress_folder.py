@@ -16,8 +16,9 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image
 
-from tfisovae import networks, sources
-from tfisovae.examples import as_float
+from tfisovae import networks
+from tfisovae import sources
+from tfisovae.autoencoder.data import as_float
 
 
 def draw(folder, count=1_000):

@@ -6,6 +6,7 @@ It is trained here on drawn blobs of light for a dozen epochs. The audit says th
 balance with the beta of the loss that was trained, and the means are not where they come to rest.
 """
 import tfisovae  # noqa: I001  (before TensorFlow: it turns oneDNN on)
+from tfisovae.analysis import inspection
 
 import numpy as np
 import tensorflow as tf
@@ -73,7 +74,7 @@ def main(count=2_000, epochs=12):
 
     distortion, beta = tfisovae.objective("bce", reduction="last_axis_mean", shape=(SIDE, SIDE, 1))  # of the loss as it is written
     model = tfisovae.as_autoencoder((vae.encoder, vae.decoder), distortion, beta)
-    findings = tfisovae.inspection.inspect(model, x)
+    findings = inspection.inspect(model, x)
     found = tfisovae.estimate_beta(model, x)
     analysis = tfisovae.analyze(model, x)
     print(f"What is wrong with it: {', '.join(one.kind.name for one in findings) or 'nothing'}.")

@@ -5,8 +5,9 @@ import sys
 
 from results import figures_ablation
 from results.ablation_tables import measured_cells
-from tfisovae import figures, sources
+from tfisovae import sources
 from tfisovae.commands.measure_ablation import grouped
+from tfisovae.show import drawing
 
 
 def parser():
@@ -30,7 +31,7 @@ def draw(directory):
         drawn["losses"] = figures_ablation.losses(squared, [shape.var() for shape in sources.TOYS["norm"]])
     paths = [os.path.join(directory, f"{name}.png") for name in drawn]
     for figure, path in zip(drawn.values(), paths):
-        figures.save(figure, path)
+        drawing.save(figure, path)
     return paths
 
 

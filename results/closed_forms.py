@@ -4,8 +4,9 @@ import os
 import sys
 
 from results import figures_theory
-from tfisovae import figures, files, sources, theory
+from tfisovae import files, sources, theory
 from tfisovae.commands import measuring
+from tfisovae.show import drawing
 
 
 def parser():
@@ -38,7 +39,7 @@ def main(argv=None):
         drawn = {"toy_sources": figures_theory.toy_sources, "scale_factors": figures_theory.scale_factors,
                  "crossentropy_metric": figures_theory.crossentropy_metric, "quantizer_rates": figures_theory.quantizer_rates}
         for name, draw in drawn.items():
-            figures.save(draw(), os.path.join(args.directory, f"{name}.png"))
+            drawing.save(draw(), os.path.join(args.directory, f"{name}.png"))
     except OSError as error:
         sys.exit(f"{parser().prog}: {error}")
     print(measuring.written(args.directory, "closed_forms.json", *(f"{name}.png" for name in drawn)))

@@ -14,7 +14,9 @@ import numpy as np
 from matplotlib.ticker import NullFormatter
 
 from results import layout
-from tfisovae import figures, files, history
+from tfisovae import files
+from tfisovae.callbacks import history
+from tfisovae.show import drawing
 
 _NORM, _PREDICTED, _COSINE, _BALANCE, _RATE, _DISTORTION = "#c44e52", "#555555", "#4c72b0", "#55a868", "#8172b3", "#dd8452"
 _HEADROOM = 1.25  # above what is drawn, for the legend
@@ -70,7 +72,7 @@ def figure(measured, title="", path=None):
     """
     steps = measured["step"]
     shown = np.maximum(steps, 0.7 * steps[steps > 0].min())  # step 0 at the left end
-    drawn = figures.Figure(figsize=(11, 6.4), layout="constrained")
+    drawn = drawing.Figure(figsize=(11, 6.4), layout="constrained")
     (norms, angles), (spectrum, losses) = drawn.subplots(2, 2)
 
     def curve(axes, name, color, label):
@@ -116,7 +118,7 @@ def figure(measured, title="", path=None):
             axes.legend(frameon=False, loc="upper right", **row)
     drawn.suptitle(title, fontsize=11)
     if path is not None:
-        figures.save(drawn, path)
+        drawing.save(drawn, path)
     return drawn
 
 
@@ -131,7 +133,7 @@ def publish(source, out):
         with open(path, encoding="utf-8") as file:
             files.write_text(copy, file.read().replace("\r\n", "\n"))
     share, count = measured["share"][-1], int(measured["num_examples"][-1])
-    figure(measured, f"{figures.plain(name)}: {len(measured['step'])} measurements on {count} held-out examples, {share:.1%} of "
+    figure(measured, f"{drawing.plain(name)}: {len(measured['step'])} measurements on {count} held-out examples, {share:.1%} of "
                      "the training's time with the start", picture)
     return picture
 

@@ -87,9 +87,9 @@ def scores_of_vae(vae, train, x):
     The forms of the density are over the dimensions that are active on the images of training, with their E[sigma^2].
     """
     from tfisovae import density
-    from tfisovae.measurement import measure
-    from tfisovae.posterior import active
-    from tfisovae.streaming import on_replicas
+    from tfisovae.autoencoder.posterior import active
+    from tfisovae.autoencoder.streaming import on_replicas
+    from tfisovae.metrics.measurement import measure
 
     seen = vae.encode(train)
     among, variance = active(np.mean(seen.kl(), 0)), np.mean(np.square(seen.scale, dtype=np.float64), 0)
@@ -120,7 +120,7 @@ def areas(digit, data, settings, directory, num_eval):
     """The areas of each score for one digit left out, `{score: AUC}`."""
     import tensorflow as tf
 
-    from tfisovae.examples import as_float
+    from tfisovae.autoencoder.data import as_float
 
     (images, labels), (test, test_labels) = data
     rng = np.random.default_rng(digit)
@@ -146,10 +146,10 @@ def by_score(saved):
 
 def draw(saved, path=None):
     """The areas of every digit, and their mean with its standard error, for each score."""
-    from tfisovae import figures
+    from tfisovae.show import drawing
 
     found, digits = by_score(saved), [entry["digit"] for entry in saved["digits"]]
-    figure = figures.Figure(figsize=(9.6, 0.42 * len(found) + 1.4), layout="constrained")
+    figure = drawing.Figure(figsize=(9.6, 0.42 * len(found) + 1.4), layout="constrained")
     axes = figure.subplots()
     for place, (name, values) in enumerate(found.items()):
         color = "#c44e52" if name in ("isolation_forest", "pca") else "#dd8452" if name in ("rate", "distortion") else "#4c72b0"
@@ -164,7 +164,7 @@ def draw(saved, path=None):
     axes.set_xlabel("area under the ROC curve; digits: the one left out; points: mean and standard error over them", fontsize=9)
     axes.set_title("A digit that was never shown, told from the others", fontsize=10)
     if path is not None:
-        figures.save(figure, path)
+        drawing.save(figure, path)
     return figure
 
 

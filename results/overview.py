@@ -10,8 +10,9 @@ import sys
 import numpy as np
 
 from results import layout
-from tfisovae import figures, traversals
-from tfisovae.scree import Scree
+from tfisovae.analysis.scree import Scree
+from tfisovae.geometry import traversals
+from tfisovae.show import drawing
 from tfisovae.training import runs
 
 _BAR, _BESIDE = "#4c72b0", "#dd8452"
@@ -42,7 +43,7 @@ def draw(numbers, rows, path):
     height, width = images.shape[2:4]
     high, wide = count * _CELL, images.shape[1] * _CELL * width / height
     whole = (0.6 + _BARS + 0.15 + wide + 0.1, 0.45 + high + 0.6)
-    figure = figures.Figure(figsize=whole)
+    figure = drawing.Figure(figsize=whole)
     left, right = (figure.add_axes((x / whole[0], 0.6 / whole[1], size / whole[0], high / whole[1]))
                    for x, size in ((0.6, _BARS), (0.75 + _BARS, wide)))
     place = np.arange(count)
@@ -62,7 +63,7 @@ def draw(numbers, rows, path):
     counted = ", ".join(f"{numbers.count(share)} for {100 * share:g} %" for share in (0.9, 0.99))
     figure.suptitle(f"A VAE measured as a PCA: how much each of its {sum(numbers.active)} active dimensions carries "
                     f"({counted}), and what it does", fontsize=11)
-    figures.save(figure, path)
+    drawing.save(figure, path)
 
 
 def main(argv=None):

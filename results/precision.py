@@ -12,8 +12,8 @@ import numpy as np
 
 import tfisovae
 from tfisovae import files
-from tfisovae.posterior import active
-from tfisovae.verdict import overall_balance
+from tfisovae.autoencoder.posterior import active
+from tfisovae.verdict.checks import overall_balance
 
 POLICIES = ("float32", "bfloat16")
 _BLOCKS = 10  # of held-out examples, whose scatter gives the errors of what is no mean over examples
@@ -76,7 +76,7 @@ def main(argv=None):
         if args.num_eval < 2 * _BLOCKS or args.num_eval % _BLOCKS:
             raise ValueError(f"--num_eval must be a multiple of {_BLOCKS}, at least {2 * _BLOCKS}; got {args.num_eval}.")
         from tfisovae import sources
-        from tfisovae.examples import as_float
+        from tfisovae.autoencoder.data import as_float
 
         held_out = sources.load_images("faces", num_faces=args.num_faces).eval
         if args.num_eval > len(held_out):

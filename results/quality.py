@@ -18,8 +18,10 @@ import numpy as np
 import tensorflow as tf
 
 from results import layout
-from tfisovae import figures, files, history, sources
+from tfisovae import files, sources
 from tfisovae.__main__ import parser as command_parser
+from tfisovae.callbacks import history
+from tfisovae.show import drawing
 from tfisovae.training import runs, stopping
 
 _PAPER, _RECIPE = "#c44e52", "#4c72b0"
@@ -158,7 +160,7 @@ def compare(paper, recipe, rounds=3, data=None):
 
 def draw(saved, path):
     """Curves of the training loss, and held-out losses at the ends, against time."""
-    drawn = figures.Figure(figsize=(8, 4.6), layout="constrained")
+    drawn = drawing.Figure(figsize=(8, 4.6), layout="constrained")
     axes = drawn.subplots()
     paper, *recipes = saved["paper"], *saved["recipe"]
     for one in (paper, *recipes):
@@ -170,9 +172,9 @@ def draw(saved, path):
     axes.axhline(paper["loss"], color=_PAPER, ls=":", lw=1)
     losses = [one["loss"] for one in (paper, *recipes)]
     axes.set(xlabel="minutes of training", ylabel="loss, nats", ylim=(0.85 * min(losses), 1.3 * max(losses)),
-             title=figures.plain(f"{len(recipes)} trainings by the recipe, each to its own end, beside the paper's settings"))
+             title=drawing.plain(f"{len(recipes)} trainings by the recipe, each to its own end, beside the paper's settings"))
     axes.legend()
-    figures.save(drawn, path)
+    drawing.save(drawn, path)
 
 
 def main(argv=None):

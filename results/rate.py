@@ -9,8 +9,9 @@ import shutil
 import sys
 
 from results.layout import name
-from tfisovae import figures_rate, files
-from tfisovae.ledger import Ledger
+from tfisovae import files
+from tfisovae.codec.breakdown import Ledger
+from tfisovae.show import rate_curves
 
 PUBLISHED = ("config.json", "rate.json", "rate.png")
 ORDER = ("faces", "mnist", "mix", "ramp", "norm")  # of panels; others follow
@@ -54,7 +55,7 @@ def draw(directory):
     ledgers = [(name(path), Ledger.load(os.path.join(path, "rate.json"))) for path in ordered(directory)]
     if not ledgers:
         raise ValueError(f"{directory} has no directory with a rate.json. Measure runs (tfisovae rate RUN), and name them.")
-    figures_rate.curves(ledgers, os.path.join(directory, "rates.png"))
+    rate_curves.curves(ledgers, os.path.join(directory, "rates.png"))
 
 
 def main(argv=None):

@@ -3,7 +3,7 @@ import os
 
 from results import layout
 from results.rate import place
-from tfisovae.ledger import Ledger, bits_at
+from tfisovae.codec.breakdown import Ledger, bits_at
 
 
 def _ledgers(directories):

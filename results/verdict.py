@@ -6,8 +6,9 @@ import sys
 
 import numpy as np
 
-from tfisovae import files, verdict
-from tfisovae.significance import Moments
+from tfisovae import files
+from tfisovae.verdict import checks
+from tfisovae.verdict.tests_of_means import Moments
 
 SHAPES = ("gaussian", "uniform", "laplace", "exponential")
 LATENTS = (1, 3, 32, 256)
@@ -70,7 +71,7 @@ def p_values(shape, variance, num_examples, count, rng, deviation=0.0):
         for values, expected, unit in zip(quantities(shape, variance, num_examples, some, rng, deviation), (0, 1, 0),
                                           (1, 1, 1 - variance)):
             of = moments(values, expected)
-            silent = (np.abs(of.mean - expected) <= verdict.TOLERANCE * unit) | of.heavy
+            silent = (np.abs(of.mean - expected) <= checks.TOLERANCE * unit) | of.heavy
             parts.append(np.where(silent, 1, of.p_value(expected)))
         found.append(np.stack(parts))
     return np.concatenate(found, 1)
@@ -85,7 +86,7 @@ def false_alarms(share=1.0, seed=0):
             for variance in VARIANCES:
                 smallest = p_values(shape, variance, num_examples, count, rng).min(0)
                 for n in LATENTS:
-                    alarms = np.sum(smallest < verdict.LEVEL / (3 * n))
+                    alarms = np.sum(smallest < checks.LEVEL / (3 * n))
                     one = alarms / count
                     rows.append({"num_examples": num_examples, "distribution": shape, "variance": variance, "n": n,
                                  "false_alarms": 1 - (1 - one) ** n,
@@ -100,8 +101,8 @@ def detected(share=1.0, seed=1):
         for shape in ("gaussian", "exponential"):
             tried = [p_values(shape, VARIANCES[0], num_examples, max(200, int(share * 2000)), rng, off) for off in DEVIATIONS]
             for n in LATENTS:
-                for check, name in enumerate((verdict.MEAN, verdict.SECOND, verdict.BALANCE)):
-                    seen = [off for off, p in zip(DEVIATIONS, tried) if np.mean(p[check] < verdict.LEVEL / (3 * n)) >= 0.9]
+                for check, name in enumerate((checks.MEAN, checks.SECOND, checks.BALANCE)):
+                    seen = [off for off, p in zip(DEVIATIONS, tried) if np.mean(p[check] < checks.LEVEL / (3 * n)) >= 0.9]
                     rows.append({"num_examples": num_examples, "distribution": shape, "n": n, "check": name,
                                  "deviation": seen[0] if seen else None})
     return rows
@@ -118,7 +119,7 @@ def table(alarms, seen):
                             key=lambda r: r["false_alarms"])
                 cells.append(f"{100 * worst['false_alarms']:.2f} +- {100 * worst['error']:.2f}")
             lines.append(f"| {size} | {shape} | " + " | ".join(cells) + " |")
-    lines += ["", "| N | means | n | " + " | ".join((verdict.MEAN, verdict.SECOND, verdict.BALANCE)) + " |", "| --- " * 6 + "|"]
+    lines += ["", "| N | means | n | " + " | ".join((checks.MEAN, checks.SECOND, checks.BALANCE)) + " |", "| --- " * 6 + "|"]
     for row in seen[::3]:
         key = (row["num_examples"], row["distribution"], row["n"])
         cells = [r["deviation"] for r in seen if (r["num_examples"], r["distribution"], r["n"]) == key]
@@ -134,7 +135,7 @@ def main(argv=None):
     try:
         os.makedirs(args.directory, exist_ok=True)
         alarms, seen = false_alarms(args.share), detected(args.share)
-        values = {"level": verdict.LEVEL, "tolerance": verdict.TOLERANCE, "min_examples": verdict.MIN_EXAMPLES,
+        values = {"level": checks.LEVEL, "tolerance": checks.TOLERANCE, "min_examples": checks.MIN_EXAMPLES,
                   "false_alarms": alarms, "detected": seen}
         files.write_json(os.path.join(args.directory, "false_alarms.json"), values)
     except OSError as error:

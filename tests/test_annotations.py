@@ -11,7 +11,7 @@ import typing
 import pytest
 
 import tfisovae
-from tfisovae.measurement import once
+from tfisovae.metrics.measurement import once
 
 # Parts of the package that are not annotated yet.
 WITHOUT = ("vae", "trainable", "steps", "resident", "coders", "files", "training", "commands")

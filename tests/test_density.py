@@ -11,7 +11,7 @@ from scipy import stats
 
 import tfisovae
 from tfisovae import density, distortions, theory
-from tfisovae.posterior import Posterior
+from tfisovae.autoencoder.posterior import Posterior
 
 
 @dataclasses.dataclass

@@ -1,4 +1,4 @@
-"""The house: imports run one way, no script knows another by its bare name, every module is found where the README says."""
+"""The house: imports run one way, each part of the package has its place, every folder of tests is a folder of the package."""
 import ast
 import pathlib
 import re
@@ -10,26 +10,12 @@ import tfisovae
 ROOT = pathlib.Path(__file__).parent.parent
 PACKAGE = ROOT / "tfisovae"
 
-# Floors of the house, from the ground up: a module imports those below its own floor, or beside it where they are listed before it.
-FLOORS = (
-    ("version", "files", "history", "distortion", "distortions", "posterior", "theory", "examples", "gradients", "outputs",
-     "adapters", "significance", "monotone", "averages", "ledger", "baselines"),
-    ("autoencoder",),
-    ("geometry", "isometric", "flatness", "measurement", "streaming", "inspection", "stationarity"),
-    ("metrics", "density", "objectives", "balance", "traversals", "codec"),
-    ("verdict", "embedding", "findings", "statement", "conditions", "accounting", "analysis", "scree", "selection", "rate",
-     "figures", "figures_rate", "report"),
-    ("coders", "networks", "optimizers", "steps", "resident", "saving", "slicing", "monitor", "callbacks"),
-    ("trainable", "vae", "pruning", "standardizing"),
-    ("sources",),
-    ("training",),
-    ("commands",),
-    ("__main__",),
-)
+# The one list of the house: the parts of the package, in order. Each imports only from parts before it.
+HOUSE = ("_lazy", "version", "files", "theory", "distortions", "verdict", "sources", "autoencoder", "networks", "geometry", "metrics",
+         "density", "analysis", "codec", "callbacks", "show", "vae", "training", "commands", "__main__")
 WITHOUT_TENSORFLOW = {
-    "theory", "files", "verdict", "embedding", "findings", "significance", "flatness", "accounting", "monotone", "ledger",
-    "statement", "codec/container", "codec/directory", "codec/quantizer"}
-HEIGHT = {name: (floor, place) for floor, names in enumerate(FLOORS) for place, name in enumerate(names)}
+    "theory", "files", "verdict", "geometry/flatness", "geometry/monotone", "analysis/rate_distortion", "codec/breakdown",
+    "codec/claims", "codec/container", "codec/directory", "codec/quantizer"}
 
 
 def imported(path):
@@ -45,8 +31,9 @@ def imported(path):
         for name in names:
             first, _, rest = name.partition(".")
             (inside if first == "tfisovae" else outside).add(rest.partition(".")[0] if first == "tfisovae" else first)
-    homes = {**tfisovae._HOME, "": "__init__"}
-    return {homes.get(name, name) for name in inside} - {"__init__", "version"}, outside
+    # A public name of the package stands for the part that defines it.
+    homes = {name: home.partition(".")[0] for name, home in tfisovae.HOMES.items()}
+    return {homes.get(name, name) for name in inside} - {""}, outside
 
 
 def part(path):
@@ -60,25 +47,37 @@ FILES = [path for path in sorted(PACKAGE.rglob("*.py")) if path != PACKAGE / "__
 def test_imports_run_one_way(path):
     inside, outside = imported(path)
     own = part(path)
-    assert own in HEIGHT, f"{own} has no place in the house"
+    assert own in HOUSE, f"{own} has no place in the house"
     for other in inside - {own}:
-        assert HEIGHT[other] < HEIGHT[own], f"{path.relative_to(ROOT)} imports {other}, which stands above it"
+        assert other in HOUSE, f"{path.relative_to(ROOT)} imports {other}, which has no place in the house"
+        assert HOUSE.index(other) < HOUSE.index(own), f"{path.relative_to(ROOT)} imports {other}, which comes later in the house"
     assert not outside & {"train", "eval", "results", "tests", "benchmarks"}
-    if own not in ("figures", "figures_rate"):
+    if own != "show":
         assert "matplotlib" not in outside
     if own != "sources":
         assert "tensorflow_datasets" not in outside
-    if str(path.relative_to(PACKAGE).with_suffix("")) in WITHOUT_TENSORFLOW:
+    if own not in ("networks", "codec"):
+        assert "tensorflow_compression" not in outside
+    if not WITHOUT_TENSORFLOW.isdisjoint({own, str(path.relative_to(PACKAGE).with_suffix(""))}):
         assert "tensorflow" not in outside
 
 
-def test_nothing_edits_the_path_or_imports_a_neighbour_by_its_bare_name():
+def test_the_list_is_the_listing():
+    listing = {path.name.removesuffix(".py") for path in PACKAGE.iterdir() if path.suffix == ".py" or path.is_dir()}
+    assert listing - {"__init__", "__pycache__"} == set(HOUSE)
+
+
+def test_tests_have_the_folders_of_the_package():
+    folders = {path.name for path in (ROOT / "tests").iterdir() if path.is_dir()} - {"__pycache__", "data", "results"}
+    assert folders <= set(HOUSE)
+
+
+def test_nothing_edits_the_path_and_no_test_imports_a_test():
     for folder in ("tfisovae", "train", "eval", "results", "tests"):
-        neighbours = {path.stem for path in (ROOT / folder).glob("*.py")} - {"conftest", "test_training", "test_distribution"}
         for path in (ROOT / folder).rglob("*.py"):
             text = path.read_text()
             assert "sys.path" not in text or path == pathlib.Path(__file__), path
-            assert not imported(path)[1] & neighbours, path
+            assert not re.search(r"^\s*(from|import) (tests\.)?([a-z_.]*\.)?(test_|conftest)", text, re.MULTILINE), path
 
 
 def test_the_library_speaks_of_arguments():

@@ -34,12 +34,14 @@ import numpy.typing as npt
 import scipy.linalg
 import tensorflow as tf
 
-from tfisovae import geometry, streaming
-from tfisovae.autoencoder import AutoencoderLike, as_autoencoder
-from tfisovae.distortion import Distortion, decomposed
-from tfisovae.examples import Data
-from tfisovae.posterior import Posterior, noise_rows
-from tfisovae.posterior import active as is_active
+from tfisovae.autoencoder import streaming
+from tfisovae.autoencoder.autoencoder import AutoencoderLike, as_autoencoder
+from tfisovae.autoencoder.data import Data
+from tfisovae.autoencoder.noise import noise_rows
+from tfisovae.autoencoder.posterior import Posterior
+from tfisovae.autoencoder.posterior import active as is_active
+from tfisovae.distortions.base import Distortion, decomposed
+from tfisovae.geometry import pullback
 
 FORMS = ("prior", "objective", "posterior", "scaled_objective", "scaled_posterior", "volume", "corrected_volume")
 _SCALED = {"scaled_objective", "scaled_posterior"}
@@ -57,7 +59,7 @@ def log_densities(model: AutoencoderLike, x: Data, forms: str | Sequence[str] | 
 
     Args:
       model: `Autoencoder`, or whatever `as_autoencoder` takes, such as a `VAE`.
-      x: `[N, ...]`, or a `tf.data.Dataset` of batches (see `tfisovae.examples.x_of`), which is read twice: the posteriors' averages
+      x: `[N, ...]`, or a `tf.data.Dataset` of batches (see `tfisovae.autoencoder.data.x_of`), which is read twice: the posteriors' averages
         over the data come first. Memory does not grow with N.
       forms: names out of `FORMS`, or one of them; by default all that the distortion has.
       active: `[n]`, bool, the dimensions to count (`Analysis.active`, where these examples are some of those analysed); by
@@ -116,7 +118,7 @@ def log_densities(model: AutoencoderLike, x: Data, forms: str | Sequence[str] | 
     forms = [form for form in FORMS if form in (forms or FORMS)]
 
     volumes = {"volume", "corrected_volume"} & set(forms)
-    tangents = geometry.tangent_method(model, model.encode(first[:4])[0]) if volumes else None
+    tangents = pullback.tangent_method(model, model.encode(first[:4])[0]) if volumes else None
 
     def measured(x, first_row):
         posterior = Posterior(*model.encode(x))
@@ -224,7 +226,7 @@ def _log_volume(decode, mean, active, tangents):
         return tf.square(tf.where(values > _PARALLEL, values, tf.zeros_like(values)))
 
     def volume(z):
-        _, images = geometry.jacobian(_Restricted(decode, z * fixed, chosen), tf.gather(z, active, axis=1), tangents)
+        _, images = pullback.jacobian(_Restricted(decode, z * fixed, chosen), tf.gather(z, active, axis=1), tangents)
         columns = tf.cast(tf.reshape(images, [len(active), group, -1]), tf.float64)
         length = tf.norm(columns, axis=-1)
         columns = tf.transpose(tf.math.divide_no_nan(columns, length[..., None]), [1, 0, 2])

@@ -27,15 +27,16 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from tfisovae import files, streaming
-from tfisovae.autoencoder import AutoencoderLike, as_autoencoder
+from tfisovae import files
+from tfisovae.autoencoder import streaming
+from tfisovae.autoencoder.autoencoder import AutoencoderLike, as_autoencoder
+from tfisovae.autoencoder.data import Data
 from tfisovae.codec import container, directory
 from tfisovae.codec.entropy import Code, Tables
 from tfisovae.codec.identity import Functions, Identity
 from tfisovae.codec.quantizer import Quantized, Quantizer
 from tfisovae.codec.transform import Prediction, Transform, check_shape
-from tfisovae.distortion import Distortion
-from tfisovae.examples import Data
+from tfisovae.distortions.base import Distortion
 
 QUANTIZATIONS = ("universal", "rounding")
 PRIORS = ("normal", "empirical")
@@ -82,7 +83,7 @@ class Codec:
 
         Args:
           model: `Autoencoder`, or whatever `as_autoencoder` takes. Its beta must be known (`estimate_beta` tells it of the data).
-          data: `[N, ...]`, or batches of examples, as `tfisovae.examples.batches` takes them: best those of training, thousands.
+          data: `[N, ...]`, or batches of examples, as `tfisovae.autoencoder.data.batches` takes them: best those of training, thousands.
           active: `[n]`, bool, which dimensions to code; by default those with a mean KL above `posterior.ACTIVE_KL`. The others
             cost nothing and are decoded at their mean.
           quantization: "universal", with a dither, or "rounding".
@@ -154,7 +155,7 @@ class Codec:
         """The codes of examples, one each, in order.
 
         Args:
-          x: `[N, ...]`, or batches, as `tfisovae.examples.batches` takes them.
+          x: `[N, ...]`, or batches, as `tfisovae.autoencoder.data.batches` takes them.
           num_examples: how many; all by default.
           progress: whether to show a progress bar.
         Returns:

@@ -18,7 +18,7 @@ import tensorflow_compression as tfc
 import tensorflow_probability as tfp
 
 from tfisovae.codec.quantizer import NUM_DITHERS
-from tfisovae.monotone import Monotone
+from tfisovae.geometry.monotone import Monotone
 
 PRECISION = 16  # bits of a probability, the most that the coder has
 _TAIL = 2.0**-14  # probability of what no table holds and escape codes say

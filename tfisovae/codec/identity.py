@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import tensorflow as tf
 
-from tfisovae.autoencoder import Measurable
+from tfisovae.autoencoder.autoencoder import Measurable
 
 _PREFIX, _ARRAYS = "identity_", ("z", "x_hat", "mean", "scale")
 _POINTS = 2

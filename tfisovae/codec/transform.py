@@ -12,12 +12,14 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from tfisovae import monotone, posterior, streaming, theory
-from tfisovae.autoencoder import Measurable
-from tfisovae.examples import Data
-from tfisovae.isometric import IsometricVariable
-from tfisovae.measurement import measure
-from tfisovae.monotone import Monotone
+from tfisovae import theory
+from tfisovae.autoencoder import posterior, streaming
+from tfisovae.autoencoder.autoencoder import Measurable
+from tfisovae.autoencoder.data import Data
+from tfisovae.geometry import monotone
+from tfisovae.geometry.isometric_variable import IsometricVariable
+from tfisovae.geometry.monotone import Monotone
+from tfisovae.metrics.measurement import measure
 
 MIN_EXAMPLES = 20  # that a map takes
 _KEPT = 512  # posteriors that are kept, to predict what other steps cost

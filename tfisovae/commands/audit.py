@@ -122,12 +122,12 @@ def load_training(args, model, shape):
     Raises:
       ValueError: if no mean gradient can be taken of the model on them.
     """
-    from tfisovae import stationarity
-    from tfisovae.significance import MIN_BLOCKS
+    from tfisovae.analysis import mean_gradient
+    from tfisovae.verdict.tests_of_means import MIN_BLOCKS
 
     if not args.train_data:
         return None
-    if not stationarity.weights_of(model):
+    if not mean_gradient.weights_of(model):
         raise ValueError("--train_data: the model keeps no trainable variables, so the gradient of its loss cannot be taken. "
                          "Leave it out.")
     x, _ = load_examples(args, args.train_data, _GRADIENT_EXAMPLES, "train_data")
@@ -176,7 +176,9 @@ def examine(model, x, rows, estimate=False):
       rows: where each stands in its file, `[N]`, for what is said of one.
       estimate: whether to take the beta that is found.
     """
-    from tfisovae import estimate_beta, findings, inspection
+    from tfisovae import estimate_beta
+    from tfisovae.analysis import inspection
+    from tfisovae.verdict import findings
 
     found = [dataclasses.replace(one, numbers={**one.numbers, "row": int(rows[one.numbers["row"]])})
              if "row" in one.numbers else one for one in inspection.inspect(model, x)]
@@ -195,7 +197,9 @@ def run(args):
     import tensorflow as tf
 
     import tfisovae
-    from tfisovae import analysis, findings, scree, stationarity
+    from tfisovae.analysis import analysis, mean_gradient, scree
+    from tfisovae.analysis.beta import beta_sentence
+    from tfisovae.verdict import findings
 
     if args.num_examples is not None and args.num_examples < 2:
         raise ValueError(f"--num_examples must be at least 2 for an audit; got {args.num_examples}.")
@@ -224,7 +228,7 @@ def run(args):
     importances = scree.Scree.of(result, components)
     print("\n".join([result.table(args.rows), result.accounting(), importances.sentences()]), flush=True)
     if beta is not None:
-        said.append(findings.beta_sentence(beta, None if args.estimate_beta else model.beta))
+        said.append(beta_sentence(beta, None if args.estimate_beta else model.beta))
         print(said[-1], flush=True)
     known = {"beta_found": args.estimate_beta,
              "beta_differs": beta is not None and not args.estimate_beta and beta.differs_from(model.beta)}
@@ -239,8 +243,8 @@ def run(args):
     if train is not None:
         evidence = {"training": analysis.measure_stationarity(model, train, progress=True)}
         try:
-            evidence["gradient"] = stationarity.block_gradients(model, train, progress=True).mean_gradient()
-        except stationarity.NoGradient as error:  # which does not keep it from being measured, by differences
+            evidence["gradient"] = mean_gradient.block_gradients(model, train, progress=True).mean_gradient()
+        except mean_gradient.NoGradient as error:  # which does not keep it from being measured, by differences
             said.append(f"--train_data: {error}")
             print(said[-1], flush=True)
         summary = result.summary(**known, **evidence)
@@ -253,27 +257,27 @@ def run(args):
 
 def write_report(args, model, result, importances, x, rows, summary, found):
     """Writes the page of an audit, `report.html`."""
-    from tfisovae import report
+    from tfisovae import show
 
-    shown = report.observe(model, result, x[:_EXAMPLES], rows[:_EXAMPLES], progress=True)
+    shown = show.observe(model, result, x[:_EXAMPLES], rows[:_EXAMPLES], progress=True)
     options = {name: value for name, value in vars(args).items() if name not in ("run", "rows", "overwrite", "cache_dir", "out")}
-    report.write(result, os.path.join(args.out, "report.html"), measuring.name(args.model or args.decoder), summary,
+    show.write(result, os.path.join(args.out, "report.html"), measuring.name(args.model or args.decoder), summary,
                  max_value=args.max_value, manifest={**options, **subject(args)}, notes=found, scree=importances, **shown)
 
 
 def draw(out, model, result, importances, x, max_value):
     """Draws what was measured, and reconstructions of images; returns the names of the pictures."""
-    from tfisovae import figures
+    from tfisovae.show import drawing, gram_figures, importance_figures, norms_figures, traversal_figures
 
     title = f"{result.distortion_name}, beta {result.beta:.4g}"
-    drawn = {"isometry": figures.isometry(result, title), "scree": figures.scree(importances, title)}
+    drawn = {"isometry": norms_figures.isometry(result, title), "scree": importance_figures.scree(importances, title)}
     if result.num_active:
-        drawn["gram"] = figures.gram(result, title)
+        drawn["gram"] = gram_figures.gram(result, title)
     if x.ndim == 4 and x.shape[-1] in (1, 3):
         x_check = np.asarray(model.decode(model.encode(x[:_EXAMPLES])[0]))
-        drawn["reconstructions"] = figures.reconstructions([x[:_EXAMPLES] / max_value, x_check / max_value], ["x", "Dec(mean)"])
+        drawn["reconstructions"] = traversal_figures.reconstructions([x[:_EXAMPLES] / max_value, x_check / max_value], ["x", "Dec(mean)"])
     for name in {"gram", "reconstructions"} - set(drawn):
         files.remove(os.path.join(out, f"{name}.png"))  # of what was measured before
     for name, figure in drawn.items():
-        figures.save(figure, os.path.join(out, f"{name}.png"))
+        drawing.save(figure, os.path.join(out, f"{name}.png"))
     return [f"{name}.png" for name in drawn]

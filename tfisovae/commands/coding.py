@@ -87,7 +87,7 @@ def of_file(directory, vae, reader):
       container.OtherModel, container.OtherCodec: if none of them did.
       FileNotFoundError: if the run has no codec.
     """
-    from tfisovae.autoencoder import as_autoencoder
+    from tfisovae.autoencoder.autoencoder import as_autoencoder
     from tfisovae.codec import Codec, container
     from tfisovae.codec import directory as stored
     from tfisovae.codec.identity import Functions

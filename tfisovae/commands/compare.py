@@ -95,7 +95,7 @@ def measure(trained, counts):
 
 def column(trained, title, counts):
     """Measures a run, which yields text, and writes its report; returns its `report.Column`."""
-    from tfisovae.report import Column, contents_of
+    from tfisovae.show import Column, contents_of
 
     yield from measure(trained, counts)
     saved, parts = yield from report.gather(trained, _options(isometry, trained, counts), trained.out)
@@ -110,7 +110,7 @@ def _options(command, trained, counts):
 
 
 def run(args):
-    from tfisovae.report import write_beside
+    from tfisovae.show import write_beside
     from tfisovae.training.runs import load_config
 
     check(args)

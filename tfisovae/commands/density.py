@@ -29,8 +29,9 @@ def add_arguments(p):
 
 def compute(trained, num_examples=None, forms=None, train_examples=None):
     """Measures a run: what `density.json` holds, the columns of `densities.csv`, and the pictures of extremes or `None`."""
-    from tfisovae import density, posterior
-    from tfisovae.examples import as_float
+    from tfisovae import density
+    from tfisovae.autoencoder import posterior
+    from tfisovae.autoencoder.data import as_float
     from tfisovae.training import batches
 
     run, config, vae, source, *_ = trained
@@ -77,10 +78,10 @@ def compute(trained, num_examples=None, forms=None, train_examples=None):
 
 def write(trained, saved, columns, pictures):
     """Writes `densities.csv`, `density.json` and the pictures."""
-    from tfisovae import figures
+    from tfisovae.show import traversal_figures
 
     if pictures is not None:
-        figures.reconstructions(pictures, ["most probable", "least probable"], path=trained.path("extremes.png"))
+        traversal_figures.reconstructions(pictures, ["most probable", "least probable"], path=trained.path("extremes.png"))
     with files.replacing(trained.path("densities.csv"), newline="") as file:
         writer = csv.writer(file)
         writer.writerow(columns)
@@ -122,22 +123,22 @@ def load(out, suffix=""):
 
 def draw(out, suffix=""):
     """Draws `density.png` from `densities.csv` and `density.json`, which are in the directory `out`."""
-    from tfisovae import figures
+    from tfisovae.show import density_figures, drawing
 
     saved, columns = load(out, suffix)
     for name in ("row", PERCENTILE):
         columns.pop(name, None)
     path = os.path.join(out, names(suffix)[2])
-    title = f"{figures.plain(measuring.name(saved['data']))}, {saved['distortion_name']}, lmbda {saved['lmbda']:g}"
+    title = f"{drawing.plain(measuring.name(saved['data']))}, {saved['distortion_name']}, lmbda {saved['lmbda']:g}"
     truth = columns.pop("log_density", None)
     for form in ("posterior", "objective"):  # where a_x is 1, the scaled form is the same
         if form in columns and np.array_equal(columns[form], columns.get(f"scaled_{form}")):
             del columns[f"scaled_{form}"]
     if truth is None:
-        figures.density_histograms(columns, title, path)
+        density_figures.density_histograms(columns, title, path)
     else:
         correlations = {form: entry["correlation"] for form, entry in saved["comparison"].items()}
-        figures.densities(columns, truth, correlations, title, path)
+        density_figures.densities(columns, truth, correlations, title, path)
 
 
 def table(saved):

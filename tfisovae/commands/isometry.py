@@ -22,8 +22,9 @@ def add_arguments(p):
 
 def compute(trained, num_examples=None):
     """Measures a run: an `Analysis`, and what else `isometry.json` holds."""
-    from tfisovae import analysis, scree, sources
-    from tfisovae.examples import as_float
+    from tfisovae import sources
+    from tfisovae.analysis import analysis, scree
+    from tfisovae.autoencoder.data import as_float
     from tfisovae.training import batches
 
     _, config, vae, source, *_ = trained
@@ -64,18 +65,19 @@ def names(suffix=""):
 
 def draw(out, suffix=""):
     """Draws the pictures of a measurement from its `isometry.json`, which is in the directory `out`."""
-    from tfisovae import Analysis, figures
-    from tfisovae.scree import Scree
+    from tfisovae import Analysis
+    from tfisovae.analysis.scree import Scree
+    from tfisovae.show import gram_figures, importance_figures, norms_figures
 
     path, isometry, scree, gram = (os.path.join(out, name) for name in names(suffix))
     saved = files.read_json(path)
     result = Analysis.from_dict(saved)
     title = f"{result.distortion_name}, lmbda {result.lmbda:g}, {'decomposed' if result.decomposed else 'conventional'} loss"
     title += {"-train": ", examples of training", "-all": ", all examples"}.get(suffix, "")
-    figures.isometry(result, title, isometry)
-    figures.scree(Scree.from_saved(saved), title, scree)
+    norms_figures.isometry(result, title, isometry)
+    importance_figures.scree(Scree.from_saved(saved), title, scree)
     if result.num_active:
-        figures.gram(result, title, gram)
+        gram_figures.gram(result, title, gram)
     else:
         files.remove(gram)  # of a model of before
 
@@ -138,7 +140,7 @@ def _of_its_own(trained):
 
 def report(trained, args):
     """Measures a run; yields what was measured, as text."""
-    from tfisovae.scree import Scree
+    from tfisovae.analysis.scree import Scree
 
     measuring.check_at_least_1(rows=args.rows)
     measuring.check_gradient_examples(args.gradient_examples)

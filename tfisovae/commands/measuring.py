@@ -162,7 +162,7 @@ def check_at_least_1(**counts):
 
 def check_gradient_examples(count):
     """Raises ValueError for `--gradient_examples` that no mean gradient can be taken of, and are not 0, which is none."""
-    from tfisovae.significance import MIN_BLOCKS
+    from tfisovae.verdict.tests_of_means import MIN_BLOCKS
 
     if count and count < MIN_BLOCKS:
         raise ValueError(f"--gradient_examples must be 0, which is none, or at least {MIN_BLOCKS}; got {count}.")
@@ -202,11 +202,11 @@ def training_evidence(trained, num_examples=None):
       num_examples: of training, whose mean gradient is taken; by default 50,000 vectors or 4,096 images, as far as there are so
         many; 0: none, and no other numbers of examples of training.
     """
-    from tfisovae.analysis import measure_stationarity
-    from tfisovae.examples import as_float
-    from tfisovae.significance import MIN_BLOCKS
-    from tfisovae.stationarity import block_gradients
+    from tfisovae.analysis.analysis import measure_stationarity
+    from tfisovae.analysis.mean_gradient import block_gradients
+    from tfisovae.autoencoder.data import as_float
     from tfisovae.training import batches
+    from tfisovae.verdict.tests_of_means import MIN_BLOCKS
 
     train, config, evidence = trained.source.train, trained.config, {}
     if not trained.own:  # whose moments are of these data alone

@@ -27,7 +27,7 @@ def add_arguments(p):
 
 def compute(trained, num_examples=None, quantization="universal", beside=True, train_data=None, cache_dir=None):
     """Measures a run: a `Ledger`, and what else `rate.json` holds."""
-    from tfisovae import rate
+    from tfisovae.codec import evaluation
     from tfisovae.training import batches
 
     count = measuring.num_examples(trained, num_examples)
@@ -35,7 +35,7 @@ def compute(trained, num_examples=None, quantization="universal", beside=True, t
                           train_data=train_data, cache_dir=cache_dir, keep=False)
     shape = measuring.as_images(trained.source.eval[:1]).shape[1:] if trained.has_images else None
     shape = shape if shape is not None and min(shape[:2]) >= 11 else None  # what SSIM takes
-    ledger = rate.measure_files(codec, batches.evaluation_batches(trained.source.eval), count, image_shape=shape, progress=True)
+    ledger = evaluation.measure_files(codec, batches.evaluation_batches(trained.source.eval), count, image_shape=shape, progress=True)
     if beside:
         ledger.beside.update(_images(trained, count) if shape else _vectors(trained, ledger, count))
     return ledger, {"data": trained.source.manifest["source"], "data_fingerprint": trained.source.manifest["fingerprint"],
@@ -44,7 +44,7 @@ def compute(trained, num_examples=None, quantization="universal", beside=True, t
 
 def _images(trained, count):
     """Curves of JPEG and WebP on the first of the images, with headers and without."""
-    from tfisovae import baselines
+    from tfisovae.codec import baselines
 
     x = measuring.as_images(trained.source.eval[np.arange(min(count, BESIDE))])
     pixels = x if x.dtype == np.uint8 else np.rint(255 * x).astype(np.uint8)
@@ -59,7 +59,8 @@ def _images(trained, count):
 
 def _vectors(trained, ledger, count):
     """The curve of quantised principal components, and of toy data the bound below every code."""
-    from tfisovae import baselines, sources, theory
+    from tfisovae import sources, theory
+    from tfisovae.codec import baselines
     from tfisovae.training import batches
 
     if trained.vae.decomposed:  # of which D is no function of x and x_hat alone
@@ -88,25 +89,25 @@ def names(suffix=""):
 
 def draw(out, suffix=""):
     """Draws `rate.png` from `rate.json`, which is in the directory `out`."""
-    from tfisovae import figures, figures_rate
-    from tfisovae.ledger import Ledger
+    from tfisovae.codec.breakdown import Ledger
+    from tfisovae.show import drawing, rate_curves
 
     path, picture = (os.path.join(out, name) for name in names(suffix))
     saved = files.read_json(path)
     ledger = Ledger.from_dict(saved)
-    title = (f"{figures.plain(measuring.name(saved['data']))}, {ledger.distortion_name}, lmbda {ledger.lmbda:g}, "
+    title = (f"{drawing.plain(measuring.name(saved['data']))}, {ledger.distortion_name}, lmbda {ledger.lmbda:g}, "
              f"{'decomposed' if ledger.decomposed else 'conventional'} loss")
-    figures_rate.rate(ledger, title, picture)
+    rate_curves.rate(ledger, title, picture)
 
 
 def report(trained, args):
     """Measures a run; yields what was measured, as text, before it is written."""
-    from tfisovae import statement
+    from tfisovae.codec import claims
 
     measuring.check_at_least_1(rows=args.rows)
     ledger, extra = compute(trained, args.num_examples, args.quantization, args.beside, args.train_data, args.cache_dir)
-    yield f"{statement.table(ledger, args.rows)}\n\n{statement.summary(ledger)}"
-    ledger.save(trained.path("rate.json"), **extra, summary=statement.summary(ledger))
+    yield f"{claims.table(ledger, args.rows)}\n\n{claims.summary(ledger)}"
+    ledger.save(trained.path("rate.json"), **extra, summary=claims.summary(ledger))
     draw(trained.out, trained.suffix)
     yield measuring.written(trained.out, *names(trained.suffix))
 

@@ -48,9 +48,9 @@ def records(out, suffix, directory, steps, fingerprint):
     Args:
       out, suffix: of the results. directory: of the run. steps: of its training. fingerprint: of the data that the page is of.
     """
-    from tfisovae import history
-    from tfisovae.ledger import Ledger
-    from tfisovae.report import Densities
+    from tfisovae.callbacks import history
+    from tfisovae.codec.breakdown import Ledger
+    from tfisovae.show import Densities
 
     parts, notes = {}, []
     readers = {"densities": lambda: Densities(*density.load(out, suffix)),
@@ -74,7 +74,7 @@ def records(out, suffix, directory, steps, fingerprint):
 
 def notes_on(saved, config, command):
     """What a reader is to know of a measurement first, a sentence each."""
-    from tfisovae.report import Measured
+    from tfisovae.show import Measured
 
     notes, missing = [], Measured(saved).missing
     if missing:
@@ -88,7 +88,7 @@ def notes_on(saved, config, command):
 
 def add_known(saved, config, commands, parts, notes):
     """The parts of a page, those added that the measurement and the manifest tell."""
-    from tfisovae.scree import Scree
+    from tfisovae.analysis.scree import Scree
 
     try:
         parts["scree"] = Scree.from_saved(saved)
@@ -101,9 +101,9 @@ def add_known(saved, config, commands, parts, notes):
 
 def write(path, title, saved, parts):
     """Writes the page; returns what to say of it."""
-    from tfisovae import report
+    from tfisovae import show
 
-    report.write(saved, path, title, **parts)
+    show.write(saved, path, title, **parts)
     return said_of(path)
 
 
@@ -114,13 +114,13 @@ def said_of(path):
 
 def pictures(trained, saved, densities):
     """What the model shows: the parts of a report that are decoded, and the densities with the inputs themselves."""
-    from tfisovae import report
-    from tfisovae.examples import as_float
+    from tfisovae import show
+    from tfisovae.autoencoder.data import as_float
 
     rows = trained.source.eval
     chosen = np.arange(min(_EXAMPLES, len(rows)))
     view = measuring.as_images if trained.has_images else np.asarray
-    parts = report.observe(trained.vae, saved, as_float(rows[chosen]), rows.rows[chosen], view, progress=True)
+    parts = show.observe(trained.vae, saved, as_float(rows[chosen]), rows.rows[chosen], view, progress=True)
     if densities is not None:
         parts["densities"] = with_inputs(densities, rows.array, view)
     return parts
@@ -130,7 +130,7 @@ def with_inputs(densities, array, view):
     """Densities with the most and least probable inputs themselves, as far as the data have such rows."""
     import dataclasses
 
-    from tfisovae.examples import as_float
+    from tfisovae.autoencoder.data import as_float
 
     found = densities.saved.get("extremes") or {}
     inputs = {name: np.array(found[name]) for name in ("most_probable", "least_probable") if found.get(name)}

@@ -178,7 +178,7 @@ def run(args, prepare, networks):
 def report(source, opened, num_eval):
     """Prints the leading dimensions, measured on held-out examples, the health of the training, and where the model is."""
     import tfisovae
-    from tfisovae.analysis import measure_stationarity
+    from tfisovae.analysis.analysis import measure_stationarity
     from tfisovae.training.batches import drawn_batches, evaluation_batches
     from tfisovae.training.callbacks import fall_of_the_loss
 

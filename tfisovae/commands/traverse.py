@@ -21,7 +21,7 @@ def add_arguments(p):
 
 def traverse(trained, result, rows=None, columns=9, limit=2.0, steps="decoder"):
     """The `Traversals` of the leading dimensions of a run's `Analysis`, as images: in `columns`, and with more between."""
-    from tfisovae import traversals
+    from tfisovae.geometry import traversals
     from tfisovae.training import batches
 
     posterior = None
@@ -36,8 +36,9 @@ def traverse(trained, result, rows=None, columns=9, limit=2.0, steps="decoder"):
 
 def draw(trained, rows=None, columns=9, limit=2.0, steps="decoder"):
     """Writes the pictures, the animation and the numbers of a run; returns what the rows are, in words."""
-    from tfisovae import Analysis, figures
-    from tfisovae.examples import as_float
+    from tfisovae import Analysis
+    from tfisovae.autoencoder.data import as_float
+    from tfisovae.show import traversal_figures
 
     run, config, vae, source, *_ = trained
     measuring.check_at_least_1(rows=rows)
@@ -58,14 +59,14 @@ def draw(trained, rows=None, columns=9, limit=2.0, steps="decoder"):
                          f"{config['steps']} now. First: {command_line('isometry', os.path.abspath(run))}")
     made, fine = traverse(trained, result, rows, columns, limit, steps)
     moved = "equal steps of z" if steps == "z" else f"steps of equal distortion by the {steps}"
-    figures.traversal(made, f"$z_j$ by importance, its share, and D to the next; {moved} from {-limit:g} to {limit:g}",
+    traversal_figures.traversal(made, f"$z_j$ by importance, its share, and D to the next; {moved} from {-limit:g} to {limit:g}",
                       trained.path("traversal.png"))
-    figures.animation(fine, trained.path("traversal.gif"))
+    traversal_figures.animation(fine, trained.path("traversal.gif"))
     files.write_json(trained.path("traversal.json"), {**made.to_dict(), "limit": limit})
     x = as_float(source.eval[np.arange(min(12, len(source.eval)))])
     measurement = vae.measure(x)
     rows = [measuring.as_images(v) for v in (x, measurement.x_check, measurement.x_hat)]
-    figures.reconstructions(rows, ["x", "Dec(mean)", "Dec(sample)"], path=trained.path("reconstructions.png"))
+    traversal_figures.reconstructions(rows, ["x", "Dec(mean)", "Dec(sample)"], path=trained.path("reconstructions.png"))
     return made.labels()
 
 

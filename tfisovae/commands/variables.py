@@ -14,8 +14,9 @@ def add_arguments(p):
 
 def compute(trained, rows=6):
     """Maps the held-out examples to y: what `variables.json` holds, and what `variables.png` draws."""
-    from tfisovae import posterior, sources
-    from tfisovae.isometric import IsometricVariable
+    from tfisovae import sources
+    from tfisovae.autoencoder import posterior
+    from tfisovae.geometry.isometric_variable import IsometricVariable
     from tfisovae.training import batches
 
     measuring.check_at_least_1(rows=rows)
@@ -52,9 +53,10 @@ def compute(trained, rows=6):
 
 def write(trained, saved, variables, references):
     """Writes `variables.json` and `variables.png`."""
-    from tfisovae import figures
+    from tfisovae.show import drawing
+    from tfisovae.show.variables import isometric_variables
 
-    figures.isometric_variables(variables, references, figures.plain(measuring.name(saved["data"])), trained.path("variables.png"))
+    isometric_variables(variables, references, drawing.plain(measuring.name(saved["data"])), trained.path("variables.png"))
     files.write_json(trained.path("variables.json"), saved)
 
 

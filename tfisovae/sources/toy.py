@@ -13,7 +13,7 @@ import numpy.typing as npt
 import scipy.stats
 
 from tfisovae import theory
-from tfisovae.distortions import convex_scale
+from tfisovae.distortions.standard import convex_scale
 from tfisovae.sources.source import Rows, Source, fingerprint
 
 NUM_INPUTS = 16

@@ -4,7 +4,7 @@ import functools
 import numpy as np
 import tensorflow as tf
 
-from tfisovae.examples import as_float
+from tfisovae.autoencoder.data import as_float
 
 
 def training_batches(rows, batch_size, seed, first_step, strategy):

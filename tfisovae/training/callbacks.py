@@ -7,12 +7,12 @@ import numpy as np
 import tensorflow as tf
 import tqdm
 
-from tfisovae import history
-from tfisovae.history import COLUMNS
-from tfisovae.monitor import as_first_replica
-from tfisovae.significance import loss_fall
+from tfisovae.analysis.monitor import as_first_replica
+from tfisovae.callbacks import history
+from tfisovae.callbacks.history import COLUMNS
 from tfisovae.training import checkpoints
 from tfisovae.training.runs import RunError
+from tfisovae.verdict.tests_of_means import loss_fall
 
 
 def _step(model):

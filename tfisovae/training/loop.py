@@ -11,15 +11,14 @@ import tempfile
 import numpy as np
 import tensorflow as tf
 
-from tfisovae import history
-from tfisovae.callbacks import IsometryMonitor, LambdaSchedule
-from tfisovae.examples import as_float
-from tfisovae.optimizers import FusedAdam
+from tfisovae.autoencoder.data import as_float
+from tfisovae.callbacks import IsometryMonitor, LambdaSchedule, history
 from tfisovae.sources import Source
-from tfisovae.standardizing import layers_of, standardize_latents
-from tfisovae.steps import NonFiniteLoss
 from tfisovae.training import batches, callbacks, checkpoints, devices, runs, stopping
-from tfisovae.vae import load
+from tfisovae.vae.checks import NonFiniteLoss
+from tfisovae.vae.optimizers import FusedAdam
+from tfisovae.vae.standardizing import layers_of, standardize_latents
+from tfisovae.vae.vae import load
 
 SCHEDULES = ("constant", "cosine")
 _EXAMPLES_OF_A_CALL = 2**19  # at most, with resident data: seconds, for which a signal waits

@@ -12,9 +12,10 @@ import os
 import platform
 import sys
 
-from tfisovae import files, history
+from tfisovae import files
+from tfisovae.callbacks import history
 from tfisovae.training import checkpoints, locks
-from tfisovae.vae import load
+from tfisovae.vae.vae import load
 
 # Without making it another run:
 _MAY_CHANGE = ("steps", "epochs", "checkpoint_every", "log_every", "monitor_every", "monitor_share", "versions")

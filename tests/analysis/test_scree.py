@@ -1,0 +1,193 @@
+"""The nonlinear scree plot: PCA in the metric of a distortion against dense oracles, and the linear VAE, where the two agree."""
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+import scipy.linalg
+import tensorflow as tf
+
+import tfisovae
+from tfisovae import distortions, theory
+from tfisovae.analysis import scree
+from tfisovae.analysis.scree import PrincipalComponents, Scree, principal_components
+from tfisovae.show import importance_figures
+
+RNG = np.random.default_rng(0)
+CORRELATED = (RNG.standard_normal((400, 6)) * [3, 2, 1, 0.5, 0.2, 0.1]) @ np.linalg.qr(RNG.standard_normal((6, 6)))[0] + 1
+
+
+def dense_metric(distortion, point):
+    """Half the Hessian of D(point, .) at the point, `[m, m]`, by differentiating D itself."""
+    size = point.size
+
+    def d(flat):
+        return distortion(tf.constant(point[None]), tf.reshape(flat, [1, *point.shape]))[0]
+
+    flat = tf.constant(point.reshape(-1))
+    with tf.GradientTape(persistent=True) as outer:
+        outer.watch(flat)
+        with tf.GradientTape() as inner:
+            inner.watch(flat)
+            value = d(flat)
+        slope = inner.gradient(value, flat)
+    return outer.jacobian(slope, flat, experimental_use_pfor=False).numpy().reshape(size, size) / 2
+
+
+@pytest.mark.parametrize("count", [400, 5])
+@pytest.mark.parametrize("distortion, factor", [(distortions.SumSquaredError(), 1), (distortions.MeanSquaredError(), 1 / 6),
+                                                (distortions.GaussianNLL(0.25), 2)])
+def test_of_a_sum_of_squares_it_is_the_pca_of_the_data(distortion, factor, count):
+    """More and fewer examples than columns: eigenvalues of the sample's covariance in the unit of D."""
+    x = CORRELATED[:count].astype(np.float32)
+    found = principal_components(x, distortion)
+    expected = factor * np.linalg.eigvalsh(np.cov(x.T.astype(np.float64)))[::-1]
+    size = min(count - 1, 6)
+    assert found.constant and len(found.eigenvalue) == size and found.num_examples == count
+    np.testing.assert_allclose(found.eigenvalue, expected[:size], rtol=2e-5)
+    assert found.total == pytest.approx(expected.sum(), rel=1e-6)
+
+
+@pytest.mark.parametrize("name, count", [("ssim", 30), ("bce", 30), ("bce", 500), ("downward_convex", 300), ("upward_convex", 40)])
+def test_of_other_distortions_it_is_that_of_the_metric_at_the_mean(name, count):
+    """Against a dense Hessian of D at the mean in float64, and SciPy's generalised eigenvalues."""
+    shape = (12, 13, 1) if name == "ssim" else (7,)
+    distortion = distortions.get(name)
+    x = (0.3 + 0.05 * np.random.default_rng(1).standard_normal((count, *shape))
+         + 0.1 * np.random.default_rng(2).uniform(size=shape)).astype(np.float32)
+    found = principal_components(x, distortion)
+    metric = dense_metric(distortion, x.mean(0, dtype=np.float64))
+    centred = (x - x.mean(0, dtype=np.float64)).reshape(count, -1)
+    covariance = centred.T @ centred / (count - 1)
+    root = scipy.linalg.sqrtm(metric).real
+    expected = np.linalg.eigvalsh(root @ covariance @ root)[::-1][:min(count - 1, covariance.shape[0])]
+    assert not found.constant
+    np.testing.assert_allclose(found.eigenvalue, expected, rtol=1e-4, atol=1e-6 * expected[0])
+    assert found.total == pytest.approx(np.trace(metric @ covariance), rel=1e-4)
+
+
+def test_the_standard_errors_are_those_of_repeated_samples():
+    """Of Gaussian and of uniform scores, over 300 samples of 500: sqrt(2 / N) v, and sqrt(.8 / N) v of uniform ones."""
+    rng = np.random.default_rng(3)
+    sse = distortions.SumSquaredError()
+    uniform = lambda size: rng.uniform(-3**0.5, 3**0.5, size)  # noqa: E731
+    for draw, relative in ((rng.standard_normal, (2 / 500)**0.5), (uniform, (0.8 / 500)**0.5)):
+        made = [principal_components((draw((500, 3)) * [4, 2, 1]).astype(np.float32), sse) for _ in range(300)]
+        spread = np.std([found.eigenvalue for found in made], 0)
+        said = np.mean([found.standard_error for found in made], 0)
+        np.testing.assert_allclose(said, relative * np.array([16, 4, 1]), rtol=0.06)
+        np.testing.assert_allclose(said, spread, rtol=0.15)  # 300 samples: 4 % of a deviation, thrice over
+
+
+def test_what_is_refused():
+    with pytest.raises(ValueError, match="2 at least; got the shape"):
+        principal_components(CORRELATED[:1], distortions.SumSquaredError())
+    with pytest.raises(ValueError, match="x must be finite"):
+        principal_components(np.full((3, 2), np.nan), distortions.SumSquaredError())
+
+
+def test_constant_data_have_no_variance():
+    found = principal_components(np.ones((20, 3), np.float32), distortions.SumSquaredError())
+    assert (found.eigenvalue == 0).all() and (found.standard_error == 0).all() and found.count(0.9) == 0
+
+
+@pytest.mark.parametrize("share, count", [(0.5, 1), (0.5001, 2), (0.9, 3), (0.99, 4), (1, 4)])
+def test_counts_for_a_share(share, count):
+    """Of 5, 3, 1, 1 (in whatever order): the least number that reaches it, shares that are met exactly among them."""
+    assert scree.count_for([1, 5, 3, 1], share) == count
+
+
+def test_rounding_of_the_sum_costs_no_dimension():
+    """Seven of twelve equal values are 7 / 12 of them, though the sum of seven tenths is below that in floating point."""
+    assert scree.count_for([0.1] * 12, 7 / 12) == 7
+
+
+@pytest.mark.parametrize("share", [0, -0.1, 1.01, np.nan, True, "0.9"])
+def test_bad_shares(share):
+    with pytest.raises(ValueError, match="share must be above 0 and at most 1"):
+        scree.count_for([1, 2], share)
+
+
+@pytest.fixture(scope="module")
+def linear(make_linear_vae):
+    """The optimal linear VAE of Gaussian data with variances 4, 1, .49 and .01, beta .1 (the last collapses), and its `Scree`."""
+    x = np.random.default_rng(4).standard_normal((2_000, 4)).astype(np.float32) * np.float32([0.7, 2, 0.1, 1])
+    values, vectors = np.linalg.eigh(np.cov(x.T))
+    optimum = theory.LinearVAE(values, 0.1)
+    vae = make_linear_vae(vectors * optimum.encoder_gain, (vectors * optimum.decoder_gain).T, optimum.scale, 10.0)
+    analysis = tfisovae.analyze(vae, x)
+    return analysis, principal_components(x, vae.distortion), values[::-1]
+
+
+def test_importances_of_the_linear_vae_are_the_eigenvalues_of_pca(linear):
+    """v_j = (beta / 2) sigma_j^-2 of every component above beta / 2; the one below has collapsed, and is not counted."""
+    analysis, components, values = linear
+    made = Scree.of(analysis, components)
+    assert made.active.tolist() == [True, True, True, False]
+    np.testing.assert_allclose(made.importance[:3], values[:3], rtol=1e-4)
+    np.testing.assert_allclose(made.importance[:3], components.eigenvalue[:3], rtol=1e-4)
+    assert made.importance[3] == pytest.approx(0.05, rel=1e-4) and made.counted[3] == 0
+    np.testing.assert_allclose(made.cumulative, np.minimum(np.cumsum(values) / values[:3].sum(), 1), rtol=1e-4)
+    assert [made.count(share) for share in scree.SHARES] == [2, 3, 3] == [components.count(share) for share in scree.SHARES]
+    np.testing.assert_allclose(analysis.share, made.counted[np.argsort(made.dimension)] / values[:3].sum(), rtol=1e-4)
+
+
+def test_components_of_equal_distortion(linear):
+    """Three components leave v_4; the linear VAE leaves v_4 and sum h^2 / v, as much as no fewer than 3 components do."""
+    analysis, components, values = linear
+    made = Scree.of(analysis, components)
+    assert made.transform_loss == pytest.approx(values[3] + np.sum(0.05**2 / values[:3]), rel=0.05)
+    assert made.components_of_equal_distortion == 3
+    assert dataclasses.replace(made, transform_loss=values[2:].sum() * 1.001).components_of_equal_distortion == 2
+    assert dataclasses.replace(made, transform_loss=0.0).components_of_equal_distortion in (4, None)
+    assert Scree.of(analysis).components_of_equal_distortion is None
+    said = made.sentences()
+    assert said.startswith("2, 3 and 3 dimensions have 90, 95 and 99 % of the importance, which is of what the model makes of the "
+                           "data; 2, 3 and 3 principal components have as much of the whole variance of the data.\n")
+    assert "; 3 principal components leave no more. Of all components, 3 are above beta / 2." in said
+    assert "Of all components, 2 are above" in dataclasses.replace(made, floor=0.6).sentences()  # 4 and 1, not .49
+
+
+def test_the_interval_is_that_of_the_mean_over_examples(linear):
+    """sigma is the same for every example here: no width. With an error of e it is 1.96 e to each side, and not below 0."""
+    made = Scree.of(linear[0])
+    np.testing.assert_allclose(made.interval, [made.importance] * 2, rtol=1e-4)
+    errors = np.array([1.0, 2.0, 3.0, 4.0])  # of E[sigma_j^-2]; that of the importance is beta / 2 = .05 of it
+    np.testing.assert_allclose(Scree.of(dataclasses.replace(linear[0], precision_standard_error=errors)).standard_error,
+                               0.05 * errors[made.dimension])
+    wide = dataclasses.replace(made, standard_error=np.array([0.1, 0.1, 1.0, np.nan]))
+    np.testing.assert_allclose(wide.interval[1] - wide.importance, 1.959964 * np.array([0.1, 0.1, 1, 0]), rtol=1e-6)
+    assert wide.interval[0, 2] == 0
+
+
+def test_there_and_back(linear, tmp_path):
+    """Beside the fields of isometry.json; a JSON of an older version has no components."""
+    analysis, components, _ = linear
+    analysis.save(tmp_path / "a.json", principal_components=scree.to_save(components))
+    analysis.save(tmp_path / "old.json")
+    new, old = (Scree.from_saved(json.loads((tmp_path / name).read_text())) for name in ("a.json", "old.json"))
+    np.testing.assert_allclose(new.importance, Scree.of(analysis).importance, rtol=1e-6)
+    np.testing.assert_allclose(new.components.eigenvalue, components.eigenvalue, rtol=1e-6)
+    assert (new.components.constant, new.components.num_examples) == (True, 2_000)
+    assert old.components is None and old.count(0.95) == 3 and "principal" not in old.sentences()
+
+
+def test_a_collapsed_model(linear, tmp_path):
+    """There is nothing to share out, and the picture is drawn all the same."""
+    analysis = dataclasses.replace(linear[0], active=np.zeros(4, bool))
+    made = Scree.of(analysis, linear[1])
+    assert made.count(0.9) == 0 and np.isnan(made.cumulative).all() and (analysis.share == 0).all()
+    assert made.sentences() == "No latent dimension is active: there is no importance to share out."
+    assert len(importance_figures.scree(made, "collapsed", tmp_path / "a.png").axes) == 2
+
+
+def test_the_picture_holds_the_numbers(linear, tmp_path):
+    analysis, components, values = linear
+    left, right = importance_figures.scree(Scree.of(analysis, components), "title", tmp_path / "a.png").axes
+    np.testing.assert_allclose([bar.get_height() for bar in left.patches], [*values[:3], 0.05], rtol=1e-4)
+    labels = [text.get_text() for text in right.get_legend().get_texts()]
+    assert labels == ["latent dimensions: 2, 3, 3 for 90, 95, 99 %", "principal components: 2, 3, 3 for 90, 95, 99 %"]
+    elsewhere = dataclasses.replace(components, constant=False)
+    _, right = importance_figures.scree(Scree.of(analysis, elsewhere)).axes
+    assert "principal components, metric at the mean" in right.get_legend().get_texts()[1].get_text()
+    assert isinstance(components, PrincipalComponents)

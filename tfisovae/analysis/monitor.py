@@ -1,0 +1,128 @@
+"""The isometry of a VAE whose weights change, on a few examples: what `callbacks.IsometryMonitor` measures time and again."""
+import concurrent.futures
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from tfisovae import metrics
+from tfisovae.autoencoder import mode
+from tfisovae.autoencoder.autoencoder import AutoencoderLike, as_autoencoder
+from tfisovae.geometry import pullback
+from tfisovae.metrics import isometry, rate_distortion
+from tfisovae.metrics.measurement import measure
+
+_FEW = 4  # of so many examples one has its Gram matrix measured, which costs n + 1 decodes
+_DECADES = 4  # of E[sigma^-2], from 1 on, that a picture of it shows
+_BAR, _INACTIVE = (76, 114, 176), (200, 200, 200)  # colours
+
+
+class Meter:
+    """Measures a VAE on examples, again and again, by one function that is compiled once.
+
+    Rate, distortion, balance and importance are means over all examples; norm and cosines, which cost a decode for each latent
+    dimension, over the first quarter of them. Layers are in inference mode, and weights as they are at the moment: where training
+    averages them, these are not the averages. In the scope of a strategy the first replica of this process measures, alone,
+    by its own averages of batch normalisation.
+
+    Args:
+      model: `VAE`, or what `as_autoencoder` takes.
+      example: `[1, ...]` at least, float32: of the examples to come.
+      **said: `distortion`, `beta` and `scale` of `as_autoencoder`, for models that do not say them.
+    Raises:
+      ValueError: where the distortion has no metric tensor, or the model takes no such examples.
+    """
+
+    def __init__(self, model: AutoencoderLike, example: tf.Tensor, **said: Any) -> None:
+        self._vae = model if hasattr(model, "lmbda") and hasattr(model, "distortion") else None  # lmbda may be annealed
+        self._autoencoder = model if self._vae is not None else as_autoencoder(model, **said)
+        self._autoencoder.distortion.check_quadratic(example)
+        with as_first_replica():
+            mean = self._autoencoder.encode(example)[0]
+            self._tangents = pullback.tangent_method(self._autoencoder, mean)
+        with concurrent.futures.ThreadPoolExecutor(1) as thread:  # which is in no strategy's scope: the sums are this process' own
+            thread.submit(self._make_metrics, mean.shape[-1]).result()
+        self._step = tf.function(self._update, input_signature=[tf.TensorSpec([None, *example.shape[1:]], tf.float32)])
+
+    def _make_metrics(self, n):
+        self._of_all = {"rate": metrics.Rate(), "precision": metrics.PosteriorPrecision(), "balance": metrics.PosteriorBalance(),
+                        "distortion": rate_distortion.Distortion()}
+        self._of_few = {"norm": metrics.IsometricNorm(), "gram": metrics.GramOffDiagonal()}
+        for metric in self._metrics():
+            metric.build(n)
+
+    @property
+    def beta(self) -> float:
+        """1 / lmbda as it is now."""
+        return self._autoencoder.beta
+
+    def _metrics(self):
+        return [*self._of_all.values(), *self._of_few.values()]
+
+    def _update(self, x):
+        model = self._autoencoder if self._vae is None else mode.Mode(self._vae, training=False)
+        seed, few = getattr(self._vae, "seed", 0), -(-tf.shape(x)[0] // _FEW)
+        for some, measures in ((x, self._of_all), (x[:few], self._of_few)):
+            measurement = measure(model, some, seed=seed, tangents=self._tangents)
+            for metric in measures.values():
+                metric.update_state(measurement)
+
+    def __call__(self, x: tf.Tensor) -> dict[str, int | float]:
+        """Measures on the examples `x` `[N, ...]`.
+
+        Returns:
+          `num_examples`; `active_dimensions`; over these `norm` (Eq. 15), `predicted_norm` E[1 - sigma_j^2], `cosine` (root mean
+          square of those between different dimensions, Eq. 12) and `balance`; `rate`, nats; `distortion`; and for each dimension
+          `importance_zJ`, (beta / 2) E[sigma_j^-2] (Eq. 16). What is not defined, as without an active dimension, is NaN.
+        """
+        for metric in self._metrics():
+            metric.reset_state()
+        with as_first_replica():
+            self._step(x)
+        of = {**self._of_all, **self._of_few}
+        active = of["rate"].active
+        mean = {"norm": of["norm"].mean, "predicted_norm": of["balance"].target}
+        return {"num_examples": int(x.shape[0]), "active_dimensions": int(active.sum()),
+                **{name: float(values[active].mean()) if active.any() else np.nan for name, values in mean.items()},
+                "cosine": isometry.root_mean_cosine(of["gram"].cosine, np.flatnonzero(active)),
+                "balance": float(of["balance"].result()) if active.any() else np.nan,
+                "rate": float(of["rate"].result()), "distortion": float(of["distortion"].result()),
+                **{f"importance_z{j}": float(self.beta / 2 * precision)
+                   for j, precision in enumerate(of["precision"].mean)}}
+
+
+@contextlib.contextmanager
+def as_first_replica() -> Iterator[None]:
+    """Computes as the first replica of this process does, where a strategy has several: from its own variables alone.
+
+    Elsewhere in the scope of a strategy, reading the averages of batch normalisation joins those of all replicas, for which every
+    worker would have to measure.
+    """
+    strategy = tf.distribute.get_strategy()
+    if not tf.distribute.in_cross_replica_context():
+        yield
+        return
+    with tf.distribute.ReplicaContext(strategy, replica_id_in_sync_group=0), tf.device(strategy.extended.worker_devices[0]):
+        yield
+
+
+def spectrum_image(importance: np.ndarray, beta: float, height: int = 160) -> np.ndarray:
+    """Bars of E[sigma_j^-2] in descending order, on a logarithmic axis from 1 (the foot) to 10^4, with a line at each decade.
+
+    Args:
+      importance: `[n]`, (beta / 2) E[sigma_j^-2].
+      beta: 1 / lmbda.
+      height: pixels.
+    Returns:
+      `[height, width, 3]`, uint8. Dimensions whose E[sigma_j^-2] is below 1.02, where sigma is that of the prior, are grey.
+    """
+    precision = np.sort(np.nan_to_num(2 / beta * np.asarray(importance, float), nan=1.0))[::-1]
+    bar = max(2, min(16, 512 // len(precision)))
+    image = np.full([height, bar * len(precision), 3], 255, np.uint8)
+    image[::-1][np.arange(1, _DECADES) * height // _DECADES] = 225
+    tops = np.clip(np.log10(np.maximum(precision, 1)) / _DECADES * height, 1, height).astype(int)
+    for place, (top, value) in enumerate(zip(tops, precision)):
+        image[height - top:, bar * place:bar * (place + 1) - 1] = _BAR if value >= 1.02 else _INACTIVE
+    return image

@@ -1,0 +1,265 @@
+"""What of any variational autoencoder can be measured, and the one door through which every other kind of model becomes that.
+
+Behind the door there are two functions, a distortion, and beta. `as_autoencoder` makes them of a `tfisovae.VAE`, of Keras
+models, of SavedModels (those of Keras 3 among them), or of functions over NumPy arrays.
+"""
+import dataclasses
+import math
+import numbers
+import os
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol, TypeAlias
+
+import tensorflow as tf
+
+from tfisovae import distortions, files
+from tfisovae.autoencoder import networks
+from tfisovae.autoencoder.outputs import PartError
+from tfisovae.autoencoder.posterior import Posterior, read_scale
+from tfisovae.distortions import Distortion
+
+CONFIG = os.path.join("assets.extra", "tfisovae.json")
+FORMAT = 1  # of what `VAE.save` writes; files without a word of it, of earlier versions, have this one
+
+
+@dataclasses.dataclass(frozen=True)
+class Autoencoder:
+    """A variational autoencoder as the measuring half sees it.
+
+    Attributes:
+      encode: x `[B, ...]`, a float32 tensor -> (mean `[B, n]`, scale `[B, n]`); scale is a standard deviation.
+      decode: z `[B, n]` -> x_hat, like x. Both are called inside `tf.function`s: they are made of TensorFlow's operations
+        (`as_autoencoder` takes functions over NumPy arrays).
+      distortion: `Distortion`, or the name of one: that of the loss.
+      beta: 1 / lmbda, where the loss is lmbda D + KL in nats (Eq. 54). `None` says that it is not known: for `estimate_beta`.
+      decomposed: whether the trained distortion is D(x, x_check) + D(x_check, x_hat) (section 4.2).
+    Raises:
+      ValueError: if beta is no positive, finite number, or no distortion has that name.
+    """
+
+    encode: Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]
+    decode: Callable[[tf.Tensor], tf.Tensor]
+    distortion: Distortion
+    beta: float | None
+    decomposed: bool = False
+
+    def __post_init__(self) -> None:
+        for name in ("encode", "decode"):
+            if not callable(getattr(self, name)):
+                raise TypeError(f"{name} must be a function of a tensor; got {getattr(self, name)!r}.")
+        object.__setattr__(self, "distortion", distortions.get(self.distortion))
+        object.__setattr__(self, "decomposed", bool(self.decomposed))
+        if self.beta is not None:
+            object.__setattr__(self, "beta", _checked_beta(self.beta))
+
+
+class Measurable(Protocol):
+    """Whatever has the five attributes of an `Autoencoder`: one, or a `tfisovae.VAE`. For type checkers alone."""
+
+    @property
+    def encode(self) -> Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]: ...
+
+    @property
+    def decode(self) -> Callable[[tf.Tensor], tf.Tensor]: ...
+
+    @property
+    def distortion(self) -> Distortion: ...
+
+    @property
+    def beta(self) -> float | tf.Tensor | None: ...
+
+    @property
+    def decomposed(self) -> bool: ...
+
+
+AutoencoderLike: TypeAlias = (
+    Autoencoder | tf.keras.Model | str | os.PathLike | Mapping[str, Any] | tuple[Any, Any] | Any)
+"""Whatever `as_autoencoder` takes: an `Autoencoder`, anything with its five attributes (a `tfisovae.VAE`), a model with `encoder`
+and `decoder`, a pair of the two (Keras models, directories, loaded SavedModels, signatures, functions over NumPy arrays), the
+directory of a SavedModel with the signatures `encode` and `decode`, or what `tf.saved_model.load` made of one."""
+
+
+def _checked_beta(beta):
+    if isinstance(beta, bool) or not isinstance(beta, numbers.Real) or not 0 < beta < math.inf:
+        raise ValueError(f"beta must be a positive, finite number (1 / lmbda); got {beta!r}.")
+    return float(beta)
+
+
+class Encoder:
+    """x -> `Posterior`, of an encoder whose second output says the posterior's spread in one of four ways.
+
+    Attributes:
+      reading: how the second output is read: "log_variance", "variance", "log_scale" or "scale".
+      outputs: which of its outputs were asked for, as `encoder_outputs` of `as_autoencoder`.
+    """
+
+    def __init__(self, part: networks.Part, reading: str, outputs: str | int | Sequence[str | int] | None = None,
+                 latents: int | None = None) -> None:
+        self.reading = reading
+        self.outputs = outputs
+        self._part, self._latents = part, latents
+
+    @property
+    def owner(self) -> object:
+        """What has the `trainable_variables` that it reads (a Keras model, say); `None` where that is not known."""
+        return self._part.owner
+
+    @property
+    def example_shape(self) -> tuple[int | None, ...] | None:
+        """The shape of one example x, where the encoder says it; an open axis is `None`."""
+        return self._part.shape
+
+    def parameters(self, x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """The mean and the second output as the encoder returns it, `[B, n]` each."""
+        outputs = self._part(tf.cast(x, tf.float32))
+        mean, spread = (_as_float(value) for value in outputs.mean_and_spread(self.outputs))
+        if mean.shape.rank != 2 or mean.shape[-1] is None:
+            raise PartError(f"The encoder's mean must have the shape [batch, n]; got {mean.shape.as_list()}. "
+                                     "Flatten it there.")
+        if self._latents not in (None, mean.shape[-1]):
+            raise PartError(f"The encoder returns n = {mean.shape[-1]} means, the decoder takes n = {self._latents}. "
+                                     "An encoder with one output returns [batch, 2n]; where it has several, encoder_outputs= "
+                                     "says which are meant.")
+        return mean, tf.broadcast_to(spread, tf.shape(mean))
+
+    def __call__(self, x: tf.Tensor) -> Posterior:
+        mean, spread = self.parameters(x)
+        return Posterior(mean, read_scale(spread, self.reading))
+
+
+class Decoder:
+    """z -> x_hat. Its `precision` is what its outputs can be trusted to: float64 for NumPy functions that return it."""
+
+    def __init__(self, part: networks.Part, output: str | int | None = None) -> None:
+        self._part, self._output = part, output
+
+    @property
+    def owner(self) -> object:
+        """What has the `trainable_variables` that it reads (a Keras model, say); `None` where that is not known."""
+        return self._part.owner
+
+    @property
+    def precision(self) -> tf.DType:
+        return self._part.plain.precision if self._part.plain is not None else tf.float32
+
+    def __call__(self, z: tf.Tensor) -> tf.Tensor:
+        z = tf.convert_to_tensor(z)
+        x_hat = self._part(z).reconstruction(self._output)
+        # What is measured is float32 from end to end, unless whoever asks comes with float64.
+        return x_hat if z.dtype == x_hat.dtype == tf.float64 else _as_float(x_hat)
+
+
+def _as_float(value):
+    return tf.cast(value, tf.float32)
+
+
+
+
+def as_autoencoder(model: AutoencoderLike, distortion: Distortion | str | None = None, beta: float | None = None,
+                   scale: str = "log_variance", decomposed: bool | None = None, *,
+                   encoder_outputs: str | int | Sequence[str | int] | None = None, decoder_output: str | int | None = None,
+                   needs_beta: bool = True) -> Autoencoder:
+    """The `Autoencoder` of a model of whatever origin.
+
+    Args:
+      model: one of
+
+        - an `Autoencoder`, or anything with its five attributes, such as a `tfisovae.VAE`;
+        - a pair `(encoder, decoder)`, or an object or dict with these two names. Each is a Keras model (built or not; called in
+          inference mode, and in float32 whatever its policy), the directory of a SavedModel (`model.export` of Keras 3), a
+          loaded SavedModel, its signatures or one of them, a `tf.function`, or a function over NumPy arrays of whatever
+          framework;
+        - the directory of a SavedModel with the signatures `encode` and `decode`, as `tfisovae.VAE.save` writes it, or what
+          `tf.saved_model.load` makes of it, or its signatures.
+
+        Encoders return `[B, 2n]`, or mean and log-variance, or these and a sample, which is not used: in that order, unless
+        their names say another.
+      distortion: `Distortion`, or the name of one: that of the loss. None: what the model says.
+      beta: 1 / lmbda. None: what the model says.
+      scale: what the encoder's second output is: "log_variance", "variance", "log_scale" or "scale" (a standard deviation). Of
+        no concern to models that say it themselves: those with five attributes, and SavedModels of `tfisovae.VAE.save`.
+      decomposed: whether the loss was the decomposed one (section 4.2). None: what the model says, or False.
+      encoder_outputs: the names, or numbers, of the outputs that are mean and log-variance; or of the one that is `[B, 2n]`.
+      decoder_output: the name, or number, of the output that is x_hat.
+      needs_beta: False lets a model without a known beta pass; its `beta` is then None.
+    Returns:
+      `Autoencoder`. `encode.parameters(x)` of one that was adapted here gives the encoder's own two outputs.
+    Raises:
+      TypeError, ValueError, FileNotFoundError: if the model is none of these, or something that it leaves open is not given.
+    """
+    read_scale(tf.zeros([]), scale)
+    if all(hasattr(model, name) for name in ("encode", "decode", "distortion")):
+        encode, decode = model.encode, model.decode
+        said = {name: getattr(model, name, None) for name in ("distortion", "beta", "decomposed")}
+    else:
+        encoder, decoder, owner = _halves(model)
+        encoding, decoding = networks.as_part(encoder, "encoder", owner), networks.as_part(decoder, "decoder", owner)
+        encode = Encoder(encoding, "scale" if encoding.returns_scale else scale, encoder_outputs, decoding.inputs)
+        decode = Decoder(decoding, decoder_output)
+        said = _written_beside(model, distortion)
+    given = {"distortion": distortion, "beta": beta, "decomposed": decomposed}
+    settled = {name: said.get(name) if value is None else value for name, value in given.items()}
+    if settled["distortion"] is None:
+        raise ValueError("distortion is missing: nothing in the model says which D it was trained with. Give distortion=\"sse\", "
+                         "\"bce\", ... (tfisovae.distortions). tfisovae.objective finds it from the loss as you wrote it.")
+    if settled["beta"] is None and needs_beta:
+        raise ValueError("beta is missing: nothing in the model says it. Give beta=, which is 1 / lmbda where the loss is "
+                         "lmbda D + KL. tfisovae.objective finds it from the loss as you wrote it, tfisovae.estimate_beta from the "
+                         "model and data.")
+    return Autoencoder(encode, decode, settled["distortion"], settled["beta"], bool(settled["decomposed"]))
+
+
+def _halves(model):
+    """Encoder and decoder, each as `adapters.as_part` takes it, and the object that keeps their variables, if there is one."""
+    if isinstance(model, (tuple, list)):
+        if len(model) != 2:
+            raise ValueError(f"model must be a pair (encoder, decoder); got {len(model)} parts.")
+        return *model, None
+    owner = networks.load_saved_model(model) if isinstance(model, (str, os.PathLike)) else model
+    signatures = owner if isinstance(owner, Mapping) else getattr(owner, "signatures", {})
+    for names in (("encode", "decode"), ("encoder", "decoder")):
+        if all(name in signatures for name in names):
+            return *(signatures[name] for name in names), owner
+    if hasattr(owner, "encoder") and hasattr(owner, "decoder"):
+        return owner.encoder, owner.decoder, owner
+    if signatures:
+        raise ValueError("A SavedModel of a whole VAE has the signatures 'encode' and 'decode', which tfisovae.VAE.save writes; "
+                         f"this one has {', '.join(map(repr, signatures))}. Give two, (ENCODER, DECODER): directories, or "
+                         "signatures of loaded models.")
+    if isinstance(model, (str, os.PathLike)):
+        raise ValueError(f"{os.fspath(model)} has no signatures; a SavedModel of a whole VAE has two, 'encode' and 'decode', which "
+                         "tfisovae.VAE.save writes. Or give two directories, (ENCODER, DECODER), that model.export(DIRECTORY) of "
+                         "Keras writes.")
+    raise TypeError("model must be a VAE, a pair (encoder, decoder), something with these two attributes, or a SavedModel with the "
+                    f"signatures 'encode' and 'decode'; got {type(model).__name__}.")
+
+
+def read_saved_config(path: str | os.PathLike, way_out: str = "Save the VAE again.") -> dict[str, Any]:
+    """What `tfisovae.VAE.save` wrote beside its SavedModel at `path`.
+
+    Raises:
+      FileNotFoundError, files.DamagedFile: if there is none, or it is not whole; `way_out` ends the message.
+      ValueError: if another version, of another format, wrote it.
+    """
+    config = files.read_json(os.path.join(os.fspath(path), CONFIG), way_out)
+    found = config.pop("format", FORMAT)
+    if found != FORMAT:
+        raise ValueError(f"{os.fspath(path)} was saved by another version of tfisovae, in the format {found!r}; this version reads "
+                         f"format {FORMAT}. Load it with the version that saved it.")
+    return config
+
+
+def _written_beside(model, distortion):
+    """What `tfisovae.VAE.save` wrote beside its SavedModel: distortion (unless it is given), beta, decomposed; or nothing."""
+    path = os.path.join(os.fspath(model), CONFIG) if isinstance(model, (str, os.PathLike)) else None
+    if path is None or not os.path.isfile(path):
+        return {}
+    config = read_saved_config(model)
+    said = {"beta": 1 / config["lmbda"], "decomposed": config["decomposed"]}
+    if distortion is None:
+        try:
+            said["distortion"] = tf.keras.utils.deserialize_keras_object(config["distortion"])
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"{model} was trained with the distortion {config['distortion']['class_name']}, which is not "
+                             "registered with Keras here. Give distortion=.") from error
+    return said

@@ -1,0 +1,69 @@
+"""The Gaussian posterior q(z|x) = N(mean, diag(scale^2)) against the prior N(0, I)."""
+import typing
+
+import numpy as np
+import tensorflow as tf
+import tensorflow_probability as tfp
+
+ACTIVE_KL = 0.01  # nats: a latent dimension whose mean KL is above this carries information
+STRONG_KL = 0.1  # nats: one above this carries enough for the two sides of its posterior balance to stand off 0
+
+_Array = typing.TypeVar("_Array", np.ndarray, tf.Tensor)
+
+
+class Posterior(typing.NamedTuple):
+    """The posterior of a batch.
+
+    Attributes:
+      mean: `[B, n]`, mu_j(x).
+      scale: `[B, n]`, sigma_j(x), a standard deviation.
+    """
+
+    mean: tf.Tensor
+    scale: tf.Tensor
+
+    @classmethod
+    def from_parameters(cls, parameters: tf.Tensor) -> "Posterior":
+        """From the encoder's output `[B, 2n]`: the mean, then the log-variance."""
+        mean, log_variance = tf.split(parameters, 2, -1)
+        return cls(mean, tf.exp(0.5 * log_variance))
+
+    def sample(self, noise: tf.Tensor) -> tf.Tensor:
+        """z = mean + scale * noise, for standard normal `noise` `[B, n]`."""
+        return self.mean + self.scale * noise
+
+    def kl(self) -> tf.Tensor:
+        """KL_j = (mu_j^2 + sigma_j^2 - log sigma_j^2 - 1) / 2 of Eq. 2, in nats, `[B, n]`."""
+        normal = tfp.distributions.Normal
+        zero = tf.zeros([], self.mean.dtype)
+        return normal(self.mean, self.scale).kl_divergence(normal(zero, zero + 1))
+
+    def precision(self) -> tf.Tensor:
+        """sigma_j^-2, `[B, n]`, whose mean over the data is the importance of a latent variable (Eq. 16)."""
+        return tf.math.reciprocal(tf.square(self.scale))
+
+
+def active(mean_kl: _Array, threshold: float = ACTIVE_KL) -> _Array:
+    """Whether each latent dimension carries information: whether its mean KL over the data, nats, `[n]`, exceeds `threshold`."""
+    return mean_kl > threshold
+
+
+READINGS = {
+    "log_variance": lambda value: tf.exp(0.5 * value),
+    "variance": tf.sqrt,
+    "log_scale": tf.exp,
+    "scale": tf.identity,
+}
+
+
+def read_scale(spread: tf.Tensor, reading: str) -> tf.Tensor:
+    """The standard deviation that an encoder's second output stands for.
+
+    Args:
+      spread: that output, `[B, n]`.
+      reading: "log_variance": log sigma^2; "variance": sigma^2; "log_scale": log sigma; "scale": sigma.
+    """
+    if reading not in READINGS:
+        raise ValueError(f"scale must be one of {', '.join(map(repr, READINGS))}: what the encoder's second output is; "
+                         f"got {reading!r}.")
+    return READINGS[reading](spread)

@@ -1,0 +1,15 @@
+"""D(x, x_hat) and its metric tensor. Each is a `Distortion`; `get` finds one by its name."""
+from tfisovae.distortions.base import Distortion, decomposed, sum_of_entries
+from tfisovae.distortions.standard import (
+    SSIM,
+    BinaryCrossentropy,
+    DownwardConvex,
+    GaussianNLL,
+    MeanSquaredError,
+    SumSquaredError,
+    UpwardConvex,
+    get,
+)
+
+__all__ = ["SSIM", "BinaryCrossentropy", "Distortion", "DownwardConvex", "GaussianNLL", "MeanSquaredError", "SumSquaredError",
+           "UpwardConvex", "decomposed", "get", "sum_of_entries"]

@@ -1,0 +1,253 @@
+"""The distortions of the paper, and others that train VAEs; what every distortion is stands in `tfisovae.distortion`."""
+from typing import Any, TypeVar
+
+import numpy as np
+import tensorflow as tf
+
+from tfisovae.distortions.base import (
+    Distortion,
+    sum_of_entries,
+)
+
+_Number = TypeVar("_Number", float, np.ndarray, tf.Tensor)
+
+
+def _per_example(a, x):
+    """Reshapes `[B]` so that it broadcasts against `[B, ...]`."""
+    return tf.reshape(a, tf.concat([tf.shape(a), tf.ones([tf.rank(x) - 1], tf.int32)], 0))
+
+
+class _ScaledSquaredError(Distortion):
+    """a_x |x - x_hat|^2, so that G_x = a_x I."""
+
+    def __call__(self, x: tf.Tensor, x_hat: tf.Tensor) -> tf.Tensor:
+        return self.scale(x) * sum_of_entries(tf.square(x_hat - x))
+
+    def excess(self, x: tf.Tensor, v: tf.Tensor) -> tf.Tensor:
+        return self.scale(x) * sum_of_entries(tf.square(v))
+
+    def metric_product(self, x: tf.Tensor, v: tf.Tensor) -> tf.Tensor:
+        return _per_example(self.scale(x), v) * v
+
+
+@tf.keras.utils.register_keras_serializable(package="tfisovae")
+class SumSquaredError(_ScaledSquaredError):
+    """|x - x_hat|^2, with G_x = I (Eq. 57)."""
+
+    def scale(self, x: tf.Tensor) -> tf.Tensor:
+        return tf.ones([tf.shape(x)[0]], x.dtype)
+
+
+@tf.keras.utils.register_keras_serializable(package="tfisovae")
+class MeanSquaredError(_ScaledSquaredError):
+    """|x - x_hat|^2 / m, with G_x = I / m."""
+
+    def scale(self, x: tf.Tensor) -> tf.Tensor:
+        return tf.fill([tf.shape(x)[0]], 1 / tf.cast(tf.size(x[0]), x.dtype))
+
+
+@tf.keras.utils.register_keras_serializable(package="tfisovae")
+class GaussianNLL(_ScaledSquaredError):
+    """-log N(x; x_hat, variance I) without its constant, so G_x = I / (2 variance) (Eq. 68).
+
+    The constant (m/2) log(2 pi variance) is left out: it has no gradient, and D(x, x) = 0 without it.
+    """
+
+    def __init__(self, variance: float) -> None:
+        if not np.isfinite(variance) or variance <= 0:
+            raise ValueError(f"variance must be positive and finite; got {variance!r}.")
+        self.variance = float(variance)
+
+    def scale(self, x: tf.Tensor) -> tf.Tensor:
+        return tf.fill([tf.shape(x)[0]], tf.cast(0.5 / self.variance, x.dtype))
+
+    def get_config(self) -> dict[str, Any]:
+        return {"variance": self.variance}
+
+
+def convex_scale(square: _Number) -> _Number:
+    """2/3 + 2 |x|^2 / 21 of |x|^2: the a_x of Eq. 19, and one over that of Eq. 55; tensors or NumPy's arrays."""
+    return 2 / 3 + square * (2 / 21)
+
+
+@tf.keras.utils.register_keras_serializable(package="tfisovae")
+class DownwardConvex(_ScaledSquaredError):
+    """a_x |x - x_hat|^2 with a_x = 2/3 + 2 |x|^2 / 21 (Eq. 19)."""
+
+    def scale(self, x: tf.Tensor) -> tf.Tensor:
+        return convex_scale(sum_of_entries(tf.square(x)))
+
+
+@tf.keras.utils.register_keras_serializable(package="tfisovae")
+class UpwardConvex(_ScaledSquaredError):
+    """a_x |x - x_hat|^2 with a_x = 1 / (2/3 + 2 |x|^2 / 21) (Eq. 55)."""
+
+    def scale(self, x: tf.Tensor) -> tf.Tensor:
+        return 1 / convex_scale(sum_of_entries(tf.square(x)))
+
+
+@tf.keras.utils.register_keras_serializable(package="tfisovae")
+class BinaryCrossentropy(Distortion):
+    """-x log x_hat - (1 - x) log(1 - x_hat), with G_x = diag(1/x + 1/(1-x)) / 2 (Eqs. 59-61).
+
+    D(x, x) is the entropy of x, not 0. Predictions are kept `1e-7` away from 0 and 1, as Keras does: beyond that D does not change
+    with x_hat, and G_x has 0 there (a decoder saturated so far has no length in the metric).
+
+    Args:
+      reduction: "mean" over the entries of an example (as the paper's App. G) or "sum".
+    """
+
+    domain = (0.0, 1.0)
+    _MARGIN = 1e-7
+
+    def __init__(self, reduction: str = "mean") -> None:
+        if reduction not in ("mean", "sum"):
+            raise ValueError(f'reduction must be "mean" or "sum"; got {reduction!r}.')
+        self.reduction = reduction
+
+    def _reduce(self, values):
+        values = tf.reshape(values, [tf.shape(values)[0], -1])
+        return tf.reduce_mean(values, -1) if self.reduction == "mean" else tf.reduce_sum(values, -1)
+
+    def _clip(self, x):
+        return tf.clip_by_value(x, self._MARGIN, 1 - self._MARGIN)
+
+    def __call__(self, x: tf.Tensor, x_hat: tf.Tensor) -> tf.Tensor:
+        p = self._clip(x_hat)
+        return -self._reduce(x * tf.math.log(p) + (1 - x) * tf.math.log(1 - p))
+
+    def excess(self, x: tf.Tensor, v: tf.Tensor) -> tf.Tensor:
+        # Terms of the first order in v cancel against each other: float64 keeps those of the second.
+        a, b = tf.cast(x, tf.float64), tf.cast(v, tf.float64)
+        p, q = self._clip(a), self._clip(a + b)
+        value = self._reduce(a * tf.math.log(p / q) + (1 - a) * tf.math.log((1 - p) / (1 - q)))
+        return tf.cast(value, x.dtype)
+
+    def metric_product(self, x: tf.Tensor, v: tf.Tensor) -> tf.Tensor:
+        p = self._clip(x)
+        # Where x itself is beyond the margin D(x, .) is flat around it, as the gradient of the clip says too.
+        product = tf.where(p == x, v * 0.5 / (p * (1 - p)), tf.zeros_like(v))
+        if self.reduction == "mean":
+            product /= tf.cast(tf.size(x[0]), x.dtype)
+        return product
+
+    def get_config(self) -> dict[str, Any]:
+        return {"reduction": self.reduction}
+
+
+@tf.keras.utils.register_keras_serializable(package="tfisovae")
+class SSIM(Distortion):
+    """1 - SSIM (Wang et al., 2004): 11 x 11 Gaussian window of deviation 1.5, K1 = .01, K2 = .03, mean over channels.
+
+    The value is that of `1 - tf.image.ssim`. In every window w, with d = x_hat - x, its mean mu_d and variance var_d,
+
+        1 - SSIM_w = 1 - (1 - mu_d^2 / (mu_x^2 + mu_y^2 + c1)) (1 - var_d / (var_x + var_y + c2)),
+
+    which is the textbook formula without its cancellation: small displacements keep their digits in float32. Hence
+
+        G_x = mean_w [ M_w / (2 mu_x^2 + c1) + V_w / (2 var_x + c2) ]                    (Eq. 66, with the constants)
+
+    The window is separable, and each blur is two matrix products.
+
+    Args:
+      max_val: the largest value of a pixel; images lie in [0, max_val].
+    """
+
+    min_size = 11
+
+    def __init__(self, max_val: float = 1.0) -> None:
+        if not np.isfinite(max_val) or max_val <= 0:
+            raise ValueError(f"max_val must be positive and finite; got {max_val!r}.")
+        self.max_val = float(max_val)
+        self.domain = (0.0, self.max_val)
+        self._c1 = (0.01 * self.max_val) ** 2
+        self._c2 = (0.03 * self.max_val) ** 2
+
+    def get_config(self) -> dict[str, Any]:
+        return {"max_val": self.max_val}
+
+    @classmethod
+    def _window_matrix(cls, size, dtype):
+        """`[size - 10, size]`: the window at each of its positions along one side."""
+        taps = np.exp(-0.5 * (np.arange(-5, 6) / 1.5) ** 2)
+        rows = np.zeros([size - cls.min_size + 1, size])
+        for position, row in enumerate(rows):
+            row[position:position + cls.min_size] = taps / taps.sum()
+        return tf.constant(rows, dtype)
+
+    def _blurs(self, x):
+        """The blur `[N, H, W] -> [N, H-10, W-10]` for images like `x`, and its adjoint."""
+        height, width = x.shape[-2:]
+        rows, columns = self._window_matrix(height, x.dtype), self._window_matrix(width, x.dtype)
+
+        def blur(v):
+            v = tf.matmul(tf.reshape(v, [-1, width]), columns, transpose_b=True)
+            return tf.matmul(rows, tf.reshape(v, [-1, height, width - 10]))
+
+        def adjoint(v):
+            v = tf.matmul(tf.reshape(v, [-1, width - 10]), columns)
+            return tf.matmul(rows, tf.reshape(v, [-1, height - 10, width]), transpose_a=True)
+
+        return blur, adjoint
+
+    def _planes(self, x):
+        """`[B, H, W, C] -> [B * C, H, W]`."""
+        if x.shape.rank != 4 or None in x.shape[1:] or min(x.shape[1:3]) < self.min_size:
+            raise ValueError("SSIM expects images of shape [batch, height, width, channels] with known height and width "
+                             f"of at least {self.min_size}; got {tuple(x.shape)}.")
+        return tf.reshape(tf.transpose(x, [0, 3, 1, 2]), [-1, x.shape[1], x.shape[2]])
+
+    def __call__(self, x: tf.Tensor, x_hat: tf.Tensor) -> tf.Tensor:
+        return self.excess(x, x_hat - x)
+
+    def excess(self, x: tf.Tensor, v: tf.Tensor) -> tf.Tensor:
+        x, v = tf.convert_to_tensor(x), tf.convert_to_tensor(v)
+        channels = x.shape[-1]
+        x, d = self._planes(x), self._planes(v)
+        y = x + d
+        blur, _ = self._blurs(x)
+        mean_x = blur(x)
+        mean_d, mean_dd, mean_squares = tf.split(blur(tf.concat([d, d * d, x * x + y * y], 0)), 3)
+        mean_y = mean_x + mean_d
+        mean_d2 = tf.square(mean_d)
+        squares = tf.square(mean_x) + tf.square(mean_y)
+        luminance = mean_d2 / (squares + self._c1)
+        structure = (mean_dd - mean_d2) / (mean_squares - squares + self._c2)
+        loss = luminance + structure - luminance * structure
+        return tf.reduce_mean(tf.reshape(loss, [-1, channels * loss.shape[-2] * loss.shape[-1]]), -1)
+
+    def metric_product(self, x: tf.Tensor, v: tf.Tensor) -> tf.Tensor:
+        x, v = tf.convert_to_tensor(x), tf.convert_to_tensor(v)
+        channels, size = x.shape[-1], x.shape
+        x, v = self._planes(x), self._planes(v)
+        blur, adjoint = self._blurs(x)
+        mean_x, mean_xx, mean_v = tf.split(blur(tf.concat([x, x * x, v], 0)), 3)
+        a = 1 / (2 * tf.square(mean_x) + self._c1)
+        b = 1 / (2 * (mean_xx - tf.square(mean_x)) + self._c2)
+        common, weight = tf.split(adjoint(tf.concat([(a - b) * mean_v, b], 0)), 2)
+        windows = channels * mean_x.shape[-2] * mean_x.shape[-1]
+        product = tf.reshape((common + weight * v) / windows, [-1, channels, size[1], size[2]])
+        return tf.transpose(product, [0, 2, 3, 1])
+
+
+_BY_NAME = {
+    "sse": SumSquaredError,
+    "mse": MeanSquaredError,
+    "bce": BinaryCrossentropy,
+    "ssim": SSIM,
+    "gaussian_nll": GaussianNLL,
+    "downward_convex": DownwardConvex,
+    "upward_convex": UpwardConvex,
+}
+
+
+def get(name: Distortion | str, **arguments: Any) -> Distortion:
+    """The distortion of that name, made with `arguments`; a `Distortion` is returned as it is.
+
+    Names: "sse", "mse", "bce", "ssim", "gaussian_nll", "downward_convex", "upward_convex".
+    """
+    if isinstance(name, Distortion):
+        return name
+    if name not in _BY_NAME:
+        raise ValueError(f"Unknown distortion {name!r}; there are {', '.join(map(repr, sorted(_BY_NAME)))}.")
+    return _BY_NAME[name](**arguments)

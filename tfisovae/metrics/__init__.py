@@ -1,0 +1,7 @@
+"""What is measured of one batch, and Keras metrics that average it over batches."""
+from tfisovae.metrics.isometry import GramOffDiagonal, IsometricNorm, PosteriorPrecision
+from tfisovae.metrics.rate_distortion import ActiveDimensions, CodingLoss, Rate, TransformLoss
+from tfisovae.metrics.stationarity import PosteriorBalance
+
+__all__ = ["ActiveDimensions", "CodingLoss", "GramOffDiagonal", "IsometricNorm", "PosteriorBalance", "PosteriorPrecision", "Rate",
+           "TransformLoss"]

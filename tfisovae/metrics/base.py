@@ -1,0 +1,157 @@
+"""Keras metrics of the isometric embedding, for `vae.compile(metrics=[...])` and `vae.evaluate`.
+
+Each metric is updated with a `tfisovae.metrics.measurement.Measurement` of one batch, and keeps sums over examples (float64), so its
+result over a data set does not depend on how it was batched or spread over replicas. `result()` gives scalars over the *active*
+latent dimensions, those whose mean KL exceeds `threshold`; the vectors of all dimensions, in the model's order, are properties of
+the metric (`mean`, `std`, ...).
+"""
+import re
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from tfisovae.autoencoder.posterior import ACTIVE_KL, active
+from tfisovae.metrics.measurement import Measurement
+
+
+class MeasurementMetric(tf.keras.metrics.Metric):
+    """The mean over examples of what `measure` gives of each, with its standard error: the base of all metrics here, and of yours.
+
+    A subclass defines `measure`, and `shape` where that is not one number an example. It keeps sums over examples (float64).
+
+        class MeanSize(metrics.MeasurementMetric):
+            shape = staticmethod(lambda n: (n,))
+
+            def measure(self, measurement):
+                return tf.abs(measurement.posterior.mean)
+
+    Args:
+      name: name in the logs; by default that of the class, as in "posterior_precision".
+      threshold: mean KL, in nats, above which a dimension counts as active.
+    """
+
+    def __init__(self, name: str | None = None, threshold: float = ACTIVE_KL, **kwargs: Any) -> None:
+        snake_case = re.sub(r"(?<!^)(?=[A-Z])", "_", type(self).__name__).lower()
+        super().__init__(name=name or snake_case, **{"dtype": tf.float64, **kwargs})
+        if not np.isfinite(threshold) or threshold < 0:
+            raise ValueError(f"threshold must be a KL in nats, at least 0; got {threshold!r}.")
+        self.threshold = float(threshold)
+        self.n = None
+
+    @staticmethod
+    def shape(n: int) -> tuple[int, ...]:
+        """Of one example's values, for n latent dimensions."""
+        return ()
+
+    def accumulator(self, name: str, shape: tuple[int, ...]) -> tf.Variable:
+        """A variable that is summed over replicas and set to 0 by `reset_state`; make yours in `build`, before the parent's."""
+        return self.add_weight(name, shape, initializer="zeros")
+
+    def build(self, n: int) -> None:
+        """Makes the accumulators for n latent dimensions; `VAE.compile` and `analyze` call this."""
+        if self.n == n:
+            return
+        if self.n is not None:
+            raise ValueError(f"The metric {self.name!r} already measures a VAE of {self.n} latent dimensions, not {n}.")
+        self.n = n
+        self.count = self.accumulator("count", ())
+        self._kl = self.accumulator("kl", (n,))
+        self._sum = self.accumulator("sum", self.shape(n))
+        self._squares = self.accumulator("squares", self.shape(n))
+
+    def measure(self, measurement: Measurement) -> tf.Tensor:
+        """The values to average, `[B, *shape(n)]`, of a `tfisovae.metrics.measurement.Measurement`."""
+        raise NotImplementedError(f"{type(self).__name__} must define measure(measurement).")
+
+    def update_state(self, measurement: Measurement) -> None:
+        values, kl = (tf.cast(part, self.dtype) for part in (self.measure(measurement), measurement.kl))
+        self.count.assign_add(tf.cast(tf.shape(kl)[0], self.dtype))
+        self._kl.assign_add(tf.reduce_sum(kl, 0))
+        self._sum.assign_add(tf.reduce_sum(values, 0))
+        self._squares.assign_add(tf.reduce_sum(tf.square(values), 0))
+
+    def result(self) -> tf.Tensor | dict[str, tf.Tensor]:
+        """The mean; of values by dimension, over the active ones."""
+        mean = self._sum / self.count
+        return self._active_mean(mean) if self.shape(self.n) == (self.n,) else mean
+
+    def reset_state(self) -> None:
+        for variable in self.variables:
+            variable.assign(tf.zeros_like(variable))
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "threshold": self.threshold}
+
+    def _active(self):
+        return active(self._kl / self.count, self.threshold)
+
+    def _active_mean(self, values):
+        """Mean of `[n]` over the active dimensions; NaN where there are none."""
+        return tf.reduce_mean(tf.boolean_mask(values, self._active()))
+
+    @property
+    def num_examples(self) -> int:
+        return int(self.count.numpy())
+
+    @property
+    def kl(self) -> np.ndarray:
+        """Mean KL_j, nats, `[n]`."""
+        return self._kl.numpy() / self.count.numpy()
+
+    @property
+    def active(self) -> np.ndarray:
+        """Whether each dimension carries information (mean KL above the threshold), `[n]`."""
+        return active(self.kl, self.threshold)
+
+    @property
+    def mean(self) -> float | np.ndarray:
+        """Mean over examples, `shape(n)`."""
+        return self._sum.numpy() / self.count.numpy()
+
+    @property
+    def std(self) -> float | np.ndarray:
+        """Standard deviation over examples."""
+        return np.sqrt(np.maximum(self._squares.numpy() / self.count.numpy() - self.mean**2, 0))
+
+    @property
+    def standard_error(self) -> float | np.ndarray:
+        """Standard error of `mean`, for independent examples; NaN of a single one."""
+        count = self.count.numpy()
+        return self.std / np.sqrt(count) if count > 1 else np.full(self.shape(self.n), np.nan)
+
+
+def _vector(n: int) -> tuple[int, ...]:
+    return (n,)
+
+
+def _matrix(n: int) -> tuple[int, ...]:
+    return n, n
+
+
+
+
+
+
+
+
+
+
+
+
+
+
+
+
+
+
+
+
+
+
+
+
+
+
+
+

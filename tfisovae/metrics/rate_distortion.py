@@ -1,0 +1,74 @@
+"""Keras metrics of rate, distortion, their parts, and the loss."""
+import numpy as np
+import tensorflow as tf
+
+from tfisovae.metrics.base import MeasurementMetric, _vector
+from tfisovae.metrics.measurement import Measurement
+
+
+class Rate(MeasurementMetric):
+    """KL of the posterior from the prior, in nats: the sum over all dimensions of E[KL_j]."""
+
+    shape = staticmethod(_vector)
+
+    def build(self, n: int) -> None:
+        if self.n is None:
+            self._total_squares = self.accumulator("total_squares", ())
+        super().build(n)
+
+    def measure(self, measurement: Measurement) -> tf.Tensor:
+        return measurement.kl
+
+    def update_state(self, measurement: Measurement) -> None:
+        super().update_state(measurement)
+        self._total_squares.assign_add(tf.reduce_sum(tf.square(tf.reduce_sum(tf.cast(measurement.kl, self.dtype), 1))))
+
+    def result(self) -> tf.Tensor:
+        return tf.reduce_sum(self._kl) / self.count
+
+    @property
+    def total_standard_error(self) -> float:
+        """Standard error of `result`, for independent examples; NaN of a single one."""
+        count = self.count.numpy()
+        variance = self._total_squares.numpy() / count - float(self.result()) ** 2
+        return float(np.sqrt(max(0.0, variance) / count)) if count > 1 else float("nan")
+
+
+class ActiveDimensions(MeasurementMetric):
+    """The number of latent dimensions whose mean KL exceeds `threshold`."""
+
+    shape = staticmethod(_vector)
+
+    def measure(self, measurement: Measurement) -> tf.Tensor:
+        return measurement.kl
+
+    def result(self) -> tf.Tensor:
+        return tf.reduce_sum(tf.cast(self._active(), self.dtype))
+
+
+class CodingLoss(MeasurementMetric):
+    """E[D(x_check, x_hat)]: the distortion of the posterior noise; n_active beta / 2 in theory (Eq. 14)."""
+
+    def measure(self, measurement: Measurement) -> tf.Tensor:
+        return measurement.coding_loss
+
+
+class TransformLoss(MeasurementMetric):
+    """E[D(x, x_check)]: the distortion without posterior noise (section 3.2)."""
+
+    def measure(self, measurement: Measurement) -> tf.Tensor:
+        return measurement.transform_loss
+
+
+class Distortion(MeasurementMetric):
+    """The distortion that is trained, in its own unit; lmbda times this is in nats."""
+
+    def measure(self, measurement: Measurement) -> tf.Tensor:
+        return measurement.distortion
+
+
+class Loss(MeasurementMetric):
+    """lmbda D + KL (Eq. 54), nats."""
+
+    def measure(self, measurement: Measurement) -> tf.Tensor:
+        return measurement.objective

@@ -1,0 +1,130 @@
+"""Keras metrics of what is 0 or 1 at the optimum: posterior balance and moments of the aggregate posterior."""
+import numpy as np
+import tensorflow as tf
+
+from tfisovae.autoencoder.posterior import STRONG_KL, active
+from tfisovae.metrics.base import MeasurementMetric, _vector
+from tfisovae.metrics.measurement import Measurement
+
+
+def power_sums(values: tf.Tensor) -> tf.Tensor:
+    """Sums over examples of the first three powers of `values` `[B, n]`: `[3, n]`."""
+    return tf.stack([tf.reduce_sum(values**power, 0) for power in (1, 2, 3)])
+
+
+class PosteriorBalance(MeasurementMetric):
+    """E[eps_j sigma_j dD/dz_j] / (beta E[1 - sigma_j^2]): 1 wherever training has converged, for every loss.
+
+    This is the stationarity of the log-variance head's bias, and holds for decoders that are not isometric too: away from 1
+    it says that training has not converged, not that the embedding fails.
+    """
+
+    shape = staticmethod(_vector)
+
+    def build(self, n: int) -> None:
+        if self.n is None:
+            self._target = self.accumulator("target", (n,))
+            self._differences = self.accumulator("differences", (3, n))
+            self._products = self.accumulator("products", (2 * n, 2 * n))
+        super().build(n)
+
+    def measure(self, measurement: Measurement) -> tf.Tensor:
+        return measurement.noise_work / measurement.autoencoder.beta
+
+    def update_state(self, measurement: Measurement) -> None:
+        super().update_state(measurement)
+        work = tf.cast(self.measure(measurement), self.dtype)
+        target = 1 - tf.square(tf.cast(measurement.posterior.scale, self.dtype))
+        both = tf.concat([work, target], 1)
+        self._target.assign_add(tf.reduce_sum(target, 0))
+        self._differences.assign_add(power_sums(work - target))
+        self._products.assign_add(tf.matmul(both, both, transpose_a=True))
+
+    def result(self) -> tf.Tensor:
+        """The ratio of sums over the active dimensions: of weak ones alone both sides are near 0."""
+        balance, target = (tf.reduce_sum(tf.boolean_mask(sums, self._active())) for sums in (self._sum, self._target))
+        return balance / target
+
+    @property
+    def strong(self) -> np.ndarray:
+        """Where the balance of a single dimension can be checked, `[n]`: above .1 nat; on weaker ones both sides are near 0."""
+        return active(self.kl, STRONG_KL)
+
+    @property
+    def result_standard_error(self) -> float:
+        """Standard error of `result`, for independent examples: that of each example's sums over the dimensions together."""
+        counted = self.active
+        if not counted.any():
+            return np.nan
+        ratio, total = float(self.result()), float(self._target.numpy()[counted].sum())
+        if not total:  # of posteriors as wide as the prior
+            return np.nan
+        weights = np.concatenate([counted * 1.0, -ratio * counted])
+        return float(np.sqrt(max(0.0, weights @ self._products.numpy() @ weights))) / abs(total)
+
+    @property
+    def differences(self) -> np.ndarray:
+        """Sums over examples of the first three powers of eps_j sigma_j dD/dz_j / beta - (1 - sigma_j^2), `[3, n]`."""
+        return self._differences.numpy()
+
+    @property
+    def ratio(self) -> np.ndarray:
+        """The balance of each dimension, `[n]`; meaningless where E[1 - sigma_j^2] is near 0."""
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return self._sum.numpy() / self._target.numpy()
+
+    @property
+    def ratio_standard_error(self) -> np.ndarray:
+        """Standard error of `ratio`, for independent examples, `[n]`."""
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return self.standard_error / np.abs(self.target)
+
+    @property
+    def target(self) -> np.ndarray:
+        """E[1 - sigma_j^2], `[n]`, the norm at the optimum of sigma where the loss is quadratic in x_hat and the decoder
+        straight over the posterior's width."""
+        return self._target.numpy() / self.count.numpy()
+
+
+class AggregateMoments(MeasurementMetric):
+    """E[mu_j^2 + sigma_j^2], which is 1, and E[mu_j], which is 0, for every j wherever training has converged.
+
+    This is the stationarity of the two linear heads of the encoder; collapsed dimensions obey it too. Scalars: the largest
+    deviation from 1 over all dimensions, and with `_mean` the largest |E[mu_j]|.
+    """
+
+    shape = staticmethod(_vector)
+
+    def build(self, n: int) -> None:
+        if self.n is None:
+            self._first = self.accumulator("first", (3, n))
+            self._second = self.accumulator("second", (3, n))
+        super().build(n)
+
+    def measure(self, measurement: Measurement) -> tf.Tensor:
+        mean, scale = measurement.posterior
+        return tf.square(mean) + tf.square(scale)
+
+    def update_state(self, measurement: Measurement) -> None:
+        super().update_state(measurement)
+        self._first.assign_add(power_sums(tf.cast(measurement.posterior.mean, self.dtype)))
+        self._second.assign_add(power_sums(tf.cast(self.measure(measurement), self.dtype) - 1))
+
+    def result(self) -> dict[str, tf.Tensor]:
+        return {self.name: tf.reduce_max(tf.abs(self._sum / self.count - 1)),
+                f"{self.name}_mean": tf.reduce_max(tf.abs(self._first[0] / self.count))}
+
+    @property
+    def first(self) -> np.ndarray:
+        """E[mu_j], `[n]`."""
+        return self._first.numpy()[0] / self.count.numpy()
+
+    @property
+    def first_powers(self) -> np.ndarray:
+        """Sums over examples of the first three powers of mu_j, `[3, n]`."""
+        return self._first.numpy()
+
+    @property
+    def second_powers(self) -> np.ndarray:
+        """Sums over examples of the first three powers of mu_j^2 + sigma_j^2 - 1, `[3, n]`."""
+        return self._second.numpy()

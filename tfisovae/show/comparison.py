@@ -1,0 +1,97 @@
+"""Several measurements side by side on one page: verdicts, numbers and charts, each kind in a row, one column for each."""
+import dataclasses
+import math
+import os
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from tfisovae.show import decoded, norms
+from tfisovae.show.charts import NARROW, Figure, number
+from tfisovae.show.contents import Contents
+from tfisovae.show.importance import importance
+from tfisovae.show.page import facts, fitted, subtitle, verdict
+from tfisovae.show.training import density
+
+_SECTIONS = (("verdicts", "Verdicts"), ("numbers", "Numbers"), ("scree", "Importance"), ("norms", "Lengths"),
+             ("densities", "Densities"), ("traversals", "Traversals"), ("reconstructions", "Reconstructions"),
+             ("glossary", "Glossary"))
+_WALKS, _EXAMPLES = 5, 6  # rows of traversals, and reconstructions, of each
+
+
+@dataclasses.dataclass(frozen=True)
+class Column:
+    """One of the measurements of a page.
+
+    Attributes:
+      contents: `Contents`, whose title heads the column.
+      href: of the whole report of it, relative to the page; empty where there is none.
+    """
+
+    contents: Contents
+    href: str = ""
+
+
+def render_beside(columns: Sequence[Column], title: str) -> str:
+    """The page, HTML of less than `LIMIT` bytes.
+
+    Args:
+      columns: `Column`, at least one.
+      title: of the page.
+    Raises:
+      ValueError: without a column, or if the page is too large even without a picture.
+    """
+    if not columns:
+        raise ValueError("There is nothing to show side by side; give one measurement or more.")
+    return fitted("beside.html", lambda budget: {
+        "title": title, "sections": _SECTIONS, "columns": [_column(one, place, budget // len(columns))
+                                                           for place, one in enumerate(columns)],
+        "numbers": numbers([one.contents for one in columns]),
+        "threshold": _threshold(columns)})
+
+
+def _threshold(columns):
+    """The least KL of an active dimension, nats, as the glossary names it."""
+    values = dict.fromkeys(one.contents.measured.scalar("active_threshold") for one in columns)
+    known = [value for value in values if np.isfinite(value)]
+    return ", ".join(number(value, 1) for value in known) or number(math.nan)
+
+
+def _column(one: Column, place: int, budget: int) -> dict[str, Any]:
+    """What the template shows of one measurement; pictures of at most `budget` bytes."""
+    contents, measured = one.contents, one.contents.measured
+    moved = contents.traversals and contents.traversals.leading(_WALKS)  # others would take room, and make these less sharp
+    walks = decoded.walks(dataclasses.replace(contents, traversals=moved), budget - budget // 4)[0]
+    examples = decoded.reconstructions(contents, budget // 4)
+    return {
+        "title": contents.title, "href": one.href, "of": f"{place}-", "subtitle": subtitle(contents),
+        "training": training(contents), "notes": contents.notes, "verdict": verdict(contents.summary),
+        "scree": [narrow(made) for made in importance(contents)[:1]], "norms": narrow(norms.norms(measured)),
+        "density": narrow(density(contents)), "walks": walks,
+        "examples": examples["examples"][:_EXAMPLES] if examples else []}
+
+
+def narrow(made: Figure | None) -> Figure | None:
+    """A figure with the chart alone that fits into a column."""
+    return made and dataclasses.replace(made, charts=[("any", chart) for _, chart in made.charts if chart.width == NARROW])
+
+
+def training(contents: Contents) -> str:
+    """How the model was trained, in a line, as far as the manifest tells."""
+    manifest = contents.manifest
+    steps, batch, data = (manifest.get(name) for name in ("steps", "batch_size", "data"))
+    said = f"trained for {steps:,} steps" if isinstance(steps, int) else ""
+    said += f" of {batch} examples" if said and isinstance(batch, int) else ""
+    return said + (f" on {os.path.basename(data)}" if said and isinstance(data, str) else "")
+
+
+def numbers(contents: Sequence[Contents]) -> dict[str, Any]:
+    """The facts of all measurements as a table of text: a row for each fact, a column for each measurement."""
+    found = [{fact["name"]: (fact["value"], fact["more"]) for fact in facts(one)} for one in contents]
+    names = list(dict.fromkeys(name for one in found for name in one))
+    rows = []
+    for name in names:
+        cells = [one.get(name, ("not measured", "")) for one in found]
+        rows.append([name, *(f"{value} ({more})" if more else value for value, more in cells)])
+    return {"columns": ["", *(one.title for one in contents)], "rows": rows}

@@ -1,0 +1,1 @@
+"""`VAE`, a Keras model: its training step, saving, pruning and standardizing."""

@@ -1,0 +1,88 @@
+"""A VAE on a disk: a SavedModel with its weights and signatures, and the configuration that makes it anew, as JSON."""
+import json
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import tensorflow as tf
+
+from tfisovae import files
+from tfisovae.autoencoder.autoencoder import CONFIG, FORMAT, read_saved_config
+
+_KEYS = ("encoder", "decoder", "distortion", "lmbda")
+_WRITTEN = ("saved_model.pb", "variables", "assets", "assets.extra", "fingerprint.pb", "keras_metadata.pb")
+_WAY_OUT = "Save the VAE again, or take a copy that is whole."
+
+
+class Weights(tf.Module):
+    """The weights alone: Keras models inside would be exported layer by layer, which GDN layers do not survive."""
+
+    def __init__(self, encoder_weights: Sequence[tf.Variable], decoder_weights: Sequence[tf.Variable]) -> None:
+        super().__init__()
+        self.encoder_weights, self.decoder_weights = encoder_weights, decoder_weights
+
+
+def is_saved_model(path: str | os.PathLike) -> bool:
+    """Whether a SavedModel, of whatever origin, is at `path`."""
+    return os.path.isfile(os.path.join(path, "saved_model.pb"))
+
+
+def write(path: str | os.PathLike, weights: Weights, signatures: Mapping[str, tf.types.experimental.GenericFunction],
+          config: Mapping[str, Any], overwrite: bool = True) -> None:
+    """Writes a SavedModel, whole or not at all; one that was there stays until the new one is whole, and what lies beside it stays.
+
+    Args:
+      path: directory.
+      weights: `Weights`.
+      signatures: dict from name to `tf.function`.
+      config: JSON-serialisable dict.
+      overwrite: whether a SavedModel at `path` may be replaced.
+    Raises:
+      FileExistsError: if something is there that may not be replaced.
+    """
+    if os.path.exists(path) and (not overwrite or not is_saved_model(path)):
+        raise FileExistsError(f"{path} exists" + ("" if not overwrite else " and is no SavedModel") + "; it is left as it is.")
+    files.sweep(os.path.dirname(os.path.abspath(path)))
+    with files.replacing_directory(path) as new:
+        tf.saved_model.save(weights, new, signatures=signatures)
+        os.makedirs(os.path.join(new, "assets.extra"))
+        files.write_text(os.path.join(new, CONFIG), json.dumps({"format": FORMAT, **config}, indent=1))
+        for name in set(os.listdir(path) if os.path.isdir(path) else ()) - set(_WRITTEN):
+            files.link(os.path.join(path, name), os.path.join(new, name))
+
+
+def read_config(path: str | os.PathLike) -> dict[str, Any]:
+    """The configuration of the VAE at `path`.
+
+    Raises:
+      FileNotFoundError: if there is nothing at `path`.
+      ValueError: if what is there is not a VAE, of another version, or damaged.
+    """
+    from tfisovae import networks  # noqa: F401  (Keras then knows its layers by name)
+
+    path = os.fspath(path)
+    if not os.path.exists(path):
+        raise FileNotFoundError(f"No SavedModel at {path}.")
+    config = os.path.join(path, CONFIG)
+    if not os.path.isfile(config):
+        kind = "a SavedModel, but not one that VAE.save wrote" if is_saved_model(path) else "not a SavedModel"
+        raise ValueError(f"{path} is {kind} (it has no {CONFIG}); tfisovae.load reads what vae.save(path) wrote.")
+    found = read_saved_config(path, _WAY_OUT)
+    missing = [key for key in _KEYS if key not in found]
+    if missing:
+        raise files.DamagedFile(f"{config} has no {', '.join(missing)}. {_WAY_OUT}")
+    return found
+
+
+def restore(path: str | os.PathLike, weights: Weights) -> None:
+    """Reads the weights at `path` into `weights`, bit for bit.
+
+    Raises:
+      files.DamagedFile: if they are not all there.
+    """
+    variables = os.path.join(path, "variables", "variables")
+    try:
+        tf.train.Checkpoint(weights).read(variables).assert_existing_objects_matched().run_restore_ops()
+    except (tf.errors.OpError, IndexError, AssertionError, ValueError) as error:  # missing, cut, others, of other shapes
+        message = " ".join(str(getattr(error, "message", error)).split())
+        raise files.DamagedFile(f"The weights {variables}.* are damaged ({message[:200]}). {_WAY_OUT}") from None

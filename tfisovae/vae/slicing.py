@@ -1,0 +1,236 @@
+"""Encoders and decoders of fewer latent variables, made of a VAE's Keras networks.
+
+Where the heads of the encoder and the first layer of the decoder are dense, their columns and rows are left out, and the networks
+get smaller: what they return for the variables that are kept is the same, number for number. Elsewhere the networks stay as they
+are, behind a layer that leaves out, or puts in, the other variables.
+"""
+import contextlib
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from tfisovae import networks
+from tfisovae.autoencoder.outputs import Outputs
+from tfisovae.vae import networks as networks_lib
+from tfisovae.vae.networks import decode
+
+layers = tf.keras.layers
+DENSE = (layers.Dense, networks.Dense)  # exactly these: a subclass may do anything
+_APART = ("linear", "relu", "tanh", "sigmoid", "softplus", "elu", "selu", "exponential", "softsign", "swish", "gelu",
+          "hard_sigmoid")
+_AGREEMENT = 1e-4  # relative to the largest output: float32 sums in another order
+
+
+@tf.keras.utils.register_keras_serializable(package="tfisovae")
+class Columns(layers.Layer):
+    """Some columns of `[B, k]`.
+
+    Args:
+      columns: their numbers.
+    """
+
+    def __init__(self, columns: Sequence[int], **kwargs: Any) -> None:
+        super().__init__(**{"dtype": "float32", **kwargs})  # whatever the policy: it only moves numbers, and must not round them
+        self.columns = tuple(map(int, columns))
+
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
+        return tf.gather(inputs, tf.constant(self.columns, tf.int32), axis=-1)
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "columns": list(self.columns)}
+
+
+@tf.keras.utils.register_keras_serializable(package="tfisovae")
+class Restored(layers.Layer):
+    """All n latent variables, of those that were kept: the others stand still.
+
+    Args:
+      kept: the numbers of those kept, in ascending order.
+      values: where each of the n stands that was not kept, `[n]`.
+    """
+
+    def __init__(self, kept: Sequence[int], values: Sequence[float], **kwargs: Any) -> None:
+        super().__init__(**{"dtype": "float32", **kwargs})  # whatever the policy: it only moves numbers, and must not round them
+        self.kept, self.values = tuple(map(int, kept)), tuple(map(float, values))
+
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
+        size = len(self.values)
+        still = tf.broadcast_to(tf.constant(self.values, inputs.dtype), [tf.shape(inputs)[0], size])
+        places = np.arange(size) + len(self.kept)
+        places[list(self.kept)] = np.arange(len(self.kept))
+        return tf.gather(tf.concat([inputs, still], 1), tf.constant(places, tf.int32), axis=1)
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "kept": list(self.kept), "values": list(self.values)}
+
+
+def encoder_of(encoder: tf.keras.Model, kept: np.ndarray, n: int,
+               example_shape: Sequence[int | None]) -> tuple[tf.keras.Model, bool]:
+    """The encoder of some latent variables: `(network, whether it was sliced)`.
+
+    Args:
+      encoder: built Keras model, as `VAE` takes it.
+      kept: numbers of the variables, ascending.
+      n: how many there are.
+      example_shape: of one x.
+    Returns:
+      A network of weights of its own, where the encoder's configuration makes it anew; elsewhere the weights are those of `encoder`
+      itself.
+    """
+    def selected(network, x):
+        outputs = Outputs.of(network(x), getattr(network, "output_names", None)).parameters()
+        if len(outputs) == 1:
+            return Columns([*kept, *(n + kept)], name="kept")(outputs[0])
+        names = ("kept_mean", "kept_spread")
+        return [Columns(kept, name=name)(value) if value.shape[-1] == n else value for name, value in zip(names, outputs)]
+
+    sliced = _attempt(_sliced_encoder, encoder, kept, n)
+    if sliced is not None and _agree(lambda x: _parameters(sliced, x),
+                                     lambda x: _selected_columns(_parameters(encoder, x), kept, n), example_shape):
+        return sliced, True
+    x = tf.keras.Input(tuple(example_shape))
+    own = _anew(encoder, x, _parameters, example_shape)
+    return tf.keras.Model(x, selected(own, x), name=encoder.name), False
+
+
+def decoder_of(decoder: tf.keras.Model, kept: np.ndarray, values: np.ndarray) -> tuple[tf.keras.Model, bool]:
+    """The decoder of some latent variables, while the others stand still: `(network, whether it was sliced)`.
+
+    Args:
+      decoder: built Keras model, as `VAE` takes it.
+      kept: numbers of the variables, ascending.
+      values: where the others stand, `[n]` (of those kept it is not read).
+    Returns:
+      As of `encoder_of`.
+    """
+    values = np.where(np.isin(np.arange(len(values)), kept), 0.0, values)
+    sliced = _attempt(_sliced_decoder, decoder, kept, values)
+    restore = Restored(kept, values)
+    if sliced is not None and _agree(lambda z: decode(sliced, z), lambda z: decode(decoder, restore(z)), [len(kept)]):
+        return sliced, True
+    z = tf.keras.Input((len(kept),))
+    own = _anew(decoder, restore(z), decode, [len(values)])
+    return tf.keras.Model(z, own(restore(z)), name=decoder.name), False
+
+
+def _attempt(make: Callable[..., tf.keras.Model | None], network: tf.keras.Model, *args: Any) -> tf.keras.Model | None:
+    """What `make` makes of a graph of layers; None of other networks, and of those whose layers cannot be made anew."""
+    if not _is_graph(network):
+        return None
+    with contextlib.suppress(ValueError, TypeError, NotImplementedError):
+        return make(network, *args)
+    return None
+
+
+def _anew(network, inputs, call, shape):
+    """The network with weights of its own, where that can be had; else itself.
+
+    Args:
+      network: Keras model.
+      inputs: a symbolic tensor, as it takes it.
+      call: what it makes of a tensor, a function of a network and that; by it the two are compared.
+      shape: of one example of what it takes.
+    """
+    def copied(network):
+        return _cloned(network, {}, {})
+
+    made = _attempt(copied, network)
+    if made is None and not _is_graph(network):
+        with contextlib.suppress(Exception):  # of whatever the user's classes do
+            other = type(network).from_config(network.get_config())
+            other(inputs)
+            other.set_weights(network.get_weights())
+            made = other if _agree(lambda x: call(other, x), lambda x: call(network, x), shape) else None
+    return network if made is None else made
+
+
+def _cloned(network, configs, weights, inputs=None):
+    """The network anew, on other `inputs`; of some layers with entries of the configuration and weights replaced, by layer."""
+    made = {}
+
+    def anew(layer):
+        config = {**layer.get_config(), **configs.get(layer, {})}
+        if layer in configs:
+            config.pop("batch_input_shape", None)
+        made[layer] = type(layer).from_config(config)
+        return made[layer]
+
+    clone = tf.keras.models.clone_model(network, inputs, anew)
+    for before, after in made.items():
+        after.set_weights(weights.get(before, before.get_weights()))
+    return clone
+
+
+def heads_of(encoder: tf.keras.Model) -> list[tf.keras.layers.Layer]:
+    """The layers that end in the posterior's mean and in its spread, or the one of both; none of what is no graph of layers."""
+    if not _is_graph(encoder):
+        return []
+    return [tensor._keras_history.layer for tensor in _parameters_of(encoder)]
+
+
+def _parameters_of(graph):
+    """The posterior's mean and spread, `[B, n]` each, also where they are returned concatenated; or one tensor of both."""
+    found = Outputs.of(graph.output, graph.output_names).parameters()
+    history = found[0]._keras_history
+    if len(found) == 1 and type(history.layer) is layers.Concatenate:
+        halves = tf.nest.flatten(history.layer.get_input_at(history.node_index))
+        if len(halves) == 2 and halves[0].shape.as_list() == halves[1].shape.as_list():  # of [B, k] there is no other axis
+            return halves
+    return found
+
+
+def first_of(decoder: tf.keras.Model) -> tf.keras.layers.Layer | None:
+    """The dense layer that alone takes the latent variables; None of other networks."""
+    if not _is_graph(decoder):
+        return None
+    takers = [node.layer for nodes in decoder._nodes_by_depth.values() for node in nodes
+              if any(source is decoder.inputs[0] for source in node.keras_inputs) and not isinstance(node.layer, layers.InputLayer)]
+    return takers[0] if len(takers) == 1 and type(takers[0]) in DENSE else None
+
+
+def _is_graph(network):
+    return getattr(network, "_is_graph_network", False) and len(network.inputs) == 1
+
+
+def _sliced_encoder(encoder, kept, n):
+    found = heads_of(encoder)
+    columns = kept if len(found) == 2 else np.concatenate([kept, n + kept])
+    heads = {head for head, tensor in zip(found, _parameters_of(encoder)) if len(found) == 1 or tensor.shape[-1] == n}
+    if not all(type(head) in DENSE and tf.keras.activations.serialize(head.activation) in _APART for head in heads):
+        return None
+    return _cloned(encoder, {head: {"units": len(columns)} for head in heads},
+                   {head: [weight[..., columns] for weight in head.get_weights()] for head in heads})
+
+
+def _sliced_decoder(decoder, kept, values):
+    first = first_of(decoder)
+    if first is None:
+        return None
+    kernel, *bias = first.get_weights()
+    shift = (values @ kernel.astype(np.float64)).astype(kernel.dtype)  # of the variables that are left out
+    weights = [kernel[kept]]
+    if bias or shift.any():
+        weights.append(shift + (bias[0] if bias else 0))
+    z = tf.keras.Input((len(kept),), dtype=decoder.inputs[0].dtype)
+    return _cloned(decoder, {first: {"use_bias": len(weights) > 1}}, {first: weights}, z)
+
+
+def _parameters(encoder, x):
+    return networks_lib.outputs(encoder, x).parameters()
+
+
+def _selected_columns(outputs, kept, n):
+    columns = kept if len(outputs) == 2 else np.concatenate([kept, n + kept])
+    return [value if value.shape[-1] < n else tf.gather(value, columns, axis=-1) for value in outputs]
+
+
+def _agree(one, other, shape):
+    """Whether two functions of examples of a shape return the same of two of them, to rounding; True where the shape is open."""
+    if None in shape:
+        return True
+    x = tf.constant(np.random.default_rng(0).uniform(size=[2, *shape]), tf.float32)
+    pairs = zip(tf.nest.flatten(one(x)), tf.nest.flatten(other(x)))
+    return all(a.shape == b.shape and np.abs(a - b).max() <= _AGREEMENT * (np.abs(b).max() + 1e-6) for a, b in
+               ((np.asarray(a), np.asarray(b)) for a, b in pairs))

@@ -1,0 +1,277 @@
+"""The Keras half of a VAE: what `compile`, `fit` and `evaluate` do, and their steps."""
+import contextlib
+
+import numpy as np
+import tensorflow as tf
+
+from tfisovae.autoencoder import graph
+from tfisovae.autoencoder.data import check_finite, x_of
+from tfisovae.autoencoder.mode import Mode
+from tfisovae.autoencoder.noise import noise_rows
+from tfisovae.callbacks import LambdaSchedule
+from tfisovae.metrics import rate_distortion as metrics_lib
+from tfisovae.metrics.measurement import measure
+from tfisovae.vae import checks, networks, resident
+from tfisovae.vae.batch import Batch
+from tfisovae.vae.resident import Compiled, Resident
+
+_ROWS = 4096  # of an array, looked at together
+_WITH_KEPT = {"shuffle", "initial_epoch", "validation_data", "validation_freq", "validation_batch_size", "validation_steps"}
+
+
+class Trainable(tf.keras.Model):
+    """The base of `VAE`, which has the networks, the distortion and lmbda; here is how they are trained."""
+
+    def __init__(self, name):
+        super().__init__(name=name, dtype="float32")  # its own layers are none: mixed precision is that of the networks
+        self._trackers = [metrics_lib.Loss(), metrics_lib.Distortion(), metrics_lib.Rate(), metrics_lib.ActiveDimensions()]
+        self._measures, self._asked_parts, self._resident, self._annealing = [], 1, None, None
+        self._may_keep, self._kept = False, None  # an array that `fit` was given, and the steps compiled for it
+        self._compiled = None  # the steps, where XLA compiles them one by one
+        self._left = None  # lmbda where a schedule has left it, and what it was given
+
+    def compile(self, optimizer="adam", metrics=None, num_parts=1, resident=None, **kwargs):
+        """Prepares for `fit` and `evaluate`.
+
+        Args:
+          optimizer: a Keras optimizer, or the name of one.
+          metrics: instances of `tfisovae.metrics`, measured by `evaluate`.
+          num_parts: how many parts of a batch, as equal as they can be, `fit` works on side by side. The step is the same to
+            rounding; on a CPU one part to a core is faster than all cores on one operation after the other. Networks with layers
+            that look at a whole batch (batch normalisation), or may do so (layers of your own, `Lambda`, `add_loss`), get batches
+            whole.
+          resident: `[N, ...]`, examples to keep on the device. None: `fit` keeps the array it is given there by itself, where
+            that is measured to be faster (`tfisovae.vae.resident.pays`: small dense networks on a CPU, 2,000 steps at least); an
+            epoch then is one call. False: never. With examples, `fit` takes data sets of row numbers `[steps, B]`, int32
+            (`tfisovae.training.batches.resident_batches`), and does the steps of each element in one call compiled by XLA. The
+            weights are those of ordinary batches to rounding; small networks train several times faster.
+          **kwargs: `run_eagerly`, `steps_per_execution`, `jit_compile` of `tf.keras.Model.compile`; `jit_compile` is of training
+            steps, between the checks of data and loss, which XLA would drop.
+        """
+        for name in ("loss", "loss_weights", "weighted_metrics"):
+            if kwargs.pop(name, None) is not None:
+                raise ValueError(f"compile({name}=...) has no meaning for a VAE: its loss is lmbda D + KL, and D is the "
+                                 "distortion that the VAE was made with.")
+        for metric in metrics or []:
+            if not hasattr(metric, "measure"):
+                raise ValueError(f"metrics must be instances of tfisovae.metrics, which measure a VAE; got {metric!r}.")
+            if self.n is not None:
+                metric.build(self.n)
+        if num_parts < 1:
+            raise ValueError(f"num_parts must be at least 1; got {num_parts!r}.")
+        self._measures, self._asked_parts = list(metrics or []), int(num_parts)
+        compiled, kwargs = kwargs.get("jit_compile"), {**kwargs, "jit_compile": False}
+        super().compile(optimizer=self._with_loss_scale(optimizer), **kwargs)
+        self._compiled = Compiled(self) if compiled else None
+        self._may_keep = resident is None and not compiled and not any(kwargs.values())
+        self._resident = None
+        if resident is not None and resident is not False:
+            check_finite(resident)
+            self._resident = Resident(self, self._prepare(resident))
+        self._kept = None
+
+    @property
+    def num_parts(self):
+        """Into how many parts `fit` splits a batch."""
+        return self._asked_parts if self.treats_examples_apart else 1
+
+    @property
+    def metrics(self):
+        return [*self._trackers, *self._measures]
+
+    def _noise(self, x, step):
+        """Noise of this replica's rows of a global batch."""
+        return noise_rows(tf.shape(x)[0], self.n, self.seed, step, self._row(x, 0))
+
+    def _check_data(self, data):
+        """Looks at what `fit` or `evaluate` is given, as far as that is possible before it begins."""
+        spec = getattr(data, "element_spec", None)
+        if spec is not None:
+            shape = getattr(x_of(spec), "shape", None) if self._resident is None else None
+            if shape is not None and shape.rank is not None:
+                self._settle_by(tf.TensorSpec(shape))
+            return
+        x = x_of(data)
+        if hasattr(x, "shape") and hasattr(x, "dtype"):
+            for first in range(0, len(x), _ROWS):
+                rows = x[first:first + _ROWS]
+                check_finite(rows, first)
+                self._prepare(rows)
+
+    def fit(self, x=None, y=None, batch_size=None, epochs=1, verbose="auto", callbacks=None, **kwargs):
+        """Trains: `tf.keras.Model.fit`, for data as the class describes them.
+
+        Arrays are looked at as a whole before the first step, data sets batch by batch.
+
+        Raises:
+          ValueError: for an example that is not finite or outside the distortion's domain.
+          NonFiniteLoss: at a step whose loss is not finite; the weights are those before it.
+        """
+        self._check_data(x)
+        if kwargs.get("validation_data") is not None:
+            self._check_data(kwargs["validation_data"])
+            if hasattr(kwargs["validation_data"], "dtype"):  # Keras takes pairs alone, and asks an array whether it is true
+                kwargs["validation_data"] = (kwargs["validation_data"],)
+        attached = [callback for callback in tf.nest.flatten(getattr(callbacks, "callbacks", callbacks)) if callback is not None]
+        self._anneal(attached)
+        with checks.plain_errors(), self._keeping(x, batch_size or 32, epochs, attached, kwargs) as kept:
+            if kept is not None:
+                x, y, batch_size = kept, None, None
+            try:
+                return super().fit(x, y, batch_size, epochs, verbose, callbacks, **kwargs)
+            finally:
+                if self._annealing is not None:
+                    self._left = float(self.lmbda.numpy()), self._annealing.end
+
+    @contextlib.contextmanager
+    def _keeping(self, x, batch_size, epochs, callbacks, kwargs):
+        """Keeps an array on the device while `fit` trains, where that pays: the data set of its rows, or None."""
+        x = None if hasattr(x, "element_spec") else x_of(x)
+        plain = self._may_keep and hasattr(x, "shape") and hasattr(x, "dtype") and set(kwargs) <= _WITH_KEPT
+        if not plain or not resident.pays(self, np.asarray(x), batch_size, epochs, callbacks):
+            yield None
+            return
+        x = np.asarray(x, np.float32)
+        if self._kept is None or self._kept[0].examples.shape != x.shape:
+            self._kept = Resident(self, tf.Variable(x, trainable=False)), None
+        outer = self.train_function
+        (self._resident, self.train_function) = self._kept
+        self._resident.examples.assign(x)
+        try:
+            yield resident.epoch_rows(len(x), batch_size, kwargs.get("shuffle", True))
+        finally:
+            self._kept = self._resident, self.train_function
+            self._resident, self.train_function = None, outer
+
+    def evaluate(self, x=None, *args, **kwargs):
+        """Measures: `tf.keras.Model.evaluate`, for data as the class describes them."""
+        if "_use_cached_eval_dataset" not in kwargs:  # of `fit`, which has looked at them
+            self._check_data(x)
+        with checks.plain_errors():
+            return super().evaluate(x, *args, **kwargs)
+
+    def _anneal(self, callbacks):
+        """Follows the `LambdaSchedule` among the callbacks, if there is one; steps compiled for another are compiled anew."""
+        schedules = [callback for callback in callbacks if isinstance(callback, LambdaSchedule)]
+        lmbda = float(self.lmbda.numpy())
+        given = self._left[1] if self._left and self._left[0] == lmbda else lmbda  # a training that was stopped half-way goes on
+        annealing = schedules[0].annealing(given) if schedules else None
+        if annealing != self._annealing:
+            self._annealing, self.train_function, self._kept = annealing, None, None
+            if self._resident is not None:
+                self._resident = Resident(self, self._resident.examples)
+            if self._compiled is not None:
+                self._compiled = Compiled(self)
+
+    def train_step(self, data):
+        if self._resident is not None:
+            return self._report([self._resident.train(data)], self._trackers)
+        x = self._prepare(data)
+        noise = self._noise(x, self.optimizer.iterations)
+        done = [self._compiled.train_batch(x, noise)] if self._compiled else self.train_on(x, noise)[0]
+        return self._report(done, self._trackers)
+
+    def train_on(self, x, noise, alive=None):
+        """One step of the optimizer on `x` `[B, ...]` with posterior `noise` `[B, n]`.
+
+        Args:
+          x, noise: examples and their noise.
+          alive: None, and a loss that is not finite is an error; or, where XLA compiles the step, a scalar tensor, bool: whether to
+            do the step at all.
+        Returns:
+          `(the Measurements of its parts, whether the step was done)`; a step whose loss is not finite is not done.
+        """
+        step, replicas = self.optimizer.iterations, tf.distribute.get_strategy().num_replicas_in_sync
+        lmbda = self._annealing(step) if self._annealing is not None else None
+        if lmbda is not None:
+            self.lmbda.assign(lmbda)
+        mode = Mode(self, True, lmbda)
+        batches, losses, gradients = [], [], []
+        # Parts have no data in common: on a CPU the executor runs them side by side, one to a core.
+        size = tf.cast(tf.shape(x)[0], tf.float32)
+        for x_part, noise_part in zip(*(checks.parts(value, self.num_parts) for value in (x, noise))):
+            with tf.GradientTape() as tape:
+                batch = Batch(mode, x_part, noise_part)
+                loss = tf.reduce_sum(self._training_loss(batch)) / (size * replicas)
+                scaled = self.optimizer.get_scaled_loss(loss) if self._scales_loss() else loss
+            batches.append(batch)
+            losses.append(loss)
+            gradients.append(tape.gradient(scaled, self.trainable_variables))
+        # What no output depends on, such as the head of a sample that is not used, stays as it is.
+        moved = [(tf.add_n([tf.convert_to_tensor(part) for part in parts]), variable)
+                 for *parts, variable in zip(*gradients, self.trainable_variables) if parts[0] is not None]
+
+        def move():
+            total = [gradient for gradient, _ in moved]
+            if self._scales_loss():
+                total = self.optimizer.get_unscaled_gradients(total)
+            self.optimizer.apply_gradients(zip(total, [variable for _, variable in moved]))
+            return True
+
+        self._build_optimizer()
+        loss = tf.add_n(losses)
+        if alive is None:
+            with tf.control_dependencies([checks.finite_loss(loss, x, step)]):
+                return batches, move()
+        # XLA drops assertions: whoever asked for it looks at what is returned.
+        return batches, tf.cond(alive & tf.math.is_finite(loss), move, lambda: False)
+
+    def _build_optimizer(self):
+        """Makes what the optimizer keeps of each weight, also of those that no loss moves: Keras asks for the averages of all."""
+        if hasattr(self.optimizer, "build"):
+            with tf.init_scope():
+                self.optimizer.build(self.trainable_variables)
+
+    def _with_loss_scale(self, optimizer):
+        """The optimizer, scaled where a network computes in float16, in which small gradients would be 0."""
+        optimizer = tf.keras.optimizers.get(optimizer)
+        layers = [*networks.parts(self.encoder), *networks.parts(self.decoder)]
+        narrow = any(layer.compute_dtype == "float16" for layer in layers)
+        if not narrow or isinstance(optimizer, tf.keras.mixed_precision.LossScaleOptimizer):
+            return optimizer
+        return tf.keras.mixed_precision.LossScaleOptimizer(optimizer)
+
+    def _scales_loss(self):
+        return isinstance(self.optimizer, tf.keras.mixed_precision.LossScaleOptimizer)
+
+    def test_step(self, data):
+        x = self._prepare(data)
+        seen = tf.cast(self._trackers[0].count, tf.int32) * tf.distribute.get_strategy().num_replicas_in_sync
+        first_row = self._row(x, seen)
+        x = checks.finite_examples(x, first_row)
+        batch = measure(Mode(self, False), x, first_row, self.seed, kind=Batch)
+        batch.objective  # noqa: B018  (first of all: the networks' own losses are those of the call before)
+        return self._report([batch], self.metrics)
+
+    def training_objective(self, x, first_row=0, seed=0):
+        """The loss that `fit` makes small, of the examples `x` `[B, ...]`: `[B]`, nats, the networks' own losses in it.
+
+        Layers that are random in training (dropout), or compute in 16 bits, do so here too, where no layer looks at the whole
+        batch; else all are in inference mode.
+        """
+        otherwise = any(found(network) for network in (self.encoder, self.decoder)
+                        for found in (graph.random_layers, graph.narrow_layers))
+        mode = Mode(self, otherwise and self.treats_examples_apart)
+        return measure(mode, x, self._row(x, first_row), seed, kind=Batch).objective
+
+    def _row(self, x, first_row):
+        """The number of the first example of this replica's `x`."""
+        context = tf.distribute.get_replica_context()
+        return first_row + (context.replica_id_in_sync_group if context else 0) * tf.shape(x)[0]
+
+    def _training_loss(self, batch):
+        """lmbda D + KL + the networks' own losses, `[B]`, of the D that is trained in this step."""
+        if not (self.decomposed and self.warmup_steps):
+            return batch.objective
+        warming_up = self.optimizer.iterations < self.warmup_steps
+        return batch.loss(tf.where(warming_up, self.distortion(batch.x, batch.x_hat), batch.distortion))
+
+    def _report(self, measurements, metrics):
+        logs = {}
+        for metric in metrics:
+            for measurement in measurements:
+                metric.update_state(measurement)
+        for metric in metrics:
+            result = metric.result()
+            logs.update(result if isinstance(result, dict) else {metric.name: result})
+        return logs
