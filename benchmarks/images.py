@@ -16,14 +16,17 @@ def main(argv=None):
     drawn = 10_240 / (time.perf_counter() - start)
     with tempfile.TemporaryDirectory() as cache:
         source = sources.load_images("faces", cache, num_faces=20_000, progress=False)
-        iterator = iter(batches.training_batches(source.train, 64, 0, 0, devices.make_strategy("one_device")))
+        iterator = iter(
+            batches.training_batches(source.train, 64, 0, 0, devices.make_strategy("one_device")))
 
         def take(count=200):
             for _ in range(count):
                 next(iterator)
 
         cached = 200 * 64 / timing.seconds(take, repeats=5)
-    timing.report({"faces_drawn_per_second": round(drawn), "cached_images_per_second": round(cached)}, args.json)
+    timing.report(
+        {"faces_drawn_per_second": round(drawn), "cached_images_per_second": round(cached)},
+        args.json)
 
 
 if __name__ == "__main__":

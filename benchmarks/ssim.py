@@ -1,4 +1,6 @@
-"""Seconds of SSIM and its gradient on a batch of 64 images of 64 x 64 x 3, beside `tf.image.ssim` in turn."""
+"""Seconds of SSIM and its gradient on a batch of 64 images of 64 x 64 x 3, beside `tf.image.ssim`
+in turn.
+"""
 import timing
 
 import tfisovae
@@ -21,7 +23,8 @@ def main(argv=None):
 
         return lambda: both(x, y)[1].numpy()
 
-    measured = timing.in_turn(with_gradient(distortion), with_gradient(lambda x, y: 1 - tf.image.ssim(x, y, 1.0)), rounds=25)
+    measured = timing.in_turn(with_gradient(distortion),
+                              with_gradient(lambda x, y: 1 - tf.image.ssim(x, y, 1.0)), rounds=25)
     timing.report({**measured, "times_as_fast": round(1 / measured["ratio"], 2)}, args.json)
 
 

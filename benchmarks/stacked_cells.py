@@ -1,9 +1,11 @@
-"""Microseconds per step of one toy VAE when many are trained in one computation, beside cells trained side by side.
+"""Microseconds per step of one toy VAE when many are trained in one computation, beside cells
+trained side by side.
 
     python benchmarks/stacked_cells.py [--json FILE]
 
-The other way to train an ablation: every weight is `[cells, ...]`, and one batched product serves all cells. This is the bare step,
-without shuffling, logs or checkpoints: what stacking could gain at most. benchmarks/toy_trial.py measures the way taken.
+The other way to train an ablation: every weight is `[cells, ...]`, and one batched product serves
+all cells. This is the bare step, without shuffling, logs or checkpoints: what stacking could gain
+at most. benchmarks/toy_trial.py measures the way taken.
 """
 import tensorflow as tf
 import timing
@@ -14,7 +16,10 @@ BATCH, STEPS = 128, 40
 
 def microseconds(cells, compiled=False):
     """Per step and cell."""
-    variables = [tf.Variable(tf.random.normal([cells, *shape], stddev=shape[0] ** -0.5, seed=0)) for shape in SHAPES]
+    variables = [
+        tf.Variable(tf.random.normal([cells, *shape], stddev=shape[0]**-0.5, seed=0))
+        for shape in SHAPES
+    ]
     variables += [tf.Variable(tf.zeros([cells, 1, shape[1]])) for shape in SHAPES]
     moments = [[tf.Variable(tf.zeros_like(v)) for v in variables] for _ in range(2)]
     x = tf.random.normal([cells, BATCH, 16], seed=0)
@@ -35,9 +40,11 @@ def microseconds(cells, compiled=False):
         for step in tf.range(STEPS):
             with tf.GradientTape() as tape:
                 total = loss(tf.random.stateless_normal([cells, BATCH, 3], [0, step]))
-            for variable, m, v, gradient in zip(variables, *moments, tape.gradient(total, variables)):
-                tf.raw_ops.ResourceApplyAdam(var=variable.handle, m=m.handle, v=v.handle, beta1_power=0.9, beta2_power=0.999,
-                                             lr=1e-3, beta1=0.9, beta2=0.999, epsilon=1e-7, grad=gradient)
+            for variable, m, v, gradient in zip(variables, *moments, tape.gradient(
+                    total, variables)):
+                tf.raw_ops.ResourceApplyAdam(var=variable.handle, m=m.handle, v=v.handle,
+                                             beta1_power=0.9, beta2_power=0.999, lr=1e-3, beta1=0.9,
+                                             beta2=0.999, epsilon=1e-7, grad=gradient)
         return tf.reduce_sum(variables[0])
 
     return timing.seconds(lambda: steps().numpy()) / STEPS / cells * 1e6
@@ -45,8 +52,11 @@ def microseconds(cells, compiled=False):
 
 def main(argv=None):
     args = timing.parser(__doc__).parse_args(argv)
-    timing.report({"stacked_90_us": round(microseconds(90), 1), "stacked_15_us": round(microseconds(15), 1),
-                   "stacked_15_xla_us": round(microseconds(15, compiled=True), 1)}, args.json)
+    timing.report(
+        {
+            "stacked_90_us": round(microseconds(90), 1), "stacked_15_us": round(
+                microseconds(15), 1), "stacked_15_xla_us": round(microseconds(15, compiled=True), 1)
+        }, args.json)
 
 
 if __name__ == "__main__":

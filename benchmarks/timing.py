@@ -1,4 +1,6 @@
-"""What every benchmark shares: side by side, in turn, medians of ratios, and a JSON of what was measured."""
+"""What every benchmark shares: side by side, in turn, medians of ratios, and a JSON of what was
+measured.
+"""
 import argparse
 import json
 import platform
@@ -22,7 +24,8 @@ def seconds(function, repeats=5, warmup=2):
 
 
 def costs(function, repeats=10, warmup=3):
-    """Medians of the seconds of a call: by the clock, and of the processor, user and system, over all threads of this process.
+    """Medians of the seconds of a call: by the clock, and of the processor, user and system, over
+    all threads of this process.
 
     Neighbours on the same cores lengthen the first by what they take, and hardly the second.
     """
@@ -43,7 +46,8 @@ def words(name, wall, cpu):
 
 
 def sides_in_turn(commands, rounds):
-    """Runs commands that print `words`, each in a process of its own, one after the other, round by round.
+    """Runs commands that print `words`, each in a process of its own, one after the other, round by
+    round.
 
     Args:
       commands: dict from the name of a side to its command, a list.
@@ -63,21 +67,30 @@ def sides_in_turn(commands, rounds):
 
 
 def compared(rounds, ours, theirs, which):
-    """The median over rounds of ours / theirs, and all of them, sorted; `which` is 0 for the clock, 1 for the processor."""
+    """The median over rounds of ours / theirs, and all of them, sorted; `which` is 0 for the clock,
+    1 for the processor.
+    """
     ratios = sorted(side[ours][which] / side[theirs][which] for side in rounds)
     return round(statistics.median(ratios), 3), [round(ratio, 3) for ratio in ratios]
 
 
 def in_turn(ours, theirs, rounds=7):
     """Times two functions in turn; returns medians of both and of the ratio ours / theirs."""
-    pairs = [(seconds(ours, 3, warmup=2 if r == 0 else 1), seconds(theirs, 3, warmup=2 if r == 0 else 1)) for r in range(rounds)]
-    return {"ours_seconds": statistics.median(a for a, _ in pairs), "theirs_seconds": statistics.median(b for _, b in pairs),
-            "ratio": statistics.median(a / b for a, b in pairs), "ratios": sorted(round(a / b, 3) for a, b in pairs)}
+    pairs = [(seconds(ours, 3,
+                      warmup=2 if r == 0 else 1), seconds(theirs, 3, warmup=2 if r == 0 else 1))
+             for r in range(rounds)]
+    return {
+        "ours_seconds": statistics.median(a for a, _ in pairs), "theirs_seconds": statistics.median(
+            b for _, b in pairs), "ratio": statistics.median(a / b for a, b in pairs),
+        "ratios": sorted(round(a / b, 3) for a, b in pairs)
+    }
 
 
 def matmul_peak_gflops():
     """The rate of a 2048 x 2048 matrix product on all cores, in a process of its own."""
-    return float(subprocess.run([sys.executable, "-c", _PEAK], check=True, capture_output=True, text=True).stdout)
+    return float(
+        subprocess.run([sys.executable, "-c", _PEAK], check=True, capture_output=True,
+                       text=True).stdout)
 
 
 _PEAK = """
@@ -105,7 +118,9 @@ def _processor():
     except OSError:
         return platform.processor() or platform.machine()
     told = {key.strip(): value.strip() for key, value in lines}
-    vectors = next((name for flag, name in (("avx512f", "AVX-512"), ("avx2", "AVX2")) if flag in told.get("flags", "").split()), "")
+    vectors = next(
+        (name for flag, name in (("avx512f", "AVX-512"),
+                                 ("avx2", "AVX2")) if flag in told.get("flags", "").split()), "")
     return " ".join(filter(None, (told.get("model name", platform.machine()), vectors)))
 
 

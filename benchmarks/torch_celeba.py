@@ -1,8 +1,10 @@
-"""Seconds per training step of the same VAE in PyTorch: the peer of `train_step.py`. Needs torch, not tfisovae.
+"""Seconds per training step of the same VAE in PyTorch: the peer of `train_step.py`. Needs torch,
+not tfisovae.
 
     python torch_celeba.py [--compile] [--bfloat16]
 
-Eager unless compiled. In bfloat16 the networks are under autocast, their outputs and the loss in float32, as ours are.
+Eager unless compiled. In bfloat16 the networks are under autocast, their outputs and the loss in
+float32, as ours are.
 """
 import argparse
 
@@ -27,7 +29,13 @@ class GDN(nn.Module):
 
 
 def networks(n=32):
-    encoder, decoder = [], [nn.Linear(n, 1024), nn.Softplus(), nn.Linear(1024, 1024), nn.Softplus(), nn.Unflatten(1, (64, 4, 4))]
+    encoder, decoder = [], [
+        nn.Linear(n, 1024),
+        nn.Softplus(),
+        nn.Linear(1024, 1024),
+        nn.Softplus(),
+        nn.Unflatten(1, (64, 4, 4))
+    ]
     for channels, size in ((3, 9), (64, 5), (64, 5), (64, 5)):
         encoder += [nn.Conv2d(channels, 64, size, 2, size // 2), GDN(64, False)]
     for channels, size in ((64, 5), (64, 5), (64, 5), (3, 9)):
@@ -54,7 +62,8 @@ def one_minus_ssim(x, y):
 def main():
     p = argparse.ArgumentParser(description=__doc__)
     p.add_argument("--steps", type=int, default=20)
-    p.add_argument("--compile", action="store_true", help="torch.compile of forward, loss and backward")
+    p.add_argument("--compile", action="store_true",
+                   help="torch.compile of forward, loss and backward")
     p.add_argument("--bfloat16", action="store_true", help="autocast")
     args = p.parse_args()
     torch.manual_seed(0)

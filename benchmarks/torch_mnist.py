@@ -1,4 +1,6 @@
-"""Seconds per training step of the VAE of App. G in PyTorch, eager: the peer of `train_step.py --network mnist`."""
+"""Seconds per training step of the VAE of App. G in PyTorch, eager: the peer of `train_step.py
+--network mnist`.
+"""
 import timing
 import torch
 from torch import nn
@@ -8,8 +10,10 @@ BATCH, N = 256, 32
 
 
 def main(repeats=40, warmup=10):
-    encoder = nn.Sequential(nn.Linear(784, 1024), nn.ReLU(), nn.Linear(1024, 1024), nn.ReLU(), nn.Linear(1024, 2 * N))
-    decoder = nn.Sequential(nn.Linear(N, 1024), nn.ReLU(), nn.Linear(1024, 1024), nn.ReLU(), nn.Linear(1024, 784), nn.Sigmoid())
+    encoder = nn.Sequential(nn.Linear(784, 1024), nn.ReLU(), nn.Linear(1024, 1024), nn.ReLU(),
+                            nn.Linear(1024, 2 * N))
+    decoder = nn.Sequential(nn.Linear(N, 1024), nn.ReLU(), nn.Linear(1024, 1024), nn.ReLU(),
+                            nn.Linear(1024, 784), nn.Sigmoid())
     optimizer = torch.optim.Adam([*encoder.parameters(), *decoder.parameters()], 1e-3)
     x = torch.rand(BATCH, 784)
 

@@ -1,9 +1,10 @@
-"""Where the time of a toy training step goes, microseconds: its matrix products each alone, its noise, all of it, and Keras.
+"""Where the time of a toy training step goes, microseconds: its matrix products each alone, its
+noise, all of it, and Keras.
 
     python benchmarks/toy_parts.py [--json FILE]
 
-The products are timed as XLA runs them, in a loop that feeds each result back. What a step takes beyond them and the noise is
-pointwise work (tanh, the loss and their gradients) and Adam.
+The products are timed as XLA runs them, in a loop that feeds each result back. What a step takes
+beyond them and the noise is pointwise work (tanh, the loss and their gradients) and Adam.
 """
 import tfisovae  # noqa: I001  (before TensorFlow: it sets the oneDNN option)
 import numpy as np
@@ -16,7 +17,8 @@ from tfisovae.training import batches
 from tfisovae.training import devices
 
 BATCH, STEPS = 128, 2000
-WIDTHS = [(16, 128), (128, 64), (64, 6), (4, 64), (64, 128), (128, 16)]  # the decoder's 3 inputs are filled up to 4
+# The decoder's 3 inputs are filled up to 4.
+WIDTHS = [(16, 128), (128, 64), (64, 6), (4, 64), (64, 128), (128, 16)]
 
 
 def product_microseconds(a, b, **transposed):
@@ -25,7 +27,8 @@ def product_microseconds(a, b, **transposed):
     def loop(a, b):
         def body(step, a, total):
             y = tf.matmul(a, b, **transposed)
-            return step + 1, tf.tensor_scatter_nd_update(a, [[0, 0]], 1e-9 * y[0, :1]), total + y[0, 0]
+            return step + 1, tf.tensor_scatter_nd_update(a, [[0, 0]],
+                                                         1e-9 * y[0, :1]), total + y[0, 0]
 
         return tf.while_loop(lambda step, *_: step < STEPS, body, (0, a, 0.0))[2]
 
@@ -33,17 +36,21 @@ def product_microseconds(a, b, **transposed):
 
 
 def products_microseconds():
-    """Of all products of a step: forward, and backward to weights and (but for the first layer) to inputs."""
+    """Of all products of a step: forward, and backward to weights and (but for the first layer) to
+    inputs.
+    """
     total = 0
     for layer, (inputs, outputs) in enumerate(WIDTHS):
-        x, w, y = (tf.random.normal(shape) for shape in ([BATCH, inputs], [inputs, outputs], [BATCH, outputs]))
+        x, w, y = (tf.random.normal(shape)
+                   for shape in ([BATCH, inputs], [inputs, outputs], [BATCH, outputs]))
         total += product_microseconds(x, w) + product_microseconds(x, y, transpose_a=True)
         total += product_microseconds(y, w, transpose_b=True) if layer else 0
     return total
 
 
 def warm_vae(steps):
-    """A toy VAE on resident data that has trained for two calls of `steps` steps, and its data set."""
+    """A toy VAE on resident data that has trained for two calls of `steps` steps, and its data set.
+    """
     devices.prepare_cpu(128, "one_device")
     x = np.random.default_rng(0).standard_normal((50_000, 16)).astype(np.float32)
     strategy = devices.make_strategy("one_device")
@@ -65,9 +72,13 @@ def main(argv=None):
     def of_a_step(function):
         return round(timing.seconds(function) / STEPS * 1e6, 1)
 
-    timing.report({"products_us": round(products_microseconds(), 1), "noise_us": of_a_step(lambda: noise().numpy()),
-                   "train_step_us": of_a_step(lambda: step().numpy()),
-                   "fit_us": round(of_a_step(lambda: vae.fit(data, epochs=3, steps_per_epoch=1, verbose=0)) / 3, 1)}, args.json)
+    timing.report(
+        {
+            "products_us": round(products_microseconds(),
+                                 1), "noise_us": of_a_step(lambda: noise().numpy()),
+            "train_step_us": of_a_step(lambda: step().numpy()), "fit_us": round(
+                of_a_step(lambda: vae.fit(data, epochs=3, steps_per_epoch=1, verbose=0)) / 3, 1)
+        }, args.json)
 
 
 if __name__ == "__main__":

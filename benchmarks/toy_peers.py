@@ -1,4 +1,5 @@
-"""What a user would write instead of `vae.fit(x)`: seconds per step of the same VAE in Keras and in PyTorch.
+"""What a user would write instead of `vae.fit(x)`: seconds per step of the same VAE in Keras and in
+PyTorch.
 
     python toy_peers.py keras      # Model.fit on a tf.data pipeline, 50 steps per execution
     python toy_peers.py torch      # an eager loop on one thread
@@ -23,7 +24,9 @@ def keras():
 
     def network(*widths):
         *hidden, last = widths
-        return tf.keras.Sequential([*(tf.keras.layers.Dense(w, "tanh") for w in hidden), tf.keras.layers.Dense(last)])
+        return tf.keras.Sequential(
+            [*(tf.keras.layers.Dense(w, "tanh") for w in hidden),
+             tf.keras.layers.Dense(last)])
 
     class VAE(tf.keras.Model):
         def __init__(self):
@@ -33,13 +36,15 @@ def keras():
         def call(self, x):
             mean, log_variance = tf.split(self.encoder(x), 2, -1)
             variance = tf.exp(log_variance)
-            self.add_loss(tf.reduce_mean(0.5 * tf.reduce_sum(mean**2 + variance - log_variance - 1, -1)))
+            self.add_loss(
+                tf.reduce_mean(0.5 * tf.reduce_sum(mean**2 + variance - log_variance - 1, -1)))
             return self.decoder(mean + tf.sqrt(variance) * tf.random.normal(tf.shape(mean)))
 
     vae = VAE()
-    vae.compile(tf.keras.optimizers.Adam(1e-3), lambda x, x_hat: 100 * tf.reduce_sum((x - x_hat) ** 2, -1),
-                steps_per_execution=50)
-    data = tf.data.Dataset.from_tensor_slices((DATA, DATA)).cache().shuffle(10_000).batch(BATCH, drop_remainder=True).prefetch(4)
+    vae.compile(tf.keras.optimizers.Adam(1e-3), lambda x, x_hat: 100 * tf.reduce_sum(
+        (x - x_hat)**2, -1), steps_per_execution=50)
+    data = tf.data.Dataset.from_tensor_slices((DATA, DATA)).cache().shuffle(10_000).batch(
+        BATCH, drop_remainder=True).prefetch(4)
     return costs_per_step(lambda: vae.fit(data, verbose=0))
 
 
@@ -50,7 +55,9 @@ def torch():
     torch.set_num_threads(1)
 
     def network(*widths):
-        layers = [layer for pair in zip(widths, widths[1:]) for layer in (nn.Linear(*pair), nn.Tanh())]
+        layers = [
+            layer for pair in zip(widths, widths[1:]) for layer in (nn.Linear(*pair), nn.Tanh())
+        ]
         return nn.Sequential(*layers[:-1])
 
     encoder, decoder = network(16, 128, 64, 6), network(3, 64, 128, 16)

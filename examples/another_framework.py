@@ -6,15 +6,17 @@ The functions here are plain NumPy. Those of PyTorch, say, would be
 
     def encode(x):
         with torch.no_grad():
-            return [part.numpy() for part in model.encoder(torch.from_numpy(x))]      # mean, log-variance
+            return [part.numpy() for part in model.encoder(torch.from_numpy(x))]      # mean,
+            log-variance
 
     def decode(z):
         with torch.no_grad():
             return model.decoder(torch.from_numpy(z)).numpy()
 
-TensorFlow sees no derivative of such a decoder, so its tangents are taken by differences, and the result says so. The VAE is the
-exact optimum on Gaussian data: what is measured can be told beforehand. Importances are the variances of the data along their
-principal components; norms are 1 - sigma^2; and what varies less than beta / 2 is not encoded.
+TensorFlow sees no derivative of such a decoder, so its tangents are taken by differences, and the
+result says so. The VAE is the exact optimum on Gaussian data: what is measured can be told
+beforehand. Importances are the variances of the data along their principal components; norms are 1
+- sigma^2; and what varies less than beta / 2 is not encoded.
 """
 import tfisovae  # noqa: I001  (before TensorFlow: it turns oneDNN on)
 
@@ -30,7 +32,8 @@ OPTIMUM = theory.LinearVAE(VARIANCES, BETA)
 
 def data(count, seed=0):
     """Gaussian data `[N, 6]` on a plane of four dimensions."""
-    return (np.random.default_rng(seed).standard_normal((count, 4)) * np.sqrt(VARIANCES) @ BASIS).astype(np.float32)
+    return (np.random.default_rng(seed).standard_normal(
+        (count, 4)) * np.sqrt(VARIANCES) @ BASIS).astype(np.float32)
 
 
 def encode(x):
@@ -49,10 +52,16 @@ def main(count=2_000):
     model = tfisovae.as_autoencoder((encode, decode), distortion="sse", beta=BETA)
     analysis = tfisovae.analyze(model, data(count))
     print(f"The decoder was differentiated by {analysis.tangents}.")
-    print(f"{'variance of the data':>22} {'importance':>12} {'norm':>8} {'1 - sigma^2':>12} {'KL (nats)':>10}")
+    print(
+        f"{'variance of the data':>22} {'importance':>12} {'norm':>8} {'1 - sigma^2':>12} "
+        f"{'KL (nats)':>10}"
+    )
     for j in range(4):
-        print(f"{VARIANCES[j]:22g} {analysis.importance[j]:12.4f} {analysis.norm_mean[j]:8.4f} {1 - OPTIMUM.scale[j]**2:12.4f} "
-              f"{analysis.kl_mean[j]:10.3f}" + ("" if analysis.active[j] else "   not encoded: below beta / 2"))
+        print(
+            f"{VARIANCES[j]:22g} {analysis.importance[j]:12.4f} {analysis.norm_mean[j]:8.4f} "
+            f"{1 - OPTIMUM.scale[j]**2:12.4f} "
+            f"{analysis.kl_mean[j]:10.3f}"
+            + ("" if analysis.active[j] else "   not encoded: below beta / 2"))
     return analysis
 
 

@@ -2,8 +2,9 @@
 
     python examples/choose_dimensions.py
 
-A VAE of eight latent variables learns data that have three sources. Its importances say how many it takes, as eigenvalues do for a
-PCA; pruning then gives a smaller VAE, and says what that cost beside what the posterior had predicted.
+A VAE of eight latent variables learns data that have three sources. Its importances say how many it
+takes, as eigenvalues do for a PCA; pruning then gives a smaller VAE, and says what that cost beside
+what the posterior had predicted.
 """
 import tfisovae  # noqa: I001  (before TensorFlow: it turns oneDNN on)
 
@@ -19,7 +20,9 @@ def main(count=12_800, epochs=25, share=0.99):
     tf.keras.utils.set_random_seed(0)
     x, held_out = np.split(sources.toy("norm", count + 2_000).x.astype(np.float32), [count])
     vae = tfisovae.VAE(*networks.toy(latent_dim=8), "sse", lmbda=100)
-    vae.compile(tf.keras.optimizers.Adam(tf.keras.optimizers.schedules.CosineDecay(2e-3, epochs * count // 128)))
+    vae.compile(
+        tf.keras.optimizers.Adam(
+            tf.keras.optimizers.schedules.CosineDecay(2e-3, epochs * count // 128)))
     vae.fit(x, batch_size=128, epochs=epochs, verbose=0)
 
     analysis = tfisovae.analyze(vae, held_out)

@@ -1,4 +1,6 @@
-"""Draw Figs. 11-22 of an ablation that `tfisovae measure_ablation` has measured: `python -m results.ablation DIRECTORY`."""
+"""Draw Figs. 11-22 of an ablation that `tfisovae measure_ablation` has measured: `python -m
+results.ablation DIRECTORY`.
+"""
 import argparse
 import os
 import sys
@@ -21,14 +23,19 @@ def draw(directory):
     """Draws the pictures from `ablation-measured.json`; returns their paths."""
     groups, drawn = grouped(measured_cells(directory)), {}
     for (source, distortion), cells in groups.items():
-        drawn[f"{source}-{distortion}"] = figures_ablation.against_lmbda(cells, f"{source}, {distortion.replace('_', '-')}")
+        drawn[f"{source}-{distortion}"] = figures_ablation.against_lmbda(
+            cells, f"{source}, {distortion.replace('_', '-')}")
     at = {f"{source} {distortion}": cell for (source, distortion), cells in groups.items()
           for cell in cells if cell["lmbda"] == 100}
     if at:
         drawn["ratios"] = figures_ablation.ratios_at(at, 100)
-    squared = {source: cells for (source, distortion), cells in groups.items() if distortion == "sse"}
+    squared = {
+        source: cells
+        for (source, distortion), cells in groups.items() if distortion == "sse"
+    }
     if squared:
-        drawn["losses"] = figures_ablation.losses(squared, [shape.var() for shape in sources.TOYS["norm"]])
+        drawn["losses"] = figures_ablation.losses(squared,
+                                                  [shape.var() for shape in sources.TOYS["norm"]])
     paths = [os.path.join(directory, f"{name}.png") for name in drawn]
     for figure, path in zip(drawn.values(), paths):
         drawing.save(figure, path)

@@ -1,10 +1,12 @@
-r"""How isometry emerges while a VAE trains, drawn from what `--monitor_every` wrote: `python -m results.emergence RUN ...`.
+r"""How isometry emerges while a VAE trains, drawn from what `--monitor_every` wrote: `python -m
+results.emergence RUN ...`.
 
-    tfisovae mnist --data mnist.npz --schedule cosine --steps 3000 --batch_size 128 --monitor_every 20 --monitor_share 0.1 \
-      --num_eval 0 --run_dir runs/emergence/mnist
-    python -m results.emergence runs/emergence/mnist --out results/emergence
+    tfisovae mnist --data mnist.npz --schedule cosine --steps 3000 --batch_size 128 --monitor_every
+      20 --monitor_share 0.1 \ --num_eval 0 --run_dir runs/emergence/mnist python -m
+      results.emergence runs/emergence/mnist --out results/emergence
 
-Every RUN gives NAME.csv and NAME.png in the directory --out. Of a NAME.csv there, the picture is drawn again.
+Every RUN gives NAME.csv and NAME.png in the directory --out. Of a NAME.csv there, the picture is
+drawn again.
 """
 import argparse
 import os
@@ -27,8 +29,10 @@ def parser():
     """The options."""
     p = argparse.ArgumentParser(prog="python -m results.emergence", description=__doc__,
                                 formatter_class=argparse.RawDescriptionHelpFormatter)
-    p.add_argument("runs", nargs="+", help="run directories of a training command with --monitor_every, or CSV files")
-    p.add_argument("--out", default="results/emergence", help="directory to write (default: results/emergence)")
+    p.add_argument("runs", nargs="+",
+                   help="run directories of a training command with --monitor_every, or CSV files")
+    p.add_argument("--out", default="results/emergence",
+                   help="directory to write (default: results/emergence)")
     return p
 
 
@@ -40,30 +44,37 @@ def columns(path):
     """
     rows = history.read(path, history.OF_ISOMETRY)
     if len(rows) < 2:
-        raise ValueError(f"{path} has {len(rows)} measurements, and a picture takes two. They come from a training command with "
-                         "--monitor_every.")
+        raise ValueError(
+            f"{path} has {len(rows)} measurements, and a picture takes two. They come from a "
+            f"training command with "
+            "--monitor_every.")
     names = [name for name in rows[0] if not name.startswith("importance_")]
     found = {name: np.array([float(row[name]) for row in rows]) for name in names}
-    found["importance"] = np.array([[float(row[name]) for name in row if name.startswith("importance_")] for row in rows])
+    found["importance"] = np.array(
+        [[float(row[name]) for name in row if name.startswith("importance_")] for row in rows])
     return found
 
 
 def smoothed(steps, values):
-    """Running means over steps of a logarithmic axis, as a measurement on few examples scatters; NaNs are left out.
+    """Running means over steps of a logarithmic axis, as a measurement on few examples scatters;
+    NaNs are left out.
 
     Args:
       steps, values: `[rows]`; steps ascend.
     Returns:
-      `[rows]`; each a mean with Gaussian weights of the difference of log(step), NaN where there is nothing but NaNs.
+      `[rows]`; each a mean with Gaussian weights of the difference of log(step), NaN where there is
+      nothing but NaNs.
     """
     at = np.log(np.maximum(steps, 1))
     weights = np.exp(-0.5 * ((at[:, None] - at) / _SMOOTHED) ** 2) * np.isfinite(values)
     total = weights.sum(1)
-    return np.divide(weights @ np.nan_to_num(values), total, out=np.full(len(at), np.nan), where=total > 0)
+    return np.divide(weights @ np.nan_to_num(values), total, out=np.full(len(at), np.nan),
+                     where=total > 0)
 
 
 def figure(measured, title="", path=None):
-    """Four panels over the steps (log axis): norm and its prediction; cosines and balance; importance; rate and distortion.
+    """Four panels over the steps (log axis): norm and its prediction; cosines and balance;
+    importance; rate and distortion.
 
     Args:
       measured: as `columns` gives it.
@@ -93,9 +104,11 @@ def figure(measured, title="", path=None):
     order = np.argsort(-last)
     for rank, j in enumerate(order):
         color = (0.1 + 0.75 * rank / max(1, len(order) - 1),) * 2 + (0.75,)
-        spectrum.plot(shown, smoothed(steps, measured["importance"][:, j]), color=color, linewidth=0.9)
+        spectrum.plot(shown, smoothed(steps, measured["importance"][:, j]), color=color,
+                      linewidth=0.9)
     spectrum.set_yscale("log")
-    spectrum.set_title(f"importance of each of the {len(last)} dimensions (dark: first in the end)", fontsize=10)
+    spectrum.set_title(f"importance of each of the {len(last)} dimensions (dark: first in the end)",
+                       fontsize=10)
     spectrum.set_ylabel(r"$\frac{\beta}{2} E[\sigma_j^{-2}]$")
     curve(losses, "rate", _RATE, "rate (nats, left)")
     losses.set_ylim(0, _HEADROOM * np.nanmax(measured["rate"]))
@@ -104,9 +117,11 @@ def figure(measured, title="", path=None):
     right.set_ylim(0, _HEADROOM * np.nanmax(measured["distortion"]))
     count = losses.twinx()
     count.set_axis_off()
-    count.step(shown, measured["active_dimensions"], where="post", color=_PREDICTED, linewidth=1, linestyle="--")
+    count.step(shown, measured["active_dimensions"], where="post", color=_PREDICTED, linewidth=1,
+               linestyle="--")
     count.set_ylim(0, _HEADROOM * len(last))
-    losses.plot([], [], color=_PREDICTED, linewidth=1, linestyle="--", label=f"active dimensions (of {len(last)})")
+    losses.plot([], [], color=_PREDICTED, linewidth=1, linestyle="--",
+                label=f"active dimensions (of {len(last)})")
     losses.plot([], [], color=_DISTORTION, label="distortion (right)")
     losses.set_title("what it costs", fontsize=10)
     for axes in (norms, angles, spectrum, losses):
@@ -123,7 +138,9 @@ def figure(measured, title="", path=None):
 
 
 def publish(source, out):
-    """Copies the history of a run to `out` and draws it; of a CSV file, draws it there. Returns the picture's path."""
+    """Copies the history of a run to `out` and draws it; of a CSV file, draws it there. Returns the
+    picture's path.
+    """
     is_file = os.path.isfile(source)
     path = source if is_file else os.path.join(source, history.ISOMETRY)
     measured = columns(path)
@@ -133,8 +150,11 @@ def publish(source, out):
         with open(path, encoding="utf-8") as file:
             files.write_text(copy, file.read().replace("\r\n", "\n"))
     share, count = measured["share"][-1], int(measured["num_examples"][-1])
-    figure(measured, f"{drawing.plain(name)}: {len(measured['step'])} measurements on {count} held-out examples, {share:.1%} of "
-                     "the training's time with the start", picture)
+    figure(
+        measured,
+        f"{drawing.plain(name)}: {len(measured['step'])} measurements on {count} held-out "
+        f"examples, {share:.1%} of "
+        "the training's time with the start", picture)
     return picture
 
 

@@ -1,8 +1,10 @@
-"""Faults, and what the commands make of them: `python -m results.faults results/faults` tries all, and writes `faults.json`.
+"""Faults, and what the commands make of them: `python -m results.faults results/faults` tries all,
+and writes `faults.json`.
 
-Each fault strikes a training of a small network by the real command: a kill between any two file operations, a signal, a full
-disk, a file of the run that is damaged, a clock that jumps, a directory that may only be read. Then the same command is given
-again. It survives if the weights and the optimizer are, bit for bit, those of a run that was never stopped; it has refused if it
+Each fault strikes a training of a small network by the real command: a kill between any two file
+operations, a signal, a full disk, a file of the run that is damaged, a clock that jumps, a
+directory that may only be read. Then the same command is given again. It survives if the weights
+and the optimizer are, bit for bit, those of a run that was never stopped; it has refused if it
 ended in one line and every file is as it was. Anything else is a loss.
 """
 import argparse
@@ -55,7 +57,9 @@ def weights(directory):
 
 
 def same(a, b):
-    """Whether the model and, where both have a checkpoint of the last step, the checkpoint are equal, bit for bit."""
+    """Whether the model and, where both have a checkpoint of the last step, the checkpoint are
+    equal, bit for bit.
+    """
     return all(np.array_equal(a[name], b[name]) for name in a if name.startswith("model/") or name in b) and \
         {name for name in a if name.startswith("model/")} == {name for name in b if name.startswith("model/")}
 
@@ -83,17 +87,23 @@ class Tally:
         ended = train(directory, options)
         self.tried += 1
         if ended.status == 0:
-            if same(whole, weights(directory)) and (history is None or _text(directory, "history.csv") == history):
+            if same(whole, weights(directory)) and (history is None
+                                                    or _text(directory, "history.csv") == history):
                 self.survived += 1
                 return ended
-        elif is_one_line(ended) and all(contents(directory).get(name) == digest for name, digest in before.items()):
+        elif is_one_line(ended) and all(
+                contents(directory).get(name) == digest for name, digest in before.items()):
             self.refused += 1
             return ended
-        self.lost.append(f"{fault}: status {ended.status}, {ended.stderr.strip().splitlines()[-1:]}")
+        self.lost.append(
+            f"{fault}: status {ended.status}, {ended.stderr.strip().splitlines()[-1:]}")
         return ended
 
     def as_dict(self):
-        return {"tried": self.tried, "survived": self.survived, "refused": self.refused, "lost": len(self.lost)}
+        return {
+            "tried": self.tried, "survived": self.survived, "refused": self.refused,
+            "lost": len(self.lost)
+        }
 
 
 def _text(directory, name):
@@ -102,7 +112,9 @@ def _text(directory, name):
 
 
 class Suite:
-    """The faults, in a directory for runs; of each kind all of them, or a sample of so many, spread evenly."""
+    """The faults, in a directory for runs; of each kind all of them, or a sample of so many, spread
+    evenly.
+    """
 
     def __init__(self, where, sample=None):
         self.where, self.sample, self.tallies, self.slowest = pathlib.Path(where), sample, {}, 0.0
@@ -135,7 +147,9 @@ class Suite:
         return self.tallies.setdefault(name, Tally())
 
     def killed(self):
-        """What kill -9 leaves between any two file operations, of a training and of one that goes on with more steps."""
+        """What kill -9 leaves between any two file operations, of a training and of one that goes
+        on with more steps.
+        """
         tally = self._tally("kill -9 between two file operations")
         for copy in self._taken(self.kills):
             tally.count(copy, self.weights, self._copy(copy, "killed"), history=self.history)
@@ -143,7 +157,9 @@ class Suite:
             tally.count(copy, self.longer_weights, self._copy(copy, "killed"), LONGER)
 
     def signalled(self, moments=20, signals=(signal.SIGKILL, signal.SIGTERM, signal.SIGINT)):
-        """Signals to the command in a process of its own, at moments spread over its file operations."""
+        """Signals to the command in a process of its own, at moments spread over its file
+        operations.
+        """
         for signum in signals:
             tally = self._tally(f"{signal.Signals(signum).name} to a process")
             for moment in np.linspace(12, 110, moments).astype(int):
@@ -161,7 +177,9 @@ class Suite:
                     tally.count(f"{signum} at {moment}", self.weights, path, history=self.history)
 
     def damaged(self):
-        """Each file of a run, finished or half way, damaged in each way; and a finished one that is to go on."""
+        """Each file of a run, finished or half way, damaged in each way; and a finished one that is
+        to go on.
+        """
         cases = [("a file damaged, training half way", self.half, OPTIONS, self.weights),
                  ("a file damaged, training over", self.whole, OPTIONS, self.weights),
                  ("a file damaged, more steps asked for", self.whole, LONGER, self.longer_weights)]
@@ -173,7 +191,9 @@ class Suite:
                 tally.count(f"{name} {kind}", expected, path, options)
 
     def measured(self):
-        """Each file of a finished run damaged in each way, and the run measured: as it was, or refused in one line."""
+        """Each file of a finished run damaged in each way, and the run measured: as it was, or
+        refused in one line.
+        """
         tally = self._tally("a file damaged, the run measured")
         options = ["--num_examples", 64, "--gradient_examples", 0, "--out", self.where / "measured"]
         reference = _numbers(command("isometry", self.whole, *options))
@@ -191,12 +211,14 @@ class Suite:
                 tally.lost.append(f"{name} {kind}: status {ended.status}, {ended.stderr[-300:]}")
 
     def disk_full(self, sizes=(0, 100, 300, 1000, 3000, 10_000, 40_000, 100_000, 300_000)):
-        """A limit on the size of a file, at which every writing of more fails; then it is lifted."""
+        """A limit on the size of a file, at which every writing of more fails; then it is lifted.
+        """
         tally = self._tally("no room on the disk")
         soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
         for size in self._taken(sizes):
             for source in (None, self.half):
-                path = self._copy(source, "full") if source else self.where / "struck" / f"full-{size}"
+                path = self._copy(source,
+                                  "full") if source else self.where / "struck" / f"full-{size}"
                 resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
                 try:
                     ended = train(path)
@@ -219,7 +241,9 @@ class Suite:
                 tally.count(f"{jump:g} s", self.weights, path, history=self.history)
 
     def read_only(self):
-        """Directories of a run that may only be read: refused, and the same command goes on when they may be written again."""
+        """Directories of a run that may only be read: refused, and the same command goes on when
+        they may be written again.
+        """
         tally = self._tally("a directory that may only be read")
         nobody = Nobody(self.where)
         for name in self._taken(["", "checkpoints", "tensorboard"]):
@@ -245,7 +269,10 @@ class Suite:
         self.read_only()
         self.signalled(moments)
         kinds = {name: tally.as_dict() for name, tally in self.tallies.items()}
-        sums = {key: sum(kind[key] for kind in kinds.values()) for key in ("tried", "survived", "refused", "lost")}
+        sums = {
+            key: sum(kind[key] for kind in kinds.values())
+            for key in ("tried", "survived", "refused", "lost")
+        }
         return {"kinds": kinds, **sums, "slowest_stop_seconds": round(self.slowest, 2)}
 
     def losses(self):
@@ -258,7 +285,8 @@ def _numbers(ended):
 
 
 def main(argv=None):
-    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p = argparse.ArgumentParser(description=__doc__,
+                                formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("directory", help="where to write faults.json")
     p.add_argument("--sample", type=int, help="faults of each kind to try, at most (default: all)")
     args = p.parse_args(argv)
@@ -269,8 +297,10 @@ def main(argv=None):
     files.write_json(os.path.join(args.directory, "faults.json"), measured)
     for loss in suite.losses():
         print(loss, file=sys.stderr)
-    print("\n".join(f"{kind['tried']:5d} {name}: {kind['survived']} survived, {kind['refused']} refused, {kind['lost']} lost"
-                    for name, kind in measured["kinds"].items()))
+    print("\n".join(
+        f"{kind['tried']:5d} {name}: {kind['survived']} survived, {kind['refused']} refused, "
+        f"{kind['lost']} lost"
+        for name, kind in measured["kinds"].items()))
     sys.exit(1 if measured["lost"] else 0)
 
 

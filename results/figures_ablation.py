@@ -1,7 +1,9 @@
-"""Figs. 11-22: how norms, variances, densities and losses depend on lmbda, drawn from what was measured of each cell.
+"""Figs. 11-22: how norms, variances, densities and losses depend on lmbda, drawn from what was
+measured of each cell.
 
-A cell is a dict with, over latent variables in ascending order of E[sigma^-2], `norm`, `one_minus_variance`, `precision` and
-`predicted_precision`; and `lmbda`, `correlations` (R by form), `coding_loss`, `transform_loss`.
+A cell is a dict with, over latent variables in ascending order of E[sigma^-2], `norm`,
+`one_minus_variance`, `precision` and `predicted_precision`; and `lmbda`, `correlations` (R by
+form), `coding_loss`, `transform_loss`.
 """
 import numpy as np
 from matplotlib.figure import Figure
@@ -16,7 +18,8 @@ def _column(cells, key):
 
 
 def against_lmbda(cells, title):
-    """One of Figs. 11-19: (a) norms, (b) ratios of E[sigma^-2], (c) R with p(x), for cells of rising lmbda.
+    """One of Figs. 11-19: (a) norms, (b) ratios of E[sigma^-2], (c) R with p(x), for cells of
+    rising lmbda.
 
     Args:
       cells: of one data set and loss.
@@ -26,7 +29,9 @@ def against_lmbda(cells, title):
     figure = Figure(figsize=(14.5, 3.6), layout="constrained")
     norms, ratios, correlations = figure.subplots(1, 3)
     for j, color in enumerate(_COLORS[:len(cells[0]["norm"])]):
-        norms.plot(lmbda, _column(cells, "norm")[:, j], "o-", color=color, markersize=3, label=f"$z_{j + 1}$")
+        norms.plot(lmbda,
+                   _column(cells, "norm")[:, j], "o-", color=color, markersize=3,
+                   label=f"$z_{j + 1}$")
         norms.plot(lmbda, _column(cells, "one_minus_variance")[:, j], ":", color=color)
         if j:
             for key, style in (("precision", "o-"), ("predicted_precision", ":")):
@@ -39,7 +44,8 @@ def against_lmbda(cells, title):
     curves = {form: [cell["correlations"].get(form, np.nan) for cell in cells] for form in forms}
     for form, color in zip(forms, _COLORS):
         if curves[form] != curves.get(f"scaled_{form}"):  # the two are one where a_x is 1
-            correlations.plot(lmbda, curves[form], "o-", color=color, markersize=3, label=form.replace("_", " "))
+            correlations.plot(lmbda, curves[form], "o-", color=color, markersize=3,
+                              label=form.replace("_", " "))
     correlations.set_title("R with p(x)", fontsize=10)
     correlations.set_ylim(0, 1.02)
     for axes in (norms, ratios, correlations):
@@ -52,7 +58,9 @@ def against_lmbda(cells, title):
 
 
 def ratios_at(groups, lmbda):
-    """Fig. 20: ratios of E[sigma^-2] for every data set and loss at one lmbda; `groups` is `{name: cell}`."""
+    """Fig. 20: ratios of E[sigma^-2] for every data set and loss at one lmbda; `groups` is `{name:
+    cell}`.
+    """
     figure = Figure(figsize=(9, 3.6), layout="constrained")
     axes = figure.subplots()
     at = np.arange(len(groups))
@@ -60,7 +68,8 @@ def ratios_at(groups, lmbda):
         values, predicted = ([cell[key][j] / cell[key][0] for cell in groups.values()]
                              for key in ("precision", "predicted_precision"))
         axes.bar(at + offset, values, 0.38, color=_COLORS[j], label=f"$z_{j + 1} / z_1$")
-        axes.plot(at + offset, predicted, "_", color="black", markersize=18, label="from the shapes" if j == 1 else None)
+        axes.plot(at + offset, predicted, "_", color="black", markersize=18,
+                  label="from the shapes" if j == 1 else None)
     axes.set_xticks(at, [name.replace(" ", "\n").replace("_", "\n") for name in groups], fontsize=8)
     axes.set_title(f"ratios of $E[\\sigma_j^{{-2}}]$ at lmbda {lmbda:g}", fontsize=10)
     axes.legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1, 1))
@@ -68,7 +77,8 @@ def ratios_at(groups, lmbda):
 
 
 def losses(groups, variances):
-    """Figs. 21, 22: coding loss, and transform over coding loss, against beta, with the paper's laws and the exact curves.
+    """Figs. 21, 22: coding loss, and transform over coding loss, against beta, with the paper's
+    laws and the exact curves.
 
     Args:
       groups: `{name: cells}`, for the sum of squares.
@@ -84,10 +94,13 @@ def losses(groups, variances):
     beta = np.geomspace(1e-3, 1, 200)
     exact = [theory.LinearVAE(variances, b) for b in beta]
     coding.plot(beta, len(variances) * beta / 2, "k:", label="$n\\beta/2$")
-    coding.plot(beta, [vae.coding_loss.sum() for vae in exact], "k-", linewidth=1, label="exact, Gaussian")
-    ratio.plot(beta, np.sum(1 / np.asarray(variances)) * beta / 2 / len(variances), "k:", label="$21\\beta/16$")
-    ratio.plot(beta, [vae.transform_loss.sum() / vae.coding_loss.sum() for vae in exact], "k-", linewidth=1,
-               label="exact, Gaussian")
+    coding.plot(beta, [vae.coding_loss.sum() for vae in exact], "k-", linewidth=1,
+                label="exact, Gaussian")
+    ratio.plot(beta,
+               np.sum(1 / np.asarray(variances)) * beta / 2 / len(variances), "k:",
+               label="$21\\beta/16$")
+    ratio.plot(beta, [vae.transform_loss.sum() / vae.coding_loss.sum() for vae in exact], "k-",
+               linewidth=1, label="exact, Gaussian")
     for axes, title in ((coding, "coding loss"), (ratio, "transform loss / coding loss")):
         axes.set_xscale("log")
         axes.set_yscale("log")

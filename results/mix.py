@@ -1,8 +1,10 @@
-"""What the verdicts say of runs on Mix, finished and not: `python -m results.mix RUN ... --json results/verdict/mix.json`.
+"""What the verdicts say of runs on Mix, finished and not: `python -m results.mix RUN ... --json
+results/verdict/mix.json`.
 
-    for e in 5 13 51 500; do tfisovae toy --epochs $e --num_eval 0 --run_dir runs/mix/constant-$e; done
-    for e in 5 13 51 130 500; do tfisovae toy --epochs $e --schedule cosine --num_eval 0 --run_dir runs/mix/cosine-$e; done
-    python -m results.mix runs/mix/* --json results/verdict/mix.json
+    for e in 5 13 51 500; do tfisovae toy --epochs $e --num_eval 0 --run_dir runs/mix/constant-$e;
+    done for e in 5 13 51 130 500; do tfisovae toy --epochs $e --schedule cosine --num_eval 0
+    --run_dir runs/mix/cosine-$e; done python -m results.mix runs/mix/* --json
+    results/verdict/mix.json
 """
 import argparse
 import sys
@@ -29,11 +31,14 @@ def row(directory):
     result, _ = isometry.compute(trained)
     evidence = measuring.known_evidence(trained) | measuring.training_evidence(trained)
     gradient, fall, config = evidence["gradient"], evidence["fall"], trained.config
-    return {"schedule": config["schedule"], "seed": config["seed"], "schedule_steps": config["steps"], "step": config["steps"],
-            "transform_to_coding": result.transform_loss / result.coding_loss, "loss": result.loss,
-            "balance": result.posterior_balance, "p": gradient.p_value, "noise_scale": gradient.noise_scale,
-            "squared_norm": gradient.squared_norm, "fall": fall and fall.fall, "fall_error": fall and fall.standard_error,
-            "fall_p": fall and fall.p_value, "verdict": result.health(**evidence)}
+    return {
+        "schedule": config["schedule"], "seed": config["seed"], "schedule_steps": config["steps"],
+        "step": config["steps"], "transform_to_coding": result.transform_loss / result.coding_loss,
+        "loss": result.loss, "balance": result.posterior_balance, "p": gradient.p_value,
+        "noise_scale": gradient.noise_scale, "squared_norm": gradient.squared_norm, "fall":
+            fall and fall.fall, "fall_error": fall and fall.standard_error, "fall_p":
+                fall and fall.p_value, "verdict": result.health(**evidence)
+    }
 
 
 def main(argv=None):

@@ -1,4 +1,5 @@
-"""One picture for people who know PCA: the leading latent dimensions, the share that each carries, and what it does.
+"""One picture for people who know PCA: the leading latent dimensions, the share that each carries,
+and what it does.
 
     python -m results.overview results/faces/decomposed --out results/faces/decomposed/overview.png
 
@@ -56,13 +57,16 @@ def draw(numbers, rows, path):
     left.set_xlabel("% of the whole, in the metric of the distortion")
     left.legend(loc="lower right", fontsize=9, frameon=False)
     tiled = images.transpose(0, 2, 1, 3, 4).reshape(count * height, -1, 3)
-    right.imshow(tiled, aspect="auto", interpolation="lanczos")  # the axes have the aspect of the images
+    # The axes have the aspect of the images.
+    right.imshow(tiled, aspect="auto", interpolation="lanczos")
     right.set_axis_off()
     for spine in ("top", "right"):
         left.spines[spine].set_visible(False)
     counted = ", ".join(f"{numbers.count(share)} for {100 * share:g} %" for share in (0.9, 0.99))
-    figure.suptitle(f"A VAE measured as a PCA: how much each of its {sum(numbers.active)} active dimensions carries "
-                    f"({counted}), and what it does", fontsize=11)
+    figure.suptitle(
+        f"A VAE measured as a PCA: how much each of its {sum(numbers.active)} active dimensions "
+        f"carries "
+        f"({counted}), and what it does", fontsize=11)
     drawing.save(figure, path)
 
 
@@ -70,15 +74,24 @@ def main(argv=None):
     args = parser().parse_args(argv)
     try:
         if args.rows < 1 or args.columns < 2:
-            raise ValueError(f"--rows must be at least 1 and --columns at least 2; got {args.rows} and {args.columns}.")
+            raise ValueError(
+                f"--rows must be at least 1 and --columns at least 2; got {args.rows} and "
+                f"{args.columns}."
+            )
         config, vae = runs.load_run(args.run)
         saved = layout.measured(args.run)
         if len(vae.example_shape) != 3:
-            raise ValueError(f"{args.run} is of examples of the shape {list(vae.example_shape)}; the picture takes images.")
+            raise ValueError(
+                f"{args.run} is of examples of the shape {list(vae.example_shape)}; the picture "
+                f"takes images."
+            )
         numbers = Scree.from_saved(saved)
         leading = [j for j in saved["ranking"] if saved["active"][j]][:args.rows]
         if not leading:
-            raise ValueError(f"{args.run} has collapsed: no latent dimension is active, so there is nothing to draw.")
+            raise ValueError(
+                f"{args.run} has collapsed: no latent dimension is active, so there is nothing to "
+                f"draw."
+            )
         draw(numbers, traversals.traverse(vae, leading, args.columns), args.out)
     except (ValueError, OSError) as error:
         sys.exit(f"python -m results.overview: {error}")

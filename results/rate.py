@@ -1,7 +1,8 @@
-"""Draw the rates of published runs in one picture: `rates.png`, of `rate.json` as `tfisovae rate` writes it, one panel a directory.
+"""Draw the rates of published runs in one picture: `rates.png`, of `rate.json` as `tfisovae rate`
+writes it, one panel a directory.
 
-    for d in mix ramp norm; do tfisovae toy --data $d --schedule cosine --run_dir runs/$d; tfisovae rate runs/$d; done
-    python -m results.rate runs/mix runs/ramp runs/norm --directory results/rate
+    for d in mix ramp norm; do tfisovae toy --data $d --schedule cosine --run_dir runs/$d; tfisovae
+    rate runs/$d; done python -m results.rate runs/mix runs/ramp runs/norm --directory results/rate
 """
 import argparse
 import os
@@ -21,15 +22,21 @@ def parser():
     """The options."""
     p = argparse.ArgumentParser(prog="python -m results.rate", description=__doc__,
                                 formatter_class=argparse.RawDescriptionHelpFormatter)
-    p.add_argument("runs", nargs="*", help="run directories that were measured, to be published: what is there of their names is "
-                   "replaced")
-    p.add_argument("--directory", default="results/rate", help="where what is published stands (default: results/rate)")
+    p.add_argument(
+        "runs", nargs="*",
+        help="run directories that were measured, to be published: what is there of their names is "
+        "replaced")
+    p.add_argument("--directory", default="results/rate",
+                   help="where what is published stands (default: results/rate)")
     return p
 
 
 def ordered(directory):
     """The published directories, in the order of the panels and of the rows of tables."""
-    found = [entry for entry in os.listdir(directory) if os.path.exists(os.path.join(directory, entry, "rate.json"))]
+    found = [
+        entry for entry in os.listdir(directory)
+        if os.path.exists(os.path.join(directory, entry, "rate.json"))
+    ]
     return [os.path.join(directory, entry) for entry in sorted(found, key=place)]
 
 
@@ -39,7 +46,9 @@ def place(directory):
 
 
 def publish(run, directory):
-    """Copies what is published of a run; a manifest names its data without the directory that they lay in."""
+    """Copies what is published of a run; a manifest names its data without the directory that they
+    lay in.
+    """
     made = os.path.join(directory, name(run))
     os.makedirs(made, exist_ok=True)
     for file in PUBLISHED:
@@ -47,14 +56,19 @@ def publish(run, directory):
             shutil.copyfile(os.path.join(run, file), os.path.join(made, file))
             continue
         values = files.read_json(os.path.join(run, file))
-        files.write_json(os.path.join(made, file), {**values, "data": name(values["data"])}, digits=None)
+        files.write_json(os.path.join(made, file), {**values, "data": name(values["data"])},
+                         digits=None)
 
 
 def draw(directory):
     """Draws `rates.png` of all that is published."""
-    ledgers = [(name(path), Ledger.load(os.path.join(path, "rate.json"))) for path in ordered(directory)]
+    ledgers = [(name(path), Ledger.load(os.path.join(path, "rate.json")))
+               for path in ordered(directory)]
     if not ledgers:
-        raise ValueError(f"{directory} has no directory with a rate.json. Measure runs (tfisovae rate RUN), and name them.")
+        raise ValueError(
+            f"{directory} has no directory with a rate.json. Measure runs (tfisovae rate RUN), "
+            f"and name them."
+        )
     rate_curves.curves(ledgers, os.path.join(directory, "rates.png"))
 
 

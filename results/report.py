@@ -1,4 +1,5 @@
-"""Fill the tables of Markdown files from results/: what stands between `<!-- table NAME DIRECTORY... -->` and `<!-- end -->`.
+"""Fill the tables of Markdown files from results/: what stands between `<!-- table NAME
+DIRECTORY... -->` and `<!-- end -->`.
 
     python -m results.report README.md results/README.md
 """
@@ -15,12 +16,18 @@ _BLOCK = re.compile(r"(<!-- table (\w+) (.+?) -->\n).*?(<!-- end -->)", re.S)
 
 
 def filled(text, directory):
-    """`text` with every marked table made anew; names of directories, which may have `*`, are relative to `directory`."""
+    """`text` with every marked table made anew; names of directories, which may have `*`, are
+    relative to `directory`.
+    """
     def fill(match):
         start, name, patterns, end = match.groups()
         if name not in tables.TABLES:
-            raise ValueError(f"Unknown table {name!r}; there are {', '.join(map(repr, tables.TABLES))}.")
-        paths = [path for pattern in patterns.split() for path in sorted(glob.glob(os.path.join(directory, pattern)))]
+            raise ValueError(
+                f"Unknown table {name!r}; there are {', '.join(map(repr, tables.TABLES))}.")
+        paths = [
+            path for pattern in patterns.split()
+            for path in sorted(glob.glob(os.path.join(directory, pattern)))
+        ]
         if not paths:
             raise FileNotFoundError(f"no directory matches {patterns}")
         made = tables.TABLES[name](paths)

@@ -1,4 +1,6 @@
-"""Striking a command: a kill, a signal or a copy before each file operation; files that are damaged; users who may not write."""
+"""Striking a command: a kill, a signal or a copy before each file operation; files that are
+damaged; users who may not write.
+"""
 import builtins
 import contextlib
 import dataclasses
@@ -18,12 +20,14 @@ import tensorflow as tf
 from tfisovae import __main__ as command_line
 from tfisovae import files
 
-OPTIONS = ["--data", "norm", "--num_examples", "256", "--batch_size", "64", "--epochs", "6", "--log_every", "2",
-           "--checkpoint_every", "2", "--num_eval", "0", "--no-resident"]
+OPTIONS = [
+    "--data", "norm", "--num_examples", "256", "--batch_size", "64", "--epochs", "6", "--log_every",
+    "2", "--checkpoint_every", "2", "--num_eval", "0", "--no-resident"
+]
 LONGER = [*OPTIONS, "--epochs", "8"]
 DAMAGES = ("truncated", "emptied", "removed", "replaced")
-_OPERATIONS = ("os.replace", "os.rename", "os.unlink", "os.remove", "os.rmdir", "os.mkdir", "os.fsync", "tempfile.mkstemp",
-               "tempfile.mkdtemp")
+_OPERATIONS = ("os.replace", "os.rename", "os.unlink", "os.remove", "os.rmdir", "os.mkdir",
+               "os.fsync", "tempfile.mkstemp", "tempfile.mkdtemp")
 
 
 @dataclasses.dataclass
@@ -57,10 +61,16 @@ def train(directory, options=OPTIONS):
 
 
 def contents(directory):
-    """`{path: digest}` of all that a run holds but the lock, of which only the name counts, and what was left half written."""
+    """`{path: digest}` of all that a run holds but the lock, of which only the name counts, and
+    what was left half written.
+    """
     root = pathlib.Path(directory)
-    return {str(path.relative_to(root)): hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(root.rglob("*"))
-            if path.is_file() and path.name != "lock" and not any(map(files.is_temporary, path.relative_to(root).parts))}
+    return {
+        str(path.relative_to(root)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(root.rglob("*")) if path.is_file() and path.name != "lock"
+        and not any(map(files.is_temporary,
+                        path.relative_to(root).parts))
+    }
 
 
 def is_one_line(ended):
@@ -71,7 +81,9 @@ def is_one_line(ended):
 
 @contextlib.contextmanager
 def striking(directory, strike):
-    """Calls `strike(name)` before each file operation in a directory: those of Python, and TensorFlow's writing as one of each."""
+    """Calls `strike(name)` before each file operation in a directory: those of Python, and
+    TensorFlow's writing as one of each.
+    """
     directory = str(directory)
 
     def wrapped(name, operation):
@@ -111,7 +123,9 @@ def _concerns(directory, args, kwargs):
 
 
 def snapshots(directory, into, options=OPTIONS):
-    """Trains, and copies what a kill would leave before each file operation: the paths of copies, no two alike."""
+    """Trains, and copies what a kill would leave before each file operation: the paths of copies,
+    no two alike.
+    """
     made, seen = [], set()
 
     def strike(name):
@@ -176,11 +190,14 @@ def damage(directory, name, kind, other):
 def damages(directory):
     """Every damage of every file of a run: `(name, kind, name of the file that replaces it)`."""
     names = list(contents(directory))
-    return [(name, kind, names[(i + 1) % len(names)]) for i, name in enumerate(names) for kind in DAMAGES]
+    return [(name, kind, names[(i + 1) % len(names)]) for i, name in enumerate(names)
+            for kind in DAMAGES]
 
 
 def hooked(signum, moment, options):
-    """In a process of its own: the command, which is sent a signal before its file operation of number `moment`."""
+    """In a process of its own: the command, which is sent a signal before its file operation of
+    number `moment`.
+    """
     directory, count = options[options.index("--run_dir") + 1], 0
 
     def strike(_):
@@ -195,13 +212,17 @@ def hooked(signum, moment, options):
 
 
 def struck(directory, signum, moment, options=OPTIONS):
-    """Runs `hooked` in a process: its exit status as a shell gives it, its standard error, and seconds from signal to end."""
+    """Runs `hooked` in a process: its exit status as a shell gives it, its standard error, and
+    seconds from signal to end.
+    """
     code = f"from results import striking; striking.hooked({int(signum)}, {moment}, {[*options, '--run_dir', str(directory)]!r})"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=600,
-                          env={**os.environ, "PYTHONPATH": str(pathlib.Path(__file__).parent.parent)})
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=600,
+        env={**os.environ, "PYTHONPATH": str(pathlib.Path(__file__).parent.parent)})
     ended = time.time()
     at = [float(line.split()[1]) for line in done.stderr.splitlines() if line.startswith("struck ")]
-    return done.returncode if done.returncode >= 0 else 128 - done.returncode, done.stderr, ended - at[0] if at else None
+    return done.returncode if done.returncode >= 0 else 128 - done.returncode, done.stderr, ended - at[
+        0] if at else None
 
 
 class Nobody:
@@ -220,7 +241,8 @@ class Nobody:
         if not self.root:
             yield
             return
-        modes = [(parent, parent.stat().st_mode) for parent in (self.where, *self.where.parents) if parent.stat().st_uid == 0]
+        modes = [(parent, parent.stat().st_mode) for parent in (self.where, *self.where.parents)
+                 if parent.stat().st_uid == 0]
         for parent, mode in modes:
             parent.chmod(mode | 0o111)
         os.seteuid(65534)

@@ -1,4 +1,6 @@
-"""Two logical CPU devices, so that `tf.distribute` is exercised everywhere; and small decoders with known geometry."""
+"""Two logical CPU devices, so that `tf.distribute` is exercised everywhere; and small decoders with
+known geometry.
+"""
 import contextlib
 import importlib
 import io
@@ -42,9 +44,11 @@ def faces_cache(tmp_path_factory):
 def script(faces_cache):
     """Runs a script of the project in a fresh process; returns its `CompletedProcess`."""
     def run(*arguments, env=None, check=True, timeout=300, **kwargs):
-        environment = {**os.environ, "PYTHONPATH": str(ROOT), "TFISOVAE_CACHE": str(faces_cache), **(env or {})}
-        done = subprocess.run([sys.executable, *map(str, arguments)], cwd=ROOT, env=environment, capture_output=True, text=True,
-                              timeout=timeout, **kwargs)
+        environment = {
+            **os.environ, "PYTHONPATH": str(ROOT), "TFISOVAE_CACHE": str(faces_cache), **(env or {})
+        }
+        done = subprocess.run([sys.executable, *map(str, arguments)], cwd=ROOT, env=environment,
+                              capture_output=True, text=True, timeout=timeout, **kwargs)
         assert not check or done.returncode == 0, done.stderr[-3000:]
         return done
 
@@ -53,7 +57,9 @@ def script(faces_cache):
 
 @pytest.fixture(scope="session")
 def main(faces_cache):
-    """Runs a command (`celeba`), or a module of results/ (`results.tables`), here; returns its exit `code`, `stdout`, `stderr`."""
+    """Runs a command (`celeba`), or a module of results/ (`results.tables`), here; returns its exit
+    `code`, `stdout`, `stderr`.
+    """
     def run(name, *arguments, check=True):
         os.environ["TFISOVAE_CACHE"] = str(faces_cache)
         arguments = [str(argument) for argument in arguments]
@@ -90,5 +96,5 @@ TRIALS = int(os.environ.get("TFISOVAE_DAMAGE_TRIALS", 12))  # damaged files for 
 @pytest.fixture
 def damaged():
     """`damaged(data, seed)` yields copies of a file's bytes that were damaged at random."""
-    return lambda data, seed: (damaged_copy(data, np.random.default_rng([seed, trial])) for trial in range(TRIALS))
-
+    return lambda data, seed: (damaged_copy(data, np.random.default_rng([seed, trial]))
+                               for trial in range(TRIALS))

@@ -25,7 +25,8 @@ def assert_alike(a, b, name="", **tolerances):
     elif isinstance(b, str) or b is None:
         assert a == b, name
     else:
-        np.testing.assert_allclose(np.array(a, float), np.array(b, float), err_msg=name, **tolerances)
+        np.testing.assert_allclose(np.array(a, float), np.array(b, float), err_msg=name,
+                                   **tolerances)
 
 
 def linear_vae(encoder_matrix, decoder_matrix, scale, lmbda, distortion="sse", **kwargs):
@@ -42,7 +43,9 @@ def linear_vae(encoder_matrix, decoder_matrix, scale, lmbda, distortion="sse", *
 
 
 def measurement_of(n=6, num_active=4, beta=0.01, seed=0):
-    """What `isometry.json` holds of a VAE of Gaussian data: `num_active` variances from 1 down to 1/16, the rest collapsed."""
+    """What `isometry.json` holds of a VAE of Gaussian data: `num_active` variances from 1 down to
+    1/16, the rest collapsed.
+    """
     rng = np.random.default_rng(seed)
     order = rng.permutation(n)
     precision = np.ones(n)
@@ -53,34 +56,48 @@ def measurement_of(n=6, num_active=4, beta=0.01, seed=0):
     target = 1 - 1 / precision
     norm = np.where(active, target * rng.uniform(0.8, 1.2, n), 0.01)
     kl = np.log(precision) / 2
-    distortion = {"coding_loss": beta / 2 * float(target.sum()), "transform_loss": 0.1 * beta, "rate": float(kl.sum())}
+    distortion = {
+        "coding_loss": beta / 2 * float(target.sum()), "transform_loss": 0.1 * beta,
+        "rate": float(kl.sum())
+    }
     values = {
-        "norm_mean": norm, "norm_std": 0.1 * norm, "norm_standard_error": 0.01 * norm, "one_minus_variance": target,
-        "derivative_mean": norm * precision * beta / 2, "derivative_std": 0.1 * norm, "precision_mean": precision,
-        "precision_standard_error": 0.01 * precision, "importance": beta / 2 * precision, "kl_mean": kl, "active": active,
-        "ranking": np.argsort(-precision, kind="stable"), "gram_mean": cosine * np.sqrt(np.outer(norm, norm)),
-        "gram_cosine": cosine,
-        "balance": np.ones(n), "balance_standard_error": np.full(n, 0.01), "latent_mean": np.zeros(n),
-        "latent_second_moment": np.ones(n), "isometric_norm": float(norm[active].mean()) if num_active else None,
-        "isometric_norm_spread": float(norm[active].std()) if num_active else None, "gram_off_diagonal": 0.15,
-        "gram_off_diagonal_cosine": 0.17 if num_active > 1 else None, "posterior_balance": 1.01 if num_active else None,
-        "numerical_norm_difference": 0.001, **distortion, "distortion": distortion["coding_loss"] + distortion["transform_loss"],
-        "loss": 5.0, "lmbda": 1 / beta, "beta": beta, "decomposed": False, "distortion_name": "SumSquaredError()",
-        "num_examples": 1000, "active_threshold": 0.01, "tangents": "autodiff", "quadratic": True,
-        **{f"{name}_standard_error": 0.01 for name in ("rate", "distortion", "loss", "coding_loss", "transform_loss",
-                                                       "posterior_balance")},
-        "unexplained": np.linspace(0.05, 0.1, n), "unexplained_standard_error": np.full(n, 0.01), "log_scale_std": np.full(n, 0.3),
-        "stationarity": {}, "conditions": {},
-        "factor_names": ["smile", "hat"], "factor_correlations": rng.uniform(-1, 1, [n, 2]), "steps": 100,
-        "principal_components": {"eigenvalue": 2.0 ** -np.arange(n), "standard_error": np.full(n, 0.01),
-                                 "num_examples": 1000, "constant": False},
-        "summary": "Training: NOT CONVERGED: E[mu] of z_1 is 0.3. To do: train longer.\nEmbedding: isometric to 3 % (lengths).\n"
-                   "Do not conclude: no sign against convergence is not a proof of it."}
+        "norm_mean": norm, "norm_std": 0.1 * norm, "norm_standard_error": 0.01 * norm,
+        "one_minus_variance": target, "derivative_mean": norm * precision * beta / 2,
+        "derivative_std": 0.1 * norm, "precision_mean": precision,
+        "precision_standard_error": 0.01 * precision,
+        "importance": beta / 2 * precision, "kl_mean": kl, "active": active, "ranking": np.argsort(
+            -precision, kind="stable"), "gram_mean": cosine * np.sqrt(np.outer(norm, norm)),
+        "gram_cosine": cosine, "balance": np.ones(n), "balance_standard_error": np.full(
+            n, 0.01), "latent_mean": np.zeros(n), "latent_second_moment":
+                np.ones(n), "isometric_norm": float(norm[active].mean()) if num_active else None,
+        "isometric_norm_spread": float(norm[active].std()) if num_active else None,
+        "gram_off_diagonal": 0.15, "gram_off_diagonal_cosine": 0.17 if num_active > 1 else None,
+        "posterior_balance": 1.01 if num_active else None, "numerical_norm_difference": 0.001,
+        **distortion, "distortion": distortion["coding_loss"] + distortion["transform_loss"],
+        "loss": 5.0, "lmbda": 1 / beta, "beta": beta, "decomposed": False,
+        "distortion_name": "SumSquaredError()", "num_examples": 1000, "active_threshold": 0.01,
+        "tangents": "autodiff", "quadratic": True, **{
+            f"{name}_standard_error": 0.01
+            for name in ("rate", "distortion", "loss", "coding_loss", "transform_loss", "posterior_balance")
+        }, "unexplained": np.linspace(
+            0.05, 0.1, n), "unexplained_standard_error": np.full(n, 0.01), "log_scale_std": np.full(
+                n, 0.3), "stationarity": {}, "conditions": {
+                }, "factor_names": ["smile", "hat"], "factor_correlations": rng.uniform(
+                    -1, 1, [n, 2]), "steps": 100, "principal_components": {
+                        "eigenvalue": 2.0**-np.arange(n), "standard_error": np.full(n, 0.01),
+                        "num_examples": 1000, "constant": False
+                    },
+        "summary": "Training: NOT CONVERGED: E[mu] of z_1 is 0.3. To do: train longer.\nEmbedding: "
+                   "isometric to 3 % (lengths).\n"
+                   "Do not conclude: no sign against convergence is not a proof of it."
+    }
     return files.plain(values)
 
 
 def damaged_copy(data, rng):
-    """Bytes changed, cut off, left out, put in or zeroed, more often near the start, where the headers are."""
+    """Bytes changed, cut off, left out, put in or zeroed, more often near the start, where the
+    headers are.
+    """
     data = bytearray(data)
     for _ in range(rng.choice([1, 1, 2, 5, 20])):
         at = int(len(data) * rng.uniform() ** rng.choice([1, 3, 6]))
@@ -101,8 +118,10 @@ def damaged_copy(data, rng):
     return bytes(data)
 
 
-CONFIG = {"steps": 20, "batch_size": 32, "learning_rate": 1e-3, "clipnorm": None, "seed": 3, "log_every": 5,
-          "checkpoint_every": 5, "decomposed": False, "warmup_steps": 0}
+CONFIG = {
+    "steps": 20, "batch_size": 32, "learning_rate": 1e-3, "clipnorm": None, "seed": 3,
+    "log_every": 5, "checkpoint_every": 5, "decomposed": False, "warmup_steps": 0
+}
 
 
 def table(count=300):
@@ -122,7 +141,8 @@ def make_vae():
 def train(directory, config=None, strategy=None, extra_callbacks=(), make=make_vae, resident=False):
     config = {**CONFIG, **(config or {})}
     with runs.Run(directory, config) as run:
-        return loop.train(run, make, source(), strategy or devices.make_strategy("one_device"), extra_callbacks, resident)
+        return loop.train(run, make, source(), strategy or devices.make_strategy("one_device"),
+                          extra_callbacks, resident)
 
 
 class Stop(tf.keras.callbacks.Callback):
@@ -162,14 +182,19 @@ def free_ports(count):
 
 
 def run_workers(directories, config=None, make="make_vae = t.make_vae"):
-    """One worker process for each directory: their exit statuses and what they said. `make` is code that defines `make_vae`."""
+    """One worker process for each directory: their exit statuses and what they said. `make` is code
+    that defines `make_vae`.
+    """
     cluster = {"worker": [f"127.0.0.1:{port}" for port in free_ports(len(directories))]}
     workers = []
     for index, directory in enumerate(directories):
         code = WORKER.format(directory=str(directory), config=config or {}, make=make)
         tf_config = json.dumps({"cluster": cluster, "task": {"type": "worker", "index": index}})
-        workers.append(subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE, text=True,
-                                        env={**os.environ, "TF_CONFIG": tf_config, "TFISOVAE_TEST_WORKER": "1",
-                                             "PYTHONPATH": str(ROOT)}))
+        workers.append(
+            subprocess.Popen(
+                [sys.executable, "-c", code], stderr=subprocess.PIPE, text=True, env={
+                    **os.environ, "TF_CONFIG": tf_config, "TFISOVAE_TEST_WORKER": "1",
+                    "PYTHONPATH": str(ROOT)
+                }))
     errors = [worker.communicate(timeout=240)[1] for worker in workers]
     return [worker.returncode for worker in workers], errors

@@ -25,13 +25,16 @@ def evaluated(annotated, module):
     """`typing.get_type_hints`, with the names that a module imports for type checkers alone."""
     names = {}
     for node in ast.parse(pathlib.Path(module.__file__).read_text()).body:
-        if isinstance(node, ast.If) and ast.unparse(node.test) in ("TYPE_CHECKING", "typing.TYPE_CHECKING"):
+        if isinstance(node, ast.If) and ast.unparse(
+                node.test) in ("TYPE_CHECKING", "typing.TYPE_CHECKING"):
             exec(compile(ast.Module(node.body, []), module.__file__, "exec"), names)
     return typing.get_type_hints(annotated, {**vars(module), **names})
 
 
 def functions_in(value):
-    """The functions behind an attribute of a class: those of methods and of properties, of the package's own kind too."""
+    """The functions behind an attribute of a class: those of methods and of properties, of the
+    package's own kind too.
+    """
     if isinstance(value, property):
         return [function for function in (value.fget, value.fset) if function is not None]
     if isinstance(value, (staticmethod, classmethod)):
@@ -46,13 +49,16 @@ def own(value):
 
 
 def public(module):
-    """Everything that is called `module.NAME` and stands in that module: `(its path, function)`, and classes."""
+    """Everything that is called `module.NAME` and stands in that module: `(its path, function)`,
+    and classes.
+    """
     functions, classes = [], []
     for name, value in vars(module).items():
         if name.startswith("_") or getattr(value, "__module__", None) != module.__name__:
             continue
         if not isinstance(value, type):
-            functions += [(f"{module.__name__}.{name}", function) for function in functions_in(value)]
+            functions += [(f"{module.__name__}.{name}", function)
+                          for function in functions_in(value)]
             continue
         classes.append((f"{module.__name__}.{name}", value))
         # What a public class has from a private one is public too.
@@ -60,7 +66,8 @@ def public(module):
             for attribute, entry in vars(base).items():
                 if not attribute.startswith("_") or attribute in CALLED:
                     path = f"{module.__name__}.{name}.{attribute}"
-                    functions += [(path, function) for function in functions_in(entry) if own(function)]
+                    functions += [(path, function) for function in functions_in(entry)
+                                  if own(function)]
     return functions, classes
 
 
@@ -68,13 +75,16 @@ def not_annotated(function):
     """The parameters of a function without an annotation, and "return"."""
     signature = inspect.signature(function)
     unbound = [name for name in signature.parameters if name not in ("self", "cls")]
-    missing = [name for name in unbound if signature.parameters[name].annotation is inspect.Parameter.empty]
+    missing = [
+        name for name in unbound if signature.parameters[name].annotation is inspect.Parameter.empty
+    ]
     return missing + (["return"] if signature.return_annotation is inspect.Signature.empty else [])
 
 
 def takes_none(hint):
-    return hint in (typing.Any, object, type(None)) or any(takes_none(part) for part in typing.get_args(hint)
-                                                           if typing.get_origin(hint) in (typing.Union, types.UnionType))
+    return hint in (typing.Any, object, type(None)) or any(
+        takes_none(part) for part in typing.get_args(hint)
+        if typing.get_origin(hint) in (typing.Union, types.UnionType))
 
 
 def test_every_module_is_seen():
@@ -90,15 +100,19 @@ def test_what_is_public_is_annotated(name):
     module = importlib.import_module(name)
     functions, classes = public(module)
     for path, function in functions:
-        assert not not_annotated(function), f"{path} has no annotation of {', '.join(not_annotated(function))}"
+        assert not not_annotated(
+            function), f"{path} has no annotation of {', '.join(not_annotated(function))}"
         hints = evaluated(function, importlib.import_module(function.__module__))
         for parameter in inspect.signature(function).parameters.values():
-            assert parameter.default is not None or takes_none(hints[parameter.name]), f"{path}: {parameter.name} may be None"
+            assert parameter.default is not None or takes_none(
+                hints[parameter.name]), f"{path}: {parameter.name} may be None"
     for path, made in classes:
         hints = evaluated(made, module)
         for field in dataclasses.fields(made) if dataclasses.is_dataclass(made) else ():
-            assert field.default is not None or takes_none(hints[field.name]), f"{path}.{field.name} may be None"
-            assert hints[field.name] not in (tuple, list, dict), f"{path}.{field.name} does not say of what it is a collection"
+            assert field.default is not None or takes_none(
+                hints[field.name]), f"{path}.{field.name} may be None"
+            assert hints[field.name] not in (
+                tuple, list, dict), f"{path}.{field.name} does not say of what it is a collection"
 
 
 def test_the_check_sees_what_it_is_for():
@@ -120,7 +134,9 @@ def test_the_check_sees_what_it_is_for():
             return 1
 
     assert not_annotated(bare) == ["x", "return"]
-    found = {name: [not_annotated(function) for function in functions_in(entry)] for name, entry in vars(Class).items()
-             if not name.startswith("_")}
+    found = {
+        name: [not_annotated(function) for function in functions_in(entry)]
+        for name, entry in vars(Class).items() if not name.startswith("_")
+    }
     assert found == {"lazy": [["return"]], "value": [[]], "call": [["x"]]}
     assert takes_none(int | None) and not takes_none(list[None]) and not takes_none(int)

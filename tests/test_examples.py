@@ -26,7 +26,9 @@ def test_every_example_is_run_here(root):
 
 
 def test_keras_vae(run):
-    """The loss of the audit is the one that Keras trained, and the unfinished training is called that."""
+    """The loss of the audit is the one that Keras trained, and the unfinished training is called
+    that.
+    """
     names, (vae, analysis, found, findings), said = run("keras_vae")
     x = names["blobs"](500, seed=1)
     mean, log_var, z = vae.encoder(x)
@@ -36,53 +38,67 @@ def test_keras_vae(run):
     assert analysis.loss == pytest.approx(float(tf.reduce_mean(entropy + kl)), rel=0.02)
     assert analysis.rate == pytest.approx(float(tf.reduce_mean(kl)), rel=1e-4)
     assert findings == [] and "What is wrong with it: nothing." in said
-    assert found.differs_from(1.0) and f"shows it: {found.value:.2f} +-" in said and "NOT CONVERGED" in said
+    assert found.differs_from(
+        1.0) and f"shows it: {found.value:.2f} +-" in said and "NOT CONVERGED" in said
 
 
 def test_another_framework(run):
     """The closed forms that stand beside the measurement."""
     names, analysis, said = run("another_framework")
-    np.testing.assert_allclose(analysis.importance, [4, 1, 0.25, 0.05], rtol=1e-4)  # the last is beta / 2, as sigma is 1
+    # The last is beta / 2, as sigma is 1.
+    np.testing.assert_allclose(analysis.importance, [4, 1, 0.25, 0.05], rtol=1e-4)
     np.testing.assert_allclose(analysis.norm_mean[:3], 1 - 0.05 / np.array([4, 1, 0.25]), rtol=1e-3)
     assert analysis.tangents == "differences" and "differentiated by differences" in said
     assert analysis.active.tolist() == [True, True, True, False] and said.count("not encoded") == 1
 
 
 def test_own_distortion(run):
-    """A metric of the weights; importances of nine to one, whose variances are one: by what theory has, w v, or w v - beta / 2."""
+    """A metric of the weights; importances of nine to one, whose variances are one: by what theory
+    has, w v, or w v - beta / 2.
+    """
     _, (analysis, metric), said = run("own_distortion")
     np.testing.assert_allclose(metric, np.diag([9, 9, 1, 1]), atol=1e-4)
     first, second = analysis.importance[analysis.ranking]
-    # Beyond the metric the loss is robust, which flattens what is far out; the network is small, and soon trained.
+    # Beyond the metric the loss is robust, which flattens what is far out; the network is small,
+    # and soon trained.
     assert first == pytest.approx(9, rel=0.15) and second == pytest.approx(1, rel=0.15)
     assert first / second == pytest.approx(9, rel=0.1)
     assert f"{first / second:.1f} : 1" in said and "2 of 2 latent variables are active" in said
 
 
 def test_choose_dimensions(run):
-    """Three of eight, as many as there are sources, with the posterior of before; the printed cost is that of two measurements."""
+    """Three of eight, as many as there are sources, with the posterior of before; the printed cost
+    is that of two measurements.
+    """
     import tfisovae
 
     _, (analysis, small), said = run("choose_dimensions")
     kept = small.pruning.kept
     assert len(kept) == 3 == small.n and set(kept) == set(analysis.ranking[:3])
-    shares = np.cumsum(np.sort(analysis.importance * analysis.active)[::-1]) / np.sum(analysis.importance * analysis.active)
+    shares = np.cumsum(np.sort(analysis.importance * analysis.active)[::-1]) / np.sum(
+        analysis.importance * analysis.active)
     variances = np.array([8 / 3, 2 / 3, 1 / 6])  # of the sources
-    np.testing.assert_allclose(shares[:3], np.cumsum(variances) / 3.5, atol=0.03)  # of a short training
+    # Of a short training.
+    np.testing.assert_allclose(shares[:3], np.cumsum(variances) / 3.5, atol=0.03)
     assert [f"{share:.4f}" in said for share in shares] == [True] * 8
     x = tfisovae.sources.toy("norm", 14_800).x[12_800:].astype(np.float32)
     after = tfisovae.analyze(small, x)
     np.testing.assert_allclose(after.precision_mean, analysis.precision_mean[kept], rtol=1e-4)
-    assert after.distortion == pytest.approx(small.pruning.distortion.after, rel=0.1)  # other noise; standard errors of 2 %
+    # Other noise; standard errors of 2 %.
+    assert after.distortion == pytest.approx(small.pruning.distortion.after, rel=0.1)
     assert after.rate == pytest.approx(small.pruning.rate.after, rel=1e-4)
     assert f"3 of 8 dimensions kept: {', '.join(map(str, kept))}" in said
 
 
 def test_compress_folder(run):
-    """Bits within 3 % of theory, of the file as it lies on the disk; the error as predicted, and below that of no code at all."""
+    """Bits within 3 % of theory, of the file as it lies on the disk; the error as predicted, and
+    below that of no code at all.
+    """
     _, (written, codec, x, back), said = run("compress_folder")
-    bits, theory = map(float, re.search(r"([\d.]+) bits an image; theory said ([\d.]+)", said).groups())
-    assert bits == pytest.approx(written.size * 8 / len(x), abs=0.05) and bits == pytest.approx(theory, rel=0.03)
+    bits, theory = map(float,
+                       re.search(r"([\d.]+) bits an image; theory said ([\d.]+)", said).groups())
+    assert bits == pytest.approx(written.size * 8 / len(x), abs=0.05) and bits == pytest.approx(
+        theory, rel=0.03)
     error = np.square(back - x).sum((1, 2, 3)).mean()
     assert error == pytest.approx(codec.predicted.posterior_distortion, rel=0.03)
     assert error < 0.6 * np.square(x - x.mean(0)).sum((1, 2, 3)).mean() and back.shape == x.shape

@@ -20,7 +20,10 @@ def test_several_processes_write_one_file(tmp_path):
     """Every writing succeeds, every reading finds one of them whole, nothing is left over."""
     path = tmp_path / "results.json"
     files.write_json(path, {"writer": 0})
-    writers = [multiprocessing.get_context("fork").Process(target=write_many, args=(path, i)) for i in range(3)]
+    writers = [
+        multiprocessing.get_context("fork").Process(target=write_many, args=(path, i))
+        for i in range(3)
+    ]
     for writer in writers:
         writer.start()
     while any(writer.is_alive() for writer in writers):
@@ -58,7 +61,9 @@ def test_what_has_no_name_replaces_nothing(tmp_path, monkeypatch):
     (tmp_path / "kept").write_text("mine")
     monkeypatch.chdir(tmp_path)
     for replacing in (files.replacing, files.replacing_directory):
-        with pytest.raises(ValueError, match="The name of what is to be written is empty"), replacing("") as new:
+        with pytest.raises(
+                ValueError,
+                match="The name of what is to be written is empty"), replacing("") as new:
             os.mkdir(new)
     assert (tmp_path / "kept").read_text() == "mine"
 
@@ -71,16 +76,21 @@ def dead_pid():
 
 
 def test_what_dead_processes_were_writing_is_swept(tmp_path):
-    """Of this host at once; what the living write, and what has the name of another host and is fresh, is left."""
+    """Of this host at once; what the living write, and what has the name of another host and is
+    fresh, is left.
+    """
     host, dead = files._host(), dead_pid()
-    for name in (f".a.json.writing-{host}-{dead}-xyz", f".a.json.writing-{host}-{os.getppid()}-xyz", ".a.json.writing-else-1-xyz",
-                 ".hidden", "a.json"):
+    for name in (f".a.json.writing-{host}-{dead}-xyz", f".a.json.writing-{host}-{os.getppid()}-xyz",
+                 ".a.json.writing-else-1-xyz", ".hidden", "a.json"):
         (tmp_path / name).write_text("half")
     (tmp_path / f".model.writing-{host}-{dead}-abc" / "new").mkdir(parents=True)
-    (tmp_path / f".own.writing-{host}-{os.getpid()}-abc").write_text("")  # of an earlier process that had our number
+    # Of an earlier process that had our number.
+    (tmp_path / f".own.writing-{host}-{os.getpid()}-abc").write_text("")
     files.sweep(tmp_path)
     assert sorted(p.name for p in tmp_path.iterdir()) == [
-        ".a.json.writing-else-1-xyz", f".a.json.writing-{host}-{os.getppid()}-xyz", ".hidden", "a.json"]
+        ".a.json.writing-else-1-xyz", f".a.json.writing-{host}-{os.getppid()}-xyz", ".hidden",
+        "a.json"
+    ]
     os.utime(tmp_path / ".a.json.writing-else-1-xyz", (0, 0))
     files.sweep(tmp_path)
     assert not (tmp_path / ".a.json.writing-else-1-xyz").exists()
@@ -94,7 +104,8 @@ def test_what_was_about_to_be_replaced_is_put_back(tmp_path):
         (temporary / part).mkdir(parents=True)
         (temporary / part / part).write_text("")
     files.sweep(tmp_path)
-    assert [p.name for p in tmp_path.iterdir()] == ["model"] and (tmp_path / "model" / "before").exists()
+    assert [p.name
+            for p in tmp_path.iterdir()] == ["model"] and (tmp_path / "model" / "before").exists()
 
 
 def test_what_is_written_may_be_read_by_others(tmp_path):
@@ -111,13 +122,18 @@ def test_what_is_written_may_be_read_by_others(tmp_path):
 
 def test_json_is_strict(tmp_path):
     path = tmp_path / "a.json"
-    files.write_json(path, {"correlation": float("nan"), "errors": np.array([np.inf, 1.5]), "count": np.int64(3)})
+    files.write_json(
+        path,
+        {"correlation": float("nan"), "errors": np.array([np.inf, 1.5]), "count": np.int64(3)})
 
     def refuse(constant):
         raise AssertionError(constant)
 
-    assert json.loads(path.read_text(), parse_constant=refuse) == {"correlation": None, "errors": [None, 1.5], "count": 3}
-    for text, message in (("{", "is no whole JSON file"), ("", "is no whole JSON file"), ("[1]", "no JSON object, but a list")):
+    assert json.loads(path.read_text(), parse_constant=refuse) == {
+        "correlation": None, "errors": [None, 1.5], "count": 3
+    }
+    for text, message in (("{", "is no whole JSON file"), ("", "is no whole JSON file"),
+                          ("[1]", "no JSON object, but a list")):
         path.write_text(text)
         with pytest.raises(files.DamagedFile, match=f"a.json .*{message}"):
             files.read_json(path)

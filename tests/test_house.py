@@ -1,4 +1,6 @@
-"""The house: imports run one way, each part of the package has its place, every folder of tests is a folder of the package."""
+"""The house: imports run one way, each part of the package has its place, every folder of tests is
+a folder of the package.
+"""
 import ast
 import pathlib
 import re
@@ -10,27 +12,37 @@ import tfisovae
 ROOT = pathlib.Path(__file__).parent.parent
 PACKAGE = ROOT / "tfisovae"
 
-# The one list of the house: the parts of the package, in order. Each imports only from parts before it.
-HOUSE = ("_lazy", "version", "files", "theory", "distortions", "verdict", "sources", "autoencoder", "networks", "geometry", "metrics",
-         "density", "analysis", "codec", "callbacks", "show", "vae", "training", "commands", "__main__")
+# The one list of the house: the parts of the package, in order. Each imports only from parts before
+# it.
+HOUSE = ("_lazy", "version", "files", "theory", "distortions", "verdict", "sources", "autoencoder",
+         "networks", "geometry", "metrics", "density", "analysis", "codec", "callbacks", "show",
+         "vae", "training", "commands", "__main__")
 WITHOUT_TENSORFLOW = {
-    "theory", "files", "verdict", "geometry/flatness", "geometry/monotone", "analysis/rate_distortion", "codec/breakdown",
-    "codec/claims", "codec/container", "codec/directory", "codec/quantizer"}
+    "theory", "files", "verdict", "geometry/flatness", "geometry/monotone",
+    "analysis/rate_distortion", "codec/breakdown", "codec/claims", "codec/container",
+    "codec/directory", "codec/quantizer"
+}
 
 
 def imported(path):
-    """The parts of the package that a file imports anywhere, in functions too, and names of modules outside of it."""
+    """The parts of the package that a file imports anywhere, in functions too, and names of modules
+    outside of it.
+    """
     inside, outside = set(), set()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
-            names = [f"{node.module}.{alias.name}" if node.module == "tfisovae" else node.module for alias in node.names]
+            names = [
+                f"{node.module}.{alias.name}" if node.module == "tfisovae" else node.module
+                for alias in node.names
+            ]
         else:
             continue
         for name in names:
             first, _, rest = name.partition(".")
-            (inside if first == "tfisovae" else outside).add(rest.partition(".")[0] if first == "tfisovae" else first)
+            (inside if first == "tfisovae" else
+             outside).add(rest.partition(".")[0] if first == "tfisovae" else first)
     # A public name of the package stands for the part that defines it.
     homes = {name: home.partition(".")[0] for name, home in tfisovae.HOMES.items()}
     return {homes.get(name, name) for name in inside} - {""}, outside
@@ -50,7 +62,8 @@ def test_imports_run_one_way(path):
     assert own in HOUSE, f"{own} has no place in the house"
     for other in inside - {own}:
         assert other in HOUSE, f"{path.relative_to(ROOT)} imports {other}, which has no place in the house"
-        assert HOUSE.index(other) < HOUSE.index(own), f"{path.relative_to(ROOT)} imports {other}, which comes later in the house"
+        assert HOUSE.index(other) < HOUSE.index(
+            own), f"{path.relative_to(ROOT)} imports {other}, which comes later in the house"
     assert not outside & {"train", "eval", "results", "tests", "benchmarks"}
     if own != "show":
         assert "matplotlib" not in outside
@@ -63,12 +76,17 @@ def test_imports_run_one_way(path):
 
 
 def test_the_list_is_the_listing():
-    listing = {path.name.removesuffix(".py") for path in PACKAGE.iterdir() if path.suffix == ".py" or path.is_dir()}
+    listing = {
+        path.name.removesuffix(".py")
+        for path in PACKAGE.iterdir() if path.suffix == ".py" or path.is_dir()
+    }
     assert listing - {"__init__", "__pycache__"} == set(HOUSE)
 
 
 def test_tests_have_the_folders_of_the_package():
-    folders = {path.name for path in (ROOT / "tests").iterdir() if path.is_dir()} - {"__pycache__", "data", "results"}
+    folders = {path.name
+               for path in (ROOT / "tests").iterdir()
+               if path.is_dir()} - {"__pycache__", "data", "results"}
     assert folders <= set(HOUSE)
 
 
@@ -77,7 +95,8 @@ def test_nothing_edits_the_path_and_no_test_imports_a_test():
         for path in (ROOT / folder).rglob("*.py"):
             text = path.read_text()
             assert "sys.path" not in text or path == pathlib.Path(__file__), path
-            assert not re.search(r"^\s*(from|import) (tests\.)?([a-z_.]*\.)?(test_|conftest)", text, re.MULTILINE), path
+            assert not re.search(r"^\s*(from|import) (tests\.)?([a-z_.]*\.)?(test_|conftest)", text,
+                                 re.MULTILINE), path
 
 
 def test_the_library_speaks_of_arguments():

@@ -19,16 +19,17 @@ GDN64 = 64 * 64 + 64
 
 
 @pytest.mark.parametrize("pair, encoder, decoder", [
-    (lambda: networks.toy(), dense(16, 128) + dense(128, 64) + 2 * dense(64, 3), dense(3, 64) + dense(64, 128) + dense(128, 16)),
-    (lambda: networks.celeba(),
-     conv(9, 3, 64) + 3 * conv(5, 64, 64) + 4 * GDN64 + dense(1024, 1024) + 2 * dense(1024, 32),
-     dense(32, 1024) + dense(1024, 1024) + 3 * conv(5, 64, 64) + 3 * GDN64 + conv(9, 64, 3) + 3 * 3 + 3),
+    (lambda: networks.toy(), dense(16, 128) + dense(128, 64) + 2 * dense(64, 3),
+     dense(3, 64) + dense(64, 128) + dense(128, 16)),
+    (lambda: networks.celeba(), conv(9, 3, 64) + 3 * conv(5, 64, 64) + 4 * GDN64
+     + dense(1024, 1024) + 2 * dense(1024, 32), dense(32, 1024) + dense(1024, 1024)
+     + 3 * conv(5, 64, 64) + 3 * GDN64 + conv(9, 64, 3) + 3 * 3 + 3),
     (lambda: networks.celeba(latent_dim=8, output_igdn=False),
      conv(9, 3, 64) + 3 * conv(5, 64, 64) + 4 * GDN64 + dense(1024, 1024) + 2 * dense(1024, 8),
      dense(8, 1024) + dense(1024, 1024) + 3 * conv(5, 64, 64) + 3 * GDN64 + conv(9, 64, 3)),
-    (lambda: networks.celeba_large(),
-     conv(9, 3, 64) + 3 * conv(5, 64, 64) + 4 * GDN64 + dense(1024, 2048) + 2 * dense(2048, 256),
-     dense(256, 2048) + dense(2048, 1024) + 3 * conv(5, 64, 64) + 3 * GDN64 + conv(9, 64, 3) + 3 * 3 + 3),
+    (lambda: networks.celeba_large(), conv(9, 3, 64) + 3 * conv(5, 64, 64) + 4 * GDN64
+     + dense(1024, 2048) + 2 * dense(2048, 256), dense(256, 2048) + dense(2048, 1024)
+     + 3 * conv(5, 64, 64) + 3 * GDN64 + conv(9, 64, 3) + 3 * 3 + 3),
     (lambda: networks.mnist(32), dense(784, 1024) + dense(1024, 1024) + 2 * dense(1024, 32),
      dense(32, 1024) + dense(1024, 1024) + dense(1024, 784)),
 ], ids=["toy", "celeba", "celeba_8", "celeba_large", "mnist"])
@@ -42,22 +43,27 @@ def test_parameter_counts(pair, encoder, decoder):
 
 @pytest.mark.parametrize("image_size, channels", [(16, 1), (48, 3), (64, 1), (128, 3)])
 def test_celeba_for_other_images(image_size, channels):
-    """Only the first and last layers know the channels, and only the dense layers beside the inmost features the size."""
+    """Only the first and last layers know the channels, and only the dense layers beside the inmost
+    features the size.
+    """
     n, inmost = 5, 64 * (image_size // 16) ** 2
     encoder, decoder = networks.celeba(n, image_size=image_size, channels=channels)
     assert encoder.input_shape == decoder.output_shape == (None, image_size, image_size, channels)
-    assert encoder.count_params() == (conv(9, channels, 64) + 3 * conv(5, 64, 64) + 4 * GDN64 + dense(inmost, 1024)
-                                      + 2 * dense(1024, n))
-    assert decoder.count_params() == (dense(n, 1024) + dense(1024, inmost) + 3 * conv(5, 64, 64) + 3 * GDN64
-                                      + conv(9, 64, channels) + channels ** 2 + channels)
-    x = np.random.default_rng(0).uniform(size=(2, image_size, image_size, channels)).astype(np.float32)
+    assert encoder.count_params() == (conv(9, channels, 64) + 3 * conv(5, 64, 64) + 4 * GDN64
+                                      + dense(inmost, 1024) + 2 * dense(1024, n))
+    assert decoder.count_params() == (dense(n, 1024) + dense(1024, inmost) + 3 * conv(5, 64, 64)
+                                      + 3 * GDN64 + conv(9, 64, channels) + channels**2 + channels)
+    x = np.random.default_rng(0).uniform(size=(2, image_size, image_size, channels)).astype(
+        np.float32)
     x_hat = decoder(encoder(x)[:, :n])
     assert x_hat.shape == x.shape and np.all(np.isfinite(x_hat))
 
 
 @pytest.mark.parametrize("options, message", [
-    ({"image_size": 40}, "image_size must be a multiple of 16, at least 16, .*; got 40"), ({"image_size": 0}, "got 0"),
-    ({"image_size": 64.0}, "got 64.0"), ({"channels": 0}, "channels must be a positive integer; got 0"),
+    ({"image_size": 40}, "image_size must be a multiple of 16, at least 16, .*; got 40"),
+    ({"image_size": 0}, "got 0"),
+    ({"image_size": 64.0}, "got 64.0"),
+    ({"channels": 0}, "channels must be a positive integer; got 0"),
 ])
 def test_celeba_for_images_that_there_are_not(options, message):
     for make in (networks.celeba, networks.celeba_large):
@@ -80,7 +86,8 @@ def assert_same_gradients(ours, theirs, x):
 @pytest.mark.parametrize("inputs", [1, 3, 4, 7])
 def test_dense_is_a_dense_layer(inputs):
     x = tf.constant(np.random.default_rng(0).standard_normal((5, inputs)), tf.float32)
-    ours, theirs = networks.Dense(6, "tanh"), tf.keras.layers.Dense(6, "tanh", bias_initializer="ones")
+    ours, theirs = networks.Dense(6, "tanh"), tf.keras.layers.Dense(6, "tanh",
+                                                                    bias_initializer="ones")
     ours(x), theirs(x)
     ours.set_weights(theirs.get_weights())
     np.testing.assert_allclose(ours(x), theirs(x), rtol=1e-6)
@@ -91,7 +98,8 @@ def test_dense_is_a_dense_layer(inputs):
 def test_upsample2_is_a_transposed_convolution(kernel_size, filters):
     rng = np.random.default_rng(0)
     x = tf.constant(rng.standard_normal((2, 6, 5, 4)), tf.float32)
-    ours, theirs = networks.Upsample2(filters, kernel_size), tf.keras.layers.Conv2DTranspose(filters, kernel_size, 2, "same")
+    ours, theirs = networks.Upsample2(filters, kernel_size), tf.keras.layers.Conv2DTranspose(
+        filters, kernel_size, 2, "same")
     ours(x), theirs(x)
     ours.set_weights([rng.standard_normal(w.shape) for w in theirs.get_weights()])
     theirs.set_weights(ours.get_weights())

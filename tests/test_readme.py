@@ -1,4 +1,6 @@
-"""The README: its commands are ones that the scripts take, its code runs, and its tables are those of results/."""
+"""The README: its commands are ones that the scripts take, its code runs, and its tables are those
+of results/.
+"""
 import importlib
 import json
 import pathlib
@@ -19,7 +21,11 @@ README = (ROOT / "README.md").read_text()
 
 
 def commands():
-    return sorted(set(re.findall(r"^ +((?:python (?:train|eval)/|python -m results\.|tfisovae )\w+.*?)(?: +#.*)?$", README, re.M)))
+    return sorted(
+        set(
+            re.findall(
+                r"^ +((?:python (?:train|eval)/|python -m results\.|tfisovae )\w+.*?)(?: +#.*)?$",
+                README, re.M)))
 
 
 @pytest.mark.parametrize("command", commands())
@@ -40,11 +46,18 @@ def test_commands_are_taken(command):
 
 
 def test_there_are_commands_of_every_kind():
-    named = {re.sub(r"^python |^tfisovae (\w+).*", r"\1", command).split()[0] for command in commands()}
-    assert named >= {"train/celeba.py", "train/toy.py", "train/mnist.py", "eval/isometry.py", "eval/traverse.py", "eval/density.py",
-                     "eval/variables.py"}
+    named = {
+        re.sub(r"^python |^tfisovae (\w+).*", r"\1", command).split()[0]
+        for command in commands()
+    }
+    assert named >= {
+        "train/celeba.py", "train/toy.py", "train/mnist.py", "eval/isometry.py", "eval/traverse.py",
+        "eval/density.py", "eval/variables.py"
+    }
     makefile = (ROOT / "Makefile").read_text()
-    assert all(re.search(rf"^{target}:", makefile, re.M) for target in re.findall(r"^ +make (\w+)", README, re.M))
+    assert all(
+        re.search(rf"^{target}:", makefile, re.M)
+        for target in re.findall(r"^ +make (\w+)", README, re.M))
 
 
 YOURS, OURS = re.findall(r"```python\n(.*?)```", README, re.S)
@@ -59,20 +72,28 @@ class Sampling(tf.keras.layers.Layer):
 
 
 def test_the_audit_of_the_keras_documentation_runs(capsys):
-    """As it stands, on that VAE untrained, and 310 images: the beta of its loss is 1, and it is told that it is not at rest."""
+    """As it stands, on that VAE untrained, and 310 images: the beta of its loss is 1, and it is
+    told that it is not at rest.
+    """
     layers = tf.keras.layers
     images, latents = tf.keras.Input((28, 28, 1)), tf.keras.Input((2,))
-    h = layers.Dense(16, "relu")(layers.Flatten()(layers.Conv2D(8, 3, 2, "same", activation="relu")(images)))
-    mean, log_variance = layers.Dense(2, name="z_mean", kernel_initializer="he_normal")(h), layers.Dense(2, name="z_log_var")(h)
+    h = layers.Dense(16, "relu")(layers.Flatten()(layers.Conv2D(8, 3, 2, "same",
+                                                                activation="relu")(images)))
+    mean, log_variance = layers.Dense(2, name="z_mean",
+                                      kernel_initializer="he_normal")(h), layers.Dense(
+                                          2, name="z_log_var")(h)
     encoder = tf.keras.Model(images, [mean, log_variance, Sampling()([mean, log_variance])])
     h = layers.Reshape((7, 7, 8))(layers.Dense(7 * 7 * 8, "relu")(latents))
     h = layers.Conv2DTranspose(8, 3, 2, "same", activation="relu")(h)
-    decoder = tf.keras.Model(latents, layers.Conv2DTranspose(1, 3, 2, "same", activation="sigmoid")(h))
+    decoder = tf.keras.Model(latents,
+                             layers.Conv2DTranspose(1, 3, 2, "same", activation="sigmoid")(h))
     x = np.random.default_rng(0).uniform(size=(310, 28, 28, 1)).astype(np.float32) * 4 % 1
-    encoder.get_layer("z_mean").set_weights([3 * w for w in encoder.get_layer("z_mean").get_weights()])
+    encoder.get_layer("z_mean").set_weights(
+        [3 * w for w in encoder.get_layer("z_mean").get_weights()])
     scope = {"encoder": encoder, "decoder": decoder, "x_test": x}
     exec(YOURS, scope)
-    assert scope["beta"] == 1 and scope["analysis"].num_examples == 310 and scope["analysis"].tangents == "autodiff"
+    assert scope["beta"] == 1 and scope["analysis"].num_examples == 310 and scope[
+        "analysis"].tangents == "autodiff"
     said = capsys.readouterr().out
     assert "beta = " in said and "\nTraining: NOT CONVERGED" in said and "\nDo not conclude: " in said
 
@@ -83,7 +104,9 @@ def test_the_tour_of_the_api_runs(tmp_path, monkeypatch):
     x = np.random.default_rng(0).uniform(size=(4, 64, 64, 3)).astype(np.float32)
     data = tf.data.Dataset.from_tensor_slices(x).batch(2)
     scope = {"dataset": data, "test_dataset": data}
-    exec(OURS.replace("epochs=10", "epochs=1").replace("latent_dim=32", "latent_dim=4").replace("vae, 10,", "vae, 2,"), scope)
+    exec(
+        OURS.replace("epochs=10", "epochs=1").replace("latent_dim=32", "latent_dim=4").replace(
+            "vae, 10,", "vae, 2,"), scope)
     assert scope["analysis"].num_examples == 4 and scope["small"].n == 2
     assert (tmp_path / "model" / "saved_model.pb").exists()
 
@@ -97,8 +120,13 @@ def test_the_tables_are_those_of_the_results(path):
 
 
 def test_the_map_from_the_paper_names_what_there_is():
-    """Every `module.name` of its right column, as `import tfisovae` gives it; every script of eval/, train/ and results/."""
-    right = [line.split("|")[2] for line in re.search(r"\| paper \| code \|\n(.*?)\n\n", README, re.S)[1].splitlines()[1:]]
+    """Every `module.name` of its right column, as `import tfisovae` gives it; every script of
+    eval/, train/ and results/.
+    """
+    right = [
+        line.split("|")[2]
+        for line in re.search(r"\| paper \| code \|\n(.*?)\n\n", README, re.S)[1].splitlines()[1:]
+    ]
     names = [name for cell in right for name in re.findall(r"`([^`]+)`", cell)]
     assert len(names) > 50
     before = tfisovae
@@ -115,17 +143,22 @@ def test_the_map_from_the_paper_names_what_there_is():
         before = tfisovae
         for part in module.split("."):
             before = getattr(before, part)
-        assert hasattr(before, attribute) or attribute in getattr(before, "__dataclass_fields__", {}), name
+        assert hasattr(before, attribute) or attribute in getattr(before, "__dataclass_fields__",
+                                                                  {}), name
 
 
 def test_pictures_in_the_readme_exist():
-    for directory, text in ((ROOT, README), (ROOT / "results", (ROOT / "results" / "README.md").read_text())):
+    for directory, text in ((ROOT, README), (ROOT / "results",
+                                             (ROOT / "results" / "README.md").read_text())):
         pictures = re.findall(r"\]\(([\w/.-]+\.png)\)", text)
         assert pictures and all((directory / picture).is_file() for picture in pictures)
 
 
 def test_the_faults_of_the_readme_are_those_that_were_tried():
     saved = json.loads((ROOT / "results" / "faults" / "faults.json").read_text())
-    said, = re.findall(r"(\d+) faults tried: (\d+) survived, (\d+) refused in a line, (\d+) lost", " ".join(README.split()))
-    assert [int(number) for number in said] == [saved[key] for key in ("tried", "survived", "refused", "lost")]
-    assert f"after {saved['slowest_stop_seconds']:.2f} s" in (ROOT / "results" / "README.md").read_text()
+    said, = re.findall(r"(\d+) faults tried: (\d+) survived, (\d+) refused in a line, (\d+) lost",
+                       " ".join(README.split()))
+    assert [int(number)
+            for number in said] == [saved[key] for key in ("tried", "survived", "refused", "lost")]
+    assert f"after {saved['slowest_stop_seconds']:.2f} s" in (ROOT / "results"
+                                                              / "README.md").read_text()

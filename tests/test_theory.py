@@ -22,7 +22,8 @@ def linear_loss(parameters, v, beta, kl_has_variance=True):
     return (1 - a * b) ** 2 * v + b * b * s2 + beta * kl
 
 
-@pytest.mark.parametrize("v, beta", [(1.0, 0.1), (2 / 3, 0.01), (8 / 3, 1.0), (1 / 6, 0.2), (1 / 6, 1.0)])
+@pytest.mark.parametrize("v, beta", [(1.0, 0.1), (2 / 3, 0.01), (8 / 3, 1.0), (1 / 6, 0.2),
+                                     (1 / 6, 1.0)])
 def test_the_linear_vae_minimises_its_loss(v, beta):
     """Nelder-Mead from three starts finds no lower loss, and the same point."""
     vae = theory.LinearVAE(v, beta)
@@ -32,12 +33,14 @@ def test_the_linear_vae_minimises_its_loss(v, beta):
                  for start in [(1, 1, -1), (0.5, 0.5, -2), (0.1, 0.1, 0)]), key=lambda r: r.fun)
     assert linear_loss(at, v, beta) == pytest.approx(found.fun, abs=1e-9)
     assert float(vae.distortion + beta * vae.rate) == pytest.approx(found.fun, abs=1e-9)
-    np.testing.assert_allclose([abs(found.x[0] * found.x[1]), math.exp(found.x[2])], [at[0] * at[1], vae.scale], atol=1e-4)
+    np.testing.assert_allclose(
+        [abs(found.x[0] * found.x[1]), math.exp(found.x[2])], [at[0] * at[1], vae.scale], atol=1e-4)
 
 
 def test_numbers_of_the_linear_vae():
     vae = theory.LinearVAE(1.0, 0.1)
-    assert vae.encoder_gain == pytest.approx(0.974679, abs=1e-6) and vae.decoder_gain == pytest.approx(0.974679, abs=1e-6)
+    assert vae.encoder_gain == pytest.approx(
+        0.974679, abs=1e-6) and vae.decoder_gain == pytest.approx(0.974679, abs=1e-6)
     assert vae.scale**2 == pytest.approx(0.05) and vae.norm == pytest.approx(0.95)
     assert [vae.transform_loss, vae.coding_loss] == pytest.approx([0.0025, 0.0475])
     assert vae.rate == pytest.approx(1.497866, abs=1e-6)
@@ -52,10 +55,12 @@ def test_numbers_of_the_linear_vae():
 def test_the_norm_data(lmbda, distortion, rate, norms, precision):
     """The table of exact optima, which is also reverse water-filling at d = beta / 2."""
     vae = theory.LinearVAE(NORM, 1 / lmbda)
-    assert vae.distortion.sum() == pytest.approx(distortion, abs=1e-6) and vae.rate.sum() == pytest.approx(rate, abs=1e-6)
+    assert vae.distortion.sum() == pytest.approx(
+        distortion, abs=1e-6) and vae.rate.sum() == pytest.approx(rate, abs=1e-6)
     np.testing.assert_allclose(vae.norm, norms, atol=1e-6)
     np.testing.assert_allclose(vae.precision, precision, rtol=1e-5)
-    assert theory.reverse_water_filling(NORM, 0.5 / lmbda) == pytest.approx((rate, distortion), abs=1e-6)
+    assert theory.reverse_water_filling(NORM, 0.5 / lmbda) == pytest.approx((rate, distortion),
+                                                                            abs=1e-6)
 
 
 def test_losses_at_given_betas():
@@ -71,38 +76,47 @@ def test_losses_at_given_betas():
 def test_reverse_water_filling_is_the_optimal_allocation(level):
     """At the same total distortion, no allocation has a lower rate (SLSQP over d_j)."""
     rate, distortion = theory.reverse_water_filling(NORM, level)
-    found = scipy.optimize.minimize(lambda d: 0.5 * np.sum(np.log(NORM / d)), NORM * distortion / NORM.sum(), method="SLSQP",
-                                    bounds=[(1e-9, v) for v in NORM],
-                                    constraints={"type": "eq", "fun": lambda d: d.sum() - distortion}, options={"ftol": 1e-14})
+    found = scipy.optimize.minimize(
+        lambda d: 0.5 * np.sum(np.log(NORM / d)), NORM * distortion / NORM.sum(), method="SLSQP",
+        bounds=[(1e-9, v) for v in NORM],
+        constraints={"type": "eq", "fun": lambda d: d.sum() - distortion}, options={"ftol": 1e-14})
     assert found.success and rate == pytest.approx(found.fun, abs=1e-6)
 
 
 def test_the_papers_linear_vae():
-    """Eqs. 41-43 and 46: stationary for the KL without sigma^2, above the true optimum with it, and the limits."""
+    """Eqs. 41-43 and 46: stationary for the KL without sigma^2, above the true optimum with it, and
+    the limits.
+    """
     made = theory.approximate_linear_vae(1.0, 0.1)
     at = np.array([made["encoder_gain"], made["decoder_gain"], np.log(made["scale"])])
-    assert at[:2] == pytest.approx([1, 0.947214], abs=1e-6) and made["scale"] ** 2 == pytest.approx(0.055728, abs=1e-6)
+    assert at[:2] == pytest.approx([1, 0.947214], abs=1e-6) and made["scale"]**2 == pytest.approx(
+        0.055728, abs=1e-6)
     slope = scipy.optimize.approx_fprime(at, lambda p: linear_loss(p, 1.0, 0.1, False), 1e-7)
     np.testing.assert_allclose(slope, 0, atol=1e-6)
-    assert [made["transform_loss"], made["coding_loss"]] == pytest.approx([0.0027864, 0.05], abs=1e-7)
+    assert [made["transform_loss"], made["coding_loss"]] == pytest.approx([0.0027864, 0.05],
+                                                                          abs=1e-7)
     assert linear_loss(at, 1.0, 0.1) == pytest.approx(0.199936, abs=1e-6)
-    assert linear_loss(at, 1.0, 0.1) > linear_loss([0.974679, 0.974679, math.log(0.05) / 2], 1.0, 0.1)
+    assert linear_loss(at, 1.0, 0.1) > linear_loss(
+        [0.974679, 0.974679, math.log(0.05) / 2], 1.0, 0.1)
     errors = []
     for beta in (1e-2, 1e-3):
         made = theory.approximate_linear_vae(1.0, beta)
         errors.append(abs(made["transform_loss"] / made["transform_loss_limit"] - 1))
         a, s = 1.0, made["scale"]
         assert made["wiener_ratio"] == pytest.approx(s**2)
-        # The Wiener filter for s = 1 / sigma_x and this noise: transform over coding error, by its own formula.
+        # The Wiener filter for s = 1 / sigma_x and this noise: transform over coding error, by its
+        # own formula.
         gain = a / (a * a + s * s)
-        assert (1 - gain * a) ** 2 / (gain * s) ** 2 == pytest.approx(made["wiener_ratio"], rel=1e-12)
+        assert (1 - gain * a)**2 / (gain * s)**2 == pytest.approx(made["wiener_ratio"], rel=1e-12)
     assert errors[1] == pytest.approx(errors[0] / 10, rel=0.1)  # first order in beta
     with pytest.raises(ValueError, match="up to variance / 2 = 0.5; got beta = 0.6"):
         theory.approximate_linear_vae(1.0, 0.6)
 
 
 def test_the_ideal_vae_is_the_limit_of_the_linear_one():
-    """D_G, R_G and R, D against the exact linear VAE on Gaussians as beta falls: D to first order, R exactly."""
+    """D_G, R_G and R, D against the exact linear VAE on Gaussians as beta falls: D to first order,
+    R exactly.
+    """
     entropy = 0.5 * np.sum(np.log(2 * math.pi * math.e * NORM))
     for beta in (0.1, 0.01):
         vae = theory.LinearVAE(NORM, beta)
@@ -111,12 +125,15 @@ def test_the_ideal_vae_is_the_limit_of_the_linear_one():
         assert distortion == pytest.approx(vae.distortion.sum(), abs=1e-9)
         r, d = theory.rate_distortion_terms(entropy, 3, beta)
         assert r == pytest.approx(rate) and r + d == pytest.approx(entropy)
-        # d is the entropy of Gaussian noise of variance beta / 2 in three dimensions, up to its sign convention.
+        # d is the entropy of Gaussian noise of variance beta / 2 in three dimensions, up to its
+        # sign convention.
         assert d == pytest.approx(3 * scipy.stats.norm(0, math.sqrt(beta / 2)).entropy())
 
 
 def test_the_elbo_is_the_log_density():
-    """By quadrature: N(0, 1) data, the exact linear VAE at small beta, its ELBO under the likelihood N(x_hat, beta / 2)."""
+    """By quadrature: N(0, 1) data, the exact linear VAE at small beta, its ELBO under the
+    likelihood N(x_hat, beta / 2).
+    """
     beta, x = 1e-4, 0.7
     vae = theory.LinearVAE(1.0, beta)
     mean, scale = vae.encoder_gain * x, vae.scale
@@ -126,16 +143,19 @@ def test_the_elbo_is_the_log_density():
     weights = weights / math.sqrt(2 * math.pi)
     elbo = np.sum(weights * scipy.stats.norm.logpdf(x, x_hat, math.sqrt(beta / 2))) - kl
     assert elbo == pytest.approx(scipy.stats.norm.logpdf(x), abs=1e-3)
-    assert theory.evidence_lower_bound(np.sum(weights * (x - x_hat) ** 2), kl, 1, beta) == pytest.approx(elbo, abs=1e-9)
+    assert theory.evidence_lower_bound(np.sum(weights * (x - x_hat)**2), kl, 1,
+                                       beta) == pytest.approx(elbo, abs=1e-9)
     distortion, rate = theory.objective_at_optimum(-scipy.stats.norm.logpdf(x), 1, beta)
-    assert theory.evidence_lower_bound(distortion, rate, 1, beta) == pytest.approx(scipy.stats.norm.logpdf(x), abs=1e-12)
+    assert theory.evidence_lower_bound(distortion, rate, 1, beta) == pytest.approx(
+        scipy.stats.norm.logpdf(x), abs=1e-12)
 
 
 @pytest.mark.parametrize("step, tolerance", [(0.5, 1e-7), (1.0, 1e-7), (2.0, 0.02)])
 def test_quantizer_distortion(step, tolerance):
     """By integration over the cells."""
     def cell(k):
-        return scipy.integrate.quad(lambda z: scipy.stats.norm.pdf(z) * (z - k * step) ** 2, (k - 0.5) * step, (k + 0.5) * step)[0]
+        return scipy.integrate.quad(lambda z: scipy.stats.norm.pdf(z) * (z - k * step)**2,
+                                    (k - 0.5) * step, (k + 0.5) * step)[0]
 
     total = sum(cell(k) for k in range(-40, 41))
     assert theory.quantizer_distortion(step) == pytest.approx(total, rel=tolerance)
@@ -146,18 +166,23 @@ def test_quantizer_rates():
     for mean in (0.0, 0.5, 1.0):
         for scale in (0.05, 0.1):
             half = math.sqrt(3) * scale
-            rate = -math.log(scipy.integrate.quad(scipy.stats.norm.pdf, mean - half, mean + half)[0])
+            rate = -math.log(
+                scipy.integrate.quad(scipy.stats.norm.pdf, mean - half, mean + half)[0])
             assert theory.exact_quantizer_rate(mean, scale) == pytest.approx(rate, abs=1e-9)
             assert theory.quantizer_rate(mean, scale) == pytest.approx(rate, abs=0.01)
             assert theory.simple_quantizer_rate(mean, scale) == pytest.approx(rate, abs=0.015)
     kl = 0.5 * (0.3**2 + 0.1**2 - math.log(0.1**2) - 1)
-    assert theory.quantizer_rate(0.3, 0.1) - kl == pytest.approx(0.5 * math.log(math.pi * math.e / 6))
-    assert theory.exact_quantizer_rate(30.0, 0.1) == pytest.approx(theory.exact_quantizer_rate(-30.0, 0.1))
+    assert theory.quantizer_rate(0.3, 0.1) - kl == pytest.approx(
+        0.5 * math.log(math.pi * math.e / 6))
+    assert theory.exact_quantizer_rate(30.0, 0.1) == pytest.approx(
+        theory.exact_quantizer_rate(-30.0, 0.1))
 
 
 @pytest.mark.parametrize("scale, excess", [(0.1, 0.171460), (0.2, 0.156095), (0.3, 0.129574)])
 def test_what_quantisation_costs_beyond_the_kl(scale, excess):
-    """The entropy of the quantised Gaussian minus the mean KL at the cells' centres, by direct sums."""
+    """The entropy of the quantised Gaussian minus the mean KL at the cells' centres, by direct
+    sums.
+    """
     step = 2 * math.sqrt(3) * scale
     count = int(8 / step)
     centers = step * np.arange(-count, count + 1)
@@ -167,8 +192,10 @@ def test_what_quantisation_costs_beyond_the_kl(scale, excess):
     assert theory.quantizer_excess_rate(scale) == pytest.approx(excess, abs=1e-5)
 
 
-@pytest.mark.parametrize("call", [lambda: theory.LinearVAE(0.0, 0.1), lambda: theory.LinearVAE(1.0, -1),
-                                  lambda: theory.reverse_water_filling([1, np.nan], 0.1), lambda: theory.quantizer_rate(0, 0)])
+@pytest.mark.parametrize("call", [
+    lambda: theory.LinearVAE(0.0, 0.1), lambda: theory.LinearVAE(1.0, -1),
+    lambda: theory.reverse_water_filling([1, np.nan], 0.1), lambda: theory.quantizer_rate(0, 0)
+])
 def test_bad_input(call):
     with pytest.raises(ValueError, match="must be positive and finite"):
         call()
@@ -178,19 +205,24 @@ def test_bad_input(call):
 def test_shape_precision_of_heavy_tails(deviation):
     """s = e^(d z): E[(ds/dz)^2] = d^2 e^(2 d^2), half of which lies beyond 2 d deviations of z."""
     exact = deviation**2 * math.exp(2 * deviation**2)
-    assert theory.shape_precision(scipy.stats.lognorm(deviation), 2.0) == pytest.approx(exact, rel=1e-6)
+    assert theory.shape_precision(scipy.stats.lognorm(deviation), 2.0) == pytest.approx(
+        exact, rel=1e-6)
 
 
 def test_shape_precision_of_a_heavy_lower_tail():
     heavy = scipy.stats.lognorm(3)
-    mirrored = types.SimpleNamespace(
-        var=heavy.var, median=lambda: -1.0, logpdf=lambda s: heavy.logpdf(-s), ppf=lambda q: -heavy.isf(q),
-        isf=lambda q: -heavy.ppf(q), logcdf=lambda s: heavy.logsf(-s), logsf=lambda s: heavy.logcdf(-s))
-    assert theory.shape_precision(mirrored, 2.0) == pytest.approx(theory.shape_precision(heavy, 2.0), rel=1e-9)
+    mirrored = types.SimpleNamespace(var=heavy.var, median=lambda: -1.0,
+                                     logpdf=lambda s: heavy.logpdf(-s), ppf=lambda q: -heavy.isf(q),
+                                     isf=lambda q: -heavy.ppf(q), logcdf=lambda s: heavy.logsf(-s),
+                                     logsf=lambda s: heavy.logcdf(-s))
+    assert theory.shape_precision(mirrored, 2.0) == pytest.approx(
+        theory.shape_precision(heavy, 2.0), rel=1e-9)
 
 
 def test_shape_precision_of_an_exponential_and_where_there_is_none():
-    """By a sum over a fine grid of z; where the variance or the weighted expectation is infinite there is none."""
+    """By a sum over a fine grid of z; where the variance or the weighted expectation is infinite
+    there is none.
+    """
     z = np.linspace(-12, 12, 2_000_001)
     slope = scipy.stats.norm.pdf(z) / scipy.stats.norm.sf(z)  # ds/dz of s = -log(1 - Phi(z))
     exact = np.sum(scipy.stats.norm.pdf(z) * slope**2) * (z[1] - z[0])
@@ -202,7 +234,9 @@ def test_shape_precision_of_an_exponential_and_where_there_is_none():
 
 
 def test_the_norm_of_a_curved_decoder_is_not_one_minus_its_variance():
-    """Decoder (z, 1.5 z^2), |x - x_hat|^2, beta .1, mu from N(0, 1): the optimal sigma by minimisation."""
+    """Decoder (z, 1.5 z^2), |x - x_hat|^2, beta .1, mu from N(0, 1): the optimal sigma by
+    minimisation.
+    """
     beta, (nodes, weights) = 0.1, np.polynomial.hermite_e.hermegauss(40)
     weights = weights / math.sqrt(2 * math.pi)
 
@@ -210,11 +244,13 @@ def test_the_norm_of_a_curved_decoder_is_not_one_minus_its_variance():
         return np.stack([z, 1.5 * z**2])
 
     def loss(log_scale, mean):
-        return weights @ np.sum((decode(mean + math.exp(log_scale) * nodes) - decode(mean)[:, None]) ** 2, 0) + beta / 2 * (
-            math.exp(2 * log_scale) - 2 * log_scale)
+        return weights @ np.sum((decode(mean + math.exp(log_scale) * nodes) - decode(mean)[:, None])
+                                **2, 0) + beta / 2 * (math.exp(2 * log_scale) - 2 * log_scale)
 
     def optimal_variance(mean):
-        return math.exp(2 * scipy.optimize.minimize_scalar(loss, (-3, 0), args=(mean,), options={"xtol": 1e-10}).x)
+        return math.exp(
+            2 * scipy.optimize.minimize_scalar(loss,
+                                               (-3, 0), args=(mean, ), options={"xtol": 1e-10}).x)
 
     means = np.linspace(-6, 6, 241)
     share = scipy.stats.norm.pdf(means) / scipy.stats.norm.pdf(means).sum()
@@ -222,12 +258,15 @@ def test_the_norm_of_a_curved_decoder_is_not_one_minus_its_variance():
     norm = 2 / beta * variance * (1 + 9 * means**2)
     assert share @ (1 - variance) == pytest.approx(0.987, abs=5e-4)
     assert share @ norm == pytest.approx(0.9105, abs=2e-3)
-    # E[eps sigma dD/dz] = beta (1 - sigma^2) holds; the norm lacks what the fourth power of z gives it.
+    # E[eps sigma dD/dz] = beta (1 - sigma^2) holds; the norm lacks what the fourth power of z gives
+    # it.
     np.testing.assert_allclose(1 - variance - norm, 27 * variance**2 / beta, atol=2e-5)
 
 
 def blahut_arimoto(x, p, level, rounds=3000):
-    """A point of the rate-distortion curve of a discrete source under squared error: `(rate, distortion)`, nats."""
+    """A point of the rate-distortion curve of a discrete source under squared error: `(rate,
+    distortion)`, nats.
+    """
     square = (x[:, None] - x) ** 2
     kernel, q = np.exp(-square / (2 * level)), np.full(len(x), 1 / len(x))
     for _ in range(rounds):
@@ -239,7 +278,9 @@ def blahut_arimoto(x, p, level, rounds=3000):
 
 @pytest.mark.parametrize("shape", [scipy.stats.uniform(-0.5, 1), scipy.stats.triang(1, -2 / 3, 1)])
 def test_shannons_lower_bound_is_below_every_code(shape):
-    """The best code, by Blahut and Arimoto on a fine grid, is above the bound at its distortion, and comes nearer as D falls."""
+    """The best code, by Blahut and Arimoto on a fine grid, is above the bound at its distortion,
+    and comes nearer as D falls.
+    """
     x = np.linspace(*shape.support(), 301)[:-1] + 1 / 600
     p = shape.pdf(x) / shape.pdf(x).sum()
     gaps = []
@@ -254,32 +295,44 @@ def test_shannons_lower_bound_of_gaussians_is_their_curve():
     entropies = 0.5 * np.log(2 * math.pi * math.e * NORM)
     np.testing.assert_allclose(theory.entropy_power(entropies), NORM, rtol=1e-12)
     for level in (0.005, 0.3):
-        assert theory.shannon_lower_bound(entropies, level) == pytest.approx(theory.reverse_water_filling(NORM, level), rel=1e-12)
+        assert theory.shannon_lower_bound(entropies, level) == pytest.approx(
+            theory.reverse_water_filling(NORM, level), rel=1e-12)
     rate, distortion = theory.shannon_lower_bound([*entropies, -5.0], 0.005)
-    assert (rate, distortion - theory.entropy_power(-5.0)) == pytest.approx(theory.shannon_lower_bound(entropies, 0.005))
+    assert (rate, distortion - theory.entropy_power(-5.0)) == pytest.approx(
+        theory.shannon_lower_bound(entropies, 0.005))
 
 
 def test_entropies_of_the_toy_sources():
-    """The closed forms against integrals of -p log p; entropy powers are below the variances, but of Gaussians."""
+    """The closed forms against integrals of -p log p; entropy powers are below the variances, but
+    of Gaussians.
+    """
     for name, shapes in sources.TOYS.items():
         ends = [np.clip(shape.support(), -12, 12) for shape in shapes]
-        integrals = [scipy.integrate.quad(lambda s, shape=shape: scipy.special.entr(shape.pdf(s)), *end, points=(0,))[0]
-                     for shape, end in zip(shapes, ends)]
+        integrals = [
+            scipy.integrate.quad(lambda s, shape=shape: scipy.special.entr(shape.pdf(s)), *end,
+                                 points=(0, ))[0] for shape, end in zip(shapes, ends)
+        ]
         np.testing.assert_allclose(sources.toy_entropies(name), integrals, atol=1e-6)
-        ratios = theory.entropy_power(sources.toy_entropies(name)) / [shape.var() for shape in shapes]
+        ratios = theory.entropy_power(
+            sources.toy_entropies(name)) / [shape.var() for shape in shapes]
         assert (ratios < 1 - 0.01).all() if name != "norm" else np.allclose(ratios, 1)
     assert sources.toy_entropies("mix")[:2] == pytest.approx([0.5, math.log(2 * math.sqrt(2))])
 
 
 @pytest.mark.parametrize("scale", [0.05, 0.3, 1.0])
 def test_the_rate_of_a_dithered_quantiser(scale):
-    """By an integral over the dither; and of Gaussian means of variance 1 - sigma^2 it is KL + log(pi e / 6) / 2 to sigma^4."""
+    """By an integral over the dither; and of Gaussian means of variance 1 - sigma^2 it is KL +
+    log(pi e / 6) / 2 to sigma^4.
+    """
     half = math.sqrt(3) * scale
     for mean in (0.0, 0.7, -2.5):
-        exact = scipy.integrate.quad(lambda u, mean=mean: theory.exact_quantizer_rate(mean + u, scale), -half, half)[0] / (2 * half)
+        exact = scipy.integrate.quad(
+            lambda u, mean=mean: theory.exact_quantizer_rate(mean + u, scale), -half,
+            half)[0] / (2 * half)
         assert theory.dithered_quantizer_rate(mean, scale) == pytest.approx(exact, abs=2e-6)
     if scale < 1:
         nodes, weights = np.polynomial.hermite_e.hermegauss(60)
-        rate = weights @ theory.dithered_quantizer_rate(math.sqrt(1 - scale**2) * nodes, scale) / math.sqrt(2 * math.pi)
+        rate = weights @ theory.dithered_quantizer_rate(math.sqrt(1 - scale**2) * nodes,
+                                                        scale) / math.sqrt(2 * math.pi)
         limit = -math.log(scale) + 0.5 * math.log(math.pi * math.e / 6)
         assert abs(rate - limit) < scale**4

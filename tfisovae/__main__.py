@@ -11,7 +11,8 @@ from tfisovae.commands import recipes, streams, wording
 def parser(name):
     """The parser of one command; what its options name is not imported."""
     command = importlib.import_module(f"tfisovae.commands.{name}")
-    made = argparse.ArgumentParser(prog=f"tfisovae {name}", description=command.__doc__, allow_abbrev=False,
+    made = argparse.ArgumentParser(prog=f"tfisovae {name}", description=command.__doc__,
+                                   allow_abbrev=False,
                                    formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     command.add_arguments(made)
     made.set_defaults(run=command.run)
@@ -19,8 +20,11 @@ def parser(name):
 
 
 def main(argv=None):
-    """Runs a command; what goes wrong ends in a plain line and exit status 1, options that make no sense in 2."""
-    os.environ["MPLBACKEND"] = "Agg"  # a notebook names its own, which its shell commands have no module of
+    """Runs a command; what goes wrong ends in a plain line and exit status 1, options that make no
+    sense in 2.
+    """
+    # A notebook names its own, which its shell commands have no module of.
+    os.environ["MPLBACKEND"] = "Agg"
     with streams.closable():
         status = _run(sys.argv[1:] if argv is None else list(argv))
     if status:
@@ -29,9 +33,11 @@ def main(argv=None):
 
 def _run(argv):
     """Runs a command; returns its exit status, or what is to be said of its failure."""
-    top = argparse.ArgumentParser(prog="tfisovae", description="Measure variational autoencoders as one measures a PCA.",
-                                  formatter_class=argparse.RawDescriptionHelpFormatter, epilog=_epilog())
-    top.add_argument("command", metavar="COMMAND", choices=commands.SUMMARIES, help="what to do; tfisovae COMMAND --help says more")
+    top = argparse.ArgumentParser(
+        prog="tfisovae", description="Measure variational autoencoders as one measures a PCA.",
+        formatter_class=argparse.RawDescriptionHelpFormatter, epilog=_epilog())
+    top.add_argument("command", metavar="COMMAND", choices=commands.SUMMARIES,
+                     help="what to do; tfisovae COMMAND --help says more")
     top.add_argument("--version", action="version", version=_version())
     chosen = top.parse_args(argv[:1]).command
     made = parser(chosen)
@@ -51,22 +57,29 @@ def _run(argv):
 
 
 def _is_said(error):
-    """Whether the message of an exception is all that there is to say: it is of the data, the files or the machine."""
+    """Whether the message of an exception is all that there is to say: it is of the data, the files
+    or the machine.
+    """
     tf = sys.modules.get("tensorflow")
-    return isinstance(error, (ValueError, OSError, NotImplementedError, *([tf.errors.OpError] if tf else ())))
+    return isinstance(
+        error, (ValueError, OSError, NotImplementedError, *([tf.errors.OpError] if tf else ())))
 
 
 def _words(error):
     if isinstance(error, OSError) and error.strerror:
         return f"{error.filename}: {error.strerror}." if error.filename else f"{error.strerror}."
-    if hasattr(error, "message") and hasattr(error, "op"):  # TensorFlow's, with a page of the graph behind it
+    # TensorFlow's, with a page of the graph behind it.
+    if hasattr(error, "message") and hasattr(error, "op"):
         return " ".join(str(error.message).split())[:500]
     return error
 
 
 def _epilog():
     width = max(map(len, commands.SUMMARIES))
-    return "\n".join(["commands:", *(f"  {name:<{width}}  {summary}" for name, summary in commands.SUMMARIES.items())])
+    return "\n".join([
+        "commands:",
+        *(f"  {name:<{width}}  {summary}" for name, summary in commands.SUMMARIES.items())
+    ])
 
 
 def _version():

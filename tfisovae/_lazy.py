@@ -1,4 +1,6 @@
-"""Packages that import their public names when these are first used: TensorFlow takes seconds to import."""
+"""Packages that import their public names when these are first used: TensorFlow takes seconds to
+import.
+"""
 import importlib
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -9,8 +11,8 @@ def lazy(package: str, homes: Mapping[str, str]) -> tuple[Callable, Callable, li
 
     Args:
       package: its `__name__`.
-      homes: for each public name the module that defines it, relative to the package. A name whose home is its own name is that
-        module.
+      homes: for each public name the module that defines it, relative to the package. A name whose
+        home is its own name is that module.
     """
     def fetch(name: str) -> Any:
         if name not in homes:

@@ -1,28 +1,34 @@
-"""The probability density of each input, from what a trained VAE knows (section 3.3, Eqs. 17-18, App. C.2).
+"""The probability density of each input, from what a trained VAE knows (section 3.3, Eqs. 17-18,
+App. C.2).
 
-In the isometric space of y, whose unit of length is that of the distortion's metric, a VAE with n active dimensions gives
+In the isometric space of y, whose unit of length is that of the distortion's metric, a VAE with n
+active dimensions gives
 
     log p(y) = log p(mu) + sum_j log sigma_j + (n/2) log(2 lmbda)           "posterior"
              = -L_x - (n/2) log(pi / lmbda)                                 "objective"
 
-with L_x in nats and D in L_x averaged over points mean +- scale. The density per unit of (Euclidean) volume of the data manifold
-follows by the change of volume: a_x^{n/2} where G_x = a_x I, |G_x|^{1/2} where the manifold fills the space ("scaled_posterior",
-"scaled_objective"). Where neither holds, and where the embedding is not isometric, the decoder's Jacobian J gives the volume:
+with L_x in nats and D in L_x averaged over points mean +- scale. The density per unit of
+(Euclidean) volume of the data manifold follows by the change of volume: a_x^{n/2} where G_x = a_x
+I, |G_x|^{1/2} where the manifold fills the space ("scaled_posterior", "scaled_objective"). Where
+neither holds, and where the embedding is not isometric, the decoder's Jacobian J gives the volume:
 
     log p(x) = log p(mu) - 1/2 log det(J^T G J) + 1/2 log( det(J^T G J) / det(J^T J) )     "volume"
 
-The metric tensor cancels from the sum. Inactive dimensions carry no volume: only the active ones are counted, in every form.
+The metric tensor cancels from the sum. Inactive dimensions carry no volume: only the active ones
+are counted, in every form.
 
-What the forms take for granted. All need sigma << 1 and a decoder that gives x back from mean(x). "posterior" also needs an
-isometric embedding (norms near 1, cosines near 0), "objective" straightness over the posterior's width and a transform loss far
-below the coding loss; "volume" needs neither. At the optimum of a VAE sigma is not 0, and two things follow: the means are
-distributed as N(0, 1 - sigma_j^2), and the decoder gives x back shrunk by 1 - sigma_j^2 along z_j. "volume" leaves both out: on
-exact linear VAEs its mean is too high by
+What the forms take for granted. All need sigma << 1 and a decoder that gives x back from mean(x).
+"posterior" also needs an isometric embedding (norms near 1, cosines near 0), "objective"
+straightness over the posterior's width and a transform loss far below the coding loss; "volume"
+needs neither. At the optimum of a VAE sigma is not 0, and two things follow: the means are
+distributed as N(0, 1 - sigma_j^2), and the decoder gives x back shrunk by 1 - sigma_j^2 along z_j.
+"volume" leaves both out: on exact linear VAEs its mean is too high by
 
-    sum_j (-log(1 - sigma_j^2) + sigma_j^2) / 2 nats                       (.95 for Norm data at lmbda = 5, .04 at 100)
+    sum_j (-log(1 - sigma_j^2) + sigma_j^2) / 2 nats                       (.95 for Norm data at
+    lmbda = 5, .04 at 100)
 
-"corrected_volume" has both in, with E[sigma_j^2] over the data: exact for a linear VAE on Gaussian data, elsewhere a correction
-of the first order in sigma^2.
+"corrected_volume" has both in, with E[sigma_j^2] over the data: exact for a linear VAE on Gaussian
+data, elsewhere a correction of the first order in sigma^2.
 
     log p(x) = sum_j [log N(mu_j; 0, 1 - E sigma_j^2) + log(1 - E sigma_j^2)] - 1/2 log det(J^T J)
 """
@@ -43,74 +49,96 @@ from tfisovae.autoencoder.posterior import active as is_active
 from tfisovae.distortions.base import Distortion, decomposed
 from tfisovae.geometry import pullback
 
-FORMS = ("prior", "objective", "posterior", "scaled_objective", "scaled_posterior", "volume", "corrected_volume")
+FORMS = ("prior", "objective", "posterior", "scaled_objective", "scaled_posterior", "volume",
+         "corrected_volume")
 _SCALED = {"scaled_objective", "scaled_posterior"}
 _IMAGES_AT_ONCE = 128  # tangents x examples in flight
 _SIGNS_STEP = -2  # the address of the signs: neither training nor evaluation draws noise there
-_APART = 1e-6  # smallest eigenvalue of the directions' Gram matrix whose logarithm float64 holds to ten digits
+# Smallest eigenvalue of the directions' Gram matrix whose logarithm float64 holds to ten digits.
+_APART = 1e-6
 _PARALLEL = 1e-14  # smallest singular value of the directions that is not the rounding of 0
 
 
-def log_densities(model: AutoencoderLike, x: Data, forms: str | Sequence[str] | None = None, active: npt.ArrayLike | None = None, *,
-                  variance: npt.ArrayLike | None = None, pairs: int | str = 8, seed: int = 0, progress: bool = False,
+def log_densities(model: AutoencoderLike, x: Data, forms: str | Sequence[str] | None = None,
+                  active: npt.ArrayLike | None = None, *, variance: npt.ArrayLike | None = None,
+                  pairs: int | str = 8, seed: int = 0, progress: bool = False,
                   distortion: Distortion | str | None = None, beta: float | None = None,
                   scale: str = "log_variance") -> dict[str, np.ndarray]:
-    """Log densities of each example, nats; on all replicas of the current `tf.distribute` strategy, with the numbers of one device.
+    """Log densities of each example, nats; on all replicas of the current `tf.distribute` strategy,
+    with the numbers of one device.
 
     Args:
       model: `Autoencoder`, or whatever `as_autoencoder` takes, such as a `VAE`.
-      x: `[N, ...]`, or a `tf.data.Dataset` of batches (see `tfisovae.autoencoder.data.x_of`), which is read twice: the posteriors' averages
-        over the data come first. Memory does not grow with N.
+      x: `[N, ...]`, or a `tf.data.Dataset` of batches (see `tfisovae.autoencoder.data.x_of`), which
+        is read twice: the posteriors' averages over the data come first. Memory does not grow with
+        N.
       forms: names out of `FORMS`, or one of them; by default all that the distortion has.
-      active: `[n]`, bool, the dimensions to count (`Analysis.active`, where these examples are some of those analysed); by
-        default those whose mean KL over `x` exceeds `posterior.ACTIVE_KL`, for which `x` should be more than a few examples.
-      variance: `[n]`, E[sigma_j^2] of "corrected_volume", where densities of several data sets are to be compared; by default over
-        `x`.
-      pairs: over how many antithetic pairs of points mean +- signs * scale "objective" averages D, a power of two. The signs are
-        random in each dimension, drawn by the example's place in `x` (whatever the batches are), and balanced over the pairs:
-        two dimensions whose numbers among the active ones differ modulo `pairs` do not mix. So as many pairs as active
-        dimensions give the posterior's expectation for a straight decoder without an error, and fewer an unbiased estimate
-        whose variance is the sum of Gamma_jk^2 over the pairs of dimensions that do mix. "paper" moves all dimensions together,
-        to mean + scale and mean - scale (App. C.2), which adds half the sum of Gamma's off-diagonals (nats).
+      active: `[n]`, bool, the dimensions to count (`Analysis.active`, where these examples are some
+        of those analysed); by default those whose mean KL over `x` exceeds `posterior.ACTIVE_KL`,
+        for which `x` should be more than a few examples.
+      variance: `[n]`, E[sigma_j^2] of "corrected_volume", where densities of several data sets are
+        to be compared; by default over `x`.
+      pairs: over how many antithetic pairs of points mean +- signs * scale "objective" averages D,
+        a power of two. The signs are random in each dimension, drawn by the example's place in `x`
+        (whatever the batches are), and balanced over the pairs:
+        two dimensions whose numbers among the active ones differ modulo `pairs` do not mix. So as
+        many pairs as active dimensions give the posterior's expectation for a straight decoder
+        without an error, and fewer an unbiased estimate whose variance is the sum of Gamma_jk^2
+        over the pairs of dimensions that do mix. "paper" moves all dimensions together, to mean +
+        scale and mean - scale (App. C.2), which adds half the sum of Gamma's off-diagonals (nats).
       seed: of the signs.
       progress: whether to show a progress bar.
       distortion, beta, scale: as `as_autoencoder` takes them, for models that do not say them.
     Returns:
-      dict from form to `[N]`, float64: "prior", log p(mu), per unit of volume of z; "objective" and "posterior" of y, the metric of
-      the distortion; "scaled_objective", "scaled_posterior", "volume" and "corrected_volume" of the data manifold. The last takes
-      E[sigma_j^2]; a dimension where that is not below 1, which no trained posterior has, is left uncorrected.
+      dict from form to `[N]`, float64: "prior", log p(mu), per unit of volume of z; "objective" and
+      "posterior" of y, the metric of the distortion; "scaled_objective", "scaled_posterior",
+      "volume" and "corrected_volume" of the data manifold. The last takes E[sigma_j^2]; a dimension
+      where that is not below 1, which no trained posterior has, is left uncorrected.
     Raises:
-      ValueError: for an unknown form, bad `pairs`, examples of different shapes or not finite, or whose posterior is not finite;
-        for a generator; or where no dimension is active.
-      NotImplementedError: for a scaled form of a distortion without a_x, where the manifold does not fill the space.
-    Cost: two encodes and 2 `pairs` decodes ("objective"); the volumes about as many decodes more as dimensions are active.
+      ValueError: for an unknown form, bad `pairs`, examples of different shapes or not finite, or
+        whose posterior is not finite; for a generator; or where no dimension is active.
+      NotImplementedError: for a scaled form of a distortion without a_x, where the manifold does
+        not fill the space.
+    Cost: two encodes and 2 `pairs` decodes ("objective"); the volumes about as many decodes more as
+    dimensions are active.
     """
     forms = (forms,) if isinstance(forms, str) else forms
     unknown = set(forms or ()) - set(FORMS)
     if unknown:
-        raise ValueError(f"Unknown forms {sorted(unknown)}; there are {', '.join(map(repr, FORMS))}.")
-    if pairs != "paper" and (isinstance(pairs, bool) or not isinstance(pairs, (int, np.integer)) or pairs < 1
-                             or pairs & (pairs - 1)):
+        raise ValueError(
+            f"Unknown forms {sorted(unknown)}; there are {', '.join(map(repr, FORMS))}.")
+    if pairs != "paper" and (isinstance(pairs, bool) or not isinstance(pairs, (int, np.integer))
+                             or pairs < 1 or pairs & (pairs - 1)):
         raise ValueError(f'pairs must be a power of two (1, 2, 4, ...) or "paper"; got {pairs!r}.')
     if isinstance(x, Iterator):
-        raise ValueError(f"x is read twice, and a {type(x).__name__} can be read only once. Give an array [N, ...] or a "
-                         "tf.data.Dataset of batches.")
+        raise ValueError(
+            f"x is read twice, and a {type(x).__name__} can be read only once. Give an array [N, "
+            f"...] or a "
+            "tf.data.Dataset of batches.")
     model = as_autoencoder(model, distortion, beta, scale)
     kl, found, first = _averages(model, x)
     for name, value in (("active", active), ("variance", variance)):
         if value is not None and np.shape(value) != kl.shape:
-            raise ValueError(f"{name} must have the shape [{len(kl)}]; got {list(np.shape(value))}.")
+            raise ValueError(
+                f"{name} must have the shape [{len(kl)}]; got {list(np.shape(value))}.")
     if active is not None and np.asarray(active).dtype != bool:
-        raise ValueError(f"active must be of the type bool, one entry for each dimension; got {np.asarray(active).dtype}.")
+        raise ValueError(
+            f"active must be of the type bool, one entry for each dimension; got "
+            f"{np.asarray(active).dtype}."
+        )
     variance = found if variance is None else np.asarray(variance, np.float64)
     active = np.flatnonzero(is_active(kl) if active is None else np.asarray(active, bool))
     size = int(np.prod(first.shape[1:]))
     if not len(active):
-        raise ValueError("No latent dimension is active: the VAE has collapsed, and its data manifold has no volume to give a "
-                         "density on.")
+        raise ValueError(
+            "No latent dimension is active: the VAE has collapsed, and its data manifold has no "
+            "volume to give a "
+            "density on.")
     if len(active) > size:
-        raise ValueError(f"{len(active)} latent dimensions are active, more than the {size} of the data: they overlap, and "
-                         "give no density. Train with a latent_dim of at most that.")
+        raise ValueError(
+            f"{len(active)} latent dimensions are active, more than the {size} of the data: they "
+            f"overlap, and "
+            "give no density. Train with a latent_dim of at most that.")
     if not model.distortion.has_scale and len(active) < size:
         if _SCALED & set(forms or ()):
             model.distortion.scale(first)  # raises, and says what to ask for instead
@@ -129,7 +157,10 @@ def log_densities(model: AutoencoderLike, x: Data, forms: str | Sequence[str] | 
         return tf.stack([log[form] for form in forms], 1)  # one tensor to gather from the replicas
 
     step = streaming.on_replicas(measured)
-    collected = [step(batch, row).numpy() for batch, row in streaming.examples_of(model, x, None, "densities", progress)]
+    collected = [
+        step(batch, row).numpy()
+        for batch, row in streaming.examples_of(model, x, None, "densities", progress)
+    ]
     return dict(zip(forms, np.concatenate(collected).T.copy()))
 
 
@@ -143,8 +174,10 @@ def _averages(model, data):
     for batch, row in streaming.examples_of(model, data):
         first = batch if first is None else first
         if batch.shape[1:] != first.shape[1:]:
-            raise ValueError(f"x must have one shape; example {row} (counted from 0) has {list(batch.shape[1:])}, those before it "
-                             f"{list(first.shape[1:])}.")
+            raise ValueError(
+                f"x must have one shape; example {row} (counted from 0) has "
+                f"{list(batch.shape[1:])}, those before it "
+                f"{list(first.shape[1:])}.")
         values = step(batch, row).numpy()
         _check_posteriors(values, row)
         totals = totals + values.sum(0, np.float64)
@@ -157,33 +190,47 @@ def _check_posteriors(values, first_row):
     """Raises ValueError where KL or variance, `[B, 2, n]`, of an example is not finite."""
     finite = np.isfinite(values).all((1, 2))
     if not finite.all():
-        raise ValueError(f"The posterior of example {first_row + int(np.argmin(finite))} (counted from 0) is not finite: the "
-                         "encoder must give every example a finite mean and a finite, positive scale. Leave the example out, or "
-                         "mend the encoder.")
+        raise ValueError(
+            f"The posterior of example {first_row + int(np.argmin(finite))} (counted from 0) is "
+            f"not finite: the "
+            "encoder must give every example a finite mean and a finite, positive scale. Leave "
+            "the example out, or "
+            "mend the encoder.")
 
 
 def _densities(model, x, posterior, forms, active, variance, signs, tangents):
-    """dict from form to `[B]`, nats, float64, of one batch; `active` are the numbers of the dimensions, `variance` E[sigma^2]."""
+    """dict from form to `[B]`, nats, float64, of one batch; `active` are the numbers of the
+    dimensions, `variance` E[sigma^2].
+    """
     n, lmbda = len(active), 1 / model.beta
     mean, scale = (tf.cast(tf.gather(values, active, axis=1), tf.float64) for values in posterior)
     log = {"prior": -0.5 * tf.reduce_sum(mean**2, 1) - 0.5 * n * math.log(2 * math.pi)}
-    log["posterior"] = log["prior"] + tf.reduce_sum(tf.math.log(scale), 1) + 0.5 * n * math.log(2 * lmbda)
+    log["posterior"] = log["prior"] + tf.reduce_sum(tf.math.log(scale),
+                                                    1) + 0.5 * n * math.log(2 * lmbda)
     if signs is not None:
         kl = tf.reduce_sum(tf.cast(posterior.kl(), tf.float64), 1)
-        log["objective"] = -lmbda * _mean_distortion(model, x, posterior, signs) - kl - 0.5 * n * math.log(math.pi / lmbda)
+        log["objective"] = -lmbda * _mean_distortion(
+            model, x, posterior, signs) - kl - 0.5 * n * math.log(math.pi / lmbda)
     if _SCALED & set(forms):
         volume = _log_metric_volume(model.distortion, x, n)
-        log |= {f"scaled_{form}": log[form] + volume for form in ("posterior", "objective") if form in log}
+        log |= {
+            f"scaled_{form}": log[form] + volume
+            for form in ("posterior", "objective") if form in log
+        }
     if {"volume", "corrected_volume"} & set(forms):
         volume = _log_volume(model.decode, posterior.mean, active, tangents)
         log["volume"] = log["prior"] - volume
-        rest = np.where(variance < 1, 1 - variance, 1.0)  # 1 - E[sigma^2]: the variance of the means, and what is left of x
-        log["corrected_volume"] = (log["volume"] - 0.5 * tf.reduce_sum(mean**2 * (1 / rest - 1), 1) + 0.5 * np.log(rest).sum())
+        # 1 - E[sigma^2]: the variance of the means, and what is left of x.
+        rest = np.where(variance < 1, 1 - variance, 1.0)
+        log["corrected_volume"] = (log["volume"] - 0.5 * tf.reduce_sum(mean**2 * (1 / rest - 1), 1)
+                                   + 0.5 * np.log(rest).sum())
     return {form: log[form] for form in forms}
 
 
 def _signs(num_rows, n, active, pairs, seed, first_row):
-    """The signs of the points mean + signs * scale, `[2 pairs, B, n]`: rows of a Hadamard matrix, with random signs of columns."""
+    """The signs of the points mean + signs * scale, `[2 pairs, B, n]`: rows of a Hadamard matrix,
+    with random signs of columns.
+    """
     if pairs == "paper":
         half = tf.ones([1, num_rows, n])
     else:
@@ -196,7 +243,9 @@ def _signs(num_rows, n, active, pairs, seed, first_row):
 
 
 def _mean_distortion(model, x, posterior, signs):
-    """The trained distortion, without that of a point from itself, averaged over the points, `[B]`, float64."""
+    """The trained distortion, without that of a point from itself, averaged over the points, `[B]`,
+    float64.
+    """
     x_check = model.decode(posterior.mean) if model.decomposed else None
 
     def one(sign):
@@ -205,43 +254,56 @@ def _mean_distortion(model, x, posterior, signs):
                  else model.distortion.excess(x, x_hat - x))
         return tf.cast(value, tf.float64)
 
-    return tf.reduce_mean(tf.map_fn(one, signs, parallel_iterations=1, fn_output_signature=tf.TensorSpec([None], tf.float64)), 0)
+    return tf.reduce_mean(
+        tf.map_fn(one, signs, parallel_iterations=1,
+                  fn_output_signature=tf.TensorSpec([None], tf.float64)), 0)
 
 
 def _log_volume(decode, mean, active, tangents):
-    """1/2 log det(J^T J) over the active dimensions, `[B]`, float64; -inf where the decoder folds a direction away.
+    """1/2 log det(J^T J) over the active dimensions, `[B]`, float64; -inf where the decoder folds a
+    direction away.
 
-    In float64, and by the singular values of J where its directions are nearly parallel: J^T J has none of their digits.
+    In float64, and by the singular values of J where its directions are nearly parallel: J^T J has
+    none of their digits.
     """
     chosen = tf.one_hot(active, mean.shape[-1], dtype=mean.dtype)
     fixed = 1 - tf.reduce_sum(chosen, 0)
     group = max(1, _IMAGES_AT_ONCE // len(active))
     count = tf.shape(mean)[0]
     groups = -(-count // group)
-    # The last group is filled up with copies of a row: every group has one shape, hence one plan of execution.
-    stacked = tf.reshape(tf.gather(mean, tf.minimum(tf.range(groups * group), count - 1)), [groups, group, mean.shape[-1]])
+    # The last group is filled up with copies of a row: every group has one shape, hence one plan of
+    # execution.
+    stacked = tf.reshape(tf.gather(mean, tf.minimum(tf.range(groups * group), count - 1)),
+                         [groups, group, mean.shape[-1]])
 
     def singular_squares(columns):
         values = tf.linalg.svd(columns, compute_uv=False)
         return tf.square(tf.where(values > _PARALLEL, values, tf.zeros_like(values)))
 
     def volume(z):
-        _, images = pullback.jacobian(_Restricted(decode, z * fixed, chosen), tf.gather(z, active, axis=1), tangents)
+        _, images = pullback.jacobian(_Restricted(decode, z * fixed, chosen),
+                                      tf.gather(z, active, axis=1), tangents)
         columns = tf.cast(tf.reshape(images, [len(active), group, -1]), tf.float64)
         length = tf.norm(columns, axis=-1)
         columns = tf.transpose(tf.math.divide_no_nan(columns, length[..., None]), [1, 0, 2])
         eigenvalues = tf.linalg.eigvalsh(tf.matmul(columns, columns, transpose_b=True))
-        # The decomposition costs as much as the decoder's derivatives, the Gram matrix a tenth of that.
-        squares = tf.cond(tf.reduce_min(eigenvalues) > _APART, lambda: eigenvalues, lambda: singular_squares(columns))
+        # The decomposition costs as much as the decoder's derivatives, the Gram matrix a tenth of
+        # that.
+        squares = tf.cond(
+            tf.reduce_min(eigenvalues) > _APART, lambda: eigenvalues,
+            lambda: singular_squares(columns))
         return 0.5 * tf.reduce_sum(tf.math.log(squares), -1) + tf.reduce_sum(tf.math.log(length), 0)
 
     # A folded direction has a volume of 0, and the density no bound.
-    volumes = tf.map_fn(volume, stacked, parallel_iterations=1, fn_output_signature=tf.TensorSpec([group], tf.float64))
+    volumes = tf.map_fn(volume, stacked, parallel_iterations=1,
+                        fn_output_signature=tf.TensorSpec([group], tf.float64))
     return tf.reshape(volumes, [-1])[:count]
 
 
 class _Restricted:
-    """A decoder as a function of some coordinates `[k B, m]`, k for each row of `rest` `[B, n]`, which holds the others."""
+    """A decoder as a function of some coordinates `[k B, m]`, k for each row of `rest` `[B, n]`,
+    which holds the others.
+    """
 
     def __init__(self, decode, rest, chosen):
         self._decode, self._rest, self._chosen = decode, rest, chosen
@@ -255,11 +317,16 @@ class _Restricted:
 
 
 def _log_metric_volume(distortion, x, n):
-    """1/2 log of the determinant of G_x on the manifold of n dimensions, `[B]`, float64: by a_x, or where it fills the space."""
+    """1/2 log of the determinant of G_x on the manifold of n dimensions, `[B]`, float64: by a_x, or
+    where it fills the space.
+    """
     if distortion.has_scale:
         return 0.5 * n * tf.math.log(tf.cast(distortion.scale(x), tf.float64))
     units = tf.reshape(tf.eye(n), [n, 1, *x.shape[1:]])
-    columns = [distortion.metric_product(x, tf.broadcast_to(unit, tf.shape(x))) for unit in tf.unstack(units)]
+    columns = [
+        distortion.metric_product(x, tf.broadcast_to(unit, tf.shape(x)))
+        for unit in tf.unstack(units)
+    ]
     metric = tf.stack([tf.reshape(column, [-1, n]) for column in columns], 2)
     return 0.5 * tf.linalg.slogdet(tf.cast(metric, tf.float64))[1]
 
@@ -269,17 +336,21 @@ def percentiles(log_density: npt.ArrayLike, among: npt.ArrayLike) -> np.ndarray:
 
     Args:
       log_density: `[N]`, nats.
-      among: `[K]`, nats, of the references (examples of training), by the same form with the same `active` and `variance`.
+      among: `[K]`, nats, of the references (examples of training), by the same form with the same
+        `active` and `variance`.
     Returns:
-      `[N]`, in steps of 100 / K: 0 is less probable than all of them, 100 as probable as the most probable or more. NaN of NaN.
+      `[N]`, in steps of 100 / K: 0 is less probable than all of them, 100 as probable as the most
+      probable or more. NaN of NaN.
     Raises:
       ValueError: if there are no references, or one of them is not a number.
     """
     among = np.sort(np.asarray(among, np.float64))
     if not len(among) or np.isnan(among[-1]):
-        raise ValueError(f"among must have at least one log density, and numbers alone; got {len(among)}.")
+        raise ValueError(
+            f"among must have at least one log density, and numbers alone; got {len(among)}.")
     log_density = np.asarray(log_density, np.float64)
-    return np.where(np.isnan(log_density), np.nan, 100 / len(among) * np.searchsorted(among, log_density, side="right"))
+    return np.where(np.isnan(log_density), np.nan,
+                    100 / len(among) * np.searchsorted(among, log_density, side="right"))
 
 
 def pearson(a: npt.ArrayLike, b: npt.ArrayLike) -> float:
@@ -287,20 +358,27 @@ def pearson(a: npt.ArrayLike, b: npt.ArrayLike) -> float:
     return float(np.corrcoef(np.asarray(a, np.float64), np.asarray(b, np.float64))[0, 1])
 
 
-def comparison(log_estimates: Mapping[str, np.ndarray], log_density: npt.ArrayLike) -> dict[str, dict[str, float]]:
+def comparison(log_estimates: Mapping[str, np.ndarray],
+               log_density: npt.ArrayLike) -> dict[str, dict[str, float]]:
     """How estimated log densities compare with the true one.
 
     Args:
       log_estimates: dict from form to `[N]`, nats.
       log_density: `[N]`, log p(x), nats; finite.
     Returns:
-      dict from form to `{"correlation": R of the densities (linear scale, as the paper), "log_error_mean": mean of estimate -
-      truth in nats, "log_error_rms": its root mean square}`.
+      dict from form to `{"correlation": R of the densities (linear scale, as the paper),
+      "log_error_mean": mean of estimate - truth in nats, "log_error_rms": its root mean square}`.
     """
     def densities(logs):  # but for a factor, which R does not see, and without overflow
         return np.exp(logs - np.max(logs))
 
     truth = np.asarray(log_density, np.float64)
     true = densities(truth)
-    return {form: {"correlation": pearson(densities(values), true), "log_error_mean": float(np.mean(values - truth)),
-                   "log_error_rms": float(np.sqrt(np.mean((values - truth) ** 2)))} for form, values in log_estimates.items()}
+    return {
+        form: {
+            "correlation": pearson(densities(values), true), "log_error_mean": float(
+                np.mean(values - truth)), "log_error_rms": float(
+                    np.sqrt(np.mean((values - truth)**2)))
+        }
+        for form, values in log_estimates.items()
+    }

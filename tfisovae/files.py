@@ -1,4 +1,6 @@
-"""Files and directories that are written whole or not at all, and JSON: the package writes what it writes by these."""
+"""Files and directories that are written whole or not at all, and JSON: the package writes what it
+writes by these.
+"""
 import contextlib
 import errno
 import hashlib
@@ -16,7 +18,8 @@ import numpy as np
 _TEMPORARY = re.compile(r"\.(?P<name>.+)\.writing-(?P<host>[\w.]+)-(?P<pid>\d+)-\w+", re.DOTALL)
 _BEFORE = "before"  # what is replaced, for the moment between two renames
 _FOREIGN_AGE = 24 * 3600  # seconds after which what another host was writing counts as left over
-OF_DESKTOPS = frozenset({".DS_Store", "desktop.ini", ".directory"})  # which file managers leave in a directory that is empty else
+# Which file managers leave in a directory that is empty else.
+OF_DESKTOPS = frozenset({".DS_Store", "desktop.ini", ".directory"})
 _ours = set()  # what this process is writing
 
 
@@ -26,7 +29,8 @@ class DamagedFile(ValueError):
 
 @contextlib.contextmanager
 def replacing(path, mode="w", **kwargs):
-    """Opens a new file that takes the place of `path` when the block ends, so that a reader, or a crash, finds one of them whole.
+    """Opens a new file that takes the place of `path` when the block ends, so that a reader, or a
+    crash, finds one of them whole.
 
     The new file has a name of its own until then, and is removed where the block fails.
 
@@ -53,13 +57,16 @@ def replacing(path, mode="w", **kwargs):
 
 @contextlib.contextmanager
 def replacing_directory(path, durable=True):
-    """Gives the name of a new directory, to be made by the block, that takes the place of `path` when the block ends.
+    """Gives the name of a new directory, to be made by the block, that takes the place of `path`
+    when the block ends.
 
-    Every file in it is waited for until it is on the disk, which takes milliseconds a file; `durable=False` leaves that to the
-    system, for thousands of files that can be made again. Directories above it are made where they are missing.
+    Every file in it is waited for until it is on the disk, which takes milliseconds a file;
+    `durable=False` leaves that to the system, for thousands of files that can be made again.
+    Directories above it are made where they are missing.
 
-    A directory that was at `path` stays until the new one is whole and on the disk. Between the two renames that exchange them
-    there is none of that name; `sweep` puts the former one back where a process died just there.
+    A directory that was at `path` stays until the new one is whole and on the disk. Between the two
+    renames that exchange them there is none of that name; `sweep` puts the former one back where a
+    process died just there.
 
     Raises:
       ValueError: if `path` is empty.
@@ -67,13 +74,15 @@ def replacing_directory(path, durable=True):
     _check_named(path)
     directory, name = os.path.split(os.path.abspath(os.fspath(path)))
     os.makedirs(directory, exist_ok=True)
-    path, temporary = os.path.join(directory, name), tempfile.mkdtemp(prefix=_prefix(name), dir=directory)
+    path, temporary = os.path.join(directory, name), tempfile.mkdtemp(prefix=_prefix(name),
+                                                                      dir=directory)
     _ours.add(temporary)
     new, before = os.path.join(temporary, "new"), os.path.join(temporary, _BEFORE)
     try:
         yield new
         for folder, _, names in os.walk(new, topdown=False):
-            for entry in (*(os.path.join(folder, entry) for entry in names), folder) if durable else ():
+            for entry in (*(os.path.join(folder, entry)
+                            for entry in names), folder) if durable else ():
                 to_disk(entry)
         if os.path.lexists(path):
             os.rename(path, before)
@@ -86,7 +95,9 @@ def replacing_directory(path, durable=True):
 
 
 def link(path, new):
-    """Gives a file, or all files of a directory, a second name `new`; where the file system has no links, copies them."""
+    """Gives a file, or all files of a directory, a second name `new`; where the file system has no
+    links, copies them.
+    """
     def one(source, target):
         try:
             os.link(source, target)
@@ -111,7 +122,9 @@ def remove(path):
 
 
 def _check_named(path):
-    """An empty name would be the current directory's own, which would be replaced with all that it holds."""
+    """An empty name would be the current directory's own, which would be replaced with all that it
+    holds.
+    """
     if not os.fspath(path):
         raise ValueError("The name of what is to be written is empty; give one.")
 
@@ -124,12 +137,15 @@ def _put_back(temporary, path):
 
 
 def sweep(directory):
-    """Removes what processes that are gone were writing in a directory, and puts back what they were about to replace."""
+    """Removes what processes that are gone were writing in a directory, and puts back what they
+    were about to replace.
+    """
     directory = os.path.abspath(os.fspath(directory))
     for entry in os.listdir(directory) if os.path.isdir(directory) else ():
         found, temporary = _TEMPORARY.fullmatch(entry), os.path.join(directory, entry)
         if found and _is_left_over(temporary, found["host"], int(found["pid"])):
-            with contextlib.suppress(OSError):  # of a directory that may only be read, or another process was faster
+            # Of a directory that may only be read, or another process was faster.
+            with contextlib.suppress(OSError):
                 _put_back(temporary, os.path.join(directory, found["name"]))
                 if os.path.isdir(temporary):
                     shutil.rmtree(temporary)
@@ -138,7 +154,9 @@ def sweep(directory):
 
 
 def is_temporary(name):
-    """Whether a file of this name is one that `replacing` and `replacing_directory` make before they rename it."""
+    """Whether a file of this name is one that `replacing` and `replacing_directory` make before
+    they rename it.
+    """
     return bool(_TEMPORARY.fullmatch(name))
 
 
@@ -151,9 +169,12 @@ def _host():
 
 
 def _is_left_over(path, host, pid):
-    """Whether the process that was writing `path` is gone; of another host, whether it has not written for a day."""
+    """Whether the process that was writing `path` is gone; of another host, whether it has not
+    written for a day.
+    """
     if host == _host():
-        return not is_alive(pid) if pid != os.getpid() else path not in _ours  # process numbers come again
+        # Process numbers come again.
+        return not is_alive(pid) if pid != os.getpid() else path not in _ours
     try:
         return time.time() - os.lstat(path).st_mtime > _FOREIGN_AGE
     except OSError:
@@ -177,7 +198,8 @@ def to_disk(path):
     try:
         os.fsync(handle)
     except OSError as error:
-        if error.errno not in (errno.EINVAL, errno.ENOTSUP, errno.EBADF):  # file systems that do not do this for directories
+        # File systems that do not do this for directories.
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP, errno.EBADF):
             raise
     finally:
         os.close(handle)
@@ -211,12 +233,17 @@ def write_json(path, values, digits=7):
       values: what JSON holds, and NumPy's arrays and numbers. What is not finite becomes `null`.
       digits: significant digits of floating-point numbers; `None` keeps all.
     """
-    lines = [f" {json.dumps(str(key))}: {json.dumps(plain(value, digits), allow_nan=False)}" for key, value in values.items()]
+    lines = [
+        f" {json.dumps(str(key))}: {json.dumps(plain(value, digits), allow_nan=False)}"
+        for key, value in values.items()
+    ]
     write_text(path, "{\n" + ",\n".join(lines) + "\n}\n")
 
 
 def plain(value, digits=None):
-    """A value as JSON holds it: lists for NumPy's arrays, `None` for numbers that are not finite, floats of so many digits."""
+    """A value as JSON holds it: lists for NumPy's arrays, `None` for numbers that are not finite,
+    floats of so many digits.
+    """
     if isinstance(value, (np.ndarray, np.generic)):
         value = value.tolist()
     if isinstance(value, dict):

@@ -1,7 +1,7 @@
 """The encoder and decoder pairs of the paper's appendices D.1, D.2, F.2 and G.
 
-An encoder maps `x` to `[B, 2n]`, the posterior's mean and log-variance; a decoder maps `z` `[B, n]` to `x_hat`. Heads and
-outputs are float32 under every mixed-precision policy.
+An encoder maps `x` to `[B, 2n]`, the posterior's mean and log-variance; a decoder maps `z` `[B, n]`
+to `x_hat`. Heads and outputs are float32 under every mixed-precision policy.
 """
 from typing import Any
 
@@ -13,15 +13,18 @@ layers = tf.keras.layers
 
 @tf.keras.utils.register_keras_serializable(package="tfisovae")
 class GDN(tfc.GDN):
-    """Generalised divisive normalisation of Balle et al. (2016), with tensorflow-compression's parameters:
+    """Generalised divisive normalisation of Balle et al. (2016), with tensorflow-compression's
+    parameters:
 
         y_i = x_i / (beta_i + sum_j gamma_ji |x_j|)          (IGDN: x_i times the same pool)
 
-    tensorflow-compression's own `call` branches on tensors, which puts conditionals into the graph and stops SavedModel
-    export and forward-mode differentiation; the alpha = epsilon = 1 of the paper needs no branch.
+    tensorflow-compression's own `call` branches on tensors, which puts conditionals into the graph
+    and stops SavedModel export and forward-mode differentiation; the alpha = epsilon = 1 of the
+    paper needs no branch.
     """
 
-    def __init__(self, inverse: bool = False, name: str | None = None, dtype: Any = None, trainable: bool = True) -> None:
+    def __init__(self, inverse: bool = False, name: str | None = None, dtype: Any = None,
+                 trainable: bool = True) -> None:
         super().__init__(inverse=inverse, name=name, dtype=dtype, trainable=trainable)
 
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
@@ -30,7 +33,8 @@ class GDN(tfc.GDN):
         return inputs * pool if self.inverse else inputs / pool
 
     def get_config(self) -> dict[str, Any]:
-        # The parent would write its parameters into the configuration, and read them back untrained.
+        # The parent would write its parameters into the configuration, and read them back
+        # untrained.
         config = tf.keras.layers.Layer.get_config(self)
         return {**config, "inverse": self.inverse}
 
@@ -39,9 +43,10 @@ class GDN(tfc.GDN):
 class Upsample2(layers.Layer):
     """`Conv2DTranspose(filters, kernel_size, strides=2, padding="same")`, computed by output phase.
 
-    Output pixel 2 q + p takes the taps of phase p only, so the layer is one plain convolution to 4 * filters channels at
-    the input's resolution, followed by `depth_to_space`. For few filters and large kernels that is far faster (9 x 9 to 3
-    channels: half the time). Variables, their shapes and the outputs are those of the Keras layer.
+    Output pixel 2 q + p takes the taps of phase p only, so the layer is one plain convolution to 4
+    * filters channels at the input's resolution, followed by `depth_to_space`. For few filters and
+    large kernels that is far faster (9 x 9 to 3 channels: half the time). Variables, their shapes
+    and the outputs are those of the Keras layer.
 
     Args:
       filters: output channels.
@@ -50,7 +55,10 @@ class Upsample2(layers.Layer):
 
     def __init__(self, filters: int, kernel_size: int, **kwargs: Any) -> None:
         if kernel_size % 4 != 1:
-            raise ValueError(f"kernel_size must be 5, 9, 13, ...; got {kernel_size!r}. Use Conv2DTranspose instead.")
+            raise ValueError(
+                f"kernel_size must be 5, 9, 13, ...; got {kernel_size!r}. Use Conv2DTranspose "
+                f"instead."
+            )
         super().__init__(**kwargs)
         self.filters, self.kernel_size = filters, kernel_size
 
@@ -64,7 +72,8 @@ class Upsample2(layers.Layer):
         taps, channels = (self.kernel_size + 1) // 2, inputs.shape[-1]
         kernel = tf.pad(self.kernel, [[1, 0], [1, 0], [0, 0], [0, 0]])
         kernel = tf.reverse(tf.reshape(kernel, [taps, 2, taps, 2, self.filters, channels]), [0, 2])
-        kernel = tf.reshape(tf.transpose(kernel, [0, 2, 5, 1, 3, 4]), [taps, taps, channels, 4 * self.filters])
+        kernel = tf.reshape(tf.transpose(kernel, [0, 2, 5, 1, 3, 4]),
+                            [taps, taps, channels, 4 * self.filters])
         phases = tf.nn.conv2d(inputs, kernel, 1, "SAME")
         return tf.nn.bias_add(tf.nn.depth_to_space(phases, 2), self.bias)
 
@@ -76,12 +85,14 @@ class Upsample2(layers.Layer):
 class Dense(layers.Dense):
     """`tf.keras.layers.Dense` on vectors, which fills fewer than 4 inputs up with zeros.
 
-    XLA's matrix product on a CPU takes ten times as long over 2 or 3 terms as over 4: 8 us of the 170 of a toy training step.
+    XLA's matrix product on a CPU takes ten times as long over 2 or 3 terms as over 4: 8 us of the
+    170 of a toy training step.
     """
 
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
         missing = max(0, 4 - inputs.shape[-1])
-        y = tf.matmul(tf.pad(inputs, [[0, 0], [0, missing]]), tf.pad(self.kernel, [[0, missing], [0, 0]]))
+        y = tf.matmul(tf.pad(inputs, [[0, 0], [0, missing]]),
+                      tf.pad(self.kernel, [[0, missing], [0, 0]]))
         return self.activation(tf.nn.bias_add(y, self.bias))
 
 
@@ -94,7 +105,8 @@ def _dense_pair(input_dim, hidden, latent_dim, activation, output_activation=Non
     return tf.keras.Sequential(encoder, "encoder"), tf.keras.Sequential(decoder, "decoder")
 
 
-def toy(latent_dim: int = 3, input_dim: int = 16) -> tuple[tf.keras.Sequential, tf.keras.Sequential]:
+def toy(latent_dim: int = 3,
+        input_dim: int = 16) -> tuple[tf.keras.Sequential, tf.keras.Sequential]:
     """FC 16-128-64-3x2 and back, tanh (App. D.1)."""
     _check_latent_dim(latent_dim)
     return _dense_pair(input_dim, (128, 64), latent_dim, "tanh")
@@ -103,7 +115,10 @@ def toy(latent_dim: int = 3, input_dim: int = 16) -> tuple[tf.keras.Sequential, 
 def _celeba(latent_dim, width, output_igdn, image_size, channels):
     _check_latent_dim(latent_dim)
     if not isinstance(image_size, int) or image_size < 16 or image_size % 16:
-        raise ValueError(f"image_size must be a multiple of 16, at least 16, for four layers of stride 2; got {image_size!r}.")
+        raise ValueError(
+            f"image_size must be a multiple of 16, at least 16, for four layers of stride 2; got "
+            f"{image_size!r}."
+        )
     if not isinstance(channels, int) or channels < 1:
         raise ValueError(f"channels must be a positive integer; got {channels!r}.")
     smallest = image_size // 16  # height and width of the inmost features
@@ -114,12 +129,21 @@ def _celeba(latent_dim, width, output_igdn, image_size, channels):
     def up():
         return layers.Conv2DTranspose(64, 5, 2, "same"), GDN(inverse=True)
 
-    encoder = [layers.Input((image_size, image_size, channels)), *down(9), *down(5), *down(5), *down(5), layers.Flatten(),
-               layers.Dense(width, "softplus"), layers.Dense(2 * latent_dim, dtype="float32", name="posterior")]
-    decoder = [layers.Input((latent_dim,)), layers.Dense(width, "softplus"), layers.Dense(64 * smallest ** 2, "softplus"),
-               layers.Reshape((smallest, smallest, 64)), *up(), *up(), *up(), Upsample2(channels, 9),
-               GDN(inverse=True, dtype="float32", name="output") if output_igdn
-               else layers.Activation("linear", dtype="float32", name="output")]
+    encoder = [
+        layers.Input((image_size, image_size, channels)), *down(9), *down(5), *down(5), *down(5),
+        layers.Flatten(),
+        layers.Dense(width, "softplus"),
+        layers.Dense(2 * latent_dim, dtype="float32", name="posterior")
+    ]
+    decoder = [
+        layers.Input((latent_dim, )),
+        layers.Dense(width, "softplus"),
+        layers.Dense(64 * smallest**2, "softplus"),
+        layers.Reshape((smallest, smallest, 64)), *up(), *up(), *up(),
+        Upsample2(channels, 9),
+        GDN(inverse=True, dtype="float32", name="output") if output_igdn else layers.Activation(
+            "linear", dtype="float32", name="output")
+    ]
     return tf.keras.Sequential(encoder, "encoder"), tf.keras.Sequential(decoder, "decoder")
 
 
@@ -130,8 +154,9 @@ def celeba(latent_dim: int = 32, output_igdn: bool = True, image_size: int = 64,
     Args:
       latent_dim: n.
       output_igdn: whether the output passes an IGDN over its channels, as the paper's text has it.
-      image_size: height and width of the images, a multiple of 16. The inmost features, image_size / 16 high and wide with 64
-        channels (1024 values in the paper), grow with it, the layers' other widths do not.
+      image_size: height and width of the images, a multiple of 16. The inmost features, image_size
+        / 16 high and wide with 64 channels (1024 values in the paper), grow with it, the layers'
+        other widths do not.
       channels: 3 for RGB, 1 for grey images.
     """
     return _celeba(latent_dim, 1024, output_igdn, image_size, channels)

@@ -1,6 +1,7 @@
 """Closed forms of the theory, to set beside what is measured (NumPy and SciPy only).
 
-Rates are in nats; distortions in the unit of D, the sum of squares in the Gaussian forms. h = beta / 2 throughout.
+Rates are in nats; distortions in the unit of D, the sum of squares in the Gaussian forms. h = beta
+/ 2 throughout.
 """
 import math
 from collections.abc import Callable
@@ -12,14 +13,18 @@ import scipy.integrate
 import scipy.optimize
 import scipy.stats
 
-_EDGE, _LAST_DEVIATION = 5, 36  # of z: where the tails begin; where probabilities, 1e-283, are the last in float64
+# Of z: where the tails begin; where probabilities, 1e-283, are the last in float64.
+_EDGE, _LAST_DEVIATION = 5, 36
 _FOUR = scipy.stats.norm.sf(4)
-QUANTIZATION_BITS = 0.5 * math.log2(math.pi * math.e / 6)  # a dimension: a uniform quantiser beyond the KL at small sigma
+# A dimension: a uniform quantiser beyond the KL at small sigma.
+QUANTIZATION_BITS = 0.5 * math.log2(math.pi * math.e / 6)
 _DITHERS = 6  # nodes: right to 1e-6 for sigma up to 1
 
 
-def reverse_water_filling(variances: npt.ArrayLike, distortion_per_dimension: float) -> tuple[float, float]:
-    """Rate and distortion of a Gaussian source with independent components at water level d (Eq. 4).
+def reverse_water_filling(variances: npt.ArrayLike,
+                          distortion_per_dimension: float) -> tuple[float, float]:
+    """Rate and distortion of a Gaussian source with independent components at water level d (Eq.
+    4).
 
         R = sum_j 1/2 log(v_j / d) over v_j > d,        D = sum_j min(d, v_j)
 
@@ -29,23 +34,30 @@ def reverse_water_filling(variances: npt.ArrayLike, distortion_per_dimension: fl
     Returns:
       `(rate, distortion)`: nats, and sum of squares.
     """
-    v, d = _positive("variances", variances), float(_positive("distortion_per_dimension", distortion_per_dimension))
+    v, d = _positive("variances", variances), float(
+        _positive("distortion_per_dimension", distortion_per_dimension))
     return float(0.5 * np.sum(np.log(np.maximum(v / d, 1)))), float(np.sum(np.minimum(d, v)))
 
 
 def entropy_power(entropy: npt.ArrayLike) -> float | np.ndarray:
-    """exp(2 h) / (2 pi e): the variance of the Gaussian whose differential entropy is h, nats; at most that of the variable."""
+    """exp(2 h) / (2 pi e): the variance of the Gaussian whose differential entropy is h, nats; at
+    most that of the variable.
+    """
     return np.exp(2 * np.asarray(entropy, np.float64)) / (2 * math.pi * math.e)
 
 
-def shannon_lower_bound(entropies: npt.ArrayLike, distortion_per_dimension: float) -> tuple[float, float]:
-    """Shannon's lower bound on the rate of independent components, under the sum of squares, at water level d: a point of it.
+def shannon_lower_bound(entropies: npt.ArrayLike,
+                        distortion_per_dimension: float) -> tuple[float, float]:
+    """Shannon's lower bound on the rate of independent components, under the sum of squares, at
+    water level d: a point of it.
 
-        R = sum_j 1/2 log(N_j / d) over N_j > d,        D = sum_j min(d, N_j),        N_j = exp(2 h_j) / (2 pi e)
+        R = sum_j 1/2 log(N_j / d) over N_j > d,        D = sum_j min(d, N_j),        N_j = exp(2
+        h_j) / (2 pi e)
 
-    No code of whatever kind is below R at a distortion of D: each component has R_j(D_j) >= h_j - 1/2 log(2 pi e D_j), and of
-    independent components the best code shares the distortion out between codes of each. It is Eq. 4 with entropy powers for
-    variances, so Eq. 4 itself for Gaussians; for other shapes it is approached as d falls.
+    No code of whatever kind is below R at a distortion of D: each component has R_j(D_j) >= h_j -
+    1/2 log(2 pi e D_j), and of independent components the best code shares the distortion out
+    between codes of each. It is Eq. 4 with entropy powers for variances, so Eq. 4 itself for
+    Gaussians; for other shapes it is approached as d falls.
 
     Args:
       entropies: differential entropies h_j, nats, `[m]`.
@@ -57,17 +69,20 @@ def shannon_lower_bound(entropies: npt.ArrayLike, distortion_per_dimension: floa
 
 
 class LinearVAE:
-    """The optimal VAE x -> a x + sigma eps -> b z for x from N(0, v), D = |x - x_hat|^2, with the KL of Eq. 2.
+    """The optimal VAE x -> a x + sigma eps -> b z for x from N(0, v), D = |x - x_hat|^2, with the
+    KL of Eq. 2.
 
-    For v > h it has a = sqrt(v - h) / v, b = sqrt(v - h), sigma^2 = h / v, which is on the rate-distortion curve; for v <= h it
-    has collapsed: sigma = 1, b = 0. (Appendix B leaves sigma^2 out of the KL: `approximate_linear_vae`.)
+    For v > h it has a = sqrt(v - h) / v, b = sqrt(v - h), sigma^2 = h / v, which is on the
+    rate-distortion curve; for v <= h it has collapsed: sigma = 1, b = 0. (Appendix B leaves sigma^2
+    out of the KL: `approximate_linear_vae`.)
 
     Args:
       variance: v, a number, or `[m]` for independent components.
       beta: 1 / lmbda.
     Attributes:
       encoder_gain, decoder_gain: a and b; scale: sigma; norm: (2 / beta) sigma^2 b^2 = 1 - h / v;
-      coding_loss: b^2 sigma^2; transform_loss: (1 - a b)^2 v; distortion: their sum; rate: E[KL], nats; precision: sigma^-2.
+      coding_loss: b^2 sigma^2; transform_loss: (1 - a b)^2 v; distortion: their sum; rate: E[KL],
+        nats; precision: sigma^-2.
       All of the shape of `variance`.
     """
 
@@ -86,18 +101,21 @@ class LinearVAE:
 
 
 def approximate_linear_vae(variance: npt.ArrayLike, beta: float) -> dict[str, float | np.ndarray]:
-    """The linear VAE of appendix B, whose KL leaves sigma^2 out (Eqs. 6, 40): a dict of its parameters and losses (Eqs. 41, 42).
+    """The linear VAE of appendix B, whose KL leaves sigma^2 out (Eqs. 6, 40): a dict of its
+    parameters and losses (Eqs. 41, 42).
 
-    It is a local minimum of Eq. 40, which is unbounded below (b = 0 and sigma to infinity), and exists for beta <= v / 2.
-    The transform loss tends to h^2 / v for beta << v (Eq. 43: `transform_loss_limit`), and its ratio to the coding loss to
-    that of the Wiener filter, sigma^2 (Eq. 46: `wiener_ratio`).
+    It is a local minimum of Eq. 40, which is unbounded below (b = 0 and sigma to infinity), and
+    exists for beta <= v / 2. The transform loss tends to h^2 / v for beta << v (Eq. 43:
+    `transform_loss_limit`), and its ratio to the coding loss to that of the Wiener filter, sigma^2
+    (Eq. 46: `wiener_ratio`).
 
     Raises:
       ValueError: where beta exceeds v / 2.
     """
     v, beta = _positive("variance", variance), float(_positive("beta", beta))
     if np.any(beta > v / 2):
-        raise ValueError(f"Eq. 41 exists for beta up to variance / 2 = {np.min(v) / 2:g}; got beta = {beta:g}.")
+        raise ValueError(
+            f"Eq. 41 exists for beta up to variance / 2 = {np.min(v) / 2:g}; got beta = {beta:g}.")
     root = 1 + np.sqrt(1 - 2 * beta / v)
     scale = np.sqrt(2 * beta / v) / root
     return {"encoder_gain": v**-0.5, "decoder_gain": np.sqrt(v) * root / 2, "scale": scale,
@@ -110,11 +128,12 @@ def objective_at_optimum(entropy: float, n: int, beta: float) -> tuple[float, fl
 
         D_G = n beta / 2,        R_G = H(y) - (n / 2) log(pi e beta)
 
-    They hold where the posterior noise is small beside the data: beta / 2 << Var(y_j), every dimension active.
+    They hold where the posterior noise is small beside the data: beta / 2 << Var(y_j), every
+    dimension active.
 
     Args:
-      entropy: differential entropy of the n active isometric variables, nats; of x itself for the sum of squares on a flat
-        manifold.
+      entropy: differential entropy of the n active isometric variables, nats; of x itself for the
+        sum of squares on a flat manifold.
       n: number of active dimensions.
       beta: 1 / lmbda.
     """
@@ -123,22 +142,27 @@ def objective_at_optimum(entropy: float, n: int, beta: float) -> tuple[float, fl
 
 
 def rate_distortion_terms(entropy: float, n: int, beta: float) -> tuple[float, float]:
-    """R and D of Alemi et al. (2018) as in Eqs. 28, 33: `(R, D)` with D = (n / 2) log(pi e beta), R = H - D, nats.
+    """R and D of Alemi et al. (2018) as in Eqs. 28, 33: `(R, D)` with D = (n / 2) log(pi e beta), R
+    = H - D, nats.
 
-    D is the differential entropy of the posterior noise in the isometric space (Eq. 28's first line lacks a minus), so it may be
-    negative, and R + D is the entropy of the data for every beta. Holds where beta / 2 is small beside the data's variance.
+    D is the differential entropy of the posterior noise in the isometric space (Eq. 28's first line
+    lacks a minus), so it may be negative, and R + D is the entropy of the data for every beta.
+    Holds where beta / 2 is small beside the data's variance.
     """
     distortion = 0.5 * n * math.log(math.pi * math.e * float(_positive("beta", beta)))
     return entropy - distortion, distortion
 
 
-def evidence_lower_bound(distortion: npt.ArrayLike, rate: npt.ArrayLike, n: int, beta: float) -> float | np.ndarray:
-    """The ELBO with a Gaussian likelihood of variance beta / 2 in the isometric space of n dimensions, nats (section 3.3).
+def evidence_lower_bound(distortion: npt.ArrayLike, rate: npt.ArrayLike, n: int,
+                         beta: float) -> float | np.ndarray:
+    """The ELBO with a Gaussian likelihood of variance beta / 2 in the isometric space of n
+    dimensions, nats (section 3.3).
 
         ELBO = -D / beta - (n / 2) log(pi beta) - KL,
 
-    which at the optimum is log p(y), to the order of beta / 2 over the data's variance: there D = n beta / 2 and
-    KL = -log p(y) - (n / 2) log(pi e beta) (Eq. 13). It is the "objective" of `tfisovae.density`.
+    which at the optimum is log p(y), to the order of beta / 2 over the data's variance: there D = n
+    beta / 2 and KL = -log p(y) - (n / 2) log(pi e beta) (Eq. 13). It is the "objective" of
+    `tfisovae.density`.
 
     Args:
       distortion: D of an example, or its mean.
@@ -159,25 +183,30 @@ def quantizer_distortion(step: npt.ArrayLike) -> float | np.ndarray:
 
 
 def quantizer_rate(mean: npt.ArrayLike, scale: npt.ArrayLike) -> float | np.ndarray:
-    """The rate, nats, of an ideal entropy coder for z from N(0, 1), uniformly quantised to steps of T = 2 sqrt(3) sigma (Eq. 70).
+    """The rate, nats, of an ideal entropy coder for z from N(0, 1), uniformly quantised to steps of
+    T = 2 sqrt(3) sigma (Eq. 70).
 
         R = (mean^2 + sigma^2 - log sigma^2 - log(6 / pi)) / 2 = KL + 1/2 log(pi e / 6)
 
-    The expansion of Eq. 69 behind it is about mean = 0: it is right to 1 % of the probability for |mean| < 1 at sigma = .1.
-    `exact_quantizer_rate` has no such limit.
+    The expansion of Eq. 69 behind it is about mean = 0: it is right to 1 % of the probability for
+    |mean| < 1 at sigma = .1. `exact_quantizer_rate` has no such limit.
     """
     scale = _positive("scale", scale)
     return 0.5 * (np.square(mean) + scale**2 - np.log(scale**2) - math.log(6 / math.pi))
 
 
 def simple_quantizer_rate(mean: npt.ArrayLike, scale: npt.ArrayLike) -> float | np.ndarray:
-    """The same without sigma^2, -log(T p(mean)) (Eq. 71): Eq. 6's KL + 1/2 log(pi e / 6). For sigma^2 << 1."""
+    """The same without sigma^2, -log(T p(mean)) (Eq. 71): Eq. 6's KL + 1/2 log(pi e / 6). For
+    sigma^2 << 1.
+    """
     scale = _positive("scale", scale)
     return 0.5 * (np.square(mean) - np.log(scale**2) - math.log(6 / math.pi))
 
 
 def exact_quantizer_rate(mean: npt.ArrayLike, scale: npt.ArrayLike) -> float | np.ndarray:
-    """-log of the probability that z from N(0, 1) falls within T / 2 of `mean`, T = 2 sqrt(3) sigma, nats."""
+    """-log of the probability that z from N(0, 1) falls within T / 2 of `mean`, T = 2 sqrt(3)
+    sigma, nats.
+    """
     half = math.sqrt(3) * _positive("scale", scale)
     normal = scipy.stats.norm
     # By the tail that holds the interval, where the probabilities do not cancel.
@@ -186,10 +215,12 @@ def exact_quantizer_rate(mean: npt.ArrayLike, scale: npt.ArrayLike) -> float | n
 
 
 def dithered_quantizer_rate(mean: npt.ArrayLike, scale: npt.ArrayLike) -> float | np.ndarray:
-    """The mean of `exact_quantizer_rate(mean + u, scale)` over the dither, u uniform within T / 2 of 0, T = 2 sqrt(3) sigma, nats.
+    """The mean of `exact_quantizer_rate(mean + u, scale)` over the dither, u uniform within T / 2
+    of 0, T = 2 sqrt(3) sigma, nats.
 
-    What a universal quantiser and an ideal coder for N(0, 1) spend on `mean`: the cell that is sent has its centre at mean + u.
-    Where E[mean^2] = 1 - sigma^2, as at the optimum of a VAE, it is Eq. 2's KL + 1/2 log(pi e / 6) + O(sigma^4) on average.
+    What a universal quantiser and an ideal coder for N(0, 1) spend on `mean`: the cell that is sent
+    has its centre at mean + u. Where E[mean^2] = 1 - sigma^2, as at the optimum of a VAE, it is Eq.
+    2's KL + 1/2 log(pi e / 6) + O(sigma^4) on average.
     """
     scale = _positive("scale", scale)
     mean, half = np.asarray(mean, np.float64), math.sqrt(3) * scale
@@ -198,28 +229,34 @@ def dithered_quantizer_rate(mean: npt.ArrayLike, scale: npt.ArrayLike) -> float 
 
 
 def quantizer_excess_rate(scale: npt.ArrayLike) -> float | np.ndarray:
-    """The mean rate of a uniform quantiser with an ideal entropy coder, beyond the mean KL at its cell centres, nats.
+    """The mean rate of a uniform quantiser with an ideal entropy coder, beyond the mean KL at its
+    cell centres, nats.
 
         1/2 log(pi e / 6) + 1/2 log(1 + sigma^2) - sigma^2
 
-    for z from N(0, 1) and T = 2 sqrt(3) sigma: what a VAE's KL understates as the cost of scalar quantisation. Right to 1e-5 for
-    sigma up to .3.
+    for z from N(0, 1) and T = 2 sqrt(3) sigma: what a VAE's KL understates as the cost of scalar
+    quantisation. Right to 1e-5 for sigma up to .3.
     """
     variance = _positive("scale", scale) ** 2
     return QUANTIZATION_BITS * math.log(2) + 0.5 * np.log(1 + variance) - variance
 
 
-def shape_precision(distribution: Any, beta: float, weight: Callable[[float], float] | None = None) -> float:
-    """E[sigma^-2] = (2 / beta) E[a (ds/dz)^2] of an isometric latent variable whose data coordinate s has this distribution.
+def shape_precision(distribution: Any, beta: float,
+                    weight: Callable[[float], float] | None = None) -> float:
+    """E[sigma^-2] = (2 / beta) E[a (ds/dz)^2] of an isometric latent variable whose data coordinate
+    s has this distribution.
 
-    The prior N(0, 1) is carried to s by the monotone map s(z), and D = a |ds|^2. For a = 1, by Eq. 16 the number is at least
-    (2 / beta) Var(s), with equality for a Gaussian s alone: the factor is 1.0168 for a symmetric triangle, 1.0812 for a ramp
-    (right triangle), 1.1027 for a uniform distribution.
+    The prior N(0, 1) is carried to s by the monotone map s(z), and D = a |ds|^2. For a = 1, by Eq.
+    16 the number is at least (2 / beta) Var(s), with equality for a Gaussian s alone: the factor is
+    1.0168 for a symmetric triangle, 1.0812 for a ramp (right triangle), 1.1027 for a uniform
+    distribution.
 
     Args:
-      distribution: a frozen distribution of `scipy.stats`, with `logpdf`, `ppf` and `isf`. Its tails may be heavy (log-normal).
+      distribution: a frozen distribution of `scipy.stats`, with `logpdf`, `ppf` and `isf`. Its
+        tails may be heavy (log-normal).
       beta: 1 / lmbda.
-      weight: a as a function of s, the scale of the metric averaged over all that is not s; 1 by default.
+      weight: a as a function of s, the scale of the metric averaged over all that is not s; 1 by
+        default.
     Raises:
       ValueError: where the expectation is infinite, or too far in the tails to be integrated.
     """
@@ -231,19 +268,27 @@ def shape_precision(distribution: Any, beta: float, weight: Callable[[float], fl
         return np.exp(log) * (1 if weight is None else weight(s))
 
     if weight is None and not np.isfinite(distribution.var()):
-        raise ValueError(f"The distribution must have a finite variance; its variance is {distribution.var()}, and E[(ds/dz)^2] is "
-                         "at least that.")
+        raise ValueError(
+            f"The distribution must have a finite variance; its variance is {distribution.var()}, "
+            f"and E[(ds/dz)^2] is "
+            "at least that.")
 
-    total = sum(scipy.integrate.quad(integrand, *ends, limit=200, epsabs=0)[0] for ends in ((-_EDGE, 0), (0, _EDGE)))
+    total = sum(
+        scipy.integrate.quad(integrand, *ends, limit=200, epsabs=0)[0]
+        for ends in ((-_EDGE, 0), (0, _EDGE)))
     nodes, weights = np.polynomial.legendre.leggauss(20)
     for sign in (-1, 1):
-        # Each tail as far as it counts, and no farther: at the end of a bounded support there are no digits left.
+        # Each tail as far as it counts, and no farther: at the end of a bounded support there are
+        # no digits left.
         start = _EDGE
         while abs(integrand(sign * start)) > 1e-9 * total:
             if start >= _LAST_DEVIATION:
-                raise ValueError("The distribution's tails are too heavy for a precision: E[a (ds/dz)^2] still grows at "
-                                 f"{start} deviations of z. Take a weight that falls with s, or lighter tails.")
-            total += sum(w / 2 * integrand(sign * (start + (node + 1) / 2)) for node, w in zip(nodes, weights))
+                raise ValueError(
+                    "The distribution's tails are too heavy for a precision: E[a (ds/dz)^2] still "
+                    "grows at "
+                    f"{start} deviations of z. Take a weight that falls with s, or lighter tails.")
+            total += sum(w / 2 * integrand(sign * (start + (node + 1) / 2))
+                         for node, w in zip(nodes, weights))
             start += 1
     return 2 / beta * float(total)
 
@@ -251,18 +296,21 @@ def shape_precision(distribution: Any, beta: float, weight: Callable[[float], fl
 def _quantile(distribution, z):
     """s(z): the value whose tail probability is that of z from N(0, 1)."""
     if z < 0:
-        s, log_tail, target = distribution.ppf(scipy.stats.norm.cdf(z)), distribution.logcdf, scipy.stats.norm.logcdf(z)
+        s, log_tail, target = distribution.ppf(
+            scipy.stats.norm.cdf(z)), distribution.logcdf, scipy.stats.norm.logcdf(z)
     else:
-        s, log_tail, target = distribution.isf(scipy.stats.norm.sf(z)), distribution.logsf, scipy.stats.norm.logsf(z)
+        s, log_tail, target = distribution.isf(
+            scipy.stats.norm.sf(z)), distribution.logsf, scipy.stats.norm.logsf(z)
     if np.isfinite(s) and abs(log_tail(s) - target) < 1e-6:
         return s
-    # SciPy's isf is 1 - ppf for some distributions, and has no digits far out, where logsf still has them.
+    # SciPy's isf is 1 - ppf for some distributions, and has no digits far out, where logsf still
+    # has them.
     inside = distribution.median()
     first = step = (distribution.isf(_FOUR) if z > 0 else distribution.ppf(_FOUR)) - inside
     while log_tail(inside + step) > target:
         inside, step = inside + step, 2 * step
-    return scipy.optimize.brentq(lambda s: max(log_tail(s), -1e3) - target, inside, inside + step, xtol=1e-14 * abs(first),
-                                 rtol=1e-14)
+    return scipy.optimize.brentq(lambda s: max(log_tail(s), -1e3) - target, inside, inside + step,
+                                 xtol=1e-14 * abs(first), rtol=1e-14)
 
 
 def _positive(name, value):

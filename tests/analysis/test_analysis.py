@@ -18,7 +18,9 @@ LMBDA = 25.0
 
 @pytest.fixture
 def vae(make_linear_vae):
-    """The optimum for variances 1, 9, 4 at beta = .04, with a fourth, collapsed dimension: norm 1 - sigma^2, orthogonal."""
+    """The optimum for variances 1, 9, 4 at beta = .04, with a fourth, collapsed dimension: norm 1 -
+    sigma^2, orthogonal.
+    """
     variances = np.array([1.0, 9.0, 4.0])
     h = 1 / LMBDA / 2
     gain = np.sqrt(variances - h)
@@ -50,7 +52,8 @@ def test_the_optimal_linear_vae(vae):
     assert result.numerical_norm_difference < 0.001
     assert result.num_examples == 500 and result.num_active == 3
     expected_kl = 0.5 * np.log(variances / h)
-    np.testing.assert_allclose(result.kl_mean[:3], expected_kl, atol=0.15)  # sampling of mu^2 over 500 examples
+    # Sampling of mu^2 over 500 examples.
+    np.testing.assert_allclose(result.kl_mean[:3], expected_kl, atol=0.15)
     np.testing.assert_allclose(result.posterior_balance, 1, atol=0.2)
     assert result.loss == pytest.approx(LMBDA * result.distortion + result.rate, rel=1e-6)
     assert "3 of 4 dimensions active" in result.table()
@@ -62,17 +65,20 @@ def test_batches_and_datasets_do_not_matter(vae):
         parts = tfisovae.analyze(vae, tf.data.Dataset.from_tensor_slices(data()).batch(size))
         parts.numerical_norm_difference = whole.numerical_norm_difference  # of the first batch
         assert_alike(parts.to_dict(), whole.to_dict(), rtol=1e-4, atol=1e-6)
-    some = tfisovae.analyze(vae, tf.data.Dataset.from_tensor_slices(data()).batch(64), num_examples=100)
+    some = tfisovae.analyze(vae,
+                            tf.data.Dataset.from_tensor_slices(data()).batch(64), num_examples=100)
     np.testing.assert_allclose(some.kl_mean, tfisovae.analyze(vae, data(100)).kl_mean, rtol=1e-5)
     assert some.num_examples == 100
 
 
 def test_stationarity_alone_is_that_of_the_whole_measurement(vae):
-    whole, alone = tfisovae.analyze(vae, data()).stationarity, analysis.measure_stationarity(vae, data())
+    whole, alone = tfisovae.analyze(vae, data()).stationarity, analysis.measure_stationarity(
+        vae, data())
     for part in dataclasses.fields(whole):
         a, b = getattr(whole, part.name), getattr(alone, part.name)
         if dataclasses.is_dataclass(a):
-            a, b = (np.array([np.broadcast_to(value, vae.n) for value in vars(one).values()]) for one in (a, b))
+            a, b = (np.array([np.broadcast_to(value, vae.n) for value in vars(one).values()])
+                    for one in (a, b))
         np.testing.assert_allclose(b, a, rtol=1e-4, atol=1e-5, err_msg=part.name)
 
 
@@ -83,8 +89,11 @@ def test_json_round_trip(vae, tmp_path):
     assert_alike(loaded.to_dict(), result.to_dict(), rtol=1e-6)  # to the 7 digits that are written
     assert loaded.summary() == result.summary()
     saved = json.loads((tmp_path / "x.json").read_text())
-    contract = {"norm_mean", "norm_std", "derivative_mean", "derivative_std", "precision_mean", "importance", "kl_mean", "active",
-                "ranking", "gram_mean", "rate", "distortion", "coding_loss", "transform_loss", "lmbda", "num_examples"}
+    contract = {
+        "norm_mean", "norm_std", "derivative_mean", "derivative_std", "precision_mean",
+        "importance", "kl_mean", "active", "ranking", "gram_mean", "rate", "distortion",
+        "coding_loss", "transform_loss", "lmbda", "num_examples"
+    }
     assert contract < set(saved) and saved["steps"] == 7
     assert len(saved["gram_mean"]) == 4 and len(saved["gram_mean"][0]) == 4
 
@@ -101,8 +110,11 @@ def test_a_collapsed_vae_says_that_there_is_nothing(make_linear_vae, tmp_path):
 
 def test_bad_requests(vae):
     for measure in (tfisovae.analyze, tfisovae.density.log_densities):
-        with pytest.raises(ValueError, match=r"x must have the shape \[batch, \.\.\.\] that the encoder takes; its examples have "
-                                              r"\[2\]"):
+        with pytest.raises(
+                ValueError, match=
+                r"x must have the shape \[batch, \.\.\.\] that the encoder takes; its examples "
+                r"have "
+                r"\[2\]"):
             measure(vae, np.zeros([5, 2], np.float32))
     with pytest.raises(ValueError, match="fewer than the 60 asked for"):
         tfisovae.analyze(vae, data(50), num_examples=60)
@@ -130,22 +142,31 @@ def test_pictures_are_drawn(vae, tmp_path):
     drawing.save(norms_figures.isometry(result, "title"), tmp_path / "b.png")
     gram_figures.gram(result, path=tmp_path / "gram.png")
     faces = np.random.default_rng(0).uniform(size=(3, 5, 8, 8, 3))
-    traversal_figures.reconstructions([faces[0], faces[1]], ["x", "x_hat"], path=tmp_path / "pairs.png")
-    pixels = {path.stem: np.asarray(Image.open(path).convert("RGB")).astype(int) for path in tmp_path.glob("*.png")}
+    traversal_figures.reconstructions([faces[0], faces[1]], ["x", "x_hat"],
+                                      path=tmp_path / "pairs.png")
+    pixels = {
+        path.stem: np.asarray(Image.open(path).convert("RGB")).astype(int)
+        for path in tmp_path.glob("*.png")
+    }
     assert set(pixels) == {"a", "b", "gram", "pairs"}
     assert all(p.std() > 5 for p in pixels.values())
     assert pixels["a"].shape != pixels["b"].shape or np.abs(pixels["a"] - pixels["b"]).max() > 100
 
 
 def test_health(vae, make_linear_vae):
-    """The optimum is healthy; one whose means are half as large and shifted, or whose scales are off, is told so by name."""
+    """The optimum is healthy; one whose means are half as large and shifted, or whose scales are
+    off, is told so by name.
+    """
     x = data(20_000)
     result = tfisovae.analyze(vae, x)
-    assert result.health().startswith("No sign against convergence in scale, shift and noise") and not result.judge().unfinished
+    assert result.health().startswith(
+        "No sign against convergence in scale, shift and noise") and not result.judge().unfinished
     parameters = vae.encoder.get_weights()
-    vae.encoder.set_weights([parameters[0] * np.repeat([0.5, 1], 4), parameters[1] + np.repeat([0.2, 0], 4)])
+    vae.encoder.set_weights(
+        [parameters[0] * np.repeat([0.5, 1], 4), parameters[1] + np.repeat([0.2, 0], 4)])
     result = tfisovae.analyze(vae, x)
-    assert "NOT CONVERGED" in result.health() and "E[mu^2 + sigma^2] of z_" in result.health() and "E[mu] of z_" in result.health()
+    assert "NOT CONVERGED" in result.health() and "E[mu^2 + sigma^2] of z_" in result.health(
+    ) and "E[mu] of z_" in result.health()
     np.testing.assert_allclose(result.latent_mean, 0.2, atol=0.03)
     vae.encoder.set_weights([parameters[0], parameters[1] + np.repeat([0, 0.4], 4)])
     assert "the posterior balance of z_" in tfisovae.analyze(vae, x).health()

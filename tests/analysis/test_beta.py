@@ -1,4 +1,6 @@
-"""beta found in trained models: exact linear VAEs, error rates over many seeds, and what cannot be told."""
+"""beta found in trained models: exact linear VAEs, error rates over many seeds, and what cannot be
+told.
+"""
 import types
 
 import numpy as np
@@ -11,15 +13,18 @@ from tfisovae.autoencoder.posterior import Posterior
 
 def autoencoder(encode, decode, distortion, decomposed=False):
     """Whatever has the five attributes; its beta is not known."""
-    return types.SimpleNamespace(encode=encode, decode=decode, distortion=distortions.get(distortion), beta=None,
+    return types.SimpleNamespace(encode=encode, decode=decode,
+                                 distortion=distortions.get(distortion), beta=None,
                                  decomposed=decomposed)
 
 
 def linear(variance, beta, **kwargs):
     """The optimal linear VAE of x from N(0, diag(variance)) for the sum of squares."""
     optimum = theory.LinearVAE(np.asarray(variance, np.float64), beta)
-    a, b, scale = (np.asarray(v, np.float32) for v in (optimum.encoder_gain, optimum.decoder_gain, optimum.scale))
-    return autoencoder(lambda x: Posterior(a * x, tf.broadcast_to(scale, tf.shape(x))), lambda z: b * z, "sse", **kwargs)
+    a, b, scale = (np.asarray(v, np.float32)
+                   for v in (optimum.encoder_gain, optimum.decoder_gain, optimum.scale))
+    return autoencoder(lambda x: Posterior(a * x, tf.broadcast_to(scale, tf.shape(x))),
+                       lambda z: b * z, "sse", **kwargs)
 
 
 def gaussian(num_examples, variance, seed=0):
@@ -46,8 +51,10 @@ def test_an_optimal_linear_vae_gives_its_beta_in_each_dimension():
 
 
 def test_the_decomposed_loss_of_a_linear_vae_is_in_balance_in_every_example():
-    """Measured from x_check, the noise's work is 2 b^2 sigma^2 eps^2 = beta (1 - sigma^2) eps^2 and sums of Gamma's off-diagonals,
-    which a diagonal decoder has not: no noise is left, and beta is exact on ten examples."""
+    """Measured from x_check, the noise's work is 2 b^2 sigma^2 eps^2 = beta (1 - sigma^2) eps^2 and
+    sums of Gamma's off-diagonals, which a diagonal decoder has not: no noise is left, and beta is
+    exact on ten examples.
+    """
     variance = [3.0, 1.0]
     made = estimate_beta(linear(variance, 0.1, decomposed=True), gaussian(10, variance))
     np.testing.assert_allclose([made.value, *made.values], 0.1, rtol=1e-5)
@@ -55,7 +62,9 @@ def test_the_decomposed_loss_of_a_linear_vae_is_in_balance_in_every_example():
 
 
 def test_beta_comes_in_the_unit_of_the_distortion():
-    """In the mean of squares over 2 entries it is half that of the sum; twice the likelihood's variance, it is 1."""
+    """In the mean of squares over 2 entries it is half that of the sum; twice the likelihood's
+    variance, it is 1.
+    """
     variance = [3.0, 1.0]
     model, x = linear(variance, 0.1), gaussian(200, variance)
     by_sum = estimate_beta(model, x).value
@@ -65,14 +74,17 @@ def test_beta_comes_in_the_unit_of_the_distortion():
 
 
 def test_batches_do_not_matter():
-    """Noise is addressed by the example's number: unequal batches, data sets and arrays give one estimate; the seed another."""
+    """Noise is addressed by the example's number: unequal batches, data sets and arrays give one
+    estimate; the seed another.
+    """
     variance = [3.0, 1.0]
     model, more = linear(variance, 0.1), gaussian(300, variance)
     x = more[:230]
     whole = estimate_beta(model, x)
     for other in (estimate_beta(model, batched(x, 64)), estimate_beta(model, batched(x, 230)),
                   estimate_beta(model, more, num_examples=230)):
-        np.testing.assert_allclose([other.value, other.error, *other.values], [whole.value, whole.error, *whole.values], rtol=1e-5)
+        np.testing.assert_allclose([other.value, other.error, *other.values],
+                                   [whole.value, whole.error, *whole.values], rtol=1e-5)
     assert estimate_beta(model, x, seed=1).value != pytest.approx(whole.value, rel=1e-5)
 
 
@@ -82,12 +94,14 @@ def test_replicas_do_not_matter():
     one = estimate_beta(model, x)
     with tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"]).scope():
         two = estimate_beta(model, x)
-    np.testing.assert_allclose([two.value, two.error, *two.kl], [one.value, one.error, *one.kl], rtol=1e-6)
+    np.testing.assert_allclose([two.value, two.error, *two.kl], [one.value, one.error, *one.kl],
+                               rtol=1e-6)
 
 
 def test_a_vae_of_the_package_is_measured_by_its_attributes(make_linear_vae):
     optimum = theory.LinearVAE(1.0, 0.1)
-    vae = make_linear_vae([[optimum.encoder_gain]], [[optimum.decoder_gain]], [optimum.scale], lmbda=10)
+    vae = make_linear_vae([[optimum.encoder_gain]], [[optimum.decoder_gain]], [optimum.scale],
+                          lmbda=10)
     made = estimate_beta(vae, gaussian(1000, [1.0]))
     assert abs(made.value - 0.1) < 4 * made.error
     assert np.isnan(made.spread)
@@ -102,12 +116,17 @@ def sums(work, target):
 
 
 def draw(num_examples, betas, rng, kind="normal", noise_in_target=True):
-    """The balance's two sides at the optimum of linear VAEs, variances from .3 to 30 at beta .1, scaled to have these betas."""
+    """The balance's two sides at the optimum of linear VAEs, variances from .3 to 30 at beta .1,
+    scaled to have these betas.
+    """
     n, h = len(betas), 0.05
     v = np.geomspace(0.3, 30, n)
     size = (num_examples, n)
-    unit = {"normal": lambda: rng.standard_normal(size), "laplace": lambda: rng.laplace(size=size) / np.sqrt(2),
-            "exponential": lambda: rng.exponential(size=size) - 1}[kind]()
+    unit = {
+        "normal": lambda: rng.standard_normal(size),
+        "laplace": lambda: rng.laplace(size=size) / np.sqrt(2),
+        "exponential": lambda: rng.exponential(size=size) - 1
+    }[kind]()
     x, eps = unit * np.sqrt(v), rng.standard_normal(size)
     b, scale = np.sqrt(v - h), np.sqrt(h / v)
     work = eps * scale * 2 * b * (b * (b / v * x + scale * eps) - x) * np.asarray(betas) / 0.1
@@ -115,21 +134,28 @@ def draw(num_examples, betas, rng, kind="normal", noise_in_target=True):
 
 
 def test_sampling_errors_are_those_of_the_jackknife():
-    """For each dimension; the combined one is without spread where the dimensions agree by construction (one, doubled)."""
+    """For each dimension; the combined one is without spread where the dimensions agree by
+    construction (one, doubled).
+    """
     work, target = draw(400, [0.1, 0.1, 0.1], np.random.default_rng(0))
     made = BetaEstimate.from_sums(*sums(work, target))
     left_out = (work.sum(0) - work) / (target.sum(0) - target)
-    np.testing.assert_allclose(made.errors, np.sqrt(399 / 400 * ((left_out - left_out.mean(0)) ** 2).sum(0)), rtol=0.01)
+    np.testing.assert_allclose(made.errors,
+                               np.sqrt(399 / 400 * ((left_out - left_out.mean(0))**2).sum(0)),
+                               rtol=0.01)
     np.testing.assert_allclose(made.values, work.sum(0) / target.sum(0), rtol=1e-9)
     twice = BetaEstimate.from_sums(*sums(work[:, [0, 0]], target[:, [0, 0]]))
     assert twice.spread == 0
-    assert twice.error == pytest.approx(made.errors[0], rel=1e-6)  # the same data twice are not more data
+    # The same data twice are not more data.
+    assert twice.error == pytest.approx(made.errors[0], rel=1e-6)
 
 
 @pytest.mark.parametrize("kind", ["normal", "laplace", "exponential"])
 @pytest.mark.parametrize("n", [1, 2, 10])
 def test_two_errors_hold_the_truth_and_false_alarms_are_rare(n, kind):
-    """300 examples, 400 seeds: |value - beta| < 2 errors in at least 92 % (95 % expected, binomial deviation 1.1 %)."""
+    """300 examples, 400 seeds: |value - beta| < 2 errors in at least 92 % (95 % expected, binomial
+    deviation 1.1 %).
+    """
     rng = np.random.default_rng(n)
     made = [BetaEstimate.from_sums(*sums(*draw(300, [0.1] * n, rng, kind))) for _ in range(400)]
     inside = np.mean([abs(m.value - 0.1) < 2 * m.error for m in made])
@@ -143,11 +169,14 @@ def test_two_errors_hold_the_truth_and_false_alarms_are_rare(n, kind):
 
 @pytest.mark.parametrize("n, least", [(2, 0.8), (3, 0.85), (10, 0.9)])
 def test_the_error_includes_the_spread_between_dimensions(n, least):
-    """Balances that differ by 10 %, as in training that goes on: sampling's errors alone miss the mean in most cases. From two or
-    three dimensions the spread itself is poorly known, which Student's t allows for in part."""
+    """Balances that differ by 10 %, as in training that goes on: sampling's errors alone miss the
+    mean in most cases. From two or three dimensions the spread itself is poorly known, which
+    Student's t allows for in part.
+    """
     rng, inside, by_sampling, spreads, alarms = np.random.default_rng(0), [], [], [], []
     for _ in range(400):
-        made = BetaEstimate.from_sums(*sums(*draw(1000, 0.1 * (1 + 0.1 * rng.standard_normal(n)), rng)))
+        made = BetaEstimate.from_sums(*sums(*draw(1000, 0.1
+                                                  * (1 + 0.1 * rng.standard_normal(n)), rng)))
         low, high = made.interval()
         inside.append(low < 0.1 < high)
         by_sampling.append(abs(made.value - 0.1) < 2 * np.sqrt(np.sum(made.errors**2)) / n)
@@ -160,14 +189,17 @@ def test_the_error_includes_the_spread_between_dimensions(n, least):
 
 
 def test_noise_in_the_right_side_takes_away_most_of_the_left_sides():
-    """At a linear optimum the relative deviation of w - beta u is that of sigma / sqrt(1 - sigma^2) eps, against sqrt(2)."""
+    """At a linear optimum the relative deviation of w - beta u is that of sigma / sqrt(1 - sigma^2)
+    eps, against sqrt(2).
+    """
     rng = np.random.default_rng(0)
     with_noise = BetaEstimate.from_sums(*sums(*draw(20_000, [0.1] * 3, rng)))
     without = BetaEstimate.from_sums(*sums(*draw(20_000, [0.1] * 3, rng, noise_in_target=False)))
     variance = 0.05 / np.geomspace(0.3, 30, 3)
     per_root = 0.1 * np.sqrt(variance / (1 - variance) / 20_000)
     np.testing.assert_allclose(with_noise.errors, per_root, rtol=0.05)
-    np.testing.assert_allclose(without.errors, np.sqrt(per_root**2 + 0.1**2 * 2 / 20_000), rtol=0.05)
+    np.testing.assert_allclose(without.errors, np.sqrt(per_root**2 + 0.1**2 * 2 / 20_000),
+                               rtol=0.05)
 
 
 # ---- what cannot be told ----
@@ -175,7 +207,8 @@ def test_noise_in_the_right_side_takes_away_most_of_the_left_sides():
 def test_a_collapsed_model_has_no_beta():
     x = gaussian(100, [1.0, 1.0])
     model = autoencoder(lambda x: Posterior(0 * x, 0 * x + 1), lambda z: 0 * z, "sse")
-    with pytest.raises(ValueError, match="no latent dimension has a mean KL above 0.1 nats .*collapsed"):
+    with pytest.raises(ValueError,
+                       match="no latent dimension has a mean KL above 0.1 nats .*collapsed"):
         estimate_beta(model, x)
 
 
@@ -217,7 +250,8 @@ def test_data_and_outputs_are_checked():
 
 def test_comparing_checks_its_arguments_and_says_it_in_words():
     made = estimate_beta(linear([3.0, 1.0], 0.1), gaussian(300, [3.0, 1.0]))
-    for arguments, message in (((-1.0,), "beta must be"), ((0.1, 1.5), "tolerance must"), ((0.1, 0.05, 0), "error_rate must")):
+    for arguments, message in (((-1.0, ), "beta must be"), ((0.1, 1.5), "tolerance must"),
+                               ((0.1, 0.05, 0), "error_rate must")):
         with pytest.raises(ValueError, match=message):
             made.differs_from(*arguments)
     assert "from 2 dimensions above 0.1 nats" in str(made) and "on 300 examples" in str(made)
@@ -227,17 +261,22 @@ def test_comparing_checks_its_arguments_and_says_it_in_words():
 
 
 def test_decoders_without_derivatives():
-    """NumPy functions give the beta that the same functions of tensors give, which have derivatives."""
+    """NumPy functions give the beta that the same functions of tensors give, which have
+    derivatives.
+    """
     rng = np.random.default_rng(0)
-    basis, x = np.linalg.qr(rng.normal(size=(5, 2)))[0].T.astype(np.float32), rng.normal(size=(300, 5)).astype(np.float32)
+    basis, x = np.linalg.qr(rng.normal(size=(5, 2)))[0].T.astype(
+        np.float32), rng.normal(size=(300, 5)).astype(np.float32)
 
     def model(sin, constant):
         def encode(x):
             mean = x @ constant(0.9 * basis.T)
             return mean, 0 * mean - 2
 
-        return as_autoencoder((encode, lambda z: (z + 0.1 * sin(z)) @ constant(basis)), "sse", needs_beta=False)
+        return as_autoencoder((encode, lambda z: (z + 0.1 * sin(z)) @ constant(basis)), "sse",
+                              needs_beta=False)
 
     exact = estimate_beta(model(tf.sin, tf.constant), x)
     numerical = estimate_beta(model(np.sin, np.asarray), x)
-    assert numerical.value == pytest.approx(exact.value, rel=1e-3) and numerical.error == pytest.approx(exact.error, rel=1e-2)
+    assert numerical.value == pytest.approx(
+        exact.value, rel=1e-3) and numerical.error == pytest.approx(exact.error, rel=1e-2)

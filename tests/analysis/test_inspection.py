@@ -10,8 +10,9 @@ from tfisovae.autoencoder.autoencoder import Autoencoder, as_autoencoder
 from tfisovae.verdict.findings import Kind
 
 layers = tf.keras.layers
-# An exact linear VAE: x = s B with B orthogonal, s_j ~ N(0, v_j), beta = .2 with the sum of squares, so h = beta / 2 = .1 and
-# mu_j = sqrt(v_j - h) / v_j s_j, sigma_j^2 = h / v_j, x_hat = sqrt(v_j - h) z_j along B_j.
+# An exact linear VAE: x = s B with B orthogonal, s_j ~ N(0, v_j), beta = .2 with the sum of
+# squares, so h = beta / 2 = .1 and mu_j = sqrt(v_j - h) / v_j s_j, sigma_j^2 = h / v_j, x_hat =
+# sqrt(v_j - h) z_j along B_j.
 V, H, BETA = np.array([1.0, 0.5, 0.2]), 0.1, 0.2
 RNG = np.random.default_rng(0)
 B = np.linalg.qr(RNG.normal(size=(6, 3)))[0].T
@@ -30,7 +31,8 @@ def decode(z):
 
 
 def numpy_pair():
-    return (lambda x: tuple(part.numpy() for part in encode(tf.constant(x))), lambda z: decode(tf.constant(z)).numpy())
+    return (lambda x: tuple(part.numpy() for part in encode(tf.constant(x))),
+            lambda z: decode(tf.constant(z)).numpy())
 
 
 def kinds(autoencoder, x=X):
@@ -41,10 +43,15 @@ SOUND = {
     "tensors": lambda: as_autoencoder((encode, decode), "sse", BETA),
     "numpy": lambda: as_autoencoder(numpy_pair(), "sse", BETA),
     "ours": lambda: tfisovae.VAE(*tfisovae.networks.toy(3, 6), "sse", 5.0),
-    "collapsed": lambda: as_autoencoder((lambda x: (0 * x[:, :3], 0 * x[:, :3]), lambda z: 0 * decode(z)), "sse", BETA),
-    "batch normalisation, in inference": lambda: as_autoencoder(
-        (encode, tf.keras.Sequential([layers.Input((3,)), layers.Dense(6), layers.BatchNormalization(), layers.Dropout(0.5)])),
-        "sse", BETA),
+    "collapsed": lambda: as_autoencoder(
+        (lambda x: (0 * x[:, :3], 0 * x[:, :3]), lambda z: 0 * decode(z)), "sse", BETA),
+    "batch normalisation, in inference": lambda: as_autoencoder((encode,
+                                                                 tf.keras.Sequential([
+                                                                     layers.Input((3, )),
+                                                                     layers.Dense(6),
+                                                                     layers.BatchNormalization(),
+                                                                     layers.Dropout(0.5)
+                                                                 ])), "sse", BETA),
 }
 
 
@@ -53,10 +60,13 @@ def test_sound_models_have_no_findings(name):
     assert inspect(SOUND[name](), X) == []
 
 
-@pytest.mark.parametrize("scale, second", [("log_variance", np.log(WIDTH)), ("variance", WIDTH), ("log_scale", np.log(WIDTH) / 2),
+@pytest.mark.parametrize("scale, second", [("log_variance", np.log(WIDTH)), ("variance", WIDTH),
+                                           ("log_scale", np.log(WIDTH) / 2),
                                            ("scale", np.sqrt(WIDTH))])
 def test_the_reading_that_fits_is_found(scale, second):
-    """Under each wrong reading E[mu^2 + sigma^2] leaves 1, and the right one is suggested; under the right one nothing is."""
+    """Under each wrong reading E[mu^2 + sigma^2] leaves 1, and the right one is suggested; under
+    the right one nothing is.
+    """
     pair = (lambda x: encode(x, second), decode)
     for reading in ("log_variance", "variance", "log_scale", "scale"):
         found = inspect(as_autoencoder(pair, "sse", BETA, scale=reading), X)
@@ -65,8 +75,8 @@ def test_the_reading_that_fits_is_found(scale, second):
             assert not found
         elif found:
             assert found[0].suggestion == scale
-            assert found[0].numbers[scale] == pytest.approx(1, abs=0.1) and set(found[0].numbers) == {
-                "log_variance", "variance", "log_scale", "scale"}
+            assert found[0].numbers[scale] == pytest.approx(1, abs=0.1) and set(
+                found[0].numbers) == {"log_variance", "variance", "log_scale", "scale"}
         else:  # these two differ by less than 1000 examples can tell, where sigma is this small
             assert (scale, reading) == ("log_variance", "log_scale")
 
@@ -77,19 +87,27 @@ def in_training_mode(model):
 
 @pytest.mark.parametrize("part", ["encode", "decode"])
 def test_batch_normalisation_and_dropout_left_on(part):
-    normalised, dropped = (tf.keras.Sequential([layer]) for layer in (layers.BatchNormalization(), layers.Dropout(0.2)))
+    normalised, dropped = (tf.keras.Sequential([layer])
+                           for layer in (layers.BatchNormalization(), layers.Dropout(0.2)))
     for model, kind in ((normalised, Kind.ROWS_DEPEND), (dropped, Kind.RANDOM)):
         on = in_training_mode(model)
-        broken = {"encode": lambda x, on=on: (on(encode(x)[0]), encode(x)[1]), "decode": lambda z, on=on: on(decode(z))}[part]
+        broken = {
+            "encode": lambda x, on=on: (on(encode(x)[0]), encode(x)[1]),
+            "decode": lambda z, on=on: on(decode(z))
+        }[part]
         pair = {"encode": encode, "decode": decode, part: broken}
-        found = [finding for finding in inspect(as_autoencoder(tuple(pair.values()), "sse", BETA), X) if finding.part == part]
+        found = [
+            finding for finding in inspect(as_autoencoder(tuple(pair.values()), "sse", BETA), X)
+            if finding.part == part
+        ]
         assert found[0].kind is kind and found[0].numbers["change"] > 0.05
 
 
 def test_randomness_of_numpy_functions():
     noisy = np.random.default_rng(0)
     pair = numpy_pair()
-    random = as_autoencoder((pair[0], lambda z: pair[1](z) + 1e-3 * noisy.normal(size=6)), "sse", BETA)
+    random = as_autoencoder((pair[0], lambda z: pair[1](z) + 1e-3 * noisy.normal(size=6)), "sse",
+                            BETA)
     assert kinds(random) == [(Kind.RANDOM, "decode")]
     shuffled = as_autoencoder((pair[0], lambda z: pair[1](z) - pair[1](z).mean(0)), "sse", BETA)
     assert kinds(shuffled) == [(Kind.ROWS_DEPEND, "decode")]
@@ -98,21 +116,29 @@ def test_randomness_of_numpy_functions():
 def test_which_input_is_not_finite():
     x = X.copy()
     x[[5, 9], 2] = 100.0
-    broken = Autoencoder(lambda x: (tf.where(x[:, 2:3] > 50, np.nan, encode(x)[0]), tf.exp(encode(x)[1] / 2)), decode, "sse", BETA)
+    broken = Autoencoder(
+        lambda x: (tf.where(x[:, 2:3] > 50, np.nan,
+                            encode(x)[0]), tf.exp(encode(x)[1] / 2)), decode, "sse", BETA)
     found = inspect(broken, x)
     assert [(finding.kind, finding.part) for finding in found] == [(Kind.NOT_FINITE, "encode")]
     assert found[0].numbers == {"row": 5, "rows": 2, "of": 128}
-    broken = as_autoencoder((encode, lambda z: tf.math.log(decode(z)[:, :1]) + 0 * decode(z)), "sse", BETA)
+    broken = as_autoencoder((encode, lambda z: tf.math.log(decode(z)[:, :1]) + 0 * decode(z)),
+                            "sse", BETA)
     negative = np.flatnonzero(decode(encode(X)[0])[:128, 0] <= 0)
     found = {finding.kind: finding.numbers for finding in inspect(broken, X)}
     assert found[Kind.NOT_FINITE] == {"row": negative[0], "rows": len(negative), "of": 128}
-    assert kinds(Autoencoder(lambda x: (x[:, :3] + np.nan, x[:, :3]), decode, "sse", BETA))[0] == (Kind.NOT_FINITE, "encode")
+    assert kinds(Autoencoder(lambda x: (x[:, :3] + np.nan, x[:, :3]), decode, "sse",
+                             BETA))[0] == (Kind.NOT_FINITE, "encode")
 
 
 def test_scales_that_are_not_positive():
-    found = inspect(as_autoencoder((lambda x: encode(x, [-0.3, 0.4, 0.7]), decode), "sse", BETA, scale="scale"), X)
+    found = inspect(
+        as_autoencoder((lambda x: encode(x, [-0.3, 0.4, 0.7]), decode), "sse", BETA, scale="scale"),
+        X)
     assert found[0].kind is Kind.SCALE_NOT_POSITIVE
-    assert found[0].numbers == {"fraction": pytest.approx(1 / 3), "smallest": pytest.approx(-0.3), "row": 0}
+    assert found[0].numbers == {
+        "fraction": pytest.approx(1 / 3), "smallest": pytest.approx(-0.3), "row": 0
+    }
 
 
 PIXELS = (RNG.uniform(size=(128, 3)) @ np.abs(B) / np.abs(B).sum(0)).astype(np.float32)
@@ -124,7 +150,10 @@ def pixel_vae(distortion, output=tf.sigmoid, gain=1.0):
         p = tf.clip_by_value(x, 0.01, 0.99)
         mean = tf.matmul(tf.math.log(p / (1 - p)), tf.constant(B.T, tf.float32))
         return mean, tf.zeros_like(mean) - 4
-    return as_autoencoder((encode_pixels, lambda z: gain * output(tf.matmul(z, tf.constant(B, tf.float32)))), distortion, BETA)
+
+    return as_autoencoder(
+        (encode_pixels, lambda z: gain * output(tf.matmul(z, tf.constant(B, tf.float32)))),
+        distortion, BETA)
 
 
 def domain_findings(autoencoder, x):
@@ -134,14 +163,18 @@ def domain_findings(autoencoder, x):
 def test_logits_where_probabilities_should_be():
     assert domain_findings(pixel_vae("bce"), PIXELS) == []
     found, *_ = domain_findings(pixel_vae("bce", output=tf.identity), PIXELS)
-    assert found.kind is Kind.OUTSIDE_DOMAIN and found.numbers["smallest"] < 0 and 0 < found.numbers["fraction"] <= 1
+    assert found.kind is Kind.OUTSIDE_DOMAIN and found.numbers[
+        "smallest"] < 0 and 0 < found.numbers["fraction"] <= 1
 
 
 def test_a_linear_output_may_overshoot_a_little():
-    """Images by a decoder without a bound, which the similarity of structures allows, but not one that returns logits."""
+    """Images by a decoder without a bound, which the similarity of structures allows, but not one
+    that returns logits.
+    """
     def ssim(offset):
         return Autoencoder(lambda x: (tf.reshape(x, [-1, 144]), tf.fill([len(x), 144], 0.1)),
-                           lambda z: 1.05 * tf.reshape(z, [-1, 12, 12, 1]) + offset, distortions.SSIM(), 0.1)
+                           lambda z: 1.05 * tf.reshape(z, [-1, 12, 12, 1]) + offset,
+                           distortions.SSIM(), 0.1)
 
     images = tf.constant(RNG.uniform(size=(8, 12, 12, 1)), tf.float32)
     assert [f.kind for f in inspect(ssim(0.0), images)] == []
@@ -153,7 +186,8 @@ def test_data_of_another_range():
         found = domain_findings(pixel_vae("sse"), factor * PIXELS + offset)
         assert [finding.kind for finding in found] == [Kind.OTHER_RANGE], factor
         numbers = found[0].numbers
-        assert numbers["error"] > 1.5 and numbers["data_high"] - numbers["data_low"] > numbers["model_high"] - numbers["model_low"]
+        assert numbers["error"] > 1.5 and numbers["data_high"] - numbers["data_low"] > numbers[
+            "model_high"] - numbers["model_low"]
     assert domain_findings(pixel_vae("sse"), PIXELS) == []
 
 
@@ -164,44 +198,58 @@ def test_one_example_is_too_few():
 
 @pytest.mark.parametrize("second", [[-0.3, 0.4, 0.7], LOG_WIDTH])
 def test_what_goes_below_0_is_no_variance(second):
-    found = inspect(as_autoencoder((lambda x: encode(x, second), decode), "sse", BETA, scale="variance"), X)[0]
+    found = inspect(
+        as_autoencoder((lambda x: encode(x, second), decode), "sse", BETA, scale="variance"), X)[0]
     assert found.kind is Kind.NEGATIVE_VARIANCE
-    assert found.numbers == {"fraction": pytest.approx(np.mean(np.array(second) < 0)), "smallest": pytest.approx(np.min(second)),
-                             "row": 0}
+    assert found.numbers == {
+        "fraction": pytest.approx(np.mean(np.array(second) < 0)), "smallest": pytest.approx(
+            np.min(second)), "row": 0
+    }
 
 
 def test_no_reading_is_proposed_where_none_fits_or_two_do():
-    """Moments of 3.3 under each logarithm are no evidence for either; where both give 1, both are named."""
+    """Moments of 3.3 under each logarithm are no evidence for either; where both give 1, both are
+    named.
+    """
     wide = (lambda x: (1.8 / GAIN * encode(x)[0], encode(x)[1]), decode)
     for reading in ("log_variance", "log_scale", "scale"):
         found = inspect(as_autoencoder(wide, "sse", BETA, scale=reading), X)
         assert Kind.OTHER_SCALE not in [finding.kind for finding in found]
     narrow = np.full(3, -12.0)  # sigma^2 is 6e-6 or 4e-11: nothing beside E[mu^2] = 1
-    unit = (lambda x: ((encode(x)[0] / (GAIN * np.sqrt(V)).astype(np.float32)), encode(x, narrow)[1]), decode)
-    found = [f for f in inspect(as_autoencoder(unit, "sse", BETA, scale="scale"), X) if f.kind is Kind.OTHER_SCALE]
-    assert len(found) == 1 and {found[0].suggestion, *found[0].others} == {"log_variance", "log_scale"}
+    unit = (lambda x: ((encode(x)[0] /
+                        (GAIN * np.sqrt(V)).astype(np.float32)), encode(x, narrow)[1]), decode)
+    found = [
+        f for f in inspect(as_autoencoder(unit, "sse", BETA, scale="scale"), X)
+        if f.kind is Kind.OTHER_SCALE
+    ]
+    assert len(found) == 1 and {found[0].suggestion, *found[0].others
+                                } == {"log_variance", "log_scale"}
     for reading in ("log_variance", "log_scale"):
         assert inspect(as_autoencoder(unit, "sse", BETA, scale=reading), X) == []
 
 
 def test_constant_data():
-    """One example 200 times: the finding, and no advice on the scale, which such data cannot tell."""
+    """One example 200 times: the finding, and no advice on the scale, which such data cannot tell.
+    """
     constant = np.repeat(X[:1], 200, 0)
     for reading in ("log_variance", "log_scale"):
         found = inspect(as_autoencoder((encode, decode), "sse", BETA, scale=reading), constant)
-        assert [(f.kind, f.part, f.numbers) for f in found] == [(Kind.CONSTANT_DATA, "data", {"rows": 200})]
+        assert [(f.kind, f.part, f.numbers)
+                for f in found] == [(Kind.CONSTANT_DATA, "data", {"rows": 200})]
 
 
 def test_the_range_is_named_before_the_scales_that_underflow_for_it():
     def encode_pixels(x):
         mean = tf.matmul(x - 0.5, tf.constant(B.T, tf.float32))
-        return mean, -8 * tf.reduce_mean(x, 1, keepdims=True) - 1 + 0 * mean  # down to -2041 for bytes
+        # Down to -2041 for bytes.
+        return mean, -8 * tf.reduce_mean(x, 1, keepdims=True) - 1 + 0 * mean
 
     pair = encode_pixels, lambda z: tf.sigmoid(tf.matmul(z, tf.constant(4 * B, tf.float32)))
     found = inspect(as_autoencoder(pair, "sse", BETA), 255 * PIXELS)
     assert [finding.kind for finding in found] == [Kind.OTHER_RANGE]
     scale = np.exp(-4 * 255 * PIXELS.mean(1) - 0.5).astype(np.float32)
-    assert found[0].numbers["zero_scales"] == pytest.approx(np.mean(scale == 0), abs=0.02) and found[0].numbers["zero_scales"] > 0.1
+    assert found[0].numbers["zero_scales"] == pytest.approx(
+        np.mean(scale == 0), abs=0.02) and found[0].numbers["zero_scales"] > 0.1
     assert inspect(as_autoencoder(pair, "sse", BETA), PIXELS) == []
 
 
@@ -209,5 +257,6 @@ def test_data_that_are_not_finite():
     x = X.copy()
     x[7, 1] = np.nan
     for broken in (x, tf.constant(x)):
-        with pytest.raises(ValueError, match=r"x must be finite; example 7 \(counted from 0\) is not"):
+        with pytest.raises(ValueError,
+                           match=r"x must be finite; example 7 \(counted from 0\) is not"):
             inspect(as_autoencoder((encode, decode), "sse", BETA), broken)

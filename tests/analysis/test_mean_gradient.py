@@ -1,4 +1,6 @@
-"""Gradients of blocks and the test of their mean: null distributions, unbiased sizes, networks at rest and not."""
+"""Gradients of blocks and the test of their mean: null distributions, unbiased sizes, networks at
+rest and not.
+"""
 import dataclasses
 import math
 
@@ -15,7 +17,8 @@ from tfisovae.metrics.measurement import measure
 from tfisovae.verdict import checks, tests_of_means
 
 LMBDA = 25.0
-STEEP = np.concatenate([[100.0, 50, 20], np.ones(400)])  # deviations of a gradient: a few directions hold nearly all noise
+# Deviations of a gradient: a few directions hold nearly all noise.
+STEEP = np.concatenate([[100.0, 50, 20], np.ones(400)])
 
 
 def blocks(rng, mean, count=32):
@@ -30,31 +33,48 @@ def test_p_values_are_uniform_where_the_mean_is_0():
         g = blocks(rng, 0.0)
         found.append(tests_of_means.mean_gradient(g @ g.T, 320, num_flips=400).p_value)
     for level in (0.05, 0.2):
-        assert abs(np.mean(np.array(found) <= level) - level) < 3 * math.sqrt(level * (1 - level) / 400)
+        assert abs(np.mean(np.array(found) <= level) - level) < 3 * math.sqrt(level *
+                                                                              (1 - level) / 400)
 
 
 def test_p_values_of_skewed_examples():
-    """4,000 examples whose gradients have the skewness of squared exponentials, 10.6: the verdict's factor makes up for it."""
+    """4,000 examples whose gradients have the skewness of squared exponentials, 10.6: the verdict's
+    factor makes up for it.
+    """
     rng, found = np.random.default_rng(8), []
     for _ in range(200):
-        g = np.mean(np.square(rng.standard_exponential((125, 32, 12), np.float32) - 1) - 1, 1) * STEEP[:12]
-        found.append(checks.checks(None, gradient=tests_of_means.mean_gradient(g @ g.T, 4000, num_flips=400))[0].p_value)
+        g = np.mean(np.square(rng.standard_exponential((125, 32, 12), np.float32) - 1) - 1,
+                    1) * STEEP[:12]
+        found.append(
+            checks.checks(None, gradient=tests_of_means.mean_gradient(g @ g.T, 4000,
+                                                                      num_flips=400))[0].p_value)
     assert np.mean(np.array(found) <= 0.05) < 0.05 + 3 * math.sqrt(0.05 * 0.95 / 200)
 
 
 def test_its_size_and_its_noise_are_without_bias():
-    """K blocks of 10 examples: E|g|^2 = |mean|^2, and the noise of an example is 10 times that of a block."""
+    """K blocks of 10 examples: E|g|^2 = |mean|^2, and the noise of an example is 10 times that of a
+    block.
+    """
     rng, mean = np.random.default_rng(1), np.full(len(STEEP), 3.0)
-    found = [tests_of_means.mean_gradient(g @ g.T, 320, num_flips=1) for g in (blocks(rng, mean) for _ in range(400))]
+    found = [
+        tests_of_means.mean_gradient(g @ g.T, 320, num_flips=1)
+        for g in (blocks(rng, mean) for _ in range(400))
+    ]
     squared = np.array([one.squared_norm for one in found])
     assert abs(squared.mean() - mean @ mean) < 3 * squared.std() / 20
     assert np.mean([one.noise for one in found]) == pytest.approx(10 * np.sum(STEEP**2), rel=0.05)
-    null = [tests_of_means.mean_gradient(g @ g.T, 320, num_flips=1) for g in (blocks(rng, 0.0) for _ in range(400))]
-    assert np.mean([one.standard_error for one in null]) == pytest.approx(np.std([one.squared_norm for one in null]), rel=0.15)
+    null = [
+        tests_of_means.mean_gradient(g @ g.T, 320, num_flips=1)
+        for g in (blocks(rng, 0.0) for _ in range(400))
+    ]
+    assert np.mean([one.standard_error for one in null]) == pytest.approx(
+        np.std([one.squared_norm for one in null]), rel=0.15)
 
 
 def test_whitening_finds_what_steep_directions_hide():
-    """A mean of .5 in the flat directions, whose noise is 1, is far below the noise of the steep ones."""
+    """A mean of .5 in the flat directions, whose noise is 1, is far below the noise of the steep
+    ones.
+    """
     rng = np.random.default_rng(2)
     mean = 0.5 * (STEEP == 1)
     g = blocks(rng, mean, 64)
@@ -71,33 +91,42 @@ def test_limits():
 
 
 def optimal(make_linear_vae, x, off=0.0):
-    """The optimum for the data's own variances along the axes (`theory.LinearVAE`), with the decoder's gains off by a factor."""
+    """The optimum for the data's own variances along the axes (`theory.LinearVAE`), with the
+    decoder's gains off by a factor.
+    """
     variances, h = np.mean(x**2, 0), 1 / LMBDA / 2
     gain = np.sqrt(variances - h)
-    return make_linear_vae(np.diag(gain / variances), np.diag(gain * (1 + off)), np.sqrt(h / variances), LMBDA)
+    return make_linear_vae(np.diag(gain / variances), np.diag(gain * (1 + off)),
+                           np.sqrt(h / variances), LMBDA)
 
 
 def whitened_data(count=2000):
     """Uncorrelated columns of mean 0 exactly."""
     x = np.random.default_rng(3).standard_normal((count, 3))
     x -= x.mean(0)
-    return (np.linalg.svd(x, full_matrices=False)[0] * math.sqrt(count) * [1, 3, 2]).astype(np.float32)
+    return (np.linalg.svd(x, full_matrices=False)[0] * math.sqrt(count) * [1, 3, 2]).astype(
+        np.float32)
 
 
 def test_an_optimum_is_at_rest_and_its_neighbour_is_not(make_linear_vae):
     x = whitened_data()
-    rest, off = (mean_gradient.block_gradients(optimal(make_linear_vae, x, by), x).mean_gradient() for by in (0.0, 0.02))
+    rest, off = (mean_gradient.block_gradients(optimal(make_linear_vae, x, by), x).mean_gradient()
+                 for by in (0.0, 0.02))
     assert rest.p_value > 0.01 and abs(rest.squared_norm) < 3 * rest.standard_error
     assert off.p_value < 1e-3 and off.squared_norm > 3 * off.standard_error
 
 
 def constrained(make_linear_vae, x, kind):
-    """The optimum of the linear VAE behind a layer that best is the identity, but for what a constraint holds."""
+    """The optimum of the linear VAE behind a layer that best is the identity, but for what a
+    constraint holds.
+    """
     vae = optimal(make_linear_vae, x)
-    if kind == "gdn":  # x_hat (beta + gamma |x_hat|) wants gamma below 0: noise makes x_hat too long already
+    # x_hat (beta + gamma |x_hat|) wants gamma below 0: noise makes x_hat too long already.
+    if kind == "gdn":
         last = networks.GDN(inverse=True)
     else:  # of two columns of opposite signs one is to be 0
-        last = tf.keras.layers.Dense(3, kernel_constraint=None if kind == "free" else tf.keras.constraints.NonNeg())
+        last = tf.keras.layers.Dense(
+            3, kernel_constraint=None if kind == "free" else tf.keras.constraints.NonNeg())
     shaped = [tf.keras.layers.Reshape((1, 1, 3)), last, tf.keras.layers.Reshape((3,))]
     decoder = tf.keras.Sequential([*vae.decoder.layers, *shaped])
     decoder.build((None, 3))
@@ -109,13 +138,16 @@ def constrained(make_linear_vae, x, kind):
 
 
 def test_what_a_constraint_holds_is_left_out(make_linear_vae, monkeypatch):
-    """At a constrained optimum the mean gradient is not 0, and is found not to be, if its components there are not left out."""
+    """At a constrained optimum the mean gradient is not 0, and is found not to be, if its
+    components there are not left out.
+    """
     x = whitened_data()
     vae = constrained(make_linear_vae, x, "gdn")
     rest = mean_gradient.block_gradients(vae, x)
     assert rest.num_weights == sum(w.shape.num_elements() for w in vae.trainable_variables) - 9
     assert rest.mean_gradient().p_value > 0.01
-    monkeypatch.setattr(mean_gradient, "held", lambda weights: [np.zeros(w.shape, bool) for w in weights])
+    monkeypatch.setattr(mean_gradient, "held",
+                        lambda weights: [np.zeros(w.shape, bool) for w in weights])
     assert mean_gradient.block_gradients(vae, x).mean_gradient().p_value < 1e-3
 
 
@@ -125,8 +157,10 @@ def test_which_components_are_held(make_linear_vae, tmp_path):
         vae = constrained(make_linear_vae, x, kind)
         vae.save(tmp_path / kind)
         loaded = tfisovae.as_autoencoder(str(tmp_path / kind))
-        for model in (vae, tfisovae.as_autoencoder((vae.encoder, vae.decoder), "sse", 1 / LMBDA), *[loaded] * (kind == "gdn")):
-            assert sum(some.sum() for some in mean_gradient.held(mean_gradient.weights_of(model))) == count
+        for model in (vae, tfisovae.as_autoencoder((vae.encoder, vae.decoder), "sse",
+                                                   1 / LMBDA), *[loaded] * (kind == "gdn")):
+            assert sum(
+                some.sum() for some in mean_gradient.held(mean_gradient.weights_of(model))) == count
     unit, free = tf.Variable([3.0], constraint=tf.keras.constraints.UnitNorm()), tf.Variable(0.0)
     found = mean_gradient.held([unit, free])
     assert found[0].all() and found[1].shape == () and not found[1]
@@ -142,7 +176,8 @@ def test_parameters_of_gdn_are_held_at_their_bounds_alone():
         parameter = getattr(layer, f"{name}_parameter")
         assert parameter.minimum == minimum
         shape = parameter.variable.shape
-        for value, expected in ((minimum, True), (minimum / 2, True), (1.1 * minimum + 1e-9, False)):
+        for value, expected in ((minimum, True), (minimum / 2, True), (1.1 * minimum + 1e-9,
+                                                                       False)):
             parameter.variable.assign(tf.fill(shape, tf.sqrt(value + parameter.offset**2)))
             assert (mean_gradient.held([parameter.variable])[0] == expected).all(), (name, value)
 
@@ -152,26 +187,32 @@ def test_a_scalar_weight(make_linear_vae):
     x = whitened_data(200)
     vae = optimal(make_linear_vae, x)
     gain = tf.Variable(1.0)
-    bare = autoencoder.Autoencoder(vae.encode, lambda z: gain * vae.decode(z), vae.distortion, vae.beta)
+    bare = autoencoder.Autoencoder(vae.encode, lambda z: gain * vae.decode(z), vae.distortion,
+                                   vae.beta)
     found = mean_gradient.block_gradients(bare, x, [*vae.trainable_variables, gain])
     assert found.num_weights == mean_gradient.block_gradients(vae, x).num_weights + 1
 
 
 def test_blocks_add_up_to_the_whole_gradient(make_linear_vae):
-    """Batches that do not divide the data, over more batches than blocks: 1^T M 1 / K^2 is |g|^2 of all examples."""
+    """Batches that do not divide the data, over more batches than blocks: 1^T M 1 / K^2 is |g|^2 of
+    all examples.
+    """
     x = whitened_data(530)
     vae = optimal(make_linear_vae, x, 0.1)
     data = tf.data.Dataset.from_tensor_slices(x).batch(40)
     found = mean_gradient.block_gradients(vae, data, num_blocks=9)
     with tf.GradientTape() as tape:
         loss = tf.reduce_mean(measure(vae, x).objective)
-    whole = np.concatenate([g.numpy().ravel() for g in tape.gradient(loss, vae.trainable_variables)])
+    whole = np.concatenate(
+        [g.numpy().ravel() for g in tape.gradient(loss, vae.trainable_variables)])
     assert found.gram.sum() / 9**2 == pytest.approx(whole @ whole, rel=1e-4)
     assert (found.num_examples, found.num_weights, len(found.gram)) == (530, len(whole), 9)
 
 
 def test_folding_is_linear_and_keeps_lengths(monkeypatch):
-    """Of 300,000 numbers to 1,000, over vectors with a common part: inner products to 1 / sqrt(1000) of the lengths."""
+    """Of 300,000 numbers to 1,000, over vectors with a common part: inner products to 1 /
+    sqrt(1000) of the lengths.
+    """
     monkeypatch.setattr(mean_gradient, "_KEPT", 1000)
     rng = np.random.default_rng(4)
     signs = rng.choice(np.array([-1, 1], np.int8), 300_100)
@@ -188,13 +229,16 @@ def test_weights_of_any_functions(make_linear_vae):
     x = whitened_data(200)
     vae = optimal(make_linear_vae, x)
     bare = autoencoder.Autoencoder(vae.encode, vae.decode, vae.distortion, vae.beta)
-    with pytest.raises(ValueError, match="weights must be the variables that encode and decode use"):
+    with pytest.raises(ValueError,
+                       match="weights must be the variables that encode and decode use"):
         mean_gradient.block_gradients(bare, x)
     with pytest.raises(ValueError, match="does not depend on any of the weights"):
         mean_gradient.block_gradients(bare, x, [tf.Variable([1.0])])
-    with pytest.raises(ValueError, match="at least 8 batches of examples to tell from its noise; got 2"):
+    with pytest.raises(ValueError,
+                       match="at least 8 batches of examples to tell from its noise; got 2"):
         mean_gradient.block_gradients(vae, tf.data.Dataset.from_tensor_slices(x).batch(100))
-    own, given = mean_gradient.block_gradients(vae, x), mean_gradient.block_gradients(bare, x, vae.trainable_variables)
+    own, given = mean_gradient.block_gradients(vae, x), mean_gradient.block_gradients(
+        bare, x, vae.trainable_variables)
     np.testing.assert_allclose(given.gram, own.gram, rtol=1e-5)
 
 
@@ -209,21 +253,28 @@ def history(rng, rows, fall=0.0, correlation=0.0, deviation=0.01):
 def test_a_loss_at_rest_falls_in_five_per_cent(correlation):
     """Of 90 rows, the last 30; with rows that are alike, up to twice that many."""
     rng = np.random.default_rng(5)
-    p = [tests_of_means.loss_fall(*history(rng, 90, correlation=correlation)).p_value for _ in range(1000)]
+    p = [
+        tests_of_means.loss_fall(*history(rng, 90, correlation=correlation)).p_value
+        for _ in range(1000)
+    ]
     assert np.mean(np.array(p) < 0.05) < (0.065 if not correlation else 0.1)
 
 
 def test_a_falling_loss_is_seen():
-    """.3 nats over all steps are .1 over the last third, but for the last row, with noise of .01."""
+    """.3 nats over all steps are .1 over the last third, but for the last row, with noise of .01.
+    """
     found = tests_of_means.loss_fall(*history(np.random.default_rng(6), 90, fall=0.3))
     assert found.fall == pytest.approx(0.3 * 29 / 90, abs=3 * found.standard_error)
-    assert found.p_value < 1e-4 and found.num_rows == 30 and (found.first_step, found.last_step) == (6100, 9000)
+    assert found.p_value < 1e-4 and found.num_rows == 30 and (found.first_step,
+                                                              found.last_step) == (6100, 9000)
     exact = tests_of_means.loss_fall(*history(np.random.default_rng(6), 90, fall=0.3, deviation=0))
     assert exact.fall == pytest.approx(0.3 * 29 / 90, rel=1e-9)
 
 
 def test_spikes_do_not_hide_a_fall():
-    """Two rows of 30 that are 40 times the fall off, as at a constant rate; without any, nothing is changed."""
+    """Two rows of 30 that are 40 times the fall off, as at a constant rate; without any, nothing is
+    changed.
+    """
     steps, losses = history(np.random.default_rng(6), 90, fall=0.3)
     plain = tests_of_means.loss_fall(steps, losses)
     t, y = steps[60:], losses[60:]
@@ -231,13 +282,15 @@ def test_spikes_do_not_hide_a_fall():
     assert plain.loss == pytest.approx(np.polyval(np.polyfit(t, y, 1), t[-1]), rel=1e-9)
     losses[[70, 71]] += 4
     spiked = tests_of_means.loss_fall(steps, losses)
-    assert spiked.fall == pytest.approx(plain.fall, abs=3 * spiked.standard_error) and spiked.p_value < 1e-2
+    assert spiked.fall == pytest.approx(plain.fall,
+                                        abs=3 * spiked.standard_error) and spiked.p_value < 1e-2
 
 
 def test_a_fall_is_over_where_a_hundredth_would_have_been_seen():
     level = tests_of_means.LossFall(0.1, 0.2, 0.6, 100, 200, 20, loss=80.0)
     assert level.is_over and not dataclasses.replace(level, standard_error=0.4).is_over
-    assert not dataclasses.replace(level, fall=0.7).is_over and dataclasses.replace(level, loss=math.nan).is_over
+    assert not dataclasses.replace(level, fall=0.7).is_over and dataclasses.replace(
+        level, loss=math.nan).is_over
 
 
 def test_a_short_or_broken_history():
@@ -256,7 +309,9 @@ def gaussian():
 
 
 def trained(x, kind):
-    """A linear VAE of one variable, but for what its `kind` says, trained to rest on all examples at once."""
+    """A linear VAE of one variable, but for what its `kind` says, trained to rest on all examples
+    at once.
+    """
     layers, l2 = tf.keras.layers, tf.keras.regularizers.L2(0.3)
     tf.keras.utils.set_random_seed(1)
     encoder = [layers.Input((3,))] + [layers.Dropout(0.2)] * (kind == "encoder") + [layers.Dense(2)]
@@ -265,22 +320,28 @@ def trained(x, kind):
                         activity_regularizer=l2 if kind == "outputs" else None)
     decoder = tf.keras.Sequential([layers.Input((1,)), *hidden, last])
     vae = tfisovae.VAE(tf.keras.Sequential(encoder), decoder, "sse", 10.0)
-    vae.compile(tf.keras.optimizers.Adam(tf.keras.optimizers.schedules.CosineDecay(5e-2, 2000)), resident=False)
+    vae.compile(tf.keras.optimizers.Adam(tf.keras.optimizers.schedules.CosineDecay(5e-2, 2000)),
+                resident=False)
     vae.fit(tf.data.Dataset.from_tensors(x).repeat(2000), verbose=0)
     return vae
 
 
-@pytest.mark.parametrize("kind, moments, balance", [("encoder", False, False), ("decoder", True, False),
-                                                    ("weights", False, True), ("outputs", False, False)])
-def test_networks_that_are_trained_otherwise_than_measured_are_no_alarm(gaussian, kind, moments, balance):
-    """With dropout, or losses of their own: at rest by the loss that they were trained with, and not by that of measuring.
+@pytest.mark.parametrize("kind, moments, balance", [("encoder", False, False),
+                                                    ("decoder", True, False),
+                                                    ("weights", False, True),
+                                                    ("outputs", False, False)])
+def test_networks_that_are_trained_otherwise_than_measured_are_no_alarm(
+        gaussian, kind, moments, balance):
+    """With dropout, or losses of their own: at rest by the loss that they were trained with, and
+    not by that of measuring.
 
-    Of a `VAE` the gradient is that of its loss; of the networks alone, or with moments and balances that need not hold, what
-    stands out is a hint at most.
+    Of a `VAE` the gradient is that of its loss; of the networks alone, or with moments and balances
+    that need not hold, what stands out is a hint at most.
     """
     vae = trained(gaussian, kind)
     made = tfisovae.analyze(vae, gaussian)
-    assert (made.conditions.moments, made.conditions.balance, made.conditions.gradient) == (moments, balance, True)
+    assert (made.conditions.moments, made.conditions.balance,
+            made.conditions.gradient) == (moments, balance, True)
     found = mean_gradient.block_gradients(vae, gaussian).mean_gradient()
     assert found.p_value > 0.02
     assert not made.judge(found).alarms, made.health(gradient=found)
@@ -297,8 +358,11 @@ def test_networks_that_are_trained_otherwise_than_measured_are_no_alarm(gaussian
 def test_the_training_objective_is_the_loss_of_fit(gaussian):
     """With what regularizers add to it."""
     layers = tf.keras.layers
-    decoder = tf.keras.Sequential([layers.Input((2,)), layers.Dense(3, kernel_regularizer=tf.keras.regularizers.L2(3.0))])
-    vae = tfisovae.VAE(tf.keras.Sequential([layers.Input((3,)), layers.Dense(4)]), decoder, "sse", 10.0)
+    decoder = tf.keras.Sequential(
+        [layers.Input((2, )),
+         layers.Dense(3, kernel_regularizer=tf.keras.regularizers.L2(3.0))])
+    vae = tfisovae.VAE(tf.keras.Sequential([layers.Input((3, )),
+                                            layers.Dense(4)]), decoder, "sse", 10.0)
     vae.compile("sgd")
     reported = vae.evaluate(gaussian[:32], verbose=0, return_dict=True)["loss"]
     assert np.mean(vae.training_objective(gaussian[:32])) == pytest.approx(reported, rel=1e-5)
@@ -314,7 +378,8 @@ def test_the_gradient_of_networks_that_train_in_16_bits_is_that_of_training(gaus
     finally:
         tf.keras.mixed_precision.set_global_policy("float32")
     vae, x = tfisovae.VAE(*pair, "sse", 10.0), tf.constant(gaussian[:64])
-    trained, measured = (measure(mode.Mode(vae, training), x, 0, 0).objective.numpy() for training in (True, False))
+    trained, measured = (measure(mode.Mode(vae, training), x, 0, 0).objective.numpy()
+                         for training in (True, False))
     assert (trained != measured).any()
     np.testing.assert_array_equal(vae.training_objective(x), trained)
     np.testing.assert_array_equal(vae.measure(x).objective, measured)

@@ -1,4 +1,6 @@
-"""The nonlinear scree plot: PCA in the metric of a distortion against dense oracles, and the linear VAE, where the two agree."""
+"""The nonlinear scree plot: PCA in the metric of a distortion against dense oracles, and the linear
+VAE, where the two agree.
+"""
 import dataclasses
 import json
 
@@ -14,7 +16,8 @@ from tfisovae.analysis.scree import PrincipalComponents, Scree, principal_compon
 from tfisovae.show import importance_figures
 
 RNG = np.random.default_rng(0)
-CORRELATED = (RNG.standard_normal((400, 6)) * [3, 2, 1, 0.5, 0.2, 0.1]) @ np.linalg.qr(RNG.standard_normal((6, 6)))[0] + 1
+CORRELATED = (RNG.standard_normal(
+    (400, 6)) * [3, 2, 1, 0.5, 0.2, 0.1]) @ np.linalg.qr(RNG.standard_normal((6, 6)))[0] + 1
 
 
 def dense_metric(distortion, point):
@@ -35,10 +38,13 @@ def dense_metric(distortion, point):
 
 
 @pytest.mark.parametrize("count", [400, 5])
-@pytest.mark.parametrize("distortion, factor", [(distortions.SumSquaredError(), 1), (distortions.MeanSquaredError(), 1 / 6),
+@pytest.mark.parametrize("distortion, factor", [(distortions.SumSquaredError(), 1),
+                                                (distortions.MeanSquaredError(), 1 / 6),
                                                 (distortions.GaussianNLL(0.25), 2)])
 def test_of_a_sum_of_squares_it_is_the_pca_of_the_data(distortion, factor, count):
-    """More and fewer examples than columns: eigenvalues of the sample's covariance in the unit of D."""
+    """More and fewer examples than columns: eigenvalues of the sample's covariance in the unit of
+    D.
+    """
     x = CORRELATED[:count].astype(np.float32)
     found = principal_components(x, distortion)
     expected = factor * np.linalg.eigvalsh(np.cov(x.T.astype(np.float64)))[::-1]
@@ -48,7 +54,8 @@ def test_of_a_sum_of_squares_it_is_the_pca_of_the_data(distortion, factor, count
     assert found.total == pytest.approx(expected.sum(), rel=1e-6)
 
 
-@pytest.mark.parametrize("name, count", [("ssim", 30), ("bce", 30), ("bce", 500), ("downward_convex", 300), ("upward_convex", 40)])
+@pytest.mark.parametrize("name, count", [("ssim", 30), ("bce", 30), ("bce", 500),
+                                         ("downward_convex", 300), ("upward_convex", 40)])
 def test_of_other_distortions_it_is_that_of_the_metric_at_the_mean(name, count):
     """Against a dense Hessian of D at the mean in float64, and SciPy's generalised eigenvalues."""
     shape = (12, 13, 1) if name == "ssim" else (7,)
@@ -60,23 +67,30 @@ def test_of_other_distortions_it_is_that_of_the_metric_at_the_mean(name, count):
     centred = (x - x.mean(0, dtype=np.float64)).reshape(count, -1)
     covariance = centred.T @ centred / (count - 1)
     root = scipy.linalg.sqrtm(metric).real
-    expected = np.linalg.eigvalsh(root @ covariance @ root)[::-1][:min(count - 1, covariance.shape[0])]
+    expected = np.linalg.eigvalsh(
+        root @ covariance @ root)[::-1][:min(count - 1, covariance.shape[0])]
     assert not found.constant
     np.testing.assert_allclose(found.eigenvalue, expected, rtol=1e-4, atol=1e-6 * expected[0])
     assert found.total == pytest.approx(np.trace(metric @ covariance), rel=1e-4)
 
 
 def test_the_standard_errors_are_those_of_repeated_samples():
-    """Of Gaussian and of uniform scores, over 300 samples of 500: sqrt(2 / N) v, and sqrt(.8 / N) v of uniform ones."""
+    """Of Gaussian and of uniform scores, over 300 samples of 500: sqrt(2 / N) v, and sqrt(.8 / N) v
+    of uniform ones.
+    """
     rng = np.random.default_rng(3)
     sse = distortions.SumSquaredError()
     uniform = lambda size: rng.uniform(-3**0.5, 3**0.5, size)  # noqa: E731
     for draw, relative in ((rng.standard_normal, (2 / 500)**0.5), (uniform, (0.8 / 500)**0.5)):
-        made = [principal_components((draw((500, 3)) * [4, 2, 1]).astype(np.float32), sse) for _ in range(300)]
+        made = [
+            principal_components((draw((500, 3)) * [4, 2, 1]).astype(np.float32), sse)
+            for _ in range(300)
+        ]
         spread = np.std([found.eigenvalue for found in made], 0)
         said = np.mean([found.standard_error for found in made], 0)
         np.testing.assert_allclose(said, relative * np.array([16, 4, 1]), rtol=0.06)
-        np.testing.assert_allclose(said, spread, rtol=0.15)  # 300 samples: 4 % of a deviation, thrice over
+        # 300 samples: 4 % of a deviation, thrice over.
+        np.testing.assert_allclose(said, spread, rtol=0.15)
 
 
 def test_what_is_refused():
@@ -88,17 +102,22 @@ def test_what_is_refused():
 
 def test_constant_data_have_no_variance():
     found = principal_components(np.ones((20, 3), np.float32), distortions.SumSquaredError())
-    assert (found.eigenvalue == 0).all() and (found.standard_error == 0).all() and found.count(0.9) == 0
+    assert (found.eigenvalue == 0).all() and (found.standard_error
+                                              == 0).all() and found.count(0.9) == 0
 
 
 @pytest.mark.parametrize("share, count", [(0.5, 1), (0.5001, 2), (0.9, 3), (0.99, 4), (1, 4)])
 def test_counts_for_a_share(share, count):
-    """Of 5, 3, 1, 1 (in whatever order): the least number that reaches it, shares that are met exactly among them."""
+    """Of 5, 3, 1, 1 (in whatever order): the least number that reaches it, shares that are met
+    exactly among them.
+    """
     assert scree.count_for([1, 5, 3, 1], share) == count
 
 
 def test_rounding_of_the_sum_costs_no_dimension():
-    """Seven of twelve equal values are 7 / 12 of them, though the sum of seven tenths is below that in floating point."""
+    """Seven of twelve equal values are 7 / 12 of them, though the sum of seven tenths is below that
+    in floating point.
+    """
     assert scree.count_for([0.1] * 12, 7 / 12) == 7
 
 
@@ -110,53 +129,73 @@ def test_bad_shares(share):
 
 @pytest.fixture(scope="module")
 def linear(make_linear_vae):
-    """The optimal linear VAE of Gaussian data with variances 4, 1, .49 and .01, beta .1 (the last collapses), and its `Scree`."""
-    x = np.random.default_rng(4).standard_normal((2_000, 4)).astype(np.float32) * np.float32([0.7, 2, 0.1, 1])
+    """The optimal linear VAE of Gaussian data with variances 4, 1, .49 and .01, beta .1 (the last
+    collapses), and its `Scree`.
+    """
+    x = np.random.default_rng(4).standard_normal(
+        (2_000, 4)).astype(np.float32) * np.float32([0.7, 2, 0.1, 1])
     values, vectors = np.linalg.eigh(np.cov(x.T))
     optimum = theory.LinearVAE(values, 0.1)
-    vae = make_linear_vae(vectors * optimum.encoder_gain, (vectors * optimum.decoder_gain).T, optimum.scale, 10.0)
+    vae = make_linear_vae(vectors * optimum.encoder_gain, (vectors * optimum.decoder_gain).T,
+                          optimum.scale, 10.0)
     analysis = tfisovae.analyze(vae, x)
     return analysis, principal_components(x, vae.distortion), values[::-1]
 
 
 def test_importances_of_the_linear_vae_are_the_eigenvalues_of_pca(linear):
-    """v_j = (beta / 2) sigma_j^-2 of every component above beta / 2; the one below has collapsed, and is not counted."""
+    """v_j = (beta / 2) sigma_j^-2 of every component above beta / 2; the one below has collapsed,
+    and is not counted.
+    """
     analysis, components, values = linear
     made = Scree.of(analysis, components)
     assert made.active.tolist() == [True, True, True, False]
     np.testing.assert_allclose(made.importance[:3], values[:3], rtol=1e-4)
     np.testing.assert_allclose(made.importance[:3], components.eigenvalue[:3], rtol=1e-4)
     assert made.importance[3] == pytest.approx(0.05, rel=1e-4) and made.counted[3] == 0
-    np.testing.assert_allclose(made.cumulative, np.minimum(np.cumsum(values) / values[:3].sum(), 1), rtol=1e-4)
-    assert [made.count(share) for share in scree.SHARES] == [2, 3, 3] == [components.count(share) for share in scree.SHARES]
-    np.testing.assert_allclose(analysis.share, made.counted[np.argsort(made.dimension)] / values[:3].sum(), rtol=1e-4)
+    np.testing.assert_allclose(made.cumulative, np.minimum(np.cumsum(values) / values[:3].sum(), 1),
+                               rtol=1e-4)
+    assert [made.count(share) for share in scree.SHARES
+            ] == [2, 3, 3] == [components.count(share) for share in scree.SHARES]
+    np.testing.assert_allclose(
+        analysis.share, made.counted[np.argsort(made.dimension)] / values[:3].sum(), rtol=1e-4)
 
 
 def test_components_of_equal_distortion(linear):
-    """Three components leave v_4; the linear VAE leaves v_4 and sum h^2 / v, as much as no fewer than 3 components do."""
+    """Three components leave v_4; the linear VAE leaves v_4 and sum h^2 / v, as much as no fewer
+    than 3 components do.
+    """
     analysis, components, values = linear
     made = Scree.of(analysis, components)
     assert made.transform_loss == pytest.approx(values[3] + np.sum(0.05**2 / values[:3]), rel=0.05)
     assert made.components_of_equal_distortion == 3
-    assert dataclasses.replace(made, transform_loss=values[2:].sum() * 1.001).components_of_equal_distortion == 2
+    assert dataclasses.replace(
+        made, transform_loss=values[2:].sum() * 1.001).components_of_equal_distortion == 2
     assert dataclasses.replace(made, transform_loss=0.0).components_of_equal_distortion in (4, None)
     assert Scree.of(analysis).components_of_equal_distortion is None
     said = made.sentences()
-    assert said.startswith("2, 3 and 3 dimensions have 90, 95 and 99 % of the importance, which is of what the model makes of the "
-                           "data; 2, 3 and 3 principal components have as much of the whole variance of the data.\n")
+    assert said.startswith(
+        "2, 3 and 3 dimensions have 90, 95 and 99 % of the importance, which is of what the model "
+        "makes of the "
+        "data; 2, 3 and 3 principal components have as much of the whole variance of the data.\n")
     assert "; 3 principal components leave no more. Of all components, 3 are above beta / 2." in said
-    assert "Of all components, 2 are above" in dataclasses.replace(made, floor=0.6).sentences()  # 4 and 1, not .49
+    # 4 and 1, not .49.
+    assert "Of all components, 2 are above" in dataclasses.replace(made, floor=0.6).sentences()
 
 
 def test_the_interval_is_that_of_the_mean_over_examples(linear):
-    """sigma is the same for every example here: no width. With an error of e it is 1.96 e to each side, and not below 0."""
+    """sigma is the same for every example here: no width. With an error of e it is 1.96 e to each
+    side, and not below 0.
+    """
     made = Scree.of(linear[0])
     np.testing.assert_allclose(made.interval, [made.importance] * 2, rtol=1e-4)
-    errors = np.array([1.0, 2.0, 3.0, 4.0])  # of E[sigma_j^-2]; that of the importance is beta / 2 = .05 of it
-    np.testing.assert_allclose(Scree.of(dataclasses.replace(linear[0], precision_standard_error=errors)).standard_error,
-                               0.05 * errors[made.dimension])
+    # Of E[sigma_j^-2]; that of the importance is beta / 2 = .05 of it.
+    errors = np.array([1.0, 2.0, 3.0, 4.0])
+    np.testing.assert_allclose(
+        Scree.of(dataclasses.replace(linear[0], precision_standard_error=errors)).standard_error,
+        0.05 * errors[made.dimension])
     wide = dataclasses.replace(made, standard_error=np.array([0.1, 0.1, 1.0, np.nan]))
-    np.testing.assert_allclose(wide.interval[1] - wide.importance, 1.959964 * np.array([0.1, 0.1, 1, 0]), rtol=1e-6)
+    np.testing.assert_allclose(wide.interval[1] - wide.importance,
+                               1.959964 * np.array([0.1, 0.1, 1, 0]), rtol=1e-6)
     assert wide.interval[0, 2] == 0
 
 
@@ -165,7 +204,8 @@ def test_there_and_back(linear, tmp_path):
     analysis, components, _ = linear
     analysis.save(tmp_path / "a.json", principal_components=scree.to_save(components))
     analysis.save(tmp_path / "old.json")
-    new, old = (Scree.from_saved(json.loads((tmp_path / name).read_text())) for name in ("a.json", "old.json"))
+    new, old = (Scree.from_saved(json.loads((tmp_path / name).read_text()))
+                for name in ("a.json", "old.json"))
     np.testing.assert_allclose(new.importance, Scree.of(analysis).importance, rtol=1e-6)
     np.testing.assert_allclose(new.components.eigenvalue, components.eigenvalue, rtol=1e-6)
     assert (new.components.constant, new.components.num_examples) == (True, 2_000)
@@ -183,11 +223,17 @@ def test_a_collapsed_model(linear, tmp_path):
 
 def test_the_picture_holds_the_numbers(linear, tmp_path):
     analysis, components, values = linear
-    left, right = importance_figures.scree(Scree.of(analysis, components), "title", tmp_path / "a.png").axes
-    np.testing.assert_allclose([bar.get_height() for bar in left.patches], [*values[:3], 0.05], rtol=1e-4)
+    left, right = importance_figures.scree(Scree.of(analysis, components), "title",
+                                           tmp_path / "a.png").axes
+    np.testing.assert_allclose([bar.get_height() for bar in left.patches], [*values[:3], 0.05],
+                               rtol=1e-4)
     labels = [text.get_text() for text in right.get_legend().get_texts()]
-    assert labels == ["latent dimensions: 2, 3, 3 for 90, 95, 99 %", "principal components: 2, 3, 3 for 90, 95, 99 %"]
+    assert labels == [
+        "latent dimensions: 2, 3, 3 for 90, 95, 99 %",
+        "principal components: 2, 3, 3 for 90, 95, 99 %"
+    ]
     elsewhere = dataclasses.replace(components, constant=False)
     _, right = importance_figures.scree(Scree.of(analysis, elsewhere)).axes
-    assert "principal components, metric at the mean" in right.get_legend().get_texts()[1].get_text()
+    assert "principal components, metric at the mean" in right.get_legend().get_texts()[1].get_text(
+    )
     assert isinstance(components, PrincipalComponents)

@@ -1,4 +1,6 @@
-"""Losses as public code writes them, against the distortion and beta that `objective` reads: algebra, and training."""
+"""Losses as public code writes them, against the distortion and beta that `objective` reads:
+algebra, and training.
+"""
 import pickle
 
 import numpy as np
@@ -23,27 +25,34 @@ def kl(mean, log_var):
 
 
 def log_normal_pdf(sample, mean, log_var):
-    return tf.reduce_sum(-0.5 * ((sample - mean) ** 2 / tf.exp(log_var) + log_var + np.log(2 * np.pi)), -1)
+    return tf.reduce_sum(
+        -0.5 * ((sample - mean)**2 / tf.exp(log_var) + log_var + np.log(2 * np.pi)), -1)
 
 
-# Each takes x, the decoder's output before its last activation (`y`), and the posterior's mean and log-variance.
+# Each takes x, the decoder's output before its last activation (`y`), and the posterior's mean and
+# log-variance.
 
 def half_sum_of_squares(x, y, mean, log_var):
     return tf.reduce_mean(0.5 * per_example((x - y) ** 2) + 4 * kl(mean, log_var))
 
 
 def keras_documentation(x, y, mean, log_var):
-    """The convolutional VAE of keras.io: the loss averages over the channels, the rest is summed."""
-    reconstruction = tf.reduce_mean(tf.reduce_sum(K.binary_crossentropy(x, tf.sigmoid(y)), axis=(1, 2)))
+    """The convolutional VAE of keras.io: the loss averages over the channels, the rest is summed.
+    """
+    reconstruction = tf.reduce_mean(
+        tf.reduce_sum(K.binary_crossentropy(x, tf.sigmoid(y)), axis=(1, 2)))
     divergence = -0.5 * (1 + log_var - tf.square(mean) - tf.exp(log_var))
     return reconstruction + tf.reduce_mean(tf.reduce_sum(divergence, axis=1))
 
 
 def early_keras(x, y, mean, log_var):
-    """Flat pixels, the averaged loss times their number, and a KL averaged over the latent dimensions."""
+    """Flat pixels, the averaged loss times their number, and a KL averaged over the latent
+    dimensions.
+    """
     flat = [tf.reshape(v, [len(v), -1]) for v in (x, tf.sigmoid(y))]
     reconstruction = ENTRIES * K.binary_crossentropy(*flat)
-    return tf.reduce_mean(reconstruction - 0.5 * tf.reduce_mean(1 + log_var - tf.square(mean) - tf.exp(log_var), -1))
+    return tf.reduce_mean(reconstruction - 0.5
+                          * tf.reduce_mean(1 + log_var - tf.square(mean) - tf.exp(log_var), -1))
 
 
 def pytorch_example(x, y, mean, log_var):
@@ -64,17 +73,23 @@ def beta_vae(x, y, mean, log_var):
 
 
 def kl_over_everything(x, y, mean, log_var):
-    """Squared errors summed over everything, the KL averaged over examples and dimensions, and without its 1/2."""
+    """Squared errors summed over everything, the KL averaged over examples and dimensions, and
+    without its 1/2.
+    """
     return tf.reduce_sum((x - y) ** 2) - tf.reduce_mean(1 + log_var - mean**2 - tf.exp(log_var))
 
 
 def tensorflow_tutorial(x, y, mean, log_var):
-    """Cross-entropy from logits and a KL of samples; the mean of two opposite ones is its expectation, for it is quadratic."""
-    log_p_x = -tf.reduce_sum(tf.nn.sigmoid_cross_entropy_with_logits(logits=y, labels=x), axis=[1, 2, 3])
+    """Cross-entropy from logits and a KL of samples; the mean of two opposite ones is its
+    expectation, for it is quadratic.
+    """
+    log_p_x = -tf.reduce_sum(tf.nn.sigmoid_cross_entropy_with_logits(logits=y, labels=x),
+                             axis=[1, 2, 3])
     ratio = 0
     for sign in (-1.0, 1.0):
         z = mean + sign * tf.exp(log_var / 2)
-        ratio += 0.5 * (log_normal_pdf(z, tf.zeros_like(z), tf.zeros_like(z)) - log_normal_pdf(z, mean, log_var))
+        ratio += 0.5 * (log_normal_pdf(z, tf.zeros_like(z), tf.zeros_like(z))
+                        - log_normal_pdf(z, mean, log_var))
     return -tf.reduce_mean(log_p_x + ratio)
 
 
@@ -99,34 +114,45 @@ def gaussian_of_255(x, y, mean, log_var):
 
 
 def last_axis_of_mse(x, y, mean, log_var):
-    return tf.reduce_mean(tf.reduce_sum(K.mean_squared_error(x, y), (1, 2))) + 0.5 * tf.reduce_mean(kl(mean, log_var))
+    return tf.reduce_mean(tf.reduce_sum(K.mean_squared_error(x, y),
+                                        (1, 2))) + 0.5 * tf.reduce_mean(kl(mean, log_var))
 
 
 STYLES = {
     half_sum_of_squares: (dict(reconstruction="sse", weight=0.5, kl_weight=4), "sse", 8),
-    keras_documentation: (dict(reconstruction="bce", reduction="last_axis_mean", shape=SHAPE), "bce sum", 3),
-    early_keras: (dict(reconstruction="bce", reduction="mean", weight=ENTRIES, kl_reduction="mean", latent_dim=N), "bce",
-                  1 / ENTRIES / N),
-    pytorch_example: (dict(reconstruction="bce", reduction="sum", batch_reduction="sum", kl_batch_reduction="sum"), "bce sum", 1),
-    pytorch_mixed: (dict(reconstruction="mse", kl_weight=0.001, kl_batch_reduction="sum", batch_size=BATCH), "mse", 0.007),
+    keras_documentation: (dict(reconstruction="bce", reduction="last_axis_mean",
+                               shape=SHAPE), "bce sum", 3),
+    early_keras: (dict(reconstruction="bce", reduction="mean", weight=ENTRIES, kl_reduction="mean",
+                       latent_dim=N), "bce", 1 / ENTRIES / N),
+    pytorch_example: (dict(reconstruction="bce", reduction="sum", batch_reduction="sum",
+                           kl_batch_reduction="sum"), "bce sum", 1),
+    pytorch_mixed: (dict(reconstruction="mse", kl_weight=0.001, kl_batch_reduction="sum",
+                         batch_size=BATCH), "mse", 0.007),
     beta_vae: (dict(reconstruction="mse", weight=10, kl_weight=4), "mse", 0.4),
-    kl_over_everything: (dict(reconstruction="sse", kl_weight=2, kl_reduction="mean", latent_dim=N, batch_reduction="sum",
-                              batch_size=BATCH), "sse", 2 / N / BATCH),
+    kl_over_everything: (dict(reconstruction="sse", kl_weight=2, kl_reduction="mean", latent_dim=N,
+                              batch_reduction="sum", batch_size=BATCH), "sse", 2 / N / BATCH),
     tensorflow_tutorial: (dict(reconstruction="bce", reduction="sum"), "bce sum", 1),
-    gaussian_likelihood: (dict(reconstruction="gaussian_nll", reduction="sum", variance=SIGMA**2), "gaussian_nll", 1),
-    averaged_gaussian: (dict(reconstruction="gaussian_nll", reduction="mean", variance=SIGMA**2, kl_weight=0.01, shape=SHAPE),
-                        "gaussian_nll", 0.01 * ENTRIES),
+    gaussian_likelihood: (dict(reconstruction="gaussian_nll", reduction="sum",
+                               variance=SIGMA**2), "gaussian_nll", 1),
+    averaged_gaussian: (dict(reconstruction="gaussian_nll", reduction="mean", variance=SIGMA**2,
+                             kl_weight=0.01, shape=SHAPE), "gaussian_nll", 0.01 * ENTRIES),
     pixels_to_255: (dict(reconstruction="sse", data_scale=255), "sse", 255**-2),
-    gaussian_of_255: (dict(reconstruction="gaussian_nll", reduction="sum", variance=400, data_scale=255), "gaussian_nll", 1),
-    last_axis_of_mse: (dict(reconstruction="mse", reduction="last_axis_mean", shape=SHAPE, kl_weight=0.5), "sse", 1.5),
+    gaussian_of_255: (dict(reconstruction="gaussian_nll", reduction="sum", variance=400,
+                           data_scale=255), "gaussian_nll", 1),
+    last_axis_of_mse: (dict(reconstruction="mse", reduction="last_axis_mean", shape=SHAPE,
+                            kl_weight=0.5), "sse", 1.5),
 }
-KINDS = {"sse": distortions.SumSquaredError, "mse": distortions.MeanSquaredError, "bce": distortions.BinaryCrossentropy,
-         "gaussian_nll": distortions.GaussianNLL}
+KINDS = {
+    "sse": distortions.SumSquaredError, "mse": distortions.MeanSquaredError,
+    "bce": distortions.BinaryCrossentropy, "gaussian_nll": distortions.GaussianNLL
+}
 
 
 @pytest.mark.parametrize("style", STYLES, ids=lambda style: style.__name__)
 def test_the_literal_loss_is_that_of_eq_54_up_to_a_factor_and_a_constant(style):
-    """Over random outputs for the same x, the loss is affine in the means of D and KL; beta is the ratio of the two slopes."""
+    """Over random outputs for the same x, the loss is affine in the means of D and KL; beta is the
+    ratio of the two slopes.
+    """
     words, kind, beta = STYLES[style]
     made = objective(**words)
     assert isinstance(made.distortion, KINDS[kind.split()[0]])
@@ -139,13 +165,15 @@ def test_the_literal_loss_is_that_of_eq_54_up_to_a_factor_and_a_constant(style):
     literal, canonical = [], []
     for _ in range(12):
         y = x + rng.uniform(0.1, 2) * rng.standard_normal((BATCH, *SHAPE))
-        mean, log_var = (tf.constant(rng.standard_normal((BATCH, N)) * s) for s in (rng.uniform(0.3, 3), rng.uniform(0.3, 2)))
+        mean, log_var = (tf.constant(rng.standard_normal((BATCH, N)) * s)
+                         for s in (rng.uniform(0.3, 3), rng.uniform(0.3, 2)))
         d = made.distortion(x, tf.sigmoid(y) if kind.startswith("bce") else y)
         divergence = tf.reduce_sum(posterior.Posterior(mean, tf.exp(log_var / 2)).kl(), -1)
         literal.append(float(style(x, y, mean, log_var)))
         canonical.append([np.mean(d), np.mean(divergence)])
     design = np.concatenate([canonical, np.ones([12, 1])], 1)
-    slopes = np.linalg.lstsq(design / design.max(0), np.array(literal), rcond=None)[0] / design.max(0)
+    slopes = np.linalg.lstsq(design / design.max(0), np.array(literal),
+                             rcond=None)[0] / design.max(0)
     # Keras adds 1e-7 to probabilities before it takes their logarithms.
     np.testing.assert_allclose(design @ slopes, literal, rtol=0, atol=2e-6 * np.ptp(literal))
     assert slopes[1] > 0
@@ -153,7 +181,9 @@ def test_the_literal_loss_is_that_of_eq_54_up_to_a_factor_and_a_constant(style):
 
 
 def test_ssim_with_a_weight_and_with_pixels_in_0_to_255():
-    """1 - SSIM is the same number at both scales; (1 - SSIM) / 2 and -SSIM are this loss with other factors and constants."""
+    """1 - SSIM is the same number at both scales; (1 - SSIM) / 2 and -SSIM are this loss with other
+    factors and constants.
+    """
     rng = np.random.default_rng(0)
     x = tf.constant(rng.uniform(0, 1, (3, 16, 16, 1)), tf.float32)
     y = tf.clip_by_value(x + 0.2 * tf.constant(rng.standard_normal(x.shape), tf.float32), 0, 1)
@@ -178,29 +208,36 @@ def test_it_unpacks_and_says_what_was_derived():
     distortion, beta = made = objective("sse", weight=0.5, kl_weight=4)
     assert isinstance(distortion, distortions.SumSquaredError) and beta == 8
     assert str(made) == made.explain()
-    assert "loss = 0.5 sum((x - x_hat)^2) + 4 KL" in str(made) and "sum of squares" in str(made) and "beta = 8" in str(made)
+    assert "loss = 0.5 sum((x - x_hat)^2) + 4 KL" in str(made) and "sum of squares" in str(
+        made) and "beta = 8" in str(made)
     assert str(pickle.loads(pickle.dumps(made))) == str(made)
-    text = str(objective("bce", reduction="last_axis_mean", shape=(28, 28, 3), kl_reduction="mean", latent_dim=20,
-                         kl_batch_reduction="sum", batch_size=64))
+    text = str(
+        objective("bce", reduction="last_axis_mean", shape=(28, 28, 3), kl_reduction="mean",
+                  latent_dim=20, kl_batch_reduction="sum", batch_size=64))
     assert "sum(BCE) / 3 + KL / 20 * 64" in text and "BinaryCrossentropy(reduction='sum')" in text and "beta = 9.6" in text
     assert "sum((255 x - 255 x_hat)^2)" in str(objective("sse", data_scale=255))
 
 
 @pytest.mark.parametrize("words, message", [
-    (dict(reconstruction="mae"), "reconstruction must be a Distortion or one of .*'mae'.*Distortion of your own"),
+    (dict(reconstruction="mae"),
+     "reconstruction must be a Distortion or one of .*'mae'.*Distortion of your own"),
     (dict(reconstruction=["mse"]), "reconstruction must be"),
     (dict(reconstruction="bce"), "reduction of 'bce' .* is missing.*'sum'.*'last_axis_mean'"),
     (dict(reconstruction="bce", reduction="batchmean"), "reduction must be 'sum' or .*'batchmean'"),
     (dict(reconstruction="sse", reduction="mean"), 'say "mse"'),
     (dict(reconstruction="mse", reduction="last_axis_mean"), "shape is missing.*last_axis_mean"),
-    (dict(reconstruction="mse", reduction="last_axis_mean", shape=(None, 28, 28, 1)), "without the batch axis"),
+    (dict(reconstruction="mse", reduction="last_axis_mean",
+          shape=(None, 28, 28, 1)), "without the batch axis"),
     (dict(reconstruction="gaussian_nll", reduction="mean", variance=1.0), "shape is missing"),
     (dict(reconstruction="gaussian_nll", reduction="sum"), "variance .* is missing"),
-    (dict(reconstruction="gaussian_nll", reduction="sum", variance=[0.1, 0.2]), "variance must be one positive"),
-    (dict(reconstruction="gaussian_nll", reduction="sum", variance=-1.0), "variance must be one positive"),
+    (dict(reconstruction="gaussian_nll", reduction="sum",
+          variance=[0.1, 0.2]), "variance must be one positive"),
+    (dict(reconstruction="gaussian_nll", reduction="sum",
+          variance=-1.0), "variance must be one positive"),
     (dict(reconstruction="mse", variance=1.0), 'belongs to "gaussian_nll"'),
     (dict(reconstruction="mse", kl_reduction="mean"), "latent_dim is missing"),
-    (dict(reconstruction="mse", kl_reduction="mean", latent_dim=2.5), "latent_dim must be a positive integer"),
+    (dict(reconstruction="mse", kl_reduction="mean",
+          latent_dim=2.5), "latent_dim must be a positive integer"),
     (dict(reconstruction="mse", kl_batch_reduction="sum"), "batch_size is missing"),
     (dict(reconstruction="mse", kl_batch_reduction="none"), "kl_batch_reduction must be"),
     (dict(reconstruction="mse", weight=0), "weight must be one positive"),
@@ -209,7 +246,8 @@ def test_it_unpacks_and_says_what_was_derived():
     (dict(reconstruction="bce", reduction="sum", data_scale=255), "numbers in \\[0, 1\\]"),
     (dict(reconstruction="ssim", data_scale=255), "SSIM\\(max_val"),
     (dict(reconstruction="ssim", reduction="sum"), "reduction='sum' has no meaning"),
-    (dict(reconstruction=distortions.SumSquaredError(), reduction="sum"), "reduction='sum' has no meaning"),
+    (dict(reconstruction=distortions.SumSquaredError(),
+          reduction="sum"), "reduction='sum' has no meaning"),
 ])
 def test_wrong_or_missing_words_are_errors_that_say_what_to_give(words, message):
     with pytest.raises(ValueError, match=message):
@@ -219,6 +257,7 @@ def test_wrong_or_missing_words_are_errors_that_say_what_to_give(words, message)
 def test_numbers_may_come_as_tensors_and_arrays():
     """A learned variance is a variable."""
     log_variance = tf.Variable(-2.0)
-    made = objective("gaussian_nll", reduction="sum", variance=tf.exp(log_variance), kl_weight=np.float32(0.5))
+    made = objective("gaussian_nll", reduction="sum", variance=tf.exp(log_variance),
+                     kl_weight=np.float32(0.5))
     assert made.distortion.variance == pytest.approx(np.exp(-2), rel=1e-6)
     assert made.beta == 0.5

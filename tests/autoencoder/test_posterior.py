@@ -13,7 +13,7 @@ def test_kl_is_the_integral():
     kl = Posterior(tf.constant(mean), tf.constant(scale)).kl().numpy()
     t = np.linspace(-12, 12, 200_001)
     for j in range(3):
-        q = np.exp(-0.5 * ((t - mean[0, j]) / scale[0, j]) ** 2) / (scale[0, j] * np.sqrt(2 * np.pi))
+        q = np.exp(-0.5 * ((t - mean[0, j]) / scale[0, j])**2) / (scale[0, j] * np.sqrt(2 * np.pi))
         log_ratio = 0.5 * t**2 - 0.5 * ((t - mean[0, j]) / scale[0, j]) ** 2 - np.log(scale[0, j])
         np.testing.assert_allclose(kl[0, j], np.sum(q * log_ratio) * (t[1] - t[0]), atol=1e-8)
     assert kl[0, 2] == 0
@@ -39,16 +39,20 @@ def test_noise_is_standard_normal_and_differs_by_seed_and_step():
     np.testing.assert_allclose(noise.mean(0), 0, atol=5 / np.sqrt(50_000))  # five standard errors
     np.testing.assert_allclose(np.cov(noise.T), np.eye(6), atol=5 * np.sqrt(2 / 50_000))
     np.testing.assert_allclose((noise**4).mean(), 3, atol=5 * np.sqrt(96 / 300_000))
-    for other in (noise_rows(50_000, 6, 1, 0), noise_rows(50_000, 6, 0, 1), noise_rows(50_000, 6, 0, -1)):
+    for other in (noise_rows(50_000, 6, 1, 0), noise_rows(50_000, 6, 0,
+                                                          1), noise_rows(50_000, 6, 0, -1)):
         assert abs(np.mean(noise * other.numpy())) < 5 / np.sqrt(300_000)
 
 
 def test_noise_is_the_same_in_a_graph():
     graph = tf.function(lambda step, first: noise_rows(5, 8, 11, step, first))
-    np.testing.assert_array_equal(graph(tf.constant(4, tf.int64), tf.constant(9)), noise_rows(5, 8, 11, 4, 9))
+    np.testing.assert_array_equal(graph(tf.constant(4, tf.int64), tf.constant(9)),
+                                  noise_rows(5, 8, 11, 4, 9))
 
 
 @pytest.mark.parametrize("num_steps", [1, 10, 23])
 def test_noise_of_many_steps_is_that_of_each(num_steps):
-    many = tf.function(lambda first: noise_steps(num_steps, first, 7, 3, 5))(tf.constant(100, tf.int64))
-    np.testing.assert_array_equal(many, [noise_rows(7, 3, 5, 100 + step) for step in range(num_steps)])
+    many = tf.function(lambda first: noise_steps(num_steps, first, 7, 3, 5))(tf.constant(
+        100, tf.int64))
+    np.testing.assert_array_equal(many,
+                                  [noise_rows(7, 3, 5, 100 + step) for step in range(num_steps)])

@@ -19,7 +19,9 @@ def vae(make_linear_vae):
 
 @pytest.mark.parametrize("batch_size", [53, 8])
 def test_replicas_measure_what_one_device_measures(vae, batch_size):
-    """Noise has the address of its example, so uneven shares of a batch, empty ones too, give the numbers of one device."""
+    """Noise has the address of its example, so uneven shares of a batch, empty ones too, give the
+    numbers of one device.
+    """
     data = tf.data.Dataset.from_tensor_slices(X).batch(batch_size)
     one = tfisovae.analyze(vae, data).to_dict()
     with tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"]).scope():
@@ -30,24 +32,29 @@ def test_replicas_measure_what_one_device_measures(vae, batch_size):
 
 def test_results_come_back_in_the_order_of_the_rows():
     with tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"]).scope():
-        call = streaming.on_replicas(lambda x, first_row: {"x": x, "row": first_row + tf.range(tf.shape(x)[0])})
+        call = streaming.on_replicas(
+            lambda x, first_row: {"x": x, "row": first_row + tf.range(tf.shape(x)[0])})
         for size in (5, 4, 1):
             got = call(tf.constant(X[:size]), 10)
             np.testing.assert_array_equal(got["x"], X[:size])
             np.testing.assert_array_equal(got["row"], 10 + np.arange(size))
 
 
-@pytest.mark.parametrize("element", [X, (X,), (X, np.zeros(53)), {"image": X, "label": np.zeros(53)}, {"anything": X},
-                                     ({"image": X}, np.zeros(53)), (X, np.zeros(53), None)], ids=str)
+@pytest.mark.parametrize("element", [
+    X, (X, ), (X, np.zeros(53)), {"image": X, "label": np.zeros(53)}, {"anything": X},
+    ({"image": X}, np.zeros(53)), (X, np.zeros(53), None)
+], ids=str)
 def test_x_of_what_data_sets_yield(element):
     assert x_of(element) is X
 
 
-@pytest.mark.parametrize("element, message", [
-    ((X, X, X), r"yields \(x, y, sample_weight\).*dataset.map"),
-    ({"a": X, "b": X}, r"dicts of 'a', 'b'; x must be the entry 'image', or the only one. Map it: dataset.map"),
-    ({}, "dicts of nothing"),
-    ((X, X, X, X), "yields 4 parts; x must be the first of a pair")], ids=["weights", "entries", "nothing", "parts"])
+@pytest.mark.parametrize(
+    "element, message",
+    [((X, X, X), r"yields \(x, y, sample_weight\).*dataset.map"),
+     ({"a": X, "b": X
+       }, r"dicts of 'a', 'b'; x must be the entry 'image', or the only one. Map it: dataset.map"),
+     ({}, "dicts of nothing"), ((X, X, X, X), "yields 4 parts; x must be the first of a pair")],
+    ids=["weights", "entries", "nothing", "parts"])
 def test_elements_without_a_rule(element, message):
     with pytest.raises(ValueError, match=message):
         x_of(element)
@@ -56,22 +63,30 @@ def test_elements_without_a_rule(element, message):
 Y = np.zeros(53)
 
 
-@pytest.mark.parametrize("data", [(X, Y), (X, X), {"image": X, "label": Y}, {"x": X}, X.tolist(), tuple(X.tolist()), [(X, Y)],
-                                  [{"image": X[:20]}, {"image": X[20:]}], tf.constant(X)],
-                         ids=["pair", "itself", "dict", "entry", "lists", "tuples", "batch", "batches", "tensor"])
+@pytest.mark.parametrize(
+    "data", [(X, Y), (X, X), {"image": X, "label": Y}, {"x": X},
+             X.tolist(),
+             tuple(X.tolist()), [(X, Y)], [{"image": X[:20]}, {"image": X[20:]}],
+             tf.constant(X)],
+    ids=["pair", "itself", "dict", "entry", "lists", "tuples", "batch", "batches", "tensor"])
 def test_whatever_holds_an_array_gives_its_rows(data):
     got = np.concatenate(list(batches(data, 20)))
     np.testing.assert_array_equal(got, X)
 
 
 @pytest.mark.parametrize("data, message", [
-    ((X, Y[:9]), r"data is a tuple of 2: \[53, 4\], \[9\]. It must be an array \[N, ...\], or a pair"),
-    ((X, X, X), "data is a tuple of 3"), ([X, X], r"data is a list of 2: \[53, 4\], \[53, 4\].*np.concatenate\(data\) of batches"),
+    ((X, Y[:9]),
+     r"data is a tuple of 2: \[53, 4\], \[9\]. It must be an array \[N, ...\], or a pair"),
+    ((X, X, X), "data is a tuple of 3"),
+    ([X, X], r"data is a list of 2: \[53, 4\], \[53, 4\].*np.concatenate\(data\) of batches"),
     (list(X), r"data is a list of 53: \[4\], \[4\], \[4\], \[4\], .... It must"),
-    (((X, Y), (X, Y)), r"a tuple of 2 pairs or dicts, as load_data\(\) returns them for training and test. Give one"),
-    ({"a": X, "b": X}, "dicts of 'a', 'b'"), ([[1, 2], [3]], "as many in each row"), ([["a", "b"]], "must have numbers"),
-    ([1, 2, 3], "no array"), ([], "no array"), ("mix", "another iterable of them; got 'mix'"), (None, "got None"), (5, "got 5"),
-    (np.array([["a"]]), "real numbers; got the type <U1"), (np.float32(1), r"the shape \[\]")])
+    (((X, Y), (X, Y)),
+     r"a tuple of 2 pairs or dicts, as load_data\(\) returns them for training and test. Give one"),
+    ({"a": X, "b": X}, "dicts of 'a', 'b'"), ([[1, 2], [3]], "as many in each row"),
+    ([["a", "b"]], "must have numbers"), ([1, 2, 3], "no array"), ([], "no array"),
+    ("mix", "another iterable of them; got 'mix'"), (None, "got None"), (5, "got 5"),
+    (np.array([["a"]]), "real numbers; got the type <U1"), (np.float32(1), r"the shape \[\]")
+])
 def test_what_holds_no_array_is_said(data, message):
     with pytest.raises(ValueError, match=message):
         next(batches(data))
@@ -87,8 +102,11 @@ def test_numbers_of_examples_that_make_no_sense(vae, number):
         next(streaming.examples_of(vae, X, number))
 
 
-@pytest.mark.parametrize("make", [lambda d: d, lambda d: d.map(lambda x: (x, 0.0)),
-                                  lambda d: d.map(lambda x: {"image": x, "label": 1})], ids=["x", "pair", "dict"])
+@pytest.mark.parametrize("make", [
+    lambda d: d, lambda d: d.map(lambda x:
+                                 (x, 0.0)), lambda d: d.map(lambda x: {"image": x, "label": 1})
+], ids=["x", "pair", "dict"])
 def test_every_kind_of_data_set_is_measured(vae, make):
     data = make(tf.data.Dataset.from_tensor_slices(X).batch(20))
-    assert tfisovae.analyze(vae, data).rate == pytest.approx(tfisovae.analyze(vae, X).rate, rel=1e-6)
+    assert tfisovae.analyze(vae, data).rate == pytest.approx(
+        tfisovae.analyze(vae, X).rate, rel=1e-6)

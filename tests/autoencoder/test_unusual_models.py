@@ -1,4 +1,6 @@
-"""Models that other people bring and ours are not like: shared spreads, distributions, noise in the decoder, no derivative, ..."""
+"""Models that other people bring and ours are not like: shared spreads, distributions, noise in the
+decoder, no derivative, ...
+"""
 import collections
 import types
 
@@ -25,39 +27,54 @@ BASIS = np.linalg.qr(np.random.default_rng(1).standard_normal((M, N)))[0].astype
 
 def networks(decoder=None, spread=N, **options):
     x = tf.keras.Input((M,))
-    encoder = tf.keras.Model(x, [layers.Dense(N, name="z_mean", **options)(x), layers.Dense(spread, name="z_log_var")(x)])
+    encoder = tf.keras.Model(
+        x,
+        [layers.Dense(N, name="z_mean", **options)(x),
+         layers.Dense(spread, name="z_log_var")(x)])
     return encoder, decoder or tf.keras.Sequential([layers.Input((N,)), layers.Dense(M)])
 
 
 def through_numpy(z):
     """A decoder that TensorFlow sees, and has no derivative of."""
-    return tf.ensure_shape(tf.numpy_function(lambda z: (z @ BASIS.T).astype(np.float32), [z], tf.float32), [None, M])
+    return tf.ensure_shape(
+        tf.numpy_function(lambda z: (z @ BASIS.T).astype(np.float32), [z], tf.float32), [None, M])
 
 
 def test_a_spread_that_all_dimensions_share_is_no_alarm():
-    """At an exact optimum with one sigma no single moment and no single balance is as it is with one for each dimension."""
+    """At an exact optimum with one sigma no single moment and no single balance is as it is with
+    one for each dimension.
+    """
     shared = conditions.conditions_of(*networks(spread=1))
     assert shared.moments is False and shared.balance is False and "share one spread" in shared.moments_why
     assert conditions.conditions_of(*networks()).moments is True
     assert conditions.conditions_of(*networks(activity_regularizer="l2")).moments is False
     beta, variance = 0.1, np.array([1.0, 4.0])
-    square = 1 / np.mean(2 / beta * variance)  # sigma^2 of D' = variance E[mu^2 + sigma^2] and one sigma for all
+    # Sigma^2 of D' = variance E[mu^2 + sigma^2] and one sigma for all.
+    square = 1 / np.mean(2 / beta * variance)
     rng = np.random.default_rng(0)
     gain = np.sqrt(np.array([0.667, 1.333]) - square)
     vae = tfisovae.VAE(*networks(spread=1), "sse", 1 / beta)
-    vae.encoder.set_weights([np.diag([*gain, 0, 0])[:, :N], np.zeros(N), np.zeros([M, 1]), np.log([square])])
+    vae.encoder.set_weights(
+        [np.diag([*gain, 0, 0])[:, :N],
+         np.zeros(N),
+         np.zeros([M, 1]),
+         np.log([square])])
     health = tfisovae.analyze(vae, rng.standard_normal((4000, M)).astype(np.float32)).health()
     assert "NOT CONVERGED" not in health
 
 
 def test_the_gradient_of_a_decoder_without_derivative_is_not_that_of_the_kl():
-    for decode in (through_numpy, lambda z: tf.cast(tf.argmax(tf.stack([z @ BASIS.T] * 2), 0), tf.float32)):
+    for decode in (through_numpy,
+                   lambda z: tf.cast(tf.argmax(tf.stack([z @ BASIS.T] * 2), 0), tf.float32)):
         model = tfisovae.as_autoencoder((networks()[0], decode), "sse", 0.1)
-        with pytest.raises(ValueError, match="The mean gradient cannot be taken: TensorFlow has no derivative of decode"):
+        with pytest.raises(
+                ValueError,
+                match="The mean gradient cannot be taken: TensorFlow has no derivative of decode"):
             mean_gradient.block_gradients(model, X)
 
 
-@pytest.mark.parametrize("data, count", [((X, X[:, 0]), 400), ({"image": X}, 400), (tf.constant(X), 400)])
+@pytest.mark.parametrize("data, count", [((X, X[:, 0]), 400), ({"image": X}, 400),
+                                         (tf.constant(X), 400)])
 def test_the_gradient_takes_data_as_everything_does(data, count):
     vae = tfisovae.VAE(*networks(), "sse", 10.0)
     found, known = (mean_gradient.block_gradients(vae, one, num_blocks=16) for one in (data, X))
@@ -67,7 +84,8 @@ def test_the_gradient_takes_data_as_everything_does(data, count):
 
 def test_the_gradient_takes_batches_and_as_many_as_there_are():
     vae = tfisovae.VAE(*networks(), "sse", 10.0)
-    assert mean_gradient.block_gradients(vae, (X[k:k + 40] for k in range(0, 400, 40))).num_examples == 400
+    assert mean_gradient.block_gradients(
+        vae, (X[k:k + 40] for k in range(0, 400, 40))).num_examples == 400
     with pytest.raises(ValueError, match="400 examples, fewer than the 401 asked for"):
         mean_gradient.block_gradients(vae, X, num_examples=401)
 
@@ -85,10 +103,14 @@ def test_the_products_of_gradients_are_exact():
             from tfisovae.metrics.measurement import measure
 
             loss = tf.reduce_sum(measure(vae, x, tf.constant(8 * block), 0).objective)
-        sums.append(np.concatenate([part.numpy().ravel() for part in tape.gradient(loss, mean_gradient.weights_of(vae))]) / 8)
+        sums.append(
+            np.concatenate([
+                part.numpy().ravel() for part in tape.gradient(loss, mean_gradient.weights_of(vae))
+            ]) / 8)
     blocks = np.array(sums, np.float64)
     assert found.num_weights > 2 * mean_gradient._AT_ONCE
-    np.testing.assert_allclose(found.gram, blocks @ blocks.T, rtol=1e-4, atol=1e-5 * np.abs(found.gram).max())
+    np.testing.assert_allclose(found.gram, blocks @ blocks.T, rtol=1e-4,
+                               atol=1e-5 * np.abs(found.gram).max())
 
 
 def test_a_random_decoder_without_derivative_is_refused():
@@ -98,7 +120,8 @@ def test_a_random_decoder_without_derivative_is_refused():
     def decode(z):
         return z @ BASIS.T + 0.1 * rng.standard_normal((len(z), M))
 
-    with pytest.raises(ValueError, match="returns something else each time .* Give it in inference mode"):
+    with pytest.raises(ValueError,
+                       match="returns something else each time .* Give it in inference mode"):
         tfisovae.analyze((networks()[0], decode), X, distortion="sse", beta=0.1)
 
 
@@ -119,9 +142,12 @@ class Distribution:
 
 
 def test_distributions_are_not_sampled():
-    with pytest.raises(PartError, match=r"returns a distribution \(Distribution\).* of a decoder distribution.mean\(\)"):
+    with pytest.raises(
+            PartError,
+            match=r"returns a distribution \(Distribution\).* of a decoder distribution.mean\(\)"):
         Outputs.of(Distribution(tf.zeros([2, M]))).reconstruction(None)
-    unused = [tf.zeros([2, N]), tf.ones([2, N]), Distribution(tf.zeros([2, N]))]  # the sample, which is not used
+    # The sample, which is not used.
+    unused = [tf.zeros([2, N]), tf.ones([2, N]), Distribution(tf.zeros([2, N]))]
     assert float(Outputs.of(unused).mean_and_spread(None)[1][0, 0]) == 1
 
 
@@ -147,9 +173,12 @@ def test_examples_of_training_are_measured_as_all_others_are():
     encoder, decoder = networks()
     wrong = tfisovae.as_autoencoder((encoder, lambda z: halved(decoder(z))), "sse", 0.1)
     right = tfisovae.as_autoencoder((encoder, decoder), "sse", 0.1)
-    found, known = (analysis.measure_stationarity(one, X).balance_difference.mean for one in (wrong, right))
+    found, known = (analysis.measure_stationarity(one, X).balance_difference.mean
+                    for one in (wrong, right))
     np.testing.assert_allclose(found, known, rtol=0.02)
-    none = tfisovae.as_autoencoder((encoder, lambda z: tf.matmul(z, BASIS, transpose_b=True) + 0 * through_numpy(z)), "sse", 0.1)
+    none = tfisovae.as_autoencoder(
+        (encoder, lambda z: tf.matmul(z, BASIS, transpose_b=True) + 0 * through_numpy(z)), "sse",
+        0.1)
     assert np.isfinite(analysis.measure_stationarity(none, X).balance_difference.mean).all()
 
 
@@ -183,7 +212,8 @@ def test_active_are_booleans():
 
 
 def test_named_tuples_say_which_output_is_which():
-    named = collections.namedtuple("named", "z mean log_var")(*(k + tf.zeros([3, N]) for k in range(3)))
+    named = collections.namedtuple("named",
+                                   "z mean log_var")(*(k + tf.zeros([3, N]) for k in range(3)))
     mean, spread = Outputs.of(named).mean_and_spread(None)
     assert float(mean[0, 0]) == 1 and float(spread[0, 0]) == 2
     with pytest.raises(PartError, match="returns nothing"):
@@ -208,13 +238,15 @@ def test_recurrent_decoders_are_measured():
     decoder = tf.keras.Model(z, layers.Dense(M)(layers.SimpleRNN(3)(layers.RepeatVector(2)(z))))
     model = tfisovae.as_autoencoder((networks()[0], decoder), "sse", 0.1)
     analysis = tfisovae.analyze(model, X[:60])
-    differences = tfisovae.geometry.pullback_metric(decoder, tf.zeros([1, N]), model.distortion, "differences")
+    differences = tfisovae.geometry.pullback_metric(decoder, tf.zeros([1, N]), model.distortion,
+                                                    "differences")
     assert np.isfinite(analysis.norm_mean).all() and differences.shape == (1, N, N)
 
 
 def test_networks_with_weights_of_few_digits_are_refused():
     encoder = tf.keras.Sequential([layers.Input((M,)), layers.Dense(2 * N, dtype="bfloat16")])
-    with pytest.raises(ValueError, match="has its weights in bfloat16, of 3 digits.* policy mixed_bfloat16"):
+    with pytest.raises(ValueError,
+                       match="has its weights in bfloat16, of 3 digits.* policy mixed_bfloat16"):
         tfisovae.analyze((encoder, networks()[1]), X, distortion="sse", beta=0.1)
 
 
@@ -228,7 +260,8 @@ def test_parts_of_a_last_batch_of_any_size(rows, parts):
         vae.compile(tf.keras.optimizers.SGD(1e-3), num_parts=count, resident=False)
         history = vae.fit(X[:rows], batch_size=32, epochs=2, verbose=0, shuffle=False).history
         assert np.isfinite(history["loss"]).all()
-        found.append((np.concatenate([w.ravel() for w in vae.get_weights()]), history["distortion"]))
+        found.append(
+            (np.concatenate([w.ravel() for w in vae.get_weights()]), history["distortion"]))
     np.testing.assert_allclose(found[1][0], found[0][0], atol=1e-6)
     np.testing.assert_allclose(found[1][1], found[0][1], rtol=1e-5)
 
@@ -237,14 +270,25 @@ def test_a_batch_smaller_than_its_parts_is_refused():
     """Convolutions have no gradient of no examples."""
     vae = tfisovae.VAE(*networks(), "sse", 10.0)
     vae.compile("sgd", num_parts=4, resident=False)
-    with pytest.raises(ValueError, match="A batch of 1 examples cannot be cut into 4 parts: leave out what remains"):
+    with pytest.raises(
+            ValueError,
+            match="A batch of 1 examples cannot be cut into 4 parts: leave out what remains"):
         vae.fit(X[:33], batch_size=32, verbose=0)
 
 
 def test_convolutions_take_a_last_batch_of_any_size():
     x = np.random.default_rng(0).uniform(size=(7, 8, 8, 1)).astype(np.float32)
-    encoder = tf.keras.Sequential([layers.Input((8, 8, 1)), layers.Conv2D(3, 3, 2), layers.Flatten(), layers.Dense(2 * N)])
-    decoder = tf.keras.Sequential([layers.Input((N,)), layers.Dense(64), layers.Reshape((8, 8, 1)), layers.Conv2D(1, 3, 1, "same")])
+    encoder = tf.keras.Sequential(
+        [layers.Input((8, 8, 1)),
+         layers.Conv2D(3, 3, 2),
+         layers.Flatten(),
+         layers.Dense(2 * N)])
+    decoder = tf.keras.Sequential([
+        layers.Input((N, )),
+        layers.Dense(64),
+        layers.Reshape((8, 8, 1)),
+        layers.Conv2D(1, 3, 1, "same")
+    ])
     vae = tfisovae.VAE(encoder, decoder, "sse", 10.0)
     vae.compile("sgd", num_parts=2)
     assert np.isfinite(vae.fit(x, batch_size=4, verbose=0).history["loss"]).all()
@@ -267,7 +311,9 @@ class InFloat32(base.Distortion):
 
 
 def test_distortions_of_one_type_take_decoders_of_another():
-    model = tfisovae.as_autoencoder((networks()[0], lambda z: z.astype(np.float64) @ BASIS.T.astype(np.float64)), InFloat32(), 0.1)
+    model = tfisovae.as_autoencoder(
+        (networks()[0], lambda z: z.astype(np.float64) @ BASIS.T.astype(np.float64)), InFloat32(),
+        0.1)
     analysis = tfisovae.analyze(model, X[:100])
     expected = np.diag(BASIS.T @ np.diag([1.0, 2, 3, 4]) @ BASIS)
     np.testing.assert_allclose(analysis.derivative_mean, expected, rtol=1e-3)
@@ -302,7 +348,8 @@ def test_arrays_are_read_in_slices_and_empty_batches_passed_over():
 
 
 def test_a_data_set_that_is_shuffled_anew_is_not_paired_with_its_own_past():
-    ordered, shuffled = (tf.data.Dataset.from_tensor_slices(X).shuffle(400, 0, anew).batch(50) for anew in (False, True))
+    ordered, shuffled = (tf.data.Dataset.from_tensor_slices(X).shuffle(400, 0, anew).batch(50)
+                         for anew in (False, True))
     for data, fails in ((ordered, False), (X, False), (shuffled, True)):
         twice = Repeated(data)
         first = np.concatenate(list(twice))
@@ -315,7 +362,8 @@ def test_a_data_set_that_is_shuffled_anew_is_not_paired_with_its_own_past():
 
 def test_a_mean_that_is_constant_has_a_map():
     found = monotone.from_normal(np.full(1000, 0.7))
-    assert (np.diff(found.y) > 0).all() and (found.slopes > 0).all() and np.isfinite(found(np.linspace(-9, 9, 99))).all()
+    assert (np.diff(found.y) > 0).all() and (found.slopes > 0).all() and np.isfinite(
+        found(np.linspace(-9, 9, 99))).all()
 
 
 def test_a_codec_of_an_encoder_that_is_not_defined_everywhere_is_known_again():
@@ -351,7 +399,9 @@ def test_models_are_saved_into_directories_that_are_not_there_yet(tmp_path):
 
 
 def test_functions_may_write_into_what_they_get_and_keep_what_they_return():
-    """In-place work on x, and one buffer for all outputs: the same numbers as of functions that do neither."""
+    """In-place work on x, and one buffer for all outputs: the same numbers as of functions that do
+    neither.
+    """
     weights = np.random.default_rng(1).standard_normal((4, 2)).astype(np.float32)
     data = np.random.default_rng(2).standard_normal((600, 4)).astype(np.float32) + 3
     buffer = np.zeros([600, 4], np.float32)
@@ -379,5 +429,6 @@ def test_functions_may_write_into_what_they_get_and_keep_what_they_return():
 
 
 def test_a_batch_is_not_split_for_layers_that_look_at_all_of_it():
-    for layer in (tf.keras.layers.BatchNormalization(), tf.keras.layers.experimental.SyncBatchNormalization()):
+    for layer in (tf.keras.layers.BatchNormalization(),
+                  tf.keras.layers.experimental.SyncBatchNormalization()):
         assert not treats_examples_apart(tf.keras.Sequential([tf.keras.layers.Input((3,)), layer]))

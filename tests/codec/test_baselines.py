@@ -1,4 +1,6 @@
-"""What people would use instead: sizes and headers of JPEG and WebP, scalar quantisation against its closed forms."""
+"""What people would use instead: sizes and headers of JPEG and WebP, scalar quantisation against
+its closed forms.
+"""
 import io
 import math
 
@@ -21,11 +23,15 @@ def pictures(count=4, size=64, channels=3):
 @pytest.mark.parametrize("codec", baselines.CODECS)
 @pytest.mark.parametrize("channels", [1, 3])
 def test_curves_of_image_codecs(codec, channels):
-    """More quality: more bits and less distortion; bits are those of the files that Pillow writes."""
+    """More quality: more bits and less distortion; bits are those of the files that Pillow writes.
+    """
     images = pictures(channels=channels)
     points = baselines.image_curve(codec, images, (5, 30, 90))
-    bits, bare, distortion = (np.array([at[key] for at in points]) for key in ("bits", "bits_without_headers", "distortion"))
-    assert (np.diff(bits) > 0).all() and (np.diff(bare) > 0).all() and (np.diff(distortion) < 0).all() and distortion[-1] < 0.02
+    bits, bare, distortion = (np.array([at[key] for at in points])
+                              for key in ("bits", "bits_without_headers", "distortion"))
+    assert (np.diff(bits) > 0).all() and (np.diff(bare)
+                                          > 0).all() and (np.diff(distortion)
+                                                          < 0).all() and distortion[-1] < 0.02
     assert (bits - bare >= 8 * 20).all()  # every header has 20 bytes and more
     sizes = [8 * len(baselines.CODECS[codec](pixels, 30)[0]) for pixels in images]
     assert bits[1] == pytest.approx(np.mean(sizes))
@@ -34,9 +40,14 @@ def test_curves_of_image_codecs(codec, channels):
 
 
 def test_a_jpeg_without_headers_is_its_scan():
-    """Found from behind: what follows the last marker of the header, up to the end marker, decodes after the header of another."""
+    """Found from behind: what follows the last marker of the header, up to the end marker, decodes
+    after the header of another.
+    """
     images = pictures(2)
-    files = [baselines._encoded(baselines._image(pixels), "JPEG", quality=40, optimize=False) for pixels in images]
+    files = [
+        baselines._encoded(baselines._image(pixels), "JPEG", quality=40, optimize=False)
+        for pixels in images
+    ]
     scans = [data[len(data) - 2 - baselines._scan_bytes(data):-2] for data in files]
     headers = [data[:len(data) - 2 - len(scan)] for data, scan in zip(files, scans)]
     assert headers[0] == headers[1]  # so that it need not be sent
@@ -46,13 +57,16 @@ def test_a_jpeg_without_headers_is_its_scan():
 
 def test_a_webp_without_headers_is_its_first_partitions():
     data, payload = baselines.webp(pictures(1)[0], 40)
-    assert data[:4] == b"RIFF" and data[8:12] == b"WEBP" and data[23:26] == b"\x9d\x01\x2a"  # start code of a key frame
+    # Start code of a key frame.
+    assert data[:4] == b"RIFF" and data[8:12] == b"WEBP" and data[23:26] == b"\x9d\x01\x2a"
     assert len(data) - 30 - payload in (0, 1)  # the chunk is filled up to an even length
 
 
 @pytest.mark.parametrize("step", [0.2, 1.0])
 def test_scalar_quantisation_of_gaussians(step):
-    """Two Gaussian components in R^5: bits are the entropy of the cells, D that of the conditional means, by direct sums."""
+    """Two Gaussian components in R^5: bits are the entropy of the cells, D that of the conditional
+    means, by direct sums.
+    """
     rng = np.random.default_rng(0)
     basis, deviations = np.linalg.qr(rng.standard_normal((5, 2)))[0], np.array([2.0, 0.5])
     x = rng.standard_normal((60_000, 2)) * deviations @ basis.T + 3
@@ -64,28 +78,38 @@ def test_scalar_quantisation_of_gaussians(step):
         moment = -np.diff(np.exp(-edges**2 / 2) / math.sqrt(2 * math.pi))
         bits -= np.sum(mass[mass > 0] * np.log2(mass[mass > 0]))
         distortion += deviation**2 * (1 - np.sum(moment[mass > 0] ** 2 / mass[mass > 0]))
-    assert point["bits"] == pytest.approx(bits, abs=0.03) and point["distortion"] == pytest.approx(distortion, rel=0.02)
+    assert point["bits"] == pytest.approx(bits, abs=0.03) and point["distortion"] == pytest.approx(
+        distortion, rel=0.02)
     rate, _ = theory.reverse_water_filling(deviations**2, point["distortion"] / 2)
     assert point["bits"] > rate / math.log(2)
     if step == 0.2:  # 1/2 log2(pi e / 6) for each above the bound, at small steps
-        assert point["bits"] - rate / math.log(2) == pytest.approx(math.log2(math.pi * math.e / 6), abs=0.03)
+        assert point["bits"] - rate / math.log(2) == pytest.approx(math.log2(math.pi * math.e / 6),
+                                                                   abs=0.03)
 
 
 def test_values_beyond_those_of_training_can_be_sent():
-    """Far from every cell that was seen: the middle of its own cell stands for it, at a finite number of bits."""
+    """Far from every cell that was seen: the middle of its own cell stands for it, at a finite
+    number of bits.
+    """
     rng = np.random.default_rng(0)
     train, test = rng.standard_normal((100, 1)), np.array([[9.2], [-7.0]])
     point, = baselines.principal_components(train, test, [0.5], distortions.get("sse"))
     center = train.mean()
     error = [(abs(v - center) / 0.5 - round(abs(v - center) / 0.5)) * 0.5 for v in (9.2, -7.0)]
-    assert point["distortion"] == pytest.approx(np.mean(np.square(error)), rel=1e-3) and 5 < point["bits"] < 20
+    assert point["distortion"] == pytest.approx(np.mean(np.square(error)),
+                                                rel=1e-3) and 5 < point["bits"] < 20
 
 
 @pytest.mark.parametrize("call, message", [
-    (lambda: baselines.image_curve("png", pictures(1)), "codec must be one of 'jpeg', 'webp'; got 'png'"),
-    (lambda: baselines.image_curve("jpeg", pictures(1) / 255), r"type uint8 .* got the shape \[1, 64, .* and the type float64"),
-    (lambda: baselines.image_curve("jpeg", pictures(1)[0]), r"\[N, H, W, C\]"),
-    (lambda: baselines.principal_components(np.ones((5, 2)), np.ones((5, 3)), [1], distortions.get("sse")), "same columns"),
+    (lambda: baselines.image_curve("png", pictures(1)),
+     "codec must be one of 'jpeg', 'webp'; got 'png'"),
+    (lambda: baselines.image_curve("jpeg",
+                                   pictures(1) / 255),
+     r"type uint8 .* got the shape \[1, 64, .* and the type float64"),
+    (lambda: baselines.image_curve("jpeg",
+                                   pictures(1)[0]), r"\[N, H, W, C\]"),
+    (lambda: baselines.principal_components(np.ones((5, 2)), np.ones(
+        (5, 3)), [1], distortions.get("sse")), "same columns"),
 ])
 def test_bad_input(call, message):
     with pytest.raises(ValueError, match=message):

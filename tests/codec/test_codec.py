@@ -1,4 +1,6 @@
-"""A VAE as a codec: bits and distortion on closed forms, the same symbols everywhere, and what is refused."""
+"""A VAE as a codec: bits and distortion on closed forms, the same symbols everywhere, and what is
+refused.
+"""
 import dataclasses
 import json
 import shutil
@@ -19,12 +21,16 @@ BASIS = np.linalg.qr(np.random.default_rng(0).standard_normal([6, 3]))[0].T
 
 
 def optimal(scale):
-    """The linear VAE at its closed form for three sources of the variance h / scale^2, and those sources."""
+    """The linear VAE at its closed form for three sources of the variance h / scale^2, and those
+    sources.
+    """
     variance = BETA / 2 / scale**2
     form = theory.LinearVAE(np.full(3, variance), BETA)
-    vae = linear_vae(BASIS.T * form.encoder_gain, BASIS * form.decoder_gain[:, None], form.scale, 1 / BETA)
+    vae = linear_vae(BASIS.T * form.encoder_gain, BASIS * form.decoder_gain[:, None], form.scale,
+                     1 / BETA)
     rng = np.random.default_rng(1)
-    fitted, x = ((rng.standard_normal([N, 3]) * np.sqrt(variance) @ BASIS).astype(np.float32) for _ in range(2))
+    fitted, x = ((rng.standard_normal([N, 3]) * np.sqrt(variance) @ BASIS).astype(np.float32)
+                 for _ in range(2))
     return vae, form, fitted, x
 
 
@@ -42,11 +48,12 @@ def assert_same(a, b):
 
 @pytest.mark.parametrize("scale, excess", [(0.1, 0.171460), (0.2, 0.156095), (0.3, 0.129574)])
 def test_bits_and_distortion_of_the_closed_form(scale, excess):
-    """Beyond the KL at the cells' centres, the exact excess of PAPER_NOTES within .02 bits in each dimension; and D.
+    """Beyond the KL at the cells' centres, the exact excess of PAPER_NOTES within .02 bits in each
+    dimension; and D.
 
-    Beyond the KL at the means, which are N(0, 1 - sigma^2), it is (log(pi e / 6) + log(1 + sigma^2) - sigma^2 / (1 + sigma^2)) / 2
-    nats: of the second order in sigma^2. D has the transform loss and (beta / 2)(1 - sigma^2) a dimension: the decoder shrinks by
-    that.
+    Beyond the KL at the means, which are N(0, 1 - sigma^2), it is (log(pi e / 6) + log(1 + sigma^2)
+    - sigma^2 / (1 + sigma^2)) / 2 nats: of the second order in sigma^2. D has the transform loss
+    and (beta / 2)(1 - sigma^2) a dimension: the decoder shrinks by that.
     """
     vae, form, fitted, x = optimal(scale)
     universal = Codec.fit(vae, fitted)
@@ -57,18 +64,24 @@ def test_bits_and_distortion_of_the_closed_form(scale, excess):
         z_hat, bits = made.transform.to_z(found.y_hat), found.bits.mean(0)
         at_centres = np.mean((z_hat**2 + scale**2 - 1) / 2 - np.log(scale), 0) / np.log(2)
         np.testing.assert_allclose(bits - at_centres, excess / np.log(2), atol=0.02)
-        beyond = (np.log(np.pi * np.e / 6) + np.log(1 + scale**2) - scale**2 / (1 + scale**2)) / 2 / np.log(2)
+        beyond = (np.log(np.pi * np.e / 6) + np.log(1 + scale**2) - scale**2 /
+                  (1 + scale**2)) / 2 / np.log(2)
         # Three standard errors: (z_hat^2 - mean^2) / 2 has a deviation of about scale.
-        assert np.mean(bits - kl) == pytest.approx(beyond, abs=3 * scale / np.log(2) / np.sqrt(3 * N))
+        assert np.mean(bits - kl) == pytest.approx(beyond,
+                                                   abs=3 * scale / np.log(2) / np.sqrt(3 * N))
 
         x_hat = made.decode(found.y_hat)
         distortion = np.sum((x_hat - x) ** 2, 1).mean()
-        assert distortion == pytest.approx(form.transform_loss.sum() + 3 * BETA / 2 * (1 - scale**2), rel=0.01)
-        assert distortion == pytest.approx(made.predicted.posterior_distortion, rel=0.04)  # three standard errors of 2,000 others
-    np.testing.assert_allclose(made.predicted.kl, form.rate / np.log(2), atol=0.03)  # three standard errors
+        assert distortion == pytest.approx(
+            form.transform_loss.sum() + 3 * BETA / 2 * (1 - scale**2), rel=0.01)
+        # Three standard errors of 2,000 others.
+        assert distortion == pytest.approx(made.predicted.posterior_distortion, rel=0.04)
+    # Three standard errors.
+    np.testing.assert_allclose(made.predicted.kl, form.rate / np.log(2), atol=0.03)
     np.testing.assert_allclose(made.predicted.high_rate - made.predicted.kl, 0.2546, atol=1e-4)
     # Three standard errors of 512 posteriors: the excess depends on mu by sigma^2 mu^2 / 2.
-    np.testing.assert_allclose(made.predicted.exact - made.predicted.kl, beyond, atol=3 * scale**2 / np.sqrt(2 * 512) / np.log(2))
+    np.testing.assert_allclose(made.predicted.exact - made.predicted.kl, beyond,
+                               atol=3 * scale**2 / np.sqrt(2 * 512) / np.log(2))
     assert made.predicted.coding_loss == pytest.approx(3 * BETA / 2)
     np.testing.assert_allclose(made.saving, 0, atol=0.003)  # the aggregate posterior is the prior
 
@@ -79,38 +92,46 @@ def test_the_error_of_y_is_uniform_and_independent_of_it(gaussian):
     error = (found.y_hat - found.y) / made.step
     for j in range(3):
         assert scipy.stats.kstest(error[:, j], scipy.stats.uniform(-0.5, 1).cdf).pvalue > 1e-3
-        for a, b in ((error[:, j], found.y[:, j]), (error[:, j] ** 2, found.y[:, j] ** 2), (error[:, j], error[:, j - 1])):
+        for a, b in ((error[:, j], found.y[:, j]), (error[:, j]**2, found.y[:, j]**2),
+                     (error[:, j], error[:, j - 1])):
             assert abs(np.corrcoef(a, b)[0, 1]) < 4 / np.sqrt(N)
     assert np.var(found.y_hat - found.y) == pytest.approx(BETA / 2, rel=0.01)
     np.testing.assert_array_equal(made.dequantize(found.symbols), found.y_hat)
-    np.testing.assert_allclose(made.transform.to_z(found.y), x @ BASIS.T * theory.LinearVAE(0.25, BETA).encoder_gain, atol=1e-5)
+    np.testing.assert_allclose(made.transform.to_z(found.y),
+                               x @ BASIS.T * theory.LinearVAE(0.25, BETA).encoder_gain, atol=1e-5)
 
 
 @pytest.mark.parametrize("quantization", codec.QUANTIZATIONS)
 @pytest.mark.parametrize("prior", codec.PRIORS)
 def test_round_trip_without_the_loss_of_a_symbol(gaussian, tmp_path, quantization, prior):
-    """10,000 examples, and means at 12 in every direction, far outside of every table: by strings, and by a file."""
+    """10,000 examples, and means at 12 in every direction, far outside of every table: by strings,
+    and by a file.
+    """
     made, form, x = gaussian
     made = made.at(quantization=quantization, prior=prior)
     signs = np.array(np.meshgrid(*[[-12.0, 0, 12]] * 3)).reshape(3, -1).T
     x = np.concatenate([x[:10_000], signs / form.encoder_gain @ BASIS]).astype(np.float32)
     found = made.quantize(x)
-    assert np.abs(made.transform.to_z(found.y)[-1]).max() == pytest.approx(12, abs=1e-3) and found.bits[-1].min() > 16
+    assert np.abs(made.transform.to_z(found.y)[-1]).max() == pytest.approx(
+        12, abs=1e-3) and found.bits[-1].min() > 16
     codes = made.compress(x)
     dither = made.quantizer.dither(np.arange(len(x)))
     np.testing.assert_array_equal(made.tables.decode(codes, dither), found.symbols)
     x_hat = made.decompress(codes)
     np.testing.assert_array_equal(x_hat, made.decode(found.y_hat))
     written = made.write(tmp_path / "x.tfv", x)
-    np.testing.assert_allclose(np.concatenate(list(made.read(tmp_path / "x.tfv"))), x_hat, atol=1e-5)
+    np.testing.assert_allclose(np.concatenate(list(made.read(tmp_path / "x.tfv"))), x_hat,
+                               atol=1e-5)
     assert written.num_examples == len(x) and written.size == (tmp_path / "x.tfv").stat().st_size
     np.testing.assert_allclose(written.bits, found.bits.mean(0))
     assert 8 * written.code_bytes == pytest.approx(found.bits.sum(), rel=5e-4)
-    assert written.size - written.code_bytes == 83 + 16 + 3 * 20 + 56  # header, last block, three blocks, footer
+    # Header, last block, three blocks, footer.
+    assert written.size - written.code_bytes == 83 + 16 + 3 * 20 + 56
 
 
 def test_codes_know_their_places(gaussian):
-    """Any of them in any order; plain bytes are taken to be the first ones, or said to be others."""
+    """Any of them in any order; plain bytes are taken to be the first ones, or said to be others.
+    """
     made, _, x = gaussian
     codes = made.compress(x[:50])
     whole = made.decompress(codes)
@@ -123,7 +144,9 @@ def test_codes_know_their_places(gaussian):
 
 
 def test_the_same_symbols_in_a_fresh_process_on_other_threads(gaussian, script, tmp_path):
-    """Saved here, loaded and decoded there on one thread: tables, dither and symbols to the last bit, x_hat to rounding."""
+    """Saved here, loaded and decoded there on one thread: tables, dither and symbols to the last
+    bit, x_hat to rounding.
+    """
     made, _, x = gaussian
     made.model.encode.__self__.save(tmp_path / "model")
     made.save(tmp_path / "codec")
@@ -147,48 +170,64 @@ print(np.abs(np.concatenate(list(made.read(place + "/x.tfv"))) - np.load(place +
 
 
 def test_saved_and_loaded(gaussian, tmp_path):
-    """Of the VAE, of its SavedModel, and of two Keras models; with the same prediction. What was there is replaced."""
+    """Of the VAE, of its SavedModel, and of two Keras models; with the same prediction. What was
+    there is replaced.
+    """
     made, _, x = gaussian
     vae = made.model.encode.__self__
     vae.save(tmp_path / "model")
     made.at(step_factor=3).save(tmp_path / "codec")
     made.save(tmp_path / "codec")
-    for model in (vae, str(tmp_path / "model"), tfisovae.load(tmp_path / "model"), (vae.encoder, vae.decoder)):
+    for model in (vae, str(tmp_path / "model"), tfisovae.load(
+            tmp_path / "model"), (vae.encoder, vae.decoder)):
         loaded = Codec.load(tmp_path / "codec", model, distortion="sse")
         assert_same(loaded, made)
-        np.testing.assert_array_equal(loaded.decompress(made.compress(x[:100])), made.decompress(made.compress(x[:100])))
+        np.testing.assert_array_equal(loaded.decompress(made.compress(x[:100])),
+                                      made.decompress(made.compress(x[:100])))
         for name, value in dataclasses.asdict(made.predicted).items():
             np.testing.assert_array_equal(getattr(loaded.predicted, name), value)
-    assert_same(loaded.at(2.0, "rounding", "empirical"), made.at(2.0, "rounding", "empirical"))  # nothing of the data is needed
+    # Nothing of the data is needed.
+    assert_same(loaded.at(2.0, "rounding", "empirical"), made.at(2.0, "rounding", "empirical"))
 
 
 def gaussian_rate(factor, scale):
-    """Nats a dimension of dithered N(0, 1 - sigma^2) under the prior N(0, 1): the density of cells is N(0, 1 + f^2 sigma^2)."""
+    """Nats a dimension of dithered N(0, 1 - sigma^2) under the prior N(0, 1): the density of cells
+    is N(0, 1 + f^2 sigma^2).
+    """
     noise = factor**2 * scale**2
-    return 0.5 * np.log(2 * np.pi * (1 + noise) / (12 * noise)) + (1 - scale**2 + noise) / (2 * (1 + noise))
+    return 0.5 * np.log(2 * np.pi * (1 + noise) /
+                        (12 * noise)) + (1 - scale**2 + noise) / (2 * (1 + noise))
 
 
 def test_step_factors_trade_rate_for_distortion_at_beta(gaussian):
-    """The slope dD/dR at 1 is -beta, distortion per nat, to sigma^4; each halving costs almost a bit a dimension. Same maps."""
+    """The slope dD/dR at 1 is -beta, distortion per nat, to sigma^4; each halving costs almost a
+    bit a dimension. Same maps.
+    """
     made, _, x = gaussian
     points = []
     for factor in (0.9, 1.1):
         other = made.at(step_factor=factor)
-        assert other.transform is made.transform and other.step == pytest.approx(factor * np.sqrt(6 * BETA))
+        assert other.transform is made.transform and other.step == pytest.approx(
+            factor * np.sqrt(6 * BETA))
         found = other.quantize(x)
-        points.append((found.bits.sum(1).mean() * np.log(2), np.sum((other.decode(found.y_hat) - x) ** 2, 1).mean()))
+        points.append(
+            (found.bits.sum(1).mean() * np.log(2), np.sum((other.decode(found.y_hat) - x)**2,
+                                                          1).mean()))
     (low, near), (high, far) = points
     assert (far - near) / (high - low) == pytest.approx(-BETA, rel=0.02)
     fine = made.at(step_factor=0.25)
     assert (fine.predicted.high_rate - made.predicted.high_rate) == pytest.approx(2)
     closed = (gaussian_rate(0.25, 0.2) - gaussian_rate(1, 0.2)) / np.log(2)
-    assert fine.quantize(x).bits.mean() - made.quantize(x).bits.mean() == pytest.approx(closed, abs=0.003)
+    assert fine.quantize(x).bits.mean() - made.quantize(x).bits.mean() == pytest.approx(
+        closed, abs=0.003)
     assert (fine.predicted.exact - made.predicted.exact).mean() == pytest.approx(closed, abs=0.003)
     assert fine.predicted.coding_loss == pytest.approx(made.predicted.coding_loss / 16)
 
 
 def test_the_empirical_prior_saves_the_divergence_of_the_aggregate_posterior():
-    """Means from N(.5, 1.5^2) under the prior N(0, 1): (m^2 + v - 1 - log v) / 2 nats, reported, and saved on other examples."""
+    """Means from N(.5, 1.5^2) under the prior N(0, 1): (m^2 + v - 1 - log v) / 2 nats, reported,
+    and saved on other examples.
+    """
     rng = np.random.default_rng(2)
     vae = linear_vae([[1.0]], [[1.0]], 0.1, 1 / BETA)
     fitted, x = (rng.normal(0.5, 1.5, [N, 1]).astype(np.float32) for _ in range(2))
@@ -197,49 +236,62 @@ def test_the_empirical_prior_saves_the_divergence_of_the_aggregate_posterior():
     closed = (0.5**2 + variance - 1 - np.log(variance)) / 2 / np.log(2)
     assert made.saving[0] == pytest.approx(closed, abs=0.03)
     saved = made.quantize(x).bits.mean() - made.at(prior="empirical").quantize(x).bits.mean()
-    assert saved == pytest.approx(closed, abs=0.03) and saved == pytest.approx(made.saving[0], abs=0.03)
+    assert saved == pytest.approx(closed, abs=0.03) and saved == pytest.approx(
+        made.saving[0], abs=0.03)
     entropy = 0.5 * np.log2(2 * np.pi * np.e * variance) - np.log2(2 * np.sqrt(3) * 0.1)
     assert made.at(prior="empirical").quantize(x).bits.mean() == pytest.approx(entropy, abs=0.02)
 
 
 @pytest.fixture(scope="module", params=["mix", "norm", "ramp"])
 def toy(request, main, root, tmp_path_factory):
-    """A trained toy model: Mix as published, the others after a twentieth of the epochs; and its data."""
+    """A trained toy model: Mix as published, the others after a twentieth of the epochs; and its
+    data.
+    """
     if request.param == "mix":
         vae = tfisovae.load(root / "results" / "verdict" / "mix-cosine" / "model")
     else:
         place = tmp_path_factory.mktemp("toy") / "run"
-        main("toy", "--source", request.param, "--epochs", 5, "--schedule", "cosine", "--num_eval", 0, "--run_dir", place)
+        main("toy", "--source", request.param, "--epochs", 5, "--schedule", "cosine", "--num_eval",
+             0, "--run_dir", place)
         vae = tfisovae.load(place / "model")
     source = sources.load_toy(request.param)
     return vae, source.train[np.arange(N)], source.eval[np.arange(10_000)]
 
 
 def test_trained_toys_cost_what_is_predicted(toy, tmp_path):
-    """Bits within 1 % of KL + (n / 2) log2(pi e / 6), on examples that were not seen, by both quantisers; and in a file."""
+    """Bits within 1 % of KL + (n / 2) log2(pi e / 6), on examples that were not seen, by both
+    quantisers; and in a file.
+    """
     vae, fitted, x = toy
     made = Codec.fit(vae, fitted)
     posterior = vae.encode(x)
     assert posterior.scale.numpy().mean(0).max() < 0.2 and len(made.dimensions) == 3
-    expected = posterior.kl().numpy().sum(1).mean() / np.log(2) + 3 * 0.5 * np.log2(np.pi * np.e / 6)
+    expected = posterior.kl().numpy().sum(1).mean() / np.log(2) + 3 * 0.5 * np.log2(
+        np.pi * np.e / 6)
     for quantization in codec.QUANTIZATIONS:
-        assert made.at(quantization=quantization).quantize(x).bits.sum(1).mean() == pytest.approx(expected, rel=0.01)
+        assert made.at(quantization=quantization).quantize(x).bits.sum(1).mean() == pytest.approx(
+            expected, rel=0.01)
     assert made.predicted.exact.sum() == pytest.approx(expected, rel=0.015)
     written = made.write(tmp_path / "x.tfv", x)
-    assert 8 * written.size / len(x) == pytest.approx(expected, rel=0.03)  # with header, index and checksums
+    # With header, index and checksums.
+    assert 8 * written.size / len(x) == pytest.approx(expected, rel=0.03)
     measured = vae.measure(x)
     decoded = np.sum((np.concatenate(list(made.read(tmp_path / "x.tfv"))) - x) ** 2, 1).mean()
     assert decoded == pytest.approx(measured.distortion.numpy().mean(), rel=0.05)
 
 
 def test_what_is_not_active_rests_at_its_mean():
-    """A dimension of constant mean .1 and scale 1 has a KL of .005 nats: no bits, and .1 in z; unless it is asked for."""
+    """A dimension of constant mean .1 and scale 1 has a KL of .005 nats: no bits, and .1 in z;
+    unless it is asked for.
+    """
     vae = linear_vae([[2.0, 0.0]], [[0.5], [1.0]], [0.1, 1.0], 1 / BETA)
     bias = vae.encoder.layers[-1].bias
     bias.assign([0, 0.1, *bias.numpy()[2:]])
     x = np.random.default_rng(0).normal(0, 0.5, [2_000, 1]).astype(np.float32)
     made = Codec.fit(vae, x)
-    assert made.dimensions.tolist() == [0] and made.n == 2 and made.quantize(x).symbols.shape == (2_000, 1)
+    assert made.dimensions.tolist() == [
+        0
+    ] and made.n == 2 and made.quantize(x).symbols.shape == (2_000, 1)
     np.testing.assert_allclose(made.transform.to_z(np.zeros([1, 1]))[0, 1], 0.1, rtol=1e-5)
     np.testing.assert_allclose(made.decompress(made.compress(x)), x + 0.1, atol=made.step)
     assert made.predicted.inactive_kl == pytest.approx(0.005 / np.log(2), rel=1e-4)
@@ -247,7 +299,9 @@ def test_what_is_not_active_rests_at_its_mean():
 
 
 def test_a_vae_of_keras_3(root, tmp_path):
-    """Two SavedModels of another Keras: known by their weights, from the disk anew too; and not by those of one half."""
+    """Two SavedModels of another Keras: known by their weights, from the disk anew too; and not by
+    those of one half.
+    """
     parts = [str(root / "tests" / "data" / "keras3_vae" / name) for name in ("encoder", "decoder")]
     model = tfisovae.as_autoencoder(parts, "bce", 0.01)
     x = np.random.default_rng(0).random([100, *model.encode.example_shape]).astype(np.float32)
@@ -257,9 +311,12 @@ def test_a_vae_of_keras_3(root, tmp_path):
     assert_same(loaded, made)
     assert made.identity.fingerprint and loaded.model.beta == 0.01
     codes = made.compress(x)
-    np.testing.assert_allclose(loaded.decompress(codes), made.decode(made.quantize(x).y_hat), atol=1e-5)
+    np.testing.assert_allclose(loaded.decompress(codes), made.decode(made.quantize(x).y_hat),
+                               atol=1e-5)
     with pytest.raises(container.OtherModel, match="its weights are others"):
-        Codec.load(tmp_path / "codec", (parts[0], lambda z: np.zeros([len(z), *x.shape[1:]], np.float32)), distortion="bce")
+        Codec.load(tmp_path / "codec",
+                   (parts[0], lambda z: np.zeros([len(z), *x.shape[1:]], np.float32)),
+                   distortion="bce")
 
 
 def functions(gain=2.0, shift=0.0):
@@ -291,10 +348,14 @@ def test_a_model_that_changes_is_refused(tmp_path):
     kernel.assign(before * (1 + 1e-6))
     for call in (lambda: made.compress(x), lambda: made.quantize(x), lambda: made.decompress(codes),
                  lambda: made.open(tmp_path / "x.tfv"), lambda: made.write(tmp_path / "y.tfv", x)):
-        with pytest.raises(container.OtherModel, match="The model has changed since the codec was fitted: its weights are others"):
+        with pytest.raises(
+                container.OtherModel,
+                match="The model has changed since the codec was fitted: its weights are others"):
             call()
     assert not (tmp_path / "y.tfv").exists()
-    with pytest.raises(container.OtherModel, match="was fitted to another model, or to this one before it changed: its weights"):
+    with pytest.raises(
+            container.OtherModel,
+            match="was fitted to another model, or to this one before it changed: its weights"):
         Codec.load(tmp_path / "codec", vae)
     with pytest.raises(container.OtherModel, match="is of another model: it was written by"):
         Codec.fit(vae, fitted[:1_000]).open(tmp_path / "x.tfv")
@@ -319,7 +380,8 @@ def test_a_damaged_codec_is_refused(gaussian, tmp_path, damaged):
         for data in damaged(whole, 1):
             if data != whole:
                 (tmp_path / "codec" / name).write_bytes(data)
-                with pytest.raises(files.DamagedFile, match="Fit the codec anew, or take a copy that is whole"):
+                with pytest.raises(files.DamagedFile,
+                                   match="Fit the codec anew, or take a copy that is whole"):
                     Codec.load(tmp_path / "codec", vae)
         (tmp_path / "codec" / name).write_bytes(whole)
     assert_same(Codec.load(tmp_path / "codec", vae), made)
@@ -338,13 +400,20 @@ def test_a_damaged_codec_is_refused(gaussian, tmp_path, damaged):
 
 @pytest.mark.parametrize("change", [
     lambda transform: {"resting": transform.resting + 1e-9},
-    lambda transform: {"maps": (dataclasses.replace(transform.maps[0], y=transform.maps[0].y * (1 + 1e-9)), *transform.maps[1:])},
-    lambda transform: {"maps": (*transform.maps[:2], dataclasses.replace(transform.maps[2], slopes=[1, 2]))},
+    lambda transform: {
+        "maps": (dataclasses.replace(transform.maps[0], y=transform.maps[0].y *
+                                     (1 + 1e-9)), *transform.maps[1:])
+    },
+    lambda transform:
+    {"maps": (*transform.maps[:2], dataclasses.replace(transform.maps[2], slopes=[1, 2]))},
 ])
 def test_whatever_decoding_needs_is_in_the_fingerprint(gaussian, tmp_path, change):
-    """Of the same tables and another map or resting place: a file of the one is refused by the other."""
+    """Of the same tables and another map or resting place: a file of the one is refused by the
+    other.
+    """
     made = gaussian[0]
-    other = Codec(made.model, dataclasses.replace(made.transform, **change(made.transform)), made.example_shape, tables=made.tables)
+    other = Codec(made.model, dataclasses.replace(made.transform, **change(made.transform)),
+                  made.example_shape, tables=made.tables)
     made.write(tmp_path / "x.tfv", X[:10])
     with pytest.raises(container.OtherCodec, match="is of another codec of this model"):
         other.open(tmp_path / "x.tfv")
@@ -358,7 +427,8 @@ def test_a_codec_takes_the_place_of_nothing_else(gaussian, tmp_path):
     for name in ("model", "file", "."):
         with pytest.raises(FileExistsError, match="exists and is no codec; it is left as it is"):
             made.save(tmp_path / name)
-    assert (tmp_path / "model" / "saved_model.pb").exists() and (tmp_path / "file").read_text() == "mine"
+    assert (tmp_path / "model" / "saved_model.pb").exists() and (tmp_path
+                                                                 / "file").read_text() == "mine"
     (tmp_path / "empty").mkdir()
     made.save(tmp_path / "empty")
     assert_same(Codec.load(tmp_path / "empty", tmp_path / "model"), made)
@@ -370,17 +440,21 @@ BAD[123, 4] = np.nan
 
 
 @pytest.mark.parametrize("data, options, message", [
-    (X[:3], {}, "data must hold at least 20 examples to fit a codec to, and should hold thousands; got 3"),
-    (X[:300], {"prior": "empirical"}, 'takes the distribution of the means, for which 300 examples are too few'),
+    (X[:3], {},
+     "data must hold at least 20 examples to fit a codec to, and should hold thousands; got 3"),
+    (X[:300], {"prior": "empirical"
+               }, 'takes the distribution of the means, for which 300 examples are too few'),
     (BAD, {}, r"x must be finite; example 123 \(counted from 0\) is not"),
-    (X[:, :5], {}, r"x must have the shape \[batch, ...\] that the encoder takes; its examples have \[5\]"),
+    (X[:, :5], {},
+     r"x must have the shape \[batch, ...\] that the encoder takes; its examples have \[5\]"),
     (X, {"num_examples": 501}, "The data set has 500 examples, fewer than the 501 asked for"),
     (X, {"step_factor": 0}, "step_factor must be positive and finite; got 0"),
     (X, {"step_factor": np.nan}, "step_factor must be positive and finite; got nan"),
     (X, {"step_factor": 1e300}, r"step_factor must be at most 1,000,000, .* got 1e\+300"),
     (X, {"step_factor": "2"}, "step_factor must be positive and finite; got '2'"),
     (X, {"step_factor": 1e-9}, "Its steps are so small that a table would have"),
-    (X, {"quantization": "dithered"}, "quantization must be one of 'universal', 'rounding'; got 'dithered'"),
+    (X, {"quantization": "dithered"
+         }, "quantization must be one of 'universal', 'rounding'; got 'dithered'"),
     (X, {"prior": "uniform"}, "prior must be one of 'normal', 'empirical'; got 'uniform'"),
     (X, {"active": [True]}, r"active must be booleans \[3\], some of them true"),
     (X, {"active": [False] * 3}, r"active must be booleans \[3\], some of them true"),
@@ -397,8 +471,13 @@ def test_models_that_cannot_be_fitted():
     vae = optimal(0.2)[0]
     with pytest.raises(ValueError, match="beta is missing.*estimate_beta"):
         Codec.fit((vae.encoder, vae.decoder), X, distortion="sse")
-    broken = Autoencoder(lambda x: (x[:, :1], tf.where(x[:, :1] > 2.5, np.nan, 0.1)), lambda z: tf.repeat(z, 6, 1), "sse", 0.01)
-    with pytest.raises(ValueError, match=rf"posterior of example {int(np.argmax(X[:, 0] > 2.5))} \(counted from 0\) is not finite"):
+    broken = Autoencoder(lambda x: (x[:, :1], tf.where(x[:, :1] > 2.5, np.nan, 0.1)),
+                         lambda z: tf.repeat(z, 6, 1), "sse", 0.01)
+    with pytest.raises(
+            ValueError, match=
+            rf"posterior of example {int(np.argmax(X[:, 0] > 2.5))} \(counted from 0\) is not "
+            rf"finite"
+    ):
         Codec.fit(broken, X)
 
 
@@ -409,20 +488,27 @@ def test_bad_input_to_a_codec(gaussian, tmp_path):
             call(BAD)
         with pytest.raises(ValueError, match=r"its examples have \[5\]"):
             call(X[:, :5])
-        with pytest.raises(ValueError, match=r"mean of example 1 \(counted from 0\) is not finite, or too far out"):
+        with pytest.raises(
+                ValueError,
+                match=r"mean of example 1 \(counted from 0\) is not finite, or too far out"):
             call(X[:2] * [[1], [1e12]])
     later = np.tile(X, (9, 1))
     later[4_321] *= 1e12  # beyond the first block
     with pytest.raises(ValueError, match=r"mean of example 4321 \(counted from 0\)"):
         made.compress(later)
     assert not (tmp_path / "x.tfv").exists()
-    with pytest.raises(ValueError, match=r"x must have examples of the shape \[28, 28\]|its examples have"):
+    with pytest.raises(ValueError,
+                       match=r"x must have examples of the shape \[28, 28\]|its examples have"):
         made.compress(np.zeros([2, 28, 28], np.float32))
     for bad in (np.zeros([2, 4]), np.zeros(3), 0):
         for call in (made.decode, made.dequantize):
-            with pytest.raises(ValueError, match=r"must have the shape \[B, 3\], a column for each coded dimension; got \["):
+            with pytest.raises(
+                    ValueError,
+                    match=r"must have the shape \[B, 3\], a column for each coded dimension; got \["
+            ):
                 call(bad)
-    for call in (lambda: made.quantize(X[:2], first=-1), lambda: made.dequantize(np.zeros([2, 3]), first=-1)):
+    for call in (lambda: made.quantize(X[:2], first=-1),
+                 lambda: made.dequantize(np.zeros([2, 3]), first=-1)):
         with pytest.raises(ValueError, match="first must be at least 0; got -1"):
             call()
     codes = made.compress(X[:4])

@@ -1,4 +1,6 @@
-"""The file of compressed examples: what is written comes back; whatever happens to it, it is refused by name."""
+"""The file of compressed examples: what is written comes back; whatever happens to it, it is
+refused by name.
+"""
 import os
 import tracemalloc
 
@@ -38,10 +40,13 @@ def test_what_is_written_comes_back(tmp_path):
     assert writer.size == (tmp_path / "x.tfv").stat().st_size
     with container.Reader(tmp_path / "x.tfv") as reader:
         assert reader.header == HEADER
-        assert (reader.num_examples, reader.num_blocks, reader.code_bytes, reader.size) == (9, 3, 30, writer.size)
+        assert (reader.num_examples, reader.num_blocks, reader.code_bytes,
+                reader.size) == (9, 3, 30, writer.size)
         blocks = list(reader.blocks())
-        assert [(block.count, block.code) for block in blocks] == CODES and [block.first for block in blocks] == [0, 5, 6]
-        assert list(reader.blocks(2)) == blocks[2:] and list(reader.blocks(3)) == []  # the index leads anywhere
+        assert [(block.count, block.code)
+                for block in blocks] == CODES and [block.first for block in blocks] == [0, 5, 6]
+        # The index leads anywhere.
+        assert list(reader.blocks(2)) == blocks[2:] and list(reader.blocks(3)) == []
 
 
 def test_the_layout_is_what_the_page_says(tmp_path, whole):
@@ -69,13 +74,16 @@ def test_the_layout_is_what_the_page_says(tmp_path, whole):
 
 
 def test_any_flipped_bit_is_refused_by_name(tmp_path, whole):
-    """The magic makes it another kind of file, the version another version; everything else has been altered."""
+    """The magic makes it another kind of file, the version another version; everything else has
+    been altered.
+    """
     for place in range(len(whole)):
         for bit in range(8):
             data = bytearray(whole)
             data[place] ^= 1 << bit
             kind, message = refused(tmp_path / "bad.tfv", bytes(data))
-            expected = (container.NotContainer if place < 8 else container.OtherVersion if place < 10 else container.Altered)
+            expected = (container.NotContainer if place < 8 else
+                        container.OtherVersion if place < 10 else container.Altered)
             assert kind is expected, (place, bit, message)
 
 
@@ -90,17 +98,21 @@ def test_other_damage(tmp_path, whole, damaged):
             refused(tmp_path / "bad.tfv", data)
     kind, message = refused(tmp_path / "bad.tfv", whole + b"\n")
     assert kind is container.Altered and "has been altered: something follows its end (1 bytes). Take a copy" in message
-    assert refused(tmp_path / "bad.tfv", b"\x89PNG\r\n\x1a\n" + bytes(100))[0] is container.NotContainer
+    assert refused(tmp_path / "bad.tfv",
+                   b"\x89PNG\r\n\x1a\n" + bytes(100))[0] is container.NotContainer
     assert "is empty" in refused(tmp_path / "bad.tfv", b"")[1]
     assert "examples 0 to 4" in refused(tmp_path / "bad.tfv", whole.replace(b"hello", b"hullo"))[1]
 
 
 def test_blocks_that_change_places_are_refused(tmp_path):
-    """Each block is whole, and so is its checksum; but the dither, and the order of the examples, would be others."""
+    """Each block is whole, and so is its checksum; but the dither, and the order of the examples,
+    would be others.
+    """
     written(tmp_path / "x.tfv", [(1, b"aa"), (1, b"bb")])
     whole = (tmp_path / "x.tfv").read_bytes()
     first, second = whole[83:101], whole[101:119]
-    assert refused(tmp_path / "bad.tfv", whole[:83] + second + first + whole[119:])[0] is container.Altered
+    assert refused(tmp_path / "bad.tfv",
+                   whole[:83] + second + first + whole[119:])[0] is container.Altered
 
 
 def test_a_file_appears_whole_or_not_at_all(tmp_path):
@@ -109,7 +121,8 @@ def test_a_file_appears_whole_or_not_at_all(tmp_path):
         raise RuntimeError
     assert not list(tmp_path.iterdir())
     written(tmp_path / "x.tfv")
-    with pytest.raises(ValueError, match="count must be at least 1; got 0"), container.Writer(tmp_path / "x.tfv", HEADER) as writer:
+    with pytest.raises(ValueError, match="count must be at least 1; got 0"), container.Writer(
+            tmp_path / "x.tfv", HEADER) as writer:
         writer.write(0, b"")
     with container.Reader(tmp_path / "x.tfv") as reader:  # the one that was there
         assert reader.num_examples == 9
@@ -118,7 +131,8 @@ def test_a_file_appears_whole_or_not_at_all(tmp_path):
     with container.Reader(tmp_path / "none.tfv") as reader:
         assert reader.num_examples == 0 and list(reader.blocks()) == []
     with pytest.raises(ValueError, match="shape must have 8 axes at most"):
-        written(tmp_path / "x.tfv", header=container.Header(HEADER.model, HEADER.codec, 1, (1,) * 9))
+        written(tmp_path / "x.tfv", header=container.Header(HEADER.model, HEADER.codec, 1,
+                                                            (1, ) * 9))
 
 
 def test_what_is_no_file_on_a_disk(tmp_path):

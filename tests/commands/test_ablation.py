@@ -11,39 +11,47 @@ from tfisovae.__main__ import parser
 from tfisovae.commands import ablation as train
 from tfisovae.commands.measure_ablation import slopes
 
-SMALL = ["--sources", "norm", "--distortions", "sse", "--lmbdas", "20", "100", "--epochs", "10", "--num_examples", "10_000",
-         "--schedule", "cosine"]
+SMALL = [
+    "--sources", "norm", "--distortions", "sse", "--lmbdas", "20", "100", "--epochs", "10",
+    "--num_examples", "10_000", "--schedule", "cosine"
+]
 
 
 def test_a_failed_cell_stops_no_other_and_is_made_up_for(main, tmp_path, monkeypatch):
     monkeypatch.setenv("TF_CPP_MIN_LOG_LEVEL", "3")
     blocked = tmp_path / "norm-sse-lmbda20"
     options = [*SMALL, "--ablation_dir", tmp_path]
-    train.open_directory(str(tmp_path), train.resolve(parser("ablation").parse_args([str(o) for o in options])))
+    train.open_directory(str(tmp_path),
+                         train.resolve(parser("ablation").parse_args([str(o) for o in options])))
     blocked.mkdir()
     (blocked / "thesis.tex").write_text("")
     failed = main("ablation", *options, check=False)
     assert failed.code != 0 and "norm-sse-lmbda20 failed:" in failed.stderr and "holds no run" in failed.stderr
     assert "1 of 2 cells are not finished: norm-sse-lmbda20" in failed.stderr
-    assert train.is_finished(str(tmp_path / "norm-sse-lmbda100")) and not train.is_finished(str(blocked))
+    assert train.is_finished(str(
+        tmp_path / "norm-sse-lmbda100")) and not train.is_finished(str(blocked))
     before = (tmp_path / "norm-sse-lmbda100" / "history.csv").stat().st_mtime_ns
     (blocked / "thesis.tex").unlink()
     blocked.rmdir()
     assert "2 cells in" in main("ablation", *options).stdout
-    assert (tmp_path / "norm-sse-lmbda100" / "history.csv").stat().st_mtime_ns == before  # not repeated
+    # Not repeated.
+    assert (tmp_path / "norm-sse-lmbda100" / "history.csv").stat().st_mtime_ns == before
 
     measured = main("measure_ablation", tmp_path, "--num_examples", 500)
     assert "norm  sse" in measured.stdout
     cells = json.loads((tmp_path / "ablation-measured.json").read_text())["cells"]
     assert [cell["lmbda"] for cell in cells] == [100, 20]
-    assert all(cell["precision"] == sorted(cell["precision"]) and cell["num_active"] == 3 for cell in cells)
+    assert all(cell["precision"] == sorted(cell["precision"]) and cell["num_active"] == 3
+               for cell in cells)
     assert cells[0]["predicted_precision"] == pytest.approx([100 / 3, 400 / 3, 1600 / 3], rel=1e-6)
     table = main("results.tables", "ablation", tmp_path).stdout
     assert "| Fig. 17: norm, sse |" in table and "near 4 and 16" in table and "4.00, 16.00" in table
-    over_seeds = main("results.tables", "ablation", tmp_path, tmp_path).stdout  # of one seed twice, which do not differ
+    # Of one seed twice, which do not differ.
+    over_seeds = main("results.tables", "ablation", tmp_path, tmp_path).stdout
     assert "4.00, 16.00" in over_seeds and over_seeds.count("(+- 0)") >= 4
     losses = main("results.tables", "losses", tmp_path).stdout.splitlines()
-    assert len(losses) == 4 and losses[3].endswith("| 0.0131 | 0.0133 |")  # 21 beta / 16, and the exact value
+    # 21 beta / 16, and the exact value.
+    assert len(losses) == 4 and losses[3].endswith("| 0.0131 | 0.0133 |")
     main("results.ablation", tmp_path)
     for name in ("norm-sse", "ratios", "losses"):
         assert np.asarray(Image.open(tmp_path / f"{name}.png").convert("L")).std() > 5
@@ -68,36 +76,46 @@ def test_a_failed_cell_stops_no_other_and_is_made_up_for(main, tmp_path, monkeyp
 
 
 def test_a_full_disk_stops_the_cells_to_come(main, tmp_path, monkeypatch):
-    """The cell that had ended is kept, and counted when the command is given again; the next one is not begun."""
+    """The cell that had ended is kept, and counted when the command is given again; the next one is
+    not begun.
+    """
     monkeypatch.setenv("TF_CPP_MIN_LOG_LEVEL", "3")
-    options = ["--sources", "norm", "--distortions", "sse", "--lmbdas", "20", "100", "--epochs", "1", "--num_examples", "1000",
-               "--workers", "1", "--ablation_dir", tmp_path]
+    options = [
+        "--sources", "norm", "--distortions", "sse", "--lmbdas", "20", "100", "--epochs", "1",
+        "--num_examples", "1000", "--workers", "1", "--ablation_dir", tmp_path
+    ]
     with monkeypatch.context() as full:
         full.setattr(shutil, "disk_usage", lambda path: types.SimpleNamespace(free=1000))
         stopped = main("ablation", *options, check=False)
     assert stopped.code != 0 and "is full: stopping. Finished cells are kept" in stopped.stderr
-    assert "1 of 2 cells are not finished: norm-sse-lmbda100" in stopped.stderr and not (tmp_path / "norm-sse-lmbda100").exists()
+    assert "1 of 2 cells are not finished: norm-sse-lmbda100" in stopped.stderr and not (
+        tmp_path / "norm-sse-lmbda100").exists()
     before = (tmp_path / "norm-sse-lmbda20" / "history.csv").stat().st_mtime_ns
     assert "2 cells in" in main("ablation", *options).stdout
     assert (tmp_path / "norm-sse-lmbda20" / "history.csv").stat().st_mtime_ns == before
 
 
 def test_slopes_are_beta_on_the_exact_curve():
-    """-dD/dR of the exact linear VAE between lmbda at any distance is the logarithmic mean of beta, where none has collapsed."""
+    """-dD/dR of the exact linear VAE between lmbda at any distance is the logarithmic mean of beta,
+    where none has collapsed.
+    """
     from tfisovae import theory
 
     for ratio in (1.1, 2.0, 50.0):
-        cells = [{"lmbda": lmbda, "distortion": vae.distortion.sum(), "rate": vae.rate.sum()} for lmbda, vae in
-                 ((lmbda, theory.LinearVAE([1 / 6, 2 / 3, 8 / 3], 1 / lmbda)) for lmbda in (20, 20 * ratio))]
+        cells = [{"lmbda": lmbda, "distortion": vae.distortion.sum(), "rate": vae.rate.sum()}
+                 for lmbda, vae in ((lmbda, theory.LinearVAE([1 / 6, 2 / 3, 8 / 3], 1 / lmbda))
+                                    for lmbda in (20, 20 * ratio))]
         (beta, slope), = slopes(cells)
         assert slope == pytest.approx(beta, rel=1e-9) and 1 / 20 / ratio < beta < 1 / 20
 
 
 def test_slopes_keep_their_places_where_a_rate_does_not_change():
-    cells = [{"lmbda": 1, "distortion": 3.0, "rate": 0.0}, {"lmbda": 2, "distortion": 3.0, "rate": 0.0},
+    cells = [{"lmbda": 1, "distortion": 3.0,
+              "rate": 0.0}, {"lmbda": 2, "distortion": 3.0, "rate": 0.0},
              {"lmbda": 8, "distortion": 2.0, "rate": 4.0}]
-    assert slopes(cells) == [(pytest.approx(0.5 / np.log(2)), pytest.approx(float("nan"), nan_ok=True)),
-                                      (pytest.approx(0.375 / np.log(4)), 0.25)]
+    assert slopes(cells) == [(pytest.approx(
+        0.5 / np.log(2)), pytest.approx(float("nan"), nan_ok=True)),
+                             (pytest.approx(0.375 / np.log(4)), 0.25)]
 
 
 def test_bad_input(main, tmp_path):
@@ -105,12 +123,16 @@ def test_bad_input(main, tmp_path):
         done = main(*arguments, check=False)
         assert done.code != 0 and message in done.stderr
 
-    refused("--lmbdas must be positive and finite; got 0.0", "ablation", "--lmbdas", "0", "--ablation_dir", tmp_path / "a")
-    refused("--seed must be at least 0 and below 2^32; got -1", "ablation", "--seed", "-1", "--ablation_dir",
+    refused("--lmbdas must be positive and finite; got 0.0", "ablation", "--lmbdas", "0",
+            "--ablation_dir", tmp_path / "a")
+    refused("--seed must be at least 0 and below 2^32; got -1", "ablation", "--seed", "-1",
+            "--ablation_dir", tmp_path / "a")
+    refused(
+        "--lmbdas must differ in their first 6 digits, which name the cells; got 1234567.0, "
+        "1234568.0",
+        "ablation", "--lmbdas", "1234567", "1234568", "20", "--ablation_dir", tmp_path / "a")
+    refused("--workers must be at least 1; got 0", "ablation", "--workers", "0", "--ablation_dir",
             tmp_path / "a")
-    refused("--lmbdas must differ in their first 6 digits, which name the cells; got 1234567.0, 1234568.0", "ablation", "--lmbdas",
-            "1234567", "1234568", "20", "--ablation_dir", tmp_path / "a")
-    refused("--workers must be at least 1; got 0", "ablation", "--workers", "0", "--ablation_dir", tmp_path / "a")
     refused("holds no ablation", "measure_ablation", tmp_path)
     (tmp_path / "thesis.tex").write_text("")
     refused("is not empty and holds no ablation", "ablation", "--ablation_dir", tmp_path)

@@ -1,4 +1,6 @@
-"""The audit of models that come from elsewhere: numbers against closed forms, and every sentence on a model that deserves it."""
+"""The audit of models that come from elsewhere: numbers against closed forms, and every sentence on
+a model that deserves it.
+"""
 import argparse
 import json
 import math
@@ -26,10 +28,12 @@ LMBDA = 20.0
 
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory, make_linear_vae):
-    """The optimal linear VAE of x from N(0, diag(4, 1)) on a disk, and 5,000 examples as a table."""
+    """The optimal linear VAE of x from N(0, diag(4, 1)) on a disk, and 5,000 examples as a table.
+    """
     path = tmp_path_factory.mktemp("audit")
     optimum = theory.LinearVAE(VARIANCE, 1 / LMBDA)
-    vae = make_linear_vae(np.diag(optimum.encoder_gain), np.diag(optimum.decoder_gain), optimum.scale, LMBDA)
+    vae = make_linear_vae(np.diag(optimum.encoder_gain), np.diag(optimum.decoder_gain),
+                          optimum.scale, LMBDA)
     vae.save(path / "model")
     vae.encoder.export(path / "encoder")
     vae.decoder.export(path / "decoder")
@@ -39,8 +43,11 @@ def saved(tmp_path_factory, make_linear_vae):
 
 
 def test_a_model_of_ours_says_its_loss_itself(main, saved, tmp_path):
-    """Norms are 1 - sigma^2, importances the variances; beta is the one that it was trained with; three lines at the end."""
-    done = main("audit", "--model", saved / "model", "--data", saved / "x.npy", "--out", tmp_path / "out")
+    """Norms are 1 - sigma^2, importances the variances; beta is the one that it was trained with;
+    three lines at the end.
+    """
+    done = main("audit", "--model", saved / "model", "--data", saved / "x.npy", "--out",
+                tmp_path / "out")
     measured = json.loads((tmp_path / "out" / "isometry.json").read_text())
     optimum = theory.LinearVAE(VARIANCE, 1 / LMBDA)
     np.testing.assert_allclose(measured["norm_mean"], optimum.norm, rtol=1e-4)
@@ -50,12 +57,17 @@ def test_a_model_of_ours_says_its_loss_itself(main, saved, tmp_path):
     assert "principal components have as much of the whole variance of the data." in done.stdout
     assert "beta: 0.05 was given, and the posterior agrees" in done.stdout
     lines = measured["summary"].splitlines()
-    assert [line.partition(":")[0] for line in lines] == ["Training", "Embedding", "Do not conclude"]
-    assert lines == done.stdout.splitlines()[-4:-1] and lines[1].startswith("Embedding: isometric to 1 %")
+    assert [line.partition(":")[0]
+            for line in lines] == ["Training", "Embedding", "Do not conclude"]
+    assert lines == done.stdout.splitlines()[-4:-1] and lines[1].startswith(
+        "Embedding: isometric to 1 %")
     written = {p.name for p in (tmp_path / "out").iterdir()}
     assert written == {"isometry.json", "isometry.png", "scree.png", "gram.png", "report.html"}
-    assert {name: measured[name] for name in ("model", "encoder", "decoder", "data")} == {
-        "model": str(saved / "model"), "encoder": None, "decoder": None, "data": str(saved / "x.npy")}
+    assert {name: measured[name]
+            for name in ("model", "encoder", "decoder", "data")} == {
+                "model": str(saved / "model"), "encoder": None, "decoder": None,
+                "data": str(saved / "x.npy")
+            }
 
 
 def test_beta_is_found(main, saved, tmp_path):
@@ -69,43 +81,59 @@ def test_beta_is_found(main, saved, tmp_path):
 
 
 def test_training_at_rest_is_told_from_its_gradient(main, saved, tmp_path, make_linear_vae):
-    """The mean gradient of the optimum is within its noise; with one gain 10 % off it is not, though the moments barely move."""
-    options = ["--data", saved / "x.npy", "--train_data", saved / "x.npy", "--beta", 1 / LMBDA, "--distortion", "sse"]
+    """The mean gradient of the optimum is within its noise; with one gain 10 % off it is not,
+    though the moments barely move.
+    """
+    options = [
+        "--data", saved / "x.npy", "--train_data", saved / "x.npy", "--beta", 1 / LMBDA,
+        "--distortion", "sse"
+    ]
     optimum = theory.LinearVAE(VARIANCE, 1 / LMBDA)
     said = {}
     for name, factor in (("rest", 1.0), ("moving", 1.1)):
-        vae = make_linear_vae(np.diag(optimum.encoder_gain), np.diag(optimum.decoder_gain * [factor, 1]), optimum.scale, LMBDA)
+        vae = make_linear_vae(np.diag(optimum.encoder_gain),
+                              np.diag(optimum.decoder_gain * [factor, 1]), optimum.scale, LMBDA)
         vae.encoder.export(tmp_path / f"{name}-encoder")
         vae.decoder.export(tmp_path / f"{name}-decoder")
-        said[name] = main("audit", "--encoder", tmp_path / f"{name}-encoder", "--decoder", tmp_path / f"{name}-decoder",
-                          *options, "--out", tmp_path / name).stdout
-    assert "Training: NOT CONVERGED" in said["moving"] and "mean gradient stands out" in said["moving"]
+        said[name] = main("audit", "--encoder", tmp_path / f"{name}-encoder", "--decoder",
+                          tmp_path / f"{name}-decoder", *options, "--out", tmp_path / name).stdout
+    assert "Training: NOT CONVERGED" in said["moving"] and "mean gradient stands out" in said[
+        "moving"]
     assert "NOT CONVERGED" not in said["rest"] and "JITTERS" not in said["rest"]
 
 
 def test_what_keras_3_exported(main, tmp_path):
-    """A pair of SavedModels of Keras 3 with its reference inputs repeated: measured, drawn, and no traceback."""
+    """A pair of SavedModels of Keras 3 with its reference inputs repeated: measured, drawn, and no
+    traceback.
+    """
     x = np.random.default_rng(0).uniform(size=(40, 12, 12, 1)).astype(np.float32)
     np.save(tmp_path / "x.npy", x)
-    done = main("audit", "--encoder", KERAS3 / "encoder", "--decoder", KERAS3 / "decoder", "--distortion", "mse", "--beta", 0.01,
-                "--data", tmp_path / "x.npy", "--out", tmp_path / "out")
+    done = main("audit", "--encoder", KERAS3 / "encoder", "--decoder", KERAS3 / "decoder",
+                "--distortion", "mse", "--beta", 0.01, "--data", tmp_path / "x.npy", "--out",
+                tmp_path / "out")
     assert "on 40 examples" in done.stdout and "No verdict: 40 examples are too few" in done.stdout
     assert (tmp_path / "out" / "reconstructions.png").exists()
     scaled = np.uint8(255 * x)
     np.save(tmp_path / "bytes.npy", scaled)
-    main("audit", "--encoder", KERAS3 / "encoder", "--decoder", KERAS3 / "decoder", "--distortion", "mse", "--beta", 0.01,
-         "--data", tmp_path / "bytes.npy", "--out", tmp_path / "bytes")
-    a, b = (json.loads((tmp_path / name / "isometry.json").read_text()) for name in ("out", "bytes"))
-    np.testing.assert_allclose(a["norm_mean"], b["norm_mean"], rtol=0.02)  # 8-bit images are brought to [0, 1]
+    main("audit", "--encoder", KERAS3 / "encoder", "--decoder", KERAS3 / "decoder", "--distortion",
+         "mse", "--beta", 0.01, "--data", tmp_path / "bytes.npy", "--out", tmp_path / "bytes")
+    a, b = (json.loads((tmp_path / name / "isometry.json").read_text())
+            for name in ("out", "bytes"))
+    # 8-bit images are brought to [0, 1].
+    np.testing.assert_allclose(a["norm_mean"], b["norm_mean"], rtol=0.02)
 
 
 @pytest.mark.parametrize("options, message", [
     (["--data", "mix"], "Give --model DIR, or --encoder DIR and --decoder DIR."),
     (["--data", "mix", "--encoder", "a"], "Give --model DIR, or --encoder DIR and --decoder DIR."),
-    (["--data", "mix", "--model", "a", "--estimate_beta", "--beta", "1"], "Give --beta or --estimate_beta, not both"),
-    (["--data", "mix", "--model", "a", "--num_examples", "0"], "--num_examples must be at least 2 for an audit; got 0"),
-    (["--data", "mix", "--model", "a", "--num_examples", "1"], "--num_examples must be at least 2 for an audit; got 1"),
-    (["--data", "mix", "--model", "a", "--max_value", "0"], "--max_value must be positive and finite; got 0.0"),
+    (["--data", "mix", "--model", "a", "--estimate_beta", "--beta", "1"
+      ], "Give --beta or --estimate_beta, not both"),
+    (["--data", "mix", "--model", "a", "--num_examples", "0"
+      ], "--num_examples must be at least 2 for an audit; got 0"),
+    (["--data", "mix", "--model", "a", "--num_examples", "1"
+      ], "--num_examples must be at least 2 for an audit; got 1"),
+    (["--data", "mix", "--model", "a", "--max_value", "0"
+      ], "--max_value must be positive and finite; got 0.0"),
     (["--data", "mix", "--model", "nowhere"], "nowhere"),
     (["--data", "mix", "--model", "vae.keras"], "model.export"),
     (["--model", "a"], "the following arguments are required: --data"),
@@ -146,12 +174,16 @@ def test_examples_of_training_are_checked_before_anything_is_measured(main, save
     np.save(tmp_path / "nan.npy", x)
     np.savez(tmp_path / "two.npz", a=x, b=x)
     loss = ["--distortion", "sse", "--beta", 1 / LMBDA]
-    options = ["--encoder", saved / "encoder", "--decoder", saved / "decoder", *loss, "--data", saved / "x.npy",
-               "--out", tmp_path / "out", "--train_data"]
-    for name, message in (("nowhere.npy", "nowhere.npy"), ("few.npy", "few.npy has 7 examples: the mean gradient takes at least 8"),
+    options = [
+        "--encoder", saved / "encoder", "--decoder", saved / "decoder", *loss, "--data",
+        saved / "x.npy", "--out", tmp_path / "out", "--train_data"
+    ]
+    for name, message in (("nowhere.npy", "nowhere.npy"),
+                          ("few.npy", "few.npy has 7 examples: the mean gradient takes at least 8"),
                           ("wide.npy", r"has examples of the shape [4]; those of --data have [2]"),
                           ("nan.npy", "--train_data {}: row 4321 (counted from 0) is not finite"),
-                          ("two.npz", "holds the arrays 'a', 'b'; the one to use must be named 'x'")):
+                          ("two.npz",
+                           "holds the arrays 'a', 'b'; the one to use must be named 'x'")):
         assert message.format(tmp_path / name) in refused(main, *options, tmp_path / name)
     encoder = export(function(lambda x: tf.concat([x / 2, 0 * x - 3], 1), 2), tmp_path / "encoder")
     decoder = export(function(lambda z: 2 * z, 2), tmp_path / "decoder")
@@ -160,26 +192,35 @@ def test_examples_of_training_are_checked_before_anything_is_measured(main, save
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.parametrize("error, code", [(mean_gradient.NoGradient("no gradient today"), 0), (ValueError("no gradient today"), 1),
+@pytest.mark.parametrize("error, code", [(mean_gradient.NoGradient("no gradient today"), 0),
+                                         (ValueError("no gradient today"), 1),
                                          (KeyboardInterrupt("no gradient today"), 130)])
-def test_the_measurement_is_kept_whatever_becomes_of_the_gradient(main, saved, tmp_path, monkeypatch, error, code):
-    """One that cannot be taken is said, on the page too; one that is stopped leaves the numbers that there are."""
+def test_the_measurement_is_kept_whatever_becomes_of_the_gradient(main, saved, tmp_path,
+                                                                  monkeypatch, error, code):
+    """One that cannot be taken is said, on the page too; one that is stopped leaves the numbers
+    that there are.
+    """
     def fails(*args, **kwargs):
         raise error
 
     monkeypatch.setattr(mean_gradient, "block_gradients", fails)
-    done = main("audit", "--encoder", saved / "encoder", "--decoder", saved / "decoder", "--distortion", "sse", "--beta", 1 / LMBDA,
-                "--data", saved / "x.npy", "--train_data", saved / "x.npy", "--out", tmp_path, check=False)
-    assert (done.code if isinstance(done.code, int) else 1) == code  # a message, which the interpreter makes 1
+    done = main("audit", "--encoder", saved / "encoder", "--decoder", saved / "decoder",
+                "--distortion", "sse", "--beta", 1 / LMBDA, "--data", saved / "x.npy",
+                "--train_data", saved / "x.npy", "--out", tmp_path, check=False)
+    # A message, which the interpreter makes 1.
+    assert (done.code if isinstance(done.code, int) else 1) == code
     assert "no gradient today" in (done.stderr if code else done.stdout)
     assert code or "--train_data: no gradient today" in (tmp_path / "report.html").read_text()
     measured = json.loads((tmp_path / "isometry.json").read_text())
-    np.testing.assert_allclose(measured["norm_mean"], theory.LinearVAE(VARIANCE, 1 / LMBDA).norm, rtol=1e-4)
+    np.testing.assert_allclose(measured["norm_mean"],
+                               theory.LinearVAE(VARIANCE, 1 / LMBDA).norm, rtol=1e-4)
     assert measured["summary"].startswith("Training: ")
 
 
 def test_rows_are_those_of_the_file(main, saved, tmp_path):
-    """100 examples of 5,000, the latter half bad: the row that is named is one of these, in the data and in what is found."""
+    """100 examples of 5,000, the latter half bad: the row that is named is one of these, in the
+    data and in what is found.
+    """
     x = np.load(saved / "x.npy")
     x[2500:] = np.nan
     np.save(tmp_path / "x.npy", x)
@@ -188,15 +229,25 @@ def test_rows_are_those_of_the_file(main, saved, tmp_path):
     assert int(re.search(r"x.npy: row (\d+) \(counted from 0\) is not finite", said)[1]) >= 2500
     x[2500:] = -9
     np.save(tmp_path / "x.npy", x)
-    encoder = export(function(lambda x: tf.concat([tf.where(x == -9.0, np.nan, x), 0 * x - 3], 1), 2), tmp_path / "encoder")
+    encoder = export(
+        function(lambda x: tf.concat([tf.where(x == -9.0, np.nan, x), 0 * x - 3], 1), 2),
+        tmp_path / "encoder")
     decoder = export(function(lambda z: 2 * z, 2), tmp_path / "decoder")
-    done = main("audit", "--encoder", encoder, "--decoder", decoder, "--distortion", "sse", "--beta", 0.1, *options, check=False)
+    done = main("audit", "--encoder", encoder, "--decoder", decoder, "--distortion", "sse",
+                "--beta", 0.1, *options, check=False)
     assert int(re.search(r"first for example (\d+) \(counted from 0\)", done.stdout)[1]) >= 2500
 
 
 def test_results_of_another_measurement_are_not_replaced(main, saved, tmp_path):
-    """The same model and data may be measured again; anything else is refused before it is measured."""
-    options = ["--model", str(saved / "model"), "--data", str(saved / "x.npy"), "--out", str(tmp_path)]
+    """The same model and data may be measured again; anything else is refused before it is
+    measured.
+    """
+    options = [
+        "--model",
+        str(saved / "model"), "--data",
+        str(saved / "x.npy"), "--out",
+        str(tmp_path)
+    ]
 
     def may(*more):
         parser = argparse.ArgumentParser()
@@ -204,7 +255,10 @@ def test_results_of_another_measurement_are_not_replaced(main, saved, tmp_path):
         audit.check_replaceable(parser.parse_args([*options, *more]))
 
     may()  # an empty directory
-    saved_before = json.dumps({"model": str(saved / "model"), "encoder": None, "decoder": None, "data": str(saved / "x.npy")})
+    saved_before = json.dumps({
+        "model": str(saved / "model"), "encoder": None, "decoder": None,
+        "data": str(saved / "x.npy")
+    })
     (tmp_path / "isometry.json").write_text(saved_before)
     may()
     may("--model", os.path.relpath(saved / "model"))
@@ -214,7 +268,8 @@ def test_results_of_another_measurement_are_not_replaced(main, saved, tmp_path):
             said)
         assert "with --out, or give --overwrite" in said
         may(*other, "--overwrite")
-    assert (tmp_path / "isometry.json").read_text() == saved_before and len(list(tmp_path.iterdir())) == 1
+    assert (tmp_path / "isometry.json").read_text() == saved_before and len(list(
+        tmp_path.iterdir())) == 1
     for text in ("[]", "{", json.dumps({"norm_mean": [1.0]})):  # of a run, or of whatever else
         (tmp_path / "isometry.json").write_text(text)
         assert "of another measurement (nothing says of what)" in refused(main, *options)
@@ -223,26 +278,36 @@ def test_results_of_another_measurement_are_not_replaced(main, saved, tmp_path):
 
 
 def test_images_of_the_size_that_the_model_takes(main, tmp_path):
-    """Grey images, 28 x 28: one pixel gives z, and z / 3 every pixel: D' = 784 / 9, and the norm 2 sigma^2 / beta of it."""
+    """Grey images, 28 x 28: one pixel gives z, and z / 3 every pixel: D' = 784 / 9, and the norm 2
+    sigma^2 / beta of it.
+    """
     rng = np.random.default_rng(0)
     (tmp_path / "images").mkdir()
     for k in range(30):
-        Image.fromarray(rng.integers(0, 256, (28, 28), np.uint8)).save(tmp_path / "images" / f"{k}.png")
-    encoder = export(function(lambda x: tf.concat([3 * x[:, 0, :1, 0], 0 * x[:, 0, :1, 0] - 4], 1), 28, 28, 1),
-                     tmp_path / "encoder")
-    decoder = export(function(lambda z: tf.ones([1, 28, 28, 1]) * z[:, None, None] / 3, 1), tmp_path / "decoder")
-    options = ["--encoder", encoder, "--decoder", decoder, "--distortion", "sse", "--beta", 10.0, "--data", tmp_path / "images",
-               "--cache_dir", tmp_path / "cache", "--out", tmp_path / "out"]
+        Image.fromarray(rng.integers(0, 256, (28, 28),
+                                     np.uint8)).save(tmp_path / "images" / f"{k}.png")
+    encoder = export(
+        function(lambda x: tf.concat([3 * x[:, 0, :1, 0], 0 * x[:, 0, :1, 0] - 4], 1), 28, 28, 1),
+        tmp_path / "encoder")
+    decoder = export(function(lambda z: tf.ones([1, 28, 28, 1]) * z[:, None, None] / 3, 1),
+                     tmp_path / "decoder")
+    options = [
+        "--encoder", encoder, "--decoder", decoder, "--distortion", "sse", "--beta", 10.0, "--data",
+        tmp_path / "images", "--cache_dir", tmp_path / "cache", "--out", tmp_path / "out"
+    ]
     main("audit", *options)
     measured = json.loads((tmp_path / "out" / "isometry.json").read_text())
     assert measured["num_examples"] == 30
     np.testing.assert_allclose(measured["norm_mean"], [2 / 10 * np.exp(-4) * 784 / 9], rtol=1e-4)
-    assert "examples of the shape [32, 32, 1]; the encoder takes [28, 28, 1]" in refused(main, *options, "--image_size", 32)
-    assert "examples of the shape [28, 28, 3]; the encoder takes" in refused(main, *options, "--no-grayscale")
+    assert "examples of the shape [32, 32, 1]; the encoder takes [28, 28, 1]" in refused(
+        main, *options, "--image_size", 32)
+    assert "examples of the shape [28, 28, 3]; the encoder takes" in refused(
+        main, *options, "--no-grayscale")
 
 
-@pytest.mark.parametrize("shape, expected", [((28, 28, 1), (28, True)), ((96, 96, 3), (96, False)), ((None, None, 3), (64, False)),
-                                             ((784,), (64, False)), (None, (64, False))])
+@pytest.mark.parametrize("shape, expected", [((28, 28, 1), (28, True)), ((96, 96, 3), (96, False)),
+                                             ((None, None, 3), (64, False)), ((784, ), (64, False)),
+                                             (None, (64, False))])
 def test_the_form_of_images_is_the_models(shape, expected):
     args = argparse.Namespace(image_size=None, grayscale=None)
     model = types.SimpleNamespace(encode=types.SimpleNamespace(example_shape=shape))
@@ -255,8 +320,11 @@ def test_the_form_of_images_is_the_models(shape, expected):
 
 def test_what_no_model_can_be_made_of_is_said_in_a_line(main, tmp_path):
     export(tf.Module(), tmp_path / "empty")
-    for options in (["--model", tmp_path / "empty"], ["--encoder", tmp_path / "empty", "--decoder", tmp_path / "empty"]):
-        said = refused(main, *options, "--data", "mix", "--distortion", "sse", "--beta", 1, "--out", tmp_path / "out")
+    for options in (["--model", tmp_path / "empty"], [
+            "--encoder", tmp_path / "empty", "--decoder", tmp_path / "empty"
+    ]):
+        said = refused(main, *options, "--data", "mix", "--distortion", "sse", "--beta", 1, "--out",
+                       tmp_path / "out")
         assert "must be" in said or "has no" in said or "signatures" in said
 
 
@@ -274,8 +342,9 @@ def test_what_is_fatal_is_said_before_anything_is_measured(main, saved, tmp_path
 
     tf.saved_model.save(Random(), str(tmp_path / "decoder"))
     tf.saved_model.save(Halves(), str(tmp_path / "encoder"))
-    done = main("audit", "--encoder", tmp_path / "encoder", "--decoder", tmp_path / "decoder", "--distortion", "sse", "--beta", 0.1,
-                "--data", saved / "x.npy", "--out", tmp_path / "out", check=False)
+    done = main("audit", "--encoder", tmp_path / "encoder", "--decoder", tmp_path / "decoder",
+                "--distortion", "sse", "--beta", 0.1, "--data", saved / "x.npy", "--out",
+                tmp_path / "out", check=False)
     assert done.code != 0 and "WRONG: decode is random" in done.stdout and "rank" not in done.stdout
     assert "until that is mended" in done.stderr
 
@@ -293,12 +362,17 @@ def posterior(x):
 
 @pytest.mark.parametrize("case, sentence", [
     ((posterior, lambda z: z / 3 + 0.5, X), None),
-    ((lambda x: (tf.math.log(x - 0.21), 0.1 + 0 * x), lambda z: z, X), "WRONG: encode is not finite for "),
-    ((lambda x: (x - tf.reduce_mean(x, 0), 0.1 + 0 * x), lambda z: z, X), "WRONG: encode of an example depends on the others"),
-    ((posterior, lambda z: z / 3 + 0.5 + 0.1 * tf.random.normal(tf.shape(z)), X), "WRONG: decode is random"),
-    ((lambda x: (x, 0 * x - 1), lambda z: z, X), "WRONG: 100.0% of the posterior's scales are 0 or negative"),
+    ((lambda x:
+      (tf.math.log(x - 0.21), 0.1 + 0 * x), lambda z: z, X), "WRONG: encode is not finite for "),
+    ((lambda x: (x - tf.reduce_mean(x, 0), 0.1 + 0 * x), lambda z: z, X),
+     "WRONG: encode of an example depends on the others"),
+    ((posterior, lambda z: z / 3 + 0.5 + 0.1 * tf.random.normal(tf.shape(z)), X),
+     "WRONG: decode is random"),
+    ((lambda x:
+      (x, 0 * x - 1), lambda z: z, X), "WRONG: 100.0% of the posterior's scales are 0 or negative"),
     ((posterior, lambda z: 3 * z, X, "bce"), "DOUBTFUL: "),
-    ((lambda x: posterior(x / 255), lambda z: z / 3 + 0.5, 255 * X), "DOUBTFUL: reconstructions are worse than the data's mean"),
+    ((lambda x: posterior(x / 255), lambda z: z / 3 + 0.5, 255 * X),
+     "DOUBTFUL: reconstructions are worse than the data's mean"),
 ])
 def test_sentences(case, sentence):
     said = found(*case)
@@ -306,7 +380,9 @@ def test_sentences(case, sentence):
 
 
 def test_every_kind_of_finding_has_its_sentence():
-    assert {kind.name for kind in Kind} == set(findings._SENTENCES) and set(findings.FATAL) < set(findings._SENTENCES)
+    assert {kind.name
+            for kind in Kind} == set(findings._SENTENCES) and set(findings.FATAL) < set(
+                findings._SENTENCES)
 
 
 def estimate(value, error):
@@ -314,11 +390,13 @@ def estimate(value, error):
     return BetaEstimate(value, error, 0.0, 500.0, value * one, error * one, one > 0, one, 1000, 0.1)
 
 
-@pytest.mark.parametrize("given, found, sentence", [
-    (1.0, estimate(1.0, 0.02), "the posterior agrees"), (1.0, estimate(1.4, 0.02), "DIFFERENT"),
-    (1.0, estimate(1.4, 0.5), "neither confirms nor contradicts"), (None, estimate(1.4, 0.5), "Used as it was found"),
-    (1.0, estimate(0.04, 0.54), "beta: 1 was given; beta cannot be told"),
-    (None, estimate(0.04, 0.54), "though beta cannot be told")])
+@pytest.mark.parametrize("given, found, sentence",
+                         [(1.0, estimate(1.0, 0.02), "the posterior agrees"),
+                          (1.0, estimate(1.4, 0.02), "DIFFERENT"),
+                          (1.0, estimate(1.4, 0.5), "neither confirms nor contradicts"),
+                          (None, estimate(1.4, 0.5), "Used as it was found"),
+                          (1.0, estimate(0.04, 0.54), "beta: 1 was given; beta cannot be told"),
+                          (None, estimate(0.04, 0.54), "though beta cannot be told")])
 def test_sentences_about_beta(given, found, sentence):
     said = beta.beta_sentence(found, given)
     assert sentence in said and "beta: beta" not in said and "from -" not in said
@@ -332,17 +410,21 @@ def test_sentences_about_the_scale():
     both = said(Kind.OTHER_SCALE, moments, "log_variance", ("log_scale",))
     assert 'log sigma^2 and log sigma fit about equally (scale="log_variance" or "log_scale")' in both
     assert "impossible as sigma^2 or sigma" in both and "inf" not in both
-    assert 'sigma^2 fits best (scale="variance")' in said(Kind.OTHER_SCALE, {**moments, "variance": 1.0}, "variance")
+    assert 'sigma^2 fits best (scale="variance")' in said(Kind.OTHER_SCALE,
+                                                          {**moments, "variance": 1.0}, "variance")
     below = {"fraction": 0.4, "smallest": -3.2, "row": 0}
     for kind in (Kind.SCALE_NOT_POSITIVE, Kind.NEGATIVE_VARIANCE):
-        assert said(kind, below).startswith("WRONG") and "neither a variance nor a scale" in said(kind, below)
+        assert said(kind, below).startswith("WRONG") and "neither a variance nor a scale" in said(
+            kind, below)
     assert "neither" not in said(Kind.SCALE_NOT_POSITIVE, {**below, "smallest": 0.0})
 
 
 def test_the_range_is_wrong_where_scales_vanish_by_it():
     numbers = dict.fromkeys(("error", "data_low", "data_high", "model_low", "model_high"), 2.0)
-    for zero, word in ((0.141, "WRONG: reconstructions are worse"), (0.0, "DOUBTFUL: reconstructions are worse")):
+    for zero, word in ((0.141, "WRONG: reconstructions are worse"),
+                       (0.0, "DOUBTFUL: reconstructions are worse")):
         finding = Finding(Kind.OTHER_RANGE, "decode", {**numbers, "zero_scales": zero})
         said = findings.sentences([finding])[0]
-        assert said.startswith(word) and ("14.1% of the posterior's scales underflow" in said) is (zero > 0)
+        assert said.startswith(word) and ("14.1% of the posterior's scales underflow"
+                                          in said) is (zero > 0)
         assert findings.is_fatal(finding) is (zero > 0)

@@ -1,4 +1,6 @@
-"""What shells and notebooks do to a command: pipes that are closed, streams that are missing, backends, paths with `~`."""
+"""What shells and notebooks do to a command: pipes that are closed, streams that are missing,
+backends, paths with `~`.
+"""
 import json
 import os
 import re
@@ -55,13 +57,19 @@ def test_other_errors_of_a_stream_are_not_swallowed(tmp_path, monkeypatch):
 
 
 def test_training_with_a_closed_stderr_and_a_notebooks_backend(script, tmp_path):
-    """One process: it trains, measures at the end, and says so; nothing of TensorFlow's log is said."""
-    code = ("import os, sys; os.close(2); sys.stderr = None\nfrom tfisovae.__main__ import main\n"
-            "main(['toy', '--data', 'norm', '--num_examples', '256', '--epochs', '2', '--num_eval', '64', '--no-resident',"
-            f" '--run_dir', {str(tmp_path / 'run')!r}])\nmain(['isometry', {str(tmp_path / 'run')!r}, '--num_examples', '64'])\n"
-            "print(sorted(name for name in sys.modules if name.startswith('matplotlib.pyplot')))")
+    """One process: it trains, measures at the end, and says so; nothing of TensorFlow's log is
+    said.
+    """
+    code = (
+        "import os, sys; os.close(2); sys.stderr = None\nfrom tfisovae.__main__ import main\n"
+        "main(['toy', '--data', 'norm', '--num_examples', '256', '--epochs', '2', '--num_eval', "
+        "'64', '--no-resident',"
+        f" '--run_dir', {str(tmp_path / 'run')!r}])\nmain(['isometry', {str(tmp_path / 'run')!r}, "
+        f"'--num_examples', '64'])\n"
+        "print(sorted(name for name in sys.modules if name.startswith('matplotlib.pyplot')))")
     done = script("-c", code, env={"MPLBACKEND": "module://matplotlib_inline.backend_inline"})
-    assert done.stdout.count("on 64 examples.") == 2 and (tmp_path / "run" / "isometry.png").exists()
+    assert done.stdout.count("on 64 examples.") == 2 and (tmp_path / "run"
+                                                          / "isometry.png").exists()
     assert done.stdout.splitlines()[-1] == "[]"
 
 
@@ -69,7 +77,8 @@ def test_importing_says_nothing_and_silences_nobody(script):
     """Neither the package nor TensorFlow behind it; a level that the user has set stays."""
     code = "import tfisovae; tfisovae.VAE; import os; print(os.environ['TF_CPP_MIN_LOG_LEVEL'])"
     environment = {key: value for key, value in os.environ.items() if key != "TF_CPP_MIN_LOG_LEVEL"}
-    done = script("-c", f"import os; os.environ.pop('TF_CPP_MIN_LOG_LEVEL', None); {code}", env=environment)
+    done = script("-c", f"import os; os.environ.pop('TF_CPP_MIN_LOG_LEVEL', None); {code}",
+                  env=environment)
     assert (done.stdout, done.stderr) == ("3\n", "")
     assert script("-c", "import tfisovae, os; print(os.environ['TF_CPP_MIN_LOG_LEVEL'])",
                   env={"TF_CPP_MIN_LOG_LEVEL": "0"}).stdout == "0\n"
@@ -77,11 +86,14 @@ def test_importing_says_nothing_and_silences_nobody(script):
 
 def test_home_directories(monkeypatch, tmp_path):
     monkeypatch.setenv("HOME", str(tmp_path))
-    for name, options in (("toy", ["--run_dir", "~/x", "--data", "~/t.npy", "--cache_dir", "~/c"]),
-                          ("isometry", ["~/x", "--data", "~/t.npy", "--out", "~/o"]), ("measure_ablation", ["~/a"])):
+    for name, options in (("toy", ["--run_dir", "~/x", "--data", "~/t.npy", "--cache_dir",
+                                   "~/c"]), ("isometry", [
+                                       "~/x", "--data", "~/t.npy", "--out", "~/o"
+                                   ]), ("measure_ablation", ["~/a"])):
         args = vars(command_line.parser(name).parse_args(options))
         given = [value for value in args.values() if isinstance(value, str) and os.sep in value]
-        assert len(given) == len([o for o in options if o.startswith("~")]) and all(v.startswith(str(tmp_path)) for v in given)
+        assert len(given) == len([o for o in options if o.startswith("~")]) and all(
+            v.startswith(str(tmp_path)) for v in given)
 
 
 def test_printed_commands_can_be_pasted():
@@ -97,8 +109,8 @@ def table_run(tmp_path_factory, main):
     x = (rng.standard_normal((350, 2)) @ rng.standard_normal((2, 4))).astype(np.float32)
     np.save(path / "mine.npy", x[:300])
     np.save(path / "test.npy", x[300:])
-    main("toy", "--data", path / "mine.npy", "--latent_dim", 2, "--epochs", 150, "--batch_size", 30, "--num_eval", 0,
-         "--no-resident", "--run_dir", path / "run")
+    main("toy", "--data", path / "mine.npy", "--latent_dim", 2, "--epochs", 150, "--batch_size", 30,
+         "--num_eval", 0, "--no-resident", "--run_dir", path / "run")
     return path
 
 
@@ -111,10 +123,15 @@ def test_data_given_are_measured_whole_and_apart(table_run, main):
     assert counted(main("isometry", run)) == [30]
     own = (run / "isometry.json").read_bytes()
     assert counted(main("isometry", run, "--data", table_run / "test.npy")) == [50]
-    assert (run / "on-test" / "isometry.json").exists() and (run / "isometry.json").read_bytes() == own
-    assert counted(main("isometry", run, "--data", table_run / "test.npy", "--split", "eval", "--out", table_run / "out")) == [5]
-    assert {p.name for p in (table_run / "out").iterdir()} == {"isometry-eval.json", "isometry-eval.png", "scree-eval.png",
-                                                               "gram-eval.png"}
+    assert (run / "on-test" / "isometry.json").exists() and (run
+                                                             / "isometry.json").read_bytes() == own
+    assert counted(
+        main("isometry", run, "--data", table_run / "test.npy", "--split", "eval", "--out",
+             table_run / "out")) == [5]
+    assert {p.name
+            for p in (table_run / "out").iterdir()} == {
+                "isometry-eval.json", "isometry-eval.png", "scree-eval.png", "gram-eval.png"
+            }
     main("density", run, "--data", table_run / "test.npy")
     rows = np.genfromtxt(run / "on-test" / "densities.csv", delimiter=",", names=True)["row"]
     np.testing.assert_array_equal(rows, np.arange(50))
@@ -122,7 +139,9 @@ def test_data_given_are_measured_whole_and_apart(table_run, main):
 
 
 def test_data_that_moved(table_run, main, tmp_path):
-    """The evaluation names --data, takes the same examples from the new place, and the training goes on there."""
+    """The evaluation names --data, takes the same examples from the new place, and the training
+    goes on there.
+    """
     run = tmp_path / "run"
     (table_run / "mine.npy").rename(tmp_path / "moved.npy")
     try:
@@ -131,8 +150,9 @@ def test_data_that_moved(table_run, main, tmp_path):
         assert refused.code != 0 and "There is no file" in refused.stderr and "name the place with --data" in refused.stderr
         assert counted(main("isometry", run, "--data", tmp_path / "moved.npy")) == [30]
         assert not (run / "on-moved").exists()
-        done = main("toy", "--data", tmp_path / "moved.npy", "--latent_dim", 2, "--epochs", 150, "--batch_size", 30,
-                    "--num_eval", 0, "--no-resident", "--strategy", "one_device", "--run_dir", run)
+        done = main("toy", "--data", tmp_path / "moved.npy", "--latent_dim", 2, "--epochs", 150,
+                    "--batch_size", 30, "--num_eval", 0, "--no-resident", "--strategy",
+                    "one_device", "--run_dir", run)
         assert "already trained" in done.stderr
     finally:
         (tmp_path / "moved.npy").rename(table_run / "mine.npy")
@@ -145,17 +165,22 @@ def test_numbers_are_said_before_they_are_written(table_run, main, monkeypatch):
     monkeypatch.setattr(Analysis, "save", full)
     done = main("isometry", table_run / "run", check=False)
     assert counted(done) == [30] and done.code != 0
-    assert done.stderr.strip().splitlines()[-1] == "tfisovae isometry: isometry.json: No space left on device."
+    assert done.stderr.strip().splitlines(
+    )[-1] == "tfisovae isometry: isometry.json: No space left on device."
 
 
-def test_a_directory_that_cannot_be_written_is_refused_before_anything_is_measured(table_run, main, tmp_path):
+def test_a_directory_that_cannot_be_written_is_refused_before_anything_is_measured(
+        table_run, main, tmp_path):
     (tmp_path / "file").write_text("")
     done = main("isometry", table_run / "run", "--out", tmp_path / "file", check=False)
-    assert done.code != 0 and "name another directory for the results with --out" in done.stderr and not counted(done)
+    assert done.code != 0 and "name another directory for the results with --out" in done.stderr and not counted(
+        done)
 
 
 def test_measuring_again_and_again_warns_of_nothing(caplog):
-    """Each measurement traces anew: its variables are others. TensorFlow takes a plain call for a mistake from the fifth on."""
+    """Each measurement traces anew: its variables are others. TensorFlow takes a plain call for a
+    mistake from the fifth on.
+    """
     def measure(call):
         @tf.function
         def step(x):
@@ -174,22 +199,28 @@ def test_measuring_again_and_again_warns_of_nothing(caplog):
 
 def test_one_example_has_no_correlation_and_no_standard_error(table_run, main):
     main("isometry", table_run / "run", "--num_examples", 1, "--out", table_run / "one")
-    saved = json.loads((table_run / "one" / "isometry.json").read_text(), parse_constant=lambda name: pytest.fail(name))
-    assert saved["norm_standard_error"] == [None, None] and saved["precision_standard_error"] == [None, None]
+    saved = json.loads((table_run / "one" / "isometry.json").read_text(),
+                       parse_constant=lambda name: pytest.fail(name))
+    assert saved["norm_standard_error"] == [None, None
+                                            ] and saved["precision_standard_error"] == [None, None]
 
 
 @pytest.mark.parametrize("said, printed", [
     ("Lower learning_rate, or set clipnorm=1; too large for this lmbda.",
      "Lower --learning_rate, or set --clipnorm 1; too large for this --lmbda."),
-    ("Choose another run_dir; nothing has been changed.", "Choose another --run_dir; nothing has been changed."),
-    ("Give the data in another way: data=mnist.npz, or data=DIRECTORY.", "Give the data in another way: --data mnist.npz, or "
-                                                                         "--data DIRECTORY."),
+    ("Choose another run_dir; nothing has been changed.",
+     "Choose another --run_dir; nothing has been changed."),
+    ("Give the data in another way: data=mnist.npz, or data=DIRECTORY.",
+     "Give the data in another way: --data mnist.npz, or "
+     "--data DIRECTORY."),
     ("say which: header='yes' or header='no'.", "say which: --header yes or --header no."),
     ("Standardise it (standardize=True).", "Standardise it (--standardize)."),
-    ("/tmp/run_dir/x holds no data; --run_dir is taken", "/tmp/run_dir/x holds no data; --run_dir is taken"),
+    ("/tmp/run_dir/x holds no data; --run_dir is taken",
+     "/tmp/run_dir/x holds no data; --run_dir is taken"),
     ("  learning_rate: 0.001 there, 0.01 here", "  --learning_rate: 0.001 there, 0.01 here"),
     ("distortion is missing. Give distortion=.", "distortion is missing. Give distortion=."),
 ])
 def test_arguments_are_printed_as_options(said, printed):
-    names = ("learning_rate", "clipnorm", "lmbda", "run_dir", "data", "header", "standardize", "distortion")
+    names = ("learning_rate", "clipnorm", "lmbda", "run_dir", "data", "header", "standardize",
+             "distortion")
     assert wording.as_options(said, names) == printed

@@ -1,4 +1,5 @@
-"""Makes tests/data/keras3_vae: a small VAE as today's Keras exports it, and what Keras itself says that it returns.
+"""Makes tests/data/keras3_vae: a small VAE as today's Keras exports it, and what Keras itself says
+that it returns.
 
 Not run by the tests: it needs an environment of its own, since TensorFlow 2.14 cannot hold Keras 3.
 
@@ -6,8 +7,9 @@ Not run by the tests: it needs an environment of its own, since TensorFlow 2.14 
     keras3/bin/pip install "tensorflow==2.21.*"        # with Keras 3.15, when this was made
     keras3/bin/python tests/data/make_keras3_vae.py
 
-The encoder is the Keras documentation's: convolutions, three outputs, the last of which a sampling layer draws. Its batch
-normalisation has moving averages that inference must use. The decoder has `UpSampling2D` of both kinds.
+The encoder is the Keras documentation's: convolutions, three outputs, the last of which a sampling
+layer draws. Its batch normalisation has moving averages that inference must use. The decoder has
+`UpSampling2D` of both kinds.
 """
 import os
 import pathlib
@@ -44,7 +46,8 @@ def make_encoder():
     h = layers.Dense(8, "tanh")(layers.Flatten()(h))
     z_mean = layers.Dense(LATENT_DIM, name="z_mean")(h)
     z_log_var = layers.Dense(LATENT_DIM, name="z_log_var")(h)
-    return keras.Model(images, [z_mean, z_log_var, Sampling(name="z")([z_mean, z_log_var])], name="encoder")
+    return keras.Model(
+        images, [z_mean, z_log_var, Sampling(name="z")([z_mean, z_log_var])], name="encoder")
 
 
 def make_decoder():
@@ -54,7 +57,9 @@ def make_decoder():
     h = layers.UpSampling2D(interpolation="nearest")(h)
     h = layers.Conv2D(4, 3, padding="same", activation="tanh")(h)
     h = layers.UpSampling2D(interpolation="bilinear")(h)
-    return keras.Model(latents, layers.Conv2D(1, 3, padding="same", activation="sigmoid", name="x_hat")(h), name="decoder")
+    return keras.Model(latents,
+                       layers.Conv2D(1, 3, padding="same", activation="sigmoid", name="x_hat")(h),
+                       name="decoder")
 
 
 def give_moving_averages(model, rng):
@@ -62,8 +67,12 @@ def give_moving_averages(model, rng):
     for layer in model.layers:
         if isinstance(layer, layers.BatchNormalization):
             size = layer.gamma.shape
-            layer.set_weights([rng.uniform(0.5, 1.5, size), rng.normal(0, 0.3, size), rng.normal(0, 0.3, size),
-                               rng.uniform(0.2, 2, size)])
+            layer.set_weights([
+                rng.uniform(0.5, 1.5, size),
+                rng.normal(0, 0.3, size),
+                rng.normal(0, 0.3, size),
+                rng.uniform(0.2, 2, size)
+            ])
 
 
 def main():
@@ -78,7 +87,8 @@ def main():
     x = rng.uniform(0, 1, (5, 12, 12, 1)).astype("float32")
     mean, log_variance, _ = encoder(x, training=False)
     z = rng.normal(size=(4, LATENT_DIM)).astype("float32")
-    np.savez_compressed(HERE / "reference.npz", x=x, mean=mean, log_variance=log_variance, z=z, x_hat=decoder(z, training=False))
+    np.savez_compressed(HERE / "reference.npz", x=x, mean=mean, log_variance=log_variance, z=z,
+                        x_hat=decoder(z, training=False))
 
 
 if __name__ == "__main__":

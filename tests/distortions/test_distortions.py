@@ -1,4 +1,6 @@
-"""Every distortion through one suite: value, metric tensor, inner product, scale, against closed forms and oracles."""
+"""Every distortion through one suite: value, metric tensor, inner product, scale, against closed
+forms and oracles.
+"""
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -7,14 +9,25 @@ from tfisovae import distortions as D
 
 
 class Quartic(D.Distortion):
-    """A user's distortion, with `__call__` alone: sum of (e^x_hat - e^x)^2, so that G = diag(e^2x)."""
+    """A user's distortion, with `__call__` alone: sum of (e^x_hat - e^x)^2, so that G = diag(e^2x).
+    """
 
     def __call__(self, x, x_hat):
         return tf.reduce_sum(tf.square(tf.exp(x_hat) - tf.exp(x)), range(1, len(x.shape)))
 
 
-ALL = [D.SumSquaredError(), D.MeanSquaredError(), D.BinaryCrossentropy(), D.BinaryCrossentropy("sum"), D.SSIM(),
-       D.SSIM(max_val=2.0), D.GaussianNLL(0.25), D.DownwardConvex(), D.UpwardConvex(), Quartic()]
+ALL = [
+    D.SumSquaredError(),
+    D.MeanSquaredError(),
+    D.BinaryCrossentropy(),
+    D.BinaryCrossentropy("sum"),
+    D.SSIM(),
+    D.SSIM(max_val=2.0),
+    D.GaussianNLL(0.25),
+    D.DownwardConvex(),
+    D.UpwardConvex(),
+    Quartic()
+]
 IDS = [repr(d) for d in ALL]
 
 
@@ -31,7 +44,9 @@ def flat_sum(x):
 
 @pytest.mark.parametrize("distortion", ALL, ids=IDS)
 def test_excess_is_quadratic_in_small_displacements(distortion):
-    """D(x, x + t v) - D(x, x) = t^2 v^T G v + O(t^3): the error of the quotient falls at least linearly in t."""
+    """D(x, x + t v) - D(x, x) = t^2 v^T G v + O(t^3): the error of the quotient falls at least
+    linearly in t.
+    """
     x, v = data(distortion)
     form = distortion.inner(x, v, v).numpy()
     errors = [np.abs(distortion.excess(x, t * v).numpy() / t**2 - form).max() for t in (4e-3, 2e-3)]
@@ -52,8 +67,8 @@ def test_excess_is_the_difference_of_values(distortion):
 def test_metric_product_is_half_the_hessian(distortion):
     """The closed form against automatic differentiation of the value (float64: rounding alone)."""
     x, v = map(tf.constant, data(distortion))
-    np.testing.assert_allclose(distortion.metric_product(x, v), D.Distortion.metric_product(distortion, x, v),
-                               rtol=1e-7, atol=1e-10)
+    np.testing.assert_allclose(distortion.metric_product(x, v),
+                               D.Distortion.metric_product(distortion, x, v), rtol=1e-7, atol=1e-10)
 
 
 @pytest.mark.parametrize("distortion", ALL, ids=IDS)
@@ -61,7 +76,8 @@ def test_metric_is_symmetric_and_positive(distortion):
     x, u = data(distortion)
     v = data(distortion, 1)[1]
     np.testing.assert_allclose(distortion.inner(x, u, v), distortion.inner(x, v, u), rtol=1e-8)
-    np.testing.assert_allclose(distortion.inner(x, u, v), flat_sum(u * distortion.metric_product(x, v)), rtol=1e-12)
+    np.testing.assert_allclose(distortion.inner(x, u, v),
+                               flat_sum(u * distortion.metric_product(x, v)), rtol=1e-12)
     assert np.all(distortion.inner(x, u, u).numpy() > 0)
 
 
@@ -74,7 +90,8 @@ def test_scale_is_the_metric_or_not_implemented(distortion):
     else:
         scale = distortion.scale(tf.constant(x)).numpy()
         assert scale.shape == (3,)
-        np.testing.assert_allclose(distortion.metric_product(tf.constant(x), v), scale[:, None] * v, rtol=1e-12)
+        np.testing.assert_allclose(distortion.metric_product(tf.constant(x), v), scale[:, None] * v,
+                                   rtol=1e-12)
 
 
 @pytest.mark.parametrize("distortion", ALL, ids=IDS)
@@ -89,12 +106,14 @@ def test_graph_and_batches_agree_with_eager(distortion):
     parts = [value(x[a:b], v[a:b]) for a, b in ((0, 2), (2, 5))]
     np.testing.assert_allclose(whole[0], distortion(x, x + 0.1 * v), rtol=2e-5)
     np.testing.assert_allclose(np.concatenate([p[0] for p in parts]), whole[0], rtol=1e-5)
-    np.testing.assert_allclose(np.concatenate([p[1] for p in parts]), whole[1], rtol=1e-4, atol=1e-7)
+    np.testing.assert_allclose(np.concatenate([p[1] for p in parts]), whole[1], rtol=1e-4,
+                               atol=1e-7)
 
 
 @pytest.mark.parametrize("distortion", ALL[:-1], ids=IDS[:-1])
 def test_configuration_round_trip(distortion):
-    copy = tf.keras.utils.deserialize_keras_object(tf.keras.utils.serialize_keras_object(distortion))
+    copy = tf.keras.utils.deserialize_keras_object(
+        tf.keras.utils.serialize_keras_object(distortion))
     assert repr(copy) == repr(distortion)
 
 
@@ -103,8 +122,10 @@ def test_exact_numbers():
     x = tf.constant([[0.2, 0.7]], tf.float64)
     bce = D.BinaryCrossentropy("sum")
     np.testing.assert_allclose(bce(x, x), [1.111267], rtol=1e-6)
-    np.testing.assert_allclose(bce.metric_product(x, tf.ones_like(x)), [[3.125, 2.380952]], rtol=1e-6)
-    np.testing.assert_allclose(D.BinaryCrossentropy().metric_product(x, tf.ones_like(x)), [[1.5625, 1.190476]], rtol=1e-6)
+    np.testing.assert_allclose(bce.metric_product(x, tf.ones_like(x)), [[3.125, 2.380952]],
+                               rtol=1e-6)
+    np.testing.assert_allclose(D.BinaryCrossentropy().metric_product(x, tf.ones_like(x)),
+                               [[1.5625, 1.190476]], rtol=1e-6)
     np.testing.assert_allclose(D.GaussianNLL(0.25).scale(x), [2.0])
     np.testing.assert_allclose(D.MeanSquaredError().scale(x), [0.5])
     points = tf.constant([[0.0, 0.0], [3.0, 4.0]], tf.float64)
@@ -135,30 +156,37 @@ def ssim_by_windows(x, y, max_val):
 def test_ssim_is_the_textbooks_and_tensorflows(shape, max_val):
     rng = np.random.default_rng(0)
     x = rng.uniform(0, max_val, shape).astype(np.float32)
-    for y in (rng.uniform(0, max_val, shape).astype(np.float32), (0.9 * x + 0.05 * max_val).astype(np.float32), max_val - x, x):
+    for y in (rng.uniform(0, max_val, shape).astype(np.float32), (0.9 * x + 0.05 * max_val).astype(
+            np.float32), max_val - x, x):
         ours = D.SSIM(max_val)(x, y)
         np.testing.assert_allclose(ours, 1 - ssim_by_windows(x, y, max_val), atol=1e-6)
-        # tf.image.ssim itself is up to 1.04e-5 from the textbook in float32, where x and y are much alike.
+        # tf.image.ssim itself is up to 1.04e-5 from the textbook in float32, where x and y are much
+        # alike.
         np.testing.assert_allclose(ours, 1 - tf.image.ssim(x, y, max_val), atol=1.2e-5)
 
 
 def test_ssim_metric_against_its_dense_matrix():
-    """G = M / (2 mu^2 + c1) + V / (2 var + c2) for the one window of an 11 x 11 image, built with NumPy."""
+    """G = M / (2 mu^2 + c1) + V / (2 var + c2) for the one window of an 11 x 11 image, built with
+    NumPy.
+    """
     x = np.random.default_rng(0).uniform(size=(1, 11, 11, 1))
     taps = np.exp(-0.5 * (np.arange(-5, 6) / 1.5) ** 2)
     w = np.outer(taps, taps).ravel() / taps.sum() ** 2
     mean = w @ x.ravel()
     variance = w @ x.ravel() ** 2 - mean**2
-    dense = np.outer(w, w) / (2 * mean**2 + 1e-4) + (np.diag(w) - np.outer(w, w)) / (2 * variance + 9e-4)
+    dense = np.outer(
+        w, w) / (2 * mean**2 + 1e-4) + (np.diag(w) - np.outer(w, w)) / (2 * variance + 9e-4)
     v = np.random.default_rng(1).standard_normal(x.shape)
-    np.testing.assert_allclose(D.SSIM().metric_product(tf.constant(x), tf.constant(v)).numpy().ravel(), dense @ v.ravel(),
-                               rtol=1e-9)
+    np.testing.assert_allclose(
+        D.SSIM().metric_product(tf.constant(x), tf.constant(v)).numpy().ravel(), dense @ v.ravel(),
+        rtol=1e-9)
 
 
 def test_ssim_has_finite_gradients_at_degenerate_images():
     noise = np.random.default_rng(0).uniform(size=(1, 16, 16, 3)).astype(np.float32)
     black, gray = np.zeros_like(noise), np.full_like(noise, 0.5)
-    for x, y in ((black, black), (gray, gray), (gray, black), (noise, noise), (noise, 1 - noise), (black, noise)):
+    for x, y in ((black, black), (gray, gray), (gray, black), (noise, noise), (noise, 1 - noise),
+                 (black, noise)):
         x, y = tf.constant(x), tf.constant(y)
         with tf.GradientTape() as tape:
             tape.watch([x, y])
@@ -179,7 +207,8 @@ def test_bce_excess_does_not_carry_the_entropy():
     """D(x, x) is not 0: its share would be D(x, x) / eps^2 = 11,113 in D'."""
     x = np.array([[0.2, 0.7]], np.float32)
     v = np.array([[1.0, 0.0]], np.float32)
-    np.testing.assert_allclose(D.BinaryCrossentropy("sum").excess(x, 0.01 * v) / 0.01**2, [3.125], rtol=0.05)
+    np.testing.assert_allclose(
+        D.BinaryCrossentropy("sum").excess(x, 0.01 * v) / 0.01**2, [3.125], rtol=0.05)
 
 
 def test_data_outside_the_domain_are_refused():
@@ -206,21 +235,27 @@ def test_names():
         D.get("l2")
 
 
-@pytest.mark.parametrize("make", [lambda: D.GaussianNLL(0.0), lambda: D.GaussianNLL(np.nan), lambda: D.SSIM(-1.0),
-                                  lambda: D.BinaryCrossentropy("none")])
+@pytest.mark.parametrize("make", [
+    lambda: D.GaussianNLL(0.0), lambda: D.GaussianNLL(np.nan), lambda: D.SSIM(-1.0),
+    lambda: D.BinaryCrossentropy("none")
+])
 def test_bad_arguments(make):
     with pytest.raises(ValueError, match="must be"):
         make()
 
 
 def test_the_metric_of_bce_ends_where_its_clip_begins():
-    """Beyond 1e-7 of 0 and 1 D does not change with x_hat: G is 0, as half the Hessian and the excess are."""
+    """Beyond 1e-7 of 0 and 1 D does not change with x_hat: G is 0, as half the Hessian and the
+    excess are.
+    """
     x = tf.constant([[0.0, 1.0, 1e-9, 1 - 1e-9, 2e-7, 1 - 2e-7, 0.3]], tf.float64)
     for bce in (D.BinaryCrossentropy(), D.BinaryCrossentropy("sum")):
         product = bce.metric_product(x, tf.ones_like(x))
-        np.testing.assert_allclose(product, D.Distortion.metric_product(bce, x, tf.ones_like(x)), rtol=1e-7)
+        np.testing.assert_allclose(product, D.Distortion.metric_product(bce, x, tf.ones_like(x)),
+                                   rtol=1e-7)
         assert (product.numpy()[0, :4] == 0).all() and (product.numpy()[0, 4:6] > 1e5).all()
-        for j in range(6):  # one entry at a time, towards the inside, by a step that stays on its side of the clip
+        # One entry at a time, towards the inside, by a step that stays on its side of the clip.
+        for j in range(6):
             v = tf.constant((-1.0) ** j * 1e-10 * np.eye(7)[j:j + 1])
             np.testing.assert_allclose(bce.excess(x, v) / 1e-20, product[:, j], rtol=0.01)
 
@@ -241,7 +276,8 @@ class Root(Absolute):
 
 class Mixed(Absolute):
     def __call__(self, x, x_hat):
-        return super().__call__(x, x_hat) + tf.reduce_sum(tf.square(x_hat - x), range(1, len(x.shape)))
+        return super().__call__(x, x_hat) + tf.reduce_sum(tf.square(x_hat - x),
+                                                          range(1, len(x.shape)))
 
 
 class Elsewhere(D.Distortion):
@@ -258,7 +294,8 @@ class TheirCrossentropy(D.Distortion):
     """As users write it: Keras' function, no domain, no closed form."""
 
     def __call__(self, x, x_hat):
-        return tf.reduce_sum(tf.keras.losses.binary_crossentropy(x[..., None], x_hat[..., None]), range(1, len(x.shape)))
+        return tf.reduce_sum(tf.keras.losses.binary_crossentropy(x[..., None], x_hat[..., None]),
+                             range(1, len(x.shape)))
 
 
 class TheirSSIM(D.Distortion):
@@ -274,9 +311,11 @@ class SingleOnly(D.Distortion):
 
 
 RNG = np.random.default_rng(0)
-IMAGES = {"photographs": RNG.uniform(0, 1, (3, 16, 16, 3)), "black": np.zeros((3, 16, 16, 3)), "white": np.ones((3, 16, 16, 3)),
-          "gray": np.full((3, 16, 16, 3), 0.5), "binary": RNG.binomial(1, 0.1, (3, 16, 16, 3)).astype(float),
-          "one": RNG.uniform(0, 1, (1, 16, 16, 3))}
+IMAGES = {
+    "photographs": RNG.uniform(0, 1, (3, 16, 16, 3)), "black": np.zeros((3, 16, 16, 3)),
+    "white": np.ones((3, 16, 16, 3)), "gray": np.full((3, 16, 16, 3), 0.5), "binary": RNG.binomial(
+        1, 0.1, (3, 16, 16, 3)).astype(float), "one": RNG.uniform(0, 1, (1, 16, 16, 3))
+}
 
 
 @pytest.mark.parametrize("images", IMAGES.values(), ids=IMAGES)
@@ -291,8 +330,10 @@ def test_smooth_distortions_are_quadratic(images):
 
 @pytest.mark.parametrize("images", IMAGES.values(), ids=IMAGES)
 @pytest.mark.parametrize("distortion, message", [
-    (Absolute(), "Absolute has no metric tensor.* by 2, where a smooth distortion gives 4"), (Root(), "by 2, where"),
-    (Mixed(), "by 2, where"), (WrongMetric(), r"metric_product gives a v\^T G_x v of 2 times"),
+    (Absolute(), "Absolute has no metric tensor.* by 2, where a smooth distortion gives 4"),
+    (Root(), "by 2, where"),
+    (Mixed(), "by 2, where"),
+    (WrongMetric(), r"metric_product gives a v\^T G_x v of 2 times"),
 ])
 def test_distortions_without_a_metric_are_refused(distortion, message, images):
     with pytest.raises(ValueError, match=message):
@@ -310,12 +351,17 @@ class PerPixel(D.Distortion):
 
 
 def test_a_distortion_that_is_not_one_number_an_example_is_refused():
-    with pytest.raises(ValueError, match=r"PerPixel must return one number for each example, \[3\]; got the shape \[3, 16, 16\]"):
+    with pytest.raises(
+            ValueError, match=
+            r"PerPixel must return one number for each example, \[3\]; got the shape \[3, 16, 16\]"
+    ):
         PerPixel().check_quadratic(IMAGES["photographs"])
 
 
 def fitted_probability(decomposed, x, lmbda=0.2, steps=150):
-    """Trains mu = x A, sigma, sigmoid(z B + c) on `x` `[N, m]` by gradient descent; the mean of x_check."""
+    """Trains mu = x A, sigma, sigmoid(z B + c) on `x` `[N, m]` by gradient descent; the mean of
+    x_check.
+    """
     count, m = x.shape
     noise = tf.constant(np.random.default_rng(1).standard_normal((count, 2)), tf.float32)
     a, b, c = (tf.Variable(0.1 * np.random.default_rng(k).standard_normal(shape), dtype=tf.float32)
@@ -328,7 +374,8 @@ def fitted_probability(decomposed, x, lmbda=0.2, steps=150):
             mean, scale = x @ a, tf.exp(log_scale)
             x_check, x_hat = tf.sigmoid(mean @ b + c), tf.sigmoid((mean + scale * noise) @ b + c)
             kl = tf.reduce_sum(mean**2 + scale**2 - 2 * log_scale - 1, 1) / 2
-            loss = tf.reduce_mean(lmbda * decomposed(D.BinaryCrossentropy("sum"), x, x_check, x_hat) + kl)
+            loss = tf.reduce_mean(lmbda * decomposed(D.BinaryCrossentropy("sum"), x, x_check, x_hat)
+                                  + kl)
         variables = [a, b, c, log_scale]
         optimizer.apply_gradients(zip(tape.gradient(loss, variables), variables))
         return tf.reduce_mean(x_check)
@@ -339,23 +386,30 @@ def fitted_probability(decomposed, x, lmbda=0.2, steps=150):
 
 
 def test_the_decomposed_loss_does_not_train_the_entropy_away():
-    """Independent pixels, 1 in 30 % of the examples: reconstructed as .30. With D(x_check, x_hat) in full they come out as .10."""
+    """Independent pixels, 1 in 30 % of the examples: reconstructed as .30. With D(x_check, x_hat)
+    in full they come out as .10.
+    """
     x = tf.constant(np.random.default_rng(0).binomial(1, 0.3, (20_000, 4)), tf.float32)
     assert fitted_probability(D.decomposed, x) == pytest.approx(float(tf.reduce_mean(x)), abs=0.01)
-    with_entropy = fitted_probability(lambda d, x, x_check, x_hat: d(x, x_check) + d(x_check, x_hat), x)
+    with_entropy = fitted_probability(
+        lambda d, x, x_check, x_hat: d(x, x_check) + d(x_check, x_hat), x)
     assert with_entropy == pytest.approx(0.10, abs=0.01)
 
 
 @pytest.mark.parametrize("distortion", ALL, ids=IDS)
 def test_the_decomposed_distortion_and_its_gradients(distortion):
-    """D(x, x_check) + D(x_check, x_hat) - D(x_check, x_check), in value and in the slopes of all three."""
+    """D(x, x_check) + D(x_check, x_hat) - D(x_check, x_check), in value and in the slopes of all
+    three.
+    """
     x, v = data(distortion)
     points = [tf.constant(value) for value in (x, x + 0.05 * v, x + 0.1 * np.roll(v, 1, 0))]
     with tf.GradientTape(persistent=True) as tape:
         tape.watch(points)
         ours = D.decomposed(distortion, *points)
-        direct = distortion(points[0], points[1]) + distortion(points[1], points[2]) - distortion(points[1], points[1])
+        direct = distortion(points[0], points[1]) + distortion(points[1], points[2]) - distortion(
+            points[1], points[1])
     np.testing.assert_allclose(ours, direct, rtol=1e-9)
     for a, b in zip(tape.gradient(ours, points), tape.gradient(direct, points)):
         np.testing.assert_allclose(a, b, rtol=1e-6, atol=1e-8)
-    np.testing.assert_allclose(D.decomposed(distortion, *points, excess=True), direct - distortion(points[0], points[0]), rtol=1e-8)
+    np.testing.assert_allclose(D.decomposed(distortion, *points, excess=True),
+                               direct - distortion(points[0], points[0]), rtol=1e-8)

@@ -1,4 +1,5 @@
-"""Flatness: what of log sigma_j its own mu_j leaves unexplained, on data where the answer is known."""
+"""Flatness: what of log sigma_j its own mu_j leaves unexplained, on data where the answer is known.
+"""
 import numpy as np
 import pytest
 
@@ -6,12 +7,18 @@ from tfisovae.geometry.flatness import flatness
 
 
 def bent(z):
-    """A log sigma that varies as those of Mix do, by a factor of 3 and more over the data, and bends everywhere."""
+    """A log sigma that varies as those of Mix do, by a factor of 3 and more over the data, and
+    bends everywhere.
+    """
     return -2 + 0.5 * np.sin(z) + 0.1 * z**2
 
 
 def means(rng, count):
-    return np.stack([rng.standard_normal(count), rng.standard_exponential(count) - 1, rng.uniform(-1.7, 1.7, count)], 1)
+    return np.stack([
+        rng.standard_normal(count),
+        rng.standard_exponential(count) - 1,
+        rng.uniform(-1.7, 1.7, count)
+    ], 1)
 
 
 @pytest.mark.parametrize("count", [500, 5000])
@@ -27,7 +34,9 @@ def test_a_function_of_z_alone_is_flat(count):
 @pytest.mark.parametrize("deviation", [0.02, 0.1])
 @pytest.mark.parametrize("count", [400, 4000])
 def test_the_known_deviation_is_found_with_an_honest_error(deviation, count):
-    """Over 200 data sets: no bias beyond a fifth of the error, and two errors cover it as often as for a Gaussian, .954."""
+    """Over 200 data sets: no bias beyond a fifth of the error, and two errors cover it as often as
+    for a Gaussian, .954.
+    """
     rng, found = np.random.default_rng(1), []
     for _ in range(200):
         z = rng.standard_normal([count, 1])
@@ -40,10 +49,14 @@ def test_the_known_deviation_is_found_with_an_honest_error(deviation, count):
 
 
 def test_the_deviation_may_depend_on_z_and_have_heavy_tails():
-    """sqrt(E[Var]): a deviation of .1 |z| has the root mean square .1; Laplace noise as Gaussian noise."""
+    """sqrt(E[Var]): a deviation of .1 |z| has the root mean square .1; Laplace noise as Gaussian
+    noise.
+    """
     rng = np.random.default_rng(2)
     z = rng.standard_normal([20_000, 2])
-    noise = np.stack([0.1 * z[:, 0] * rng.standard_normal(20_000), 0.1 * rng.laplace(0, np.sqrt(0.5), 20_000)], 1)
+    noise = np.stack(
+        [0.1 * z[:, 0] * rng.standard_normal(20_000), 0.1 * rng.laplace(0, np.sqrt(0.5), 20_000)],
+        1)
     found = flatness(z, np.exp(bent(z) + noise))
     np.testing.assert_allclose(found.unexplained, 0.1, rtol=0.04)
     assert (np.abs(found.unexplained - 0.1) < 3 * found.standard_error).all()
@@ -53,11 +66,13 @@ def test_order_units_and_shapes_do_not_matter():
     rng = np.random.default_rng(3)
     z, noise = rng.standard_normal([1000, 2]), 0.05 * rng.standard_normal([1000, 2])
     scale, order = np.exp(bent(z) + noise), rng.permutation(1000)
-    found, shuffled, other = flatness(z, scale), flatness(z[order], scale[order]), flatness(7 * z + 3, 100 * scale)
+    found, shuffled, other = flatness(z, scale), flatness(z[order], scale[order]), flatness(
+        7 * z + 3, 100 * scale)
     for name in ("unexplained", "standard_error", "total"):
         np.testing.assert_allclose(getattr(shuffled, name), getattr(found, name), rtol=1e-9)
         np.testing.assert_allclose(getattr(other, name), getattr(found, name), rtol=1e-9)
-    np.testing.assert_allclose(flatness(z[:, 1], scale[:, 1]).unexplained, found.unexplained[1:], rtol=1e-12)
+    np.testing.assert_allclose(
+        flatness(z[:, 1], scale[:, 1]).unexplained, found.unexplained[1:], rtol=1e-12)
 
 
 def test_collapsed_dimensions_are_flat():
@@ -68,7 +83,8 @@ def test_collapsed_dimensions_are_flat():
 
 def test_what_cannot_be_measured_is_refused():
     good = np.ones([300, 2])
-    with pytest.raises(ValueError, match=r"N of at least 200; got the shapes \[100, 2\] and \[100, 2\]"):
+    with pytest.raises(ValueError,
+                       match=r"N of at least 200; got the shapes \[100, 2\] and \[100, 2\]"):
         flatness(good[:100], good[:100])
     with pytest.raises(ValueError, match=r"shapes \[300, 2\] and \[300, 1\]"):
         flatness(good, good[:, :1])

@@ -13,7 +13,8 @@ Z = np.random.default_rng(0).standard_normal(50_000)
 def test_constant_scale_is_a_straight_line():
     variable = IsometricVariable(Z, np.full(len(Z), 0.1), beta=0.02)
     z = np.array([-7.0, -1, 0, 2, 9])
-    np.testing.assert_allclose(np.diff(variable.to_y(z)), np.sqrt(0.01) / 0.1 * np.diff(z), rtol=1e-9)
+    np.testing.assert_allclose(np.diff(variable.to_y(z)),
+                               np.sqrt(0.01) / 0.1 * np.diff(z), rtol=1e-9)
     assert variable.to_y(np.median(Z)) == pytest.approx(0, abs=1e-12)
 
 
@@ -25,7 +26,9 @@ def test_log_normal():
 
 
 def test_a_uniform_source_comes_back_uniform():
-    """sigma^-1 proportional to ds/dz for s = Phi(z): y is uniform, though z is Gaussian. More bins are closer."""
+    """sigma^-1 proportional to ds/dz for s = Phi(z): y is uniform, though z is Gaussian. More bins
+    are closer.
+    """
     s = scipy.stats.norm.cdf(Z)
     scale = np.sqrt(0.005) / scipy.stats.norm.pdf(Z)
     errors = []
@@ -38,7 +41,8 @@ def test_a_uniform_source_comes_back_uniform():
 
 def test_there_and_back():
     rng = np.random.default_rng(1)
-    variable = IsometricVariable(Z, 0.1 * np.exp(0.5 * np.sin(3 * Z) + 0.1 * rng.standard_normal(len(Z))), beta=0.01)
+    variable = IsometricVariable(
+        Z, 0.1 * np.exp(0.5 * np.sin(3 * Z) + 0.1 * rng.standard_normal(len(Z))), beta=0.01)
     z = np.linspace(-8, 8, 1001)
     y = variable.to_y(z)
     assert (np.diff(y) > 0).all()
@@ -82,7 +86,8 @@ def test_derivatives_of_a_grid():
     z = np.linspace(-2, 2, 2001)
     variable = IsometricVariable.from_derivatives(z, np.exp(2 * z))
     np.testing.assert_allclose(variable.to_y(z), np.exp(z) - 1, atol=1e-5)
-    np.testing.assert_allclose(variable.to_z(variable.to_y(np.linspace(-4, 4, 99))), np.linspace(-4, 4, 99), atol=1e-9)
+    np.testing.assert_allclose(variable.to_z(variable.to_y(np.linspace(-4, 4, 99))),
+                               np.linspace(-4, 4, 99), atol=1e-9)
     assert variable.to_y(3) - variable.to_y(2) == pytest.approx(np.exp(2), rel=1e-2)
     steps = IsometricVariable.from_derivatives([-1, 0, 1, 2], [4, 0, 9], origin=-1)
     np.testing.assert_allclose(steps.to_y([-1, 0, 1, 1.5, 2]), [0, 2, 2, 3.5, 5], atol=1e-6)
@@ -90,18 +95,24 @@ def test_derivatives_of_a_grid():
 
 
 def test_along_the_axis_of_a_decoder():
-    """x = (sinh z, ...): y = sinh z, wherever the other variable stands; and the second axis is a straight line of slope 1 / 2."""
+    """x = (sinh z, ...): y = sinh z, wherever the other variable stands; and the second axis is a
+    straight line of slope 1 / 2.
+    """
     mean = np.linspace(-1, 2, 31)
     for other in (0, 3):
         variable = IsometricVariable.along_axis(Curve(tf.sinh), 0, mean, [9, other])
         np.testing.assert_allclose(variable.to_y(mean), np.sinh(mean) - np.sinh(0.5), atol=2e-4)
-    np.testing.assert_allclose(IsometricVariable.along_axis(Curve(tf.sinh), 1, mean, [0, 0]).to_y([0.5, 2]), [0, 0.75], atol=1e-5)
+    np.testing.assert_allclose(
+        IsometricVariable.along_axis(Curve(tf.sinh), 1, mean, [0, 0]).to_y([0.5, 2]), [0, 0.75],
+        atol=1e-5)
 
 
 @pytest.mark.parametrize("form", [tuple, lambda pair: dict(zip(("encoder", "decoder"), pair)),
                                   lambda pair: Autoencoder(*pair, "sse", None)])
 def test_along_the_axis_of_any_model(form):
-    """A pair of functions over arrays, a dict of them, an `Autoencoder`: y = sinh z, and 1 / sqrt(2) of it with half of D."""
+    """A pair of functions over arrays, a dict of them, an `Autoencoder`: y = sinh z, and 1 /
+    sqrt(2) of it with half of D.
+    """
     def decode(z):
         return np.stack([np.sinh(np.asarray(z)[:, 0]), np.asarray(z)[:, 1] / 2], 1)
 
@@ -109,12 +120,15 @@ def test_along_the_axis_of_any_model(form):
     model = form((lambda x: np.concatenate([x, x], 1), decode))
     for distortion, factor in (("sse", 1), ("mse", np.sqrt(0.5))):
         variable = IsometricVariable.along_axis(model, 0, mean, [9, 0], distortion=distortion)
-        np.testing.assert_allclose(variable.to_y(mean), factor * (np.sinh(mean) - np.sinh(0.5)), atol=2e-4)
+        np.testing.assert_allclose(variable.to_y(mean), factor * (np.sinh(mean) - np.sinh(0.5)),
+                                   atol=2e-4)
 
 
 @pytest.mark.parametrize("width", [0.05, 1e-4])
 def test_the_distance_between_clusters(width):
-    """Two clusters 4 apart, the decoder steep between |z| < .3 where there is no example: the posteriors lack the gap."""
+    """Two clusters 4 apart, the decoder steep between |z| < .3 where there is no example: the
+    posteriors lack the gap.
+    """
     mean = Z[np.abs(Z) > 0.3]
     model = Curve(lambda z: 0.2 * z + 2 * tf.tanh(z / width))
     slope = 0.2 + 2 / width / np.cosh(np.minimum(np.abs(mean) / width, 300)) ** 2
@@ -123,28 +137,35 @@ def test_the_distance_between_clusters(width):
     assert np.diff(by_decoder.to_y([-0.3, 0.3])) == pytest.approx(4.12, rel=1e-3)
     assert np.diff(by_posteriors.to_y([-0.3, 0.3])) < 0.2
     found = compare(by_posteriors, by_decoder, mean)
-    assert found.disagree and found.gap == pytest.approx((-0.3, 0.3), abs=1e-3) and found.gap_ratio > 20
+    assert found.disagree and found.gap == pytest.approx(
+        (-0.3, 0.3), abs=1e-3) and found.gap_ratio > 20
     assert found.gap_share == pytest.approx(4 / (4 + 0.2 * np.ptp(mean)), rel=0.02)
     assert found.range_ratio == pytest.approx(1 + 4 / (0.2 * np.ptp(mean)), rel=0.05)
 
 
 def test_without_clusters_the_two_agree():
-    """One continuous source, and a posterior that is optimal: the ratio of lengths is sqrt(1 - sigma^2), and no gap."""
+    """One continuous source, and a posterior that is optimal: the ratio of lengths is sqrt(1 -
+    sigma^2), and no gap.
+    """
     variance = 0.1
     by_posteriors = IsometricVariable(Z, np.full(len(Z), np.sqrt(variance)), 2 * variance)
-    by_decoder = IsometricVariable.along_axis(Curve(lambda z: z * np.float32(np.sqrt(1 - variance))), 0, Z, [0, 0])
+    by_decoder = IsometricVariable.along_axis(
+        Curve(lambda z: z * np.float32(np.sqrt(1 - variance))), 0, Z, [0, 0])
     found = compare(by_posteriors, by_decoder, Z)
-    assert found.range_ratio == pytest.approx(np.sqrt(0.9), rel=1e-4) and not found.disagree and found.gap_share < 0.01
+    assert found.range_ratio == pytest.approx(
+        np.sqrt(0.9), rel=1e-4) and not found.disagree and found.gap_share < 0.01
 
 
 @pytest.mark.parametrize("call, message", [
-    (lambda: IsometricVariable.from_derivatives([0, 1], [1, 2, 3]), r"got the shapes \[2\] and \[3\]"),
+    (lambda: IsometricVariable.from_derivatives([0, 1], [1, 2, 3]),
+     r"got the shapes \[2\] and \[3\]"),
     (lambda: IsometricVariable.from_derivatives([0, 0], [1, 2]), "finite and increasing"),
     (lambda: IsometricVariable.from_derivatives([0, 1], [1, -2]), "not negative"),
     (lambda: IsometricVariable.along_axis(Curve(tf.exp), 2, Z, [0, 0]), "with n above j"),
     (lambda: IsometricVariable.along_axis(Curve(tf.exp), 0, [1, 1], [0, 0]), "numbers that differ"),
     (lambda: IsometricVariable.along_axis((np.exp, np.exp), 0, Z, [0, 0]), "distortion is missing"),
-    (lambda: IsometricVariable.along_axis(Curve(tf.exp), 0, Z, [0, 0], 1), "num_points must be at least 2; got 1"),
+    (lambda: IsometricVariable.along_axis(Curve(tf.exp), 0, Z, [0, 0], 1),
+     "num_points must be at least 2; got 1"),
 ])
 def test_bad_grids(call, message):
     with pytest.raises(ValueError, match=message):

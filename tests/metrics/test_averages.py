@@ -1,4 +1,6 @@
-"""Averages in one pass against arrays in memory, and the errors of what is linear in them, and of quotients, by simulation."""
+"""Averages in one pass against arrays in memory, and the errors of what is linear in them, and of
+quotients, by simulation.
+"""
 import numpy as np
 import pytest
 
@@ -17,15 +19,19 @@ def test_means_and_errors_do_not_depend_on_batches():
     a, b = rng.standard_normal([1000, 2]) + 5, rng.standard_exponential(1000)
     made = filled(a, b, [1, 30, 700])
     np.testing.assert_allclose(made["a"], a.mean(0), rtol=1e-12)
-    np.testing.assert_allclose(made.standard_error("a"), a.std(0, ddof=1) / np.sqrt(1000), rtol=1e-9)
+    np.testing.assert_allclose(made.standard_error("a"),
+                               a.std(0, ddof=1) / np.sqrt(1000), rtol=1e-9)
     each = a @ [2, -1] + 3 * b
     value, error = made.linear({"a": [2, -1], "b": 3})
-    assert (value, error) == pytest.approx((each.mean(), each.std(ddof=1) / np.sqrt(1000)), rel=1e-9)
+    assert (value, error) == pytest.approx((each.mean(), each.std(ddof=1) / np.sqrt(1000)),
+                                           rel=1e-9)
     assert made["b"].shape == (1,) and made.count == 1000
 
 
 def test_the_error_of_a_quotient_is_that_of_many_data_sets():
-    """Of correlated numerator and denominator: the deviation over 400 data sets, within its own error of 3.5 %."""
+    """Of correlated numerator and denominator: the deviation over 400 data sets, within its own
+    error of 3.5 %.
+    """
     rng, found = np.random.default_rng(1), []
     for _ in range(400):
         a = rng.standard_normal([500, 2]) @ [[1, 0.8], [0, 0.6]] + [3, 2]

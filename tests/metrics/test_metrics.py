@@ -20,15 +20,26 @@ from tfisovae.metrics.rate_distortion import Distortion, Loss
 from tfisovae.metrics.stationarity import AggregateMoments
 
 LMBDA = 50.0
-DECODER = np.array([[1.0, 0.0, 0.0, 0.0], [0.6, 0.8, 0.0, 0.0], [0.0, 0.0, 0.3, 0.0]])  # skewed: cosine .6
+# Skewed: cosine .6.
+DECODER = np.array([[1.0, 0.0, 0.0, 0.0], [0.6, 0.8, 0.0, 0.0], [0.0, 0.0, 0.3, 0.0]])
 ENCODER = np.linalg.pinv(DECODER)
 SCALE = np.array([0.1, 0.2, 1.0])
 
 
 def everything():
-    return [Rate(name="kl"), ActiveDimensions(name="active"), PosteriorPrecision(), IsometricNorm(),
-            IsometricNorm("numerical", name="numerical_norm"), GramOffDiagonal(), PosteriorBalance(), CodingLoss(),
-            TransformLoss(), Derivative(), AggregateMoments()]
+    return [
+        Rate(name="kl"),
+        ActiveDimensions(name="active"),
+        PosteriorPrecision(),
+        IsometricNorm(),
+        IsometricNorm("numerical", name="numerical_norm"),
+        GramOffDiagonal(),
+        PosteriorBalance(),
+        CodingLoss(),
+        TransformLoss(),
+        Derivative(),
+        AggregateMoments()
+    ]
 
 
 def examples(count=230):
@@ -44,12 +55,16 @@ def evaluated(make_linear_vae, batch_size, metrics=None, strategy=None):
         encoder[:, 2] = 0
         vae = make_linear_vae(encoder, DECODER, SCALE, LMBDA)
         vae.compile("adam", metrics=metrics)
-    logs = vae.evaluate(tf.data.Dataset.from_tensor_slices(examples()).batch(batch_size), return_dict=True, verbose=0)
+    logs = vae.evaluate(
+        tf.data.Dataset.from_tensor_slices(examples()).batch(batch_size), return_dict=True,
+        verbose=0)
     return logs, metrics, vae
 
 
 def test_closed_forms(make_linear_vae):
-    """Norm (2/beta) sigma^2 |row|^2, cosine .6 between the two active rows, everything else by hand."""
+    """Norm (2/beta) sigma^2 |row|^2, cosine .6 between the two active rows, everything else by
+    hand.
+    """
     logs, metrics, vae = evaluated(make_linear_vae, 64)
     by_name = {m.name: m for m in metrics}
     norms = 2 * LMBDA * SCALE**2 * (DECODER**2).sum(1)
@@ -69,7 +84,8 @@ def test_closed_forms(make_linear_vae):
     mu[:, 2] = 0
     kl = 0.5 * (mu**2 + SCALE**2 - np.log(SCALE**2) - 1)
     np.testing.assert_allclose(by_name["kl"].mean, kl.mean(0), rtol=1e-4, atol=1e-6)
-    np.testing.assert_allclose(by_name["kl"].standard_error, kl.std(0) / np.sqrt(230), rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(by_name["kl"].standard_error,
+                               kl.std(0) / np.sqrt(230), rtol=1e-4, atol=1e-6)
     moments = (mu**2 + SCALE**2).mean(0)
     np.testing.assert_allclose(by_name["aggregate_moments"].mean, moments, rtol=1e-5)
     np.testing.assert_allclose(by_name["aggregate_moments"].first, mu.mean(0), rtol=1e-4, atol=1e-6)
@@ -80,15 +96,19 @@ def test_closed_forms(make_linear_vae):
     assert logs["active"] == logs["active_dimensions"] == 2
     np.testing.assert_allclose(logs["transform_loss"], 0, atol=1e-10)
     expected_coding = (SCALE**2) @ (DECODER**2).sum(1)
-    noise = (np.sqrt(2) * np.linalg.norm(np.outer(SCALE, SCALE) * (DECODER @ DECODER.T))) / np.sqrt(230)
+    noise = (np.sqrt(2) * np.linalg.norm(np.outer(SCALE, SCALE) *
+                                         (DECODER @ DECODER.T))) / np.sqrt(230)
     assert abs(logs["coding_loss"] - expected_coding) < 5 * noise
-    np.testing.assert_allclose(logs["distortion"], logs["coding_loss"], rtol=1e-4)  # x_check = x here
+    # x_check = x here.
+    np.testing.assert_allclose(logs["distortion"], logs["coding_loss"], rtol=1e-4)
     np.testing.assert_allclose(logs["loss"], LMBDA * logs["distortion"] + logs["rate"], rtol=1e-6)
     assert by_name["kl"].num_examples == 230
 
 
 def test_posterior_balance_is_one_at_the_optimum_and_not_elsewhere(make_linear_vae):
-    """Linear VAE of variance v with the true KL: sigma^2 = (beta/2) / v balances; twice that scale does not."""
+    """Linear VAE of variance v with the true KL: sigma^2 = (beta/2) / v balances; twice that scale
+    does not.
+    """
     beta, v = 1 / LMBDA, 1.0
     b = np.sqrt(v - beta / 2)
     x = np.sqrt(v) * np.random.default_rng(0).standard_normal((40_000, 1)).astype(np.float32)
@@ -97,10 +117,13 @@ def test_posterior_balance_is_one_at_the_optimum_and_not_elsewhere(make_linear_v
         vae = make_linear_vae([[b / v]], [[b]], [factor * np.sqrt(beta / 2 / v)], LMBDA)
         balance = PosteriorBalance()
         vae.compile("adam", metrics=[balance])
-        ratios.append(vae.evaluate(tf.data.Dataset.from_tensor_slices(x).batch(4000), return_dict=True, verbose=0)
-                      ["posterior_balance"])
+        ratios.append(
+            vae.evaluate(
+                tf.data.Dataset.from_tensor_slices(x).batch(4000), return_dict=True,
+                verbose=0)["posterior_balance"])
     np.testing.assert_allclose(ratios[0], 1, atol=0.03)  # four standard errors of the sampled noise
-    np.testing.assert_allclose(ratios[1], 4 * b**2 / (1 - 2 * beta), rtol=0.04)  # 2 b^2 sigma^2 / (beta (1 - sigma^2))
+    # 2 b^2 sigma^2 / (beta (1 - sigma^2)).
+    np.testing.assert_allclose(ratios[1], 4 * b**2 / (1 - 2 * beta), rtol=0.04)
 
 
 @pytest.mark.parametrize("batch_size", [7, 64, 229])
@@ -127,7 +150,8 @@ def test_metrics_cover_every_replica(make_linear_vae):
 
 def test_a_second_evaluation_starts_afresh(make_linear_vae):
     first, metrics, vae = evaluated(make_linear_vae, 64)
-    again = vae.evaluate(tf.data.Dataset.from_tensor_slices(examples()).batch(64), return_dict=True, verbose=0)
+    again = vae.evaluate(
+        tf.data.Dataset.from_tensor_slices(examples()).batch(64), return_dict=True, verbose=0)
     assert again == first
     assert metrics[0].num_examples == 230
 
@@ -135,7 +159,8 @@ def test_a_second_evaluation_starts_afresh(make_linear_vae):
 def test_without_active_dimensions_there_is_nothing_to_average(make_linear_vae):
     vae = make_linear_vae(np.zeros([4, 2]), np.zeros([2, 4]), [1.0, 1.0], LMBDA)
     vae.compile("adam", metrics=everything())
-    logs = vae.evaluate(tf.data.Dataset.from_tensor_slices(examples(20)).batch(20), return_dict=True, verbose=0)
+    logs = vae.evaluate(
+        tf.data.Dataset.from_tensor_slices(examples(20)).batch(20), return_dict=True, verbose=0)
     assert logs["active_dimensions"] == 0 and logs["rate"] == 0
     for name in ("isometric_norm", "gram_off_diagonal", "posterior_precision", "posterior_balance"):
         assert np.isnan(logs[name]), name
@@ -163,7 +188,9 @@ def test_bad_arguments(make_linear_vae):
 
 
 def test_a_metric_of_the_users_own(make_linear_vae):
-    """`measure` and `shape` are all that it takes: means and standard errors by dimension, and the mean over the active ones."""
+    """`measure` and `shape` are all that it takes: means and standard errors by dimension, and the
+    mean over the active ones.
+    """
     class MeanSize(MeasurementMetric):
         shape = staticmethod(lambda n: (n,))
 
@@ -186,7 +213,10 @@ def test_a_metric_of_the_users_own(make_linear_vae):
 
 def test_every_scalar_has_its_standard_error(make_linear_vae):
     """Losses and the total rate too; of a single example there is none."""
-    _, metrics, _ = evaluated(make_linear_vae, 64, [Rate(), TransformLoss(), CodingLoss(), Distortion(), Loss()])
+    _, metrics, _ = evaluated(
+        make_linear_vae, 64,
+        [Rate(), TransformLoss(), CodingLoss(),
+         Distortion(), Loss()])
     mu = examples() @ ENCODER
     mu[:, 2] = 0
     kl = 0.5 * (mu**2 + SCALE**2 - np.log(SCALE**2) - 1).sum(1)

@@ -11,7 +11,8 @@ def suite(tmp_path_factory):
     return faults.Suite(tmp_path_factory.mktemp("faults"), sample=2)
 
 
-@pytest.mark.parametrize("kind", ["killed", "damaged", "measured", "disk_full", "clock", "read_only"])
+@pytest.mark.parametrize("kind",
+                         ["killed", "damaged", "measured", "disk_full", "clock", "read_only"])
 def test_nothing_is_lost(suite, kind):
     before = sum(tally.tried for tally in suite.tallies.values())
     getattr(suite, kind)()
@@ -27,7 +28,9 @@ def test_signals_to_the_command(suite, signum):
 
 
 def test_the_suite_sees_a_loss(suite, tmp_path):
-    """A model that is half of one, passed for whole, is counted as lost; so is a file that a refusal changed."""
+    """A model that is half of one, passed for whole, is counted as lost; so is a file that a
+    refusal changed.
+    """
     tally = faults.Tally()
     path = suite._copy(suite.whole, "other")
     expected = {name: value + 1 for name, value in suite.weights.items()}

@@ -1,4 +1,6 @@
-"""The published models: they measure as published, the picture of them can be drawn, and `make run` asks for what there is."""
+"""The published models: they measure as published, the picture of them can be drawn, and `make run`
+asks for what there is.
+"""
 import json
 import pathlib
 import re
@@ -17,26 +19,31 @@ from tfisovae.__main__ import parser
 
 EVERY = sorted((ROOT / "results").glob("**/model"))
 MODELS = [path for path in EVERY if (path.parent / "isometry.json").exists()]
-SAME = ("norm_mean", "norm_std", "one_minus_variance", "precision_mean", "importance", "kl_mean", "gram_mean", "latent_mean",
-        "latent_second_moment", "rate", "distortion", "loss", "coding_loss", "transform_loss", "isometric_norm")
+SAME = ("norm_mean", "norm_std", "one_minus_variance", "precision_mean", "importance", "kl_mean",
+        "gram_mean", "latent_mean", "latent_second_moment", "rate", "distortion", "loss",
+        "coding_loss", "transform_loss", "isometric_norm")
 
 
 def test_there_are_models_and_they_are_small():
     assert {path.parent.parent.name for path in MODELS} == {"faces", "toy"}
-    size = sum(path.stat().st_size for model in EVERY for path in model.rglob("*") if path.is_file())
+    size = sum(
+        path.stat().st_size for model in EVERY for path in model.rglob("*") if path.is_file())
     assert size <= 16_000_000
 
 
 @pytest.mark.parametrize("model", MODELS, ids=lambda path: path.parent.name)
 def test_a_published_model_measures_as_published(model, main, tmp_path):
-    """By the command of the README, on data made anew: the same numbers, up to the rounding of another processor."""
+    """By the command of the README, on data made anew: the same numbers, up to the rounding of
+    another processor.
+    """
     published = files.read_json(model.parent / "isometry.json")
     main("isometry", model.parent, "--gradient_examples", 0, "--out", tmp_path)
     measured = files.read_json(tmp_path / "isometry.json")
     assert measured["num_examples"] == published["num_examples"] >= 1000
     for name in SAME:
         scale = np.abs(np.array(published[name])).max()
-        np.testing.assert_allclose(measured[name], published[name], rtol=2e-3, atol=2e-3 * scale, err_msg=name)
+        np.testing.assert_allclose(measured[name], published[name], rtol=2e-3, atol=2e-3 * scale,
+                                   err_msg=name)
     assert measured["active"] == published["active"]
 
 
@@ -53,9 +60,15 @@ def test_the_picture_for_people_who_know_pca(main, tmp_path):
 
 
 def test_make_run_gives_commands_that_there_are():
-    """What `make run` would do, line by line; its last line writes the page, of the runs that are trained before or published."""
-    said = subprocess.run(["make", "-n", "run"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.replace("\\\n", " ")
-    lines = [shlex.split(line) for line in said.splitlines() if re.search(r" (train|eval)/\w+\.py ", line)]
+    """What `make run` would do, line by line; its last line writes the page, of the runs that are
+    trained before or published.
+    """
+    said = subprocess.run(["make", "-n", "run"], cwd=ROOT, capture_output=True, text=True,
+                          check=True).stdout.replace("\\\n", " ")
+    lines = [
+        shlex.split(line) for line in said.splitlines()
+        if re.search(r" (train|eval)/\w+\.py ", line)
+    ]
     assert [line[2] for line in lines] == ["train/toy.py", "train/celeba.py", "eval/compare.py"]
     asked = [parser(pathlib.Path(line[2]).stem).parse_args(line[3:]) for line in lines]
     *trained, published = asked[-1].directories
@@ -69,20 +82,27 @@ def seeds(make_measurement, tmp_path):
         (tmp_path / name).mkdir()
         saved = {**make_measurement(6, 4, seed=seed), "steps": 7 + seed}
         (tmp_path / name / "isometry.json").write_text(json.dumps(saved))
-        config = {"network": "celeba", "steps": 7 + seed, "clipnorm": None, "seed": 0, "data_manifest": {"fingerprint": "f"}}
+        config = {
+            "network": "celeba", "steps": 7 + seed, "clipnorm": None, "seed": 0,
+            "data_manifest": {"fingerprint": "f"}
+        }
         (tmp_path / name / "config.json").write_text(json.dumps(config))
     return sorted(map(str, tmp_path.iterdir()))
 
 
 def test_seeds_are_one_row_with_errors_over_them(seeds):
     assert [name for name, _ in layout.by_seed(seeds)] == ["a, 3 seeds", "b"]
-    assert [name for name, _ in layout.by_seed(["x/a", "y/a", "x/a-seed1", "y/b-seed0/"])] == ["a, 2 seeds", "a", "b"]
+    assert [name for name, _ in layout.by_seed(["x/a", "y/a", "x/a-seed1", "y/b-seed0/"])] == [
+        "a, 2 seeds", "a", "b"
+    ]
     analyses = [tfisovae.Analysis.load(f"{path}/isometry.json") for path in seeds]
     norms = [a.norm_mean[a.kl_mean > 0.1].mean() for a in analyses[:3]]
     error = np.std(norms, ddof=1) / np.sqrt(3)
-    row = next(line for line in image_tables.isometry_table(seeds).splitlines() if "a, 3 seeds" in line)
+    row = next(
+        line for line in image_tables.isometry_table(seeds).splitlines() if "a, 3 seeds" in line)
     assert f"| {np.mean(norms):.2f} +- {error:.2g} |" in row and "4, 4, 4 of 6" in row
-    alone = next(line for line in image_tables.isometry_table(seeds).splitlines() if "| ours, b |" in line)
+    alone = next(
+        line for line in image_tables.isometry_table(seeds).splitlines() if "| ours, b |" in line)
     assert "+-" not in alone
     precisions = image_tables.precision_table(seeds)
     assert precisions.count("a, 3 seeds") >= 2 and "4, 4, 4" in precisions
@@ -91,7 +111,8 @@ def test_seeds_are_one_row_with_errors_over_them(seeds):
 def test_a_collapsed_seed_counts_as_one_and_has_no_norm(seeds, make_measurement):
     with open(f"{seeds[1]}/isometry.json", "w") as file:
         json.dump({**make_measurement(6, 0, seed=1), "steps": 8}, file)
-    row = next(line for line in image_tables.isometry_table(seeds).splitlines() if "a, 3 seeds" in line)
+    row = next(
+        line for line in image_tables.isometry_table(seeds).splitlines() if "a, 3 seeds" in line)
     norms = [tfisovae.Analysis.load(f"{seeds[k]}/isometry.json") for k in (0, 2)]
     assert "4, 0, 4 of 6" in row and "nan" not in row
     assert f"| {np.mean([a.norm_mean[a.kl_mean > 0.1].mean() for a in norms]):.2f} +- " in row
@@ -111,32 +132,49 @@ def test_what_is_said_of_runs_stands_in_one_table(seeds):
     for seed in seeds:
         path = pathlib.Path(seed, "isometry.json")
         saved, name = json.loads(path.read_text()), path.parent.name
-        saved |= {"summary": "Training: NOT CONVERGED: of it (p 1e-05).\nEmbedding: not isometric: lengths, (18 %).\nDo not",
-                  "evidence": {"gradient": {"noise_scale": batches[name]}, "fall": {"fall": 2.0}}}
+        saved |= {
+            "summary": "Training: NOT CONVERGED: of it (p 1e-05).\nEmbedding: not isometric: "
+                       "lengths, (18 %).\nDo not",
+            "evidence": {"gradient": {"noise_scale": batches[name]}, "fall": {"fall": 2.0}}
+        }
         if name == "b":
-            saved["summary"] = "Training: Converged, as far as the examples show.\nEmbedding: isometric to 7 % (of).\nDo not"
-            saved["evidence"] = {"gradient": {"noise_scale": 20.0}, "fall": None}  # None: of too short a history
+            saved[
+                "summary"] = "Training: Converged, as far as the examples show.\nEmbedding: isometric to 7 % (of).\nDo not"
+            # None: of too short a history.
+            saved["evidence"] = {"gradient": {"noise_scale": 20.0}, "fall": None}
             saved["summary"] += "\nPruned: of 6 dimensions."
         path.write_text(json.dumps(saved))
-    first, other = (list(map(str.strip, line.split("|")[1:-1])) for line in verdict_tables.said_table(seeds).splitlines()[2:])
-    assert first[0] == "a, 3 seeds" and first[2:6] == ["2 +- 0", "NOT CONVERGED", "150,000, -, 480", "not isometric"]
+    first, other = (list(map(str.strip,
+                             line.split("|")[1:-1]))
+                    for line in verdict_tables.said_table(seeds).splitlines()[2:])
+    assert first[0] == "a, 3 seeds" and first[2:6] == [
+        "2 +- 0", "NOT CONVERGED", "150,000, -, 480", "not isometric"
+    ]
     assert other[0] == "b" and other[2:6] == ["-", "Converged", "20", "isometric to 7 %"]
     one = tfisovae.Analysis.load(f"{seeds[3]}/isometry.json")
     among = np.flatnonzero(one.kl_mean > 0.1)
-    errors = np.hypot(one.norm_mean - one.one_minus_variance, one.norm_std)[among] / one.one_minus_variance[among] / 2
-    assert other[6] == f"{100 * np.sqrt(np.mean(errors**2)):.3g} %" and other[7] == f"{one.cosine(among):.3g}"
+    errors = np.hypot(one.norm_mean - one.one_minus_variance,
+                      one.norm_std)[among] / one.one_minus_variance[among] / 2
+    assert other[6] == f"{100 * np.sqrt(np.mean(errors**2)):.3g} %" and other[
+        7] == f"{one.cosine(among):.3g}"
 
 
 def test_tables_are_of_what_was_measured_of_the_run_as_it_is(seeds):
-    """Trained on with more steps, or measured on other data, a run has no numbers; without a gradient it has no batch."""
+    """Trained on with more steps, or measured on other data, a run has no numbers; without a
+    gradient it has no batch.
+    """
     path = pathlib.Path(seeds[3], "isometry.json")
-    saved = json.loads(path.read_text()) | {"summary": "Training: No verdict.\nEmbedding: x.\nDo not", "evidence": {}}
+    saved = json.loads(path.read_text()) | {
+        "summary": "Training: No verdict.\nEmbedding: x.\nDo not", "evidence": {}
+    }
     path.write_text(json.dumps(saved))
     assert verdict_tables.said_table(seeds[3:]).splitlines()[2].split("|")[5].strip() == "-"
-    tables = (verdict_tables.said_table, image_tables.isometry_table, image_tables.balance_table, image_tables.precision_table,
-              image_tables.factor_tables, image_tables.trials_table)
+    tables = (verdict_tables.said_table, image_tables.isometry_table, image_tables.balance_table,
+              image_tables.precision_table, image_tables.factor_tables, image_tables.trials_table)
     config = json.loads(path.with_name("config.json").read_text())
-    for changed, message in (({"steps": config["steps"] + 1}, "Measure again"), ({"data_fingerprint": "0"}, "is of other data")):
+    for changed, message in (({"steps": config["steps"] + 1}, "Measure again"), ({
+            "data_fingerprint": "0"
+    }, "is of other data")):
         path.write_text(json.dumps({**saved, **changed}))
         for table in tables:
             with pytest.raises(ValueError, match=message):
@@ -144,19 +182,28 @@ def test_tables_are_of_what_was_measured_of_the_run_as_it_is(seeds):
 
 
 def test_time_to_quality_as_a_table(tmp_path):
-    one = {"name": "x", "steps": 1000, "batch_size": 16, "seconds_per_step": [0.1, 0.3, 0.2], "seconds": 120.0, "loss": 99.5,
-           "loss_standard_error": 0.25, "active": 7}
-    saved = {"paper": {**one, "name": "p", "steps": 8000, "loss": 100.0}, "recipe": [{**one, "loss": 101.0, "name": "w"}, one],
-             "reached": {"name": "x", "steps": 0.125, "seconds": 0.0625, "examples": 0.125}}
+    one = {
+        "name": "x", "steps": 1000, "batch_size": 16, "seconds_per_step": [0.1, 0.3, 0.2],
+        "seconds": 120.0, "loss": 99.5, "loss_standard_error": 0.25, "active": 7
+    }
+    saved = {
+        "paper": {**one, "name": "p", "steps": 8000,
+                  "loss": 100.0}, "recipe": [{**one, "loss": 101.0, "name": "w"}, one],
+        "reached": {"name": "x", "steps": 0.125, "seconds": 0.0625, "examples": 0.125}
+    }
     (tmp_path / "faces.json").write_text(json.dumps(saved))
     lines = image_tables.quality_table([str(tmp_path / "faces.json")]).splitlines()[2:]
-    assert lines[0] == "| faces, the paper's settings | 8,000 | 16 | 0.200 | 2.0 | 100.00 +- 0.25 | 7 |  |"
-    assert lines[2] == "| faces, recipe | 1,000 | 16 | 0.200 | 2.0 | 99.50 +- 0.25 | 7 | 12% of the steps, 6% of the time |"
+    assert lines[
+        0] == "| faces, the paper's settings | 8,000 | 16 | 0.200 | 2.0 | 100.00 +- 0.25 | 7 |  |"
+    assert lines[
+        2] == "| faces, recipe | 1,000 | 16 | 0.200 | 2.0 | 99.50 +- 0.25 | 7 | 12% of the steps, 6% of the time |"
     assert lines[1].endswith("|  |")
 
 
 def test_what_the_readme_says_of_time_to_quality():
-    """An eighth of the steps on MNIST; on faces a third of the time, in as many steps of a quarter of the batch."""
+    """An eighth of the steps on MNIST; on faces a third of the time, in as many steps of a quarter
+    of the batch.
+    """
     def read(*path):
         return json.loads((ROOT / "results").joinpath(*path).read_text())
 

@@ -9,7 +9,8 @@ from tfisovae.show import density_figures, drawing
 
 def test_a_figure_gives_a_notebook_its_picture(tmp_path):
     """The picture that is shown is the one that is written: the same pixels."""
-    drawn = density_figures.density_histograms({"volume": np.linspace(-3, 0, 200)}, "title", tmp_path / "a.png")
+    drawn = density_figures.density_histograms({"volume": np.linspace(-3, 0, 200)}, "title",
+                                               tmp_path / "a.png")
     shown = drawn._repr_png_()
     assert shown.startswith(b"\x89PNG")
     a, b = np.asarray(Image.open(io.BytesIO(shown))), np.asarray(Image.open(tmp_path / "a.png"))

@@ -1,4 +1,6 @@
-"""The page of a report: its claims are those of the numbers, whatever names are in it is text, and it stays small and whole."""
+"""The page of a report: its claims are those of the numbers, whatever names are in it is text, and
+it stays small and whole.
+"""
 import base64
 import copy
 import csv
@@ -27,7 +29,9 @@ HOSTILE = "<script>alert('x')</script>\"><img src=x onerror=\"alert(1)\">&amp;{{
 
 
 class Parsed(html.parser.HTMLParser):
-    """A page as lists: elements as `(tag, attributes, tags around it)`, texts as `(text, ids of the sections around it)`."""
+    """A page as lists: elements as `(tag, attributes, tags around it)`, texts as `(text, ids of the
+    sections around it)`.
+    """
 
     def __init__(self, text):
         super().__init__(convert_charrefs=True)
@@ -54,19 +58,22 @@ class Parsed(html.parser.HTMLParser):
 
     def said(self, section=None):
         """The text, of a section alone where that is given, without line breaks."""
-        return " ".join(" ".join(text for text, ids in self.texts if section is None or section in ids).split())
+        return " ".join(" ".join(
+            text for text, ids in self.texts if section is None or section in ids).split())
 
     def all(self, tag):
         return [attributes for name, attributes, _ in self.elements if name == tag]
 
 
 def traversals_of(values, x, steps="decoder"):
-    """`Traversals` of the first rows of a measurement's ranking, with `x` `[rows, columns, ...]`."""
+    """`Traversals` of the first rows of a measurement's ranking, with `x` `[rows, columns, ...]`.
+    """
     rows, columns = x.shape[:2]
     n = len(values["active"])
-    return Traversals(np.array(values["ranking"][:rows]), np.tile(np.linspace(-2, 2, columns), (rows, 1)), x,
-                      np.full([rows, columns - 1], 0.125), np.full(rows, 4.0), np.zeros(rows, bool), np.full(rows, 0.25),
-                      np.zeros(n), steps)
+    return Traversals(np.array(values["ranking"][:rows]),
+                      np.tile(np.linspace(-2, 2, columns), (rows, 1)), x,
+                      np.full([rows, columns - 1], 0.125), np.full(rows, 4.0), np.zeros(rows, bool),
+                      np.full(rows, 0.25), np.zeros(n), steps)
 
 
 def contents_of(values, side=16, columns=5, seed=0, **more):
@@ -74,18 +81,34 @@ def contents_of(values, side=16, columns=5, seed=0, **more):
     rng = np.random.default_rng(seed)
     rows = len(values["active"])
     x = rng.uniform(size=[3, side, side, 3])
-    steps = [{"step": str(step), "loss": str(500 / step), "distortion": str(2 / step), "rate": "3.5", "active_dimensions": "4"}
-             for step in (10, 20, 30, 40)]
-    saved = {"num_examples": 3, "num_active": 4, "extremes": {"form": "volume", "most_probable": [7, 5], "least_probable": [9]}}
-    columns_of = {"row": np.array([5.0, 7.0, 9.0]), "volume": np.array([-2.5, 1.25, -40.5]), "prior": np.array([-1.0, -2.0, -3.0])}
+    steps = [{
+        "step": str(step), "loss": str(500 / step), "distortion": str(2 / step), "rate": "3.5",
+        "active_dimensions": "4"
+    } for step in (10, 20, 30, 40)]
+    saved = {
+        "num_examples": 3, "num_active": 4,
+        "extremes": {"form": "volume", "most_probable": [7, 5], "least_probable": [9]}
+    }
+    columns_of = {
+        "row": np.array([5.0, 7.0, 9.0]), "volume": np.array([-2.5, 1.25, -40.5]),
+        "prior": np.array([-1.0, -2.0, -3.0])
+    }
     parts = {
         "title": "a run", "measured": show.Measured(values), "summary": values.get("summary") or "",
-        "scree": Scree.from_saved({**values, "stationarity": None, "conditions": None}),
-        "traversals": traversals_of(values, rng.random([rows, columns, side, side, 3], np.float32)),
-        "reconstructions": show.Reconstructions(x, x[::-1], np.array([0.25, 0.5, 0.75]), np.array([11, 12, 13])),
-        "densities": show.Densities(saved, columns_of, {"most_probable": x[:2], "least_probable": x[2:]}), "history": steps,
-        "manifest": {"data": "faces", "lmbda": 100.0, "data_manifest": {"fingerprint": "abc", "names": ["a", "b"]}},
-        "commands": {"isometry": "tfisovae isometry RUN", "density": "tfisovae density RUN"}, "notes": ["first of all"]}
+        "scree": Scree.from_saved(
+            {**values, "stationarity": None, "conditions": None}), "traversals": traversals_of(
+                values, rng.random([rows, columns, side, side, 3],
+                                   np.float32)), "reconstructions": show.Reconstructions(
+                                       x, x[::-1], np.array([0.25, 0.5, 0.75]),
+                                       np.array([11, 12, 13])), "densities": show.Densities(
+                                           saved, columns_of,
+                                           {"most_probable": x[:2], "least_probable": x[2:]}),
+        "history": steps, "manifest": {
+            "data": "faces", "lmbda": 100.0,
+            "data_manifest": {"fingerprint": "abc", "names": ["a", "b"]}
+        }, "commands": {"isometry": "tfisovae isometry RUN",
+                        "density": "tfisovae density RUN"}, "notes": ["first of all"]
+    }
     return show.Contents(**{**parts, **more})
 
 
@@ -111,8 +134,10 @@ def test_the_numbers_are_those_of_the_measurement(parsed, values):
     target = np.mean(np.array(values["one_minus_variance"])[values["active"]])
     assert f"predicted {charts.number(target)}" in said
     assert f"{charts.number(values['rate'] / math.log(2))} bits" in said
-    for j, (precision, importance) in enumerate(zip(values["precision_mean"], values["importance"])):
-        assert f"z_{j} {charts.number(precision)} {charts.number(importance)}" in parsed.said("scree")
+    for j, (precision, importance) in enumerate(zip(values["precision_mean"],
+                                                    values["importance"])):
+        assert f"z_{j} {charts.number(precision)} {charts.number(importance)}" in parsed.said(
+            "scree")
 
 
 def test_the_verdict_is_shown_line_by_line(parsed):
@@ -120,7 +145,10 @@ def test_the_verdict_is_shown_line_by_line(parsed):
     said = parsed.said("summary")
     assert "Training NOT CONVERGED : E[mu] of z_1 is 0.3. To do: train longer." in said
     assert "Embedding isometric to 3 % (lengths)." in said
-    shown_as = [made["class"].split()[1:] for made in parsed.all("div") if made.get("class", "").startswith("verdict")]
+    shown_as = [
+        made["class"].split()[1:] for made in parsed.all("div")
+        if made.get("class", "").startswith("verdict")
+    ]
     assert shown_as == [["bad"], ["good"], []]
 
 
@@ -132,18 +160,25 @@ def test_the_states_are_words_that_verdicts_begin_with():
     none = convergence.judge(None)
     assert page.verdict("Training: " + convergence.health(none, 0, 0.0))[0]["state"] == "bad"
     alone = page.verdict("Do not conclude anything from norms, cosines or densities of this model.")
-    assert alone == [{"name": "Do not conclude", "first": "", "state": "",
-                      "rest": "Do not conclude anything from norms, cosines or densities of this model."}]
+    assert alone == [{
+        "name": "Do not conclude", "first": "", "state": "",
+        "rest": "Do not conclude anything from norms, cosines or densities of this model."
+    }]
 
 
 def test_every_picture_says_what_it_shows(parsed):
-    """Pictures have texts with a finding, a number or a word of change, and no two of a section have the same."""
-    pictures_of = [made for made in parsed.all("svg") if made.get("role") == "img"] + parsed.all("img")
+    """Pictures have texts with a finding, a number or a word of change, and no two of a section
+    have the same.
+    """
+    pictures_of = [made
+                   for made in parsed.all("svg") if made.get("role") == "img"] + parsed.all("img")
     assert len(pictures_of) > 20
     for made in pictures_of:
         text = made.get("aria-label") or made.get("alt")
         assert text and len(text.split()) >= 5 and re.search(r"\d", text), text
-    assert all(made.get("role") == "img" or made.get("aria-hidden") == "true" for made in parsed.all("svg"))
+    assert all(
+        made.get("role") == "img" or made.get("aria-hidden") == "true"
+        for made in parsed.all("svg"))
     alts = [made["alt"] for made in parsed.all("img")]
     assert len(set(alts)) == len(alts)
 
@@ -153,7 +188,8 @@ def test_claims_about_pairs_and_counts(parsed, values):
     cosines = cosines[~np.eye(4, dtype=bool)]
     said = parsed.said("gram")
     assert f"{charts.number(np.sqrt(np.mean(cosines**2)))} over all pairs, at most {charts.number(cosines.max())}" in said
-    norm, target, active = (np.array(values[name]) for name in ("norm_mean", "one_minus_variance", "active"))
+    norm, target, active = (np.array(values[name])
+                            for name in ("norm_mean", "one_minus_variance", "active"))
     near = np.sum(np.abs(norm - target)[active] <= 0.1 * target[active])
     assert f"{near} of 4 lie within 10 % of the prediction" in parsed.said("norms")
     shares = np.cumsum(np.sort(np.array(values["importance"])[active])[::-1])
@@ -177,12 +213,14 @@ def test_sections_are_landmarks_that_the_contents_lead_to(parsed):
         if made.get("role") == "region":
             assert made["tabindex"] == "0" and made["aria-label"]
         if name == "input":
-            assert made["type"] == "range" and made["aria-label"] and made["data-texts"].count("|") == int(made["max"])
+            assert made["type"] == "range" and made["aria-label"] and made["data-texts"].count(
+                "|") == int(made["max"])
 
 
 def test_it_loads_nothing_and_runs_its_own_script_alone(full, parsed):
     text = show.render(full)
-    policy, = (made["content"] for made in parsed.all("meta") if made.get("http-equiv") == "Content-Security-Policy")
+    policy, = (made["content"] for made in parsed.all("meta")
+               if made.get("http-equiv") == "Content-Security-Policy")
     assert policy.startswith("default-src 'none'; img-src data:;")
     for tag, rule in (("script", "script-src"), ("style", "style-src")):
         inside, = re.findall(rf"<{tag}>(.*?)</{tag}>", text, re.S)
@@ -197,7 +235,9 @@ def test_it_loads_nothing_and_runs_its_own_script_alone(full, parsed):
 
 
 def places(value, path=()):
-    """The paths of all texts in nested dicts, lists and tuples: values, and keys of dicts as `(path, None)`."""
+    """The paths of all texts in nested dicts, lists and tuples: values, and keys of dicts as
+    `(path, None)`.
+    """
     if isinstance(value, str):
         yield path
     elif isinstance(value, dict):
@@ -218,20 +258,27 @@ def replaced(value, path, new):
 
 def is_harmless(text):
     made = Parsed(text)
-    assert len(made.all("script")) == 1 and not any("onerror" in attributes for _, attributes, _ in made.elements)
+    assert len(made.all("script")) == 1 and not any("onerror" in attributes
+                                                    for _, attributes, _ in made.elements)
     assert all(attributes.get("src", "data:").startswith("data:") for attributes in made.all("img"))
     assert "49" not in "".join(re.findall(r"amp;(\S+)", text))  # {{ 7 * 7 }} is text, too
     return made
 
 
-FIELDS = {"title": lambda v: {"title": v}, "notes": lambda v: {"notes": [v]},
-          "summary": lambda v: {"summary": f"{v}: {v}\nTraining: {v}"},
-          "command": lambda v: {"commands": dict.fromkeys(("isometry", "density", "rate", "report", "prune"), v),
-                                "traversals": None, "densities": None, "reconstructions": None},
-          "manifest": lambda v: {"manifest": {v: v, "nested": {v: [v]}}}, "history": lambda v: {"history": [{"step": v, v: v}] * 3},
-          "form": lambda v: {"densities": show.Densities(
-              {"extremes": {"form": v, "most_probable": [1]}, "comparison": {v: {"correlation": 1.0}}},
-              {"row": np.array([1.0, 2.0]), v: np.array([1.0, 2.0])})}}
+FIELDS = {
+    "title": lambda v: {"title": v}, "notes": lambda v: {"notes": [v]},
+    "summary": lambda v: {"summary": f"{v}: {v}\nTraining: {v}"}, "command": lambda v: {
+        "commands": dict.fromkeys(("isometry", "density", "rate", "report", "prune"), v),
+        "traversals": None, "densities": None, "reconstructions": None
+    }, "manifest": lambda v: {"manifest": {v: v, "nested": {v: [v]}}},
+    "history": lambda v: {"history": [{"step": v, v: v}] * 3}, "form": lambda v: {
+        "densities": show.Densities(
+            {
+                "extremes": {"form": v, "most_probable": [1]},
+                "comparison": {v: {"correlation": 1.0}}
+            }, {"row": np.array([1.0, 2.0]), v: np.array([1.0, 2.0])})
+    }
+}
 
 
 @pytest.mark.parametrize("name", FIELDS)
@@ -247,35 +294,49 @@ def test_every_text_of_a_measurement_is_text(full, values):
     assert {path[0] for path in found} >= {"distortion_name", "factor_names", "summary"}
     for path in found:
         hostile = replaced(values, path, HOSTILE)
-        made = is_harmless(show.render(show.Contents(**{**vars(full), "measured": show.Measured(hostile),
-                                                            "summary": hostile["summary"]})))
+        made = is_harmless(
+            show.render(
+                show.Contents(**{
+                    **vars(full), "measured": show.Measured(hostile), "summary": hostile["summary"]
+                })))
         if path[0] in ("factor_names", "distortion_name"):
             assert HOSTILE in made.said() or " ".join(HOSTILE.split()) in made.said()
 
 
 def test_names_of_columns_are_text(full, values):
     x = np.random.default_rng(0).normal(size=[2, 5, 3])
-    contents = show.Contents(**{**vars(full), "traversals": traversals_of(values, x), "names": [HOSTILE] * 3})
+    contents = show.Contents(
+        **{**vars(full), "traversals": traversals_of(values, x), "names": [HOSTILE] * 3})
     made = is_harmless(show.render(contents))
     assert HOSTILE in made.said("traversals")
 
 
 def test_every_number_may_be_missing_or_wrong(make_measurement):
-    """Each entry alone is left out, or is nothing, a text, or of another shape: a page comes of it, and says what is missing."""
+    """Each entry alone is left out, or is nothing, a text, or of another shape: a page comes of it,
+    and says what is missing.
+    """
     values = make_measurement(2, 2)
     assert not show.Measured(values).missing
     for name in values:
         for wrong in (..., None, "x", [[1.0]], -1.0):
-            changed = {key: value for key, value in values.items() if key != name} if wrong is ... else {**values, name: wrong}
+            changed = {key: value
+                       for key, value in values.items()
+                       if key != name} if wrong is ... else {**values, name: wrong}
             measured = show.Measured(changed)
-            Parsed(show.render(show.Contents("t", measured, commands={"isometry": "tfisovae isometry RUN"})))
-            if wrong is ... and name in ("unexplained", "summary", "gram_cosine", "norm_std", "rate_standard_error", "ranking"):
+            Parsed(
+                show.render(
+                    show.Contents("t", measured, commands={"isometry": "tfisovae isometry RUN"})))
+            if wrong is ... and name in ("unexplained", "summary", "gram_cosine", "norm_std",
+                                         "rate_standard_error", "ranking"):
                 assert len(measured.missing) == 1
 
 
 def test_what_was_not_measured_is_said_with_the_command(values):
     older = {name: values[name] for name in ("precision_mean", "kl_mean", "active")}
-    made = Parsed(show.render(show.Contents("t", show.Measured(older), commands={"isometry": "tfisovae isometry RUN"})))
+    made = Parsed(
+        show.render(
+            show.Contents("t", show.Measured(older),
+                          commands={"isometry": "tfisovae isometry RUN"})))
     for section in ("summary", "scree", "norms", "gram", "flatness", "rate"):
         assert "tfisovae isometry RUN" in made.said(section), section
     assert "4 of 6" in made.said("summary")  # and what there is
@@ -290,37 +351,48 @@ def test_a_model_that_has_collapsed(make_measurement, num_active):
         made = Parsed(show.render(contents_of(values)))
     assert f"{num_active} of 5" in made.said("summary")
     assert ("no norm to judge" in made.said("norms")) == (num_active == 0)
-    assert f"{num_active} active dimension" in made.said("gram") and not [m for m in made.all("mask")]
+    assert f"{num_active} active dimension" in made.said(
+        "gram") and not [m for m in made.all("mask")]
     assert ("No dimension is active" in made.said("traversals")) == (num_active == 0)
     assert "nan" not in made.said().lower().split()
 
 
 def test_numbers_that_are_not_finite(make_measurement):
     values = make_measurement()
-    broken = {name: [None] * 6 if isinstance(value, list) and len(value) == 6 and name not in ("active", "ranking") else value
-              for name, value in values.items()} | {"gram_mean": [[None] * 6] * 6, "gram_cosine": [[None] * 6] * 6, "rate": None}
+    broken = {
+        name: [None] * 6 if isinstance(value, list) and len(value) == 6
+              and name not in ("active", "ranking") else value
+        for name, value in values.items()
+    } | {"gram_mean": [[None] * 6] * 6, "gram_cosine": [[None] * 6] * 6, "rate": None}
     made = Parsed(show.render(show.Contents("t", show.Measured(broken))))
     assert "nan" not in made.said().lower().split() and "not known" in made.said()
 
 
 @pytest.mark.parametrize("side, n", [(28, 256), (64, 256), (150, 40)])
 def test_many_dimensions_of_noise_stay_below_the_limit(make_measurement, side, n):
-    """Noise cannot be compressed: fewer rows are shown, the first ones, and the page says how many; sides are at most 96 pixels."""
+    """Noise cannot be compressed: fewer rows are shown, the first ones, and the page says how many;
+    sides are at most 96 pixels.
+    """
     values = make_measurement(n, n)
     contents = contents_of(values, side, 5 if n > 100 else 40)
     text = show.render(contents)
     made = Parsed(text)
     strips = [one for one in made.all("img") if one.get("class", "").startswith("strip")]
     assert len(text.encode()) < show.LIMIT and len(strips) > 10
-    assert (len(strips) < n) == (side > 28) == (f"{len(strips)} of {n} dimensions are shown" in made.said("traversals"))
+    assert (len(strips) < n) == (side > 28) == (f"{len(strips)} of {n} dimensions are shown"
+                                                in made.said("traversals"))
     assert [int(one["alt"].split()[0][2:]) for one in strips] == values["ranking"][:len(strips)]
-    assert int(strips[0]["height"]) == min(side, 96) and ("are made smaller" in made.said("traversals")) == (side > 96)
+    assert int(strips[0]["height"]) == min(side, 96) and ("are made smaller"
+                                                          in made.said("traversals")) == (side > 96)
 
 
 def test_more_history_and_longer_names_than_fit(values, full):
-    """A million rows and a name of a megabyte are cut; nothing makes the page larger than it may be."""
+    """A million rows and a name of a megabyte are cut; nothing makes the page larger than it may
+    be.
+    """
     rows = [{"step": str(k), "loss": str(1 / k)} for k in range(1, 50_000)]
-    text = show.render(show.Contents(**{**vars(full), "history": rows, "manifest": {"data": "x" * 10**6}}))
+    text = show.render(
+        show.Contents(**{**vars(full), "history": rows, "manifest": {"data": "x" * 10**6}}))
     assert len(text) < 10**6 and "characters more" in text
     with pytest.raises(ValueError, match=r"without a picture; at most 5,000,000 are allowed"):
         show.render(show.Contents(**{**vars(full), "title": "x" * (6 * 10**6)}))
@@ -340,18 +412,27 @@ def test_vectors_are_curves(full, values):
     """The entry that moves most is named, and every curve is as long as the vector."""
     x = np.zeros([2, 5, 7])
     x[..., 3] = np.linspace(-1, 1, 5)
-    made = Parsed(show.render(show.Contents(**{
-        **vars(full), "traversals": traversals_of(values, x), "reconstructions": show.Reconstructions(x[0, :2], x[1, 2:4])})))
+    made = Parsed(
+        show.render(
+            show.Contents(
+                **{
+                    **vars(full), "traversals": traversals_of(values, x),
+                    "reconstructions": show.Reconstructions(x[0, :2], x[1, 2:4])
+                })))
     assert not [one for one in made.all("img") if "strip" in one.get("class", "")]
     curves = [one["d"] for one in made.all("path") if one["class"] == "curve"]
     assert len(curves) == 10 and all(d.count("L") == 6 for d in curves)
-    assert "Decoded vectors along" in made.said("traversals") and "entry 4 move most, by 2 at most" in made.said("traversals")
+    assert "Decoded vectors along" in made.said(
+        "traversals") and "entry 4 move most, by 2 at most" in made.said("traversals")
 
 
-@pytest.mark.parametrize("rows, columns, words", [
-    (slice(0, 4), slice(0, 4), "Most changes in the upper left; it gets brighter by"),
-    (slice(8, 12), slice(8, 12), "Most changes in the lower right"), (slice(4, 8), slice(4, 8), "Most changes in the centre"),
-    (slice(0, 12), slice(0, 12), "The whole picture changes; it gets brighter by 100\xa0% of white.")])
+@pytest.mark.parametrize(
+    "rows, columns, words",
+    [(slice(0, 4), slice(0, 4), "Most changes in the upper left; it gets brighter by"),
+     (slice(8, 12), slice(8, 12), "Most changes in the lower right"),
+     (slice(4, 8), slice(4, 8), "Most changes in the centre"),
+     (slice(0, 12), slice(
+         0, 12), "The whole picture changes; it gets brighter by 100\xa0% of white.")])
 def test_where_a_picture_changes(rows, columns, words):
     tiles = np.zeros([3, 12, 12, 3], np.uint8)
     tiles[1, rows, columns], tiles[2, rows, columns] = 128, 255
@@ -365,7 +446,8 @@ def test_a_scale_is_linear_or_logarithmic_and_its_ticks_are_round():
     np.testing.assert_allclose(linear([-3, 7, 17]), [100, 200, 300])
     np.testing.assert_allclose(np.diff(log([1e-3, 1e-2, 1e-1])), [100 / math.log10(50 / 1e-4)] * 2)
     assert np.isnan(log([0.0, -1.0, np.nan])).all() and linear(99.0) == 300  # clipped
-    assert linear.ticks(4) == [0, 5, 10, 15] and log.ticks(6) == pytest.approx([1e-4, 1e-3, 1e-2, 1e-1, 1, 10])
+    assert linear.ticks(4) == [0, 5, 10, 15] and log.ticks(6) == pytest.approx(
+        [1e-4, 1e-3, 1e-2, 1e-1, 1, 10])
     for low, high in ((0, 1), (-2e-7, 3e-7), (1234, 1239), (-5, 1e6)):
         ticks = charts.Scale(low, high, 0, 1).ticks(5)
         assert 3 <= len(ticks) <= 7 and all(low <= tick <= high for tick in ticks)
@@ -377,11 +459,13 @@ def test_a_range_holds_its_values():
     low, high = charts.span([1.0, np.nan, 3.0], include=(0.0,))
     assert low == 0 and high > 3 and charts.span([np.nan]) == (0, 1)
     low, high = charts.span([0.0, 1e-3, 10.0], log=True)
-    assert 0 < low < 1e-3 and high > 10 and charts.span([2.0, 2.0])[0] < 2 < charts.span([2.0, 2.0])[1]
+    assert 0 < low < 1e-3 and high > 10 and charts.span([2.0, 2.0])[0] < 2 < charts.span([2.0, 2.0
+                                                                                          ])[1]
 
 
 def test_bars_are_as_high_as_their_values():
-    chart = charts.frame(400, 200, (0.5, 3.5), (0.0, 10.0), "", "").bars("bars main", [1, 2, 3], [2.0, np.nan, 10.0], 0.8)
+    chart = charts.frame(400, 200, (0.5, 3.5), (0.0, 10.0), "", "").bars(
+        "bars main", [1, 2, 3], [2.0, np.nan, 10.0], 0.8)
     d = chart.marks[-1].d
     tops = [float(v) for v in re.findall(r"M[\d.]+ [\d.]+V([\d.]+)H", d)]
     assert len(tops) == 2
@@ -390,29 +474,40 @@ def test_bars_are_as_high_as_their_values():
 
 
 def test_a_line_is_broken_where_a_value_is_missing():
-    chart = charts.frame(400, 200, (0.0, 4.0), (0.0, 1.0), "", "").line("line", range(5), [0, 1, np.nan, 0, 1])
+    chart = charts.frame(400, 200, (0.0, 4.0), (0.0, 1.0), "", "").line(
+        "line", range(5), [0, 1, np.nan, 0, 1])
     assert re.sub(r"[\d. ]", "", chart.marks[-1].d) == "MLML"
 
 
-@pytest.mark.parametrize("value, text", [
-    (0.0, "0"), (4.0, "4"), (12345.0, "12,345"), (0.97329, "0.973"), (-1.5964, "−1.60"), (0.00050399, "5.04e−4"),
-    (1234567.0, "1.23e6"), (999.96, "1,000"), (float("nan"), "not known"), (float("inf"), "not known"), (-2e-9, "−2.00e−9")])
+@pytest.mark.parametrize("value, text", [(0.0, "0"), (4.0, "4"), (12345.0, "12,345"),
+                                         (0.97329, "0.973"), (-1.5964, "−1.60"),
+                                         (0.00050399, "5.04e−4"), (1234567.0, "1.23e6"),
+                                         (999.96, "1,000"), (float("nan"), "not known"),
+                                         (float("inf"), "not known"), (-2e-9, "−2.00e−9")])
 def test_numbers_are_as_people_read_them(value, text):
     assert charts.number(value) == text
 
 
 def test_accounts_of_the_optimal_linear_vae():
-    """Of Gaussian data with a sum of squares: losses and rate are of the closed form, the entropy is that of the data."""
+    """Of Gaussian data with a sum of squares: losses and rate are of the closed form, the entropy
+    is that of the data.
+    """
     variance, beta = np.array([4.0, 1.0, 0.25]), 0.002
     vae = theory.LinearVAE(variance, beta)
     coding, transform = float(np.sum(vae.coding_loss)), float(np.sum(vae.transform_loss))
     made = Accounts(3, beta, float(np.sum(vae.rate)), coding + transform, coding, transform)
-    assert made.coding_theory == pytest.approx(0.003) and made.coding_loss == pytest.approx(made.coding_theory, rel=5e-3)
-    assert made.rest == pytest.approx(0, abs=1e-12) and made.ratio == pytest.approx(transform / coding)
-    assert made.entropy == pytest.approx(0.5 * np.sum(np.log(2 * math.pi * math.e * variance)), abs=1e-9)
-    assert made.cost == pytest.approx(made.distortion + beta * made.rate) and made.bits == pytest.approx(made.rate / math.log(2))
+    assert made.coding_theory == pytest.approx(0.003) and made.coding_loss == pytest.approx(
+        made.coding_theory, rel=5e-3)
+    assert made.rest == pytest.approx(0, abs=1e-12) and made.ratio == pytest.approx(
+        transform / coding)
+    assert made.entropy == pytest.approx(0.5 * np.sum(np.log(2 * math.pi * math.e * variance)),
+                                         abs=1e-9)
+    assert made.cost == pytest.approx(made.distortion
+                                      + beta * made.rate) and made.bits == pytest.approx(
+                                          made.rate / math.log(2))
     collapsed = Accounts(0, beta, 0.0, 5.25, 0.0, 5.25)
-    assert math.isnan(collapsed.ratio) and collapsed.entropy == 0 and "coding loss 0" in str(collapsed)
+    assert math.isnan(
+        collapsed.ratio) and collapsed.entropy == 0 and "coding loss 0" in str(collapsed)
 
 
 def test_the_accounts_of_the_page(parsed, values):
@@ -424,7 +519,8 @@ def test_the_accounts_of_the_page(parsed, values):
 
 def test_histories_of_all_kinds(tmp_path):
     assert training.history([]) == [] and training.history([{"step": "1", "loss": "2"}]) == []
-    rows = [{"step": str(k), "loss": value, "rate": "1"} for k, value in enumerate(("1e3", "nan", "", "1"), 1)]
+    rows = [{"step": str(k), "loss": value, "rate": "1"}
+            for k, value in enumerate(("1e3", "nan", "", "1"), 1)]
     made = training.history(rows)
     assert [one.alt.partition(":")[0] for one in made] == ["Loss, nats", "Rate, nats"]
     assert made[0].alt.startswith("Loss, nats: from 1,000 at step 1 to 1 at step 4")
@@ -433,21 +529,38 @@ def test_histories_of_all_kinds(tmp_path):
 def test_true_densities(full):
     """Estimates off by a constant: R of p is 1, and both errors are the constant."""
     truth = np.linspace(-5, 0, 50)
-    densities = show.Densities({"comparison": {"volume": {"correlation": 1.0, "log_error_mean": 0.5, "log_error_rms": 0.5}}},
-                                 {"row": np.arange(50.0), "volume": truth + 0.5, "log_density": truth})
+    densities = show.Densities(
+        {
+            "comparison":
+                {"volume": {"correlation": 1.0, "log_error_mean": 0.5, "log_error_rms": 0.5}}
+        }, {"row": np.arange(50.0), "volume": truth + 0.5, "log_density": truth})
     made = Parsed(show.render(show.Contents(**{**vars(full), "densities": densities})))
-    assert "R of p is 1" in made.said("densities") and "mean error 0.500 nats, its root mean square 0.500" in made.said("densities")
+    assert "R of p is 1" in made.said(
+        "densities") and "mean error 0.500 nats, its root mean square 0.500" in made.said(
+            "densities")
 
 
 def ledger_of(of_images, **more):
-    """A `Ledger` of five dimensions, one of them not coded, whose numbers are 1 where they are not named."""
-    vectors = {field.name: np.ones(5) for field in dataclasses.fields(Ledger) if field.type is np.ndarray}
+    """A `Ledger` of five dimensions, one of them not coded, whose numbers are 1 where they are not
+    named.
+    """
+    vectors = {
+        field.name: np.ones(5)
+        for field in dataclasses.fields(Ledger) if field.type is np.ndarray
+    }
     numbers = {field.name: 1.0 for field in dataclasses.fields(Ledger) if field.type is float}
-    curve = [Point(f, 10 - f, 0.01, 10 - f, 0.25 * f, 0.01, 10 - f, 0.25 * f, 0.125 * f if of_images else None)
-             for f in (0.5, 1, 2)]
-    given = {"coded": np.array([True, True, False, True, True]), "decomposed": False, "distortion_name": "D", "num_examples": 1000,
-             "quantization": "universal", "fitted_bits": None, "curve": curve, "file_bits": 9.75, "coded_bits": 9.0,
-             "distortion": 0.25, "beside": {HOSTILE: [{"bits": 4.0, "distortion": 0.5}, {"bits": 40.0, "distortion": 0.125}]}}
+    curve = [
+        Point(f, 10 - f, 0.01, 10 - f, 0.25 * f, 0.01, 10 - f, 0.25 * f,
+              0.125 * f if of_images else None) for f in (0.5, 1, 2)
+    ]
+    given = {
+        "coded": np.array([True, True, False, True,
+                           True]), "decomposed": False, "distortion_name": "D",
+        "num_examples": 1000, "quantization": "universal", "fitted_bits": None, "curve": curve,
+        "file_bits": 9.75, "coded_bits": 9.0, "distortion": 0.25, "beside": {
+            HOSTILE: [{"bits": 4.0, "distortion": 0.5}, {"bits": 40.0, "distortion": 0.125}]
+        }
+    }
     return Ledger(**{**vectors, **numbers, **given, **more})
 
 
@@ -458,21 +571,28 @@ def test_real_bits(full, of_images):
     made = is_harmless(show.render(show.Contents(**{**vars(full), "rate": ledger})))
     text = made.said("bits")
     for line in claims.summary(ledger).splitlines():
-        assert " ".join(line.replace(": ", ". ", 1).split()) in text.replace(" . ", ". ").replace(" .", ".")
+        assert " ".join(line.replace(": ", ". ", 1).split()) in text.replace(" . ", ". ").replace(
+            " .", ".")
     assert "bits 9.750" in text and f"of them, coder {charts.number(ledger.bit_terms['coder'])}" in text
     assert "Files take 9 bits an example at a distortion of 0.250" in text
     assert "Other steps give 8 to 9.50 bits at 0.500 to 0.125." in text
     assert ("comes closest to the trained step's at 40 bits, with 0.125" in text) == of_images
-    curves = [one for one in made.all("svg") if one.get("aria-label", "").startswith(("Files take", "Our files"))]
+    curves = [
+        one for one in made.all("svg")
+        if one.get("aria-label", "").startswith(("Files take", "Our files"))
+    ]
     assert len(curves) == 2 + 2 * of_images
 
 
 def test_written_whole_of_an_analysis_or_a_dict(values, tmp_path):
-    show.write(values, tmp_path / "a.html", "named", history=list(csv.DictReader(["step,loss", "1,2", "2,1"])))
+    show.write(values, tmp_path / "a.html", "named", history=list(
+        csv.DictReader(["step,loss", "1,2", "2,1"])))
     text = (tmp_path / "a.html").read_text()
     assert "<title>named: report</title>" in text and "NOT CONVERGED" in text
-    show.write(values, tmp_path / "a.html", "named", history=list(csv.DictReader(["step,loss", "1,2", "2,1"])))
-    assert (tmp_path / "a.html").read_text() == text and [p.name for p in tmp_path.iterdir()] == ["a.html"]
+    show.write(values, tmp_path / "a.html", "named", history=list(
+        csv.DictReader(["step,loss", "1,2", "2,1"])))
+    assert (tmp_path / "a.html").read_text() == text and [p.name for p in tmp_path.iterdir()
+                                                          ] == ["a.html"]
     with pytest.raises(OSError):
         show.write(values, tmp_path / "nowhere" / "a.html")
 

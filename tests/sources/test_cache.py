@@ -1,4 +1,6 @@
-"""The cache of decoded images: whole entries or none, what is damaged made anew, what was left behind removed."""
+"""The cache of decoded images: whole entries or none, what is damaged made anew, what was left
+behind removed.
+"""
 import json
 import os
 import re
@@ -18,7 +20,8 @@ def folder(tmp_path):
     path = tmp_path / "images"
     path.mkdir()
     for i in range(12):
-        Image.fromarray(np.random.default_rng(i).integers(0, 256, (20, 20, 3), np.uint8)).save(path / f"{i:02d}.png")
+        Image.fromarray(np.random.default_rng(i).integers(0, 256, (20, 20, 3),
+                                                          np.uint8)).save(path / f"{i:02d}.png")
     return path
 
 
@@ -37,17 +40,25 @@ def replaced(change):
 
 
 DAMAGE = {
-    "short pixels": (lambda path: os.truncate(path / "images.uint8", 1000), r"images.uint8 has 1000 bytes, not 147456"),
+    "short pixels": (lambda path: os.truncate(path / "images.uint8", 1000),
+                     r"images.uint8 has 1000 bytes, not 147456"),
     "no pixels": (lambda path: os.remove(path / "images.uint8"), "images.uint8 is missing"),
-    "empty pixels": (lambda path: os.truncate(path / "images.uint8", 0), "images.uint8 has 0 bytes"),
+    "empty pixels": (
+        lambda path: os.truncate(path / "images.uint8", 0), "images.uint8 has 0 bytes"),
     "no manifest": (lambda path: os.remove(path / "manifest.json"), "manifest.json is missing"),
-    "half a manifest": (lambda path: os.truncate(path / "manifest.json", 30), "manifest.json is not what was written"),
-    "another manifest": (lambda path: (path / "manifest.json").write_text("[1]"), "manifest.json is not what was written"),
-    "binary manifest": (lambda path: (path / "manifest.json").write_bytes(b"\xff\xfe{}"), "manifest.json is not what was written"),
+    "half a manifest": (lambda path: os.truncate(path / "manifest.json", 30),
+                        "manifest.json is not what was written"),
+    "another manifest": (lambda path: (path / "manifest.json").write_text("[1]"),
+                         "manifest.json is not what was written"),
+    "binary manifest": (lambda path: (path / "manifest.json").write_bytes(b"\xff\xfe{}"),
+                        "manifest.json is not what was written"),
     "no names": (replaced(lambda m: m.pop("names")), "manifest.json is not what was written"),
-    "names that are none": (replaced(lambda m: m.update(names=[1] * 12)), "manifest.json is not what was written"),
-    "a name too few": (replaced(lambda m: m["names"].pop()), "images.uint8 has 147456 bytes, not 135168"),
-    "an empty directory": (lambda path: [os.remove(path / name) for name in os.listdir(path)], "manifest.json is missing"),
+    "names that are none": (
+        replaced(lambda m: m.update(names=[1] * 12)), "manifest.json is not what was written"),
+    "a name too few": (
+        replaced(lambda m: m["names"].pop()), "images.uint8 has 147456 bytes, not 135168"),
+    "an empty directory": (lambda path: [os.remove(path / name)
+                                         for name in os.listdir(path)], "manifest.json is missing"),
     "a file": (lambda path: (shutil.rmtree(path), path.write_text("x")), "is missing"),
 }
 
@@ -60,7 +71,8 @@ def test_a_damaged_entry_is_named_and_made_anew(kind, folder, tmp_path, capsys):
     path = tmp_path / "cache" / os.path.basename(whole.manifest["cache"])
     damage(path)
     again = load(folder, tmp_path)
-    assert f"The cache entry {path} is damaged (" in (out := capsys.readouterr().out) and "it is made anew" in out
+    assert f"The cache entry {path} is damaged (" in (
+        out := capsys.readouterr().out) and "it is made anew" in out
     assert re.search(message, out)
     np.testing.assert_array_equal(again.train.array, pixels)
     assert again.manifest == whole.manifest
@@ -68,9 +80,12 @@ def test_a_damaged_entry_is_named_and_made_anew(kind, folder, tmp_path, capsys):
 
 
 @pytest.mark.parametrize("damage, message", [
-    (lambda path: os.remove(path), "factors.npy is missing"), (lambda path: os.truncate(path, 100), "factors.npy is no whole"),
-    (lambda path: path.write_bytes(b"PK"), "factors.npy is no whole"), (lambda path: os.truncate(path, 0), "factors.npy is no"),
-    (lambda path: np.save(path, np.zeros([3, 2])), r"factors.npy has the shape \(3, 2\), not \(12, 15\)"),
+    (lambda path: os.remove(path), "factors.npy is missing"),
+    (lambda path: os.truncate(path, 100), "factors.npy is no whole"),
+    (lambda path: path.write_bytes(b"PK"), "factors.npy is no whole"),
+    (lambda path: os.truncate(path, 0), "factors.npy is no"),
+    (lambda path: np.save(path, np.zeros([3, 2])),
+     r"factors.npy has the shape \(3, 2\), not \(12, 15\)"),
 ])
 def test_damaged_factors_are_drawn_anew(damage, message, tmp_path, capsys):
     def faces():

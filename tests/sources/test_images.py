@@ -1,4 +1,5 @@
-"""Image files as people have them: the values that come out, against formulas on what was written."""
+"""Image files as people have them: the values that come out, against formulas on what was written.
+"""
 import io
 import struct
 import zlib
@@ -39,9 +40,12 @@ def saved(pixels, form, mode=None, **kwargs):
 
 
 def png(samples, bits, color, transparent=None):
-    """A PNG file by the standard. samples: `[H, W, C]`; color: PNG's type; transparent: the sample(s) of tRNS."""
+    """A PNG file by the standard. samples: `[H, W, C]`; color: PNG's type; transparent: the
+    sample(s) of tRNS.
+    """
     def chunk(kind, data):
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(
+            ">I", zlib.crc32(kind + data))
 
     height, width = samples.shape[:2]
     flat = samples.reshape(height, -1)
@@ -51,19 +55,22 @@ def png(samples, bits, color, transparent=None):
         unpacked = np.unpackbits(flat.astype(np.uint8)[..., None], -1)[..., 8 - bits:]
         rows = np.packbits(unpacked.reshape(height, -1), -1)
     data = b"".join(b"\0" + row.tobytes() for row in rows)
-    trns = b"" if transparent is None else chunk(b"tRNS", np.atleast_1d(transparent).astype(">u2").tobytes())
-    return (b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, bits, color, 0, 0, 0)) + trns
+    trns = b"" if transparent is None else chunk(b"tRNS",
+                                                 np.atleast_1d(transparent).astype(">u2").tobytes())
+    return (b"\x89PNG\r\n\x1a\n"
+            + chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, bits, color, 0, 0, 0)) + trns
             + chunk(b"IDAT", zlib.compress(data)) + chunk(b"IEND", b""))
 
 
 def tiff(data, bits, sample_format=1, photometric=1, order="<"):
     """A TIFF file of one grey page by the standard, its packed rows given."""
-    tags = ((256, SIZE), (257, SIZE), (258, bits), (259, 1), (262, photometric), (273, 8), (277, 1), (278, SIZE), (279, len(data)),
-            (339, sample_format))
+    tags = ((256, SIZE), (257, SIZE), (258, bits), (259, 1), (262, photometric), (273, 8), (277, 1),
+            (278, SIZE), (279, len(data)), (339, sample_format))
     start = 8 + len(data) + len(data) % 2
     directory = b"".join(struct.pack(f"{order}HHII", tag, 4, 1, value) for tag, value in tags)
-    return ((b"II*\0" if order == "<" else b"MM\0*") + struct.pack(f"{order}I", start) + data + b"\0" * (len(data) % 2)
-            + struct.pack(f"{order}H", len(tags)) + directory + struct.pack(f"{order}I", 0))
+    return ((b"II*\0" if order == "<" else b"MM\0*") + struct.pack(f"{order}I", start) + data
+            + b"\0" * (len(data) % 2) + struct.pack(f"{order}H", len(tags)) + directory
+            + struct.pack(f"{order}I", 0))
 
 
 def by_range(values):
@@ -94,7 +101,8 @@ def palette(transparency=None, form="PNG"):
 
 def frames(form, **kwargs):
     """Two frames or pages, the second all black."""
-    return saved(Image.fromarray(GREY), form, save_all=True, append_images=[Image.new("L", (SIZE, SIZE))], **kwargs)
+    return saved(Image.fromarray(GREY), form, save_all=True,
+                 append_images=[Image.new("L", (SIZE, SIZE))], **kwargs)
 
 
 def keyed(bits, key):
@@ -108,7 +116,8 @@ def keyed(bits, key):
 def keyed_rgb(bits):
     samples = rng.integers(0, 2 ** bits, (SIZE, SIZE, 3))
     samples[0, :4] = key = [2 ** bits // 3, 7, 2 ** bits - 1]
-    return png(samples, bits, 2, key), np.where((samples == key).all(-1, keepdims=True), WHITE, samples * (255 / (2 ** bits - 1)))
+    return png(samples, bits, 2, key), np.where((samples == key).all(-1, keepdims=True), WHITE,
+                                                samples * (255 / (2**bits - 1)))
 
 
 def cmyk(form, pixels, **kwargs):
@@ -129,7 +138,8 @@ DEEP_RGB = np.stack([DEEP, DEEP[::-1], DEEP.T], -1)
 DEEP_ALPHA = np.where(ALPHA == 0, 0, 65535)
 SIGNED = (REAL * 1e6).clip(-2 ** 31, 2 ** 31 - 1).astype(np.int64).astype(np.int32)
 UNSIGNED = SIGNED.view(np.uint32)
-ROUNDED, PILLOW, BELOW = .5, 1.0, 1.01  # nearest level; Pillow's own integer blending; the high byte, and rounding of the oracle
+# Nearest level; Pillow's own integer blending; the high byte, and rounding of the oracle.
+ROUNDED, PILLOW, BELOW = .5, 1.0, 1.01
 
 CASES = {  # file, values in 0..255, how far a level may be from them
     "rgb.png": (saved(RGB, "PNG"), RGB, 0),
@@ -188,7 +198,8 @@ CASES = {  # file, values in 0..255, how far a level may be from them
 }
 Image.init()
 if "AVIF" in Image.SAVE:  # Pillow 11.3 and later
-    CASES["rgb.avif"] = (saved(np.full((SIZE, SIZE, 3), [200, 100, 50], np.uint8), "AVIF", quality=100), [200, 100, 50], 2)
+    CASES["rgb.avif"] = (saved(np.full((SIZE, SIZE, 3), [200, 100, 50], np.uint8), "AVIF",
+                               quality=100), [200, 100, 50], 2)
 
 
 def read(data, name="x", **options):
@@ -206,13 +217,15 @@ def test_values(name):
         np.testing.assert_array_equal(read(data, "no ending").pixels, decoded.pixels)
 
 
-# Where the first row and the first column of what is stored belong when it is seen upright: EXIF 2.32, tag 274.
+# Where the first row and the first column of what is stored belong when it is seen upright: EXIF
+# 2.32, tag 274.
 SIDES = {1: ("top", "left"), 2: ("top", "right"), 3: ("bottom", "right"), 4: ("bottom", "left"),
          5: ("left", "top"), 6: ("right", "top"), 7: ("right", "bottom"), 8: ("left", "bottom")}
 
 
-@pytest.mark.parametrize("form, options", [("JPEG", {"quality": 100, "subsampling": 0}), ("PNG", {}), ("WEBP", {"lossless": True}),
-                                           ("TIFF", {}), ("TIFF", {"compression": "tiff_lzw"})])
+@pytest.mark.parametrize("form, options", [("JPEG", {"quality": 100, "subsampling": 0}),
+                                           ("PNG", {}), ("WEBP", {"lossless": True}), ("TIFF", {}),
+                                           ("TIFF", {"compression": "tiff_lzw"})])
 @pytest.mark.parametrize("orientation", SIDES)
 def test_orientation(orientation, form, options):
     """A photograph that was stored as the camera was held is seen upright, and then cropped."""
@@ -231,11 +244,14 @@ def test_an_orientation_that_is_none_and_damaged_exif_change_nothing():
     exif = Image.Exif()
     exif[274] = 9
     np.testing.assert_array_equal(read(saved(RGB, "PNG", exif=exif)).pixels, RGB)
-    np.testing.assert_array_equal(read(saved(RGB, "PNG", exif=b"Exif\0\0II*\0\xff\xff")).pixels, RGB)
+    np.testing.assert_array_equal(
+        read(saved(RGB, "PNG", exif=b"Exif\0\0II*\0\xff\xff")).pixels, RGB)
 
 
 def test_what_cannot_be_scaled_is_named():
-    with pytest.raises(Unreadable, match="every pixel is 0.25, and images of such values are scaled by their range"):
+    with pytest.raises(
+            Unreadable,
+            match="every pixel is 0.25, and images of such values are scaled by their range"):
         read(saved(np.full((SIZE, SIZE), .25, np.float32), "TIFF"))
     for value in (np.nan, np.inf):
         with pytest.raises(Unreadable, match="it holds NaN or infinite values"):
@@ -243,9 +259,15 @@ def test_what_cannot_be_scaled_is_named():
 
 
 @pytest.mark.parametrize("name, content", [
-    ("list_attr_celeba.csv", b"image_id,Smiling\n000001.jpg,1\n"), ("Thumbs.db", bytes.fromhex("d0cf11e0a1b11ae1") + bytes(500)),
-    ("metadata.json", b"{}"), ("empty", b""), ("P1.csv", b"P1,P2,P3\n1,2,3\n"), ("BMW.txt", b"BMW,1\n"), ("zeros.bin", bytes(1000)),
-    ("drawing.eps", b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 64 64\n%%EndComments\n"), ("inner.zip", b"PK\3\4" + bytes(90)),
+    ("list_attr_celeba.csv", b"image_id,Smiling\n000001.jpg,1\n"),
+    ("Thumbs.db", bytes.fromhex("d0cf11e0a1b11ae1") + bytes(500)),
+    ("metadata.json", b"{}"),
+    ("empty", b""),
+    ("P1.csv", b"P1,P2,P3\n1,2,3\n"),
+    ("BMW.txt", b"BMW,1\n"),
+    ("zeros.bin", bytes(1000)),
+    ("drawing.eps", b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 64 64\n%%EndComments\n"),
+    ("inner.zip", b"PK\3\4" + bytes(90)),
 ])
 def test_what_is_no_image(name, content):
     with pytest.raises(NoImage):
@@ -255,13 +277,16 @@ def test_what_is_no_image(name, content):
 
 
 @pytest.mark.parametrize("name, content, message", [
-    ("x.jpg", b"<!DOCTYPE html><title>Quota\n exceeded</title>", r"it is an HTML page \(Quota exceeded\)"),
+    ("x.jpg", b"<!DOCTYPE html><title>Quota\n exceeded</title>",
+     r"it is an HTML page \(Quota exceeded\)"),
     ("x.jpg", b"\n <HTML>", "it is an HTML page"),
-    ("x.png", b"version https://git-lfs.github.com/spec/v1\n", "it is a Git LFS pointer, whose file was not fetched"),
+    ("x.png", b"version https://git-lfs.github.com/spec/v1\n",
+     "it is a Git LFS pointer, whose file was not fetched"),
     ("x.jpg", b"", "it is an empty file"),
     ("x.jpg", b"nothing", "its content is that of no known image format"),
     ("IMG_1.HEIC", b"\0\0\0\x18ftypheic", "HEIC is not read; convert it to JPEG"),
-    ("IMG_1.DNG", CASES["rgb.tif"][0], "camera raw files are not read; convert them to JPEG or TIFF"),
+    ("IMG_1.DNG", CASES["rgb.tif"][0],
+     "camera raw files are not read; convert them to JPEG or TIFF"),
     ("no ending", b"\xff\xd8\xff\xe0", "its content is that of no known image format"),
 ])
 def test_what_is_an_image_that_cannot_be_read(name, content, message):
@@ -270,7 +295,8 @@ def test_what_is_an_image_that_cannot_be_read(name, content, message):
 
 
 def test_a_decompression_bomb_is_refused():
-    """Two hundred million pixels in 400 kB. It is refused by its header: what follows is not read."""
+    """Two hundred million pixels in 400 kB. It is refused by its header: what follows is not read.
+    """
     bomb = png(np.zeros((1, 8), np.uint8), 8, 0)
     header = struct.pack(">IIBBBBB", 20_000, 10_000, 8, 0, 0, 0, 0)
     bomb = bomb[:16] + header + struct.pack(">I", zlib.crc32(b"IHDR" + header)) + bomb[33:]
@@ -280,15 +306,21 @@ def test_a_decompression_bomb_is_refused():
 
 
 def test_names_and_first_bytes():
-    assert all(map(is_image_name, ("a.JPG", "b/c.jpeg", ".png", "x.tif", "x.heic", "x.NEF", "x.tga", "x.webp")))
+    assert all(
+        map(is_image_name,
+            ("a.JPG", "b/c.jpeg", ".png", "x.tif", "x.heic", "x.NEF", "x.tga", "x.webp")))
     assert not any(map(is_image_name, ("jpg", "a.jpg.txt", "x.eps", "x.h5", "x.pdf", "", "x.mp4")))
     assert recognised(bytes(257) + b"ustar") == "a tar archive"
-    assert recognised(b"\x1f\x8b\x08") == "a gzip file" and recognised(b"Rar!\x1a\7") == "a RAR archive"
+    assert recognised(b"\x1f\x8b\x08") == "a gzip file" and recognised(
+        b"Rar!\x1a\7") == "a RAR archive"
     assert recognised(b"text") is None
 
 
-FILES = {**{name: data for name, (data, _, _) in CASES.items()}, "photograph.jpg": jpeg_of(exif=True),
-         "progressive.jpg": jpeg_of(progressive=True)}
+FILES = {
+    **{name: data
+       for name, (data, _, _) in CASES.items()}, "photograph.jpg": jpeg_of(exif=True),
+    "progressive.jpg": jpeg_of(progressive=True)
+}
 
 
 @pytest.mark.filterwarnings("ignore")  # of Pillow on what it finds in the files

@@ -1,4 +1,5 @@
-"""Images in a directory, a zip file or TFDS: what is read, what is left out, and what is refused."""
+"""Images in a directory, a zip file or TFDS: what is read, what is left out, and what is refused.
+"""
 import hashlib
 import io
 import itertools
@@ -18,7 +19,9 @@ from tfisovae.sources.framing import Framing, UnsuitableSize
 
 def jpeg(size=(178, 218), color=None, seed=0):
     rng = np.random.default_rng(seed)
-    pixels = np.full((size[1], size[0], 3), color, np.uint8) if color else rng.integers(0, 255, (size[1], size[0], 3), np.uint8)
+    pixels = np.full(
+        (size[1], size[0],
+         3), color, np.uint8) if color else rng.integers(0, 255, (size[1], size[0], 3), np.uint8)
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, "JPEG")
     return buffer.getvalue()
@@ -46,7 +49,8 @@ def test_a_directory_is_decoded_once(folder, tmp_path):
     assert pixels.stat().st_size == 20 * 64 * 64 * 3
     before = pixels.stat().st_mtime_ns
     again = load(folder, tmp_path)
-    assert pixels.stat().st_mtime_ns == before and again.manifest["fingerprint"] == first.manifest["fingerprint"]
+    assert pixels.stat(
+    ).st_mtime_ns == before and again.manifest["fingerprint"] == first.manifest["fingerprint"]
     (folder / "000000.jpg").write_bytes(jpeg(seed=99))
     assert load(folder, tmp_path).manifest["fingerprint"] != first.manifest["fingerprint"]
 
@@ -74,7 +78,8 @@ def test_a_zip_gives_what_its_directory_gives(folder, tmp_path):
     np.testing.assert_array_equal(zipped.train.array, plain.train.array)
 
 
-@pytest.mark.parametrize("name", ["../evil.jpg", "/etc/evil.jpg", "a/../../evil.jpg", "..\\evil.jpg", "C:\\evil.jpg"])
+@pytest.mark.parametrize(
+    "name", ["../evil.jpg", "/etc/evil.jpg", "a/../../evil.jpg", "..\\evil.jpg", "C:\\evil.jpg"])
 def test_zips_that_point_outside_are_refused(name, tmp_path):
     with zipfile.ZipFile(tmp_path / "evil.zip", "w") as file:
         file.writestr("good.jpg", jpeg())
@@ -96,14 +101,17 @@ def test_a_bad_file_is_named_skipped_and_counted(tmp_path, capsys):
     assert "skipped broken.jpg" in capsys.readouterr().out
     (folder / "notes.jpg").write_text("no image")
     (folder / "more.jpg").write_text("no image")
-    with pytest.raises(ValueError, match=r"3 of 202 images .*broken.jpg, more.jpg, notes.jpg.*at most 1% may be"):
+    with pytest.raises(
+            ValueError,
+            match=r"3 of 202 images .*broken.jpg, more.jpg, notes.jpg.*at most 1% may be"):
         load(folder, tmp_path)
     assert len(os.listdir(tmp_path / "cache")) == 1  # nothing half made is left
 
 
 def test_images_below_the_window_of_ssim_are_an_error(folder, tmp_path):
     (folder / "tiny.png").write_bytes(jpeg((10, 200)))
-    with pytest.raises(ValueError, match=r"tiny.png has 10 x 200 pixels; images need at least 11 x 11"):
+    with pytest.raises(ValueError,
+                       match=r"tiny.png has 10 x 200 pixels; images need at least 11 x 11"):
         load(folder, tmp_path)
 
 
@@ -111,7 +119,9 @@ def test_what_is_no_source(tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(ValueError, match="is empty"):
         load(tmp_path / "empty", tmp_path)
-    with pytest.raises(ValueError, match="Unknown data 'celeba': there are 'celeb_a', 'faces', a directory .* or a .zip"):
+    with pytest.raises(
+            ValueError,
+            match="Unknown data 'celeba': there are 'celeb_a', 'faces', a directory .* or a .zip"):
         sources.load_images("celeba", str(tmp_path))
     (tmp_path / "x.jpg").write_bytes(jpeg())
     with pytest.raises(ValueError, match="neither a directory nor a zip"):
@@ -128,15 +138,20 @@ def test_what_is_no_source(tmp_path):
 def test_celeb_a_out_of_reach_fails_at_once_and_names_the_other_ways(tmp_path, monkeypatch):
     from tfisovae.sources import prepared
 
-    monkeypatch.setitem(prepared._HOSTS, "celeb_a", ("127.0.0.1", 9))  # discard: nothing listens there
+    # Discard: nothing listens there.
+    monkeypatch.setitem(prepared._HOSTS, "celeb_a", ("127.0.0.1", 9))
     start = time.time()
-    with pytest.raises(ConnectionError, match=r"(?s)not prepared in .*data=DIRECTORY.*img_align_celeba.zip.*data=faces"):
+    with pytest.raises(
+            ConnectionError,
+            match=r"(?s)not prepared in .*data=DIRECTORY.*img_align_celeba.zip.*data=faces"):
         sources.load_images("celeb_a", str(tmp_path), data_dir=str(tmp_path / "tfds"))
     assert time.time() - start < 10
 
 
 def test_prepared_celeb_a_is_read(tmp_path, monkeypatch):
-    """A stand-in for TFDS' builder, with the same interface: encoded images by split, in order, no network."""
+    """A stand-in for TFDS' builder, with the same interface: encoded images by split, in order, no
+    network.
+    """
     import tensorflow as tf
     import tensorflow_datasets as tfds
 
@@ -168,8 +183,10 @@ def test_prepared_celeb_a_is_read(tmp_path, monkeypatch):
     assert source.manifest["source"] == "celeb_a/2.1.0"
 
 
-TABLES = {"list_attr_celeba.csv": b"image_id,Smiling\n", "Thumbs.db": bytes.fromhex("d0cf11e0a1b11ae1") + bytes(500),
-          "metadata.json": b"{}"}
+TABLES = {
+    "list_attr_celeba.csv": b"image_id,Smiling\n",
+    "Thumbs.db": bytes.fromhex("d0cf11e0a1b11ae1") + bytes(500), "metadata.json": b"{}"
+}
 
 
 def packed(path, files, **kwargs):
@@ -180,19 +197,26 @@ def packed(path, files, **kwargs):
 
 
 def test_files_that_are_no_images_are_left_out_and_counted_apart(tmp_path, capsys):
-    """The archive of CelebA as Kaggle gives it, in small: 40 images, tables beside them; the same unpacked."""
+    """The archive of CelebA as Kaggle gives it, in small: 40 images, tables beside them; the same
+    unpacked.
+    """
     images = {f"img_align_celeba/img_align_celeba/{i:06d}.jpg": jpeg(seed=i) for i in range(40)}
     path = packed(tmp_path / "archive.zip", {**images, **TABLES})
     zipped = load(path, tmp_path)
     assert "Left out 3 files of " + str(path) in capsys.readouterr().out
     zipfile.ZipFile(path).extractall(tmp_path / "archive")
     unpacked = load(tmp_path / "archive", tmp_path)
-    assert "that are no images: Thumbs.db, list_attr_celeba.csv, metadata.json." in capsys.readouterr().out
+    assert "that are no images: Thumbs.db, list_attr_celeba.csv, metadata.json." in capsys.readouterr(
+    ).out
     for source in (zipped, unpacked, load(path, tmp_path)):
         assert len(source.train) + len(source.eval) == 40
-        assert source.manifest["skipped"] == [] and sorted(source.manifest["not_images"]) == sorted(TABLES)
+        assert source.manifest["skipped"] == [] and sorted(
+            source.manifest["not_images"]) == sorted(TABLES)
     packed(tmp_path / "broken.zip", {**images, **TABLES, "000041.jpg": jpeg()[:300]})
-    with pytest.raises(ValueError, match=r"1 of 41 images in .*broken.zip are unreadable \(000041.jpg\); at most 1% may be"):
+    with pytest.raises(
+            ValueError,
+            match=r"1 of 41 images in .*broken.zip are unreadable \(000041.jpg\); at most 1% may be"
+    ):
         load(tmp_path / "broken.zip", tmp_path)
 
 
@@ -210,26 +234,38 @@ def test_floating_point_images_are_said_to_be_scaled(tmp_path, capsys):
     folder = tmp_path / "images"
     folder.mkdir()
     for i in range(3):
-        Image.fromarray(np.random.default_rng(i).standard_normal((20, 20)).astype(np.float32)).save(folder / f"{i}.tif")
+        Image.fromarray(np.random.default_rng(i).standard_normal(
+            (20, 20)).astype(np.float32)).save(folder / f"{i}.tif")
     assert load(folder, tmp_path).manifest["scaled_by_range"] == 3
-    assert "3 images of " in (out := capsys.readouterr().out) and "each was scaled by its own range" in out
+    assert "3 images of " in (out :=
+                              capsys.readouterr().out) and "each was scaled by its own range" in out
 
 
 def test_archives_inside_archives(tmp_path, capsys):
-    inner = packed(tmp_path / "img_align_celeba.zip", {f"{i}.jpg": jpeg(seed=i) for i in range(3)}).read_bytes()
+    inner = packed(tmp_path / "img_align_celeba.zip", {f"{i}.jpg": jpeg(seed=i)
+                                                       for i in range(3)}).read_bytes()
     packed(tmp_path / "outer.zip", {"a/img_align_celeba.zip": inner, **TABLES})
-    with pytest.raises(ValueError, match=r"outer.zip holds no images: .* a/img_align_celeba.zip is itself a zip file: unpack it"):
+    with pytest.raises(
+            ValueError, match=
+            r"outer.zip holds no images: .* a/img_align_celeba.zip is itself a zip file: unpack it"
+    ):
         load(tmp_path / "outer.zip", tmp_path)
-    packed(tmp_path / "both.zip", {**{f"{i}.jpg": jpeg(seed=i) for i in range(3)}, "more.tar.gz": b"\x1f\x8b\x08"})
+    packed(tmp_path / "both.zip",
+           {**{f"{i}.jpg": jpeg(seed=i)
+               for i in range(3)}, "more.tar.gz": b"\x1f\x8b\x08"})
     assert len(load(tmp_path / "both.zip", tmp_path).train) == 2
     assert "more.tar.gz is itself a gzip file: unpack it" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("content, message", [
     (b"<!DOCTYPE html><html><head><title>Google Drive - Quota exceeded</title></head>",
-     r"is an HTML page \(Google Drive - Quota exceeded\), not a zip file: the server answered .* Download it again"),
-    (b"", "is an empty file"), (b"\x1f\x8b\x08", "is a gzip file, .* Unpack it, and give the directory"),
-    (b"version https://git-lfs.github.com/spec/v1", "is a Git LFS pointer"), (b"a,b\n", "neither a directory nor a zip"),
+     r"is an HTML page \(Google Drive - Quota exceeded\), not a zip file: the server answered .* "
+     r"Download it again"
+     ),
+    (b"", "is an empty file"),
+    (b"\x1f\x8b\x08", "is a gzip file, .* Unpack it, and give the directory"),
+    (b"version https://git-lfs.github.com/spec/v1", "is a Git LFS pointer"),
+    (b"a,b\n", "neither a directory nor a zip"),
 ])
 def test_what_was_saved_as_a_zip_file(content, message, tmp_path):
     path = tmp_path / "img_align_celeba.zip"
@@ -242,11 +278,14 @@ def test_zips_that_cannot_be_unpacked(tmp_path):
     files = {f"{i}.jpg": jpeg(seed=i) for i in range(3)}
     whole = packed(tmp_path / "whole.zip", files).read_bytes()
     (tmp_path / "short.zip").write_bytes(whole[:-300])
-    with pytest.raises(ValueError, match="is a zip file that was cut short: its end is missing. Download or copy it again"):
+    with pytest.raises(
+            ValueError,
+            match="is a zip file that was cut short: its end is missing. Download or copy it again"
+    ):
         load(tmp_path / "short.zip", tmp_path)
     entry = whole.index(b"PK\1\2")
-    for offset, value, message in ((8, 1, "is encrypted. Unpack it with its password"),
-                                   (10, 9, "packed in a way that Python does not read .such as Deflate64")):
+    for offset, value, message in ((8, 1, "is encrypted. Unpack it with its password"), (
+            10, 9, "packed in a way that Python does not read .such as Deflate64")):
         damaged = bytearray(whole)
         damaged[entry + offset] = value
         (tmp_path / "x.zip").write_bytes(damaged)
@@ -255,7 +294,9 @@ def test_zips_that_cannot_be_unpacked(tmp_path):
 
 
 def test_links_are_followed_once(folder, tmp_path):
-    """A link to another directory, to itself, to the directory above, to a directory seen already, and to nothing."""
+    """A link to another directory, to itself, to the directory above, to a directory seen already,
+    and to nothing.
+    """
     other = tmp_path / "other"
     other.mkdir()
     (other / "linked.jpg").write_bytes(jpeg(seed=50))
@@ -269,7 +310,9 @@ def test_links_are_followed_once(folder, tmp_path):
     os.mkfifo(folder / "pipe.jpg")
     source = load(folder, tmp_path)
     assert len(source.train) + len(source.eval) == 21
-    assert source.manifest["skipped"] == [] and source.manifest["not_images"] == ["gone.txt", "itself"]
+    assert source.manifest["skipped"] == [] and source.manifest["not_images"] == [
+        "gone.txt", "itself"
+    ]
 
 
 def test_names_that_cannot_be_printed(folder, tmp_path, capsys):
@@ -283,14 +326,18 @@ def test_names_that_cannot_be_printed(folder, tmp_path, capsys):
 
 def test_every_option_has_an_entry_of_its_own(folder, tmp_path):
     """Equal ones share it; the pixels are those asked for."""
-    different = [{}, {"image_size": 32}, {"crop": "none"}, {"crop": "celeba"}, {"grayscale": True}, {"background": "black"}]
+    different = [{}, {"image_size": 32}, {"crop": "none"}, {"crop": "celeba"}, {"grayscale": True},
+                 {"background": "black"}]
     entries = [load(folder, tmp_path, **options) for options in different]
     assert len({source.manifest["cache"] for source in entries}) == len(different)
-    assert load(folder, tmp_path, background="#ffffff", image_size=64).manifest["cache"] == entries[0].manifest["cache"]
-    plain, small, _, celeba, grey, _ = (source.eval[np.arange(2)].astype(float) for source in entries)
+    assert load(folder, tmp_path, background="#ffffff",
+                image_size=64).manifest["cache"] == entries[0].manifest["cache"]
+    plain, small, _, celeba, grey, _ = (source.eval[np.arange(2)].astype(float)
+                                        for source in entries)
     assert small.shape == (2, 32, 32, 3) and grey.shape == (2, 64, 64, 1)
     np.testing.assert_array_equal(celeba, plain)
-    assert np.abs(grey[..., 0] - plain @ [.299, .587, .114]).max() <= 2  # rounded and clipped before resizing, or after
+    # Rounded and clipped before resizing, or after.
+    assert np.abs(grey[..., 0] - plain @ [.299, .587, .114]).max() <= 2
     again = load(folder, tmp_path, image_size=32)
     np.testing.assert_array_equal(again.train.array, entries[1].train.array)
 
@@ -304,23 +351,29 @@ def test_the_default_entries_are_those_of_before(tmp_path):
     celeb_a = listings.Prepared.__new__(listings.Prepared)
     splits = {"all": types.SimpleNamespace(num_examples=7)}
     celeb_a.splits = list(splits)
-    celeb_a.builder = types.SimpleNamespace(info=types.SimpleNamespace(full_name="celeb_a/2.1.0", splits=splits))
+    celeb_a.builder = types.SimpleNamespace(
+        info=types.SimpleNamespace(full_name="celeb_a/2.1.0", splits=splits))
     assert images._framed(celeb_a.key(), Framing()) == before("1", "celeb_a/2.1.0", "7")
 
 
 @pytest.mark.filterwarnings("ignore")
 def test_damaged_zip_files(tmp_path, damaged):
     """Members that are damaged count as unreadable; what has no directory of members is refused."""
-    whole = packed(tmp_path / "whole.zip", {**{f"{i}.jpg": jpeg((20, 20), seed=i) for i in range(4)}, "a.csv": b"1,2\n" * 99},
-                   compression=8).read_bytes()
+    whole = packed(
+        tmp_path / "whole.zip",
+        {**{f"{i}.jpg": jpeg((20, 20), seed=i)
+            for i in range(4)}, "a.csv": b"1,2\n" * 99}, compression=8).read_bytes()
     read_whole = 0
-    versions = itertools.chain(*(damaged(whole, seed) for seed in range(3)),
-                               *((data[::-1] for data in damaged(whole[::-1], seed)) for seed in range(3, 6)))  # near its end
+    versions = itertools.chain(
+        *(damaged(whole, seed) for seed in range(3)),
+        # Near its end.
+        *((data[::-1] for data in damaged(whole[::-1], seed)) for seed in range(3, 6)))
     for i, data in enumerate(versions):
         (tmp_path / f"{i}.zip").write_bytes(data)
         try:
             source = load(tmp_path / f"{i}.zip", tmp_path)
-            assert 2 <= len(source.train) + len(source.eval) <= 5 and source.manifest["skipped"] == []
+            assert 2 <= len(source.train) + len(
+                source.eval) <= 5 and source.manifest["skipped"] == []
             read_whole += 1
         except ValueError as refused:
             assert type(refused) in (ValueError, UnsuitableSize)

@@ -42,8 +42,12 @@ def test_the_forms_agree(directory, tmp_path):
 def test_the_first_50000_train(monkeypatch, directory):
     monkeypatch.setattr(mnist, "NUM_TRAIN", 25)
     source = sources.load_mnist(str(directory))
-    assert len(source.train) == 25 and source.manifest["num_train"] == 25 and source.manifest["num_unused"] == 15
-    assert source.manifest["notes"] == [f"{directory}: the first 25 of 40 training images are used, as in the paper."]
+    assert len(
+        source.train
+    ) == 25 and source.manifest["num_train"] == 25 and source.manifest["num_unused"] == 15
+    assert source.manifest["notes"] == [
+        f"{directory}: the first 25 of 40 training images are used, as in the paper."
+    ]
     np.testing.assert_array_equal(source.eval[np.arange(10)], TEST.reshape(10, 784))
 
 
@@ -52,10 +56,14 @@ def test_all_that_there_is_needs_no_note(directory):
     assert manifest["num_unused"] == 0 and manifest["notes"] == []
 
 
-@pytest.mark.parametrize("name, packed", [("train-images.idx3-ubyte.gz", True), ("train-images.idx3-ubyte", False),
-                                          ("train-images-idx3-ubyte", True), ("train-images-idx3-ubyte.gz", False)])
+@pytest.mark.parametrize("name, packed", [("train-images.idx3-ubyte.gz", True),
+                                          ("train-images.idx3-ubyte", False),
+                                          ("train-images-idx3-ubyte", True),
+                                          ("train-images-idx3-ubyte.gz", False)])
 def test_names_and_gzip(directory, name, packed):
-    """Whether a file is gzip, its content says: browsers unpack, and keep the name, or the other way round."""
+    """Whether a file is gzip, its content says: browsers unpack, and keep the name, or the other
+    way round.
+    """
     expected = sources.load_mnist(str(directory)).manifest["fingerprint"]
     (directory / "train-images-idx3-ubyte").unlink()
     (directory / name).write_bytes(gzip.compress(idx(TRAIN)) if packed else idx(TRAIN))
@@ -74,11 +82,13 @@ def test_damaged_files(directory):
     rng = np.random.default_rng(0)
     buffer, refused = io.BytesIO(), 0
     np.savez_compressed(buffer, x_train=TRAIN, x_test=TEST)
-    files = [("train-images-idx3-ubyte", idx(TRAIN)), ("t10k-labels-idx1-ubyte.gz", gzip.compress(idx(np.zeros(10, np.uint8)))),
+    files = [("train-images-idx3-ubyte", idx(TRAIN)),
+             ("t10k-labels-idx1-ubyte.gz", gzip.compress(idx(np.zeros(10, np.uint8)))),
              ("mnist.npz", buffer.getvalue())]
     for k in range(150):
         name, whole = files[k % 3]
-        content, at = bytearray(whole), int(rng.integers(min(len(whole), 200) if k % 2 else len(whole)))
+        content, at = bytearray(whole), int(
+            rng.integers(min(len(whole), 200) if k % 2 else len(whole)))
         if rng.random() < 0.5:
             content[at] = int(rng.integers(256))
         else:
@@ -101,17 +111,25 @@ def broken(directory, name, content, message):
 
 def test_broken_idx_files(directory):
     name = "train-images-idx3-ubyte"
-    broken(directory, name, idx(TRAIN, magic=2049), "begins with the magic number 2049; idx images begin with 2051")
+    broken(directory, name, idx(TRAIN, magic=2049),
+           "begins with the magic number 2049; idx images begin with 2051")
     broken(directory, name, b"", "begins with the magic number nothing")
     broken(directory, name, idx(TRAIN)[:7], "ends within its header of 16 bytes")
-    broken(directory, name, idx(TRAIN)[:-5], r"announces \[40, 28, 28\], 31360 bytes, and holds 31355")
-    broken(directory, name, struct.pack(">4I", 2051, *[2**32 - 1] * 3) + b"0", "announces .* and holds 1")
+    broken(directory, name,
+           idx(TRAIN)[:-5], r"announces \[40, 28, 28\], 31360 bytes, and holds 31355")
+    broken(directory, name,
+           struct.pack(">4I", 2051, *[2**32 - 1] * 3) + b"0", "announces .* and holds 1")
     broken(directory, name, idx(TRAIN[:39]), "has 40 labels for the 39 images")
-    broken(directory, name, idx(TRAIN[:, :20]), r"must hold uint8 images \[N, 28, 28\]; got uint8 \[40, 20, 28\]")
+    broken(directory, name, idx(TRAIN[:, :20]),
+           r"must hold uint8 images \[N, 28, 28\]; got uint8 \[40, 20, 28\]")
     (directory / name).write_bytes(idx(TRAIN))
     broken(directory, "t10k-labels-idx1-ubyte.gz", b"no gzip", "is no whole gzip file")
     (directory / name).unlink()
-    with pytest.raises(ValueError, match="has no train-images-idx3-ubyte .*labels train-labels-idx1-ubyte.gz without their images"):
+    with pytest.raises(
+            ValueError, match=
+            "has no train-images-idx3-ubyte .*labels train-labels-idx1-ubyte.gz without their "
+            "images"
+    ):
         sources.load_mnist(str(directory))
 
 
@@ -131,13 +149,17 @@ def test_broken_npz(tmp_path):
     with pytest.raises(ValueError, match="no whole .npz file|cannot be read"):
         sources.load_mnist(str(path))
     np.save(tmp_path / "mnist.npy", TRAIN)
-    with pytest.raises(ValueError, match="no whole .npz file; what is wanted is one with the arrays x_train and x_test"):
+    with pytest.raises(
+            ValueError,
+            match="no whole .npz file; what is wanted is one with the arrays x_train and x_test"):
         sources.load_mnist(str(tmp_path / "mnist.npy"))
     with pytest.raises(ValueError, match="Unknown data 'minst'"):
         sources.load_mnist("minst")
 
 
 def test_without_a_network_the_error_names_the_other_ways(monkeypatch, tmp_path):
-    monkeypatch.setitem(prepared._HOSTS, "mnist", ("127.0.0.1", 9))  # discard: nothing listens there
-    with pytest.raises(ConnectionError, match="mnist is not prepared in .*data=mnist.npz.*idx3-ubyte"):
+    # Discard: nothing listens there.
+    monkeypatch.setitem(prepared._HOSTS, "mnist", ("127.0.0.1", 9))
+    with pytest.raises(ConnectionError,
+                       match="mnist is not prepared in .*data=mnist.npz.*idx3-ubyte"):
         sources.load_mnist("mnist", str(tmp_path))

@@ -18,7 +18,9 @@ def test_faces_are_a_function_of_the_seed():
 
 
 def test_factors_have_their_distributions():
-    """Kolmogorov distance from the stated distribution below its 99.9 % quantile, and no correlations."""
+    """Kolmogorov distance from the stated distribution below its 99.9 % quantile, and no
+    correlations.
+    """
     from scipy.stats import norm
 
     factors = sample_factors(20_000, seed=0)
@@ -33,11 +35,14 @@ def test_factors_have_their_distributions():
 
 
 def test_every_factor_shows_and_their_weights_differ():
-    """Moving one factor by its deviation changes the image: by a hundred times more for the wall than for the mouth."""
+    """Moving one factor by its deviation changes the image: by a hundred times more for the wall
+    than for the mouth.
+    """
     from tfisovae.sources.faces import _draw
 
     base = np.zeros([256, len(FACTORS)], np.float32)
-    step = np.eye(len(FACTORS), dtype=np.float32) * [0.577 if d == "uniform" else 1.0 for _, d in FACTORS]
+    step = np.eye(len(FACTORS),
+                  dtype=np.float32) * [0.577 if d == "uniform" else 1.0 for _, d in FACTORS]
     base[1:len(FACTORS) + 1] = step
     images = _draw(base).numpy()[:len(FACTORS) + 1].astype(np.float32)
     change = ((images[1:] - images[0]) ** 2).mean((1, 2, 3))
@@ -51,7 +56,8 @@ def test_faces_are_anti_aliased():
     from tfisovae.sources.faces import _draw
 
     factors = np.zeros([256, len(FACTORS)], np.float32)
-    factors[1, [name for name, _ in FACTORS].index("head_height")] = 0.1  # 0.003 of the half width: a tenth of a pixel
+    # 0.003 of the half width: a tenth of a pixel.
+    factors[1, [name for name, _ in FACTORS].index("head_height")] = 0.1
     a, b = _draw(factors).numpy()[:2].astype(int)
     changed = np.abs(a - b)[np.abs(a - b) > 0]
     assert len(changed) > 300 and changed.max() < 60
@@ -63,7 +69,8 @@ def test_the_split_goes_by_name():
     assert len(evaluation) == 100 and sorted([*train, *evaluation]) == list(range(1000))
     fewer = held_out(names[:900])[1]
     kept = set(evaluation[evaluation < 900])
-    assert len(kept & set(fewer)) > 0.9 * min(len(kept), len(fewer))  # the same names fall on the same side
+    # The same names fall on the same side.
+    assert len(kept & set(fewer)) > 0.9 * min(len(kept), len(fewer))
     np.testing.assert_array_equal(held_out(names)[1], evaluation)
     assert [len(part) for part in held_out(["a", "b"])] == [1, 1]
     with pytest.raises(ValueError, match="At least 2 examples"):
@@ -79,7 +86,9 @@ def test_drawn_faces_bring_their_factors(tmp_path):
 
 
 def test_drawn_faces_smaller_and_grey(tmp_path):
-    """Half the size: means of 2 x 2 pixels, nearly; grey: luma. Larger than drawn they would be blurred, and are refused."""
+    """Half the size: means of 2 x 2 pixels, nearly; grey: luma. Larger than drawn they would be
+    blurred, and are refused.
+    """
     def load(**options):
         return sources.load_images("faces", tmp_path, num_faces=40, progress=False, **options)
 
@@ -89,11 +98,15 @@ def test_drawn_faces_smaller_and_grey(tmp_path):
     means = drawn[rows].reshape(-1, 32, 2, 32, 2, 3).mean((2, 4))
     assert smaller.eval.shape == (4, 32, 32, 3)
     assert np.sqrt(np.mean((smaller.eval[np.arange(4)] - means) ** 2)) < 3  # bicubic, not a box
-    assert np.abs(grey.eval[np.arange(4)][..., 0] - drawn[rows] @ [.299, .587, .114]).max() <= .51  # its 16-bit weights
+    # Its 16-bit weights.
+    assert np.abs(grey.eval[np.arange(4)][..., 0] - drawn[rows] @ [.299, .587, .114]).max() <= .51
     np.testing.assert_array_equal(smaller.factors, grey.factors)
     assert len({s.manifest["fingerprint"] for s in (smaller, grey, load())}) == 3
-    assert load(crop="none", background="black").manifest["cache"] == load().manifest["cache"]  # which change nothing
-    with pytest.raises(ValueError, match="Faces are drawn at 64 x 64 pixels: image_size must be at most 64 for them; got 128"):
+    # Which change nothing.
+    assert load(crop="none", background="black").manifest["cache"] == load().manifest["cache"]
+    with pytest.raises(
+            ValueError, match=
+            "Faces are drawn at 64 x 64 pixels: image_size must be at most 64 for them; got 128"):
         load(image_size=128)
     with pytest.raises(ValueError, match="A drawn face has 64 x 64 pixels; crop 'celeba' is for"):
         load(crop="celeba")

@@ -1,4 +1,6 @@
-"""Tables as people have them: what is guessed is said, what cannot be told is asked, and no value changes in silence."""
+"""Tables as people have them: what is guessed is said, what cannot be told is asked, and no value
+changes in silence.
+"""
 import ast
 import gzip
 import io
@@ -34,7 +36,8 @@ def test_tables(tmp_path, ending):
     elif ending == "npz":
         np.savez(path, x=TABLE, labels=np.arange(40))
     else:
-        np.savetxt(path, TABLE, delimiter=",", header="a,b,c,d,e" if "header" in ending else "", comments="", fmt="%.8g")
+        np.savetxt(path, TABLE, delimiter=",", header="a,b,c,d,e" if "header" in ending else "",
+                   comments="", fmt="%.8g")
     source = sources.load_vectors(str(path))
     assert len(source.train) == 36 and len(source.eval) == 4 and source.log_density is None
     np.testing.assert_allclose(source.train[np.arange(36)], TABLE[source.train.rows], rtol=1e-6)
@@ -49,7 +52,8 @@ def test_tables(tmp_path, ending):
 @pytest.mark.parametrize("content, message", [
     ("a,b\n1,2\n3,x\n", "line 3, column 2: 'x' is no number"),
     ("1,2\n3\n4,5\n", "line 2: 1 columns, where the first row has 2"),
-    ("1,2\n3,nan\n4,5\n", "1 entries that are not finite, or too large for float32; the first is in row 1, column 1"),
+    ("1,2\n3,nan\n4,5\n",
+     "1 entries that are not finite, or too large for float32; the first is in row 1, column 1"),
     ("a,b\n", "holds no rows"),
     ("", "holds no rows"),
 ])
@@ -78,7 +82,8 @@ def test_bad_tables(tmp_path):
         sources.load_table(str(tmp_path / "broken.npy"))
     with pytest.raises(ValueError, match="There is no file"):
         sources.load_vectors(str(tmp_path / "missing.csv"))
-    with pytest.raises(ValueError, match="Unknown source 'mixx'; there are 'mix', 'ramp', 'norm', and tables"):
+    with pytest.raises(ValueError,
+                       match="Unknown source 'mixx'; there are 'mix', 'ramp', 'norm', and tables"):
         sources.load_vectors("mixx")
     with pytest.raises(ValueError, match="standardize is for tables"):
         sources.load_vectors("mix", standardize=True)
@@ -111,30 +116,38 @@ def saved(x, names=None, index=False, **options):
     return frame(x, names).to_csv(index=index, **options)
 
 
-@pytest.mark.parametrize("content, x, names, dropped", [
-    (saved(FLOATS), FLOATS, ["0", "1", "2"], []),  # pandas' names of columns without names
-    (saved(FLOATS, header=False), FLOATS, None, []),
-    (saved(FLOATS[:, :2]), FLOATS[:, :2], ["0", "1"], []),
-    (saved(DIGITS), DIGITS, [str(k) for k in range(12)], []),
-    (saved(DIGITS, header=False), DIGITS, None, []),
-    (saved(FLOATS, [2019, 2020, 2021]), FLOATS, ["2019", "2020", "2021"], []),
-    (saved(FLOATS, [1990, 2000, 2010]), FLOATS, ["1990", "2000", "2010"], []),
-    (saved(FLOATS, ["x", 2020, 2021]), FLOATS, ["x", "2020", "2021"], []),
-    (saved(FLOATS, ["x", "2010_01", "2010_02"]), FLOATS, ["x", "2010_01", "2010_02"], []),
-    (saved(FLOATS, ["a", "b", "c"], index=True), FLOATS, ["a", "b", "c"], [""]),
-    (saved(FLOATS, index=True), FLOATS, ["0", "1", "2"], [""]),
-    (saved(DIGITS, index=True), DIGITS, [str(k) for k in range(12)], [""]),
-    (frame(FLOATS).set_axis(pd.date_range("2020-01-01", periods=30)).to_csv(), FLOATS, ["0", "1", "2"], [""]),
-    ("Unnamed: 0,a\n0,5\n1,6\n2,8\n", [[5], [6], [8]], ["a"], ["Unnamed: 0"]),
-    ('"a" "b"\n"1" 1.5 2\n"2" 2.5 3\n"3" 4 4\n', [[1.5, 2], [2.5, 3], [4, 4]], ["a", "b"], [""]),  # R's write.table
-    ("# a b\n1 2\n3 4\n5 7\n", [[1, 2], [3, 4], [5, 7]], ["a", "b"], []),  # np.savetxt(header="a b")
-    ("1,2\n3,4\n", [[1, 2], [3, 4]], None, []),
-    ("True,False\nFalse,True\n", [[1, 0], [0, 1]], None, []),
-    ('"a\n(cm)",b\n1,2\n3,4\n', [[1, 2], [3, 4]], ["a\n(cm)", "b"], []),
-    ("0,1\n0.5,0.25\n1,0\n", [[0, 1], [0.5, 0.25], [1, 0]], None, []),  # a curve
-])
+@pytest.mark.parametrize(
+    "content, x, names, dropped",
+    [
+        (saved(FLOATS), FLOATS, ["0", "1", "2"], []),  # pandas' names of columns without names
+        (saved(FLOATS, header=False), FLOATS, None, []),
+        (saved(FLOATS[:, :2]), FLOATS[:, :2], ["0", "1"], []),
+        (saved(DIGITS), DIGITS, [str(k) for k in range(12)], []),
+        (saved(DIGITS, header=False), DIGITS, None, []),
+        (saved(FLOATS, [2019, 2020, 2021]), FLOATS, ["2019", "2020", "2021"], []),
+        (saved(FLOATS, [1990, 2000, 2010]), FLOATS, ["1990", "2000", "2010"], []),
+        (saved(FLOATS, ["x", 2020, 2021]), FLOATS, ["x", "2020", "2021"], []),
+        (saved(FLOATS, ["x", "2010_01", "2010_02"]), FLOATS, ["x", "2010_01", "2010_02"], []),
+        (saved(FLOATS, ["a", "b", "c"], index=True), FLOATS, ["a", "b", "c"], [""]),
+        (saved(FLOATS, index=True), FLOATS, ["0", "1", "2"], [""]),
+        (saved(DIGITS, index=True), DIGITS, [str(k) for k in range(12)], [""]),
+        (frame(FLOATS).set_axis(pd.date_range("2020-01-01",
+                                              periods=30)).to_csv(), FLOATS, ["0", "1", "2"], [""]),
+        ("Unnamed: 0,a\n0,5\n1,6\n2,8\n", [[5], [6], [8]], ["a"], ["Unnamed: 0"]),
+        # R's write.table.
+        ('"a" "b"\n"1" 1.5 2\n"2" 2.5 3\n"3" 4 4\n', [[1.5, 2], [2.5, 3], [4, 4]], ["a", "b"], [""]
+         ),
+        # np.savetxt(header="a b").
+        ("# a b\n1 2\n3 4\n5 7\n", [[1, 2], [3, 4], [5, 7]], ["a", "b"], []),
+        ("1,2\n3,4\n", [[1, 2], [3, 4]], None, []),
+        ("True,False\nFalse,True\n", [[1, 0], [0, 1]], None, []),
+        ('"a\n(cm)",b\n1,2\n3,4\n', [[1, 2], [3, 4]], ["a\n(cm)", "b"], []),
+        ("0,1\n0.5,0.25\n1,0\n", [[0, 1], [0.5, 0.25], [1, 0]], None, []),  # a curve
+    ])
 def test_headers_and_indices(load, content, x, names, dropped):
-    """No name becomes an example, no example a name, and no index a variable; the resolved options read the same again."""
+    """No name becomes an example, no example a name, and no index a variable; the resolved options
+    read the same again.
+    """
     source = load(content)
     np.testing.assert_array_equal(values(source), np.float32(x))
     assert not any("\n" in note for note in source.manifest["notes"])
@@ -143,7 +156,8 @@ def test_headers_and_indices(load, content, x, names, dropped):
     assert (reading["num_rows"], reading["num_columns"]) == np.shape(x)
     assert reading["options"]["header"] == ("yes" if names else "no")
     assert ("left out as an index" in source.manifest["notes"][0]) == bool(dropped)
-    again = sources.load_vectors(source.manifest["source"], reading=json.loads(json.dumps(reading["options"])))
+    again = sources.load_vectors(source.manifest["source"], reading=json.loads(
+        json.dumps(reading["options"])))
     assert again.manifest == source.manifest
 
 
@@ -152,11 +166,14 @@ def test_headers_and_indices(load, content, x, names, dropped):
     saved(np.arange(12).reshape(4, 3), header=False),
     "0,1,2,3,4\n" + saved([RNG.permutation(5) for _ in range(30)], header=False),  # rankings
     "5,3,x\n1,2,3\n2,3,4\n", "1.5,x\n1,2\n2,3\n",
-    saved(RNG.normal(size=(9, 12)), np.linspace(400, 510, 12) + 0.5),  # wavelengths, or a rising example
+    # Wavelengths, or a rising example.
+    saved(RNG.normal(size=(9, 12)), np.linspace(400, 510, 12) + 0.5),
     "2020-01-01,5,6\n2020-01-02,9,7\n",
 ])
 def test_what_cannot_be_told_is_asked(load, content):
-    with pytest.raises(ValueError, match=r"the first line \(.*\) may hold the names of the columns or an example. Say"):
+    with pytest.raises(
+            ValueError,
+            match=r"the first line \(.*\) may hold the names of the columns or an example. Say"):
         load(content)
     if "x" not in content and "-01-" not in content:
         rows = content.splitlines()
@@ -180,7 +197,8 @@ def split(cells):
 @pytest.mark.parametrize("content, message", [
     ("NA,NA,NA\n1,2,3\n4,5,6\n", "line 1, column 1: 'NA' is a missing value"),
     ("a,b\n1,2\n3,\n", "line 3, column 2: '' is a missing value"),
-    ("a,b\n1,2\n\n3,4\n", "line 3 is empty. Left out, it would shift the numbers of the rows below"),
+    ("a,b\n1,2\n\n3,4\n",
+     "line 3 is empty. Left out, it would shift the numbers of the rows below"),
     ("a,b\n1,2\n,\n3,4\n", "line 3 is empty"),
     ("a\n1\n\n3\n", "line 3 is empty"),
     ("\na,b\n1,2\n", "line 1 is empty"),
@@ -188,13 +206,16 @@ def split(cells):
     ("a,b\n2010_01,1\n2,3\n", "line 2, column 1: '2010_01' is no number"),
     ("a,b\n1,0x10\n", "line 2, column 2: '0x10' is no number"),
     ("a,b\n1,1e400\n2,3\n", "line 2, column 2: '1e400' is too large"),
-    ('a,b\n"1,234",2\n"3,456",4\n', "line 2, column 1: '1,234' is no number where the decimal sign is '.'. Take separators"),
+    ('a,b\n"1,234",2\n"3,456",4\n',
+     "line 2, column 1: '1,234' is no number where the decimal sign is '.'. Take separators"),
     ("a;b\n1,234.5;2\n3;4\n", "'1,234.5' is no number where the decimal sign is '.'"),
     ("a;b\n1.234,5;2\n3,5;4\n", "'1.234,5' is no number"),
-    ("a;b\n1,234;2\n3,456;4\n", "has numbers like 1,234, where the comma may be a decimal sign or part thousands"),
+    ("a;b\n1,234;2\n3,456;4\n",
+     "has numbers like 1,234, where the comma may be a decimal sign or part thousands"),
     ("a,b\n1,2,3\n", "the header names 2 columns, and the row under it has 3"),
     ("a,b\n1,2\n3,4,5\n", "line 3: 3 columns, where the first row has 2"),
-    ("2020-01-01,1.5\n2020-01-02,2.5\n", "line 1, column 1: '2020-01-01' is no number. Columns of text are left out by columns"),
+    ("2020-01-01,1.5\n2020-01-02,2.5\n",
+     "line 1, column 1: '2020-01-01' is no number. Columns of text are left out by columns"),
     ("a,b\nTrue,1\n2,3\n", "line 3, column 1: '2' stands in a column of True and False"),
     ("a,b\n2,1\n2,False\n", "line 3, column 2: 'False' stands in a column of numbers"),
     ('a,b\n1,"2\n3,4\n', r"is no number"),
@@ -238,7 +259,9 @@ def test_options(load):
     assert values(load("a;b\n1,234;2\n3,456;4\n", decimal=","))[0, 0] == np.float32(1.234)
     text = "a,b,c,a\n1,x,2,5\n3,y,4,6\n"
     np.testing.assert_array_equal(values(load(text, columns=["c", 0])), [[2, 1], [4, 3]])
-    np.testing.assert_array_equal(values(load("id,0,1\n7,2,3\n9,4,5\n", columns=["0", "2"])), [[2, 3], [4, 5]])  # a name, a number
+    # A name, a number.
+    np.testing.assert_array_equal(values(load("id,0,1\n7,2,3\n9,4,5\n", columns=["0", "2"])),
+                                  [[2, 3], [4, 5]])
     np.testing.assert_array_equal(values(load("id,b\n7,2\n9,4\n", drop_index="yes")), [[2], [4]])
     np.testing.assert_array_equal(values(load(",b\n7,2\n9,4\n", drop_index="no")), [[7, 2], [9, 4]])
     np.testing.assert_array_equal(values(load(",b\n7,2\n9,4\n", columns=[0])), [[7], [9]])
@@ -247,12 +270,17 @@ def test_options(load):
         load("a,b,c\n1,2,3\n1,3\n", columns=["a", "b"])  # the cells behind a lost one would move
     for options, message in [
         ({"columns": ["a"]}, "has 2 columns named 'a': give columns by their numbers"),
-        ({"columns": ["d"]}, "has no column 'd': it has 'a', 'b', 'c', 'a', and the numbers 0 to 3"),
-        ({"columns": [4]}, "has no column 4"), ({"columns": []}, "at least one column"),
-        ({"columns": [0, 0]}, "each once"), ({"columns": "c"}, "columns must be a list"),
+        ({"columns":
+            ["d"]}, "has no column 'd': it has 'a', 'b', 'c', 'a', and the numbers 0 to 3"),
+        ({"columns": [4]}, "has no column 4"),
+        ({"columns": []}, "at least one column"),
+        ({"columns": [0, 0]}, "each once"),
+        ({"columns": "c"}, "columns must be a list"),
         ({"header": True}, "header must be 'auto', 'yes' or 'no'; got True"),
-        ({"separator": "x"}, "separator must be one of ','"), ({"decimal": "x"}, "decimal must be '.' or ','"),
-        ({"decimal": ","}, "commas cannot be both"), ({"drop_index": 1}, "drop_index must be"),
+        ({"separator": "x"}, "separator must be one of ','"),
+        ({"decimal": "x"}, "decimal must be '.' or ','"),
+        ({"decimal": ","}, "commas cannot be both"),
+        ({"drop_index": 1}, "drop_index must be"),
     ]:
         with pytest.raises(ValueError, match=message):
             load(text, **{"separator": ",", **options})
@@ -261,26 +289,37 @@ def test_options(load):
 
 
 def test_float64_is_kept_until_standardised(load):
-    """2,000 UTM coordinates and an hour of Unix times keep their values; without standardising, what float32 merges is said."""
+    """2,000 UTM coordinates and an hour of Unix times keep their values; without standardising,
+    what float32 merges is said.
+    """
     rng = np.random.default_rng(0)
-    x = np.stack([5_000_000 + 3 * rng.random(2000), np.linspace(1.7e9, 1.7e9 + 3600, 2000), rng.normal(size=2000)], 1)
+    x = np.stack([
+        5_000_000 + 3 * rng.random(2000),
+        np.linspace(1.7e9, 1.7e9 + 3600, 2000),
+        rng.normal(size=2000)
+    ], 1)
     text = saved(x, ["northing", "time", "z"], float_format="%.17g")
     source = load(text, standardize=True)
     train = source.train.rows
     exact = (x - x[train].mean(0)) / x[train].std(0)
-    np.testing.assert_allclose(values(source), exact, atol=2e-6)  # float64 resolves the northing to 1e-9 of its deviation
-    assert [len(np.unique(column)) for column in values(source).T] == pytest.approx([2000] * 3, abs=2)
+    # Float64 resolves the northing to 1e-9 of its deviation.
+    np.testing.assert_allclose(values(source), exact, atol=2e-6)
+    assert [len(np.unique(column)) for column in values(source).T] == pytest.approx([2000] * 3,
+                                                                                    abs=2)
     assert len(source.manifest["notes"]) == 1
     plain = load(text)
     warned = plain.manifest["notes"][1:]
     counts = [len(np.unique(np.float32(column))) for column in x.T]
     assert counts[0] <= 7 and counts[1] <= 30
     assert [note[:78] for note in warned] == [
-        f"Warning: float32 merges the 2,000 values of column {k} ('{name}') into {count}. Standardise"[:78]
-        for k, (name, count) in enumerate(zip(["northing", "time"], counts))]
+        f"Warning: float32 merges the 2,000 values of column {k} ('{name}') into {count}. "
+        f"Standardise"[:78] for k, (name, count) in enumerate(zip(["northing", "time"], counts))
+    ]
     # Such tables are told apart by what float32 does not hold.
     x[0, 0] += 1e-3
-    assert load(saved(x, ["northing", "time", "z"], float_format="%.17g")).manifest["fingerprint"] != plain.manifest["fingerprint"]
+    assert load(
+        saved(x, ["northing", "time", "z"],
+              float_format="%.17g")).manifest["fingerprint"] != plain.manifest["fingerprint"]
     large = saved(FLOATS * 1e39, ["a", "b", "c"], float_format="%.17g")
     np.testing.assert_allclose(values(load(large, standardize=True)).std(0), 1, rtol=0.3)
     with pytest.raises(ValueError, match="too large for float32"):
@@ -288,19 +327,29 @@ def test_float64_is_kept_until_standardised(load):
 
 
 def test_fingerprints_are_those_of_float32(load):
-    """Text, arrays and Parquet of the same numbers are the same data, as they were before other formats could be read."""
+    """Text, arrays and Parquet of the same numbers are the same data, as they were before other
+    formats could be read.
+    """
     x = np.float32(FLOATS)
-    files = {"t.csv": saved(x, list("abc")).encode(), "t.npy": stored(np.save, x), "d.npy": stored(np.save, x.astype(float)),
-             "z.npz": stored(np.savez_compressed, x), "i.npy": gzip.compress(stored(np.save, x)),
-             "t.parquet": parquet(frame(x, list("abc")))}
-    assert {load(content, name).manifest["fingerprint"] for name, content in files.items()} == {fingerprint(x)}
+    files = {
+        "t.csv": saved(x, list("abc")).encode(), "t.npy": stored(np.save, x), "d.npy": stored(
+            np.save, x.astype(float)), "z.npz": stored(np.savez_compressed, x),
+        "i.npy": gzip.compress(stored(np.save, x)), "t.parquet": parquet(frame(x, list("abc")))
+    }
+    assert {load(content, name).manifest["fingerprint"]
+            for name, content in files.items()} == {fingerprint(x)}
 
 
 def test_constant_columns_are_named(load):
     """In any precision: the deviation of a constant 0.1 need not come out as 0."""
     text = "a,b,c\n" + "".join(f"1,{k * k},0.1\n" for k in range(50))
-    assert "Columns 0 ('a'), 2 ('c') are constant over the training rows" in load(text).manifest["notes"][1]
-    with pytest.raises(ValueError, match=r"Columns 0 \('a'\), 2 \('c'\) of .*table.csv are constant, which cannot be standardised"):
+    assert "Columns 0 ('a'), 2 ('c') are constant over the training rows" in load(
+        text).manifest["notes"][1]
+    with pytest.raises(
+            ValueError, match=
+            r"Columns 0 \('a'\), 2 \('c'\) of .*table.csv are constant, which cannot be "
+            r"standardised"
+    ):
         load(text, standardize=True)
     assert load(text, standardize=True, columns=["b"]).train.shape == (45, 1)
 
@@ -320,26 +369,38 @@ def test_parquet(load):
     table = frame(FLOATS, list("abc"))
     source = load(parquet(table), "t.parquet")
     np.testing.assert_array_equal(values(source), np.float32(FLOATS))
-    assert source.manifest["reading"]["names"] == ["a", "b", "c"] and "30 rows, 3 columns (a, b, c)" in source.manifest["notes"][0]
+    assert source.manifest["reading"]["names"] == [
+        "a", "b", "c"
+    ] and "30 rows, 3 columns (a, b, c)" in source.manifest["notes"][0]
     indexed = load(parquet(table.set_index("a")), "t.parquet")  # pandas keeps an index as a column
     np.testing.assert_array_equal(values(indexed), np.float32(FLOATS[:, 1:]))
-    assert indexed.manifest["reading"]["dropped"] == ["a"] and "left out as an index: 'a'" in indexed.manifest["notes"][0]
+    assert indexed.manifest["reading"]["dropped"] == [
+        "a"
+    ] and "left out as an index: 'a'" in indexed.manifest["notes"][0]
     assert load(parquet(table.set_index("a")), "t.parquet", drop_index="no").train.shape == (27, 3)
-    np.testing.assert_array_equal(values(load(parquet(table), "t.parquet", columns=["c", 0])), np.float32(FLOATS[:, [2, 0]]))
-    mixed = pyarrow.table({"i": [1, 2, 3], "b": [True, False, True], "s": ["x", "y", "z"], "m": [1.0, None, 2.0]})
-    np.testing.assert_array_equal(values(load(parquet(mixed), "t.parquet", columns=["i", "b"])), [[1, 1], [2, 0], [3, 1]])
-    for name, message in [("s", r"column 2 \('s'\) holds string, no numbers"), ("m", "1 missing values, the first in row 1")]:
+    np.testing.assert_array_equal(values(load(parquet(table), "t.parquet", columns=["c", 0])),
+                                  np.float32(FLOATS[:, [2, 0]]))
+    mixed = pyarrow.table(
+        {"i": [1, 2, 3], "b": [True, False, True], "s": ["x", "y", "z"], "m": [1.0, None, 2.0]})
+    np.testing.assert_array_equal(values(load(parquet(mixed), "t.parquet", columns=["i", "b"])),
+                                  [[1, 1], [2, 0], [3, 1]])
+    for name, message in [("s", r"column 2 \('s'\) holds string, no numbers"),
+                          ("m", "1 missing values, the first in row 1")]:
         with pytest.raises(ValueError, match=message):
             load(parquet(mixed), "t.parquet", columns=[name])
 
 
 @pytest.mark.parametrize("shape, message", [
-    ((10**13, 5), "more memory than there is"), ((10**20, 5), ""), ((41, 5), "cannot reshape"), ((39, 5), "goes on behind its"),
+    ((10**13, 5), "more memory than there is"),
+    ((10**20, 5), ""),
+    ((41, 5), "cannot reshape"),
+    ((39, 5), "goes on behind its"),
 ])
 def test_absurd_headers(load, shape, message):
     """A header that announces more, or less, than the file holds; 400 TB are not waited for."""
     buffer = io.BytesIO()
-    np.lib.format.write_array_header_1_0(buffer, {"descr": "<f8", "fortran_order": False, "shape": shape})
+    np.lib.format.write_array_header_1_0(buffer,
+                                         {"descr": "<f8", "fortran_order": False, "shape": shape})
     with pytest.raises(ValueError, match=f"t.npy cannot be read as .npy: .*{message}"):
         load(buffer.getvalue() + np.ones((40, 5)).tobytes(), "t.npy")
 
@@ -347,12 +408,15 @@ def test_absurd_headers(load, shape, message):
 def test_python_objects_are_not_loaded(load):
     objects = np.array([[object()]], dtype=object)
     for save, name in [(np.save, "t.npy"), (np.savez, "t.npz")]:
-        with pytest.raises(ValueError, match=f"{name} cannot be read as .*Object arrays cannot be loaded"):
+        with pytest.raises(ValueError,
+                           match=f"{name} cannot be read as .*Object arrays cannot be loaded"):
             load(stored(save, objects), name)
 
 
 def damage(content, rng):
-    """Bytes changed, cut off, taken out or put in; half of the time among the first 300, where headers are."""
+    """Bytes changed, cut off, taken out or put in; half of the time among the first 300, where
+    headers are.
+    """
     content, kind = bytearray(content), rng.integers(4)
     at = int(rng.integers(min(300, len(content)) if rng.random() < 0.5 else len(content)))
     some = rng.integers(0, 256, int(rng.integers(1, 40)), np.uint8).tobytes()
@@ -368,14 +432,18 @@ def damage(content, rng):
 
 
 def test_damaged_files(load):
-    """Every damaged file is read or refused in one line that names it: no traceback of a library, no warning, no long wait."""
+    """Every damaged file is read or refused in one line that names it: no traceback of a library,
+    no warning, no long wait.
+    """
     rng = np.random.default_rng(0)
     text = saved(FLOATS, list("abc")).encode()
-    files = {"t.npy": stored(np.save, FLOATS), "t.npz": stored(np.savez, x=FLOATS, y=DIGITS),
-             "z.npz": stored(np.savez_compressed, FLOATS), "t.csv": text, "t.txt": text.replace(b",", b" "),
-             "u.csv": text.decode().encode("utf-16"), "g.csv": gzip.compress(text),
-             "t.parquet": parquet(frame(FLOATS, list("abc"))),
-             "g.parquet": parquet(pyarrow.table({"a": FLOATS[:, 0]}), compression="gzip", use_dictionary=False)}
+    files = {
+        "t.npy": stored(np.save, FLOATS), "t.npz": stored(np.savez, x=FLOATS, y=DIGITS),
+        "z.npz": stored(np.savez_compressed, FLOATS), "t.csv": text, "t.txt": text.replace(
+            b",", b" "), "u.csv": text.decode().encode("utf-16"), "g.csv": gzip.compress(text),
+        "t.parquet": parquet(frame(FLOATS, list("abc"))), "g.parquet": parquet(
+            pyarrow.table({"a": FLOATS[:, 0]}), compression="gzip", use_dictionary=False)
+    }
     refused, start = 0, time.time()
     for k in range(360):
         name = list(files)[k % len(files)]

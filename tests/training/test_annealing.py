@@ -37,11 +37,14 @@ class Set(tf.keras.callbacks.Callback):
 
 
 def test_a_callback_that_sets_lmbda_is_obeyed():
-    """In training, in its validation, in evaluation afterwards, in what is saved; and lmbda is none of the weights."""
+    """In training, in its validation, in evaluation afterwards, in what is saved; and lmbda is none
+    of the weights.
+    """
     x, vae = points(), make_vae()
     values = [10.0, 1000.0, 0.25]
     data = tf.data.Dataset.from_tensors(x)
-    history = vae.fit(data, epochs=3, validation_data=data, callbacks=[Set(values)], verbose=0).history
+    history = vae.fit(data, epochs=3, validation_data=data, callbacks=[Set(values)],
+                      verbose=0).history
     np.testing.assert_allclose(implied(history), values, rtol=1e-4)
     measured = {name: history[f"val_{name}"] for name in ("loss", "rate", "distortion")}
     np.testing.assert_allclose(implied(measured), values, rtol=1e-4)
@@ -49,13 +52,15 @@ def test_a_callback_that_sets_lmbda_is_obeyed():
     vae.lmbda = 0.1  # not a float32
     logs = vae.evaluate(data, verbose=0, return_dict=True)
     np.testing.assert_allclose(implied(logs), 0.1, rtol=1e-4)
-    objective = tf.function(lambda x: tf.reduce_mean(vae.measure(x).objective))  # in a graph of the user's own, too
+    # In a graph of the user's own, too.
+    objective = tf.function(lambda x: tf.reduce_mean(vae.measure(x).objective))
     np.testing.assert_allclose(objective(x), logs["loss"], rtol=1e-5)
     vae.lmbda = 20.0
     np.testing.assert_allclose(objective(x), 20 * logs["distortion"] + logs["rate"], rtol=1e-5)
     vae.lmbda = 0.1
     assert vae.get_config()["lmbda"] == 0.1 and tfisovae.as_autoencoder(vae).beta == 10.0
-    assert len(vae.weights) == 12 and isinstance(vae.lmbda, tf.Variable) and len(vae.trainable_variables) == 12
+    assert len(vae.weights) == 12 and isinstance(vae.lmbda, tf.Variable) and len(
+        vae.trainable_variables) == 12
     for bad in (0, -1.0, np.nan, "3"):
         with pytest.raises(ValueError, match="lmbda must be a positive, finite number"):
             vae.lmbda = bad
@@ -84,9 +89,12 @@ def test_every_step_has_its_own_lmbda_and_the_last_one_stays():
     expected = [10 / (0.01 + 0.99 * t / 4) for t in (1, 2, 3)]
     np.testing.assert_allclose(implied(history), expected, rtol=1e-4)
     np.testing.assert_allclose(float(vae.lmbda), expected[-1], rtol=1e-12)
-    # Gone on with: the same schedule at the steps that follow. Then another one, which is not the one that was compiled; then none.
-    np.testing.assert_allclose(implied(vae.fit(data, epochs=2, callbacks=[schedule], verbose=0).history), 10, rtol=1e-4)
-    other = vae.fit(data, epochs=1, callbacks=[LambdaSchedule("cosine", 6, start=70.0, end=7.0)], verbose=0).history
+    # Gone on with: the same schedule at the steps that follow. Then another one, which is not the
+    # one that was compiled; then none.
+    np.testing.assert_allclose(
+        implied(vae.fit(data, epochs=2, callbacks=[schedule], verbose=0).history), 10, rtol=1e-4)
+    other = vae.fit(data, epochs=1, callbacks=[LambdaSchedule("cosine", 6, start=70.0, end=7.0)],
+                    verbose=0).history
     np.testing.assert_allclose(implied(other), 7, rtol=1e-4)
     vae.lmbda = 2.0
     np.testing.assert_allclose(implied(vae.fit(data, verbose=0).history), 2, rtol=1e-4)
@@ -116,8 +124,8 @@ def test_a_run_stopped_half_way_through_its_schedule_ends_like_one_that_was_not(
 
     def train(name, *callbacks):
         with runs.Run(tmp_path / name, config) as run:
-            return loop.train(run, lambda: tfisovae.VAE(*networks.toy(), "sse", 10.0, seed=3), source(),
-                              devices.make_strategy("one_device"), callbacks)
+            return loop.train(run, lambda: tfisovae.VAE(*networks.toy(), "sse", 10.0, seed=3),
+                              source(), devices.make_strategy("one_device"), callbacks)
 
     whole = train("whole")
     with pytest.raises(KeyboardInterrupt):
@@ -125,7 +133,8 @@ def test_a_run_stopped_half_way_through_its_schedule_ends_like_one_that_was_not(
     parts = train("parts")
     assert equal(whole, parts) and float(whole.lmbda) == float(parts.lmbda)
     expected = 10 / (0.01 + 0.99 * (1 - np.cos(np.pi * 12 / 16)) / 2)
-    np.testing.assert_allclose(float(tfisovae.load(tmp_path / "parts" / "model").lmbda), expected, rtol=1e-12)
+    np.testing.assert_allclose(float(tfisovae.load(tmp_path / "parts" / "model").lmbda), expected,
+                               rtol=1e-12)
     assert runs.load_config(tmp_path / "parts")["anneal_steps"] == 16
 
 
@@ -133,8 +142,8 @@ def test_a_lmbda_set_by_a_callback_survives_a_stop(tmp_path):
     """The checkpoint has it."""
     def train(name, *callbacks):
         with runs.Run(tmp_path / name, CONFIG) as run:
-            return loop.train(run, lambda: tfisovae.VAE(*networks.toy(), "sse", 10.0, seed=3), source(),
-                              devices.make_strategy("one_device"), callbacks)
+            return loop.train(run, lambda: tfisovae.VAE(*networks.toy(), "sse", 10.0, seed=3),
+                              source(), devices.make_strategy("one_device"), callbacks)
 
     class Once(tf.keras.callbacks.Callback):
         def on_epoch_begin(self, epoch, logs=None):
@@ -144,13 +153,16 @@ def test_a_lmbda_set_by_a_callback_survives_a_stop(tmp_path):
     whole = train("whole", Once())
     with pytest.raises(KeyboardInterrupt):
         train("parts", Once(), Stop(12))
-    assert equal(whole, train("parts")) and float(tfisovae.load(tmp_path / "parts" / "model").lmbda) == 50.0
+    assert equal(whole, train("parts")) and float(
+        tfisovae.load(tmp_path / "parts" / "model").lmbda) == 50.0
 
 
-@pytest.mark.parametrize("arguments, message", [
-    ({"kind": "exponential"}, "kind must be one of 'linear', 'cosine', 'cyclical'; got 'exponential'"),
-    ({"steps": 0}, "steps must be an integer, at least 1; got 0"), ({"cycles": 1.5}, "cycles must be an integer"),
-    ({"start": -1.0}, "start must be a lmbda, positive and finite")])
+@pytest.mark.parametrize("arguments, message",
+                         [({"kind": "exponential"},
+                           "kind must be one of 'linear', 'cosine', 'cyclical'; got 'exponential'"),
+                          ({"steps": 0}, "steps must be an integer, at least 1; got 0"),
+                          ({"cycles": 1.5}, "cycles must be an integer"),
+                          ({"start": -1.0}, "start must be a lmbda, positive and finite")])
 def test_schedules_that_make_no_sense(arguments, message):
     with pytest.raises(ValueError, match=message):
         LambdaSchedule(**arguments)
@@ -166,7 +178,8 @@ def test_a_schedule_of_several_vaes_ends_at_the_lmbda_of_each():
 
 
 def test_a_schedule_begun_anew_ends_at_what_the_vae_was_given():
-    """Not where the former one had left lmbda when it was stopped; what is set since then counts."""
+    """Not where the former one had left lmbda when it was stopped; what is set since then counts.
+    """
     vae, data = make_vae(), tf.data.Dataset.from_tensors(points())
 
     class Interrupt(tf.keras.callbacks.Callback):
@@ -186,7 +199,8 @@ def test_a_schedule_begun_anew_ends_at_what_the_vae_was_given():
 def test_steps_that_xla_compiled_follow_the_schedule_of_a_later_fit():
     vae, data = make_vae(jit_compile=True), tf.data.Dataset.from_tensors(points())
     np.testing.assert_allclose(implied(vae.fit(data, epochs=2, verbose=0).history), 10, rtol=1e-4)
-    values = vae.fit(data, epochs=3, callbacks=[LambdaSchedule("linear", steps=4)], verbose=0).history
+    values = vae.fit(data, epochs=3, callbacks=[LambdaSchedule("linear", steps=4)],
+                     verbose=0).history
     expected = [float(Annealing("linear", 4, 1000.0, 10.0, 4)(step)) for step in (2, 3, 4)]
     np.testing.assert_allclose(implied(values), expected, rtol=1e-3)
     assert expected[0] > 10 == expected[-1]

@@ -7,13 +7,18 @@ from tfisovae.training import batches, devices
 
 
 def test_batches_are_permutations_of_the_rows():
-    """Six steps of 4 over 10 rows: two whole epochs, whatever step one begins with, and in 2 replicas as in 1."""
+    """Six steps of 4 over 10 rows: two whole epochs, whatever step one begins with, and in 2
+    replicas as in 1.
+    """
     rows = Rows(np.arange(10, dtype=np.float32)[:, None], np.arange(10))
 
     def take(first, count, strategy):
         iterator = iter(batches.training_batches(rows, 4, 0, first, strategy))
-        return [np.concatenate([v.numpy() for v in strategy.experimental_local_results(next(iterator))]).ravel()
-                for _ in range(count)]
+        return [
+            np.concatenate([v.numpy()
+                            for v in strategy.experimental_local_results(next(iterator))]).ravel()
+            for _ in range(count)
+        ]
 
     one = devices.make_strategy("one_device")
     taken = take(0, 6, one)
@@ -21,7 +26,8 @@ def test_batches_are_permutations_of_the_rows():
     assert sorted(order[:10]) == sorted(order[10:20]) == list(range(10))
     assert list(order[:10]) != list(order[10:20])
     np.testing.assert_array_equal(np.concatenate(take(3, 3, one)), order[12:])
-    np.testing.assert_array_equal(np.concatenate(take(2, 2, devices.make_strategy("mirrored"))), order[8:16])
+    np.testing.assert_array_equal(np.concatenate(take(2, 2, devices.make_strategy("mirrored"))),
+                                  order[8:16])
     with pytest.raises(ValueError, match="multiple of the 2 replica"):
         batches.training_batches(rows, 5, 0, 0, devices.make_strategy("mirrored"))
 

@@ -11,13 +11,19 @@ from tests.support import free_ports
 from tfisovae.training import cluster, devices
 
 
-@pytest.mark.parametrize("text, message", [
-    ("", "needs the environment variable TF_CONFIG"), ("{}", "TF_CONFIG must be JSON of the form"), ("{", "must be JSON"),
-    ("[]", "must be JSON"), ('{"cluster": {"worker": ["a:1"]}}', "must be JSON"),
-    ('{"cluster": {"worker": ["a:1"]}, "task": {"type": "evaluator", "index": 0}}', "an evaluator, of which training has none"),
-    ('{"cluster": {"worker": ["a:1"]}, "task": {"type": "worker", "index": 1}}', "'worker 1', which is none of its"),
-    ('{"cluster": {"worker": ["a", "b:2"]}, "task": {"type": "worker", "index": 0}}', "worker 0 the address 'a'; .* host:port"),
-    ('{"cluster": {"worker": ["a:x"]}, "task": {"type": "worker", "index": 0}}', "gives worker 0 the address 'a:x'")])
+@pytest.mark.parametrize(
+    "text, message",
+    [("", "needs the environment variable TF_CONFIG"), ("{}", "TF_CONFIG must be JSON of the form"),
+     ("{", "must be JSON"), ("[]", "must be JSON"),
+     ('{"cluster": {"worker": ["a:1"]}}', "must be JSON"),
+     ('{"cluster": {"worker": ["a:1"]}, "task": {"type": "evaluator", "index": 0}}',
+      "an evaluator, of which training has none"),
+     ('{"cluster": {"worker": ["a:1"]}, "task": {"type": "worker", "index": 1}}',
+      "'worker 1', which is none of its"),
+     ('{"cluster": {"worker": ["a", "b:2"]}, "task": {"type": "worker", "index": 0}}',
+      "worker 0 the address 'a'; .* host:port"),
+     ('{"cluster": {"worker": ["a:x"]}, "task": {"type": "worker", "index": 0}}',
+      "gives worker 0 the address 'a:x'")])
 def test_tf_config(monkeypatch, text, message):
     monkeypatch.setenv("TF_CONFIG", text)
     with pytest.raises(ValueError, match=message):
@@ -25,9 +31,14 @@ def test_tf_config(monkeypatch, text, message):
 
 
 def test_what_tf_config_names(monkeypatch):
-    monkeypatch.setenv("TF_CONFIG", json.dumps({"cluster": {"chief": ["a:1"], "worker": ["b:2", "c:3"]},
-                                                "task": {"type": "worker", "index": "1"}}))
-    assert cluster.read_config() == ({"chief 0": "a:1", "worker 0": "b:2", "worker 1": "c:3"}, "worker 1")
+    monkeypatch.setenv(
+        "TF_CONFIG",
+        json.dumps({
+            "cluster": {"chief": ["a:1"], "worker": ["b:2", "c:3"]},
+            "task": {"type": "worker", "index": "1"}
+        }))
+    assert cluster.read_config() == ({"chief 0": "a:1", "worker 0": "b:2",
+                                      "worker 1": "c:3"}, "worker 1")
 
 
 def workers(count):
@@ -35,7 +46,9 @@ def workers(count):
 
 
 def test_workers_wait_for_each_other():
-    """The second starts later; each returns when it has reached the other, and leaves its port free."""
+    """The second starts later; each returns when it has reached the other, and leaves its port
+    free.
+    """
     both, done = workers(2), []
 
     def start(name, delay):
@@ -43,7 +56,9 @@ def test_workers_wait_for_each_other():
         cluster.wait_for_workers(both, name, 20)
         done.append(name)
 
-    threads = [threading.Thread(target=start, args=(name, delay)) for name, delay in zip(both, (0, 0.3))]
+    threads = [
+        threading.Thread(target=start, args=(name, delay)) for name, delay in zip(both, (0, 0.3))
+    ]
     for thread in threads:
         thread.start()
     deadline = time.monotonic() + 10
@@ -62,13 +77,15 @@ def test_workers_wait_for_each_other():
 def test_a_worker_that_never_starts_is_named(capsys, monkeypatch):
     monkeypatch.setattr(cluster, "_TOLD_EVERY", 0.5)
     both = workers(2)
-    with pytest.raises(cluster.ClusterError, match=rf"within 1.2 s: worker 1 \({both['worker 1']}\).*worker_timeout"):
+    with pytest.raises(cluster.ClusterError,
+                       match=rf"within 1.2 s: worker 1 \({both['worker 1']}\).*worker_timeout"):
         cluster.wait_for_workers(both, "worker 0", 1.2)
     assert f"Waiting for worker 1 ({both['worker 1']})" in capsys.readouterr().err
 
 
 def test_ctrl_c_ends_the_waiting():
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background processes ignore it
+    # A shell's background processes ignore it.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         threading.Timer(0.5, lambda: signal.raise_signal(signal.SIGINT)).start()
         with pytest.raises(KeyboardInterrupt):
@@ -82,7 +99,8 @@ def test_a_port_in_use_is_named():
     with socket.socket() as other:
         other.bind(("", int(both["worker 0"].rpartition(":")[2])))
         other.listen()
-        with pytest.raises(cluster.ClusterError, match=f"The port of worker 0, {both['worker 0']}, is in use"):
+        with pytest.raises(cluster.ClusterError,
+                           match=f"The port of worker 0, {both['worker 0']}, is in use"):
             cluster.wait_for_workers(both, "worker 0", 5)
 
 

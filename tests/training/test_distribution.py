@@ -16,20 +16,28 @@ def test_two_replicas_train_as_one_device(tmp_path, config):
     two = train(tmp_path / "two", config, devices.make_strategy("mirrored"))
     for a, b in zip(one.get_weights(), two.get_weights()):
         np.testing.assert_allclose(a, b, atol=2e-5)
-    rows = [np.loadtxt(tmp_path / name / "history.csv", delimiter=",", skiprows=1) for name in ("one", "two")]
+    rows = [
+        np.loadtxt(tmp_path / name / "history.csv", delimiter=",", skiprows=1)
+        for name in ("one", "two")
+    ]
     np.testing.assert_allclose(rows[0], rows[1], rtol=1e-4)
 
 
 @pytest.mark.parametrize("config", [{}, STANDARDIZED], ids=["plain", "standardized"])
 def test_two_workers_train_as_one_device(tmp_path, root, config):
-    """Two processes on loopback, one replica each: the global batch, the noise and so the weights are those of one."""
+    """Two processes on loopback, one replica each: the global batch, the noise and so the weights
+    are those of one.
+    """
     one = train(tmp_path / "one", config)
     statuses, errors = run_workers([tmp_path / "two"] * 2, config)
     assert statuses == [0, 0], "\n".join(error[-2500:] for error in errors)
     two = tfisovae.load(tmp_path / "two" / "model")
     for a, b in zip(one.get_weights(), two.get_weights()):
         np.testing.assert_allclose(a, b, atol=2e-5)
-    rows = [np.loadtxt(tmp_path / name / "history.csv", delimiter=",", skiprows=1) for name in ("one", "two")]
+    rows = [
+        np.loadtxt(tmp_path / name / "history.csv", delimiter=",", skiprows=1)
+        for name in ("one", "two")
+    ]
     np.testing.assert_allclose(rows[0], rows[1], rtol=1e-4)
 
 
@@ -37,7 +45,8 @@ def test_workers_that_do_not_share_the_run_directory_stop(tmp_path, root):
     train(tmp_path / "chief")
     statuses, errors = run_workers([tmp_path / "chief", tmp_path / "other"], {"steps": 40})
     assert 0 not in statuses
-    assert "goes on from step 20, the mean over all is 10" in errors[0] and "goes on from step 0" in errors[1]
+    assert "goes on from step 20, the mean over all is 10" in errors[
+        0] and "goes on from step 0" in errors[1]
 
 
 def test_strategies(monkeypatch):

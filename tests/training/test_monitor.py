@@ -1,4 +1,6 @@
-"""Isometry while training: what is measured, when, at what cost, wherever it is trained; and a training that goes on."""
+"""Isometry while training: what is measured, when, at what cost, wherever it is trained; and a
+training that goes on.
+"""
 import csv
 import math
 
@@ -46,31 +48,41 @@ def batches(rows=64, size=8):
 
 
 def test_it_measures_what_analyze_measures(make_linear_vae):
-    """Norm and cosines over the first quarter, all else over all examples; and then with a decoder of half the size, untraced."""
+    """Norm and cosines over the first quarter, all else over all examples; and then with a decoder
+    of half the size, untraced.
+    """
     vae = make_linear_vae(points(5, 3) / 3, points(3, 5), [0.3, 0.5, 0.9], 4.0, "sse")
     x = points(40, 5)
     meter = Meter(vae, x[:4])
     row, whole, few = meter(tf.constant(x)), tfisovae.analyze(vae, x), tfisovae.analyze(vae, x[:10])
-    expected = {"norm": few.isometric_norm, "cosine": few.gram_off_diagonal_cosine, "balance": whole.posterior_balance,
-                "predicted_norm": whole.one_minus_variance.mean(), "rate": whole.rate, "distortion": whole.distortion,
-                "num_examples": 40, "active_dimensions": 3}
+    expected = {
+        "norm": few.isometric_norm, "cosine": few.gram_off_diagonal_cosine,
+        "balance": whole.posterior_balance, "predicted_norm": whole.one_minus_variance.mean(),
+        "rate": whole.rate, "distortion": whole.distortion, "num_examples": 40,
+        "active_dimensions": 3
+    }
     for name, value in expected.items():
         assert row[name] == pytest.approx(value, rel=1e-5), name
     assert [row[f"importance_z{j}"] for j in range(3)] == pytest.approx(whole.importance, rel=1e-5)
     vae.decoder.set_weights([points(3, 5) / 2, np.zeros(5, np.float32)])
     half = meter(tf.constant(x[:20]))
-    assert half["norm"] == pytest.approx(row["norm"] / 4) and half["cosine"] == pytest.approx(row["cosine"])
+    assert half["norm"] == pytest.approx(row["norm"] / 4) and half["cosine"] == pytest.approx(
+        row["cosine"])
     assert half["num_examples"] == 20 and meter._step.experimental_get_tracing_count() == 1
 
 
 def test_norm_and_cosines_are_of_the_first_quarter():
-    """Where sigma and the directions differ from example to example, their number shows: of 42 the first 11."""
+    """Where sigma and the directions differ from example to example, their number shows: of 42 the
+    first 11.
+    """
     weights = points(3, 5)
-    model = tfisovae.as_autoencoder((lambda x: (x[:, :3], x[:, 2:5] - 4), lambda z: tf.sin(z @ weights)), "sse", 0.1)
+    model = tfisovae.as_autoencoder(
+        (lambda x: (x[:, :3], x[:, 2:5] - 4), lambda z: tf.sin(z @ weights)), "sse", 0.1)
     x = points(42, 5)
     row = Meter(model, x[:4])(tf.constant(x))
     for name, field in (("norm", "isometric_norm"), ("cosine", "gram_off_diagonal_cosine")):
-        whole, few, fewer = (getattr(tfisovae.analyze(model, x[:count]), field) for count in (42, 11, 10))
+        whole, few, fewer = (getattr(tfisovae.analyze(model, x[:count]), field)
+                             for count in (42, 11, 10))
         assert row[name] == pytest.approx(few, rel=1e-4)
         assert min(abs(whole / few - 1), abs(fewer / few - 1)) > 2e-3
 
@@ -82,8 +94,10 @@ def test_the_lmbda_of_the_moment_counts(make_linear_vae):
     one = meter(points(16, 4))
     vae.lmbda = 25.0
     half = meter(points(16, 4))
-    assert half["norm"] == pytest.approx(one["norm"] / 2) and one["norm"] == pytest.approx(2 * 50 * 0.01)
-    assert half["importance_z1"] == pytest.approx(2 * one["importance_z1"]) and half["importance_z1"] == pytest.approx(100 / 50)
+    assert half["norm"] == pytest.approx(one["norm"] / 2) and one["norm"] == pytest.approx(
+        2 * 50 * 0.01)
+    assert half["importance_z1"] == pytest.approx(
+        2 * one["importance_z1"]) and half["importance_z1"] == pytest.approx(100 / 50)
     assert half["cosine"] == pytest.approx(0, abs=1e-6)
     vae.encoder.set_weights([np.zeros([4, 8], np.float32), np.zeros(8, np.float32)])
     gone = meter(points(16, 4))
@@ -92,12 +106,18 @@ def test_the_lmbda_of_the_moment_counts(make_linear_vae):
 
 
 def test_it_takes_models_of_others():
-    """A Keras model with encoder, decoder and a training of its own; what it does not say is asked for."""
+    """A Keras model with encoder, decoder and a training of its own; what it does not say is asked
+    for.
+    """
     class Mine(tf.keras.Model):
         def __init__(self):
             super().__init__()
-            self.encoder = tf.keras.Sequential([tf.keras.layers.Input((6,)), tf.keras.layers.Dense(4)])
-            self.decoder = tf.keras.Sequential([tf.keras.layers.Input((2,)), tf.keras.layers.Dense(6)])
+            self.encoder = tf.keras.Sequential(
+                [tf.keras.layers.Input((6, )),
+                 tf.keras.layers.Dense(4)])
+            self.decoder = tf.keras.Sequential(
+                [tf.keras.layers.Input((2, )),
+                 tf.keras.layers.Dense(6)])
 
         def train_step(self, x):
             with tf.GradientTape() as tape:
@@ -141,7 +161,8 @@ def test_a_second_fit_goes_on_and_another_training_is_refused(tmp_path):
     for _ in range(2):
         vae.fit(batches(), verbose=0, callbacks=[monitor])
     assert [row["step"] for row in rows_of(monitor.path)] == [0, 4, 8, 12, 16]
-    with pytest.raises(ValueError, match="is of a training that has gone to step 16, and this one begins"):
+    with pytest.raises(ValueError,
+                       match="is of a training that has gone to step 16, and this one begins"):
         small_vae().fit(batches(), verbose=0, callbacks=[IsometryMonitor(points(), 4, tmp_path)])
     assert [row["step"] for row in rows_of(monitor.path)] == [0, 4, 8, 12, 16]
     vae.optimizer.iterations.assign(9)  # as from a checkpoint
@@ -152,12 +173,18 @@ def test_a_second_fit_goes_on_and_another_training_is_refused(tmp_path):
 
 
 def scalars(directory):
-    """`{tag: {step: value}}` of the events in a directory, those that TensorBoard is told to forget left out."""
+    """`{tag: {step: value}}` of the events in a directory, those that TensorBoard is told to forget
+    left out.
+    """
     found = {}
     for path in sorted(directory.iterdir(), key=lambda path: path.name):
         for event in tf.compat.v1.train.summary_iterator(str(path)):
             if event.session_log.status == tf.compat.v1.SessionLog.START:
-                found = {tag: {step: v for step, v in at.items() if step < event.step} for tag, at in found.items()}
+                found = {
+                    tag: {step: v
+                          for step, v in at.items() if step < event.step}
+                    for tag, at in found.items()
+                }
             for value in event.summary.value:
                 found.setdefault(value.tag, {})[event.step] = tf.make_ndarray(value.tensor)
     return found
@@ -171,16 +198,20 @@ def watched(tmp_path_factory):
 
 
 def test_a_run_that_was_stopped_has_the_history_of_one_that_was_not(tmp_path, watched):
-    """Also where it is killed between a row and the checkpoint, and before the first checkpoint; in TensorBoard's events too."""
+    """Also where it is killed between a row and the checkpoint, and before the first checkpoint; in
+    TensorBoard's events too.
+    """
     whole, path = watched
     for stop in (3, 9, 18):
         with pytest.raises(KeyboardInterrupt):
-            train(tmp_path, {"monitor_every": 4, "monitor_share": None}, extra_callbacks=[Stop(stop)])
+            train(tmp_path, {"monitor_every": 4, "monitor_share": None},
+                  extra_callbacks=[Stop(stop)])
     assert equal(train(tmp_path, {"monitor_every": 4, "monitor_share": None}), whole)
     a, b = (rows_of(directory / history.ISOMETRY) for directory in (path, tmp_path))
     assert [row["step"] for row in a] == [0, 4, 8, 12, 16, 20]
     for one, other in zip(a, b, strict=True):
-        one, other = ({name: value for name, value in row.items() if name != "share"} for row in (one, other))
+        one, other = ({name: value
+                       for name, value in row.items() if name != "share"} for row in (one, other))
         np.testing.assert_allclose(list(one.values()), list(other.values()), rtol=1e-6)
     events = scalars(tmp_path / "tensorboard" / "isometry")
     assert list(events["isometry/norm"]) == [0, 4, 8, 12, 16, 20]
@@ -196,7 +227,9 @@ def test_its_options_do_not_make_another_run_and_a_damaged_file_is_named(tmp_pat
         pass
     for damaged in ("not a history\n1,2\n", "step,loss,distortion\n5,1.0,2.0\n"):
         (tmp_path / "a" / history.ISOMETRY).write_text(damaged)
-        with pytest.raises(files.DamagedFile, match="isometry-history.csv is not as .* should begin with step,num_examples,"):
+        with pytest.raises(
+                files.DamagedFile,
+                match="isometry-history.csv is not as .* should begin with step,num_examples,"):
             runs.Run(tmp_path / "a", config)
         assert (tmp_path / "a" / history.ISOMETRY).read_text() == damaged
 
@@ -211,18 +244,23 @@ def test_on_replicas_and_with_resident_data(tmp_path, watched, way):
     assert [row["step"] for row in other] == steps
     for at in (0, 20):
         a, b = (next(row for row in rows if row["step"] == at) for rows in (one, other))
-        np.testing.assert_allclose([a[name] for name in MEASURED], [b[name] for name in MEASURED], rtol=2e-3)
+        np.testing.assert_allclose([a[name] for name in MEASURED], [b[name] for name in MEASURED],
+                                   rtol=2e-3)
 
 
 def test_of_two_workers_the_chief_measures(tmp_path, root):
-    """With batch normalisation, whose averages are joined by all workers wherever one reads them in the scope of a strategy."""
-    statuses, errors = run_workers([tmp_path] * 2, {"monitor_every": 4, "monitor_share": None}, NORMALISED)
+    """With batch normalisation, whose averages are joined by all workers wherever one reads them in
+    the scope of a strategy.
+    """
+    statuses, errors = run_workers([tmp_path] * 2, {"monitor_every": 4, "monitor_share": None},
+                                   NORMALISED)
     assert statuses == [0, 0], "\n".join(error[-2500:] for error in errors)
     rows = rows_of(tmp_path / history.ISOMETRY)
     assert [row["step"] for row in rows] == [0, 4, 8, 12, 16, 20]
     vae = tfisovae.load(tmp_path / "model")
     x = source().eval[np.arange(50)]
-    # What is saved has the means of both replicas' averages, and what is measured those of the first.
+    # What is saved has the means of both replicas' averages, and what is measured those of the
+    # first.
     assert rows[-1]["rate"] == pytest.approx(tfisovae.analyze(vae, x).rate, rel=0.03)
     assert sum("Isometry was measured 6 times" in error for error in errors) == 1
 
@@ -238,7 +276,9 @@ def test_arrays_stay_on_the_device_beside_it(monkeypatch):
 
 
 class Paced:
-    """A training whose steps take .1 s each, and measurements 1 ms an example, by a clock of its own."""
+    """A training whose steps take .1 s each, and measurements 1 ms an example, by a clock of its
+    own.
+    """
 
     beta = 0.1
 
@@ -266,9 +306,13 @@ class Paced:
         return [row["step"] for row in monitor.rows], [row["num_examples"] for row in monitor.rows]
 
 
-@pytest.mark.parametrize("every, in_a_call, expected", [(10, 1, 16), (40, 1, 112), (1000, 1, 500), (10, 40, 112)])
-def test_the_number_of_examples_follows_from_the_time_there_is(monkeypatch, every, in_a_call, expected):
-    """.6 of .05 of 40 steps of .1 s are 120 ms: 112 examples, a multiple of 16; at least 16, at most all; with long calls too."""
+@pytest.mark.parametrize("every, in_a_call, expected", [(10, 1, 16), (40, 1, 112), (1000, 1, 500),
+                                                        (10, 40, 112)])
+def test_the_number_of_examples_follows_from_the_time_there_is(monkeypatch, every, in_a_call,
+                                                               expected):
+    """.6 of .05 of 40 steps of .1 s are 120 ms: 112 examples, a multiple of 16; at least 16, at
+    most all; with long calls too.
+    """
     monitor = IsometryMonitor(points(500), every, share=0.05)
     steps, numbers = Paced(monkeypatch).train(monitor, 4000, in_a_call)
     interval = max(every, in_a_call)
@@ -278,21 +322,29 @@ def test_the_number_of_examples_follows_from_the_time_there_is(monkeypatch, ever
 
 
 def test_measurements_are_left_out_where_there_is_no_time(monkeypatch):
-    """16 examples take .01 of the time of 16 steps, whatever was asked for; the summary has the measured share."""
+    """16 examples take .01 of the time of 16 steps, whatever was asked for; the summary has the
+    measured share.
+    """
     monitor = IsometryMonitor(points(), 1, share=0.01)
     steps, numbers = Paced(monkeypatch).train(monitor, 100)
-    assert steps[0] == 0 and set(np.diff(steps)) <= {16, 17} and len(steps) == 7 and set(numbers) == {16}
-    assert monitor.summary() == ("Isometry was measured 7 times, on 16 examples, in 1.0% of the training's time; the start took "
-                                 "0.0 s (0.3%) once")
+    assert steps[0] == 0 and set(np.diff(steps)) <= {16, 17
+                                                     } and len(steps) == 7 and set(numbers) == {16}
+    assert monitor.summary() == (
+        "Isometry was measured 7 times, on 16 examples, in 1.0% of the training's time; the start "
+        "took "
+        "0.0 s (0.3%) once")
 
 
 @pytest.mark.parametrize("arguments, message", [
-    ({"every": 0}, "every must be an integer, at least 1; got 0"), ({"every": 2.0}, "every must be an integer"),
-    ({"every": True}, "every must be an integer"), ({"num_examples": 0}, "num_examples must be an integer, at least 1; got 0"),
+    ({"every": 0}, "every must be an integer, at least 1; got 0"),
+    ({"every": 2.0}, "every must be an integer"), ({"every": True}, "every must be an integer"),
+    ({"num_examples": 0}, "num_examples must be an integer, at least 1; got 0"),
     ({"num_examples": 99}, "data has 64 examples, fewer than num_examples = 99"),
     ({"share": 2}, "share must be above 0 and below 1, or None for no limit; got 2"),
-    ({"share": 0.0}, "share must be above 0"), ({"data": np.zeros([0, 16])}, "data has no examples"),
-    ({"data": np.full([3, 16], np.nan)}, r"x must be finite; example 0 \(counted from 0\) is not")])
+    ({"share": 0.0}, "share must be above 0"),
+    ({"data": np.zeros([0, 16])}, "data has no examples"),
+    ({"data": np.full([3, 16], np.nan)}, r"x must be finite; example 0 \(counted from 0\) is not")
+])
 def test_what_makes_no_sense(arguments, message):
     with pytest.raises(ValueError, match=message):
         IsometryMonitor(**{"data": points(), "every": 1, **arguments})
@@ -303,7 +355,9 @@ def test_examples_of_another_shape_and_distortions_without_a_metric():
         def __call__(self, x, x_hat):
             return tf.reduce_sum(tf.abs(x - x_hat), -1)
 
-    with pytest.raises(ValueError, match=r"data of IsometryMonitor are no examples of this VAE: .* got \(64, 7\)"):
+    with pytest.raises(
+            ValueError,
+            match=r"data of IsometryMonitor are no examples of this VAE: .* got \(64, 7\)"):
         small_vae().fit(batches(), verbose=0, callbacks=[IsometryMonitor(points(64, 7), 1)])
     vae = tfisovae.VAE(*networks.toy(), Absolute(), 10.0)
     vae.compile("adam")
@@ -318,8 +372,10 @@ def test_the_picture_of_a_spectrum():
     image = spectrum_image(beta / 2 * np.array([1.0, 1e4, 100.0, np.nan]), beta, height=100)
     foot = (image == spectrum_image(beta / 2 * np.array([1e4]), beta, 100)[0, 0]).all(-1)
     assert image.shape == (100, 64, 3) and image.dtype == np.uint8
-    assert foot[:, 0].sum() == 100 and foot[:, 16].sum() == 50 and not foot[:, 32].any() and not foot[:, 48].any()
-    assert (image[-1, 32] == 200).all() and spectrum_image(np.ones(256), 0.02).shape == (160, 512, 3)
+    assert foot[:, 0].sum() == 100 and foot[:, 16].sum(
+    ) == 50 and not foot[:, 32].any() and not foot[:, 48].any()
+    assert (image[-1, 32] == 200).all() and spectrum_image(np.ones(256),
+                                                           0.02).shape == (160, 512, 3)
 
 
 def test_a_vae_that_has_seen_no_example():
@@ -334,9 +390,12 @@ def test_a_vae_that_has_seen_no_example():
 
 
 def test_a_model_compiled_anew_begins_at_step_0(tmp_path):
-    """Beside the history of what it was before it is refused; without one it is measured from the start."""
+    """Beside the history of what it was before it is refused; without one it is measured from the
+    start.
+    """
     for directory in (None, tmp_path / "watched"):
-        vae, monitor = small_vae(), IsometryMonitor(points(), every=4, directory=directory, num_examples=8, share=None)
+        vae, monitor = small_vae(), IsometryMonitor(points(), every=4, directory=directory,
+                                                    num_examples=8, share=None)
         vae.fit(batches(), verbose=0, callbacks=[monitor])
         assert [row["step"] for row in monitor.rows] == [0, 4, 8]
         vae.compile(tf.keras.optimizers.Adam(1e-3))
@@ -344,6 +403,8 @@ def test_a_model_compiled_anew_begins_at_step_0(tmp_path):
             vae.fit(batches(32), verbose=0, callbacks=[monitor])
             assert [row["step"] for row in monitor.rows] == [0, 4]
         else:
-            with pytest.raises(ValueError, match="is of a training that has gone to step 8, and this one begins"):
+            with pytest.raises(
+                    ValueError,
+                    match="is of a training that has gone to step 8, and this one begins"):
                 vae.fit(batches(32), verbose=0, callbacks=[monitor])
             assert [row["step"] for row in rows_of(directory / history.ISOMETRY)] == [0, 4, 8]

@@ -1,4 +1,5 @@
-"""16 bits: found where the processor has them, kept in the manifest, and out of every measurement."""
+"""16 bits: found where the processor has them, kept in the manifest, and out of every measurement.
+"""
 import json
 
 import numpy as np
@@ -29,19 +30,23 @@ def gpus(monkeypatch):
     """Makes TensorFlow see GPUs with these details."""
     def see(*details):
         listed = tf.config.list_physical_devices
-        monkeypatch.setattr(tf.config, "list_physical_devices",
-                            lambda kind=None: list(range(len(details))) if kind == "GPU" else listed(kind))
+        monkeypatch.setattr(
+            tf.config, "list_physical_devices", lambda kind=None: list(range(len(details)))
+            if kind == "GPU" else listed(kind))
         monkeypatch.setattr(tf.config.experimental, "get_device_details", lambda gpu: details[gpu])
 
     return see
 
 
-@pytest.mark.parametrize("flags, found", [(EPYC, "AVX512_BF16"), (XEON, "AMX"), (OLDER, None), ("", None)])
+@pytest.mark.parametrize("flags, found", [(EPYC, "AVX512_BF16"), (XEON, "AMX"), (OLDER, None),
+                                          ("", None)])
 def test_the_processor_says_what_it_has(cpuinfo, flags, found):
     assert precision.units(cpuinfo(flags)) == found
 
 
-@pytest.mark.parametrize("text", ["", "Features\t: fp asimd bf16\n", "flags\n", "avx512_bf16\n", b"\xff\xfe flags: \x00"])
+@pytest.mark.parametrize(
+    "text",
+    ["", "Features\t: fp asimd bf16\n", "flags\n", "avx512_bf16\n", b"\xff\xfe flags: \x00"])
 def test_what_says_nothing_is_no_error(tmp_path, text):
     path = tmp_path / "cpuinfo"
     path.write_bytes(text if isinstance(text, bytes) else text.encode())
@@ -54,22 +59,27 @@ def test_without_onednn_the_units_are_not_used(cpuinfo, monkeypatch, setting, fo
     assert precision.units(cpuinfo(EPYC)) == found
 
 
-@pytest.mark.parametrize("capabilities, found", [
-    ([(8, 0)], "A GPU"), ([(9, 0), (8, 6)], "A GPU"), ([(7, 5)], None), ([(8, 0), (7, 0)], None), ([None], None)])
+@pytest.mark.parametrize("capabilities, found", [([(8, 0)], "A GPU"), ([(9, 0), (8, 6)], "A GPU"),
+                                                 ([(7, 5)], None), ([(8, 0), (7, 0)], None),
+                                                 ([None], None)])
 def test_where_there_are_gpus_all_of_them_must_have_it(cpuinfo, gpus, capabilities, found):
     """Whatever the processor has."""
-    gpus(*({"device_name": "A GPU", **({"compute_capability": able} if able else {})} for able in capabilities))
+    gpus(*({"device_name": "A GPU", **({"compute_capability": able} if able else {})}
+           for able in capabilities))
     assert precision.units(cpuinfo(EPYC)) == found
 
 
 @pytest.mark.parametrize("name, found, chosen, said", [
-    ("auto", "AMX", "bfloat16", "computes in bfloat16, for which there is AMX. Weights, losses and measurements are float32."),
+    ("auto", "AMX", "bfloat16",
+     "computes in bfloat16, for which there is AMX. Weights, losses and measurements are float32."),
     ("auto", None, None, "computes in float32: nothing was found here"),
-    ("none", "AMX", None, "float32, as the paper's. With mixed_precision auto it would be in bfloat16, for which there is AMX"),
-    ("none", None, None, None),
-    ("bfloat16", "AMX", "bfloat16", None),
+    ("none", "AMX", None,
+     "float32, as the paper's. With mixed_precision auto it would be in bfloat16, for which there "
+     "is AMX"
+     ), ("none", None, None, None), ("bfloat16", "AMX", "bfloat16", None),
     ("bfloat16", None, "bfloat16", "Nothing was found here that is faster in bfloat16"),
-    ("float16", "AMX", "float16", None)])
+    ("float16", "AMX", "float16", None)
+])
 def test_what_is_chosen_and_what_is_said(monkeypatch, name, found, chosen, said):
     monkeypatch.setattr(precision, "units", lambda: found)
     policy, note = precision.choose(name)
@@ -77,27 +87,37 @@ def test_what_is_chosen_and_what_is_said(monkeypatch, name, found, chosen, said)
 
 
 def test_what_cannot_be_chosen(monkeypatch):
-    with pytest.raises(ValueError, match="must be one of auto, none, bfloat16, float16; got 'bf16'"):
+    with pytest.raises(ValueError,
+                       match="must be one of auto, none, bfloat16, float16; got 'bf16'"):
         precision.choose("bf16")
-    with pytest.raises(ValueError, match="auto looks at one machine.* give each the same: bfloat16, float16 or none"):
+    with pytest.raises(
+            ValueError,
+            match="auto looks at one machine.* give each the same: bfloat16, float16 or none"):
         precision.choose("auto", several_machines=True)
     assert precision.choose("bfloat16", several_machines=True)[0] == "bfloat16"
 
 
 def test_a_run_in_bfloat16(main, tmp_path, monkeypatch):
-    """auto is resolved in the manifest; the model is measured as a float32 one of the same weights, to the last digit."""
+    """auto is resolved in the manifest; the model is measured as a float32 one of the same weights,
+    to the last digit.
+    """
     monkeypatch.setattr(precision, "units", lambda: "AMX")
     path = tmp_path / "run"
-    options = ["--data", "faces", "--num_faces", 64, "--latent_dim", 3, "--batch_size", 4, "--steps", 2, "--num_eval", 0]
+    options = [
+        "--data", "faces", "--num_faces", 64, "--latent_dim", 3, "--batch_size", 4, "--steps", 2,
+        "--num_eval", 0
+    ]
     done = main("celeba", *options, "--mixed_precision", "auto", "--run_dir", path)
     assert "computes in bfloat16, for which there is AMX" in done.stderr
     assert json.loads((path / "config.json").read_text())["mixed_precision"] == "bfloat16"
-    assert tf.keras.mixed_precision.global_policy().name == "float32"  # after the training, as before it
+    # After the training, as before it.
+    assert tf.keras.mixed_precision.global_policy().name == "float32"
     other = main("celeba", *options, "--run_dir", path, check=False)
     assert other.code != 0 and "mixed_precision: 'bfloat16' there, None here" in other.stderr
     vae, exact = tfisovae.load(path / "model"), tfisovae.VAE(*networks.celeba(3), "ssim", 1000.0)
     assert {layer.compute_dtype for layer in vae.encoder.layers} == {"bfloat16", "float32"}
-    assert vae.encoder.layers[-1].compute_dtype == vae.decoder.layers[-1].compute_dtype == "float32"  # the heads
+    # The heads.
+    assert vae.encoder.layers[-1].compute_dtype == vae.decoder.layers[-1].compute_dtype == "float32"
     assert {weight.dtype for weight in vae.weights} == {tf.float32}
     exact.set_weights(vae.get_weights())
     x = np.random.default_rng(0).uniform(size=(4, 64, 64, 3)).astype(np.float32)
@@ -105,33 +125,47 @@ def test_a_run_in_bfloat16(main, tmp_path, monkeypatch):
     for name in ("kl", "x_hat", "distortion", "objective", "coding_loss"):
         np.testing.assert_array_equal(getattr(a, name), getattr(b, name))
     z = exact.encode(x).mean
-    derivatives = [geometry.numerical_derivatives(measured.decode, z, exact.distortion) for measured in (vae, exact)]
+    derivatives = [
+        geometry.numerical_derivatives(measured.decode, z, exact.distortion)
+        for measured in (vae, exact)
+    ]
     np.testing.assert_array_equal(*derivatives)
 
 
 def test_the_loss_of_a_step_in_bfloat16_is_float32():
-    """Of x = 0 and x_hat = 1 + 2^-12, the float32 output of bfloat16 features, whose square bfloat16 would call 1."""
+    """Of x = 0 and x_hat = 1 + 2^-12, the float32 output of bfloat16 features, whose square
+    bfloat16 would call 1.
+    """
     with precision.using("bfloat16"):
-        encoder = tf.keras.Sequential([tf.keras.layers.Input((1,)), tf.keras.layers.Dense(2, kernel_initializer="zeros")])
+        encoder = tf.keras.Sequential(
+            [tf.keras.layers.Input((1, )),
+             tf.keras.layers.Dense(2, kernel_initializer="zeros")])
         decoder = tf.keras.Sequential([
-            tf.keras.layers.Input((1,)), tf.keras.layers.Dense(1, kernel_initializer="zeros", dtype="float32")])
+            tf.keras.layers.Input((1, )),
+            tf.keras.layers.Dense(1, kernel_initializer="zeros", dtype="float32")
+        ])
     assert encoder.compute_dtype == "bfloat16"
     decoder.layers[-1].bias.assign([1 + 2.0**-12])
     vae = tfisovae.VAE(encoder, decoder, "sse", 1.0)
     vae.compile(tf.keras.optimizers.SGD(0.0))
     history = vae.fit(np.zeros([4, 1], np.float32), verbose=0).history
     np.testing.assert_allclose(history["distortion"], (1 + 2.0**-12) ** 2, rtol=1e-7)
-    np.testing.assert_allclose(history["loss"], (1 + 2.0**-12) ** 2, rtol=1e-7)  # the KL of mean 0 and variance 1 is 0
+    # The KL of mean 0 and variance 1 is 0.
+    np.testing.assert_allclose(history["loss"], (1 + 2.0**-12) ** 2, rtol=1e-7)
 
 
 @pytest.mark.parametrize("policy, scaled", [("float16", True), ("bfloat16", False), (None, False)])
 def test_float16_takes_a_loss_scale(policy, scaled):
-    """Gradients of 1e-9 are 0 in float16, which without a scale would stop the weights before them."""
+    """Gradients of 1e-9 are 0 in float16, which without a scale would stop the weights before them.
+    """
     with precision.using(policy):
         layers = tf.keras.layers
         encoder = tf.keras.Sequential([layers.Input((4,)), layers.Dense(4)])
-        decoder = tf.keras.Sequential([layers.Input((2,)), layers.Dense(8, kernel_initializer="ones"),
-                                       layers.Dense(4, kernel_initializer=tf.keras.initializers.Constant(1e-4))])
+        decoder = tf.keras.Sequential([
+            layers.Input((2, )),
+            layers.Dense(8, kernel_initializer="ones"),
+            layers.Dense(4, kernel_initializer=tf.keras.initializers.Constant(1e-4))
+        ])
     vae = tfisovae.VAE(encoder, decoder, "mse", 1e-4)
     vae.compile(tf.keras.optimizers.SGD(1.0))
     assert isinstance(vae.optimizer, tf.keras.mixed_precision.LossScaleOptimizer) == scaled
@@ -144,9 +178,10 @@ def test_float16_takes_a_loss_scale(policy, scaled):
 
 def test_the_table_of_two_precisions(tmp_path):
     """Differences in units of their standard error: (1.02 - 1) / sqrt(.003^2 + .004^2) = 4."""
-    one, other = ({"policy": policy, "seed": 0, "active": 3, "loss": [at, error], "distortion": [1, 0.1], "rate": [1, 0.1],
-                   "norm": [1, 0.1], "cosines": [None, None], "balance": [1, 0.1]}
-                  for policy, at, error in (("float32", 1, 0.003), ("bfloat16", 1.02, 0.004)))
+    one, other = ({
+        "policy": policy, "seed": 0, "active": 3, "loss": [at, error], "distortion": [1, 0.1],
+        "rate": [1, 0.1], "norm": [1, 0.1], "cosines": [None, None], "balance": [1, 0.1]
+    } for policy, at, error in (("float32", 1, 0.003), ("bfloat16", 1.02, 0.004)))
     (tmp_path / "precision.json").write_text(json.dumps({"runs": [one, other]}))
     lines = tables.precision_table([tmp_path]).splitlines()
     assert "| loss | 1 +- 0.003 | 1.02 +- 0.004 | +2.00% | +4.0 |" in lines and "| cosines | - | - | - | - |" in lines

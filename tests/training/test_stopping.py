@@ -1,4 +1,6 @@
-"""Ctrl-C, SIGTERM, and what a run does then; checkpoints that are damaged; what a directory may hold."""
+"""Ctrl-C, SIGTERM, and what a run does then; checkpoints that are damaged; what a directory may
+hold.
+"""
 import json
 import os
 import shutil
@@ -27,19 +29,27 @@ class Send(tf.keras.callbacks.Callback):
 
 @pytest.fixture(scope="module")
 def half(tmp_path_factory):
-    """A run that was stopped at step 15, with checkpoints of steps 10 and 15; and its whole, and the history of that."""
+    """A run that was stopped at step 15, with checkpoints of steps 10 and 15; and its whole, and
+    the history of that.
+    """
     path = tmp_path_factory.mktemp("half")
     with pytest.raises(stopping.Stopped):
         train(path / "run", {"steps": 20}, extra_callbacks=[Send(signal.SIGTERM, 14)])
     return path / "run", train(path / "whole"), (path / "whole" / "history.csv").read_text()
 
 
-@pytest.mark.parametrize("signum, status, at, step", [(signal.SIGINT, 130, 6, 7), (signal.SIGTERM, 143, 12, 13),
+@pytest.mark.parametrize("signum, status, at, step", [(signal.SIGINT, 130, 6, 7),
+                                                      (signal.SIGTERM, 143, 12, 13),
                                                       (signal.SIGTERM, 143, 14, 15)])
-def test_a_signal_ends_a_run_after_the_step_with_a_checkpoint(half, tmp_path, signum, status, at, step):
-    """In the middle of an interval, and at its end; the run then ends as if it had not been stopped, history and all."""
+def test_a_signal_ends_a_run_after_the_step_with_a_checkpoint(half, tmp_path, signum, status, at,
+                                                              step):
+    """In the middle of an interval, and at its end; the run then ends as if it had not been
+    stopped, history and all.
+    """
     before = signal.getsignal(signum)
-    with pytest.raises(stopping.Stopped, match=rf"at step {step}. The same command goes on from the checkpoint of step") as e:
+    with pytest.raises(
+            stopping.Stopped,
+            match=rf"at step {step}. The same command goes on from the checkpoint of step") as e:
         train(tmp_path / "run", {"checkpoint_every": 10}, extra_callbacks=[Send(signum, at)])
     assert e.value.status == status and isinstance(e.value, KeyboardInterrupt)
     assert signal.getsignal(signum) is before
@@ -59,19 +69,24 @@ def test_a_signal_before_the_first_step_leaves_the_run_as_it_was(tmp_path):
 
 
 def test_a_signal_in_a_resident_run_waits_for_a_short_call_alone(tmp_path, monkeypatch):
-    """An interval of ten steps in calls of four: stopped after the second, it ends as a run that was not, history and all."""
+    """An interval of ten steps in calls of four: stopped after the second, it ends as a run that
+    was not, history and all.
+    """
     monkeypatch.setattr(loop, "_EXAMPLES_OF_A_CALL", 4 * CONFIG["batch_size"])
     config = {"steps": 10, "log_every": 10, "checkpoint_every": 10}
     whole = train(tmp_path / "whole", config, resident=True)
     with pytest.raises(stopping.Stopped, match="at step 8"):
         train(tmp_path / "run", config, extra_callbacks=[Send(signal.SIGTERM, 4)], resident=True)
     assert equal(train(tmp_path / "run", config, resident=True), whole)
-    assert (tmp_path / "run" / "history.csv").read_text() == (tmp_path / "whole" / "history.csv").read_text()
+    assert (tmp_path / "run" / "history.csv").read_text() == (tmp_path / "whole"
+                                                              / "history.csv").read_text()
 
 
-@pytest.mark.parametrize("done, length, longest, expected", [
-    (0, 10, 100, [10]), (0, 10, 4, [4, 4, 2]), (4, 6, 4, [4, 2]), (8, 2, 4, [2]), (0, 12, 4, [4, 4, 4]), (0, 7, 1, [1] * 7),
-    (5, 5, 4, [3, 2])])
+@pytest.mark.parametrize("done, length, longest, expected", [(0, 10, 100, [10]),
+                                                             (0, 10, 4, [4, 4, 2]),
+                                                             (4, 6, 4, [4, 2]), (8, 2, 4, [2]),
+                                                             (0, 12, 4, [4, 4, 4]),
+                                                             (0, 7, 1, [1] * 7), (5, 5, 4, [3, 2])])
 def test_calls_end_where_they_would_without_a_stop(done, length, longest, expected):
     assert batches.call_lengths(done, length, longest) == expected
     assert sum(expected) == length and max(expected) <= longest
@@ -80,22 +95,31 @@ def test_calls_end_where_they_would_without_a_stop(done, length, longest, expect
 def test_a_resident_run_needs_the_strategy_of_one_device(tmp_path):
     one = tf.distribute.MirroredStrategy(["CPU:0"])
     assert one.num_replicas_in_sync == 1 and not devices.keeps_data(one)
-    with pytest.raises(ValueError, match=r"strategy, 'one_device'; got MirroredStrategy of 1 replica"):
+    with pytest.raises(ValueError,
+                       match=r"strategy, 'one_device'; got MirroredStrategy of 1 replica"):
         train(tmp_path / "run", strategy=one, resident=True)
     assert devices.keeps_data(devices.make_strategy("one_device"))
 
 
-@pytest.mark.parametrize("step, damage", [
-    (10, lambda p: (p / "ckpt-15.index").unlink()), (10, lambda p: os.truncate(p / "ckpt-15.data-00000-of-00001", 999)),
-    (10, lambda p: shutil.copy(p / "ckpt-10.data-00000-of-00001", p / "ckpt-15.data-00000-of-00001")),
-    (10, lambda p: shutil.copy(p / "ckpt-10.json", p / "ckpt-15.json")),
-    (15, lambda p: (p / "checkpoint").unlink()), (15, lambda p: (p / "checkpoint").write_text("")),
-    (15, lambda p: (p / "ckpt-15.json").unlink()), (15, lambda p: (p / "ckpt-15.json").write_text("{")),
-    (10, lambda p: ((p / "ckpt-15.json").unlink(), os.truncate(p / "ckpt-15.data-00000-of-00001", 999))),
-    (10, lambda p: ((p / "ckpt-15.json").unlink(), shutil.copy(p / "ckpt-10.index", p / "ckpt-15.index"),
-                    shutil.copy(p / "ckpt-10.data-00000-of-00001", p / "ckpt-15.data-00000-of-00001")))])
+@pytest.mark.parametrize(
+    "step, damage",
+    [(10, lambda p: (p / "ckpt-15.index").unlink()),
+     (10, lambda p: os.truncate(p / "ckpt-15.data-00000-of-00001", 999)),
+     (10,
+      lambda p: shutil.copy(p / "ckpt-10.data-00000-of-00001", p / "ckpt-15.data-00000-of-00001")),
+     (10, lambda p: shutil.copy(p / "ckpt-10.json", p / "ckpt-15.json")),
+     (15, lambda p: (p / "checkpoint").unlink()), (15, lambda p: (p / "checkpoint").write_text("")),
+     (15, lambda p: (p / "ckpt-15.json").unlink()),
+     (15, lambda p: (p / "ckpt-15.json").write_text("{")),
+     (10, lambda p:
+      ((p / "ckpt-15.json").unlink(), os.truncate(p / "ckpt-15.data-00000-of-00001", 999))),
+     (10, lambda p:
+      ((p / "ckpt-15.json").unlink(), shutil.copy(p / "ckpt-10.index", p / "ckpt-15.index"),
+       shutil.copy(p / "ckpt-10.data-00000-of-00001", p / "ckpt-15.data-00000-of-00001")))])
 def test_the_newest_whole_checkpoint_is_found(half, tmp_path, step, damage):
-    """What is whole says so by its digests, or where these are lost by TensorFlow's own checksums and its step."""
+    """What is whole says so by its digests, or where these are lost by TensorFlow's own checksums
+    and its step.
+    """
     shutil.copytree(half[0], tmp_path / "run")
     damage(tmp_path / "run" / "checkpoints")
     assert runs.trained_step(tmp_path / "run") == step
@@ -109,12 +133,19 @@ def test_a_damaged_checkpoint_costs_steps_and_nothing_else(half, tmp_path):
 
 
 def test_without_a_whole_checkpoint_a_run_that_was_trained_is_refused(half, tmp_path):
-    """It never begins anew in silence; in a copy whose checkpoints are gone its history says that there were some."""
-    for name, remove in (("all", shutil.rmtree), ("data", lambda p: [f.unlink() for f in p.glob("*.data*")])):
+    """It never begins anew in silence; in a copy whose checkpoints are gone its history says that
+    there were some.
+    """
+    for name, remove in (("all", shutil.rmtree),
+                         ("data", lambda p: [f.unlink() for f in p.glob("*.data*")])):
         shutil.copytree(half[0], tmp_path / name)
         remove(tmp_path / name / "checkpoints")
-        before = {p: p.read_bytes() for p in (tmp_path / name).rglob("*") if p.is_file() and p.name != "lock"}
-        with pytest.raises(runs.RunError, match="none of its checkpoints is whole, so it cannot go on"):
+        before = {
+            p: p.read_bytes()
+            for p in (tmp_path / name).rglob("*") if p.is_file() and p.name != "lock"
+        }
+        with pytest.raises(runs.RunError,
+                           match="none of its checkpoints is whole, so it cannot go on"):
             train(tmp_path / name)
         assert all(path.read_bytes() == content for path, content in before.items())
 
@@ -124,7 +155,8 @@ def test_extending_keeps_the_model_until_the_new_one_is_written(tmp_path):
     with pytest.raises(stopping.Stopped):
         train(tmp_path / "run", {"steps": 40}, extra_callbacks=[Send(signal.SIGTERM, 31)])
     assert (tmp_path / "run" / "model" / "saved_model.pb").exists()
-    with pytest.raises(runs.RunError, match="has no model yet: .* goes on from the checkpoint of step 32"):
+    with pytest.raises(runs.RunError,
+                       match="has no model yet: .* goes on from the checkpoint of step 32"):
         runs.load_run(tmp_path / "run")
     assert equal(train(tmp_path / "run", {"steps": 40}), runs.load_run(tmp_path / "run")[1])
     # As an older version left it: a model that does not say of which step it is.
@@ -142,7 +174,8 @@ def test_a_lost_manifest_is_made_anew_from_a_copy(half, tmp_path, capsys):
         shutil.copytree(half[0], path)
         (path / "config.json").unlink() if text is None else (path / "config.json").write_text(text)
         runs.Run(path, CONFIG).close()
-        assert json.loads((path / "config.json").read_text()) == json.loads((half[0] / "config.json").read_text())
+        assert json.loads((path / "config.json").read_text()) == json.loads(
+            (half[0] / "config.json").read_text())
         assert "it is made anew from a copy" in capsys.readouterr().err
         with pytest.raises(runs.RunError, match="another configuration"):
             runs.Run(path, {**CONFIG, "seed": 9})
@@ -151,24 +184,32 @@ def test_a_lost_manifest_is_made_anew_from_a_copy(half, tmp_path, capsys):
 def test_data_that_moved_are_the_same_data(tmp_path):
     """Told by what they are; which are held out is a part of it."""
     manifest = {"fingerprint": "a", "num_train": 9, "num_eval": 1, "held_out": "b"}
-    before = {**CONFIG, "data": "/old/x.npy", "data_dir": None, "strategy": "auto", "data_manifest": manifest}
+    before = {
+        **CONFIG, "data": "/old/x.npy", "data_dir": None, "strategy": "auto",
+        "data_manifest": manifest
+    }
     moved = {**before, "data": "/new/y.npy", "data_dir": "/z", "strategy": "one_device"}
     runs.Run(tmp_path / "run", before).close()
     runs.Run(tmp_path / "run", moved).close()
     assert runs.load_config(tmp_path / "run")["data"] == "/new/y.npy"
     for key in ("fingerprint", "held_out"):
-        with pytest.raises(runs.RunError, match="(?s)another configuration.*data: '/new/y.npy' there, '/old/x.npy' here"):
+        with pytest.raises(
+                runs.RunError,
+                match="(?s)another configuration.*data: '/new/y.npy' there, '/old/x.npy' here"):
             runs.Run(tmp_path / "run", {**before, "data_manifest": {**manifest, key: "c"}})
     older = {key: value for key, value in manifest.items() if key != "held_out"}
     runs.Run(tmp_path / "older", {**before, "data_manifest": older}).close()
-    runs.Run(tmp_path / "older", before).close()  # of the same path: what it holds out is then known, too
+    # Of the same path: what it holds out is then known, too.
+    runs.Run(tmp_path / "older", before).close()
     runs.Run(tmp_path / "older", moved).close()
 
 
 def test_more_steps_of_a_cosine_are_refused_with_the_reason(tmp_path):
     cosine = {**CONFIG, "schedule": "cosine", "schedule_steps": 20}
     runs.Run(tmp_path / "run", cosine).close()
-    with pytest.raises(runs.RunError, match="(?s)schedule_steps: 20 there, 40 here.*A cosine ends at its last step"):
+    with pytest.raises(
+            runs.RunError,
+            match="(?s)schedule_steps: 20 there, 40 here.*A cosine ends at its last step"):
         runs.Run(tmp_path / "run", {**cosine, "steps": 40, "schedule_steps": 40})
 
 
@@ -177,7 +218,8 @@ def test_a_history_of_another_form_is_refused_and_the_remedy_works(half, tmp_pat
     shutil.copytree(half[0], run)
     text = (run / "history.csv").read_text()
     (run / "history.csv").write_text(text.replace(",", ";"))
-    with pytest.raises(files.DamagedFile, match="history.csv is not as the training wrote it.* Move it elsewhere"):
+    with pytest.raises(files.DamagedFile,
+                       match="history.csv is not as the training wrote it.* Move it elsewhere"):
         train(run)
     with pytest.raises(files.DamagedFile, match="Move it elsewhere"):
         train(run, {"steps": 30})
@@ -188,9 +230,12 @@ def test_a_history_of_another_form_is_refused_and_the_remedy_works(half, tmp_pat
 
 def test_a_damaged_model_is_refused_and_the_remedy_works(tmp_path):
     whole = train(tmp_path / "run")
-    for name in ("variables/variables.index", "variables/variables.data-00000-of-00001", "assets.extra/tfisovae.json"):
+    for name in ("variables/variables.index", "variables/variables.data-00000-of-00001",
+                 "assets.extra/tfisovae.json"):
         os.truncate(tmp_path / "run" / "model" / name, 50)
-        with pytest.raises(runs.RunError, match=rf"model is damaged \({name} is not as it was written\). Give the training"):
+        with pytest.raises(
+                runs.RunError,
+                match=rf"model is damaged \({name} is not as it was written\). Give the training"):
             runs.load_run(tmp_path / "run")
         assert equal(train(tmp_path / "run"), whole)
         assert equal(runs.load_run(tmp_path / "run")[1], whole)
@@ -200,14 +245,17 @@ def test_a_damaged_saved_model_is_named(tmp_path):
     """By `tfisovae.load`, wherever the model lies."""
     make_vae().save(tmp_path / "model")
     for name in ("variables/variables.index", "variables/variables.data-00000-of-00001"):
-        for damage in (lambda path: os.truncate(path, 50), lambda path: os.truncate(path, 0), os.unlink):
+        for damage in (lambda path: os.truncate(path, 50), lambda path: os.truncate(path, 0),
+                       os.unlink):
             shutil.copytree(tmp_path / "model", tmp_path / "copy")
             damage(tmp_path / "copy" / name)
-            with pytest.raises(files.DamagedFile, match="The weights .*variables/variables.* are damaged"):
+            with pytest.raises(files.DamagedFile,
+                               match="The weights .*variables/variables.* are damaged"):
                 tfisovae.load(tmp_path / "copy")
             shutil.rmtree(tmp_path / "copy")
     config = tmp_path / "model" / "assets.extra" / "tfisovae.json"
-    for text, message in (("{", "is no whole JSON file"), ("[1]", "no JSON object, but a list"), ("{}", "has no encoder, decoder")):
+    for text, message in (("{", "is no whole JSON file"), ("[1]", "no JSON object, but a list"),
+                          ("{}", "has no encoder, decoder")):
         config.write_text(text)
         with pytest.raises(files.DamagedFile, match=f"tfisovae.json .*{message}"):
             tfisovae.load(tmp_path / "model")
@@ -233,7 +281,9 @@ def test_a_checkpoint_is_only_removed_when_a_newer_one_is_whole(tmp_path, monkey
 
 
 def test_lock(tmp_path, monkeypatch, capsys):
-    """Of the kernel, which names the holder; where the file system has none, a file, which a process that died leaves behind."""
+    """Of the kernel, which names the holder; where the file system has none, a file, which a
+    process that died leaves behind.
+    """
     held = locks.Lock(tmp_path / "lock")
     with pytest.raises(locks.Held, match=f"process {os.getpid()} on "):
         locks.Lock(tmp_path / "lock")
@@ -245,7 +295,8 @@ def test_lock(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(locks.fcntl, "flock", none)
     held = locks.Lock(tmp_path / "lock")
     assert "has no locks (No locks available)" in capsys.readouterr().err
-    with pytest.raises(locks.Held, match=f"process {os.getpid()} on .*; if it is gone, remove .*lock.owner"):
+    with pytest.raises(locks.Held,
+                       match=f"process {os.getpid()} on .*; if it is gone, remove .*lock.owner"):
         locks.Lock(tmp_path / "lock")
     held.close()
     assert not (tmp_path / "lock.owner").exists()
@@ -259,16 +310,21 @@ def test_lock(tmp_path, monkeypatch, capsys):
 
 def test_tensorboard_forgets_what_was_written_after_the_step_gone_on_from(tmp_path):
     with pytest.raises(stopping.Stopped):
-        train(tmp_path / "run", {"checkpoint_every": 10}, extra_callbacks=[Send(signal.SIGTERM, 12)])
+        train(tmp_path / "run", {"checkpoint_every": 10},
+              extra_callbacks=[Send(signal.SIGTERM, 12)])
     train(tmp_path / "run", {"checkpoint_every": 10})
-    restarts = [event.step for path in sorted((tmp_path / "run" / "tensorboard").iterdir())
-                for event in tf.compat.v1.train.summary_iterator(str(path)) if event.WhichOneof("what") == "session_log"]
+    restarts = [
+        event.step for path in sorted((tmp_path / "run" / "tensorboard").iterdir())
+        for event in tf.compat.v1.train.summary_iterator(str(path))
+        if event.WhichOneof("what") == "session_log"
+    ]
     assert restarts == [1, 14]
 
 
 def test_why_a_process_ended_is_said():
     """By a signal, what it printed last is no reason."""
-    assert stopping.why_it_ended(-9, "step 40000/195000  loss 12") == "ended by SIGKILL, as where memory runs out"
+    assert stopping.why_it_ended(
+        -9, "step 40000/195000  loss 12") == "ended by SIGKILL, as where memory runs out"
     assert stopping.why_it_ended(-15, "") == "ended by SIGTERM"
     assert stopping.why_it_ended(1, "line\nValueError: why\n") == "ValueError: why"
     assert stopping.why_it_ended(3, "") == "exit status 3"

@@ -29,13 +29,17 @@ def test_a_run_that_was_stopped_ends_like_one_that_was_not(tmp_path, stops):
         np.testing.assert_array_equal(a, b)
     histories = [(tmp_path / name / "history.csv").read_text() for name in ("whole", "parts")]
     assert histories[0] == histories[1]
-    assert [line.split(",")[0] for line in histories[0].splitlines()] == ["step", "5", "10", "15", "20"]
+    assert [line.split(",")[0]
+            for line in histories[0].splitlines()] == ["step", "5", "10", "15", "20"]
     assert equal(tfisovae.load(tmp_path / "parts" / "model"), whole)
 
 
-@pytest.mark.parametrize("options", [{}, {"averaging": 0.9}, {"log_every": 20, "checkpoint_every": 20}])
+@pytest.mark.parametrize("options",
+                         [{}, {"averaging": 0.9}, {"log_every": 20, "checkpoint_every": 20}])
 def test_standardized_latents(tmp_path, options):
-    """When the annealing is over, and at the end of all; a run that was stopped between does the same."""
+    """When the annealing is over, and at the end of all; a run that was stopped between does the
+    same.
+    """
     options = {**options, "standardize_latents": True, "anneal_steps": 8, "steps": 40}
     whole = train(tmp_path / "whole", options)
     for stop in (9, 13, 27):
@@ -58,17 +62,23 @@ def standardized(monkeypatch):
     return steps
 
 
-@pytest.mark.parametrize("annealing, options, expected", [
-    (10, {}, [10, 20]), (11, {}, [11, 20]), (11, {"log_every": 10, "checkpoint_every": 10}, [11, 20]), (None, {}, [20]),
-    (20, {}, [20]), (30, {}, [20]), (11, {"averaging": 0.9}, [20])])
+@pytest.mark.parametrize(
+    "annealing, options, expected", [(10, {}, [10, 20]), (11, {}, [11, 20]),
+                                     (11, {"log_every": 10, "checkpoint_every": 10}, [11, 20]),
+                                     (None, {}, [20]), (20, {}, [20]), (30, {}, [20]),
+                                     (11, {"averaging": 0.9}, [20])])
 def test_when_latents_are_standardized(tmp_path, standardized, annealing, options, expected):
-    """After the step that ends the annealing, wherever lines of the history fall, and at the end; averages, at the end alone."""
+    """After the step that ends the annealing, wherever lines of the history fall, and at the end;
+    averages, at the end alone.
+    """
     train(tmp_path / "run", {"standardize_latents": True, "anneal_steps": annealing, **options})
     assert standardized == expected
 
 
 def test_latents_are_standardized_once_in_a_run_that_goes_on(tmp_path, standardized):
-    """More steps, other lines of the history: the weights are those of a run that had them from the beginning."""
+    """More steps, other lines of the history: the weights are those of a run that had them from the
+    beginning.
+    """
     options = {"standardize_latents": True, "anneal_steps": 11}
     train(tmp_path / "parts", {**options, "steps": 12})
     parts = train(tmp_path / "parts", {**options, "log_every": 10, "checkpoint_every": 10})
@@ -84,7 +94,9 @@ def test_latents_of_resident_data_are_standardized_after_the_call(tmp_path, stan
 def test_networks_whose_latents_cannot_be_standardized_are_told_before_the_first_step(tmp_path):
     def make():
         encoder, decoder = networks.toy()
-        return tfisovae.VAE(encoder, tf.keras.Sequential([tf.keras.layers.BatchNormalization(), decoder]), "sse", 10.0)
+        return tfisovae.VAE(encoder,
+                            tf.keras.Sequential([tf.keras.layers.BatchNormalization(), decoder]),
+                            "sse", 10.0)
 
     with pytest.raises(ValueError, match="first layer of the decoder .* is not a Dense layer"):
         train(tmp_path / "run", {"standardize_latents": True}, make=make)
@@ -92,19 +104,25 @@ def test_networks_whose_latents_cannot_be_standardized_are_told_before_the_first
 
 
 def test_a_model_whose_moments_are_not_finite_is_kept(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(loop, "standardize_latents", lambda *_, **__: (_ for _ in ()).throw(ValueError("z_0 has the mean inf.")))
+    monkeypatch.setattr(loop, "standardize_latents", lambda *_, **__:
+                        (_ for _ in ()).throw(ValueError("z_0 has the mean inf.")))
     vae = train(tmp_path / "run", {"standardize_latents": True})
     assert "z_0 has the mean inf. They stay as they are." in capsys.readouterr().err
     assert equal(tfisovae.load(tmp_path / "run" / "model"), vae)
 
 
 def test_resident_data_train_as_ordinary_batches(tmp_path):
-    """Weights and history within float tolerance, an interval that is left over and every option of the optimizer included."""
+    """Weights and history within float tolerance, an interval that is left over and every option of
+    the optimizer included.
+    """
     config = {"steps": 23, "schedule": "cosine", "averaging": 0.9, "clipnorm": 1.0}
     ordinary, resident = (train(tmp_path / str(r), config, resident=r) for r in (False, True))
     for a, b in zip(ordinary.get_weights(), resident.get_weights()):
         np.testing.assert_allclose(a, b, atol=1e-5)
-    rows = [np.loadtxt(tmp_path / str(r) / "history.csv", delimiter=",", skiprows=1) for r in (False, True)]
+    rows = [
+        np.loadtxt(tmp_path / str(r) / "history.csv", delimiter=",", skiprows=1)
+        for r in (False, True)
+    ]
     np.testing.assert_allclose(rows[0], rows[1], rtol=1e-4)
 
 
@@ -146,7 +164,10 @@ def test_resident_data_take_row_numbers():
 @pytest.mark.parametrize("schedule", loop.SCHEDULES)
 def test_the_rate_grows_linearly_and_goes_on_as_without_warmup(schedule):
     """At every step; the cosine then has the steps that are left."""
-    config = {"learning_rate": 4e-3, "learning_rate_warmup": 8, "steps": 40, "schedule": schedule, "clipnorm": None}
+    config = {
+        "learning_rate": 4e-3, "learning_rate_warmup": 8, "steps": 40, "schedule": schedule,
+        "clipnorm": None
+    }
     rate = loop._optimizer(config)._learning_rate
     rates = np.array([float(rate(step)) for step in range(41)])
     rest = np.arange(33) / 32
@@ -173,7 +194,8 @@ def test_schedule_and_averaging(tmp_path):
     for value in weights:
         mean = 0.8 * mean + 0.2 * value
     np.testing.assert_allclose(averaged.get_weights()[0], mean, atol=1e-6)
-    with pytest.raises(ValueError, match="Unknown schedule 'linear'; there are 'constant', 'cosine'"):
+    with pytest.raises(ValueError,
+                       match="Unknown schedule 'linear'; there are 'constant', 'cosine'"):
         train(tmp_path / "linear", {"schedule": "linear"})
 
 
@@ -190,19 +212,29 @@ def test_more_steps_go_on_from_where_the_run_ended(tmp_path, capsys):
     assert tf.train.latest_checkpoint(tmp_path / "a" / "checkpoints").endswith("ckpt-50")
     with pytest.raises(runs.RunError, match="trained to step 50; 33 steps end before that"):
         train(tmp_path / "a", {"steps": 33})
-    assert runs.load_config(tmp_path / "a")["steps"] == 50  # a refused command leaves the manifest as it was
+    # A refused command leaves the manifest as it was.
+    assert runs.load_config(tmp_path / "a")["steps"] == 50
 
 
 def test_kill_9(tmp_path, script):
-    """The script itself, on the paper's network, killed while it trains: the same weights as never killed."""
-    options = ["train/celeba.py", "--data", "faces", "--num_faces", 64, "--latent_dim", 3, "--steps", 24, "--batch_size", 4,
-               "--log_every", 4, "--checkpoint_every", 4, "--num_eval", 0, "--decomposed", "--warmup_steps", 6, "--run_dir"]
+    """The script itself, on the paper's network, killed while it trains: the same weights as never
+    killed.
+    """
+    options = [
+        "train/celeba.py", "--data", "faces", "--num_faces", 64, "--latent_dim", 3, "--steps", 24,
+        "--batch_size", 4, "--log_every", 4, "--checkpoint_every", 4, "--num_eval", 0,
+        "--decomposed", "--warmup_steps", 6, "--run_dir"
+    ]
     script(*options, tmp_path / "whole")
-    environment = {**os.environ, "PYTHONPATH": os.getcwd(), "TFISOVAE_CACHE": str(tmp_path / "cache")}
-    killed = subprocess.Popen([sys.executable, *map(str, options), str(tmp_path / "killed")], env=environment,
+    environment = {
+        **os.environ, "PYTHONPATH": os.getcwd(), "TFISOVAE_CACHE": str(tmp_path / "cache")
+    }
+    killed = subprocess.Popen([sys.executable, *map(str, options),
+                               str(tmp_path / "killed")], env=environment,
                               stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     deadline = time.time() + 200
-    while not (tmp_path / "killed" / "checkpoints" / "ckpt-8.index").exists() and time.time() < deadline:
+    while not (tmp_path / "killed" / "checkpoints"
+               / "ckpt-8.index").exists() and time.time() < deadline:
         time.sleep(0.02)
     killed.send_signal(signal.SIGKILL)
     assert killed.wait() == -signal.SIGKILL
@@ -210,11 +242,14 @@ def test_kill_9(tmp_path, script):
     resumed = script(*options, tmp_path / "killed")
     assert "going on from step" in resumed.stderr
     assert equal(*(tfisovae.load(tmp_path / name / "model") for name in ("whole", "killed")))
-    assert (tmp_path / "whole" / "history.csv").read_text() == (tmp_path / "killed" / "history.csv").read_text()
+    assert (tmp_path / "whole" / "history.csv").read_text() == (tmp_path / "killed"
+                                                                / "history.csv").read_text()
 
 
 def test_half_a_checkpoint_is_never_loaded(tmp_path):
-    """Files of a checkpoint that was being written when the power went: the last whole one is taken."""
+    """Files of a checkpoint that was being written when the power went: the last whole one is
+    taken.
+    """
     whole = train(tmp_path / "whole")
     with pytest.raises(KeyboardInterrupt):
         train(tmp_path / "run", extra_callbacks=[Stop(12)])
@@ -224,7 +259,8 @@ def test_half_a_checkpoint_is_never_loaded(tmp_path):
     (checkpoints / "ckpt-15.index").write_bytes((checkpoints / "ckpt-10.index").read_bytes())
     (tmp_path / "run" / "history.csv").open("a").write("13,1.0,2")
     assert equal(train(tmp_path / "run"), whole)
-    assert (tmp_path / "run" / "history.csv").read_text() == (tmp_path / "whole" / "history.csv").read_text()
+    assert (tmp_path / "run" / "history.csv").read_text() == (tmp_path / "whole"
+                                                              / "history.csv").read_text()
 
 
 def test_a_run_that_diverges_names_the_step_and_keeps_the_last_finite_checkpoint(tmp_path):
@@ -233,7 +269,8 @@ def test_a_run_that_diverges_names_the_step_and_keeps_the_last_finite_checkpoint
             if self.model.optimizer.iterations.numpy() == 12:
                 self.model.optimizer.learning_rate = 1e30
 
-    with pytest.raises(runs.RunError, match=r"(loss is not finite at step 14|not finite after step 1[345])"):
+    with pytest.raises(runs.RunError,
+                       match=r"(loss is not finite at step 14|not finite after step 1[345])"):
         train(tmp_path / "run", extra_callbacks=[Explode()])
     assert tf.train.latest_checkpoint(tmp_path / "run" / "checkpoints").endswith("ckpt-10")
     assert not (tmp_path / "run" / "model").exists()
@@ -263,7 +300,9 @@ def test_one_process_at_a_time(tmp_path):
 
 def test_a_directory_of_another_configuration_is_refused(tmp_path):
     runs.Run(tmp_path / "run", CONFIG).close()
-    with pytest.raises(runs.RunError, match=r"(?s)another configuration:\n  learning_rate: 0.001 there, 0.01 here"):
+    with pytest.raises(
+            runs.RunError,
+            match=r"(?s)another configuration:\n  learning_rate: 0.001 there, 0.01 here"):
         runs.Run(tmp_path / "run", {**CONFIG, "learning_rate": 0.01, "steps": 50})
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "thesis.tex").write_text("")
@@ -285,7 +324,9 @@ def test_collapse_is_said_in_words(tmp_path, capsys):
     def collapsing():
         return tfisovae.VAE(*networks.toy(), "sse", 1e-6, seed=3)
 
-    train(tmp_path / "dead", {"steps": 1000, "log_every": 100, "checkpoint_every": 500, "learning_rate": 1e-2}, make=collapsing)
+    train(tmp_path / "dead",
+          {"steps": 1000, "log_every": 100, "checkpoint_every": 500, "learning_rate": 1e-2},
+          make=collapsing)
     said = capsys.readouterr().err
     assert said.count("The VAE has collapsed") == 1 and "raise lmbda" in said
     train(tmp_path / "alive", {"steps": 500, "log_every": 100, "checkpoint_every": 500})
@@ -310,7 +351,11 @@ def test_tensorboard_gets_scalars_and_reconstructions(tmp_path):
 
     writer.set_model(Model())
     writer.on_epoch_end(0, {"loss": 1.5, "distortion": 0.5, "rate": 1.0, "active_dimensions": 2})
-    tags = {value.tag for path in tmp_path.iterdir() for event in tf.compat.v1.train.summary_iterator(str(path))
-            for value in event.summary.value}
+    tags = {
+        value.tag
+        for path in tmp_path.iterdir()
+        for event in tf.compat.v1.train.summary_iterator(str(path))
+        for value in event.summary.value
+    }
     assert {"loss", "distortion", "rate", "active_dimensions"} < tags
     assert any(tag.startswith("reconstructions") for tag in tags)

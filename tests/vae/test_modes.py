@@ -1,4 +1,6 @@
-"""Training mode in `fit`, inference mode and float32 wherever something is measured; networks that have seen nothing yet."""
+"""Training mode in `fit`, inference mode and float32 wherever something is measured; networks that
+have seen nothing yet.
+"""
 import os
 import subprocess
 import sys
@@ -21,7 +23,10 @@ def points(rows=ROWS, size=SIZE, seed=0):
 
 def normalising(momentum=0.5, **kwargs):
     """The encoder normalises x, the decoder z: what they keep has a closed form."""
-    norm = [layers.BatchNormalization(momentum=momentum, name=f"norm_{name}", **kwargs) for name in ("x", "z")]
+    norm = [
+        layers.BatchNormalization(momentum=momentum, name=f"norm_{name}", **kwargs)
+        for name in ("x", "z")
+    ]
     encoder = tf.keras.Sequential([layers.Input((SIZE,)), norm[0], layers.Dense(4)])
     decoder = tf.keras.Sequential([layers.Input((2,)), norm[1], layers.Dense(SIZE)])
     return encoder, decoder
@@ -32,7 +37,10 @@ def statistics(network):
     return norm.moving_mean.numpy(), norm.moving_variance.numpy()
 
 
-WAYS = {"plain": {}, "parts": {"num_parts": 4}, "eager": {"run_eagerly": True}, "xla": {"jit_compile": True}, "resident": {}}
+WAYS = {
+    "plain": {}, "parts": {"num_parts": 4}, "eager": {"run_eagerly": True},
+    "xla": {"jit_compile": True}, "resident": {}
+}
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -78,36 +86,47 @@ with tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"]).scope():
 def test_batch_normalisation_on_replicas_is_that_of_keras(root):
     """Each replica its own part of the batch, unless the layer is told otherwise.
 
-    In a process of its own: TensorFlow takes the reductions of two strategies on the same devices for those of one.
+    In a process of its own: TensorFlow takes the reductions of two strategies on the same devices
+    for those of one.
     """
-    done = subprocess.run([sys.executable, "-c", REPLICAS], capture_output=True, text=True, timeout=240, env={
-        **os.environ, "TFISOVAE_TEST_WORKER": "1", "PYTHONPATH": str(root)})
+    done = subprocess.run([sys.executable, "-c", REPLICAS], capture_output=True, text=True,
+                          timeout=240,
+                          env={**os.environ, "TFISOVAE_TEST_WORKER": "1", "PYTHONPATH": str(root)})
     assert done.returncode == 0, done.stderr[-2500:]
 
 
 def test_both_points_of_the_decomposed_loss_are_normalised_together():
-    """Once a step, over Dec(mean) and Dec(mean + scale * noise): otherwise they would come from two decoders."""
+    """Once a step, over Dec(mean) and Dec(mean + scale * noise): otherwise they would come from two
+    decoders.
+    """
     x = points()
     vae = tfisovae.VAE(*normalising(), "sse", 1.0, decomposed=True)
     vae.compile(tf.keras.optimizers.SGD(0.0))
     posterior = vae.encode(x, training=True)
     vae.encoder.layers[0].set_weights(normalising()[0].layers[0].get_weights())
-    z = tf.concat([posterior.mean, posterior.sample(vae._noise(tf.constant(x), tf.constant(0, tf.int64)))], 0).numpy()
+    z = tf.concat(
+        [posterior.mean,
+         posterior.sample(vae._noise(tf.constant(x), tf.constant(0, tf.int64)))], 0).numpy()
     logs = vae.fit(tf.data.Dataset.from_tensors(x), verbose=0).history
     mean, variance = statistics(vae.decoder)
     np.testing.assert_allclose(mean, 0.5 * z.mean(0), rtol=1e-4, atol=1e-6)
     np.testing.assert_allclose(variance, 0.5 + 0.5 * z.var(0), rtol=1e-4)
     kernel, bias = vae.decoder.layers[1].get_weights()
     x_check, x_hat = np.split((z - z.mean(0)) / np.sqrt(z.var(0) + 1e-3) @ kernel + bias, 2)
-    np.testing.assert_allclose(logs["distortion"], np.mean(np.sum((x - x_check) ** 2 + (x_check - x_hat) ** 2, 1)), rtol=1e-4)
+    np.testing.assert_allclose(logs["distortion"],
+                               np.mean(np.sum((x - x_check)**2 + (x_check - x_hat)**2, 1)),
+                               rtol=1e-4)
 
 
 class Ones(tf.keras.Model):
-    """x_hat = 1 with half of it dropped and the rest doubled in training; its `call` has no argument `training`."""
+    """x_hat = 1 with half of it dropped and the rest doubled in training; its `call` has no
+    argument `training`.
+    """
 
     def __init__(self, size=SIZE, **kwargs):
         super().__init__(**kwargs)
-        self.ones, self.dropout = layers.Dense(size, kernel_initializer="zeros", bias_initializer="ones"), layers.Dropout(0.5)
+        self.ones, self.dropout = layers.Dense(size, kernel_initializer="zeros",
+                                               bias_initializer="ones"), layers.Dropout(0.5)
 
     def call(self, z):
         return self.dropout(self.ones(z))
@@ -121,7 +140,8 @@ def test_dropout_is_on_in_fit_and_off_where_something_is_measured(subclassed):
     """Against x = 1 every entry of x_hat, 0 or 2, is off by 1; without dropout none is."""
     encoder = tf.keras.Sequential([layers.Input((SIZE,)), layers.Dense(4)])
     ones = Ones()
-    decoder = ones if subclassed else tf.keras.Sequential([layers.Input((2,)), ones.ones, ones.dropout])
+    decoder = ones if subclassed else tf.keras.Sequential(
+        [layers.Input((2, )), ones.ones, ones.dropout])
     vae = tfisovae.VAE(encoder, decoder, "sse", 1.0, seed=1)
     vae.compile(tf.keras.optimizers.SGD(0.0))
     x = np.ones([ROWS, SIZE], np.float32)
@@ -132,7 +152,9 @@ def test_dropout_is_on_in_fit_and_off_where_something_is_measured(subclassed):
 
 @pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
 def test_what_is_trained_in_half_precision_is_measured_in_float32(policy, tmp_path):
-    """The same numbers as of a float32 network with the same weights: in memory, loaded, and in the bare signatures."""
+    """The same numbers as of a float32 network with the same weights: in memory, loaded, and in the
+    bare signatures.
+    """
     def make():
         return tfisovae.VAE(*networks.toy(2, SIZE), "sse", 10.0, warmup_steps=0)
 
@@ -153,10 +175,12 @@ def test_what_is_trained_in_half_precision_is_measured_in_float32(policy, tmp_pa
     for measured in (vae, tfisovae.load(tmp_path / "model")):
         for a, b in zip(measured.encode(x), exact.encode(x)):
             np.testing.assert_array_equal(a, b)
-        np.testing.assert_array_equal(geometry.numerical_derivatives(measured.decode, z, exact.distortion), derivatives)
+        np.testing.assert_array_equal(
+            geometry.numerical_derivatives(measured.decode, z, exact.distortion), derivatives)
         np.testing.assert_array_equal(measured.measure(x).coding_loss, exact.measure(x).coding_loss)
         np.testing.assert_array_equal(measured.predict(x, verbose=0), exact.predict(x, verbose=0))
-        assert measured.decoder.layers[0].compute_dtype == policy.removeprefix("mixed_")  # and goes on in it
+        # And goes on in it.
+        assert measured.decoder.layers[0].compute_dtype == policy.removeprefix("mixed_")
     bare = tf.saved_model.load(str(tmp_path / "model")).signatures["decode"](z=z)["x_hat"]
     np.testing.assert_allclose(bare, exact.decode(z), rtol=1e-5, atol=1e-6)
 
@@ -182,7 +206,8 @@ def subclassed_encoder(name, with_config):
 def test_networks_that_say_nothing_learn_it_from_the_data(kind, tmp_path):
     """Both subclassed and never called."""
     KnownEncoder = subclassed_encoder("KnownEncoder", True)
-    vae = tfisovae.VAE(KnownEncoder(3), Ones(), "sse", 1.0, example_shape=(SIZE,) if kind == "shape" else None)
+    vae = tfisovae.VAE(KnownEncoder(3), Ones(), "sse", 1.0,
+                       example_shape=(SIZE, ) if kind == "shape" else None)
     assert (vae.n, vae.example_shape) == ((3, (SIZE,)) if kind == "shape" else (None, None))
     vae.compile("adam", metrics=[tfisovae.metrics.PosteriorPrecision()])
     x = points()
@@ -193,7 +218,10 @@ def test_networks_that_say_nothing_learn_it_from_the_data(kind, tmp_path):
     if kind != "array":
         return
     vae.save(tmp_path / "model")
-    with pytest.raises(ValueError, match=r"has parts of the class KnownEncoder, which is not registered with Keras here\. Import"):
+    with pytest.raises(
+            ValueError, match=
+            r"has parts of the class KnownEncoder, which is not registered with Keras here\. Import"
+    ):
         tfisovae.load(tmp_path / "model")
     loaded = tfisovae.load(tmp_path / "model", {"KnownEncoder": KnownEncoder, "Ones": Ones})
     for a, b in zip((*vae.encode(x), *vae.weights), (*loaded.encode(x), *loaded.weights)):
@@ -204,9 +232,13 @@ def test_networks_that_cannot_be_made_anew_are_refused_before_anything_is_writte
     decoder = networks.toy(3, SIZE)[1]
     encoder = subclassed_encoder("Encoder", False)(tf.constant(3).numpy())
     vae = tfisovae.VAE(encoder, decoder, "sse", 1.0)
-    with pytest.raises(ValueError, match=r"^The encoder \(Encoder\) cannot be saved, .*Define get_config.*\.$"):
+    with pytest.raises(ValueError,
+                       match=r"^The encoder \(Encoder\) cannot be saved, .*Define get_config.*\.$"):
         vae.save(tmp_path / "model")
-    hidden = tf.keras.Sequential([layers.Input((SIZE,)), layers.Lambda(lambda x: 2 * x), layers.Dense(6)])
+    hidden = tf.keras.Sequential(
+        [layers.Input((SIZE, )),
+         layers.Lambda(lambda x: 2 * x),
+         layers.Dense(6)])
     vae = tfisovae.VAE(hidden, decoder, "sse", 1.0)
     with pytest.raises(ValueError, match=r"^The encoder \(Sequential\) cannot be saved"):
         vae.save(tmp_path / "model")

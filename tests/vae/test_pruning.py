@@ -1,4 +1,5 @@
-"""Pruning: what is kept is the same, what is left out costs what theory says, and what is refused."""
+"""Pruning: what is kept is the same, what is left out costs what theory says, and what is refused.
+"""
 import json
 
 import numpy as np
@@ -16,21 +17,27 @@ layers = tf.keras.layers
 BETA = 0.1
 VARIANCES = np.array([0.25, 4.0, 0.01, 1.0])  # the third is below beta / 2: it collapses
 X = np.random.default_rng(0).standard_normal((1_000, 4)).astype(np.float32)
-X = ((X - X.mean(0)) @ np.linalg.inv(np.linalg.cholesky(np.cov(X.T, bias=True))).T).astype(np.float32) * np.float32(VARIANCES**0.5)
+X = ((X - X.mean(0)) @ np.linalg.inv(np.linalg.cholesky(np.cov(X.T, bias=True))).T).astype(
+    np.float32) * np.float32(VARIANCES**0.5)
 OPTIMUM = theory.LinearVAE(VARIANCES, BETA)
 
 
 @pytest.fixture(scope="module")
 def linear(make_linear_vae):
     """The optimal linear VAE of data whose sample has exactly these variances."""
-    return make_linear_vae(np.diag(OPTIMUM.encoder_gain), np.diag(OPTIMUM.decoder_gain), OPTIMUM.scale, 1 / BETA)
+    return make_linear_vae(np.diag(OPTIMUM.encoder_gain), np.diag(OPTIMUM.decoder_gain),
+                           OPTIMUM.scale, 1 / BETA)
 
 
-@pytest.mark.parametrize("keep, kept", [([1, 3], [1, 3]), ([3, 1], [1, 3]), (2, [1, 3]), (1, [1]), (0.9, [1, 3]), (0.99, [0, 1, 3]),
-                                        (0.7, [1]), ("active", [0, 1, 3]), (3, [0, 1, 3]), (np.int64(2), [1, 3]),
-                                        (np.float32(0.9), [1, 3]), (np.array([0]), [0])])
+@pytest.mark.parametrize("keep, kept", [([1, 3], [1, 3]), ([3, 1], [1, 3]), (2, [1, 3]), (1, [1]),
+                                        (0.9, [1, 3]), (0.99, [0, 1, 3]), (0.7, [1]),
+                                        ("active", [0, 1, 3]), (3, [0, 1, 3]),
+                                        (np.int64(2), [1, 3]), (np.float32(0.9), [1, 3]),
+                                        (np.array([0]), [0])])
 def test_which_are_kept(linear, keep, kept):
-    """Shares of 5.25: 4 of it .762, 5 of it .952. The collapsed variable is the last by importance, and no part of the whole."""
+    """Shares of 5.25: 4 of it .762, 5 of it .952. The collapsed variable is the last by importance,
+    and no part of the whole.
+    """
     seen = posterior_means.posterior_means(tfisovae.as_autoencoder(linear), X)
     assert chosen(keep, 4, seen).tolist() == kept
     assert seen.share(np.array(kept)) == pytest.approx(VARIANCES[kept].sum() / 5.25, rel=1e-4)
@@ -38,40 +45,53 @@ def test_which_are_kept(linear, keep, kept):
 
 @pytest.mark.parametrize("keep", [2, 0.99])
 def test_active_variables_come_first(keep):
-    """Of a short training, sigma of one that says nothing may be below that of one that says a little."""
-    seen = posterior_means.PosteriorMeans(np.zeros(3), np.array([1.0, 0.001, 2.0]), np.array([1.5, 1.6, 5.0]), 10)
+    """Of a short training, sigma of one that says nothing may be below that of one that says a
+    little.
+    """
+    seen = posterior_means.PosteriorMeans(np.zeros(3), np.array([1.0, 0.001, 2.0]),
+                                          np.array([1.5, 1.6, 5.0]), 10)
     assert chosen(keep, 3, seen).tolist() == [0, 2]
 
 
 def test_the_cost_on_gaussian_data_is_that_of_theory(linear):
-    """A left-out variable costs v - beta / 2 and saves log(2 v / beta) / 2: as predicted, and as measured. sigma is the same for
-    every example, so the prediction is exact; the measured distortion has the noise of 1,000 examples in it."""
+    """A left-out variable costs v - beta / 2 and saves log(2 v / beta) / 2: as predicted, and as
+    measured. sigma is the same for every example, so the prediction is exact; the measured
+    distortion has the noise of 1,000 examples in it.
+    """
     small = tfisovae.prune(linear, [1], X)
     record, gone = small.pruning, [0, 3]
-    costs, saved = np.sum(VARIANCES[gone] - BETA / 2), np.sum(np.log(2 * VARIANCES[gone] / BETA) / 2)
+    costs, saved = np.sum(VARIANCES[gone] - BETA / 2), np.sum(
+        np.log(2 * VARIANCES[gone] / BETA) / 2)
     assert record.distortion.predicted == pytest.approx(costs, rel=1e-4)
     assert record.rate.predicted == pytest.approx(-saved, rel=1e-4)
     assert record.loss.predicted == pytest.approx(10 * costs - saved, rel=1e-4)
     assert record.rate.difference == pytest.approx(-saved, rel=1e-4)
-    assert record.distortion.difference == pytest.approx(costs, abs=4 * record.distortion.standard_error)
+    assert record.distortion.difference == pytest.approx(costs,
+                                                         abs=4 * record.distortion.standard_error)
     assert record.distortion.standard_error < 0.1 * costs
-    kl = np.sum((X[:, gone] * OPTIMUM.encoder_gain[gone]) ** 2 / 2, 1)  # what of the KL is not the same for every example
-    assert record.rate.standard_error == pytest.approx(np.std(kl, ddof=1) / np.sqrt(1_000), rel=1e-3)
+    # What of the KL is not the same for every example.
+    kl = np.sum((X[:, gone] * OPTIMUM.encoder_gain[gone]) ** 2 / 2, 1)
+    assert record.rate.standard_error == pytest.approx(
+        np.std(kl, ddof=1) / np.sqrt(1_000), rel=1e-3)
     assert record.distortion.before == pytest.approx(OPTIMUM.distortion.sum(), rel=0.05)
     assert record.distortion.after == pytest.approx(0.05 + np.sum(VARIANCES[[0, 2, 3]]), rel=0.05)
     assert record.rate.before == pytest.approx(OPTIMUM.rate.sum(), rel=1e-3)
-    assert record.loss.difference == pytest.approx(10 * record.distortion.difference + record.rate.difference, rel=1e-6)
-    assert (record.num_examples, record.encoder_sliced, record.decoder_sliced) == (1_000, True, True)
+    assert record.loss.difference == pytest.approx(
+        10 * record.distortion.difference + record.rate.difference, rel=1e-6)
+    assert (record.num_examples, record.encoder_sliced, record.decoder_sliced) == (1_000, True,
+                                                                                   True)
     assert record.kept.tolist() == [1] and record.left_out.tolist() == [0, 2, 3]
     assert record.share == pytest.approx(4 / 5.25, rel=1e-4)
     said = record.sentences()
-    assert said.startswith("1 of 4 dimensions kept: 1, with 76.19 % of the importance.\ndistortion 0.1")
+    assert said.startswith(
+        "1 of 4 dimensions kept: 1, with 76.19 % of the importance.\ndistortion 0.1")
     assert "predicted +1.15" in said
 
 
 def collapsed_pair(kind):
-    """A network of each kind with 24 latent variables of which 20 have collapsed: their heads give N(0, 1), the decoder is deaf
-    to them."""
+    """A network of each kind with 24 latent variables of which 20 have collapsed: their heads give
+    N(0, 1), the decoder is deaf to them.
+    """
     tf.keras.utils.set_random_seed(1)
     if kind == "toy":
         encoder, decoder = networks.toy(24)
@@ -82,11 +102,17 @@ def collapsed_pair(kind):
     else:
         shape, x, z = (5,), tf.keras.Input((5,)), tf.keras.Input((24,))
         h = layers.Dense(12, "tanh")(x)
-        encoder = tf.keras.Model(x, [layers.Dense(24, name="mean")(h), layers.Dense(24, name="log_variance")(h)])
+        encoder = tf.keras.Model(
+            x, [layers.Dense(24, name="mean")(h),
+                layers.Dense(24, name="log_variance")(h)])
         first = layers.Dense(12, "tanh", use_bias=False)
-        decoder = tf.keras.Model(z, layers.Dense(5)(first(layers.Activation("linear")(z) if kind == "behind" else z)))
+        decoder = tf.keras.Model(
+            z,
+            layers.Dense(5)(first(layers.Activation("linear")(z) if kind == "behind" else z)))
     dead = np.arange(24) % 6 != 2
-    for head in [encoder.layers[-1]] if kind in ("toy", "celeba") else map(encoder.get_layer, ("mean", "log_variance")):
+    for head in [encoder.layers[-1]] if kind in ("toy",
+                                                 "celeba") else map(encoder.get_layer,
+                                                                    ("mean", "log_variance")):
         columns = np.tile(dead, len(head.get_weights()[1]) // 24)
         head.set_weights([np.where(columns, 0, weight) for weight in head.get_weights()])
     taker = next(layer for layer in decoder.layers if isinstance(layer, layers.Dense))
@@ -95,12 +121,13 @@ def collapsed_pair(kind):
     return encoder, decoder, shape, dead
 
 
-@pytest.mark.parametrize("kind, sliced", [("toy", (True, True)), ("celeba", (True, True)), ("two heads", (True, True)),
-                                          ("behind", (True, False))])
+@pytest.mark.parametrize("kind, sliced", [("toy", (True, True)), ("celeba", (True, True)),
+                                          ("two heads", (True, True)), ("behind", (True, False))])
 @pytest.mark.parametrize("policy", [None, "bfloat16"])
 def test_pruning_what_has_collapsed_changes_nothing(kind, sliced, policy, tmp_path):
-    """Twenty collapsed variables: reconstructions within 1e-3 (here: to rounding), the rate not at all, the model itself
-    untouched; and the smaller one is saved with both signatures, and loaded."""
+    """Twenty collapsed variables: reconstructions within 1e-3 (here: to rounding), the rate not at
+    all, the model itself untouched; and the smaller one is saved with both signatures, and loaded.
+    """
     with precision.using(policy):
         encoder, decoder, shape, dead = collapsed_pair(kind)
         vae = tfisovae.VAE(encoder, decoder, "sse", 50.0)
@@ -110,11 +137,17 @@ def test_pruning_what_has_collapsed_changes_nothing(kind, sliced, policy, tmp_pa
     assert small.n == 4 and small.pruning.left_out.tolist() == np.flatnonzero(dead).tolist()
     assert (small.pruning.encoder_sliced, small.pruning.decoder_sliced) == sliced
     np.testing.assert_allclose(small.predict(x, verbose=0), vae.predict(x, verbose=0), atol=1e-5)
-    np.testing.assert_allclose(small.encode(x).mean, vae.encode(x).mean.numpy()[:, ~dead], atol=1e-6)
-    np.testing.assert_allclose(small.encode(x).scale, vae.encode(x).scale.numpy()[:, ~dead], atol=1e-6)
+    np.testing.assert_allclose(
+        small.encode(x).mean,
+        vae.encode(x).mean.numpy()[:, ~dead], atol=1e-6)
+    np.testing.assert_allclose(
+        small.encode(x).scale,
+        vae.encode(x).scale.numpy()[:, ~dead], atol=1e-6)
     record = small.pruning
-    assert record.rate.difference == pytest.approx(0, abs=1e-5) and abs(record.distortion.difference) < 1e-5
-    assert record.rate.predicted == pytest.approx(0, abs=1e-6) and record.distortion.predicted == pytest.approx(0, abs=1e-6)
+    assert record.rate.difference == pytest.approx(0, abs=1e-5) and abs(
+        record.distortion.difference) < 1e-5
+    assert record.rate.predicted == pytest.approx(
+        0, abs=1e-6) and record.distortion.predicted == pytest.approx(0, abs=1e-6)
     if all(sliced):
         assert small.count_params() < vae.count_params()
     small.save(tmp_path / "small")
@@ -130,10 +163,13 @@ def test_pruning_what_has_collapsed_changes_nothing(kind, sliced, policy, tmp_pa
 
 @pytest.mark.parametrize("kind", ["toy", "two heads", "behind"])
 def test_what_is_left_out_stands_at_its_mean(kind):
-    """Decoders of active variables, with and without a bias: the decoder of z is that of z and the means of the others."""
+    """Decoders of active variables, with and without a bias: the decoder of z is that of z and the
+    means of the others.
+    """
     encoder, decoder, shape, _ = collapsed_pair(kind)
     taker = next(layer for layer in decoder.layers if isinstance(layer, layers.Dense))
-    taker.set_weights([np.random.default_rng(3).standard_normal(w.shape) for w in taker.get_weights()])
+    taker.set_weights(
+        [np.random.default_rng(3).standard_normal(w.shape) for w in taker.get_weights()])
     vae = tfisovae.VAE(encoder, decoder, "sse", 50.0)
     x = np.random.default_rng(2).uniform(size=(30, *shape)).astype(np.float32) + 1
     kept = [2, 8, 20]  # of which 14, which is active and has a mean, is left out
@@ -173,10 +209,16 @@ def encoders():
     h = layers.Dense(5, "tanh")(x)
     mean, log_variance = layers.Dense(3, name="z_mean")(h), layers.Dense(3, name="z_log_var")(h)
     both = layers.Dense(6)(h)
-    yield "sampling", tf.keras.Model(x, [mean, log_variance, Sampling()([mean, log_variance])]), True
+    yield "sampling", tf.keras.Model(
+        x, [mean, log_variance, Sampling()([mean, log_variance])]), True
     yield "joined", tf.keras.Model(x, layers.Concatenate()([mean, log_variance])), True
-    yield "joined by another axis", tf.keras.Model(x, layers.Concatenate(axis=1)([mean, layers.Dense(3)(h)])), True
-    yield "three joined", tf.keras.Model(x, layers.Concatenate()([mean, layers.Dense(2)(h), layers.Dense(1)(h)])), False
+    yield "joined by another axis", tf.keras.Model(
+        x,
+        layers.Concatenate(axis=1)([mean, layers.Dense(3)(h)])), True
+    yield "three joined", tf.keras.Model(
+        x,
+        layers.Concatenate()([mean, layers.Dense(2)(h),
+                              layers.Dense(1)(h)])), False
     yield "activation", tf.keras.Model(x, layers.Activation("linear", dtype="float32")(both)), False
     yield "softmax", tf.keras.Model(x, layers.Dense(6, "softmax")(h)), False
     yield "one spread", tf.keras.Model(x, [mean, layers.Dense(1, name="spread")(h)]), True
@@ -189,14 +231,20 @@ def decoders():
     hidden = layers.Dense(5, "relu")(z)
     yield "dense", tf.keras.Model(z, layers.Dense(4)(hidden)), True
     yield "skip", tf.keras.Model(z, layers.Dense(4)(layers.Concatenate()([hidden, z]))), False
-    yield "normalised", tf.keras.Sequential([tf.keras.Input((3,)), layers.BatchNormalization(), layers.Dense(4)]), False
-    yield "nested", tf.keras.Sequential([tf.keras.Input((3,)), tf.keras.Sequential([layers.Dense(4)])]), False
+    yield "normalised", tf.keras.Sequential(
+        [tf.keras.Input((3, )), layers.BatchNormalization(),
+         layers.Dense(4)]), False
+    yield "nested", tf.keras.Sequential(
+        [tf.keras.Input((3, )), tf.keras.Sequential([layers.Dense(4)])]), False
 
 
-@pytest.mark.parametrize("name, encoder, sliced", encoders(), ids=lambda value: value if isinstance(value, str) else "")
+@pytest.mark.parametrize("name, encoder, sliced", encoders(), ids=lambda value: value
+                         if isinstance(value, str) else "")
 def test_encoders_of_every_kind(name, encoder, sliced):
     """What cannot be sliced is selected: the posterior of what is kept is the same."""
-    vae = tfisovae.VAE(encoder, tf.keras.Sequential([tf.keras.Input((3,)), layers.Dense(4)]), "sse", 10.0, example_shape=(4,))
+    vae = tfisovae.VAE(encoder, tf.keras.Sequential([tf.keras.Input((3, )),
+                                                     layers.Dense(4)]), "sse", 10.0,
+                       example_shape=(4, ))
     small = tfisovae.prune(vae, [0, 2], X[:50])
     assert small.pruning.encoder_sliced == sliced and small.n == 2
     for part in ("mean", "scale"):
@@ -204,16 +252,19 @@ def test_encoders_of_every_kind(name, encoder, sliced):
         np.testing.assert_allclose(getattr(small.encode(X[:9]), part), whole[:, [0, 2]], atol=1e-6)
 
 
-@pytest.mark.parametrize("name, decoder, sliced", decoders(), ids=lambda value: value if isinstance(value, str) else "")
+@pytest.mark.parametrize("name, decoder, sliced", decoders(), ids=lambda value: value
+                         if isinstance(value, str) else "")
 def test_decoders_of_every_kind(name, decoder, sliced, tmp_path):
-    vae = tfisovae.VAE(tf.keras.Sequential([tf.keras.Input((4,)), layers.Dense(6)]), decoder, "sse", 10.0)
+    vae = tfisovae.VAE(tf.keras.Sequential([tf.keras.Input((4, )),
+                                            layers.Dense(6)]), decoder, "sse", 10.0)
     small = tfisovae.prune(vae, [0, 2], X[:50])
     assert small.pruning.decoder_sliced == sliced
     z = np.random.default_rng(5).standard_normal((6, 3)).astype(np.float32)
     z[:, 1] = np.mean(vae.encode(X[:50]).mean, 0)[1]
     np.testing.assert_allclose(small.decode(z[:, [0, 2]]), vae.decode(z), atol=1e-5)
     small.save(tmp_path / "small")
-    np.testing.assert_array_equal(tfisovae.load(tmp_path / "small").decode(z[:, [0, 2]]), small.decode(z[:, [0, 2]]))
+    np.testing.assert_array_equal(
+        tfisovae.load(tmp_path / "small").decode(z[:, [0, 2]]), small.decode(z[:, [0, 2]]))
 
 
 @pytest.mark.parametrize("kind", ["graph", "subclassed", "configured by nothing"])
@@ -231,12 +282,15 @@ def test_training_the_smaller_model_leaves_the_other_alone(kind):
             return {"units": self.head.units} if kind == "subclassed" else super().get_config()
 
     def network(inputs, outputs):
-        return tf.keras.Sequential([tf.keras.Input((inputs,)), layers.Dense(outputs)]) if kind == "graph" else Hidden(outputs)
+        return tf.keras.Sequential([tf.keras.Input(
+            (inputs, )), layers.Dense(outputs)]) if kind == "graph" else Hidden(outputs)
 
     vae = tfisovae.VAE(network(4, 6), network(3, 4), "sse", 10.0, example_shape=(4,))
     vae.predict(X[:2], verbose=0)
     small, before = tfisovae.prune(vae, [0, 2]), vae.get_weights()
-    np.testing.assert_allclose(small.encode(X[:9]).mean, vae.encode(X[:9]).mean.numpy()[:, [0, 2]], atol=1e-6)
+    np.testing.assert_allclose(
+        small.encode(X[:9]).mean,
+        vae.encode(X[:9]).mean.numpy()[:, [0, 2]], atol=1e-6)
     small.compile("adam")
     small.fit(X[:64], epochs=2, verbose=0)
     moved = any((a != b).any() for a, b in zip(before, vae.get_weights()))
@@ -245,14 +299,16 @@ def test_training_the_smaller_model_leaves_the_other_alone(kind):
 
 
 def test_the_smaller_model_goes_on_as_the_larger_one_was(linear):
-    """lmbda as it is now, the loss, a warm-up that is not over, the seed; weights of its own, which train without touching the
-    others."""
+    """lmbda as it is now, the loss, a warm-up that is not over, the seed; weights of its own, which
+    train without touching the others.
+    """
     encoder, decoder, *_ = collapsed_pair("two heads")
     vae = tfisovae.VAE(encoder, decoder, "sse", 5.0, decomposed=True, warmup_steps=7, seed=3)
     vae.lmbda = 49.0
     x = np.random.default_rng(2).uniform(size=(40, 5)).astype(np.float32)
     small = tfisovae.prune(vae, "active", x)
-    assert float(small.lmbda.numpy()) == 49.0 and small.decomposed and small.warmup_steps == 7 and small.seed == 3
+    assert float(small.lmbda.numpy()
+                 ) == 49.0 and small.decomposed and small.warmup_steps == 7 and small.seed == 3
     before = [w.numpy().copy() for w in vae.weights]
     small.compile("adam")
     small.fit(x, epochs=2, batch_size=20, verbose=0)
@@ -270,28 +326,38 @@ def test_pairs_of_keras_models_and_vaes_on_a_disk(linear, tmp_path):
         assert isinstance(small, tfisovae.VAE) and float(small.lmbda.numpy()) == pytest.approx(10)
     linear.save(tmp_path / "model")
     loaded = tfisovae.prune(tmp_path / "model", 2, X)
-    assert isinstance(loaded, tfisovae.VAE) and loaded.pruning.kept.tolist() == small.pruning.kept.tolist() == [1, 3]
-    np.testing.assert_allclose(loaded.predict(X[:5], verbose=0), small.predict(X[:5], verbose=0), atol=1e-6)
+    assert isinstance(
+        loaded,
+        tfisovae.VAE) and loaded.pruning.kept.tolist() == small.pruning.kept.tolist() == [1, 3]
+    np.testing.assert_allclose(loaded.predict(X[:5], verbose=0), small.predict(X[:5], verbose=0),
+                               atol=1e-6)
     with pytest.raises(ValueError, match="distortion is missing"):
         tfisovae.prune(pair, 2, X)
 
 
 def functions():
     a, b = np.diag(OPTIMUM.encoder_gain), np.diag(OPTIMUM.decoder_gain)
-    return lambda x: (x @ a, np.broadcast_to(2 * np.log(OPTIMUM.scale), x.shape)), lambda z: z.astype(np.float64) @ b
+    return lambda x: (x @ a, np.broadcast_to(2 * np.log(OPTIMUM.scale), x.shape)
+                      ), lambda z: z.astype(np.float64) @ b
 
 
 def test_models_of_other_kinds(linear, tmp_path):
-    """SavedModels by their signatures and functions over arrays: an `Autoencoder` behind a selection, with the same numbers,
-    which can be measured (by differences of float64, where the function returns that)."""
+    """SavedModels by their signatures and functions over arrays: an `Autoencoder` behind a
+    selection, with the same numbers, which can be measured (by differences of float64, where the
+    function returns that).
+    """
     expected = tfisovae.prune(linear, "active", X)
     linear.save(tmp_path / "bare")
     for model in (tf.saved_model.load(str(tmp_path / "bare")), functions()):
         small = tfisovae.prune(model, "active", X, distortion="sse", beta=BETA)
-        assert isinstance(small, Autoencoder) and not (small.pruning.encoder_sliced or small.pruning.decoder_sliced)
-        assert small.pruning.kept.tolist() == [0, 1, 3] and small.decode(np.ones([2, 3], np.float32)).shape == (2, 4)
+        assert isinstance(
+            small,
+            Autoencoder) and not (small.pruning.encoder_sliced or small.pruning.decoder_sliced)
+        assert small.pruning.kept.tolist() == [0, 1, 3] and small.decode(np.ones(
+            [2, 3], np.float32)).shape == (2, 4)
         np.testing.assert_allclose([small.pruning.distortion.after, small.pruning.rate.after],
-                                   [expected.pruning.distortion.after, expected.pruning.rate.after], rtol=1e-4)
+                                   [expected.pruning.distortion.after, expected.pruning.rate.after],
+                                   rtol=1e-4)
         analysis = tfisovae.analyze(small, X[:200])
         np.testing.assert_allclose(analysis.norm_mean, OPTIMUM.norm[[0, 1, 3]], rtol=1e-3)
     assert analysis.tangents == "differences"
@@ -314,13 +380,15 @@ def test_models_of_other_kinds(linear, tmp_path):
     (1.0, "keep must be a share above 0 and below 1"),
     (1.5, "keep must be a share above 0 and below 1"),
     (np.nan, "keep must be a share above 0 and below 1"),
-    (True, "keep must be a list of numbers, a count, a share between 0 and 1, or \"active\"; got True"),
+    (True,
+     "keep must be a list of numbers, a count, a share between 0 and 1, or \"active\"; got True"),
     ("all", "keep must be a list of numbers"),
     (None, "keep must be a list of numbers"),
     ({0, 1}, "keep must be a list of numbers"),
 ])
 def test_what_is_refused(keep, message):
-    seen = posterior_means.PosteriorMeans(np.zeros(4), np.array([1.0, 2, 0, 1]), np.array([3.0, 5, 1, 4]), 10)
+    seen = posterior_means.PosteriorMeans(np.zeros(4), np.array([1.0, 2, 0, 1]),
+                                          np.array([3.0, 5, 1, 4]), 10)
     with pytest.raises(ValueError, match=message):
         chosen(keep, 4, seen)
 
@@ -328,30 +396,35 @@ def test_what_is_refused(keep, message):
 def test_nothing_to_prune_no_data_and_a_collapsed_model(linear):
     every = posterior_means.PosteriorMeans(np.zeros(2), np.ones(2), np.array([3.0, 2.0]), 10)
     for keep in ("active", 0.999):
-        with pytest.raises(ValueError, match="There is nothing to prune: all 2 latent variables would be kept"):
+        with pytest.raises(ValueError,
+                           match="There is nothing to prune: all 2 latent variables would be kept"):
             chosen(keep, 2, every)
     for keep in ("active", 2, 0.9):
         with pytest.raises(ValueError, match="data is missing: which variables keep="):
             tfisovae.prune(linear, keep)
     encoder, decoder, *_ = collapsed_pair("two heads")
     for name in ("mean", "log_variance"):
-        encoder.get_layer(name).set_weights([0 * weight for weight in encoder.get_layer(name).get_weights()])
+        encoder.get_layer(name).set_weights(
+            [0 * weight for weight in encoder.get_layer(name).get_weights()])
     vae, x = tfisovae.VAE(encoder, decoder, "sse", 5.0), np.ones((10, 5), np.float32)
     for keep in ("active", 2, 0.9):
-        with pytest.raises(ValueError, match="The model has collapsed: no latent variable is active"):
+        with pytest.raises(ValueError,
+                           match="The model has collapsed: no latent variable is active"):
             tfisovae.prune(vae, keep, x)
     assert tfisovae.prune(vae, [0, 1], x).n == 2  # by number there is no question
 
 
-@pytest.mark.parametrize("keep, message", [(0, "count from 1 to 3"), (5, "count from 1 to 3"), (4, "nothing to prune"),
-                                           ([0, 0], "more than once"), (1.5, "must be a share"), ([4], "numbers from 0 to 3")])
+@pytest.mark.parametrize("keep, message", [(0, "count from 1 to 3"), (5, "count from 1 to 3"),
+                                           (4, "nothing to prune"), ([0, 0], "more than once"),
+                                           (1.5, "must be a share"), ([4], "numbers from 0 to 3")])
 def test_what_no_data_would_mend_is_refused_before_they_are_read(linear, keep, message):
     with pytest.raises(ValueError, match=message):
         tfisovae.prune(linear, keep, np.full((5, 4), np.nan, np.float32))
 
 
 def test_what_is_read_twice_is_no_generator(linear):
-    with pytest.raises(ValueError, match="data is read twice, and a generator can be read only once"):
+    with pytest.raises(ValueError,
+                       match="data is read twice, and a generator can be read only once"):
         tfisovae.prune(linear, 2, (x for x in np.split(X, 10)))
 
 
@@ -361,8 +434,10 @@ def test_a_cost_that_is_not_finite_is_named():
 
     x = np.zeros((20, 2), np.float32)
     x[13, 0] = 30
-    with pytest.raises(ValueError, match=r"distortion of example 13 \(counted from 0\) is not finite"):
-        tfisovae.prune((lambda x: (x, np.full_like(x, -6)), decode), [0], x, distortion="sse", beta=BETA)
+    with pytest.raises(ValueError,
+                       match=r"distortion of example 13 \(counted from 0\) is not finite"):
+        tfisovae.prune((lambda x: (x, np.full_like(x, -6)), decode), [0], x, distortion="sse",
+                       beta=BETA)
 
 
 def test_a_single_example_has_no_error(linear):
@@ -374,8 +449,10 @@ def test_a_single_example_has_no_error(linear):
 
 
 def test_a_posterior_that_is_not_finite_and_data_that_are_gone(linear):
-    broken = Autoencoder(lambda x: (x, tf.where(tf.range(4) == 2, np.nan, tf.ones_like(x))), lambda z: z, "sse", BETA)
-    with pytest.raises(ValueError, match="The posterior of latent variable 2 is not finite on these data"):
+    broken = Autoencoder(lambda x: (x, tf.where(tf.range(4) == 2, np.nan, tf.ones_like(x))),
+                         lambda z: z, "sse", BETA)
+    with pytest.raises(ValueError,
+                       match="The posterior of latent variable 2 is not finite on these data"):
         tfisovae.prune(broken, "active", X[:20])
     with pytest.raises(ValueError, match="fewer than the 2000 asked for"):
         tfisovae.prune(linear, "active", X, num_examples=2_000)
@@ -383,7 +460,9 @@ def test_a_posterior_that_is_not_finite_and_data_that_are_gone(linear):
 
 
 def test_layers_there_and_back():
-    """Restored puts each where it was; Columns takes them out again; both are made anew by their configuration."""
+    """Restored puts each where it was; Columns takes them out again; both are made anew by their
+    configuration.
+    """
     z = tf.constant(np.random.default_rng(0).standard_normal((5, 3)), tf.float32)
     restored, columns = slicing.Restored([1, 2, 4], [7.0, 0, 0, -8, 0]), slicing.Columns([4, 1])
     full = restored(z).numpy()
@@ -391,7 +470,8 @@ def test_layers_there_and_back():
     np.testing.assert_array_equal(full[:, [1, 2, 4]], z)
     np.testing.assert_array_equal(columns(full), z.numpy()[:, [2, 0]])
     for layer, argument in ((restored, z), (columns, full)):
-        anew = tf.keras.utils.deserialize_keras_object(json.loads(json.dumps(tf.keras.utils.serialize_keras_object(layer))))
+        anew = tf.keras.utils.deserialize_keras_object(
+            json.loads(json.dumps(tf.keras.utils.serialize_keras_object(layer))))
         np.testing.assert_array_equal(anew(argument), layer(argument))
 
 
@@ -399,8 +479,8 @@ def test_layers_there_and_back():
 def run(tmp_path_factory, main):
     """A run on toy data with 6 latent variables, of which 3 are put to death after it."""
     trained, path = (tmp_path_factory.mktemp("runs") / name for name in ("trained", "toy"))
-    main("toy", "--source", "mix", "--num_examples", 2_000, "--latent_dim", 6, "--epochs", 10, "--num_eval", 0,
-         "--run_dir", trained)
+    main("toy", "--source", "mix", "--num_examples", 2_000, "--latent_dim", 6, "--epochs", 10,
+         "--num_eval", 0, "--run_dir", trained)
     vae, dead = tfisovae.load(trained / "model"), np.isin(np.arange(6), [0, 3, 4])
     head, first = vae.encoder.layers[-1], vae.decoder.layers[0]
     head.set_weights([np.where(np.tile(dead, 2), 0, weight) for weight in head.get_weights()])
@@ -411,24 +491,30 @@ def run(tmp_path_factory, main):
 
 
 def test_a_pruned_run_measures_as_a_run(run, main):
-    """The command: what is active, into a directory of its own, that the measuring commands take; its numbers are those of the
-    run."""
+    """The command: what is active, into a directory of its own, that the measuring commands take;
+    its numbers are those of the run.
+    """
     done = main("prune", run)
     small = run.parent / "toy-pruned"
-    assert "3 of 6 dimensions kept" in done.stdout and "with 100 % of the importance" in done.stdout and str(small) in done.stdout
+    assert "3 of 6 dimensions kept" in done.stdout and "with 100 % of the importance" in done.stdout and str(
+        small) in done.stdout
     main("isometry", run)
     said = main("isometry", small).stdout
     assert "3 of 3 dimensions active" in said
     assert f"Pruned: this model is {run} without some of its dimensions, and has not been trained since." in said
     before, after = (json.loads((path / "isometry.json").read_text()) for path in (run, small))
     record = json.loads((small / "pruning.json").read_text())
-    np.testing.assert_allclose(after["precision_mean"], np.array(before["precision_mean"])[record["kept"]], rtol=1e-4)
-    np.testing.assert_allclose(after["norm_mean"], np.array(before["norm_mean"])[record["kept"]], rtol=0.02)
+    np.testing.assert_allclose(after["precision_mean"],
+                               np.array(before["precision_mean"])[record["kept"]], rtol=1e-4)
+    np.testing.assert_allclose(after["norm_mean"],
+                               np.array(before["norm_mean"])[record["kept"]], rtol=0.02)
     assert after["rate"] == pytest.approx(before["rate"], abs=0.05)
     assert record["rate"]["after"] == pytest.approx(after["rate"], rel=1e-3)
     assert abs(record["distortion"]["after"] / record["distortion"]["before"] - 1) < 0.01
     config = json.loads((small / "config.json").read_text())
-    assert config["latent_dim"] == 3 and config["pruned"] == {"from": str(run), "kept": record["kept"]}
+    assert config["latent_dim"] == 3 and config["pruned"] == {
+        "from": str(run), "kept": record["kept"]
+    }
     refused = main("prune", run, check=False)
     assert refused.code != 0 and f"{small} exists; it is left as it is. Name another directory with --out." in refused.stderr
 
@@ -451,7 +537,8 @@ def test_bad_options_write_nothing(run, main, tmp_path, options, message):
 
 def test_the_words_need_no_model():
     change = pruning.Change(1.0, 1.5, 0.01, 0.4)
-    record = pruning.Pruning(np.array([0]), np.array([1]), np.array([0.0]), 0.9, True, True, 10, change, change, change)
+    record = pruning.Pruning(np.array([0]), np.array([1]), np.array([0.0]), 0.9, True, True, 10,
+                             change, change, change)
     lines = record.sentences().splitlines()
     assert lines[0] == "1 of 2 dimensions kept: 0, with 90 % of the importance."
     assert lines[1] == "distortion 1 before, 1.5 after: +0.5 +- 0.01, predicted +0.4"

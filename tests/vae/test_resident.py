@@ -1,4 +1,5 @@
-"""`fit` of an array that it keeps on the device by itself: the same training, in one call an epoch."""
+"""`fit` of an array that it keeps on the device by itself: the same training, in one call an epoch.
+"""
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -10,7 +11,8 @@ from tfisovae.vae.checks import NonFiniteLoss
 
 
 def points(rows=70):
-    return (np.random.default_rng(0).standard_normal((rows, 16)) @ np.diag([2.0] * 3 + [0.1] * 13)).astype(np.float32)
+    return (np.random.default_rng(0).standard_normal(
+        (rows, 16)) @ np.diag([2.0] * 3 + [0.1] * 13)).astype(np.float32)
 
 
 def make_vae(**kwargs):
@@ -26,11 +28,14 @@ def few_steps(monkeypatch):
 
 
 def test_the_steps_are_those_of_ordinary_batches(few_steps):
-    """In the order of the rows: weights, logs, validation and the number of steps, a shorter last batch included."""
+    """In the order of the rows: weights, logs, validation and the number of steps, a shorter last
+    batch included.
+    """
     x, results = points(), []
     for choice in (False, None):
         vae = make_vae(resident=choice)
-        history = vae.fit(x, batch_size=32, epochs=3, shuffle=False, validation_data=x[:40], verbose=0).history
+        history = vae.fit(x, batch_size=32, epochs=3, shuffle=False, validation_data=x[:40],
+                          verbose=0).history
         assert (vae._kept is not None) == (choice is None) and vae.optimizer.iterations.numpy() == 9
         results.append((vae, history))
     (plain, before), (kept, after) = results
@@ -56,7 +61,8 @@ def test_every_epoch_is_a_permutation():
         return [[rows.numpy() for rows in data] for _ in range(2)]
 
     first, second = epochs()
-    assert [rows.shape for rows in first] == [(2, 32), (1, 6)] and len(resident.epoch_rows(64, 32, True)) == 1
+    assert [rows.shape
+            for rows in first] == [(2, 32), (1, 6)] and len(resident.epoch_rows(64, 32, True)) == 1
     flat = [np.concatenate([rows.ravel() for rows in epoch]) for epoch in (first, second)]
     for order in flat:
         np.testing.assert_array_equal(np.sort(order), np.arange(70))
@@ -84,15 +90,22 @@ def test_where_it_does_not_pay_or_would_change_something():
 
 @pytest.mark.parametrize("way", ["kept", "resident", "compiled", "plain"])
 def test_a_loss_that_is_not_finite_leaves_the_weights_before_it(way, few_steps):
-    """However the steps are compiled: those of the steps before are done, this one and all after it are not."""
+    """However the steps are compiled: those of the steps before are done, this one and all after it
+    are not.
+    """
     x = points(96)
-    options = {"kept": {}, "resident": {"resident": x}, "compiled": {"jit_compile": True}, "plain": {"resident": False}}[way]
+    options = {
+        "kept": {}, "resident": {"resident": x}, "compiled": {"jit_compile": True},
+        "plain": {"resident": False}
+    }[way]
 
     def make():
         tf.keras.utils.set_random_seed(0)
         vae = tfisovae.VAE(*networks.toy(), "sse", 10.0)
-        vae.compile(tf.keras.optimizers.SGD(tf.keras.optimizers.schedules.PiecewiseConstantDecay([0, 1], [1e-5, 1e20, 1e-5])),
-                    **options)
+        vae.compile(
+            tf.keras.optimizers.SGD(
+                tf.keras.optimizers.schedules.PiecewiseConstantDecay([0, 1], [1e-5, 1e20, 1e-5])),
+            **options)
         return vae
 
     def data(rows):
@@ -103,15 +116,19 @@ def test_a_loss_that_is_not_finite_leaves_the_weights_before_it(way, few_steps):
     fit = {"verbose": 0, **({} if way == "resident" else {"batch_size": 32, "shuffle": False})}
     before, vae = make(), make()
     before.fit(data(64), **fit)
-    with pytest.raises(NonFiniteLoss, match="^The loss is not finite at step 3 - lower the learning rate, or set clipnorm.$"):
+    with pytest.raises(
+            NonFiniteLoss,
+            match="^The loss is not finite at step 3 - lower the learning rate, or set clipnorm.$"):
         vae.fit(data(96), **fit)
     assert vae.optimizer.iterations.numpy() == 2
     for a, b in zip(before.get_weights(), vae.get_weights()):
         np.testing.assert_array_equal(a, b)
 
 
-@pytest.mark.parametrize("options, message", [({"jit_compile": True}, "example 8 .counted from 0. of the batch of step 2"),
-                                              ({"resident": None}, "example 40 .counted from 0. is not")])
+@pytest.mark.parametrize(
+    "options, message",
+    [({"jit_compile": True}, "example 8 .counted from 0. of the batch of step 2"),
+     ({"resident": None}, "example 40 .counted from 0. is not")])
 def test_examples_that_are_not_finite_are_named_where_xla_compiles(options, message):
     x = points(64)
     x[40] = np.nan
@@ -122,7 +139,8 @@ def test_examples_that_are_not_finite_are_named_where_xla_compiles(options, mess
 
 def test_a_lambda_callback_of_batches_is_called_for_each(few_steps):
     vae, calls = make_vae(), []
-    assert resident.pays(vae, points(64), 32, 3, [tf.keras.callbacks.LambdaCallback(on_epoch_end=lambda *_: None)])
+    assert resident.pays(vae, points(64), 32, 3,
+                         [tf.keras.callbacks.LambdaCallback(on_epoch_end=lambda *_: None)])
     callback = tf.keras.callbacks.LambdaCallback(on_batch_end=lambda *_, **__: calls.append(0))
     vae.fit(points(64), batch_size=32, epochs=3, callbacks=[callback], verbose=0)
     assert len(calls) == 6

@@ -46,7 +46,8 @@ def test_the_loss_is_equation_54():
 
         expected = d(x, x_check) + d(x_check, x_hat) if decomposed else d(x, x_hat)
         np.testing.assert_allclose(logs["distortion"], expected, rtol=1e-5)
-        kl = 0.5 * np.sum(posterior.mean**2 + posterior.scale**2 - 2 * np.log(posterior.scale) - 1, -1)
+        kl = 0.5 * np.sum(posterior.mean**2 + posterior.scale**2 - 2 * np.log(posterior.scale) - 1,
+                          -1)
         np.testing.assert_allclose(logs["rate"], kl.mean(), rtol=1e-4)
         np.testing.assert_allclose(logs["loss"], 100 * expected + kl.mean(), rtol=1e-5)
     assert vae.beta == 0.01 and vae.n == 3
@@ -63,7 +64,9 @@ def test_fit_learns_and_predict_is_the_noiseless_reconstruction():
 
 
 def test_gradient_of_the_decomposed_loss_reaches_both_terms():
-    """One step of either form moves the weights differently; after warm-up they are told apart, during it they are not."""
+    """One step of either form moves the weights differently; after warm-up they are told apart,
+    during it they are not.
+    """
     def after(steps, **kwargs):
         tf.keras.utils.set_random_seed(0)
         vae = toy_vae(**kwargs)
@@ -72,7 +75,8 @@ def test_gradient_of_the_decomposed_loss_reaches_both_terms():
         return np.concatenate([w.ravel() for w in vae.get_weights()])
 
     np.testing.assert_allclose(after(2), after(2, decomposed=True, warmup_steps=2), rtol=1e-5)
-    assert not np.allclose(after(3), after(3, decomposed=True, warmup_steps=2), rtol=1e-5, atol=1e-7)
+    assert not np.allclose(after(3), after(3, decomposed=True, warmup_steps=2), rtol=1e-5,
+                           atol=1e-7)
     assert not np.allclose(after(1), after(1, decomposed=True), rtol=1e-5, atol=1e-7)
 
 
@@ -105,13 +109,19 @@ def test_fused_adam_is_keras_adam():
 
 
 def test_averages_of_weights_are_those_of_keras():
-    """At the end of `fit`, of both networks, also where an output of the encoder is used by nothing."""
+    """At the end of `fit`, of both networks, also where an output of the encoder is used by
+    nothing.
+    """
     def make(optimizer):
         tf.keras.utils.set_random_seed(0)
         x = tf.keras.Input((16,))
         hidden = tf.keras.layers.Dense(8, "tanh")(x)
-        encoder = tf.keras.Model(x, [tf.keras.layers.Dense(2, name=name)(hidden) for name in ("z_mean", "z_log_var", "z")])
-        vae = tfisovae.VAE(encoder, tf.keras.Sequential([tf.keras.layers.Input((2,)), tf.keras.layers.Dense(16)]), "sse", 10.0)
+        encoder = tf.keras.Model(
+            x,
+            [tf.keras.layers.Dense(2, name=name)(hidden) for name in ("z_mean", "z_log_var", "z")])
+        vae = tfisovae.VAE(
+            encoder, tf.keras.Sequential([tf.keras.layers.Input((2, )),
+                                          tf.keras.layers.Dense(16)]), "sse", 10.0)
         vae.compile(optimizer(1e-2, use_ema=True, ema_momentum=0.9), resident=False)
         return vae
 
@@ -119,7 +129,8 @@ def test_averages_of_weights_are_those_of_keras():
     for optimizer in (tf.keras.optimizers.Adam, FusedAdam):
         vae, last = make(optimizer), []
         expected = vae.get_weights()
-        keep = tf.keras.callbacks.LambdaCallback(on_batch_end=lambda *_, vae=vae, last=last, **__: last.append(vae.get_weights()))
+        keep = tf.keras.callbacks.LambdaCallback(
+            on_batch_end=lambda *_, vae=vae, last=last, **__: last.append(vae.get_weights()))
         vae.fit(batches(points(), 32), verbose=0, callbacks=[keep])
         for step in last:
             expected = [0.9 * a + 0.1 * b for a, b in zip(expected, step)]
@@ -132,9 +143,12 @@ def test_averages_of_weights_are_those_of_keras():
 
 
 def test_two_replicas_take_the_steps_of_one():
-    """Same seed, same global batch: noise goes by the row of the global batch, and the loss is scaled by it."""
+    """Same seed, same global batch: noise goes by the row of the global batch, and the loss is
+    scaled by it.
+    """
     results = []
-    for strategy in (tf.distribute.OneDeviceStrategy("CPU:0"), tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])):
+    for strategy in (tf.distribute.OneDeviceStrategy("CPU:0"),
+                     tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])):
         tf.keras.utils.set_random_seed(0)
         with strategy.scope():
             vae = toy_vae()
@@ -152,19 +166,28 @@ def test_a_loss_that_is_not_finite_stops_before_the_weights_are_touched():
     vae.compile("adam")
     x = points(64)
     x[40] = np.nan
-    with pytest.raises(ValueError, match=r"^x must be finite; example 8 \(counted from 0\) of the batch of step 2 is not\.$"):
+    with pytest.raises(
+            ValueError,
+            match=r"^x must be finite; example 8 \(counted from 0\) of the batch of step 2 is "
+                  r"not\.$"
+    ):
         vae.fit(batches(x, 32), verbose=0)
     assert vae.optimizer.iterations.numpy() == 1
     assert all(np.isfinite(w).all() for w in vae.get_weights())
-    with pytest.raises(ValueError, match=r"^x must be finite; example 40 \(counted from 0\) is not\.$"):  # before it begins
+    # Before it begins.
+    with pytest.raises(ValueError,
+                       match=r"^x must be finite; example 40 \(counted from 0\) is not\.$"):
         vae.fit(x, verbose=0)
     assert vae.optimizer.iterations.numpy() == 1
-    with pytest.raises(ValueError, match=r"^x must be finite; example 40 \(counted from 0\) is not\.$"):
+    with pytest.raises(ValueError,
+                       match=r"^x must be finite; example 40 \(counted from 0\) is not\.$"):
         vae.evaluate(batches(x, 32), verbose=0)
     vae.decoder.layers[-1].kernel.assign(tf.fill([128, 16], 1e25))  # squared, beyond float32
     before = vae.get_weights()
-    with pytest.raises(NonFiniteLoss, match="^The loss is not finite at step 2 - lower the learning rate, or set clipnorm.$"
-                       ) as caught:
+    with pytest.raises(
+            NonFiniteLoss,
+            match="^The loss is not finite at step 2 - lower the learning rate, or set clipnorm.$"
+    ) as caught:
         vae.fit(batches(x[:32], 32), verbose=0)
     assert caught.value.step == 2
     for a, b in zip(before, vae.get_weights()):
@@ -202,7 +225,9 @@ def test_load_gives_the_same_vae_back(saved):
     for a, b in zip(vae.encode(x), loaded.encode(x)):
         np.testing.assert_array_equal(a, b)
     np.testing.assert_array_equal(vae.predict(x, verbose=0), loaded.predict(x, verbose=0))
-    assert (loaded.lmbda, loaded.decomposed, loaded.warmup_steps, loaded.seed) == (1000.0, True, 0, 5)  # warm-up is over
+    # Warm-up is over.
+    assert (loaded.lmbda, loaded.decomposed, loaded.warmup_steps, loaded.seed) == (1000.0, True, 0,
+                                                                                   5)
     assert repr(loaded.distortion) == repr(vae.distortion)
     measures = [[metrics.IsometricNorm(), metrics.GramOffDiagonal()] for _ in range(2)]
     logs = []
@@ -224,7 +249,9 @@ def test_a_loaded_vae_trains_on_as_the_first_would(saved):
 
 
 def test_signatures_work_where_tfisovae_is_not_installed(saved, tmp_path):
-    """A bare process, which neither has tfisovae nor tensorflow-compression on its path, and a JVP through the signature."""
+    """A bare process, which neither has tfisovae nor tensorflow-compression on its path, and a JVP
+    through the signature.
+    """
     vae, path = saved
     x = images(3, seed=2)
     np.save(tmp_path / "x.npy", x)
@@ -259,8 +286,8 @@ def test_geometry_of_a_bare_signature(saved):
     signature = module.signatures["decode"]
     z = vae.encode(images(4, seed=3)).mean
     ours = tfisovae.geometry.pullback_metric(vae.decode, z, vae.distortion)
-    theirs = tf.function(
-        lambda z: tfisovae.geometry.pullback_metric(lambda z: signature(z=z)["x_hat"], z, vae.distortion))(z)
+    theirs = tf.function(lambda z: tfisovae.geometry.pullback_metric(
+        lambda z: signature(z=z)["x_hat"], z, vae.distortion))(z)
     np.testing.assert_allclose(theirs, ours, rtol=1e-3, atol=1e-5 * np.abs(ours).max())
 
 
@@ -282,10 +309,16 @@ def test_weights_of_another_version_are_refused(tmp_path, other):
     config = json.loads(path.read_text())
     assert config.pop("format") == 1
     path.write_text(json.dumps(config))
-    assert all(np.array_equal(*pair) for pair in zip(vae.get_weights(), tfisovae.load(tmp_path / "model").get_weights()))
+    assert all(
+        np.array_equal(*pair) for pair in zip(vae.get_weights(),
+                                              tfisovae.load(tmp_path / "model").get_weights()))
     path.write_text(json.dumps({**config, "format": other}))
     for load in (tfisovae.load, tfisovae.as_autoencoder):
-        with pytest.raises(ValueError, match="saved by another version of tfisovae, in the format .*; this version reads format 1"):
+        with pytest.raises(
+                ValueError, match=
+                "saved by another version of tfisovae, in the format .*; this version reads "
+                "format 1"
+        ):
             load(tmp_path / "model")
 
 
@@ -322,7 +355,11 @@ def test_weights_alone_are_kept_whole_or_refused(tmp_path):
         for a, b in zip(other.get_weights(), vae.get_weights()):
             np.testing.assert_array_equal(a, b)
     for do in (vae.save_weights, vae.load_weights):
-        with pytest.raises(ValueError, match="the format .weights.h5 does not keep the parameters of tensorflow-compression"):
+        with pytest.raises(
+                ValueError,
+                match="the format .weights.h5 does not keep the parameters of "
+                      "tensorflow-compression"
+        ):
             do(tmp_path / "vae.weights.h5")
 
 
@@ -392,6 +429,9 @@ def test_bad_models_and_data():
     ssim.compile("adam")
     for call in (ssim.fit, ssim.evaluate):
         for data in (batches(255 * images(2), 2), (255 * images(2)).astype(np.uint8)):
-            with pytest.raises(ValueError, match=r"^SSIM expects x between 0 and 1 \(divide 8-bit images by 255\); its [^\n]*\.$"):
+            with pytest.raises(
+                    ValueError, match=
+                    r"^SSIM expects x between 0 and 1 \(divide 8-bit images by 255\); its [^\n]*\.$"
+            ):
                 call(data, verbose=0)
     assert ssim.optimizer.iterations.numpy() == 0

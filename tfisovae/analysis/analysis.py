@@ -32,37 +32,48 @@ _CHECKED = 16  # examples on which the exact norms are set against finite differ
 
 @dataclasses.dataclass
 class Analysis:
-    """The isometry of a VAE over a data set. Vectors are `[n]`, in the model's own order; `ranking` sorts them.
+    """The isometry of a VAE over a data set. Vectors are `[n]`, in the model's own order; `ranking`
+    sorts them.
 
     Attributes:
-      norm_mean, norm_std, norm_standard_error: (2 / beta) sigma_j^2 D'_j over the data (Eq. 15), its deviation over the
-        data, and the standard error of its mean.
-      one_minus_variance: E[1 - sigma_j^2], the norm that a loss quadratic in x_hat gives at the optimum to any decoder that is
-        straight over the posterior's width, isometric or not.
+      norm_mean, norm_std, norm_standard_error: (2 / beta) sigma_j^2 D'_j over the data (Eq. 15),
+        its deviation over the data, and the standard error of its mean.
+      one_minus_variance: E[1 - sigma_j^2], the norm that a loss quadratic in x_hat gives at the
+        optimum to any decoder that is straight over the posterior's width, isometric or not.
       derivative_mean, derivative_std: D'_j, distortion per squared latent unit.
       precision_mean, precision_standard_error: E[sigma_j^-2].
       importance: (beta / 2) E[sigma_j^-2], the variance of y_j (Eq. 16).
       kl_mean: E[KL_j], nats.
       active: whether E[KL_j] exceeds `active_threshold` nats.
       ranking: dimensions by descending E[sigma_j^-2].
-      tangents: how the decoder was differentiated: "autodiff", or "differences" where it has no derivatives.
+      tangents: how the decoder was differentiated: "autodiff", or "differences" where it has no
+        derivatives.
       gram_mean: E[Gamma], `[n, n]` (Eq. 12).
       gram_cosine: root mean square over the data of the cosines between x_zj and x_zk, `[n, n]`.
-      balance, balance_standard_error: E[eps_j sigma_j dD/dz_j] / (beta E[1 - sigma_j^2]), 1 where training has converged.
-      latent_mean, latent_second_moment: E[mu_j] and E[mu_j^2 + sigma_j^2], 0 and 1 where training has converged.
-      isometric_norm, isometric_norm_spread: mean and deviation of `norm_mean` over the active dimensions.
-      gram_off_diagonal, gram_off_diagonal_cosine: root mean squares over the data and pairs of active dimensions.
+      balance, balance_standard_error: E[eps_j sigma_j dD/dz_j] / (beta E[1 - sigma_j^2]), 1 where
+        training has converged.
+      latent_mean, latent_second_moment: E[mu_j] and E[mu_j^2 + sigma_j^2], 0 and 1 where training
+        has converged.
+      isometric_norm, isometric_norm_spread: mean and deviation of `norm_mean` over the active
+        dimensions.
+      gram_off_diagonal, gram_off_diagonal_cosine: root mean squares over the data and pairs of
+        active dimensions.
       posterior_balance: the two sides of `balance`, each summed over the active dimensions.
-      numerical_norm_difference: largest relative difference of the norm by finite differences (epsilon = .01) from the exact
-        one, over the active dimensions, on the first examples.
-      rate: E[KL], nats. distortion: E[D] as trained. loss: nats. coding_loss, transform_loss: E[D(x_check, x_hat)],
-        E[D(x, x_check)], each without D of a point from itself.
-      rate_standard_error, distortion_standard_error, loss_standard_error, coding_loss_standard_error,
-        transform_loss_standard_error, posterior_balance_standard_error: of these means, for independent examples.
-      unexplained, unexplained_standard_error: sqrt(E[Var(log sigma_j | mu_j)]), 0 on a flat manifold (`tfisovae.flatness`), over
-        the first 20,000 examples; NaN below 200. log_scale_std: sqrt(Var(log sigma_j)).
-      stationarity: moments of what is 0 or 1 where scale, shift and noise are at rest: `tfisovae.verdict.checks.Stationarity`.
-      conditions: whether the networks are such that these must be: `tfisovae.verdict.checks.Conditions`.
+      numerical_norm_difference: largest relative difference of the norm by finite differences
+        (epsilon = .01) from the exact one, over the active dimensions, on the first examples.
+      rate: E[KL], nats. distortion: E[D] as trained. loss: nats. coding_loss, transform_loss:
+        E[D(x_check, x_hat)], E[D(x, x_check)], each without D of a point from itself.
+      rate_standard_error, distortion_standard_error, loss_standard_error,
+      coding_loss_standard_error,
+        transform_loss_standard_error, posterior_balance_standard_error: of these means, for
+          independent examples.
+      unexplained, unexplained_standard_error: sqrt(E[Var(log sigma_j | mu_j)]), 0 on a flat
+        manifold (`tfisovae.flatness`), over the first 20,000 examples; NaN below 200.
+        log_scale_std: sqrt(Var(log sigma_j)).
+      stationarity: moments of what is 0 or 1 where scale, shift and noise are at rest:
+        `tfisovae.verdict.checks.Stationarity`.
+      conditions: whether the networks are such that these must be:
+        `tfisovae.verdict.checks.Conditions`.
       quadratic: whether the loss is quadratic in x_hat, so that 1 - sigma_j^2 predicts the norm.
       lmbda, beta, decomposed, distortion_name: of the VAE.
       num_examples: size of the data set.
@@ -126,12 +137,16 @@ class Analysis:
 
     @property
     def share(self) -> np.ndarray:
-        """What each dimension has of the importance of all active ones, `[n]`; 0 for inactive ones, whose sigma is the prior's."""
+        """What each dimension has of the importance of all active ones, `[n]`; 0 for inactive ones,
+        whose sigma is the prior's.
+        """
         counted = np.where(self.active, self.importance, 0.0)
         return counted / counted.sum() if self.num_active else counted
 
     def cosine(self, among: np.ndarray) -> float:
-        """Root mean square of the cosines between x_zj and x_zk over pairs of the dimensions `among`; NaN for fewer than two."""
+        """Root mean square of the cosines between x_zj and x_zk over pairs of the dimensions
+        `among`; NaN for fewer than two.
+        """
         return root_mean_cosine(self.gram_cosine, among)
 
     def to_dict(self) -> dict[str, typing.Any]:
@@ -141,10 +156,13 @@ class Analysis:
     @classmethod
     def from_dict(cls, values: Mapping[str, typing.Any]) -> "Analysis":
         fields = {field.name: field for field in dataclasses.fields(cls)}
-        missing = sorted(name for name, field in fields.items() if field.default is dataclasses.MISSING and name not in values)
+        missing = sorted(name for name, field in fields.items()
+                         if field.default is dataclasses.MISSING and name not in values)
         if missing:
-            raise ValueError(f"This analysis was written by another version: it has no {', '.join(missing)}. Measure again with "
-                             "tfisovae isometry.")
+            raise ValueError(
+                f"This analysis was written by another version: it has no {', '.join(missing)}. "
+                f"Measure again with "
+                "tfisovae isometry.")
         made = {}
         for name, field in fields.items():
             value, kind = values.get(name), _written(field.type)
@@ -158,8 +176,9 @@ class Analysis:
             parts = ("mean", "standard_deviation", "skewness")
             moments = {name: Moments(entry["num_examples"], *(_array(entry[key]) for key in parts))
                        for name, entry in told.items() if isinstance(entry, dict)}
-            made["stationarity"] = checks.Stationarity(**moments, one_minus_variance=_array(told["one_minus_variance"]),
-                                                        strong=np.array(told["strong"]))
+            made["stationarity"] = checks.Stationarity(
+                **moments, one_minus_variance=_array(told["one_minus_variance"]),
+                strong=np.array(told["strong"]))
         if made["conditions"]:
             made["conditions"] = checks.Conditions(**made["conditions"])
         return cls(**made)
@@ -174,65 +193,91 @@ class Analysis:
 
     def table(self, rows: int = 10) -> str:
         """The leading dimensions by importance, as text."""
-        lines = [f"{'rank':>4} {'z_j':>4} {'E[sigma^-2]':>14} {'importance':>11} {'KL (nats)':>10} {'norm':>14} {'1-sigma^2':>10}"
-                 f" {'largest cosine':>15}"]
+        lines = [
+            f"{'rank':>4} {'z_j':>4} {'E[sigma^-2]':>14} {'importance':>11} {'KL (nats)':>10} "
+            f"{'norm':>14} {'1-sigma^2':>10}"
+            f" {'largest cosine':>15}"
+        ]
         off_diagonal = self.gram_cosine - np.diag(np.diag(self.gram_cosine))
         for rank, j in enumerate(self.ranking[:rows], 1):
             largest = np.max(off_diagonal[j][self.active], initial=0.0)
-            lines.append(f"{rank:4d} {j:4d} {self.precision_mean[j]:8.1f} +-{self.precision_standard_error[j]:4.1f} "
-                         f"{self.importance[j]:11.3g} {self.kl_mean[j]:10.3f} {self.norm_mean[j]:6.3f} +-{self.norm_std[j]:6.3f} "
-                         f"{self.one_minus_variance[j]:10.3f} {largest:15.3f}" + ("" if self.active[j] else "   inactive"))
+            lines.append(
+                f"{rank:4d} {j:4d} {self.precision_mean[j]:8.1f} "
+                f"+-{self.precision_standard_error[j]:4.1f} "
+                f"{self.importance[j]:11.3g} {self.kl_mean[j]:10.3f} {self.norm_mean[j]:6.3f} "
+                f"+-{self.norm_std[j]:6.3f} "
+                f"{self.one_minus_variance[j]:10.3f} {largest:15.3f}"
+                + ("" if self.active[j] else "   inactive"))
         summary = f"{self.num_active} of {len(self.active)} dimensions active (KL above {self.active_threshold:g} nats)."
         if self.num_active:
             cosines = f"cosines {self.gram_off_diagonal_cosine:.3f} rms, " if self.num_active > 1 else ""
-            summary += (f" Over these: norm {self.isometric_norm:.3f} +- {self.isometric_norm_spread:.3f}, {cosines}posterior "
-                        f"balance {self.posterior_balance:.3f}.")
+            summary += (
+                f" Over these: norm {self.isometric_norm:.3f} +- "
+                f"{self.isometric_norm_spread:.3f}, {cosines}posterior "
+                f"balance {self.posterior_balance:.3f}.")
         lines.append(summary)
-        lines.append(f"rate {self.rate:.2f} nats, distortion {self.distortion:.5g} (coding {self.coding_loss:.5g}, transform "
-                     f"{self.transform_loss:.5g}), loss {self.loss:.2f} nats, on {self.num_examples} examples"
-                     + (", the decoder's tangents by differences." if self.tangents == "differences" else "."))
+        lines.append(
+            f"rate {self.rate:.2f} nats, distortion {self.distortion:.5g} (coding "
+            f"{self.coding_loss:.5g}, transform "
+            f"{self.transform_loss:.5g}), loss {self.loss:.2f} nats, on {self.num_examples} "
+            f"examples"
+            +
+            (", the decoder's tangents by differences." if self.tangents == "differences" else "."))
         return "\n".join(lines)
 
     def accounting(self) -> str:
-        """Rates and distortions beside their theory, as text (Eqs. 13, 14); the theory is for small beta.
+        """Rates and distortions beside their theory, as text (Eqs. 13, 14); the theory is for small
+        beta.
 
-        The entropy is that of the data in the metric of the distortion: what Eq. 14 makes of the measured rate.
+        The entropy is that of the data in the metric of the distortion: what Eq. 14 makes of the
+        measured rate.
         """
-        return str(Accounts(self.num_active, self.beta, self.rate, self.distortion, self.coding_loss, self.transform_loss))
+        return str(
+            Accounts(self.num_active, self.beta, self.rate, self.distortion, self.coding_loss,
+                     self.transform_loss))
 
-    def judge(self, gradient: MeanGradient | None = None, fall: LossFall | None = None, num_train: int | None = None,
-              annealed: bool = False, training: checks.Stationarity | None = None) -> verdict.Verdict:
+    def judge(self, gradient: MeanGradient | None = None, fall: LossFall | None = None,
+              num_train: int | None = None, annealed: bool = False,
+              training: checks.Stationarity | None = None) -> verdict.Verdict:
         """What the stationarities say of the training, with a stated rate of false alarms.
 
         Args:
-          gradient: the `MeanGradient` of examples of training (`tfisovae.analysis.mean_gradient.block_gradients`), if it was measured.
-          fall: the `LossFall` of the training's history (`tfisovae.verdict.tests_of_means.loss_fall`), if there is one.
+          gradient: the `MeanGradient` of examples of training
+            (`tfisovae.analysis.mean_gradient.block_gradients`), if it was measured.
+          fall: the `LossFall` of the training's history
+            (`tfisovae.verdict.tests_of_means.loss_fall`), if there is one.
           num_train: size of the training set, where the examples measured here are held out.
           annealed: whether the learning rate ended at 0.
-          training: the `Stationarity` of examples of training (`measure_stationarity`), where those measured here are held out.
-            They then decide, as the optimum is theirs.
+          training: the `Stationarity` of examples of training (`measure_stationarity`), where those
+            measured here are held out. They then decide, as the optimum is theirs.
         """
         losses = {"the rate": self.rate, "the distortion": self.distortion, "the loss": self.loss,
                   "the coding loss": self.coding_loss, "the transform loss": self.transform_loss}
-        return convergence.judge(self.stationarity, self.conditions, gradient, fall, num_train, annealed, losses=losses,
-                             training=training)
+        return convergence.judge(self.stationarity, self.conditions, gradient, fall, num_train,
+                                 annealed, losses=losses, training=training)
 
     def health(self, **kwargs: typing.Any) -> str:
-        """Whether training has converged, in a line of plain words; the arguments are those of `judge`."""
+        """Whether training has converged, in a line of plain words; the arguments are those of
+        `judge`.
+        """
         return convergence.health(self.judge(**kwargs), self.num_active, self.rate)
 
-    def summary(self, *, beta_found: bool = False, beta_differs: bool = False, **kwargs: typing.Any) -> str:
-        """Three lines: is the training stationary; is the embedding isometric; what not to conclude.
+    def summary(self, *, beta_found: bool = False, beta_differs: bool = False,
+                **kwargs: typing.Any) -> str:
+        """Three lines: is the training stationary; is the embedding isometric; what not to
+        conclude.
 
         Args:
           beta_found: whether beta was estimated from these data.
-          beta_differs: whether the posterior contradicts the beta that was given (`BetaEstimate.differs_from`).
+          beta_differs: whether the posterior contradicts the beta that was given
+            (`BetaEstimate.differs_from`).
           **kwargs: as of `judge`.
         """
         return isometry_lib.summary(self.judge(**kwargs), self.isometry(beta_found, beta_differs))
 
     def isometry(self, beta_found: bool = False, beta_differs: bool = False) -> Isometry:
-        """How far the embedding is from an isometric one, over the dimensions above .1 nat, or else those that are active.
+        """How far the embedding is from an isometric one, over the dimensions above .1 nat, or else
+        those that are active.
 
         Args:
           beta_found, beta_differs: as of `summary`.
@@ -240,17 +285,22 @@ class Analysis:
         among = np.flatnonzero(posterior.active(self.kl_mean, posterior.STRONG_KL))
         among = among if len(among) else np.flatnonzero(self.active)
         unexplained, error = math.nan, math.nan
-        if self.unexplained is not None and len(among) and np.isfinite(self.unexplained[among]).all():
+        if self.unexplained is not None and len(among) and np.isfinite(
+                self.unexplained[among]).all():
             unexplained = math.sqrt(np.mean(self.unexplained[among] ** 2))
-            spread = np.sqrt(np.sum((self.unexplained * self.unexplained_standard_error)[among] ** 2)) / len(among)
-            error = float(spread / unexplained) if unexplained else float(np.max(self.unexplained_standard_error[among]))
+            spread = np.sqrt(np.sum(
+                (self.unexplained * self.unexplained_standard_error)[among]**2)) / len(among)
+            error = float(spread / unexplained) if unexplained else float(
+                np.max(self.unexplained_standard_error[among]))
         vectors = (self.norm_mean[among], self.norm_std[among], self.one_minus_variance[among])
-        return Isometry(among, self.num_examples, self.rate, *vectors, self.cosine(among), unexplained, error,
-                                  bool(self.quadratic), beta_found, beta_differs)
+        return Isometry(among, self.num_examples, self.rate, *vectors, self.cosine(among),
+                        unexplained, error, bool(self.quadratic), beta_found, beta_differs)
 
 
 def _written(annotation):
-    """The type of a field where it is written: without the `None` of those that older versions have not got."""
+    """The type of a field where it is written: without the `None` of those that older versions have
+    not got.
+    """
     kinds = [kind for kind in typing.get_args(annotation) if kind is not type(None)]
     return kinds[0] if isinstance(annotation, types.UnionType) and len(kinds) == 1 else annotation
 
@@ -261,32 +311,36 @@ def _array(value):
     return value.astype(float) if value.dtype == object else value
 
 
-def analyze(model: AutoencoderLike, data: Data, num_examples: int | None = None, progress: bool = False, *,
-            distortion: Distortion | str | None = None, beta: float | None = None, scale: str = "log_variance") -> Analysis:
+def analyze(model: AutoencoderLike, data: Data, num_examples: int | None = None,
+            progress: bool = False, *, distortion: Distortion | str | None = None,
+            beta: float | None = None, scale: str = "log_variance") -> Analysis:
     """Measures the isometry of a VAE over a data set, in one pass with constant memory.
 
-    It runs on all replicas of the current `tf.distribute` strategy, with the numbers of one device. The cost is about that of
-    1.3 (n + 1) decodes of every example.
+    It runs on all replicas of the current `tf.distribute` strategy, with the numbers of one device.
+    The cost is about that of 1.3 (n + 1) decodes of every example.
 
     Args:
       model: `VAE`, `Autoencoder`, or whatever else `as_autoencoder` takes.
-      data: `tf.data.Dataset` of batches `[B, ...]`, or an array `[N, ...]`; see `tfisovae.autoencoder.data.x_of`.
+      data: `tf.data.Dataset` of batches `[B, ...]`, or an array `[N, ...]`; see
+        `tfisovae.autoencoder.data.x_of`.
       num_examples: how many examples to measure; all by default.
       progress: whether to show a progress bar.
       distortion, beta, scale: as `as_autoencoder` takes them, for models that do not say them.
     Returns:
       `Analysis`.
     Raises:
-      ValueError: if there are no examples, or fewer than were asked for; for examples that are not what the model takes, and a
-        distortion that has no metric tensor.
+      ValueError: if there are no examples, or fewer than were asked for; for examples that are not
+        what the model takes, and a distortion that has no metric tensor.
     """
     autoencoder = as_autoencoder(model, distortion, beta, scale)
     with tf.distribute.get_strategy().scope():
         measures = {
             "rate": metrics.Rate(), "norm": metrics.IsometricNorm(), "derivative": Derivative(),
-            "precision": metrics.PosteriorPrecision(), "gram": metrics.GramOffDiagonal(), "balance": metrics.PosteriorBalance(),
-            "moments": AggregateMoments(), "coding": metrics.CodingLoss(), "transform": metrics.TransformLoss(),
-            "distortion": rate_distortion.Distortion(), "loss": rate_distortion.Loss()}
+            "precision": metrics.PosteriorPrecision(), "gram": metrics.GramOffDiagonal(),
+            "balance": metrics.PosteriorBalance(), "moments": AggregateMoments(),
+            "coding": metrics.CodingLoss(), "transform": metrics.TransformLoss(), "distortion":
+                rate_distortion.Distortion(), "loss": rate_distortion.Loss()
+        }
     tangents, first = "autodiff", None
 
     def start(x, mean):
@@ -296,23 +350,32 @@ def analyze(model: AutoencoderLike, data: Data, num_examples: int | None = None,
         return tangents
 
     passes = _encoded(autoencoder, measures, data, num_examples, "measuring", progress, start)
-    posteriors = [encoded.numpy() for encoded, first_row in passes if first_row < flatness.MAX_EXAMPLES]
+    posteriors = [
+        encoded.numpy() for encoded, first_row in passes if first_row < flatness.MAX_EXAMPLES
+    ]
     difference = _numerical_norm_difference(autoencoder, first, measures["rate"].active, tangents)
-    known = conditions.of_model(
-        model if all(hasattr(model, name) for name in ("encode", "decode", "distortion", "encoder")) else autoencoder)
+    known = conditions.of_model(model if all(
+        hasattr(model, name)
+        for name in ("encode", "decode", "distortion", "encoder")) else autoencoder)
     return _analysis(autoencoder, measures, np.concatenate(posteriors), difference, tangents, known)
 
 
-def measure_stationarity(model: AutoencoderLike, data: Data, num_examples: int | None = None, progress: bool = False, *,
-                         distortion: Distortion | str | None = None, beta: float | None = None,
+def measure_stationarity(model: AutoencoderLike, data: Data, num_examples: int | None = None,
+                         progress: bool = False, *, distortion: Distortion | str | None = None,
+                         beta: float | None = None,
                          scale: str = "log_variance") -> checks.Stationarity:
-    """What is at rest in scale, shift and noise, of examples of training: `training` of `Analysis.judge`.
+    """What is at rest in scale, shift and noise, of examples of training: `training` of
+    `Analysis.judge`.
 
-    The arguments, and what is raised, are those of `analyze`; it costs about as much as a training step of the same examples.
+    The arguments, and what is raised, are those of `analyze`; it costs about as much as a training
+    step of the same examples.
     """
     autoencoder = as_autoencoder(model, distortion, beta, scale)
     with tf.distribute.get_strategy().scope():
-        measures = {"rate": metrics.Rate(), "balance": metrics.PosteriorBalance(), "moments": AggregateMoments()}
+        measures = {
+            "rate": metrics.Rate(), "balance": metrics.PosteriorBalance(),
+            "moments": AggregateMoments()
+        }
     for _ in _encoded(autoencoder, measures, data, num_examples, "examples of training", progress,
                       lambda x, mean: pullback.tangent_method(autoencoder, mean)):
         pass
@@ -320,7 +383,8 @@ def measure_stationarity(model: AutoencoderLike, data: Data, num_examples: int |
 
 
 def _encoded(autoencoder, measures, data, num_examples, description, progress, start):
-    """Shows every metric all examples, and yields their posteriors `[B, 2, n]` with the number of examples before.
+    """Shows every metric all examples, and yields their posteriors `[B, 2, n]` with the number of
+    examples before.
 
     `start`, of the first examples and their means, says how tangents are taken.
     """
@@ -333,7 +397,8 @@ def _encoded(autoencoder, measures, data, num_examples, description, progress, s
         return tf.stack(measurement.posterior, 1)
 
     step = streaming.on_replicas(update)
-    for x, first_row in streaming.examples_of(autoencoder, data, num_examples, description, progress):
+    for x, first_row in streaming.examples_of(autoencoder, data, num_examples, description,
+                                              progress):
         if tangents is None:
             mean = autoencoder.encode(x[:_CHECKED])[0]
             tangents = start(x[:_CHECKED], mean)
@@ -345,45 +410,62 @@ def _encoded(autoencoder, measures, data, num_examples, description, progress, s
 
 def _stationarity(measures):
     """The `Stationarity` of what was accumulated."""
-    balance, moments, count = measures["balance"], measures["moments"], measures["rate"].num_examples
-    return checks.Stationarity(
-        Moments.from_power_sums(count, moments.first_powers), Moments.from_power_sums(count, moments.second_powers, 1.0),
-        Moments.from_power_sums(count, balance.differences), balance.target, balance.strong)
+    balance, moments, count = measures["balance"], measures["moments"], measures[
+        "rate"].num_examples
+    return checks.Stationarity(Moments.from_power_sums(count, moments.first_powers),
+                               Moments.from_power_sums(count, moments.second_powers, 1.0),
+                               Moments.from_power_sums(count, balance.differences), balance.target,
+                               balance.strong)
 
 
 def _analysis(autoencoder, measures, posteriors, numerical_norm_difference, tangents, known):
     """The `Analysis` of what was accumulated."""
-    rate, norm, gram, balance, moments = (measures[name] for name in ("rate", "norm", "gram", "balance", "moments"))
-    precision, derivative, count = measures["precision"], measures["derivative"], measures["rate"].num_examples
+    rate, norm, gram, balance, moments = (measures[name] for name in ("rate", "norm", "gram",
+                                                                      "balance", "moments"))
+    precision, derivative, count = measures["precision"], measures["derivative"], measures[
+        "rate"].num_examples
     norm_result, gram_result = norm.result(), gram.result()
     means = {name: float(measures[name].result()) for name in ("rate", "distortion", "loss")}
     means |= {f"{name}_loss": float(measures[name].result()) for name in ("coding", "transform")}
-    errors = {f"{name}_standard_error": float(measures[name].standard_error) for name in ("distortion", "loss")}
-    errors |= {f"{name}_loss_standard_error": float(measures[name].standard_error) for name in ("coding", "transform")}
-    flat = flatness.flatness(*np.moveaxis(posteriors, 1, 0)) if _can_tell_flatness(posteriors) else flatness.Flatness(
-        *[np.full(rate.n, np.nan)] * 3)
+    errors = {
+        f"{name}_standard_error": float(measures[name].standard_error)
+        for name in ("distortion", "loss")
+    }
+    errors |= {
+        f"{name}_loss_standard_error": float(measures[name].standard_error)
+        for name in ("coding", "transform")
+    }
+    flat = flatness.flatness(
+        *np.moveaxis(posteriors, 1, 0)) if _can_tell_flatness(posteriors) else flatness.Flatness(
+            *[np.full(rate.n, np.nan)] * 3)
     return Analysis(
-        norm_mean=norm.mean, norm_std=norm.std, norm_standard_error=norm.standard_error, one_minus_variance=balance.target,
-        derivative_mean=derivative.mean, derivative_std=derivative.std, precision_mean=precision.mean,
-        precision_standard_error=precision.standard_error, importance=autoencoder.beta / 2 * precision.mean, kl_mean=rate.mean,
-        active=rate.active, ranking=np.argsort(-precision.mean, kind="stable"), gram_mean=gram.mean, gram_cosine=gram.cosine,
-        balance=balance.ratio, balance_standard_error=balance.ratio_standard_error, latent_mean=moments.first,
+        norm_mean=norm.mean, norm_std=norm.std, norm_standard_error=norm.standard_error,
+        one_minus_variance=balance.target, derivative_mean=derivative.mean,
+        derivative_std=derivative.std, precision_mean=precision.mean,
+        precision_standard_error=precision.standard_error, importance=autoencoder.beta / 2
+        * precision.mean, kl_mean=rate.mean, active=rate.active, ranking=np.argsort(
+            -precision.mean,
+            kind="stable"), gram_mean=gram.mean, gram_cosine=gram.cosine, balance=balance.ratio,
+        balance_standard_error=balance.ratio_standard_error, latent_mean=moments.first,
         latent_second_moment=moments.mean, isometric_norm=float(norm_result["isometric_norm"]),
-        isometric_norm_spread=float(norm_result["isometric_norm_spread"]),
-        gram_off_diagonal=float(gram_result["gram_off_diagonal"]),
-        gram_off_diagonal_cosine=float(gram_result["gram_off_diagonal_cosine"]),
-        posterior_balance=checks.overall_balance(balance.ratio, balance.target, rate.active),
-        posterior_balance_standard_error=balance.result_standard_error, numerical_norm_difference=numerical_norm_difference,
-        rate_standard_error=rate.total_standard_error, **means, **errors, lmbda=1 / autoencoder.beta, beta=autoencoder.beta,
-        decomposed=autoencoder.decomposed, distortion_name=repr(autoencoder.distortion), num_examples=count,
+        isometric_norm_spread=float(norm_result["isometric_norm_spread"]), gram_off_diagonal=float(
+            gram_result["gram_off_diagonal"]), gram_off_diagonal_cosine=float(
+                gram_result["gram_off_diagonal_cosine"]), posterior_balance=checks.overall_balance(
+                    balance.ratio, balance.target,
+                    rate.active), posterior_balance_standard_error=balance.result_standard_error,
+        numerical_norm_difference=numerical_norm_difference,
+        rate_standard_error=rate.total_standard_error, **means, **errors,
+        lmbda=1 / autoencoder.beta, beta=autoencoder.beta, decomposed=autoencoder.decomposed,
+        distortion_name=repr(autoencoder.distortion), num_examples=count,
         active_threshold=rate.threshold, tangents=tangents, unexplained=flat.unexplained,
         unexplained_standard_error=flat.standard_error, log_scale_std=flat.total,
-        stationarity=_stationarity(measures), conditions=known,
-        quadratic=autoencoder.decomposed or autoencoder.distortion.has_scale)
+        stationarity=_stationarity(measures), conditions=known, quadratic=autoencoder.decomposed
+        or autoencoder.distortion.has_scale)
 
 
 def _can_tell_flatness(posteriors):
-    return len(posteriors) >= flatness.MIN_EXAMPLES and np.isfinite(posteriors).all() and (posteriors[:, 1] > 0).all()
+    return len(posteriors) >= flatness.MIN_EXAMPLES and np.isfinite(posteriors).all() and (
+        posteriors[:, 1] > 0).all()
 
 
 def _numerical_norm_difference(autoencoder, x, active, tangents):
@@ -391,10 +473,14 @@ def _numerical_norm_difference(autoencoder, x, active, tangents):
     def both(x):
         measurement = measure(autoencoder, x, tangents=tangents)
         variance = tf.square(measurement.posterior.scale)
-        return variance * tf.linalg.diag_part(measurement.pullback), variance * measurement.numerical_derivatives
+        return variance * tf.linalg.diag_part(
+            measurement.pullback), variance * measurement.numerical_derivatives
 
     exact, numerical = (np.mean(values, 0)[active] for values in streaming.traced(both, x))
-    return float(np.max(np.abs(numerical - exact) / np.maximum(exact, np.finfo(np.float32).tiny), initial=0.0))
+    return float(
+        np.max(
+            np.abs(numerical - exact) / np.maximum(exact,
+                                                   np.finfo(np.float32).tiny), initial=0.0))
 
 
 def factor_correlations(means: npt.ArrayLike, factors: npt.ArrayLike) -> np.ndarray:

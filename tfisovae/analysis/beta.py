@@ -1,7 +1,8 @@
 """Which beta was it: the posterior of a trained VAE is in balance with it.
 
-Where training has come to rest, E[eps_j sigma_j dD/dz_j] = beta E[1 - sigma_j^2] in every latent dimension, for every distortion
-and every decoder: more noise would cost as much distortion as it saves rate.
+Where training has come to rest, E[eps_j sigma_j dD/dz_j] = beta E[1 - sigma_j^2] in every latent
+dimension, for every distortion and every decoder: more noise would cost as much distortion as it
+saves rate.
 """
 import dataclasses
 import math
@@ -23,15 +24,17 @@ from tfisovae.metrics.measurement import measure
 
 @dataclasses.dataclass(frozen=True)
 class BetaEstimate:
-    """The beta that a trained posterior is in balance with; see `estimate_beta`. Vectors are `[n]`, in the model's own order.
+    """The beta that a trained posterior is in balance with; see `estimate_beta`. Vectors are `[n]`,
+    in the model's own order.
 
     Attributes:
       value: beta, in the unit of D per nat.
       error: its standard error: sampling, and what the dimensions differ by beyond sampling.
-      spread: standard deviation of beta_j between dimensions beyond sampling; 0 where sampling explains their differences, NaN
-        for a single dimension, whose error is sampling's alone.
+      spread: standard deviation of beta_j between dimensions beyond sampling; 0 where sampling
+        explains their differences, NaN for a single dimension, whose error is sampling's alone.
       degrees_of_freedom: of `error`; few where it comes from the spread between few dimensions.
-      values, errors: beta_j of each strong dimension and its standard error by sampling; NaN for the others.
+      values, errors: beta_j of each strong dimension and its standard error by sampling; NaN for
+        the others.
       strong: which dimensions were used: mean KL above `threshold` nats.
       kl: mean KL_j, nats.
       num_examples: how many were measured.
@@ -50,11 +53,13 @@ class BetaEstimate:
     threshold: float = STRONG_KL
 
     @classmethod
-    def from_sums(cls, num_examples: int, kl: npt.ArrayLike, sums: npt.ArrayLike, products: npt.ArrayLike,
-                  threshold: float = STRONG_KL) -> "BetaEstimate":
-        """From sums over independent examples of w_j = eps_j sigma_j dD/dz_j and u_j = eps_j^2 (1 - sigma_j^2).
+    def from_sums(cls, num_examples: int, kl: npt.ArrayLike, sums: npt.ArrayLike,
+                  products: npt.ArrayLike, threshold: float = STRONG_KL) -> "BetaEstimate":
+        """From sums over independent examples of w_j = eps_j sigma_j dD/dz_j and u_j = eps_j^2 (1 -
+        sigma_j^2).
 
-            beta_j = E[w_j] / E[u_j],      beta = sum_j E[w_j] / sum_j E[u_j]      over the strong dimensions
+            beta_j = E[w_j] / E[u_j],      beta = sum_j E[w_j] / sum_j E[u_j]      over the strong
+            dimensions
 
         Args:
           num_examples: N, at least 2.
@@ -63,15 +68,23 @@ class BetaEstimate:
           products: sums of their products, `[2n, 2n]`.
           threshold: mean KL, nats, above which a dimension is used.
         Raises:
-          ValueError: if there are fewer than 2 examples, no dimension is strong, or there is no positive beta.
+          ValueError: if there are fewer than 2 examples, no dimension is strong, or there is no
+            positive beta.
         """
         if num_examples < 2:
-            raise ValueError(f"The data have {num_examples} example; at least 2 are needed, and some hundreds for a good estimate.")
+            raise ValueError(
+                f"The data have {num_examples} example; at least 2 are needed, and some hundreds "
+                f"for a good estimate."
+            )
         kl = np.asarray(kl, np.float64) / num_examples
         strong = active(kl, threshold)
         if not strong.any():
-            raise ValueError(f"beta cannot be told: no latent dimension has a mean KL above {threshold:g} nats (the largest is "
-                             f"{kl.max():.3g}). The posterior has collapsed to the prior, which every large enough beta does.")
+            raise ValueError(
+                f"beta cannot be told: no latent dimension has a mean KL above {threshold:g} nats "
+                f"(the largest is "
+                f"{kl.max():.3g}). The posterior has collapsed to the prior, which every large "
+                f"enough beta does."
+            )
         used = np.flatnonzero(np.concatenate([strong, strong]))
         mean = np.asarray(sums, np.float64)[used] / num_examples
         second = np.asarray(products, np.float64)[np.ix_(used, used)] / num_examples
@@ -79,18 +92,24 @@ class BetaEstimate:
         count = int(strong.sum())
         work, target = np.split(mean, 2)
         if not (target > 0).all():
-            raise ValueError("beta cannot be told: E[1 - sigma^2] is not positive in a dimension that carries information, so its "
-                             "scale is above the prior's. Training has hardly begun, or the encoder's second output is not "
-                             "what scale= says.")
+            raise ValueError(
+                "beta cannot be told: E[1 - sigma^2] is not positive in a dimension that carries "
+                "information, so its "
+                "scale is above the prior's. Training has hardly begun, or the encoder's second "
+                "output is not "
+                "what scale= says.")
         betas, weights = work / target, target / target.sum()
         # A ratio's error to the first order: that of (w_j - beta_j u_j) / E[u_j].
         slopes = np.concatenate([np.eye(count), -np.diag(betas)], 1) / target[:, None]
         between = slopes @ covariance @ slopes.T
         value = float(weights @ betas)
         if not value > 0:
-            raise ValueError(f"beta cannot be told: the balance gives {value:.3g}, which is not positive. The model was not "
-                             "trained with this distortion, or not long enough, or the encoder's second output is not what "
-                             "scale= says.")
+            raise ValueError(
+                f"beta cannot be told: the balance gives {value:.3g}, which is not positive. The "
+                f"model was not "
+                "trained with this distortion, or not long enough, or the encoder's second output "
+                "is not what "
+                "scale= says.")
         variances = np.maximum(np.diag(between), 0)
         sampling = max(float(weights @ between @ weights), 0.0)
         spread, added = math.nan, 0.0
@@ -108,14 +127,16 @@ class BetaEstimate:
             full[strong] = values
             return full
 
-        return cls(value, math.sqrt(total), spread, freedom, everywhere(betas), everywhere(np.sqrt(variances)), strong, kl,
-                   int(num_examples), float(threshold))
+        return cls(value, math.sqrt(total), spread, freedom, everywhere(betas),
+                   everywhere(np.sqrt(variances)), strong, kl, int(num_examples), float(threshold))
 
     def interval(self, error_rate: float = 0.05) -> tuple[float, float]:
-        """`(low, high)`, which fails to hold the true beta in a share `error_rate` of all data sets (Student's t).
+        """`(low, high)`, which fails to hold the true beta in a share `error_rate` of all data sets
+        (Student's t).
 
-        Simulated on optimal linear VAEs at .05: .02 to .07 from 100 examples on, and below that where 2 or 3 dimensions agree. Two
-        dimensions are few to learn their spread from: where they truly differ, it fails in up to .18.
+        Simulated on optimal linear VAEs at .05: .02 to .07 from 100 examples on, and below that
+        where 2 or 3 dimensions agree. Two dimensions are few to learn their spread from: where they
+        truly differ, it fails in up to .18.
         """
         if not 0 < error_rate < 1:
             raise ValueError(f"error_rate must be between 0 and 1; got {error_rate!r}.")
@@ -123,28 +144,34 @@ class BetaEstimate:
         return self.value - half, self.value + half
 
     def differs_from(self, beta: float, tolerance: float = 0.05, error_rate: float = 0.05) -> bool:
-        """Whether the model's beta is not `beta`: its interval lies beyond `beta` by more than the share `tolerance`.
+        """Whether the model's beta is not `beta`: its interval lies beyond `beta` by more than the
+        share `tolerance`.
 
-        For a model whose balance is at a beta within `tolerance` of the one given, the answer is wrongly True with a probability of
-        at most `error_rate` (.07 instead of .05 was the worst simulated: two dimensions that differ by 15 %). The tolerance is for
-        training that stops, as all do, near the optimum: there the dimensions can be off together, which no error shows.
+        For a model whose balance is at a beta within `tolerance` of the one given, the answer is
+        wrongly True with a probability of at most `error_rate` (.07 instead of .05 was the worst
+        simulated: two dimensions that differ by 15 %). The tolerance is for training that stops, as
+        all do, near the optimum: there the dimensions can be off together, which no error shows.
         """
         if not 0 < beta < math.inf:
             raise ValueError(f"beta must be positive and finite; got {beta!r}.")
         if not 0 <= tolerance < 1:
-            raise ValueError(f"tolerance must be a share of beta, at least 0 and below 1; got {tolerance!r}.")
+            raise ValueError(
+                f"tolerance must be a share of beta, at least 0 and below 1; got {tolerance!r}.")
         low, high = self.interval(error_rate)
         return bool(high < beta * (1 - tolerance) or low > beta * (1 + tolerance))
 
     def __str__(self) -> str:
         count = int(self.strong.sum())
         between = f", which differ by {self.spread / self.value:.1%} beyond chance" if count > 1 else ""
-        return (f"beta = {self.value:.4g} +- {self.error:.2g}, from {count} dimension{'s' * (count > 1)} above {self.threshold:g} "
-                f"nats{between}, on {self.num_examples} examples")
+        return (
+            f"beta = {self.value:.4g} +- {self.error:.2g}, from {count} "
+            f"dimension{'s' * (count > 1)} above {self.threshold:g} "
+            f"nats{between}, on {self.num_examples} examples")
 
 
-def estimate_beta(model: AutoencoderLike, data: Data, *, num_examples: int | None = None, seed: int = 0,
-                  threshold: float = STRONG_KL, progress: bool = False, distortion: Distortion | str | None = None,
+def estimate_beta(model: AutoencoderLike, data: Data, *, num_examples: int | None = None,
+                  seed: int = 0, threshold: float = STRONG_KL, progress: bool = False,
+                  distortion: Distortion | str | None = None,
                   scale: str = "log_variance") -> BetaEstimate:
     """The beta that a VAE was trained with, from its posterior: one gradient an example.
 
@@ -152,28 +179,33 @@ def estimate_beta(model: AutoencoderLike, data: Data, *, num_examples: int | Non
 
         E[eps_j sigma_j dD/dz_j] = beta E[1 - sigma_j^2],          z = mean + scale * eps,
 
-    for every distortion, decoder and dimension, with D the whole distortion that was trained. The estimate is the ratio of the
-    two sides, each summed over the strong dimensions; the right side is taken as E[eps_j^2 (1 - sigma_j^2)], which has the same
-    mean and much of the left side's noise.
+    for every distortion, decoder and dimension, with D the whole distortion that was trained. The
+    estimate is the ratio of the two sides, each summed over the strong dimensions; the right side
+    is taken as E[eps_j^2 (1 - sigma_j^2)], which has the same mean and much of the left side's
+    noise.
 
-    What it rests on: an encoder with a free bias in its log-variance head (a scale that is fixed or bounded, or a head with
-    `use_bias=False`, is not in balance; nor are free bits or a KL capacity); training that has come to rest; data like those of
-    training, at best the training set itself; and `model.distortion` up to a factor: beta comes out in its unit. How far the
+    What it rests on: an encoder with a free bias in its log-variance head (a scale that is fixed or
+    bounded, or a head with `use_bias=False`, is not in balance; nor are free bits or a KL
+    capacity); training that has come to rest; data like those of training, at best the training set
+    itself; and `model.distortion` up to a factor: beta comes out in its unit. How far the
     dimensions differ tells of unfinished training. It does not tell which distortion was trained.
 
     It runs on all replicas of the current `tf.distribute` strategy, with flat memory.
 
     Args:
-      model: `VAE`, `Autoencoder`, or whatever else `as_autoencoder` takes. Its beta is not used, and need not be there.
-      data: `tf.data.Dataset` of batches `[B, ...]`, or an array `[N, ...]`; see `tfisovae.autoencoder.data.x_of`.
+      model: `VAE`, `Autoencoder`, or whatever else `as_autoencoder` takes. Its beta is not used,
+        and need not be there.
+      data: `tf.data.Dataset` of batches `[B, ...]`, or an array `[N, ...]`; see
+        `tfisovae.autoencoder.data.x_of`.
       num_examples: how many examples to measure; all by default. Intervals hold from about 100 on.
       seed: of the posterior noise, which depends on an example's number and not on the batches.
-      threshold: mean KL, nats, above which a dimension is used: in weaker ones both sides are near 0.
+      threshold: mean KL, nats, above which a dimension is used: in weaker ones both sides are near
+        0.
       progress: whether to show a progress bar.
       distortion, scale: as `as_autoencoder` takes them, for models that do not say them.
     Raises:
-      ValueError: for a collapsed model (no dimension above `threshold`), fewer than 2 examples or fewer than `num_examples`, or
-        numbers that are not finite.
+      ValueError: for a collapsed model (no dimension above `threshold`), fewer than 2 examples or
+        fewer than `num_examples`, or numbers that are not finite.
     """
     model = as_autoencoder(model, distortion, scale=scale, needs_beta=False)
     tangents = "autodiff"
@@ -181,20 +213,27 @@ def estimate_beta(model: AutoencoderLike, data: Data, *, num_examples: int | Non
     def sides(x, first_row):
         measurement = measure(model, x, first_row, seed, tangents)
         target = tf.square(measurement.noise) * (1 - tf.square(measurement.posterior.scale))
-        # The gradient is blind to some outputs that are not finite (tf.where): the distortion is not.
+        # The gradient is blind to some outputs that are not finite (tf.where): the distortion is
+        # not.
         return measurement.kl, measurement.noise_work, target, measurement.distortion
 
     step, seen, totals = streaming.on_replicas(sides), 0, [0.0, 0.0, 0.0]
     for x, first_row in streaming.examples_of(model, data, num_examples, "balancing", progress):
         if not seen:  # before the first step is traced
             tangents = pullback.tangent_method(model.decode, model.encode(x[:4])[0])
-        kl, work, target, trained = (np.asarray(values, np.float64) for values in step(x, first_row))
+        kl, work, target, trained = (np.asarray(values, np.float64)
+                                     for values in step(x, first_row))
         finite = np.isfinite(np.concatenate([kl, work, target, trained[:, None]], 1)).all(1)
         if not finite.all():
-            raise ValueError(f"The model's outputs or gradients are not finite at example {first_row + int(np.argmin(finite))} "
-                             "(counted from 0).")
+            raise ValueError(
+                f"The model's outputs or gradients are not finite at example "
+                f"{first_row + int(np.argmin(finite))} "
+                "(counted from 0).")
         both = np.concatenate([work, target], 1)
-        totals = [total + part for total, part in zip(totals, (kl.sum(0), both.sum(0), both.T @ both), strict=True)]
+        totals = [
+            total + part
+            for total, part in zip(totals, (kl.sum(0), both.sum(0), both.T @ both), strict=True)
+        ]
         seen += len(x)
     return BetaEstimate.from_sums(seen, *totals, threshold=threshold)
 
@@ -207,12 +246,15 @@ if typing.TYPE_CHECKING:
 _SHARP = 1.25  # an interval whose ends are within this factor of the beta given confirms it
 
 
-_UNKNOWN_BETA = ("beta cannot be told from the posterior (95 % of such intervals hold the truth; this one includes 0, up to "
-                 "{high:.3g})")
+_UNKNOWN_BETA = (
+    "beta cannot be told from the posterior (95 % of such intervals hold the truth; this one "
+    "includes 0, up to "
+    "{high:.3g})")
 
 
 def beta_sentence(found: "BetaEstimate", given: float | None = None) -> str:
-    """Whether the beta given is the one that the posterior shows: a line, which is wrong in at most 5 % of all data sets.
+    """Whether the beta given is the one that the posterior shows: a line, which is wrong in at most
+    5 % of all data sets.
 
     Args:
       found: `tfisovae.BetaEstimate`.
@@ -220,13 +262,18 @@ def beta_sentence(found: "BetaEstimate", given: float | None = None) -> str:
     """
     low, high = found.interval()
     if given is None:
-        return f"{found}. Used as it was found" + (f", though {_UNKNOWN_BETA.format(high=high)}." if low <= 0 else ".")
+        return f"{found}. Used as it was found" + (f", though {_UNKNOWN_BETA.format(high=high)}."
+                                                   if low <= 0 else ".")
     if found.differs_from(given):
-        return (f"beta: DIFFERENT: {given:.4g} was given, the posterior shows {found}. The loss was another (a weight, a mean "
-                "instead of a sum, a part of the KL), or training has not converged.")
+        return (
+            f"beta: DIFFERENT: {given:.4g} was given, the posterior shows {found}. The loss was "
+            f"another (a weight, a mean "
+            "instead of a sum, a part of the KL), or training has not converged.")
     if low <= 0:
         return f"beta: {given:.4g} was given; {_UNKNOWN_BETA.format(high=high)}: {found}. Give more examples."
     if max(given / low, high / given) > _SHARP:
-        return (f"beta: {given:.4g} was given, which the posterior neither confirms nor contradicts: {found}; 95 % of such "
-                f"intervals hold the truth, and this one goes from {low:.3g} to {high:.3g}.")
+        return (
+            f"beta: {given:.4g} was given, which the posterior neither confirms nor contradicts: "
+            f"{found}; 95 % of such "
+            f"intervals hold the truth, and this one goes from {low:.3g} to {high:.3g}.")
     return f"beta: {given:.4g} was given, and the posterior agrees: {found}."

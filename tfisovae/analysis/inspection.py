@@ -1,8 +1,10 @@
-"""What is wrong with a model, or with what it is given, before anything is measured: findings as data.
+"""What is wrong with a model, or with what it is given, before anything is measured: findings as
+data.
 
-Every measure takes for granted that encode and decode are functions of one example, that the scale is a standard deviation, and
-that the data are those of training. Models that come from elsewhere may break each of these without an error. A finding is a
-kind and its numbers; `verdict` has the words.
+Every measure takes for granted that encode and decode are functions of one example, that the scale
+is a standard deviation, and that the data are those of training. Models that come from elsewhere
+may break each of these without an error. A finding is a kind and its numbers; `verdict` has the
+words.
 """
 import math
 
@@ -17,13 +19,16 @@ from tfisovae.verdict.findings import Finding, Kind
 
 _ROWS = 128  # examples whose encodings and decodings are compared
 _MANY_ROWS = 1000  # examples for moments
-_CHANGES = 1e-3  # of a row among other rows, relative to the deviation over the rows: above what sums in another order do
+# Of a row among other rows, relative to the deviation over the rows: above what sums in another
+# order do.
+_CHANGES = 1e-3
 _REPEATS = 1e-5  # the same, between two calls alike
 _OVERSHOOT = 0.1  # of the width of a domain, which a linear output may leave
 _MISFIT = 0.05  # of E[mu^2 + sigma^2] from 1, below which no reading of the scale is doubted
 _FITS = 0.2  # the same, above which no reading is proposed
 _BETTER = 2  # times nearer to 1 a reading must be to be proposed instead of another
-_WORSE = 1.5  # squared error over the variance of the data, above which reconstructions are worse than none
+# Squared error over the variance of the data, above which reconstructions are worse than none.
+_WORSE = 1.5
 _APART = 0.4  # of the ends of two ranges, in widths of the wider one
 
 
@@ -34,14 +39,16 @@ _APART = 0.4  # of the ends of two ranges, in widths of the wider one
 def inspect(autoencoder: Measurable, x: np.ndarray | tf.Tensor) -> list[Finding]:
     """What is wrong with a model on the examples `x`: an empty list where nothing is.
 
-    What comes first is a cause of what follows: data of another range, for which scales underflow; then the networks.
-    Randomness hides the dependence of rows, and outputs that are not finite hide the rest of their row: what is hidden is not
-    looked for, nor is the reading of the scale with data of another range or constant ones. About six encodes and six decodes
-    of up to 128 examples, and an encode of up to 1000; not for use in a graph.
+    What comes first is a cause of what follows: data of another range, for which scales underflow;
+    then the networks. Randomness hides the dependence of rows, and outputs that are not finite hide
+    the rest of their row: what is hidden is not looked for, nor is the reading of the scale with
+    data of another range or constant ones. About six encodes and six decodes of up to 128 examples,
+    and an encode of up to 1000; not for use in a graph.
 
     Args:
       autoencoder: `Autoencoder`, or anything with its five attributes.
-      x: examples, `[B, ...]`, as they are measured; two at least, and the more the better for OTHER_SCALE and OTHER_RANGE.
+      x: examples, `[B, ...]`, as they are measured; two at least, and the more the better for
+        OTHER_SCALE and OTHER_RANGE.
     Returns:
       list of `Finding`.
     Raises:
@@ -65,16 +72,23 @@ def inspect(autoencoder: Measurable, x: np.ndarray | tf.Tensor) -> list[Finding]
     about_decode, domain, other_range = [], [], []
     if finite.sum() >= 2:
         seen = np.flatnonzero(finite)
-        about_decode = _behaviour("decode", lambda z: autoencoder.decode(z).numpy(), tf.constant(mean[finite]), seen)
+        about_decode = _behaviour("decode", lambda z: autoencoder.decode(z).numpy(),
+                                  tf.constant(mean[finite]), seen)
         x_check = autoencoder.decode(tf.constant(mean[finite])).numpy()
         whole = _rows_finite(x_check)
         if whole.sum() >= 2:
             domain = _domain(autoencoder.distortion, x_check[whole])
-            # Logits have another range than the data too, but that says nothing of the data, nor of what encode makes of them.
-            other_range = _range(x.numpy()[finite][whole], x_check[whole], 0.0 if domain else float(np.mean(scale == 0)))
+            # Logits have another range than the data too, but that says nothing of the data, nor of
+            # what encode makes of them.
+            other_range = _range(x.numpy()[finite][whole], x_check[whole],
+                                 0.0 if domain else float(np.mean(scale == 0)))
     other_data = bool(other_range) and not domain
-    about_scale = _scale_sign(scale, other_data) + ([] if other_data or constant else _reading(autoencoder, many))
-    return [*first, *domain, *other_range, *_negative_variance(autoencoder, x), *about_encode, *about_scale, *about_decode]
+    about_scale = _scale_sign(
+        scale, other_data) + ([] if other_data or constant else _reading(autoencoder, many))
+    return [
+        *first, *domain, *other_range, *_negative_variance(autoencoder, x), *about_encode,
+        *about_scale, *about_decode
+    ]
 
 
 def _rows_finite(values):
@@ -82,16 +96,23 @@ def _rows_finite(values):
 
 
 def _behaviour(part, function, inputs, numbers):
-    """Whether outputs are finite, the same when asked twice, and the same in other company; `numbers` are those of the rows."""
+    """Whether outputs are finite, the same when asked twice, and the same in other company;
+    `numbers` are those of the rows.
+    """
     outputs = function(inputs).astype(np.float64)  # squares of large ones would overflow
     findings, finite = [], _rows_finite(outputs)
     if not finite.all():
-        findings.append(Finding(Kind.NOT_FINITE, part, {
-            "row": int(numbers[np.argmin(finite)]), "rows": int((~finite).sum()), "of": len(finite)}))
+        findings.append(
+            Finding(Kind.NOT_FINITE, part, {
+                "row": int(numbers[np.argmin(finite)]), "rows": int(
+                    (~finite).sum()), "of": len(finite)
+            }))
     if not finite.any():
         return findings
-    # A function that is constant over the rows has no deviation to compare with: its size stands in.
-    unit = math.sqrt(float(np.mean(np.var(outputs[finite], 0)))) or float(np.max(np.abs(outputs[finite]))) or 1.0
+    # A function that is constant over the rows has no deviation to compare with: its size stands
+    # in.
+    unit = math.sqrt(float(np.mean(np.var(outputs[finite], 0)))) or float(
+        np.max(np.abs(outputs[finite]))) or 1.0
 
     def change(others, rows):
         both = finite[rows] & _rows_finite(others)
@@ -112,8 +133,13 @@ def _scale_sign(scale, zero_explained):
     wrong = scale < 0 if zero_explained else scale <= 0  # False for what is not a number
     if not wrong.any():
         return []
-    return [Finding(Kind.SCALE_NOT_POSITIVE, "encode", {
-        "fraction": float(wrong.mean()), "smallest": float(np.nanmin(scale)), "row": int(np.argmax(wrong.any(-1)))})]
+    return [
+        Finding(
+            Kind.SCALE_NOT_POSITIVE, "encode", {
+                "fraction": float(wrong.mean()), "smallest": float(np.nanmin(scale)), "row": int(
+                    np.argmax(wrong.any(-1)))
+            })
+    ]
 
 
 def _negative_variance(autoencoder, x):
@@ -124,15 +150,20 @@ def _negative_variance(autoencoder, x):
     wrong = spread < 0
     if not wrong.any():
         return []
-    return [Finding(Kind.NEGATIVE_VARIANCE, "encode", {
-        "fraction": float(wrong.mean()), "smallest": float(np.nanmin(spread)), "row": int(np.argmax(wrong.any(-1)))})]
+    return [
+        Finding(
+            Kind.NEGATIVE_VARIANCE, "encode", {
+                "fraction": float(wrong.mean()), "smallest": float(np.nanmin(spread)), "row": int(
+                    np.argmax(wrong.any(-1)))
+            })
+    ]
 
 
 def _reading(autoencoder, x):
     """E[mu_j^2 + sigma_j^2] = 1 wherever a VAE has converged, for the right reading of sigma alone.
 
-    One is proposed if the moments under it are near 1, and clearly nearer than under the one given; whatever is not clearly
-    worse than it is named beside it.
+    One is proposed if the moments under it are near 1, and clearly nearer than under the one given;
+    whatever is not clearly worse than it is named beside it.
     """
     parameters = getattr(autoencoder.encode, "parameters", None)
     if parameters is None:
@@ -155,7 +186,10 @@ def _reading(autoencoder, x):
     noise = 3 * float(np.sqrt(np.mean(error**2)))
     if misfits[given] < _MISFIT + noise or misfits[best] > _FITS + noise:
         return []
-    alike = [name for name in misfits if misfits[name] <= max(_BETTER * misfits[best], misfits[best] + noise, _MISFIT + noise)]
+    alike = [
+        name for name in misfits
+        if misfits[name] <= max(_BETTER * misfits[best], misfits[best] + noise, _MISFIT + noise)
+    ]
     if given in alike:
         return []
     return [Finding(Kind.OTHER_SCALE, "encode", moments, suggestion=best,
@@ -166,13 +200,19 @@ def _domain(distortion, x_hat):
     if distortion.domain is None:
         return []
     low, high = distortion.domain
-    # Cross-entropy has no value outside; other distortions go on smoothly, and a linear output overshoots a little.
+    # Cross-entropy has no value outside; other distortions go on smoothly, and a linear output
+    # overshoots a little.
     allowed = (1e-6 if isinstance(distortion, BinaryCrossentropy) else _OVERSHOOT) * (high - low)
     outside = (x_hat < low - allowed) | (x_hat > high + allowed)
     if not outside.any():
         return []
-    return [Finding(Kind.OUTSIDE_DOMAIN, "decode", {
-        "smallest": float(x_hat.min()), "largest": float(x_hat.max()), "fraction": float(outside.mean())})]
+    return [
+        Finding(
+            Kind.OUTSIDE_DOMAIN, "decode", {
+                "smallest": float(x_hat.min()), "largest": float(x_hat.max()), "fraction": float(
+                    outside.mean())
+            })
+    ]
 
 
 def _range(x, x_check, zero_scales):
@@ -185,6 +225,11 @@ def _range(x, x_check, zero_scales):
     width = max(high - low for low, high in ends)
     if error < _WORSE or float(np.max(np.abs(ends[0] - ends[1]))) < _APART * width:
         return []
-    return [Finding(Kind.OTHER_RANGE, "decode", {
-        "error": error, "data_low": float(ends[0][0]), "data_high": float(ends[0][1]), "model_low": float(ends[1][0]),
-        "model_high": float(ends[1][1]), "zero_scales": zero_scales})]
+    return [
+        Finding(
+            Kind.OTHER_RANGE, "decode", {
+                "error": error, "data_low": float(ends[0][0]), "data_high": float(
+                    ends[0][1]), "model_low": float(ends[1][0]), "model_high": float(ends[1][1]),
+                "zero_scales": zero_scales
+            })
+    ]

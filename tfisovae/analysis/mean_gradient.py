@@ -1,7 +1,9 @@
-"""Whether a whole network is at rest: gradients of its loss over blocks of examples, and their inner products.
+"""Whether a whole network is at rest: gradients of its loss over blocks of examples, and their
+inner products.
 
-Scale, shift and noise of a VAE come to rest after 1 % of a training; the mean gradient of the loss knows of every weight. What it
-is, is told from its noise by `tfisovae.verdict.tests_of_means.mean_gradient`.
+Scale, shift and noise of a VAE come to rest after 1 % of a training; the mean gradient of the loss
+knows of every weight. What it is, is told from its noise by
+`tfisovae.verdict.tests_of_means.mean_gradient`.
 """
 import dataclasses
 import math
@@ -17,7 +19,8 @@ from tfisovae.autoencoder.data import Data, whole
 from tfisovae.metrics.measurement import measure
 from tfisovae.verdict import tests_of_means
 
-_MINIMA = {"gamma": 0.0, "beta": 1e-6, "alpha": 1.0, "epsilon": 1e-6}  # of the parameters of tensorflow-compression's GDN
+# Of the parameters of tensorflow-compression's GDN.
+_MINIMA = {"gamma": 0.0, "beta": 1e-6, "alpha": 1.0, "epsilon": 1e-6}
 _OFFSET = 2.0**-18  # in its variables, which are the roots of a parameter and the square of this
 _KEPT = 2**18  # numbers of a gradient that are kept: 1 MB
 _FOLD_SEED = 0
@@ -25,7 +28,9 @@ _AT_ONCE = 2**15  # components of all blocks in float64
 
 
 class NoGradient(ValueError):
-    """TensorFlow has no derivative of a decoder: the gradient of the loss would be that of the KL alone."""
+    """TensorFlow has no derivative of a decoder: the gradient of the loss would be that of the KL
+    alone.
+    """
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,18 +53,24 @@ class BlockGradients:
 
 
 def weights_of(model: object) -> list[tf.Variable]:
-    """The trainable variables of a `VAE`, or of the Keras models or loaded objects behind an `Autoencoder`, each once."""
-    owners = [model, *(getattr(getattr(model, half, None), "owner", None) for half in ("encode", "decode"))]
+    """The trainable variables of a `VAE`, or of the Keras models or loaded objects behind an
+    `Autoencoder`, each once.
+    """
+    owners = [
+        model,
+        *(getattr(getattr(model, half, None), "owner", None) for half in ("encode", "decode"))
+    ]
     found = [variable for owner in owners for variable in getattr(owner, "trainable_variables", ())]
     return list({id(variable): variable for variable in found}.values())
 
 
 def held(weights: Iterable[tf.Variable]) -> list[np.ndarray]:
-    """Which components of each weight a constraint holds, where the gradient of an optimum need not be 0: boolean arrays.
+    """Which components of each weight a constraint holds, where the gradient of an optimum need not
+    be 0: boolean arrays.
 
-    Parameters of tensorflow-compression's GDN, known by the names of their variables, at their lower bounds, which their gradient
-    also passes one way only; those of Keras' `NonNeg` at 0; and all of a weight with another Keras constraint, of which a
-    SavedModel does not tell.
+    Parameters of tensorflow-compression's GDN, known by the names of their variables, at their
+    lower bounds, which their gradient also passes one way only; those of Keras' `NonNeg` at 0; and
+    all of a weight with another Keras constraint, of which a SavedModel does not tell.
 
     Args:
       weights: list of `tf.Variable`.
@@ -76,20 +87,25 @@ def held(weights: Iterable[tf.Variable]) -> list[np.ndarray]:
     return [of(weight) for weight in weights]
 
 
-def block_gradients(model: Measurable, data: Data, weights: Iterable[tf.Variable] | None = None, num_examples: int | None = None,
-                    num_blocks: int = 256, seed: int = 0, progress: bool = False) -> BlockGradients:
-    """Gradients of the loss D / beta + KL (Eq. 54), of a `VAE` its `training_objective`, over the weights, in blocks of examples.
+def block_gradients(model: Measurable, data: Data, weights: Iterable[tf.Variable] | None = None,
+                    num_examples: int | None = None, num_blocks: int = 256, seed: int = 0,
+                    progress: bool = False) -> BlockGradients:
+    """Gradients of the loss D / beta + KL (Eq. 54), of a `VAE` its `training_objective`, over the
+    weights, in blocks of examples.
 
-    Give it examples of *training*, in random order: on held-out ones the gradient of an optimum is not 0. Each batch of a data set
-    is dealt to one block, so that about 256 batches, of any size, are the most telling. One pass, of the cost of as many training
-    steps. Gradients of more than 262,144 weights are folded to that many numbers with random signs, a linear map that leaves a
-    gradient of mean 0 at mean 0; memory is little more than `num_blocks` MB. Components that a constraint holds (`held`) are left
-    out.
+    Give it examples of *training*, in random order: on held-out ones the gradient of an optimum is
+    not 0. Each batch of a data set is dealt to one block, so that about 256 batches, of any size,
+    are the most telling. One pass, of the cost of as many training steps. Gradients of more than
+    262,144 weights are folded to that many numbers with random signs, a linear map that leaves a
+    gradient of mean 0 at mean 0; memory is little more than `num_blocks` MB. Components that a
+    constraint holds (`held`) are left out.
 
     Args:
       model: `VAE`, `Autoencoder`, or whatever has its five attributes.
-      data: as `tfisovae.autoencoder.data.batches` takes it; an array `[N, ...]` is shuffled and cut into `num_blocks`.
-      weights: list of `tf.Variable`, which `encode` and `decode` must use; by default those of `weights_of`.
+      data: as `tfisovae.autoencoder.data.batches` takes it; an array `[N, ...]` is shuffled and cut
+        into `num_blocks`.
+      weights: list of `tf.Variable`, which `encode` and `decode` must use; by default those of
+        `weights_of`.
       num_examples: how many to measure; all by default.
       num_blocks: K at most.
       seed: of the order of an array's examples, and of the posterior noise.
@@ -98,27 +114,35 @@ def block_gradients(model: Measurable, data: Data, weights: Iterable[tf.Variable
       `BlockGradients`.
     Raises:
       NoGradient: if TensorFlow has no derivative of the decoder.
-      ValueError: if there are no weights, or constraints hold all of them; the loss does not depend on any; there are fewer
-        examples than asked for, or fewer than 8 batches.
+      ValueError: if there are no weights, or constraints hold all of them; the loss does not depend
+        on any; there are fewer examples than asked for, or fewer than 8 batches.
     """
     weights = list(weights_of(model) if weights is None else weights)
     if not weights:
-        raise ValueError("weights must be the variables that encode and decode use; the model has no trainable_variables. Give "
-                         "those of its Keras models or loaded SavedModels.")
+        raise ValueError(
+            "weights must be the variables that encode and decode use; the model has no "
+            "trainable_variables. Give "
+            "those of its Keras models or loaded SavedModels.")
     data = whole(data)
     if hasattr(data, "shape"):
         data = np.asarray(data)
         if num_examples is not None and num_examples > len(data):
-            raise ValueError(f"The data have {len(data)} examples, fewer than the {num_examples} asked for.")
+            raise ValueError(
+                f"The data have {len(data)} examples, fewer than the {num_examples} asked for.")
         data = data[np.random.default_rng(seed).permutation(len(data))[:num_examples]]
         num_examples = None
-        data = tf.data.Dataset.from_tensor_slices(data).batch(max(1, math.ceil(len(data) / num_blocks)))
+        data = tf.data.Dataset.from_tensor_slices(data).batch(
+            max(1, math.ceil(len(data) / num_blocks)))
     objective = getattr(model, "training_objective", lambda *of: measure(model, *of).objective)
     free = [~components.ravel() for components in held(weights)]
     total = int(sum(map(np.sum, free)))
     if not total:
-        raise ValueError("weights must have components that no constraint holds, whose gradient is 0 at an optimum; got none.")
-    signs = np.random.default_rng(_FOLD_SEED).integers(0, 2, total, np.int8) * np.int8(2) - np.int8(1) if total > _KEPT else None
+        raise ValueError(
+            "weights must have components that no constraint holds, whose gradient is 0 at an "
+            "optimum; got none."
+        )
+    signs = np.random.default_rng(_FOLD_SEED).integers(0, 2, total, np.int8) * np.int8(2) - np.int8(
+        1) if total > _KEPT else None
 
     @tf.function(reduce_retracing=True)
     def gradient(x, first_row):
@@ -127,12 +151,21 @@ def block_gradients(model: Measurable, data: Data, weights: Iterable[tf.Variable
             loss = tf.reduce_sum(objective(x, first_row, seed))
         parts = tape.gradient(loss, weights)
         if all(part is None for part in parts):
-            raise ValueError("The loss does not depend on any of the weights: give those that encode and decode use.")
-        parts = [tf.reshape(tf.zeros_like(weight) if part is None else part, [-1]) for part, weight in zip(parts, weights)]
-        return tf.concat([part if kept.all() else tf.boolean_mask(part, kept) for part, kept in zip(parts, free)], 0)
+            raise ValueError(
+                "The loss does not depend on any of the weights: give those that encode and "
+                "decode use."
+            )
+        parts = [
+            tf.reshape(tf.zeros_like(weight) if part is None else part, [-1])
+            for part, weight in zip(parts, weights)
+        ]
+        return tf.concat([
+            part if kept.all() else tf.boolean_mask(part, kept) for part, kept in zip(parts, free)
+        ], 0)
 
     sums, counts = [], []
-    for batch, (x, first_row) in enumerate(streaming.examples_of(model, data, num_examples, "gradients", progress)):
+    for batch, (x, first_row) in enumerate(
+            streaming.examples_of(model, data, num_examples, "gradients", progress)):
         if not batch:
             _check_differentiable(model, x[:1])
         found = _folded(gradient(x, tf.constant(first_row)).numpy(), signs)
@@ -144,10 +177,13 @@ def block_gradients(model: Measurable, data: Data, weights: Iterable[tf.Variable
             sums[block] += found
             counts[block] += len(x)
     if len(sums) < tests_of_means.MIN_BLOCKS:
-        raise ValueError(f"The mean gradient takes at least {tests_of_means.MIN_BLOCKS} batches of examples to tell from its "
-                         f"noise; got {len(sums)}. Give "
-                         "more examples, or smaller batches.")
-    # Sums over the mean size of a block: blocks of unequal sizes still add up to the mean over all examples.
+        raise ValueError(
+            f"The mean gradient takes at least {tests_of_means.MIN_BLOCKS} batches of examples to "
+            f"tell from its "
+            f"noise; got {len(sums)}. Give "
+            "more examples, or smaller batches.")
+    # Sums over the mean size of a block: blocks of unequal sizes still add up to the mean over all
+    # examples.
     gram = np.zeros([len(sums)] * 2)
     for start in range(0, len(sums[0]), _AT_ONCE):
         part = np.array([one[start:start + _AT_ONCE] for one in sums], np.float64)
@@ -156,7 +192,9 @@ def block_gradients(model: Measurable, data: Data, weights: Iterable[tf.Variable
 
 
 def _check_differentiable(model, x):
-    """Raises ValueError where no derivative of the distortion comes through the decoder: the gradient would be that of the KL."""
+    """Raises ValueError where no derivative of the distortion comes through the decoder: the
+    gradient would be that of the KL.
+    """
     with tf.GradientTape() as tape:
         z = tf.convert_to_tensor(model.encode(x)[0])
         tape.watch(z)
@@ -167,7 +205,8 @@ def _check_differentiable(model, x):
     except LookupError as error:
         found, why = None, " ".join(str(error).split())
     if found is None:
-        raise NoGradient(f"The mean gradient cannot be taken: TensorFlow has no derivative of decode: {why}.")
+        raise NoGradient(
+            f"The mean gradient cannot be taken: TensorFlow has no derivative of decode: {why}.")
 
 
 def _folded(gradient, signs):

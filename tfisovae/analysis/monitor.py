@@ -1,4 +1,6 @@
-"""The isometry of a VAE whose weights change, on a few examples: what `callbacks.IsometryMonitor` measures time and again."""
+"""The isometry of a VAE whose weights change, on a few examples: what `callbacks.IsometryMonitor`
+measures time and again.
+"""
 import concurrent.futures
 import contextlib
 from collections.abc import Iterator
@@ -22,10 +24,11 @@ _BAR, _INACTIVE = (76, 114, 176), (200, 200, 200)  # colours
 class Meter:
     """Measures a VAE on examples, again and again, by one function that is compiled once.
 
-    Rate, distortion, balance and importance are means over all examples; norm and cosines, which cost a decode for each latent
-    dimension, over the first quarter of them. Layers are in inference mode, and weights as they are at the moment: where training
-    averages them, these are not the averages. In the scope of a strategy the first replica of this process measures, alone,
-    by its own averages of batch normalisation.
+    Rate, distortion, balance and importance are means over all examples; norm and cosines, which
+    cost a decode for each latent dimension, over the first quarter of them. Layers are in inference
+    mode, and weights as they are at the moment: where training averages them, these are not the
+    averages. In the scope of a strategy the first replica of this process measures, alone, by its
+    own averages of batch normalisation.
 
     Args:
       model: `VAE`, or what `as_autoencoder` takes.
@@ -36,19 +39,24 @@ class Meter:
     """
 
     def __init__(self, model: AutoencoderLike, example: tf.Tensor, **said: Any) -> None:
-        self._vae = model if hasattr(model, "lmbda") and hasattr(model, "distortion") else None  # lmbda may be annealed
+        # Lmbda may be annealed.
+        self._vae = model if hasattr(model, "lmbda") and hasattr(model, "distortion") else None
         self._autoencoder = model if self._vae is not None else as_autoencoder(model, **said)
         self._autoencoder.distortion.check_quadratic(example)
         with as_first_replica():
             mean = self._autoencoder.encode(example)[0]
             self._tangents = pullback.tangent_method(self._autoencoder, mean)
-        with concurrent.futures.ThreadPoolExecutor(1) as thread:  # which is in no strategy's scope: the sums are this process' own
+        # Which is in no strategy's scope: the sums are this process' own.
+        with concurrent.futures.ThreadPoolExecutor(1) as thread:
             thread.submit(self._make_metrics, mean.shape[-1]).result()
-        self._step = tf.function(self._update, input_signature=[tf.TensorSpec([None, *example.shape[1:]], tf.float32)])
+        self._step = tf.function(
+            self._update, input_signature=[tf.TensorSpec([None, *example.shape[1:]], tf.float32)])
 
     def _make_metrics(self, n):
-        self._of_all = {"rate": metrics.Rate(), "precision": metrics.PosteriorPrecision(), "balance": metrics.PosteriorBalance(),
-                        "distortion": rate_distortion.Distortion()}
+        self._of_all = {
+            "rate": metrics.Rate(), "precision": metrics.PosteriorPrecision(),
+            "balance": metrics.PosteriorBalance(), "distortion": rate_distortion.Distortion()
+        }
         self._of_few = {"norm": metrics.IsometricNorm(), "gram": metrics.GramOffDiagonal()}
         for metric in self._metrics():
             metric.build(n)
@@ -73,9 +81,10 @@ class Meter:
         """Measures on the examples `x` `[N, ...]`.
 
         Returns:
-          `num_examples`; `active_dimensions`; over these `norm` (Eq. 15), `predicted_norm` E[1 - sigma_j^2], `cosine` (root mean
-          square of those between different dimensions, Eq. 12) and `balance`; `rate`, nats; `distortion`; and for each dimension
-          `importance_zJ`, (beta / 2) E[sigma_j^-2] (Eq. 16). What is not defined, as without an active dimension, is NaN.
+          `num_examples`; `active_dimensions`; over these `norm` (Eq. 15), `predicted_norm` E[1 -
+          sigma_j^2], `cosine` (root mean square of those between different dimensions, Eq. 12) and
+          `balance`; `rate`, nats; `distortion`; and for each dimension `importance_zJ`, (beta / 2)
+          E[sigma_j^-2] (Eq. 16). What is not defined, as without an active dimension, is NaN.
         """
         for metric in self._metrics():
             metric.reset_state()
@@ -84,39 +93,47 @@ class Meter:
         of = {**self._of_all, **self._of_few}
         active = of["rate"].active
         mean = {"norm": of["norm"].mean, "predicted_norm": of["balance"].target}
-        return {"num_examples": int(x.shape[0]), "active_dimensions": int(active.sum()),
-                **{name: float(values[active].mean()) if active.any() else np.nan for name, values in mean.items()},
-                "cosine": isometry.root_mean_cosine(of["gram"].cosine, np.flatnonzero(active)),
-                "balance": float(of["balance"].result()) if active.any() else np.nan,
-                "rate": float(of["rate"].result()), "distortion": float(of["distortion"].result()),
-                **{f"importance_z{j}": float(self.beta / 2 * precision)
-                   for j, precision in enumerate(of["precision"].mean)}}
+        return {
+            "num_examples": int(x.shape[0]), "active_dimensions": int(active.sum()), **{
+                name: float(values[active].mean()) if active.any() else np.nan
+                for name, values in mean.items()
+            }, "cosine": isometry.root_mean_cosine(of["gram"].cosine, np.flatnonzero(active)),
+            "balance": float(of["balance"].result()) if active.any() else np.nan, "rate": float(
+                of["rate"].result()), "distortion": float(of["distortion"].result()), **{
+                    f"importance_z{j}": float(self.beta / 2 * precision)
+                    for j, precision in enumerate(of["precision"].mean)
+                }
+        }
 
 
 @contextlib.contextmanager
 def as_first_replica() -> Iterator[None]:
-    """Computes as the first replica of this process does, where a strategy has several: from its own variables alone.
+    """Computes as the first replica of this process does, where a strategy has several: from its
+    own variables alone.
 
-    Elsewhere in the scope of a strategy, reading the averages of batch normalisation joins those of all replicas, for which every
-    worker would have to measure.
+    Elsewhere in the scope of a strategy, reading the averages of batch normalisation joins those of
+    all replicas, for which every worker would have to measure.
     """
     strategy = tf.distribute.get_strategy()
     if not tf.distribute.in_cross_replica_context():
         yield
         return
-    with tf.distribute.ReplicaContext(strategy, replica_id_in_sync_group=0), tf.device(strategy.extended.worker_devices[0]):
+    with tf.distribute.ReplicaContext(strategy, replica_id_in_sync_group=0), tf.device(
+            strategy.extended.worker_devices[0]):
         yield
 
 
 def spectrum_image(importance: np.ndarray, beta: float, height: int = 160) -> np.ndarray:
-    """Bars of E[sigma_j^-2] in descending order, on a logarithmic axis from 1 (the foot) to 10^4, with a line at each decade.
+    """Bars of E[sigma_j^-2] in descending order, on a logarithmic axis from 1 (the foot) to 10^4,
+    with a line at each decade.
 
     Args:
       importance: `[n]`, (beta / 2) E[sigma_j^-2].
       beta: 1 / lmbda.
       height: pixels.
     Returns:
-      `[height, width, 3]`, uint8. Dimensions whose E[sigma_j^-2] is below 1.02, where sigma is that of the prior, are grey.
+      `[height, width, 3]`, uint8. Dimensions whose E[sigma_j^-2] is below 1.02, where sigma is that
+      of the prior, are grey.
     """
     precision = np.sort(np.nan_to_num(2 / beta * np.asarray(importance, float), nan=1.0))[::-1]
     bar = max(2, min(16, 512 // len(precision)))
@@ -124,5 +141,6 @@ def spectrum_image(importance: np.ndarray, beta: float, height: int = 160) -> np
     image[::-1][np.arange(1, _DECADES) * height // _DECADES] = 225
     tops = np.clip(np.log10(np.maximum(precision, 1)) / _DECADES * height, 1, height).astype(int)
     for place, (top, value) in enumerate(zip(tops, precision)):
-        image[height - top:, bar * place:bar * (place + 1) - 1] = _BAR if value >= 1.02 else _INACTIVE
+        image[height - top:,
+              bar * place:bar * (place + 1) - 1] = _BAR if value >= 1.02 else _INACTIVE
     return image

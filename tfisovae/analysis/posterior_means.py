@@ -1,4 +1,6 @@
-"""Which latent variables to keep: by number, by count, by share of the importance, or the active ones."""
+"""Which latent variables to keep: by number, by count, by share of the importance, or the active
+ones.
+"""
 import dataclasses
 
 import numpy as np
@@ -30,15 +32,20 @@ class PosteriorMeans:
 
     @property
     def counted(self) -> np.ndarray:
-        """E[sigma_j^-2] of the active variables, which the importance is beta / 2 times; 0 of others."""
+        """E[sigma_j^-2] of the active variables, which the importance is beta / 2 times; 0 of
+        others.
+        """
         return np.where(self.active, self.precision, 0.0)
 
     def share(self, kept: np.ndarray) -> float:
-        """What the variables `kept` have of the importance of all active ones; NaN where none is active."""
+        """What the variables `kept` have of the importance of all active ones; NaN where none is
+        active.
+        """
         return float(self.counted[kept].sum() / self.counted.sum()) if self.active.any() else np.nan
 
 
-def posterior_means(model: Measurable, data: Data, num_examples: int | None = None, progress: bool = False) -> PosteriorMeans:
+def posterior_means(model: Measurable, data: Data, num_examples: int | None = None,
+                    progress: bool = False) -> PosteriorMeans:
     """One pass over data, of the encoder alone.
 
     Args:
@@ -58,14 +65,8 @@ def posterior_means(model: Measurable, data: Data, num_examples: int | None = No
         total = total + np.sum(step(x, first_row), 0)
         count += len(x)
     if not np.isfinite(total).all():
-        raise ValueError(f"The posterior of latent variable {int(np.argmin(np.isfinite(total).all(0)))} is not finite on these "
-                         "data: nothing can be said of its importance.")
+        raise ValueError(
+            f"The posterior of latent variable {int(np.argmin(np.isfinite(total).all(0)))} is not "
+            f"finite on these "
+            "data: nothing can be said of its importance.")
     return PosteriorMeans(*(total / count), count)
-
-
-
-
-
-
-
-

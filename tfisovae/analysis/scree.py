@@ -1,13 +1,16 @@
-"""The nonlinear scree plot: the importance of each latent variable, beside the eigenvalues of a PCA in the same metric.
+"""The nonlinear scree plot: the importance of each latent variable, beside the eigenvalues of a PCA
+in the same metric.
 
-(beta / 2) E[sigma_j^-2] is to a latent variable what an eigenvalue is to a principal component (Eq. 16): its variance in the
-metric of the distortion. On Gaussian data with a sum of squares the two are the same numbers, v_j = (beta / 2) sigma_j^-2 of
-every component with v_j > beta / 2; the others collapse. On curved data a VAE needs fewer.
+(beta / 2) E[sigma_j^-2] is to a latent variable what an eigenvalue is to a principal component (Eq.
+16): its variance in the metric of the distortion. On Gaussian data with a sum of squares the two
+are the same numbers, v_j = (beta / 2) sigma_j^-2 of every component with v_j > beta / 2; the others
+collapse. On curved data a VAE needs fewer.
 
-The metric G_x of a distortion that is no sum of squares changes with x. A PCA has one metric alone, that of the mean of the data:
-eigenvalues are those of G^(1/2) C G^(1/2), C the covariance. Its shares and counts can be set beside those of the VAE; its sizes
-only as far as G at the mean is like G elsewhere, which for structural similarity it is not: the mean of many images is smooth,
-and G is large there.
+The metric G_x of a distortion that is no sum of squares changes with x. A PCA has one metric alone,
+that of the mean of the data: eigenvalues are those of G^(1/2) C G^(1/2), C the covariance. Its
+shares and counts can be set beside those of the VAE; its sizes only as far as G at the mean is like
+G elsewhere, which for structural similarity it is not: the mean of many images is smooth, and G is
+large there.
 """
 import dataclasses
 import math
@@ -24,7 +27,8 @@ from tfisovae.analysis.analysis import Analysis
 from tfisovae.distortions import Distortion
 
 SHARES = (0.90, 0.95, 0.99)
-_WIDE, _ENOUGH = 1_024, 1_000  # numbers of an example, beyond which so many examples are taken: memory grows with their product
+# Numbers of an example, beyond which so many examples are taken: memory grows with their product.
+_WIDE, _ENOUGH = 1_024, 1_000
 _INTERVAL = 1.959964  # deviations of a two-sided interval of 95 %
 _TOGETHER = 64  # metric products of examples
 _BLOCK = 4_096  # rows of vectors
@@ -47,7 +51,9 @@ def count_for(values: npt.ArrayLike, share: float) -> int:
 
 
 def enough(num_examples: int, size: int) -> int:
-    """How many of the examples, of `size` numbers each, `principal_components` takes in a second or two, without a gigabyte."""
+    """How many of the examples, of `size` numbers each, `principal_components` takes in a second or
+    two, without a gigabyte.
+    """
     return min(num_examples, _ENOUGH) if size > _WIDE else num_examples
 
 
@@ -57,10 +63,11 @@ class PrincipalComponents:
 
     Attributes:
       eigenvalue: the variance along each component, in the unit of D, descending, `[k]`.
-      standard_error: of each over the examples, for independent ones: of the mean square of its scores, `[k]`.
+      standard_error: of each over the examples, for independent ones: of the mean square of its
+        scores, `[k]`.
       num_examples: N.
-      constant: whether the metric is the same everywhere, as of a sum of squares, so that this is a PCA of the data like any
-        other; else it is the metric at their mean.
+      constant: whether the metric is the same everywhere, as of a sum of squares, so that this is a
+        PCA of the data like any other; else it is the metric at their mean.
     """
 
     eigenvalue: np.ndarray
@@ -79,15 +86,18 @@ class PrincipalComponents:
 
 
 def principal_components(x: npt.ArrayLike, distortion: Distortion) -> PrincipalComponents:
-    """The PCA of examples in the metric of a distortion at their mean, `G^(1/2) C G^(1/2)` with C of the sample (over N - 1).
+    """The PCA of examples in the metric of a distortion at their mean, `G^(1/2) C G^(1/2)` with C
+    of the sample (over N - 1).
 
-    No matrix of m x m is made where examples have more numbers than there are examples: the eigenvalues are those of
-    (x_i - mean)^T G (x_k - mean) / (N - 1), `[N, N]`. With fewer numbers than examples C is summed, and its square root takes the
-    place of the examples: m metric products in place of N.
+    No matrix of m x m is made where examples have more numbers than there are examples: the
+    eigenvalues are those of (x_i - mean)^T G (x_k - mean) / (N - 1), `[N, N]`. With fewer numbers
+    than examples C is summed, and its square root takes the place of the examples: m metric
+    products in place of N.
 
     Args:
-      x: `[N, ...]`, at least 2 examples, as the distortion takes them. Of images, some 1,000 are enough: with N below m there are
-        N - 1 eigenvalues, of which the leading are too large and the rest too small, the more so the fewer.
+      x: `[N, ...]`, at least 2 examples, as the distortion takes them. Of images, some 1,000 are
+        enough: with N below m there are N - 1 eigenvalues, of which the leading are too large and
+        the rest too small, the more so the fewer.
       distortion: `Distortion`.
     Returns:
       `PrincipalComponents`, at most min(N - 1, m) of them.
@@ -97,22 +107,27 @@ def principal_components(x: npt.ArrayLike, distortion: Distortion) -> PrincipalC
     """
     x = np.asarray(x)
     if x.ndim < 2 or len(x) < 2:
-        raise ValueError(f"x must hold examples [N, ...], 2 at least; got the shape {list(x.shape)}.")
+        raise ValueError(
+            f"x must hold examples [N, ...], 2 at least; got the shape {list(x.shape)}.")
     count, shape = len(x), x.shape[1:]
     rows = x.reshape(count, -1)
     if not np.isfinite(rows).all():
         raise ValueError("x must be finite.")
     mean = rows.mean(0, dtype=np.float64)
-    factor = _root_of_covariance(rows, mean) if count > rows.shape[1] else (rows - mean) / math.sqrt(count - 1)
-    lowered = _metric_products(distortion, mean.reshape(shape), factor.reshape(-1, *shape)).reshape(factor.shape)
+    factor = _root_of_covariance(
+        rows, mean) if count > rows.shape[1] else (rows - mean) / math.sqrt(count - 1)
+    lowered = _metric_products(distortion, mean.reshape(shape),
+                               factor.reshape(-1, *shape)).reshape(factor.shape)
     inner = factor @ lowered.T
     values, vectors = np.linalg.eigh((inner + inner.T) / 2)
     values, vectors = np.maximum(values[::-1], 0), vectors[:, ::-1]
     size = min(count - 1, rows.shape[1])
     kept, vectors = values[:size], vectors[:, :size]
-    # The score of an example along component k is its inner product, in the metric, with the unit vector factor^T u / sqrt(value).
+    # The score of an example along component k is its inner product, in the metric, with the unit
+    # vector factor^T u / sqrt(value).
     with np.errstate(divide="ignore", invalid="ignore"):
-        directions = np.where(kept > 1e-12 * max(values[0], 1e-300), vectors / np.sqrt(kept), 0).T @ lowered
+        directions = np.where(kept > 1e-12 * max(values[0], 1e-300), vectors / np.sqrt(kept),
+                              0).T @ lowered
     fourth = np.zeros(size)
     for first in range(0, count, _BLOCK):
         fourth += np.sum(((rows[first:first + _BLOCK] - mean) @ directions.T) ** 4, 0)
@@ -154,12 +169,14 @@ class Scree:
 
     Attributes:
       dimension: the latent variable of each importance, `[n]`.
-      importance, standard_error: (beta / 2) E[sigma_j^-2] and the error of this mean over the examples, `[n]`, in the unit of D.
-      active: `[n]`. Inactive variables have the sigma of the prior, hence an importance of beta / 2 that is not theirs: they are
-      not counted.
-      floor: beta / 2, below which a component of a linear VAE collapses (reverse water-filling, Eq. 4).
-      transform_loss: E[D(x, Dec(mean))] in excess of D(x, x): what the latent variables leave of x.
-      components: `PrincipalComponents` of the data in the same metric, or `None`.
+      importance, standard_error: (beta / 2) E[sigma_j^-2] and the error of this mean over the
+        examples, `[n]`, in the unit of D.
+      active: `[n]`. Inactive variables have the sigma of the prior, hence an importance of beta / 2
+        that is not theirs: they are
+      not counted. floor: beta / 2, below which a component of a linear VAE collapses (reverse
+      water-filling, Eq. 4). transform_loss: E[D(x, Dec(mean))] in excess of D(x, x): what the
+      latent variables leave of x. components: `PrincipalComponents` of the data in the same metric,
+      or `None`.
     """
 
     dimension: np.ndarray
@@ -176,15 +193,21 @@ class Scree:
         order = np.asarray(analysis.ranking)
         order = np.concatenate([order[analysis.active[order]], order[~analysis.active[order]]])
         half = analysis.beta / 2
-        return cls(order, analysis.importance[order], half * analysis.precision_standard_error[order], analysis.active[order], half,
+        return cls(order, analysis.importance[order],
+                   half * analysis.precision_standard_error[order], analysis.active[order], half,
                    analysis.transform_loss, components)
 
     @classmethod
     def from_saved(cls, saved: Mapping[str, Any]) -> "Scree":
         """Of what `isometry.json` holds; without components where an older version wrote it."""
         found = saved.get("principal_components")
-        components = found and PrincipalComponents(**{
-            **found, **{name: np.array(found[name], np.float64) for name in ("eigenvalue", "standard_error")}})
+        components = found and PrincipalComponents(
+            **{
+                **found, **{
+                    name: np.array(found[name], np.float64)
+                    for name in ("eigenvalue", "standard_error")
+                }
+            })
         return cls.of(Analysis.from_dict(saved), components or None)
 
     @property
@@ -200,19 +223,25 @@ class Scree:
 
     @property
     def cumulative(self) -> np.ndarray:
-        """The share of the importance of all active variables that the first k have, `[n]`; NaN of a model that has collapsed."""
+        """The share of the importance of all active variables that the first k have, `[n]`; NaN of
+        a model that has collapsed.
+        """
         with np.errstate(invalid="ignore"):
             return np.cumsum(self.counted) / np.sum(self.counted)
 
     def count(self, share: float) -> int:
-        """How many variables make up this share of the importance of all active ones; 0 where there are none."""
+        """How many variables make up this share of the importance of all active ones; 0 where there
+        are none.
+        """
         return count_for(self.counted, share)
 
     @property
     def components_of_equal_distortion(self) -> int | None:
-        """How many principal components leave no more of the data than the VAE's posterior means do (`transform_loss`).
+        """How many principal components leave no more of the data than the VAE's posterior means do
+        (`transform_loss`).
 
-        `None` where the metric is not constant, so that what components leave is no distortion, and where not even all of them do.
+        `None` where the metric is not constant, so that what components leave is no distortion, and
+        where not even all of them do.
         """
         if self.components is None or not self.components.constant:
             return None
@@ -232,8 +261,12 @@ class Scree:
         equal = self.components_of_equal_distortion
         if equal is not None:
             above = int(np.sum(self.components.eigenvalue > self.floor))
-            said += (f"\n{int(self.active.sum())} active dimensions leave a distortion of {self.transform_loss:.3g}; {equal} "
-                     f"principal components leave no more. Of all components, {above} are above beta / 2.")
+            said += (
+                f"\n{int(self.active.sum())} active dimensions leave a distortion of "
+                f"{self.transform_loss:.3g}; {equal} "
+                f"principal components leave no more. Of all components, {above} are above beta / "
+                f"2."
+            )
         return said
 
 

@@ -1,7 +1,9 @@
-"""What of any variational autoencoder can be measured, and the one door through which every other kind of model becomes that.
+"""What of any variational autoencoder can be measured, and the one door through which every other
+kind of model becomes that.
 
-Behind the door there are two functions, a distortion, and beta. `as_autoencoder` makes them of a `tfisovae.VAE`, of Keras
-models, of SavedModels (those of Keras 3 among them), or of functions over NumPy arrays.
+Behind the door there are two functions, a distortion, and beta. `as_autoencoder` makes them of a
+`tfisovae.VAE`, of Keras models, of SavedModels (those of Keras 3 among them), or of functions over
+NumPy arrays.
 """
 import dataclasses
 import math
@@ -19,7 +21,8 @@ from tfisovae.autoencoder.posterior import Posterior, read_scale
 from tfisovae.distortions import Distortion
 
 CONFIG = os.path.join("assets.extra", "tfisovae.json")
-FORMAT = 1  # of what `VAE.save` writes; files without a word of it, of earlier versions, have this one
+# Of what `VAE.save` writes; files without a word of it, of earlier versions, have this one.
+FORMAT = 1
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,11 +30,13 @@ class Autoencoder:
     """A variational autoencoder as the measuring half sees it.
 
     Attributes:
-      encode: x `[B, ...]`, a float32 tensor -> (mean `[B, n]`, scale `[B, n]`); scale is a standard deviation.
-      decode: z `[B, n]` -> x_hat, like x. Both are called inside `tf.function`s: they are made of TensorFlow's operations
-        (`as_autoencoder` takes functions over NumPy arrays).
+      encode: x `[B, ...]`, a float32 tensor -> (mean `[B, n]`, scale `[B, n]`); scale is a standard
+        deviation.
+      decode: z `[B, n]` -> x_hat, like x. Both are called inside `tf.function`s: they are made of
+        TensorFlow's operations (`as_autoencoder` takes functions over NumPy arrays).
       distortion: `Distortion`, or the name of one: that of the loss.
-      beta: 1 / lmbda, where the loss is lmbda D + KL in nats (Eq. 54). `None` says that it is not known: for `estimate_beta`.
+      beta: 1 / lmbda, where the loss is lmbda D + KL in nats (Eq. 54). `None` says that it is not
+        known: for `estimate_beta`.
       decomposed: whether the trained distortion is D(x, x_check) + D(x_check, x_hat) (section 4.2).
     Raises:
       ValueError: if beta is no positive, finite number, or no distortion has that name.
@@ -46,7 +51,8 @@ class Autoencoder:
     def __post_init__(self) -> None:
         for name in ("encode", "decode"):
             if not callable(getattr(self, name)):
-                raise TypeError(f"{name} must be a function of a tensor; got {getattr(self, name)!r}.")
+                raise TypeError(
+                    f"{name} must be a function of a tensor; got {getattr(self, name)!r}.")
         object.__setattr__(self, "distortion", distortions.get(self.distortion))
         object.__setattr__(self, "decomposed", bool(self.decomposed))
         if self.beta is not None:
@@ -54,7 +60,9 @@ class Autoencoder:
 
 
 class Measurable(Protocol):
-    """Whatever has the five attributes of an `Autoencoder`: one, or a `tfisovae.VAE`. For type checkers alone."""
+    """Whatever has the five attributes of an `Autoencoder`: one, or a `tfisovae.VAE`. For type
+    checkers alone.
+    """
 
     @property
     def encode(self) -> Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]: ...
@@ -74,9 +82,11 @@ class Measurable(Protocol):
 
 AutoencoderLike: TypeAlias = (
     Autoencoder | tf.keras.Model | str | os.PathLike | Mapping[str, Any] | tuple[Any, Any] | Any)
-"""Whatever `as_autoencoder` takes: an `Autoencoder`, anything with its five attributes (a `tfisovae.VAE`), a model with `encoder`
-and `decoder`, a pair of the two (Keras models, directories, loaded SavedModels, signatures, functions over NumPy arrays), the
-directory of a SavedModel with the signatures `encode` and `decode`, or what `tf.saved_model.load` made of one."""
+"""Whatever `as_autoencoder` takes: an `Autoencoder`, anything with its five attributes (a
+`tfisovae.VAE`), a model with `encoder` and `decoder`, a pair of the two (Keras models, directories,
+loaded SavedModels, signatures, functions over NumPy arrays), the directory of a SavedModel with the
+signatures `encode` and `decode`, or what `tf.saved_model.load` made of one.
+"""
 
 
 def _checked_beta(beta):
@@ -86,14 +96,16 @@ def _checked_beta(beta):
 
 
 class Encoder:
-    """x -> `Posterior`, of an encoder whose second output says the posterior's spread in one of four ways.
+    """x -> `Posterior`, of an encoder whose second output says the posterior's spread in one of
+    four ways.
 
     Attributes:
       reading: how the second output is read: "log_variance", "variance", "log_scale" or "scale".
       outputs: which of its outputs were asked for, as `encoder_outputs` of `as_autoencoder`.
     """
 
-    def __init__(self, part: networks.Part, reading: str, outputs: str | int | Sequence[str | int] | None = None,
+    def __init__(self, part: networks.Part, reading: str,
+                 outputs: str | int | Sequence[str | int] | None = None,
                  latents: int | None = None) -> None:
         self.reading = reading
         self.outputs = outputs
@@ -101,7 +113,9 @@ class Encoder:
 
     @property
     def owner(self) -> object:
-        """What has the `trainable_variables` that it reads (a Keras model, say); `None` where that is not known."""
+        """What has the `trainable_variables` that it reads (a Keras model, say); `None` where that
+        is not known.
+        """
         return self._part.owner
 
     @property
@@ -114,12 +128,16 @@ class Encoder:
         outputs = self._part(tf.cast(x, tf.float32))
         mean, spread = (_as_float(value) for value in outputs.mean_and_spread(self.outputs))
         if mean.shape.rank != 2 or mean.shape[-1] is None:
-            raise PartError(f"The encoder's mean must have the shape [batch, n]; got {mean.shape.as_list()}. "
-                                     "Flatten it there.")
+            raise PartError(
+                f"The encoder's mean must have the shape [batch, n]; got {mean.shape.as_list()}. "
+                "Flatten it there.")
         if self._latents not in (None, mean.shape[-1]):
-            raise PartError(f"The encoder returns n = {mean.shape[-1]} means, the decoder takes n = {self._latents}. "
-                                     "An encoder with one output returns [batch, 2n]; where it has several, encoder_outputs= "
-                                     "says which are meant.")
+            raise PartError(
+                f"The encoder returns n = {mean.shape[-1]} means, the decoder takes n = "
+                f"{self._latents}. "
+                "An encoder with one output returns [batch, 2n]; where it has several, "
+                "encoder_outputs= "
+                "says which are meant.")
         return mean, tf.broadcast_to(spread, tf.shape(mean))
 
     def __call__(self, x: tf.Tensor) -> Posterior:
@@ -128,14 +146,18 @@ class Encoder:
 
 
 class Decoder:
-    """z -> x_hat. Its `precision` is what its outputs can be trusted to: float64 for NumPy functions that return it."""
+    """z -> x_hat. Its `precision` is what its outputs can be trusted to: float64 for NumPy
+    functions that return it.
+    """
 
     def __init__(self, part: networks.Part, output: str | int | None = None) -> None:
         self._part, self._output = part, output
 
     @property
     def owner(self) -> object:
-        """What has the `trainable_variables` that it reads (a Keras model, say); `None` where that is not known."""
+        """What has the `trainable_variables` that it reads (a Keras model, say); `None` where that
+        is not known.
+        """
         return self._part.owner
 
     @property
@@ -155,37 +177,44 @@ def _as_float(value):
 
 
 
-def as_autoencoder(model: AutoencoderLike, distortion: Distortion | str | None = None, beta: float | None = None,
-                   scale: str = "log_variance", decomposed: bool | None = None, *,
-                   encoder_outputs: str | int | Sequence[str | int] | None = None, decoder_output: str | int | None = None,
-                   needs_beta: bool = True) -> Autoencoder:
+def as_autoencoder(model: AutoencoderLike, distortion: Distortion | str | None = None,
+                   beta: float | None = None, scale: str = "log_variance",
+                   decomposed: bool | None = None, *,
+                   encoder_outputs: str | int | Sequence[str | int] | None = None,
+                   decoder_output: str | int | None = None, needs_beta: bool = True) -> Autoencoder:
     """The `Autoencoder` of a model of whatever origin.
 
     Args:
       model: one of
 
         - an `Autoencoder`, or anything with its five attributes, such as a `tfisovae.VAE`;
-        - a pair `(encoder, decoder)`, or an object or dict with these two names. Each is a Keras model (built or not; called in
-          inference mode, and in float32 whatever its policy), the directory of a SavedModel (`model.export` of Keras 3), a
-          loaded SavedModel, its signatures or one of them, a `tf.function`, or a function over NumPy arrays of whatever
-          framework;
-        - the directory of a SavedModel with the signatures `encode` and `decode`, as `tfisovae.VAE.save` writes it, or what
-          `tf.saved_model.load` makes of it, or its signatures.
+        - a pair `(encoder, decoder)`, or an object or dict with these two names. Each is a Keras
+          model (built or not; called in inference mode, and in float32 whatever its policy), the
+          directory of a SavedModel (`model.export` of Keras 3), a loaded SavedModel, its signatures
+          or one of them, a `tf.function`, or a function over NumPy arrays of whatever framework;
+        - the directory of a SavedModel with the signatures `encode` and `decode`, as
+          `tfisovae.VAE.save` writes it, or what `tf.saved_model.load` makes of it, or its
+          signatures.
 
-        Encoders return `[B, 2n]`, or mean and log-variance, or these and a sample, which is not used: in that order, unless
-        their names say another.
+        Encoders return `[B, 2n]`, or mean and log-variance, or these and a sample, which is not
+        used: in that order, unless their names say another.
       distortion: `Distortion`, or the name of one: that of the loss. None: what the model says.
       beta: 1 / lmbda. None: what the model says.
-      scale: what the encoder's second output is: "log_variance", "variance", "log_scale" or "scale" (a standard deviation). Of
-        no concern to models that say it themselves: those with five attributes, and SavedModels of `tfisovae.VAE.save`.
-      decomposed: whether the loss was the decomposed one (section 4.2). None: what the model says, or False.
-      encoder_outputs: the names, or numbers, of the outputs that are mean and log-variance; or of the one that is `[B, 2n]`.
+      scale: what the encoder's second output is: "log_variance", "variance", "log_scale" or "scale"
+        (a standard deviation). Of no concern to models that say it themselves: those with five
+        attributes, and SavedModels of `tfisovae.VAE.save`.
+      decomposed: whether the loss was the decomposed one (section 4.2). None: what the model says,
+        or False.
+      encoder_outputs: the names, or numbers, of the outputs that are mean and log-variance; or of
+        the one that is `[B, 2n]`.
       decoder_output: the name, or number, of the output that is x_hat.
       needs_beta: False lets a model without a known beta pass; its `beta` is then None.
     Returns:
-      `Autoencoder`. `encode.parameters(x)` of one that was adapted here gives the encoder's own two outputs.
+      `Autoencoder`. `encode.parameters(x)` of one that was adapted here gives the encoder's own two
+      outputs.
     Raises:
-      TypeError, ValueError, FileNotFoundError: if the model is none of these, or something that it leaves open is not given.
+      TypeError, ValueError, FileNotFoundError: if the model is none of these, or something that it
+        leaves open is not given.
     """
     read_scale(tf.zeros([]), scale)
     if all(hasattr(model, name) for name in ("encode", "decode", "distortion")):
@@ -193,24 +222,36 @@ def as_autoencoder(model: AutoencoderLike, distortion: Distortion | str | None =
         said = {name: getattr(model, name, None) for name in ("distortion", "beta", "decomposed")}
     else:
         encoder, decoder, owner = _halves(model)
-        encoding, decoding = networks.as_part(encoder, "encoder", owner), networks.as_part(decoder, "decoder", owner)
-        encode = Encoder(encoding, "scale" if encoding.returns_scale else scale, encoder_outputs, decoding.inputs)
+        encoding, decoding = networks.as_part(encoder, "encoder", owner), networks.as_part(
+            decoder, "decoder", owner)
+        encode = Encoder(encoding, "scale" if encoding.returns_scale else scale, encoder_outputs,
+                         decoding.inputs)
         decode = Decoder(decoding, decoder_output)
         said = _written_beside(model, distortion)
     given = {"distortion": distortion, "beta": beta, "decomposed": decomposed}
     settled = {name: said.get(name) if value is None else value for name, value in given.items()}
     if settled["distortion"] is None:
-        raise ValueError("distortion is missing: nothing in the model says which D it was trained with. Give distortion=\"sse\", "
-                         "\"bce\", ... (tfisovae.distortions). tfisovae.objective finds it from the loss as you wrote it.")
+        raise ValueError(
+            "distortion is missing: nothing in the model says which D it was trained with. Give "
+            "distortion=\"sse\", "
+            "\"bce\", ... (tfisovae.distortions). tfisovae.objective finds it from the loss as "
+            "you wrote it."
+        )
     if settled["beta"] is None and needs_beta:
-        raise ValueError("beta is missing: nothing in the model says it. Give beta=, which is 1 / lmbda where the loss is "
-                         "lmbda D + KL. tfisovae.objective finds it from the loss as you wrote it, tfisovae.estimate_beta from the "
-                         "model and data.")
-    return Autoencoder(encode, decode, settled["distortion"], settled["beta"], bool(settled["decomposed"]))
+        raise ValueError(
+            "beta is missing: nothing in the model says it. Give beta=, which is 1 / lmbda where "
+            "the loss is "
+            "lmbda D + KL. tfisovae.objective finds it from the loss as you wrote it, "
+            "tfisovae.estimate_beta from the "
+            "model and data.")
+    return Autoencoder(encode, decode, settled["distortion"], settled["beta"],
+                       bool(settled["decomposed"]))
 
 
 def _halves(model):
-    """Encoder and decoder, each as `adapters.as_part` takes it, and the object that keeps their variables, if there is one."""
+    """Encoder and decoder, each as `adapters.as_part` takes it, and the object that keeps their
+    variables, if there is one.
+    """
     if isinstance(model, (tuple, list)):
         if len(model) != 2:
             raise ValueError(f"model must be a pair (encoder, decoder); got {len(model)} parts.")
@@ -223,34 +264,47 @@ def _halves(model):
     if hasattr(owner, "encoder") and hasattr(owner, "decoder"):
         return owner.encoder, owner.decoder, owner
     if signatures:
-        raise ValueError("A SavedModel of a whole VAE has the signatures 'encode' and 'decode', which tfisovae.VAE.save writes; "
-                         f"this one has {', '.join(map(repr, signatures))}. Give two, (ENCODER, DECODER): directories, or "
-                         "signatures of loaded models.")
+        raise ValueError(
+            "A SavedModel of a whole VAE has the signatures 'encode' and 'decode', which "
+            "tfisovae.VAE.save writes; "
+            f"this one has {', '.join(map(repr, signatures))}. Give two, (ENCODER, DECODER): "
+            f"directories, or "
+            "signatures of loaded models.")
     if isinstance(model, (str, os.PathLike)):
-        raise ValueError(f"{os.fspath(model)} has no signatures; a SavedModel of a whole VAE has two, 'encode' and 'decode', which "
-                         "tfisovae.VAE.save writes. Or give two directories, (ENCODER, DECODER), that model.export(DIRECTORY) of "
-                         "Keras writes.")
-    raise TypeError("model must be a VAE, a pair (encoder, decoder), something with these two attributes, or a SavedModel with the "
-                    f"signatures 'encode' and 'decode'; got {type(model).__name__}.")
+        raise ValueError(
+            f"{os.fspath(model)} has no signatures; a SavedModel of a whole VAE has two, 'encode' "
+            f"and 'decode', which "
+            "tfisovae.VAE.save writes. Or give two directories, (ENCODER, DECODER), that "
+            "model.export(DIRECTORY) of "
+            "Keras writes.")
+    raise TypeError(
+        "model must be a VAE, a pair (encoder, decoder), something with these two attributes, or "
+        "a SavedModel with the "
+        f"signatures 'encode' and 'decode'; got {type(model).__name__}.")
 
 
-def read_saved_config(path: str | os.PathLike, way_out: str = "Save the VAE again.") -> dict[str, Any]:
+def read_saved_config(path: str | os.PathLike,
+                      way_out: str = "Save the VAE again.") -> dict[str, Any]:
     """What `tfisovae.VAE.save` wrote beside its SavedModel at `path`.
 
     Raises:
-      FileNotFoundError, files.DamagedFile: if there is none, or it is not whole; `way_out` ends the message.
-      ValueError: if another version, of another format, wrote it.
+      FileNotFoundError, files.DamagedFile: if there is none, or it is not whole; `way_out` ends the
+      message. ValueError: if another version, of another format, wrote it.
     """
     config = files.read_json(os.path.join(os.fspath(path), CONFIG), way_out)
     found = config.pop("format", FORMAT)
     if found != FORMAT:
-        raise ValueError(f"{os.fspath(path)} was saved by another version of tfisovae, in the format {found!r}; this version reads "
-                         f"format {FORMAT}. Load it with the version that saved it.")
+        raise ValueError(
+            f"{os.fspath(path)} was saved by another version of tfisovae, in the format "
+            f"{found!r}; this version reads "
+            f"format {FORMAT}. Load it with the version that saved it.")
     return config
 
 
 def _written_beside(model, distortion):
-    """What `tfisovae.VAE.save` wrote beside its SavedModel: distortion (unless it is given), beta, decomposed; or nothing."""
+    """What `tfisovae.VAE.save` wrote beside its SavedModel: distortion (unless it is given), beta,
+    decomposed; or nothing.
+    """
     path = os.path.join(os.fspath(model), CONFIG) if isinstance(model, (str, os.PathLike)) else None
     if path is None or not os.path.isfile(path):
         return {}
@@ -260,6 +314,8 @@ def _written_beside(model, distortion):
         try:
             said["distortion"] = tf.keras.utils.deserialize_keras_object(config["distortion"])
         except (TypeError, ValueError) as error:
-            raise ValueError(f"{model} was trained with the distortion {config['distortion']['class_name']}, which is not "
-                             "registered with Keras here. Give distortion=.") from error
+            raise ValueError(
+                f"{model} was trained with the distortion {config['distortion']['class_name']}, "
+                f"which is not "
+                "registered with Keras here. Give distortion=.") from error
     return said

@@ -9,32 +9,40 @@ import tensorflow as tf
 _BATCH = 100
 
 Data: TypeAlias = tf.data.Dataset | np.ndarray | tf.Tensor | Iterable[Any]
-"""What `batches` takes: a data set or whatever iterates over batches as `x_of` takes them, or an array `[N, ...]`, or a pair
-`(x, y)` or a dict of arrays."""
+"""What `batches` takes: a data set or whatever iterates over batches as `x_of` takes them, or an
+array `[N, ...]`, or a pair `(x, y)` or a dict of arrays.
+"""
 
 
 def x_of(element: Any) -> Any:
     """The examples x of one element of a data set.
 
-    They are the element itself, the first of a pair `(x, y)`, the entry `"image"` of a dict, or its only entry.
+    They are the element itself, the first of a pair `(x, y)`, the entry `"image"` of a dict, or its
+    only entry.
 
     Raises:
       ValueError: for anything else, with how to map it.
     """
     if isinstance(element, (tuple, list)):
         if len(element) == 3 and element[2] is not None:
-            raise ValueError("The data set yields (x, y, sample_weight); the loss of a VAE here has no weights. Leave them out: "
-                             "dataset.map(lambda x, y, weight: x).")
+            raise ValueError(
+                "The data set yields (x, y, sample_weight); the loss of a VAE here has no "
+                "weights. Leave them out: "
+                "dataset.map(lambda x, y, weight: x).")
         if not 1 <= len(element) <= 3:
-            raise ValueError(f"The data set yields {len(element)} parts; x must be the first of a pair (x, y). Map it: "
-                             "dataset.map(lambda *parts: parts[0]).")
+            raise ValueError(
+                f"The data set yields {len(element)} parts; x must be the first of a pair (x, y). "
+                f"Map it: "
+                "dataset.map(lambda *parts: parts[0]).")
         return x_of(element[0])
     if isinstance(element, dict):
         if "image" in element:
             return x_of(element["image"])
         if len(element) != 1:
-            raise ValueError(f"The data set yields dicts of {', '.join(map(repr, element)) or 'nothing'}; x must be the entry "
-                             "'image', or the only one. Map it: dataset.map(lambda entries: entries[NAME]).")
+            raise ValueError(
+                f"The data set yields dicts of {', '.join(map(repr, element)) or 'nothing'}; x "
+                f"must be the entry "
+                "'image', or the only one. Map it: dataset.map(lambda entries: entries[NAME]).")
         return x_of(*element.values())
     return element
 
@@ -43,15 +51,18 @@ def batches(data: Data, batch_size: int = _BATCH) -> Iterator[tf.Tensor]:
     """Yields batches of x, float32.
 
     Args:
-      data: `tf.data.Dataset`, or a generator or other iterable of batches `[B, ...]` as `x_of` takes them; or an array
-        `[N, ...]`, nested lists of numbers, a pair `(x, y)` of arrays of one length, or a dict of arrays.
+      data: `tf.data.Dataset`, or a generator or other iterable of batches `[B, ...]` as `x_of`
+        takes them; or an array `[N, ...]`, nested lists of numbers, a pair `(x, y)` of arrays of
+        one length, or a dict of arrays.
       batch_size: of the batches of an array.
     Raises:
-      ValueError: for anything else, such as lists of arrays, of which nothing says whether they are examples or batches.
+      ValueError: for anything else, such as lists of arrays, of which nothing says whether they are
+        examples or batches.
     """
     found = whole(data)
     if hasattr(found, "shape"):  # in slices: a data set would be a copy of all of it
-        elements = (found[start:start + batch_size] for start in range(0, int(found.shape[0]), batch_size))
+        elements = (found[start:start + batch_size]
+                    for start in range(0, int(found.shape[0]), batch_size))
     else:
         elements = found
     for element in elements:
@@ -63,11 +74,13 @@ def batches(data: Data, batch_size: int = _BATCH) -> Iterator[tf.Tensor]:
 def is_endless(data: Data) -> bool:
     """Whether a data set says that it has no end."""
     data = data.data if isinstance(data, Repeated) else data
-    return isinstance(data, tf.data.Dataset) and int(data.cardinality()) == tf.data.INFINITE_CARDINALITY
+    return isinstance(data, tf.data.Dataset) and int(
+        data.cardinality()) == tf.data.INFINITE_CARDINALITY
 
 
 class Repeated:
-    """Batches of a data set that is gone through more than once, and must yield the same ones in the same order each time.
+    """Batches of a data set that is gone through more than once, and must yield the same ones in
+    the same order each time.
 
     Args:
       data: as `batches` takes it.
@@ -82,8 +95,10 @@ class Repeated:
             if number == len(self._known):
                 self._known.append(digest)
             elif digest != self._known[number]:
-                raise ValueError("The data set yields other examples, or another order, when it is gone through again. Give an "
-                                 "array, or shuffle it by dataset.shuffle(..., reshuffle_each_iteration=False).")
+                raise ValueError(
+                    "The data set yields other examples, or another order, when it is gone "
+                    "through again. Give an "
+                    "array, or shuffle it by dataset.shuffle(..., reshuffle_each_iteration=False).")
             yield x
 
 
@@ -95,53 +110,78 @@ def whole(data: Any) -> Any:
         data = data.to_numpy()
     if hasattr(data, "shape"):
         if not len(data.shape) or (isinstance(data, np.ndarray) and data.dtype.kind not in "fiub"):
-            raise ValueError(f"data must be an array [N, ...] of real numbers; got the type {data.dtype} and the shape "
-                             f"{list(data.shape)}.")
+            raise ValueError(
+                f"data must be an array [N, ...] of real numbers; got the type {data.dtype} and "
+                f"the shape "
+                f"{list(data.shape)}.")
         return data
     if isinstance(data, (tuple, list)):
         return _of_sequence(data)
-    if isinstance(data, (str, bytes)) or not (hasattr(data, "__iter__") or hasattr(data, "__getitem__")):
-        raise ValueError(f"data must be an array [N, ...], a tf.data.Dataset of batches, or another iterable of them; got "
-                         f"{data!r}.")
+    if isinstance(data,
+                  (str, bytes)) or not (hasattr(data, "__iter__") or hasattr(data, "__getitem__")):
+        raise ValueError(
+            f"data must be an array [N, ...], a tf.data.Dataset of batches, or another iterable "
+            f"of them; got "
+            f"{data!r}.")
     return data
 
 
 def _of_sequence(data):
-    """x of a tuple or list: of a pair, of nested lists of numbers, or of a list of elements as `x_of` takes them."""
+    """x of a tuple or list: of a pair, of nested lists of numbers, or of a list of elements as
+    `x_of` takes them.
+    """
     def length(part):
         return part.shape[0] if hasattr(part, "shape") and len(part.shape) else None
 
     kind = type(data).__name__
     if any(hasattr(part, "shape") for part in data):
-        if isinstance(data, tuple) and len(data) == 2 and length(data[0]) == length(data[1]) is not None:
+        if isinstance(data,
+                      tuple) and len(data) == 2 and length(data[0]) == length(data[1]) is not None:
             return whole(data[0])
-        said = ", ".join(str(list(part.shape)) if hasattr(part, "shape") else type(part).__name__ for part in data[:4])
-        raise ValueError(f"data is a {kind} of {len(data)}: {said}{', ...' if len(data) > 4 else ''}. It must be an array "
-                         "[N, ...], or a pair (x, y) of arrays of one length. Give x alone; np.stack(data) of single examples, "
-                         "np.concatenate(data) of batches.")
+        said = ", ".join(
+            str(list(part.shape)) if hasattr(part, "shape") else type(part).__name__
+            for part in data[:4])
+        raise ValueError(
+            f"data is a {kind} of {len(data)}: {said}{', ...' if len(data) > 4 else ''}. It must "
+            f"be an array "
+            "[N, ...], or a pair (x, y) of arrays of one length. Give x alone; np.stack(data) of "
+            "single examples, "
+            "np.concatenate(data) of batches.")
     if isinstance(data, tuple) and any(isinstance(part, (tuple, dict)) for part in data):
-        raise ValueError(f"data is a tuple of {len(data)} pairs or dicts, as load_data() returns them for training and test. Give "
-                         "one of them.")
-    if any(isinstance(part, (tuple, dict)) and any(hasattr(x, "shape") for x in (part.values() if isinstance(part, dict) else part))
-           for part in data):
+        raise ValueError(
+            f"data is a tuple of {len(data)} pairs or dicts, as load_data() returns them for "
+            f"training and test. Give "
+            "one of them.")
+    if any(
+            isinstance(part, (tuple, dict)) and any(
+                hasattr(x, "shape") for x in (part.values() if isinstance(part, dict) else part))
+            for part in data):
         return iter(data)  # batches with labels
     try:
         array = np.asarray(data)
     except ValueError:  # rows of different lengths
         array = np.asarray(None)
     if array.ndim < 2 or array.dtype.kind not in "fiub":
-        raise ValueError(f"data is a {kind} that is no array [N, ...] of numbers: nested lists must have numbers in them, as many "
-                         "in each row.")
+        raise ValueError(
+            f"data is a {kind} that is no array [N, ...] of numbers: nested lists must have "
+            f"numbers in them, as many "
+            "in each row.")
     return array
 
 
 def as_float(batch: np.ndarray | tf.Tensor) -> tf.Tensor:
     """float32; 8-bit images are scaled to [0, 1]."""
-    return tf.cast(batch, tf.float32) / 255 if batch.dtype == tf.uint8 else tf.cast(batch, tf.float32)
+    return tf.cast(batch, tf.float32) / 255 if batch.dtype == tf.uint8 else tf.cast(
+        batch, tf.float32)
 
 
 def check_finite(batch: np.ndarray | tf.Tensor, first_row: int = 0) -> None:
-    """Raises ValueError where an example of `batch` `[B, ...]` is not finite, with its number counted from `first_row`."""
+    """Raises ValueError where an example of `batch` `[B, ...]` is not finite, with its number
+    counted from `first_row`.
+    """
     finite = np.isfinite(np.asarray(batch)).reshape(len(batch), -1).all(1)
     if not finite.all():
-        raise ValueError(f"x must be finite; example {first_row + int(np.argmin(finite))} (counted from 0) is not.")
+        raise ValueError(
+            f"x must be finite; example {first_row + int(np.argmin(finite))} (counted from 0) is "
+            f"not."
+        )

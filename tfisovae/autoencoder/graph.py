@@ -3,16 +3,21 @@ import tensorflow as tf
 
 from tfisovae.autoencoder.outputs import Outputs, PartError
 
-_PASSIVE = (tf.keras.layers.InputLayer, tf.keras.layers.Dropout, tf.keras.layers.Concatenate)  # at inference they change nothing
-_RATES = ("rate", "stddev", "dropout", "recurrent_dropout")  # of layers that are random in training unless all are 0
+# At inference they change nothing.
+_PASSIVE = (tf.keras.layers.InputLayer, tf.keras.layers.Dropout, tf.keras.layers.Concatenate)
+# Of layers that are random in training unless all are 0.
+_RATES = ("rate", "stddev", "dropout", "recurrent_dropout")
 _NARROW = ("bfloat16", "float16")
 _FREE, _UNKNOWN = (True, ""), (None, "the networks are not Keras models of known layers")
 
 
 def random_layers(network: object) -> list[tf.keras.layers.Layer]:
-    """Keras' layers in a network, at whatever depth, that are random in training: dropout, noise, augmentation."""
+    """Keras' layers in a network, at whatever depth, that are random in training: dropout, noise,
+    augmentation.
+    """
     def is_random(layer):
-        known = isinstance(layer, tf.keras.__internal__.layers.BaseRandomLayer) and type(layer).__module__.startswith("keras.")
+        known = isinstance(layer, tf.keras.__internal__.layers.BaseRandomLayer) and type(
+            layer).__module__.startswith("keras.")
         rates = [getattr(layer, name) for name in _RATES if hasattr(layer, name)]
         return known and (any(rates) or not rates)
 
@@ -20,13 +25,20 @@ def random_layers(network: object) -> list[tf.keras.layers.Layer]:
 
 
 def narrow_layers(network: object) -> list[tf.keras.layers.Layer]:
-    """Keras' layers in a network, at whatever depth, that compute in 16 bits in training (in float32 where they are measured)."""
-    return [layer for layer in getattr(network, "submodules", ()) if getattr(layer, "compute_dtype", None) in _NARROW]
+    """Keras' layers in a network, at whatever depth, that compute in 16 bits in training (in
+    float32 where they are measured).
+    """
+    return [
+        layer for layer in getattr(network, "submodules", ())
+        if getattr(layer, "compute_dtype", None) in _NARROW
+    ]
 
 
 def _layers_with_losses(network):
-    return [layer for layer in getattr(network, "submodules", ())
-            if type(layer).__name__ == "AddLoss" or getattr(layer, "activity_regularizer", None) is not None]
+    return [
+        layer for layer in getattr(network, "submodules", ()) if type(layer).__name__ == "AddLoss"
+        or getattr(layer, "activity_regularizer", None) is not None
+    ]
 
 
 def _is_graph(model):
@@ -35,14 +47,16 @@ def _is_graph(model):
 
 
 def _affine(layer, where):
-    """Whether `layer` is a Dense layer with weights that are free to move: (`True`, `False` or `None`, why)."""
+    """Whether `layer` is a Dense layer with weights that are free to move: (`True`, `False` or
+    `None`, why).
+    """
     if isinstance(layer, tf.keras.layers.Dense):
         if not layer.use_bias:
             return False, f"{where} ({layer.name}) has no bias"
         if not layer.trainable:
             return False, f"{where} ({layer.name}) is not trained"
-        if any((layer.kernel_constraint, layer.bias_constraint, layer.kernel_regularizer, layer.bias_regularizer,
-                layer.activity_regularizer)):
+        if any((layer.kernel_constraint, layer.bias_constraint, layer.kernel_regularizer,
+                layer.bias_regularizer, layer.activity_regularizer)):
             return False, f"{where} ({layer.name}) has a constraint or a regularizer"
         return _FREE
     if type(layer).__module__.startswith("keras."):
@@ -62,8 +76,11 @@ def _heads(encoder, asked):
     try:  # the very choice that measuring makes, which goes by names first
         outputs = Outputs.of(encoder.output, encoder.output_names).parameters(asked)
     except PartError:
-        return [(None, "which outputs of the encoder are the mean and the log-variance is not known")] * 2
-    if len(outputs) == 2 and outputs[0].shape[-1] != outputs[1].shape[-1]:  # no shift and scale of one dimension alone
+        return [
+            (None, "which outputs of the encoder are the mean and the log-variance is not known")
+        ] * 2
+    # No shift and scale of one dimension alone.
+    if len(outputs) == 2 and outputs[0].shape[-1] != outputs[1].shape[-1]:
         return [_source(outputs[0]), (False, "all dimensions share one spread")]
     return [_source(output) for output in outputs] * (2 // len(outputs))
 
@@ -77,14 +94,17 @@ def _source(tensor):
         return _affine(layer, "a head of the encoder")
     if isinstance(layer, _PASSIVE) or _is_linear_activation(layer):
         inputs = tf.nest.flatten(layer.get_input_at(index))
-        return _worst(_source(part) for part in inputs) if not isinstance(layer, tf.keras.layers.InputLayer) else _UNKNOWN
+        return _worst(
+            _source(part)
+            for part in inputs) if not isinstance(layer, tf.keras.layers.InputLayer) else _UNKNOWN
     if _is_graph(layer):
         return _source(layer.outputs[output])
     return _affine(layer, "a head of the encoder")
 
 
 def _is_linear_activation(layer):
-    return isinstance(layer, tf.keras.layers.Activation) and layer.activation is tf.keras.activations.linear
+    return isinstance(
+        layer, tf.keras.layers.Activation) and layer.activation is tf.keras.activations.linear
 
 
 def _first_layer(decoder):
@@ -100,7 +120,8 @@ def _takers(model, tensor):
     """Of each layer of `model` that takes `tensor`, seen through layers that change nothing."""
     for depth in model._nodes_by_depth.values():
         for node in depth:
-            if any(source is tensor for source in node.keras_inputs) and not isinstance(node.layer, tf.keras.layers.InputLayer):
+            if any(source is tensor for source in node.keras_inputs) and not isinstance(
+                    node.layer, tf.keras.layers.InputLayer):
                 if isinstance(node.layer, tf.keras.layers.Dropout) and node.layer.rate:
                     yield False, f"{node.layer.name} drops parts of z in training, which no affine layer absorbs"
                 elif isinstance(node.layer, _PASSIVE) or _is_linear_activation(node.layer):

@@ -5,7 +5,8 @@ import tensorflow as tf
 
 
 class Mode:
-    """A VAE in training or in inference mode, with lmbda as it is when a step is done: the five attributes of an `Autoencoder`.
+    """A VAE in training or in inference mode, with lmbda as it is when a step is done: the five
+    attributes of an `Autoencoder`.
 
     Args:
       vae: `VAE`.

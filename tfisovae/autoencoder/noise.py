@@ -8,9 +8,9 @@ def noise_rows(num_rows: int | tf.Tensor, dimension: int, seed: int, step: int |
                first_row: int | tf.Tensor = 0) -> tf.Tensor:
     """Standard normal noise that depends on its address alone: row r of step t under a seed.
 
-    Rows can be drawn in any partition (batches, replicas, workers) and come out the same, which is what makes a resumed or
-    a distributed run equal to one on a single device. Row r is the counter range of a Philox generator keyed by
-    (seed, step).
+    Rows can be drawn in any partition (batches, replicas, workers) and come out the same, which is
+    what makes a resumed or a distributed run equal to one on a single device. Row r is the counter
+    range of a Philox generator keyed by (seed, step).
 
     Args:
       num_rows: rows to draw, an integer or scalar tensor.
@@ -28,15 +28,22 @@ def noise_rows(num_rows: int | tf.Tensor, dimension: int, seed: int, step: int |
     # The key depends on the whole seed; the counter then only addresses rows.
     counter = tf.stack([keyed.counter[0] + offset, keyed.counter[1]])
     rows = tf.raw_ops.StatelessRandomNormalV2(
-        shape=tf.stack([tf.cast(num_rows, tf.int32), 4 * blocks]), key=keyed.key, counter=counter, alg=1)
+        shape=tf.stack([tf.cast(num_rows, tf.int32), 4 * blocks]), key=keyed.key, counter=counter,
+        alg=1)
     return rows[:, :dimension]
 
 
-def noise_steps(num_steps: int, first_step: tf.Tensor, num_rows: int | tf.Tensor, dimension: int, seed: int) -> tf.Tensor:
-    """`noise_rows` of `num_steps` consecutive steps from `first_step` on: `[num_steps, num_rows, dimension]`, float32."""
-    # Some steps to an iteration of the loop, which costs more than what it draws: a third of the time.
+def noise_steps(num_steps: int, first_step: tf.Tensor, num_rows: int | tf.Tensor, dimension: int,
+                seed: int) -> tf.Tensor:
+    """`noise_rows` of `num_steps` consecutive steps from `first_step` on: `[num_steps, num_rows,
+    dimension]`, float32.
+    """
+    # Some steps to an iteration of the loop, which costs more than what it draws: a third of the
+    # time.
     rounds = -(-num_steps // _STEPS_TOGETHER)
     steps = first_step + tf.range(tf.cast(rounds * _STEPS_TOGETHER, first_step.dtype))
-    drawn = tf.map_fn(lambda some: tf.stack([noise_rows(num_rows, dimension, seed, step) for step in tf.unstack(some)]),
-                      tf.reshape(steps, [rounds, _STEPS_TOGETHER]), fn_output_signature=tf.float32)
+    drawn = tf.map_fn(
+        lambda some: tf.stack(
+            [noise_rows(num_rows, dimension, seed, step) for step in tf.unstack(some)]),
+        tf.reshape(steps, [rounds, _STEPS_TOGETHER]), fn_output_signature=tf.float32)
     return tf.reshape(drawn, [-1, num_rows, dimension])[:num_steps]

@@ -1,4 +1,5 @@
-"""What the networks of a VAE return, and which of it is the mean, the spread and the reconstruction.
+"""What the networks of a VAE return, and which of it is the mean, the spread and the
+reconstruction.
 
 It is settled by name where names say it, and by position where order means something.
 """
@@ -14,7 +15,9 @@ _SPREAD = re.compile(r"var|std|sigma|scale")
 
 
 class PartError(ValueError):
-    """An encoder or a decoder is not as it must be, or gets what it does not take: said in full, in the message."""
+    """An encoder or a decoder is not as it must be, or gets what it does not take: said in full, in
+    the message.
+    """
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,7 +27,8 @@ class Outputs:
     Attributes:
       tensors: list of tensors.
       names: what each is called, or "" where nothing names it.
-      ordered: whether their order is the author's: that of a list or tuple, or of `output_0`, `output_1`, ...
+      ordered: whether their order is the author's: that of a list or tuple, or of `output_0`,
+        `output_1`, ...
     """
 
     tensors: list[tf.Tensor]
@@ -33,7 +37,9 @@ class Outputs:
 
     @classmethod
     def of(cls, result: Any, names: Sequence[str] | None = None) -> "Outputs":
-        """The outputs in a tensor, a list or tuple, or a dict; dicts of one entry and lists of one are unwrapped."""
+        """The outputs in a tensor, a list or tuple, or a dict; dicts of one entry and lists of one
+        are unwrapped.
+        """
         while isinstance(result, (Mapping, list, tuple)) and len(result) == 1:
             result = result[next(iter(result))] if isinstance(result, Mapping) else result[0]
         if isinstance(result, Mapping):
@@ -50,42 +56,52 @@ class Outputs:
     def described(self) -> str:
         """Names, or numbers, and shapes, for error messages."""
         named = [name or index for index, name in enumerate(self.names)]
-        return ", ".join(f"{name} {tensor.shape.as_list()}" for name, tensor in zip(named, self.tensors))
+        return ", ".join(
+            f"{name} {tensor.shape.as_list()}" for name, tensor in zip(named, self.tensors))
 
     def chosen(self, key: str | int, argument: str) -> tf.Tensor:
         """The tensor with a name or a number."""
         if key in self.names and key != "":
             return _checked(self.tensors[self.names.index(key)])
-        if isinstance(key, int) and not isinstance(key, bool) and self.ordered and 0 <= key < len(self.tensors):
+        if isinstance(key, int) and not isinstance(
+                key, bool) and self.ordered and 0 <= key < len(self.tensors):
             return _checked(self.tensors[key])
         raise PartError(f"{argument} asks for the output {key!r}; there are {self.described()}.")
 
     def parameters(self, asked: str | int | Sequence[str | int] | None = None) -> list[tf.Tensor]:
-        """The outputs that say the posterior: two, the mean and what says its spread, or one that holds both, `[B, 2n]`.
+        """The outputs that say the posterior: two, the mean and what says its spread, or one that
+        holds both, `[B, 2n]`.
 
         Args:
-          asked: `encoder_outputs` of `as_autoencoder`: a pair of names or numbers, one of an output `[B, 2n]`, or None.
+          asked: `encoder_outputs` of `as_autoencoder`: a pair of names or numbers, one of an output
+            `[B, 2n]`, or None.
         """
         if asked is not None:
             keys = list(asked) if isinstance(asked, (list, tuple)) else [asked]
             if not 1 <= len(keys) <= 2:
-                raise PartError("encoder_outputs must be a pair, of the mean and of its log-variance (or what scale= says), or "
-                                 f"the one output [batch, 2n] that holds both; got {asked!r}.")
+                raise PartError(
+                    "encoder_outputs must be a pair, of the mean and of its log-variance (or what "
+                    "scale= says), or "
+                    f"the one output [batch, 2n] that holds both; got {asked!r}.")
             return [self.chosen(key, "encoder_outputs") for key in keys]
         return [_checked(self.tensors[index]) for index in self._positions()]
 
     def mean_and_spread(self, asked: str | int | Sequence[str | int] | None) -> list[tf.Tensor]:
-        """The posterior's two parameters, `[B, n]` each: those of `parameters`, or the halves of the one."""
+        """The posterior's two parameters, `[B, n]` each: those of `parameters`, or the halves of
+        the one.
+        """
         tensors = self.parameters(asked)
         return tensors if len(tensors) == 2 else _halves(tensors[0])
 
     def _positions(self):
         count = len(self.tensors)
         if not count:
-            raise PartError("The encoder returns nothing; it must return the mean and its log-variance.")
+            raise PartError(
+                "The encoder returns nothing; it must return the mean and its log-variance.")
         if count == 1:
             return [0]
-        named = [(bool(_MEAN.search(name.lower())), bool(_SPREAD.search(name.lower()))) for name in self.names]
+        named = [(bool(_MEAN.search(name.lower())), bool(_SPREAD.search(name.lower())))
+                 for name in self.names]
         means = [index for index, kind in enumerate(named) if kind == (True, False)]
         spreads = [index for index, kind in enumerate(named) if kind == (False, True)]
         if len(means) == len(spreads) == 1:
@@ -94,32 +110,44 @@ class Outputs:
             return [means[0], 1 - means[0]] if means else [1 - spreads[0], spreads[0]]
         if self.ordered and count <= 3 and means in ([], [0]) and spreads in ([], [1]):
             return [0, 1]
-        raise PartError("Which outputs of the encoder are the mean and its log-variance? Their names do not say it: "
-                         f"{self.described()}. Give encoder_outputs=(MEAN, LOG_VARIANCE) to tfisovae.as_autoencoder, by name or, "
-                         "where they have an order, by number.")
+        raise PartError(
+            "Which outputs of the encoder are the mean and its log-variance? Their names do not "
+            "say it: "
+            f"{self.described()}. Give encoder_outputs=(MEAN, LOG_VARIANCE) to "
+            f"tfisovae.as_autoencoder, by name or, "
+            "where they have an order, by number.")
 
     def reconstruction(self, asked: str | int | None) -> tf.Tensor:
         """The decoder's output, or the one that `decoder_output` asks for."""
         if asked is not None:
             return self.chosen(asked, "decoder_output")
         if len(self.tensors) != 1:
-            raise PartError(f"Which output of the decoder is x_hat? There are {self.described()}. Give decoder_output=NAME "
-                             "(or its number, where they have an order) to tfisovae.as_autoencoder.")
+            raise PartError(
+                f"Which output of the decoder is x_hat? There are {self.described()}. Give "
+                f"decoder_output=NAME "
+                "(or its number, where they have an order) to tfisovae.as_autoencoder.")
         return _checked(self.tensors[0])
 
 
 def _checked(tensor):
     """An output that is used; a distribution would be taken for one sample of it."""
     if hasattr(tensor, "log_prob") and hasattr(tensor, "sample"):
-        raise PartError(f"A network returns a distribution ({type(tensor).__name__}), which is none of its numbers. Give a "
-                        "function that returns those: of a decoder distribution.mean(), of an encoder (distribution.mean(), "
-                        "distribution.stddev()) with scale=\"scale\".")
+        raise PartError(
+            f"A network returns a distribution ({type(tensor).__name__}), which is none of its "
+            f"numbers. Give a "
+            "function that returns those: of a decoder distribution.mean(), of an encoder "
+            "(distribution.mean(), "
+            "distribution.stddev()) with scale=\"scale\".")
     return tensor
 
 
 def _halves(parameters):
     size = parameters.shape[-1]
     if size is None or size % 2:
-        raise PartError("An encoder with one output must return [batch, 2n]: means, then log-variances (or what scale= says); "
-                         f"got the shape {parameters.shape.as_list()}. An encoder with two outputs returns them one by one.")
+        raise PartError(
+            "An encoder with one output must return [batch, 2n]: means, then log-variances (or "
+            "what scale= says); "
+            f"got the shape {parameters.shape.as_list()}. An encoder with two outputs returns "
+            f"them one by one."
+        )
     return tf.split(parameters, 2, -1)

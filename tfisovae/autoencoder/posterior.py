@@ -6,7 +6,8 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 ACTIVE_KL = 0.01  # nats: a latent dimension whose mean KL is above this carries information
-STRONG_KL = 0.1  # nats: one above this carries enough for the two sides of its posterior balance to stand off 0
+# Nats: one above this carries enough for the two sides of its posterior balance to stand off 0.
+STRONG_KL = 0.1
 
 _Array = typing.TypeVar("_Array", np.ndarray, tf.Tensor)
 
@@ -39,12 +40,16 @@ class Posterior(typing.NamedTuple):
         return normal(self.mean, self.scale).kl_divergence(normal(zero, zero + 1))
 
     def precision(self) -> tf.Tensor:
-        """sigma_j^-2, `[B, n]`, whose mean over the data is the importance of a latent variable (Eq. 16)."""
+        """sigma_j^-2, `[B, n]`, whose mean over the data is the importance of a latent variable
+        (Eq. 16).
+        """
         return tf.math.reciprocal(tf.square(self.scale))
 
 
 def active(mean_kl: _Array, threshold: float = ACTIVE_KL) -> _Array:
-    """Whether each latent dimension carries information: whether its mean KL over the data, nats, `[n]`, exceeds `threshold`."""
+    """Whether each latent dimension carries information: whether its mean KL over the data, nats,
+    `[n]`, exceeds `threshold`.
+    """
     return mean_kl > threshold
 
 
@@ -61,9 +66,12 @@ def read_scale(spread: tf.Tensor, reading: str) -> tf.Tensor:
 
     Args:
       spread: that output, `[B, n]`.
-      reading: "log_variance": log sigma^2; "variance": sigma^2; "log_scale": log sigma; "scale": sigma.
+      reading: "log_variance": log sigma^2; "variance": sigma^2; "log_scale": log sigma; "scale":
+        sigma.
     """
     if reading not in READINGS:
-        raise ValueError(f"scale must be one of {', '.join(map(repr, READINGS))}: what the encoder's second output is; "
-                         f"got {reading!r}.")
+        raise ValueError(
+            f"scale must be one of {', '.join(map(repr, READINGS))}: what the encoder's second "
+            f"output is; "
+            f"got {reading!r}.")
     return READINGS[reading](spread)

@@ -19,7 +19,9 @@ class Annealing:
     cycles: int
 
     def __call__(self, step: int | tf.Tensor) -> tf.Tensor:
-        """lmbda of the training step with that number, counted from 0: a scalar, float64; `step` may be a tensor."""
+        """lmbda of the training step with that number, counted from 0: a scalar, float64; `step`
+        may be a tensor.
+        """
         done = tf.cast(step, tf.float64) / self.steps
         if self.kind == "cyclical":
             position = done * self.cycles
@@ -33,17 +35,20 @@ class Annealing:
 
 
 class LambdaSchedule(tf.keras.callbacks.Callback):
-    """Anneals the KL: lmbda goes from `start` to `end` while `fit` trains, in every step, and stays there.
+    """Anneals the KL: lmbda goes from `start` to `end` while `fit` trains, in every step, and stays
+    there.
 
-    What is annealed is the weight of the KL beside the distortion, w = end / lmbda, from w_0 = end / start to 1:
+    What is annealed is the weight of the KL beside the distortion, w = end / lmbda, from w_0 = end
+    / start to 1:
 
-        linear      w = w_0 + (1 - w_0) p,    p = t / steps at the t-th step
-        cosine      the same with p = (1 - cos(pi t / steps)) / 2
-        cyclical    `cycles` times p from 0 to 1 in the first half of a cycle, and 1 in the second (Fu et al., 2019)
+        linear      w = w_0 + (1 - w_0) p,    p = t / steps at the t-th step cosine      the same
+        with p = (1 - cos(pi t / steps)) / 2 cyclical    `cycles` times p from 0 to 1 in the first
+        half of a cycle, and 1 in the second (Fu et al., 2019)
 
-    The loss is lmbda D + KL with the lmbda of the step. It is a function of the optimizer's step: runs that are resumed, steps
-    that are many in one call, and resident data follow it too. While it is in the callbacks of `fit`, it rules `vae.lmbda`;
-    what is measured or saved afterwards is the last value.
+    The loss is lmbda D + KL with the lmbda of the step. It is a function of the optimizer's step:
+    runs that are resumed, steps that are many in one call, and resident data follow it too. While
+    it is in the callbacks of `fit`, it rules `vae.lmbda`; what is measured or saved afterwards is
+    the last value.
 
         vae.fit(x, callbacks=[tfisovae.callbacks.LambdaSchedule("linear", steps=5_000)])
 
@@ -51,23 +56,25 @@ class LambdaSchedule(tf.keras.callbacks.Callback):
       kind: "linear", "cosine" or "cyclical".
       steps: steps until lmbda is `end` for good.
       start: lmbda before the first step; by default 100 times `end`, where the KL weighs 1 %.
-      end: lmbda after the last; by default that which the VAE was given, wherever another schedule, or this one, has left it.
-        Give it to go on with a VAE that was saved half-way.
+      end: lmbda after the last; by default that which the VAE was given, wherever another schedule,
+        or this one, has left it. Give it to go on with a VAE that was saved half-way.
       cycles: how often "cyclical" begins anew.
     """
 
-    def __init__(self, kind: str = "linear", steps: int = 10_000, start: float | None = None, end: float | None = None,
-                 cycles: int = 4) -> None:
+    def __init__(self, kind: str = "linear", steps: int = 10_000, start: float | None = None,
+                 end: float | None = None, cycles: int = 4) -> None:
         super().__init__()
         if kind not in ANNEALINGS:
-            raise ValueError(f"kind must be one of {', '.join(map(repr, ANNEALINGS))}; got {kind!r}.")
+            raise ValueError(
+                f"kind must be one of {', '.join(map(repr, ANNEALINGS))}; got {kind!r}.")
         for name, value in (("steps", steps), ("cycles", cycles)):
             if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < 1:
                 raise ValueError(f"{name} must be an integer, at least 1; got {value!r}.")
         for name, value in (("start", start), ("end", end)):
             if value is not None and not 0 < value < math.inf:
                 raise ValueError(f"{name} must be a lmbda, positive and finite; got {value!r}.")
-        self.kind, self.steps, self.start, self.end, self.cycles = kind, int(steps), start, end, int(cycles)
+        self.kind, self.steps, self.start, self.end, self.cycles = kind, int(
+            steps), start, end, int(cycles)
 
     def annealing(self, lmbda: float) -> Annealing:
         """The `Annealing`, for a VAE that was given the lmbda `lmbda`."""

@@ -1,6 +1,8 @@
-"""What a training writes down as it goes: CSV files with a row for each step that is told of, and events for TensorBoard.
+"""What a training writes down as it goes: CSV files with a row for each step that is told of, and
+events for TensorBoard.
 
-Where a training goes on from a step, what had been written of later ones is dropped: they are done again.
+Where a training goes on from a step, what had been written of later ones is dropped: they are done
+again.
 """
 import csv
 import os
@@ -13,7 +15,8 @@ import tensorflow as tf
 from tfisovae import files
 
 COLUMNS = ("step", "loss", "distortion", "rate", "active_dimensions")  # of a run's history.csv
-ISOMETRY, OF_ISOMETRY = "isometry-history.csv", ("step", "num_examples")  # of callbacks.IsometryMonitor, and its first columns
+# Of callbacks.IsometryMonitor, and its first columns.
+ISOMETRY, OF_ISOMETRY = "isometry-history.csv", ("step", "num_examples")
 
 
 def read(path: str | os.PathLike, needed: Sequence[str] = ("step",)) -> list[dict[str, str]]:
@@ -33,9 +36,12 @@ def read(path: str | os.PathLike, needed: Sequence[str] = ("step",)) -> list[dic
         return []
     names = rows[0]
     if not set(needed) <= set(names):
-        raise files.DamagedFile(f"{path} is not as the training wrote it: its first line should begin with {','.join(needed)},... "
-                                "Move it elsewhere, and give the command again: the training goes on from its checkpoint, and the "
-                                "history begins there.")
+        raise files.DamagedFile(
+            f"{path} is not as the training wrote it: its first line should begin with "
+            f"{','.join(needed)},... "
+            "Move it elsewhere, and give the command again: the training goes on from its "
+            "checkpoint, and the "
+            "history begins there.")
     whole = [dict(zip(names, row)) for row in rows[1:] if len(row) == len(names)]
     return [row for row in whole if row["step"].isdecimal()]
 
@@ -47,9 +53,11 @@ def last_step(path: str | os.PathLike, needed: Sequence[str] = ("step",)) -> int
 
 def go_on(path: str | os.PathLike, step: int, columns: Sequence[str] = COLUMNS,
           needed: Sequence[str] = ("step",)) -> list[dict[str, str]]:
-    """Drops the rows after a step, and begins a history where there is none; returns the rows that stay.
+    """Drops the rows after a step, and begins a history where there is none; returns the rows that
+    stay.
 
-    What another version wrote besides `columns` is left out, and what it did not write is left empty.
+    What another version wrote besides `columns` is left out, and what it did not write is left
+    empty.
 
     Raises:
       files.DamagedFile: if what is there is no history with the columns `needed`.
@@ -63,13 +71,17 @@ def go_on(path: str | os.PathLike, step: int, columns: Sequence[str] = COLUMNS,
 
 
 def append(path: str | os.PathLike, row: Mapping[str, Any]) -> None:
-    """Appends a row, numbers with 8 digits; the entries of `row` are the columns, in their order."""
+    """Appends a row, numbers with 8 digits; the entries of `row` are the columns, in their order.
+    """
     with open(path, "a", newline="", encoding="utf-8") as file:
-        csv.writer(file).writerow([f"{value:.8g}" if isinstance(value, float) else value for value in row.values()])
+        csv.writer(file).writerow(
+            [f"{value:.8g}" if isinstance(value, float) else value for value in row.values()])
 
 
 def event_writer(directory: str | os.PathLike, step: int) -> tf.summary.SummaryWriter:
-    """A writer of TensorBoard's events, which is told to forget what was written of steps after `step`."""
+    """A writer of TensorBoard's events, which is told to forget what was written of steps after
+    `step`.
+    """
     writer = tf.summary.create_file_writer(os.fspath(directory))
     restart = tf.compat.v1.SessionLog(status=tf.compat.v1.SessionLog.START)
     event = tf.compat.v1.Event(wall_time=time.time(), step=step + 1, session_log=restart)

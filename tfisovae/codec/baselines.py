@@ -1,6 +1,8 @@
-"""What people would use instead of a VAE: JPEG and WebP for images, scalar quantisation of principal components for vectors.
+"""What people would use instead of a VAE: JPEG and WebP for images, scalar quantisation of
+principal components for vectors.
 
-Every function gives points of a curve, dicts with `bits` for an example and `distortion`, that of the VAE itself.
+Every function gives points of a curve, dicts with `bits` for an example and `distortion`, that of
+the VAE itself.
 """
 import io
 from collections.abc import Iterable
@@ -22,20 +24,23 @@ _AT_ONCE = 100
 def jpeg(pixels: np.ndarray, quality: int) -> tuple[bytes, int]:
     """A JPEG file of an image, and how many of its bytes would be left without headers.
 
-    The file has Huffman tables made for it, which make it smallest. The headers, the tables of quantisation and the standard
-    Huffman tables are the same for every image: without them the scan alone is counted, coded with the standard tables.
+    The file has Huffman tables made for it, which make it smallest. The headers, the tables of
+    quantisation and the standard Huffman tables are the same for every image: without them the scan
+    alone is counted, coded with the standard tables.
 
     Args:
       pixels: `[H, W, C]`, uint8, C of 1 or 3.
       quality: from 1 (0 is taken for 1) to 95.
     """
     image = _image(pixels)
-    whole, plain = (_encoded(image, "JPEG", quality=max(quality, 1), optimize=optimize) for optimize in (True, False))
+    whole, plain = (_encoded(image, "JPEG", quality=max(quality, 1), optimize=optimize)
+                    for optimize in (True, False))
     return whole, _scan_bytes(plain)
 
 
 def webp(pixels: np.ndarray, quality: int) -> tuple[bytes, int]:
-    """A lossy WebP file of an image, and how many of its bytes are left without the container and the header of its frame.
+    """A lossy WebP file of an image, and how many of its bytes are left without the container and
+    the header of its frame.
 
     Args:
       pixels: `[H, W, C]`, uint8, C of 1 or 3.
@@ -43,14 +48,18 @@ def webp(pixels: np.ndarray, quality: int) -> tuple[bytes, int]:
     """
     data = _encoded(_image(pixels), "WEBP", quality=quality, method=6)
     if data[12:16] != b"VP8 ":
-        raise ValueError(f"Pillow wrote a WebP file that is no simple lossy one: its first chunk is {data[12:16]!r}.")
+        raise ValueError(
+            f"Pillow wrote a WebP file that is no simple lossy one: its first chunk is "
+            f"{data[12:16]!r}."
+        )
     return data, int.from_bytes(data[16:20], "little") - _VP8_HEADER
 
 
 CODECS = {"jpeg": jpeg, "webp": webp}
 
 
-def image_curve(codec: str, images: npt.ArrayLike, qualities: Iterable[int] = QUALITIES, distortion: Distortion | None = None,
+def image_curve(codec: str, images: npt.ArrayLike, qualities: Iterable[int] = QUALITIES,
+                distortion: Distortion | None = None,
                 progress: bool = False) -> list[dict[str, float]]:
     """Bits and distortion of images over the qualities of a codec that people use.
 
@@ -61,47 +70,65 @@ def image_curve(codec: str, images: npt.ArrayLike, qualities: Iterable[int] = QU
       distortion: of images in [0, 1]; `SSIM()` by default.
       progress: whether to show a progress bar.
     Returns:
-      For each quality a dict of `quality`, `bits`, `bits_without_headers` and `distortion`, means over the images.
+      For each quality a dict of `quality`, `bits`, `bits_without_headers` and `distortion`, means
+      over the images.
     Raises:
       ValueError: for another codec, or images that are no such array.
     """
     if codec not in CODECS:
         raise ValueError(f"codec must be one of {', '.join(map(repr, CODECS))}; got {codec!r}.")
     images = np.asarray(images)
-    if images.ndim != 4 or images.dtype != np.uint8 or images.shape[-1] not in (1, 3) or not len(images):
-        raise ValueError("images must be an array [N, H, W, C] of type uint8 with C of 1 or 3 and N of at least 1; got the shape "
-                         f"{list(images.shape)} and the type {images.dtype}.")
+    if images.ndim != 4 or images.dtype != np.uint8 or images.shape[-1] not in (
+            1, 3) or not len(images):
+        raise ValueError(
+            "images must be an array [N, H, W, C] of type uint8 with C of 1 or 3 and N of at "
+            "least 1; got the shape "
+            f"{list(images.shape)} and the type {images.dtype}.")
     distortion, points = distortion or SSIM(), []
     for quality in tqdm.tqdm(list(qualities), desc=codec, unit=" qualities", disable=not progress):
         files, payloads = zip(*(CODECS[codec](pixels, quality) for pixels in images))
-        decoded = [np.asarray(Image.open(io.BytesIO(data)).convert("L" if images.shape[-1] == 1 else "RGB")) for data in files]
-        points.append({"quality": int(quality), "bits": 8 * float(np.mean([len(data) for data in files])),
-                       "bits_without_headers": 8 * float(np.mean(payloads)),
-                       "distortion": _mean_distortion(distortion, images / 255, np.stack(decoded).reshape(images.shape) / 255)})
+        decoded = [
+            np.asarray(
+                Image.open(io.BytesIO(data)).convert("L" if images.shape[-1] == 1 else "RGB"))
+            for data in files
+        ]
+        points.append({
+            "quality": int(quality), "bits": 8 * float(np.mean([len(data) for data in files])),
+            "bits_without_headers": 8 * float(np.mean(payloads)), "distortion": _mean_distortion(
+                distortion, images / 255,
+                np.stack(decoded).reshape(images.shape) / 255)
+        })
     return points
 
 
 def principal_components(train: npt.ArrayLike, test: npt.ArrayLike, steps: Iterable[float],
                          distortion: Distortion) -> list[dict[str, float]]:
-    """Bits and distortion of vectors whose principal components are each rounded to multiples of a step, with an ideal coder.
+    """Bits and distortion of vectors whose principal components are each rounded to multiples of a
+    step, with an ideal coder.
 
-    Components, the probabilities of the coder, and the point that stands for each cell (the mean of what falls into it) are
-    those of the examples of training; bits and distortion are of the others.
+    Components, the probabilities of the coder, and the point that stands for each cell (the mean of
+    what falls into it) are those of the examples of training; bits and distortion are of the
+    others.
 
     Args:
       train: `[N, m]`, examples to learn from.
       test: `[M, m]`, others.
-      steps: of the quantiser, one for every component; beta / 2 = step^2 / 12 for the noise of a VAE.
+      steps: of the quantiser, one for every component; beta / 2 = step^2 / 12 for the noise of a
+        VAE.
       distortion: D of x and what is decoded; means over `test` are given.
     Returns:
       For each step a dict of `step`, `bits` and `distortion`.
     """
     train, test = np.asarray(train, np.float64), np.asarray(test, np.float64)
-    if train.ndim != 2 or test.ndim != 2 or train.shape[1] != test.shape[1] or len(train) < 2 or not len(test):
-        raise ValueError("train and test must be tables [N, m] of the same columns, with two examples of training or more; got the "
-                         f"shapes {list(train.shape)} and {list(test.shape)}.")
+    if train.ndim != 2 or test.ndim != 2 or train.shape[1] != test.shape[1] or len(
+            train) < 2 or not len(test):
+        raise ValueError(
+            "train and test must be tables [N, m] of the same columns, with two examples of "
+            "training or more; got the "
+            f"shapes {list(train.shape)} and {list(test.shape)}.")
     center = train.mean(0)
-    variances, axes = np.linalg.eigh(np.cov(train - center, rowvar=False).reshape(train.shape[1], -1))
+    variances, axes = np.linalg.eigh(
+        np.cov(train - center, rowvar=False).reshape(train.shape[1], -1))
     axes = axes[:, variances > 1e-10 * variances.max()]  # the others are rounding alone
     known, new, points = (train - center) @ axes, (test - center) @ axes, []
     for step in steps:
@@ -145,7 +172,9 @@ def _encoded(image, kind, **options):
 
 
 def _scan_bytes(data):
-    """How many bytes of a JPEG file with one scan are the scan's, between its header and the end marker."""
+    """How many bytes of a JPEG file with one scan are the scan's, between its header and the end
+    marker.
+    """
     at = 2
     while data[at + 1] != 0xDA:
         at += 2 + int.from_bytes(data[at + 2:at + 4], "big")

@@ -1,16 +1,17 @@
-"""Where the bits and the distortion of a VAE's files go, beside what theory says of them (NumPy alone).
+"""Where the bits and the distortion of a VAE's files go, beside what theory says of them (NumPy
+alone).
 
 The bits of a file are a sum of causes, each measured by itself (`Ledger.bit_terms`):
 
-    KL                       of Eq. 2, over the dimensions that are coded
-    scalar quantisation      1/2 log2(pi e / 6) for each of them: the limit of small sigma (Eqs. 70, 71)
-    finite sigma             what the exact rate of a quantiser differs from that limit by
-    sigma beside z           what the exact rate changes by where sigma_j is what the map z_j -> y_j says at mu_j: a step that is
-                             constant in y is not each input's own sigma, where z_j does not determine it
-    sigma within a step      what the tables differ from that by: the map bends, and sigma_j changes, within one step (the tables'
-                             integers and their few levels of dither are in it too)
-    coder                    what the range coder writes beyond the ideal lengths of its tables
-    container                headers, index, checksums
+    KL                       of Eq. 2, over the dimensions that are coded scalar quantisation
+    1/2 log2(pi e / 6) for each of them: the limit of small sigma (Eqs. 70, 71) finite sigma
+    what the exact rate of a quantiser differs from that limit by sigma beside z           what the
+    exact rate changes by where sigma_j is what the map z_j -> y_j says at mu_j: a step that is
+    constant in y is not each input's own sigma, where z_j does not determine it sigma within a step
+    what the tables differ from that by: the map bends, and sigma_j changes, within one step (the
+    tables' integers and their few levels of dither are in it too) coder                    what the
+    range coder writes beyond the ideal lengths of its tables container                headers,
+    index, checksums
 """
 import dataclasses
 import math
@@ -27,15 +28,18 @@ QUANTIZATION = theory.QUANTIZATION_BITS
 
 @dataclasses.dataclass(frozen=True)
 class Point:
-    """Files at one step factor, beside what is predicted of them. Means over examples, with their standard errors.
+    """Files at one step factor, beside what is predicted of them. Means over examples, with their
+    standard errors.
 
     Attributes:
       factor: of the step sqrt(6 beta) in y.
       bits, bits_standard_error: of the tables' ideal code, for an example.
       coded_bits: of what the range coder writes, for an example.
       distortion, distortion_standard_error: D as it is trained, of what is decoded.
-      predicted_bits: by the posterior alone: the exact rate of a dithered quantiser of each example's own step.
-      predicted_distortion: by the posterior alone: its D, with the coding loss times the factor's square.
+      predicted_bits: by the posterior alone: the exact rate of a dithered quantiser of each
+        example's own step.
+      predicted_distortion: by the posterior alone: its D, with the coding loss times the factor's
+        square.
       dissimilarity: of images, E[1 - SSIM(x, x_hat)]; `None` of others.
     """
 
@@ -52,40 +56,55 @@ class Point:
     @classmethod
     def from_dict(cls, values: Mapping[str, float | None]) -> "Point":
         """Of JSON, where None is NaN."""
-        return cls(**{name: math.nan if value is None and name != "dissimilarity" else value for name, value in values.items()})
+        return cls(
+            **{
+                name: math.nan if value is None and name != "dissimilarity" else value
+                for name, value in values.items()
+            })
 
 
 @dataclasses.dataclass(frozen=True)
 class Ledger:
-    """What files of a VAE's codec cost and lose. Vectors are `[n]`, in the model's own order; bits are for an example.
+    """What files of a VAE's codec cost and lose. Vectors are `[n]`, in the model's own order; bits
+    are for an example.
 
     Attributes:
       beta, lmbda, decomposed, distortion_name, num_examples: of the VAE and of what was measured.
       quantization: "universal" (dithered) or "rounding".
       coded: whether each dimension is coded; the others are decoded at their mean.
       kl_bits: E[KL_j].
-      exact_bits: E of the exact rate of a dithered quantiser of each example's own step, prior N(0, 1); 0 where not coded.
+      exact_bits: E of the exact rate of a dithered quantiser of each example's own step, prior N(0,
+        1); 0 where not coded.
       told_bits: the same of the step that z_j tells, by the map at mu_j.
       table_bits: mean ideal code length by the codec's tables; 0 where not coded.
       coded_bits, file_bits: of the range coder's output, and of the whole file, for an example.
-      bits_difference_standard_error: of the sum of `table_bits` less that of the coded `kl_bits`, which are of the same examples.
+      bits_difference_standard_error: of the sum of `table_bits` less that of the coded `kl_bits`,
+        which are of the same examples.
       one_minus_variance: E[1 - sigma_j^2].
-      unexplained: deviation of log sigma_j that z_j does not determine (`tfisovae.flatness`); NaN below 200 examples.
-      aggregate_kl_bits: KL of the aggregate posterior of z_j from the prior: what a table of the data's own y would save.
-      fitted_bits: what the tables' ideal code takes when they are fitted to the data's own y; `None` where not measured.
+      unexplained: deviation of log sigma_j that z_j does not determine (`tfisovae.flatness`); NaN
+        below 200 examples.
+      aggregate_kl_bits: KL of the aggregate posterior of z_j from the prior: what a table of the
+        data's own y would save.
+      fitted_bits: what the tables' ideal code takes when they are fitted to the data's own y;
+        `None` where not measured.
       noise: E[(y_hat_j - y_j)^2] / (beta / 2), 1 in every dimension by theory; NaN where not coded.
-      coding_losses, coding_losses_standard_error: what the codec's noise in z_j alone adds to D; NaN where not coded.
+      coding_losses, coding_losses_standard_error: what the codec's noise in z_j alone adds to D;
+        NaN where not coded.
       posterior_coding_losses: the same of the posterior's noise.
-      distortion: D as it is trained, of what is decoded. posterior_distortion: E[D] of the posterior.
+      distortion: D as it is trained, of what is decoded. posterior_distortion: E[D] of the
+        posterior.
       active_distortion: the same with noise in the coded dimensions alone.
-      told_distortion: the same with the scale that z_j tells, by the map at mu_j. step_distortion: with Gaussian noise in y.
-      difference_standard_error: of `distortion` - `posterior_distortion`, which are of the same examples.
+      told_distortion: the same with the scale that z_j tells, by the map at mu_j. step_distortion:
+        with Gaussian noise in y.
+      difference_standard_error: of `distortion` - `posterior_distortion`, which are of the same
+        examples.
       coding_loss, posterior_coding_loss, transform_loss: without D of a point from itself.
-      slope, slope_standard_error: -dD/dR at factor 1 over beta, R in nats; 1 by theory. predicted_slope:
+      slope, slope_standard_error: -dD/dR at factor 1 over beta, R in nats; 1 by theory.
+        predicted_slope:
         of what is predicted by the posterior alone.
       curve: a `Point` for each step factor.
-      beside: what people would use, and bounds: names to curves, lists of dicts with `bits` and `distortion`, which is
-        1 - SSIM where the examples are images, and D elsewhere.
+      beside: what people would use, and bounds: names to curves, lists of dicts with `bits` and
+        `distortion`, which is 1 - SSIM where the examples are images, and D elsewhere.
     """
 
     beta: float
@@ -143,40 +162,58 @@ class Ledger:
     @property
     def bit_terms(self) -> dict[str, float]:
         """What the bits of a file are the sum of, in the order of the module's table."""
-        exact, told, table = (float(bits.sum()) for bits in (self.exact_bits, self.told_bits, self.table_bits))
-        return {"KL": float(self.kl_bits[self.coded].sum()), "scalar quantisation": QUANTIZATION * self.num_coded,
-                "finite sigma": exact - self.predicted_bits, "sigma beside z": told - exact, "sigma within a step": table - told,
-                "coder": self.coded_bits - table, "container": self.file_bits - self.coded_bits}
+        exact, told, table = (float(bits.sum())
+                              for bits in (self.exact_bits, self.told_bits, self.table_bits))
+        return {
+            "KL": float(self.kl_bits[self.coded].sum()),
+            "scalar quantisation": QUANTIZATION * self.num_coded,
+            "finite sigma": exact - self.predicted_bits, "sigma beside z": told - exact,
+            "sigma within a step": table - told, "coder": self.coded_bits - table,
+            "container": self.file_bits - self.coded_bits
+        }
 
     @property
     def distortion_terms(self) -> dict[str, float]:
-        """What the distortion of a file is the sum of: the posterior's, and what else the codec does."""
-        return {"posterior": self.posterior_distortion,
-                "no noise where nothing is coded": self.active_distortion - self.posterior_distortion,
-                "sigma beside z": self.told_distortion - self.active_distortion,
-                "sigma within a step": self.step_distortion - self.told_distortion,
-                "uniform noise": self.distortion - self.step_distortion}
+        """What the distortion of a file is the sum of: the posterior's, and what else the codec
+        does.
+        """
+        return {
+            "posterior": self.posterior_distortion,
+            "no noise where nothing is coded": self.active_distortion - self.posterior_distortion,
+            "sigma beside z": self.told_distortion - self.active_distortion,
+            "sigma within a step": self.step_distortion - self.told_distortion,
+            "uniform noise": self.distortion - self.step_distortion
+        }
 
     @property
     def losses(self) -> tuple[float, float]:
-        """R + D / beta, nats: of the range coder and decoded files, and of KL + 1/2 log(pi e / 6) and the posterior."""
-        made = zip((self.coded_bits, self.predicted_bits), (self.distortion, self.posterior_distortion))
-        files_, posterior = (math.log(2) * bits + distortion / self.beta for bits, distortion in made)
+        """R + D / beta, nats: of the range coder and decoded files, and of KL + 1/2 log(pi e / 6)
+        and the posterior.
+        """
+        made = zip((self.coded_bits, self.predicted_bits),
+                   (self.distortion, self.posterior_distortion))
+        files_, posterior = (math.log(2) * bits + distortion / self.beta
+                             for bits, distortion in made)
         return files_, posterior
 
     def to_dict(self) -> dict[str, Any]:
         """What `load` takes, and what its sums are for whoever reads the JSON."""
         fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
-        return {**fields, "curve": [dataclasses.asdict(point) for point in self.curve], "n": len(self.coded),
-                "predicted_bits": self.predicted_bits, "bit_terms": self.bit_terms, "distortion_terms": self.distortion_terms}
+        return {
+            **fields, "curve": [dataclasses.asdict(point) for point in self.curve], "n": len(
+                self.coded), "predicted_bits": self.predicted_bits, "bit_terms": self.bit_terms,
+            "distortion_terms": self.distortion_terms
+        }
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "Ledger":
         made = {}
         for field in dataclasses.fields(cls):
             if field.name not in values:
-                raise ValueError(f"This rate was written by another version: it has no {field.name}. Measure again with "
-                                 "tfisovae rate.")
+                raise ValueError(
+                    f"This rate was written by another version: it has no {field.name}. Measure "
+                    f"again with "
+                    "tfisovae rate.")
             value = values[field.name]
             if field.type is np.ndarray:
                 value = np.array(value, bool if field.name == "coded" else float)  # None is NaN
@@ -195,7 +232,8 @@ class Ledger:
 
 
 def bits_at(points: Sequence[Mapping[str, float]], distortion: float) -> float | None:
-    """Bits of a curve at a distortion: log bits between neighbours are straight in D; `None` where the curve has no such D.
+    """Bits of a curve at a distortion: log bits between neighbours are straight in D; `None` where
+    the curve has no such D.
 
     Args:
       points: with `bits` and `distortion`; those that others beat in both do not count.

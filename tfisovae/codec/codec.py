@@ -1,18 +1,19 @@
 """A trained VAE as a lossy codec: bits on a disk, whose rate and distortion are known in advance.
 
-In the isometric variable y the posterior noise is beta / 2 in every dimension, whatever the input (section 3.3). A uniform
-quantiser of the step sqrt(6 beta) has that noise, and so the distortion of the posterior; with an ideal entropy coder it costs
+In the isometric variable y the posterior noise is beta / 2 in every dimension, whatever the input
+(section 3.3). A uniform quantiser of the step sqrt(6 beta) has that noise, and so the distortion of
+the posterior; with an ideal entropy coder it costs
 
     KL + (n / 2) log2(pi e / 6)  bits                                     (App. H.3)
 
-for n active dimensions of small sigma. Here y is quantised with a dither that makes the noise uniform and independent of the data
-(`quantization="universal"`) or by rounding, its symbols are coded under the prior seen through the maps z_j -> y_j, or under the
-distribution that the means really have, and decoded by the mean of the decoder at to_z(y_hat).
+for n active dimensions of small sigma. Here y is quantised with a dither that makes the noise
+uniform and independent of the data (`quantization="universal"`) or by rounding, its symbols are
+coded under the prior seen through the maps z_j -> y_j, or under the distribution that the means
+really have, and decoded by the mean of the decoder at to_z(y_hat).
 
-    codec = Codec.fit(model, data)
-    codes = codec.compress(x)                  # bytes, one an example
-    x_hat = codec.decompress(codes)
-    codec.write("x.tfv", x)                    # one file, whole blocks of examples to a code: within 1 % of the ideal length
+    codec = Codec.fit(model, data) codes = codec.compress(x)                  # bytes, one an
+    example x_hat = codec.decompress(codes) codec.write("x.tfv", x)                    # one file,
+    whole blocks of examples to a code: within 1 % of the ideal length
 """
 import dataclasses
 import functools
@@ -50,51 +51,65 @@ class Codec:
 
     Attributes:
       model: the `Autoencoder`. n: its latent dimensions. example_shape: of one x.
-      dimensions: the numbers of the coded latent dimensions, `[n_active]`; vectors are in this order.
+      dimensions: the numbers of the coded latent dimensions, `[n_active]`; vectors are in this
+        order.
       quantization: "universal" or "rounding". prior: "normal" or "empirical". step_factor: f.
       step: of the quantiser, in units of y: f sqrt(6 beta).
       transform: the maps and what was measured: `tfisovae.codec.transform.Transform`.
       quantizer: `tfisovae.codec.quantizer.Quantizer`. tables: `tfisovae.codec.entropy.Tables`.
-      fingerprint: a hash of all that decoding needs but the model. model_fingerprint: of the model. 32 hexadecimal digits each.
+      fingerprint: a hash of all that decoding needs but the model. model_fingerprint: of the model.
+        32 hexadecimal digits each.
     """
 
-    def __init__(self, model: AutoencoderLike, transform: Transform, example_shape: Sequence[int], quantization: str = "universal",
-                 step_factor: float = 1.0, prior: str = "normal", *, tables: Tables | None = None,
-                 identity: Identity | None = None, functions: Functions | None = None) -> None:
+    def __init__(self, model: AutoencoderLike, transform: Transform, example_shape: Sequence[int],
+                 quantization: str = "universal", step_factor: float = 1.0, prior: str = "normal",
+                 *, tables: Tables | None = None, identity: Identity | None = None,
+                 functions: Functions | None = None) -> None:
         _check_choices(quantization, step_factor, prior)
-        self.model, self.transform, self.example_shape = as_autoencoder(model), transform, tuple(example_shape)
+        self.model, self.transform, self.example_shape = as_autoencoder(model), transform, tuple(
+            example_shape)
         self.quantization, self.step_factor, self.prior = quantization, float(step_factor), prior
         self.n, self.dimensions = len(transform.active), transform.dimensions
         self.step = self.step_factor * math.sqrt(6 * self.model.beta)
         self.quantizer = Quantizer(self.step, len(self.dimensions), quantization == "universal")
         if prior == "empirical" and transform.means is None:
-            raise ValueError(f'prior="empirical" takes the distribution of the means, for which {transform.num_examples} examples '
-                             'are too few: fit the codec to 400 or more, or take prior="normal".')
+            raise ValueError(
+                f'prior="empirical" takes the distribution of the means, for which '
+                f'{transform.num_examples} examples '
+                'are too few: fit the codec to 400 or more, or take prior="normal".')
         self.functions = functions or Functions(self.model, self.example_shape, self.n)
         self.identity = identity or Identity.of(self.functions, self.n)
-        self.tables = tables or Tables.of(transform.pushed(prior == "empirical"), [self.step] * len(self.dimensions),
-                                          self.quantizer.dithered)
+        self.tables = tables or Tables.of(transform.pushed(prior == "empirical"), [self.step]
+                                          * len(self.dimensions), self.quantizer.dithered)
 
     @classmethod
-    def fit(cls, model: AutoencoderLike, data: Data, *, active: npt.ArrayLike | None = None, quantization: str = "universal",
-            step_factor: float = 1.0, prior: str = "normal", distortion: Distortion | str | None = None, beta: float | None = None,
-            scale: str = "log_variance", num_examples: int | None = None, progress: bool = False) -> "Codec":
-        """Learns the maps z_j <-> y_j of the active dimensions and the probability tables, in one pass over data.
+    def fit(cls, model: AutoencoderLike, data: Data, *, active: npt.ArrayLike | None = None,
+            quantization: str = "universal", step_factor: float = 1.0, prior: str = "normal",
+            distortion: Distortion | str | None = None, beta: float | None = None,
+            scale: str = "log_variance", num_examples: int | None = None,
+            progress: bool = False) -> "Codec":
+        """Learns the maps z_j <-> y_j of the active dimensions and the probability tables, in one
+        pass over data.
 
         Args:
-          model: `Autoencoder`, or whatever `as_autoencoder` takes. Its beta must be known (`estimate_beta` tells it of the data).
-          data: `[N, ...]`, or batches of examples, as `tfisovae.autoencoder.data.batches` takes them: best those of training, thousands.
-          active: `[n]`, bool, which dimensions to code; by default those with a mean KL above `posterior.ACTIVE_KL`. The others
-            cost nothing and are decoded at their mean.
+          model: `Autoencoder`, or whatever `as_autoencoder` takes. Its beta must be known
+            (`estimate_beta` tells it of the data).
+          data: `[N, ...]`, or batches of examples, as `tfisovae.autoencoder.data.batches` takes
+            them: best those of training, thousands.
+          active: `[n]`, bool, which dimensions to code; by default those with a mean KL above
+            `posterior.ACTIVE_KL`. The others cost nothing and are decoded at their mean.
           quantization: "universal", with a dither, or "rounding".
-          step_factor: f of the step f sqrt(6 beta): larger than 1 costs fewer bits and more distortion.
-          prior: "normal", N(0, 1) seen through the maps, or "empirical", the smoothed distribution of the data's own means.
+          step_factor: f of the step f sqrt(6 beta): larger than 1 costs fewer bits and more
+            distortion.
+          prior: "normal", N(0, 1) seen through the maps, or "empirical", the smoothed distribution
+            of the data's own means.
           distortion, beta, scale: as `as_autoencoder` takes them, for models that do not say them.
           num_examples: of the data; all by default.
           progress: whether to show a progress bar.
         Raises:
-          ValueError: for an unknown option; a model whose beta is not known, or that has collapsed; fewer than 20 examples (400 for
-            "empirical"), or examples that are not finite or of different shapes.
+          ValueError: for an unknown option; a model whose beta is not known, or that has collapsed;
+            fewer than 20 examples (400 for "empirical"), or examples that are not finite or of
+            different shapes.
         Cost: an encode of each example, and two decodes of the first 2,000.
         """
         _check_choices(quantization, step_factor, prior)
@@ -102,36 +117,52 @@ class Codec:
         transform, shape = Transform.fit(model, data, active, num_examples, progress)
         return cls(model, transform, shape, quantization, step_factor, prior)
 
-    def at(self, step_factor: float | None = None, quantization: str | None = None, prior: str | None = None) -> "Codec":
+    def at(self, step_factor: float | None = None, quantization: str | None = None,
+           prior: str | None = None) -> "Codec":
         """This codec with another step, quantiser or prior: new tables, over the same maps."""
         given = {"quantization": quantization, "step_factor": step_factor, "prior": prior}
-        settled = {**self._choices, **{name: value for name, value in given.items() if value is not None}}
-        return Codec(self.model, self.transform, self.example_shape, **settled, identity=self.identity, functions=self.functions)
+        settled = {
+            **self._choices, **{name: value
+                                for name, value in given.items() if value is not None}
+        }
+        return Codec(self.model, self.transform, self.example_shape, **settled,
+                     identity=self.identity, functions=self.functions)
 
     @functools.cached_property
     def predicted(self) -> Prediction:
-        """What rate and distortion theory says, from what was measured when the codec was fitted."""
+        """What rate and distortion theory says, from what was measured when the codec was fitted.
+        """
         return self.transform.predict(self.model.beta, self.step_factor)
 
     @property
     def saving(self) -> np.ndarray | None:
-        """KL of the aggregate posterior from the prior by dimension, bits `[n_active]`: what "empirical" saves of small sigma."""
+        """KL of the aggregate posterior from the prior by dimension, bits `[n_active]`: what
+        "empirical" saves of small sigma.
+        """
         return self.transform.divergence
 
     @functools.cached_property
     def fingerprint(self) -> str:
-        settings = json.dumps([self.quantization, self.step, self.n, list(self.example_shape)]).encode()
-        arrays = [self.tables.cdf, self.tables.offset, self.tables.index, self.transform.active, self.transform.resting]
-        arrays += [array for mapped in self.transform.maps for array in (mapped.x, mapped.y, mapped.slopes)]
+        settings = json.dumps([self.quantization, self.step, self.n,
+                               list(self.example_shape)]).encode()
+        arrays = [
+            self.tables.cdf, self.tables.offset, self.tables.index, self.transform.active,
+            self.transform.resting
+        ]
+        arrays += [
+            array for mapped in self.transform.maps for array in (mapped.x, mapped.y, mapped.slopes)
+        ]
         parts = [settings, *(array.tobytes() for array in arrays)]
-        return hashlib.sha256(b"".join(hashlib.sha256(part).digest() for part in parts)).hexdigest()[:2 * container.HASH]
+        return hashlib.sha256(b"".join(
+            hashlib.sha256(part).digest() for part in parts)).hexdigest()[:2 * container.HASH]
 
     @property
     def model_fingerprint(self) -> str:
         return self.identity.digest[:2 * container.HASH]
 
     def quantize(self, x: Data, first: int = 0) -> Quantized:
-        """What coding makes of examples, without the coder: y, its symbols, and their ideal code lengths.
+        """What coding makes of examples, without the coder: y, its symbols, and their ideal code
+        lengths.
 
         Args:
           x: as `compress` takes it.
@@ -140,18 +171,23 @@ class Codec:
         y = self.transform.to_y(np.concatenate(list(self._means(x))))
         dither = self.quantizer.dither(_places(first, len(y)))
         symbols = self.quantizer.quantize(y, dither, first)
-        return Quantized(y, symbols, self.quantizer.dequantize(symbols, dither), self.tables.bits(symbols, dither))
+        return Quantized(y, symbols, self.quantizer.dequantize(symbols, dither),
+                         self.tables.bits(symbols, dither))
 
     def dequantize(self, symbols: npt.ArrayLike, first: int = 0) -> np.ndarray:
         """y_hat `[B, n_active]` of symbols, float64, of examples whose places begin at `first`."""
         symbols = self._rows("symbols", symbols)
-        return self.quantizer.dequantize(symbols, self.quantizer.dither(_places(first, len(symbols))))
+        return self.quantizer.dequantize(symbols, self.quantizer.dither(_places(
+            first, len(symbols))))
 
     def decode(self, y: npt.ArrayLike) -> np.ndarray:
         """x_hat `[B, ...]`, float32, of y `[B, n_active]`: Dec(to_z(y))."""
-        return np.concatenate(list(self._decoded(self._rows("y", y))) or [np.zeros([0, *self.example_shape], np.float32)])
+        return np.concatenate(
+            list(self._decoded(self._rows("y", y)))
+            or [np.zeros([0, *self.example_shape], np.float32)])
 
-    def compress(self, x: Data, num_examples: int | None = None, progress: bool = False) -> list[Code]:
+    def compress(self, x: Data, num_examples: int | None = None,
+                 progress: bool = False) -> list[Code]:
         """The codes of examples, one each, in order.
 
         Args:
@@ -159,15 +195,18 @@ class Codec:
           num_examples: how many; all by default.
           progress: whether to show a progress bar.
         Returns:
-          list of `Code`, bytes that know their places: any of them, in any order, are decoded rightly. Where they are stored as
-          plain bytes, their places are to be kept beside them, or their order.
+          list of `Code`, bytes that know their places: any of them, in any order, are decoded
+          rightly. Where they are stored as plain bytes, their places are to be kept beside them, or
+          their order.
         Raises:
-          ValueError: for examples of another shape, or that are not finite; a model that has changed; a mean too far out to be
-            coded.
+          ValueError: for examples of another shape, or that are not finite; a model that has
+            changed; a mean too far out to be coded.
         """
         codes: list[Code] = []
         for symbols, dither in self._symbols(x, num_examples, progress):
-            codes += map(Code, self.tables.encode(symbols, dither), range(len(codes), len(codes) + len(symbols)))
+            codes += map(Code, self.tables.encode(symbols, dither),
+                         range(len(codes),
+                               len(codes) + len(symbols)))
         return codes
 
     def decompress(self, codes: Sequence[bytes], places: npt.ArrayLike | None = None) -> np.ndarray:
@@ -175,26 +214,32 @@ class Codec:
 
         Args:
           codes: bytes, one string an example.
-          places: of the examples in the call that made the codes, integers `[B]`; by default those that the codes know, and of
-            plain bytes the order that they come in.
+          places: of the examples in the call that made the codes, integers `[B]`; by default those
+            that the codes know, and of plain bytes the order that they come in.
         Raises:
-          ValueError: for what are no codes of this codec, as far as the coder can tell; `write` adds what tells it for certain. For
-            places that do not fit; for a model that has changed.
+          ValueError: for what are no codes of this codec, as far as the coder can tell; `write`
+            adds what tells it for certain. For places that do not fit; for a model that has
+            changed.
         """
         if isinstance(codes, (bytes, str)) or not all(isinstance(code, bytes) for code in codes):
-            raise ValueError("codes must be a list of bytes, one string an example, as compress returns them.")
+            raise ValueError(
+                "codes must be a list of bytes, one string an example, as compress returns them.")
         if places is None:
             places = [getattr(code, "place", number) for number, code in enumerate(codes)]
         places = np.asarray(places)
-        if places.shape != (len(codes),) or (len(codes) and (places.dtype.kind not in "iu" or places.min() < 0)):
-            raise ValueError(f"places must be {len(codes)} integers of at least 0, one a code; got {places!r}.")
+        if places.shape != (len(codes), ) or (len(codes) and
+                                              (places.dtype.kind not in "iu" or places.min() < 0)):
+            raise ValueError(
+                f"places must be {len(codes)} integers of at least 0, one a code; got {places!r}.")
         self._check_model()
         dither = self.quantizer.dither(places)
         symbols = self.tables.decode(codes, dither) if len(codes) else np.zeros(dither.shape)
         return self.decode(self.quantizer.dequantize(symbols, dither))
 
-    def write(self, path: str | os.PathLike, x: Data, num_examples: int | None = None, progress: bool = False) -> container.Written:
-        """Compresses examples into a file (`tfisovae.codec.container`), whole or not at all; memory is that of the means of 4,096.
+    def write(self, path: str | os.PathLike, x: Data, num_examples: int | None = None,
+              progress: bool = False) -> container.Written:
+        """Compresses examples into a file (`tfisovae.codec.container`), whole or not at all; memory
+        is that of the means of 4,096.
 
         Args:
           path: of the file; one that is there is replaced.
@@ -202,16 +247,19 @@ class Codec:
         Raises:
           ValueError: as `compress` does.
         """
-        header = container.Header(self.model_fingerprint, self.fingerprint, len(self.dimensions), self.example_shape)
+        header = container.Header(self.model_fingerprint, self.fingerprint, len(self.dimensions),
+                                  self.example_shape)
         total = np.zeros(len(self.dimensions))
         with container.Writer(path, header) as writer:
             for symbols, dither in self._symbols(x, num_examples, progress):
                 writer.write(len(symbols), *self.tables.encode(symbols, dither, together=True))
                 total += self.tables.bits(symbols, dither).sum(0)
-        return container.Written(writer.num_examples, writer.size, writer.code_bytes, total / writer.num_examples)
+        return container.Written(writer.num_examples, writer.size, writer.code_bytes,
+                                 total / writer.num_examples)
 
     def open(self, path: str | os.PathLike, progress: bool = False) -> container.Reader:
-        """The file at `path`, looked through: that it is whole, as it was written, of this model and of this codec.
+        """The file at `path`, looked through: that it is whole, as it was written, of this model
+        and of this codec.
 
         Raises:
           container.ContainerError: which is a ValueError, where it is not; its class says what.
@@ -220,19 +268,27 @@ class Codec:
         try:
             self._check_model()
             if reader.header.model != self.model_fingerprint:
-                raise container.OtherModel(f"{path} is of another model: it was written by {reader.header.model[:8]}, and this is "
-                                           f"{self.model_fingerprint[:8]}. Decompress it with the model that compressed it.")
+                raise container.OtherModel(
+                    f"{path} is of another model: it was written by {reader.header.model[:8]}, "
+                    f"and this is "
+                    f"{self.model_fingerprint[:8]}. Decompress it with the model that compressed "
+                    f"it."
+                )
             if reader.header.codec != self.fingerprint:
-                raise container.OtherCodec(f"{path} is of another codec of this model: it was written by "
-                                           f"{reader.header.codec[:8]}, and this is {self.fingerprint[:8]}. Load the codec that "
-                                           "was saved when it was written.")
+                raise container.OtherCodec(
+                    f"{path} is of another codec of this model: it was written by "
+                    f"{reader.header.codec[:8]}, and this is {self.fingerprint[:8]}. Load the "
+                    f"codec that "
+                    "was saved when it was written.")
         except BaseException:
             reader.__exit__()
             raise
         return reader
 
     def read(self, path: str | os.PathLike) -> Iterator[np.ndarray]:
-        """Yields x_hat `[b, ...]`, float32, of all examples of a file in order; raises as `open` does, before the first."""
+        """Yields x_hat `[b, ...]`, float32, of all examples of a file in order; raises as `open`
+        does, before the first.
+        """
         with self.open(path) as reader:
             yield from self.decoded(reader)
 
@@ -244,27 +300,34 @@ class Codec:
             yield from self._decoded(self.quantizer.dequantize(symbols, dither))
 
     def save(self, path: str | os.PathLike) -> None:
-        """Writes all that decoding needs beside the model into a directory of its own, whole or not at all.
+        """Writes all that decoding needs beside the model into a directory of its own, whole or not
+        at all.
 
         A codec that is there is replaced.
 
         Raises:
           FileExistsError: if something else is there.
         """
-        settings = {**self._choices, "beta": self.model.beta, "example_shape": list(self.example_shape),
-                    "fingerprint": self.fingerprint, "model_fingerprint": self.model_fingerprint,
-                    "weights": self.identity.fingerprint}
-        directory.write(path, settings, {**self.transform.arrays(), **self.identity.arrays(), "cdf": self.tables.cdf,
-                                               "offset": self.tables.offset, "index": self.tables.index})
+        settings = {
+            **self._choices, "beta": self.model.beta, "example_shape": list(self.example_shape),
+            "fingerprint": self.fingerprint, "model_fingerprint": self.model_fingerprint,
+            "weights": self.identity.fingerprint
+        }
+        directory.write(
+            path, settings, {
+                **self.transform.arrays(), **self.identity.arrays(), "cdf": self.tables.cdf,
+                "offset": self.tables.offset, "index": self.tables.index
+            })
 
     @classmethod
-    def load(cls, path: str | os.PathLike, model: AutoencoderLike, *, distortion: Distortion | str | None = None,
-             scale: str = "log_variance") -> "Codec":
+    def load(cls, path: str | os.PathLike, model: AutoencoderLike, *,
+             distortion: Distortion | str | None = None, scale: str = "log_variance") -> "Codec":
         """The codec that `save` wrote.
 
         Args:
           path: the directory.
-          model: the model that it was fitted to, in whatever form. Of one that does not say its beta, that of the codec is taken.
+          model: the model that it was fitted to, in whatever form. Of one that does not say its
+            beta, that of the codec is taken.
           distortion, scale: as `as_autoencoder` takes them.
         Raises:
           FileNotFoundError: if there is none.
@@ -273,23 +336,29 @@ class Codec:
         """
         said, arrays = directory.read(path)
         model = as_autoencoder(model, distortion, None, scale, needs_beta=False)
-        transform, shape, beta = Transform.from_arrays(arrays), tuple(said["example_shape"]), said["beta"]
+        transform, shape, beta = Transform.from_arrays(arrays), tuple(
+            said["example_shape"]), said["beta"]
         identity = Identity.from_arrays(said["weights"], arrays)
         try:
             functions = Functions(model, shape, len(transform.active))
             difference = identity.difference(functions)
         except (ValueError, tf.errors.OpError):
             difference = "it takes or returns other shapes"
-        if difference is None and model.beta is not None and not math.isclose(model.beta, beta, rel_tol=1e-6):
+        if difference is None and model.beta is not None and not math.isclose(
+                model.beta, beta, rel_tol=1e-6):
             difference = f"its beta is {model.beta:.6g}, and was {beta:.6g}"
         if difference is not None:
-            raise _of_another_model(f"The codec {os.fspath(path)} was fitted to another model, or to this one before it changed",
-                                    difference)
+            raise _of_another_model(
+                f"The codec {os.fspath(path)} was fitted to another model, or to this one before "
+                f"it changed",
+                difference)
         tables = Tables(arrays["cdf"], arrays["offset"], arrays["index"])
-        made = cls(dataclasses.replace(model, beta=beta), transform, shape, said["quantization"], said["step_factor"],
-                   said["prior"], tables=tables, identity=identity, functions=functions)
+        made = cls(dataclasses.replace(model, beta=beta), transform, shape, said["quantization"],
+                   said["step_factor"], said["prior"], tables=tables, identity=identity,
+                   functions=functions)
         if made.fingerprint != said["fingerprint"]:
-            raise files.DamagedFile(f"{os.fspath(path)} does not hold what it says. Fit the codec anew.")
+            raise files.DamagedFile(
+                f"{os.fspath(path)} does not hold what it says. Fit the codec anew.")
         return made
 
     @property
@@ -299,8 +368,10 @@ class Codec:
     def _rows(self, name, values):
         values = np.asarray(values)
         if values.ndim != 2 or values.shape[1] != len(self.dimensions):
-            raise ValueError(f"{name} must have the shape [B, {len(self.dimensions)}], a column for each coded dimension; got "
-                             f"{list(values.shape)}.")
+            raise ValueError(
+                f"{name} must have the shape [B, {len(self.dimensions)}], a column for each coded "
+                f"dimension; got "
+                f"{list(values.shape)}.")
         return values
 
     def _check_model(self):
@@ -311,7 +382,8 @@ class Codec:
     def _means(self, x, num_examples=None, progress=False):
         """Yields the posterior means `[b, n]` of batches of examples."""
         self._check_model()
-        for batch, row in streaming.examples_of(self.model, x, num_examples, "compressing", progress):
+        for batch, row in streaming.examples_of(self.model, x, num_examples, "compressing",
+                                                progress):
             check_shape(batch, self.example_shape, row)
             yield self.functions.encode(batch)[0].numpy()
 
@@ -330,18 +402,24 @@ class Codec:
 
 
 def _check_choices(quantization, step_factor, prior):
-    for name, value, known in (("quantization", quantization, QUANTIZATIONS), ("prior", prior, PRIORS)):
+    for name, value, known in (("quantization", quantization, QUANTIZATIONS), ("prior", prior,
+                                                                               PRIORS)):
         if value not in known:
             raise ValueError(f"{name} must be one of {', '.join(map(repr, known))}; got {value!r}.")
-    if isinstance(step_factor, bool) or not isinstance(step_factor, numbers.Real) or not 0 < step_factor < math.inf:
+    if isinstance(
+            step_factor,
+            bool) or not isinstance(step_factor, numbers.Real) or not 0 < step_factor < math.inf:
         raise ValueError(f"step_factor must be positive and finite; got {step_factor!r}.")
     if step_factor > _MAX_FACTOR:
-        raise ValueError(f"step_factor must be at most {_MAX_FACTOR:,}, far beyond where anything of the data is left; got "
-                         f"{step_factor!r}.")
+        raise ValueError(
+            f"step_factor must be at most {_MAX_FACTOR:,}, far beyond where anything of the data "
+            f"is left; got "
+            f"{step_factor!r}.")
 
 
 def _of_another_model(what, difference):
-    return container.OtherModel(f"{what}: {difference}. Give the model as it was, or fit a codec anew.")
+    return container.OtherModel(
+        f"{what}: {difference}. Give the model as it was, or fit a codec anew.")
 
 
 def _places(first, count):

@@ -1,16 +1,19 @@
-"""A file of compressed examples: a header that says whose they are, blocks of codes, an index, and checksums of all of it.
+"""A file of compressed examples: a header that says whose they are, blocks of codes, an index, and
+checksums of all of it.
 
 Integers are little-endian, and hashes are the first 16 bytes of SHA-256:
 
-    header      magic (8 bytes), version (u16), hash of the model, hash of the codec, coded dimensions (u32),
-                axes of an example (u8), its shape (8 x u32, of which those axes count), CRC-32 of all of the header
-    block       number of examples (u32), length of the code (u32), CRC-32 of these two and the block's number; code, CRC-32 of it
-    ...         the last block has no examples
-    index       length of each code (u32 each)
-    footer      where the index begins (u64), blocks (u64), examples (u64), SHA-256 of everything before it (32 bytes)
+    header      magic (8 bytes), version (u16), hash of the model, hash of the codec, coded
+                dimensions (u32), axes of an example (u8), its shape (8 x u32, of which those axes
+                count), CRC-32 of all of the header block       number of examples (u32), length of
+                the code (u32), CRC-32 of these two and the block's number; code, CRC-32 of it ...
+                the last block has no examples index       length of each code (u32 each) footer
+                where the index begins (u64), blocks (u64), examples (u64), SHA-256 of everything
+                before it (32 bytes)
 
-A file is written whole or not at all, block by block, and read block by block: memory is that of one block. `Reader` looks through
-the whole of a file before it gives anything of it, so that what is damaged is never decoded.
+A file is written whole or not at all, block by block, and read block by block: memory is that of
+one block. `Reader` looks through the whole of a file before it gives anything of it, so that what
+is damaged is never decoded.
 """
 import dataclasses
 import hashlib
@@ -85,8 +88,8 @@ class Header:
         if len(self.shape) > _MAX_AXES:
             raise ValueError(f"shape must have {_MAX_AXES} axes at most; got {list(self.shape)}.")
         padded = (*self.shape, *[0] * (_MAX_AXES - len(self.shape)))
-        packed = _HEADER.pack(MAGIC, VERSION, bytes.fromhex(self.model), bytes.fromhex(self.codec), self.dimensions,
-                              len(self.shape), *padded)
+        packed = _HEADER.pack(MAGIC, VERSION, bytes.fromhex(self.model), bytes.fromhex(self.codec),
+                              self.dimensions, len(self.shape), *padded)
         return packed + _CRC.pack(zlib.crc32(packed))
 
     @classmethod
@@ -111,7 +114,9 @@ class Block:
 
 
 class Written(NamedTuple):
-    """What was written: examples; bytes of the file, and of the codes in it; mean ideal code length by dimension, bits."""
+    """What was written: examples; bytes of the file, and of the codes in it; mean ideal code length
+    by dimension, bits.
+    """
 
     num_examples: int
     size: int
@@ -149,20 +154,24 @@ class Writer:
         self.num_examples += count
         self.code_bytes += len(code)
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
+                 trace: TracebackType | None) -> None:
         try:
             if kind is None:
                 self._block(0, b"")
                 index = self.size
                 self._put(b"".join(map(_LENGTH.pack, self._lengths)))
-                self._put(_FOOTER.pack(index, len(self._lengths), self.num_examples, self._hash.digest()))
+                self._put(
+                    _FOOTER.pack(index, len(self._lengths), self.num_examples, self._hash.digest()))
         except BaseException as failure:
             self._replacing.__exit__(type(failure), failure, failure.__traceback__)
             raise
         self._replacing.__exit__(kind, error, trace)
 
     def _block(self, count, code):
-        self._put(_BLOCK.pack(count, len(code), _check(len(self._lengths), count, len(code))) + code + _CRC.pack(zlib.crc32(code)))
+        self._put(
+            _BLOCK.pack(count, len(code), _check(len(self._lengths), count, len(code))) + code
+            + _CRC.pack(zlib.crc32(code)))
 
     def _put(self, data):
         self._file.write(data)
@@ -180,7 +189,8 @@ class Reader:
       header: `Header`. num_examples, num_blocks, code_bytes, size: of the file.
     Raises:
       FileNotFoundError: if there is none.
-      NotContainer, OtherVersion, Truncated, Altered: each a `ContainerError`, which is a ValueError.
+      NotContainer, OtherVersion, Truncated, Altered: each a `ContainerError`, which is a
+        ValueError.
     """
 
     def __init__(self, path: str | os.PathLike, progress: bool = False) -> None:
@@ -188,12 +198,16 @@ class Reader:
         if stat.S_ISDIR(mode := os.stat(self.path).st_mode):
             raise NotContainer(f"{self.path} is a directory; what is read is a file.")
         if not stat.S_ISREG(mode):  # a pipe would be waited for
-            raise NotContainer(f"{self.path} is a pipe or a device; what is read is a file on a disk. Write it to one first.")
+            raise NotContainer(
+                f"{self.path} is a pipe or a device; what is read is a file on a disk. Write it "
+                f"to one first."
+            )
         self._file: BinaryIO = open(self.path, "rb")
         try:
             self.size = os.fstat(self._file.fileno()).st_size
             self._hash = hashlib.sha256()
-            with tqdm.tqdm(total=self.size, desc="checking", unit="B", unit_scale=True, delay=1, disable=not progress) as bar:
+            with tqdm.tqdm(total=self.size, desc="checking", unit="B", unit_scale=True, delay=1,
+                           disable=not progress) as bar:
                 self._bar = bar
                 self.header = self._read_header()
                 self._look_through()
@@ -208,7 +222,8 @@ class Reader:
         self._file.close()
 
     def blocks(self, first_block: int = 0) -> Iterator[Block]:
-        """Yields the blocks in order, from the one of that number on; each is checked again as it is read.
+        """Yields the blocks in order, from the one of that number on; each is checked again as it
+        is read.
 
         Raises:
           Altered, Truncated: if the file has changed since it was opened.
@@ -227,10 +242,13 @@ class Reader:
         if not start:
             raise Truncated(f"{self.path} is empty.")
         if not MAGIC.startswith(start[:len(MAGIC)]):
-            raise NotContainer(f"{self.path} is no file of compressed examples: it does not begin as those do.")
+            raise NotContainer(
+                f"{self.path} is no file of compressed examples: it does not begin as those do.")
         if len(start) == _START.size and (version := _START.unpack(start)[1]) != VERSION:
-            raise OtherVersion(f"{self.path} is of version {version} of the format, and version {VERSION} is read here. Decompress "
-                               "it with the version of tfisovae that wrote it.")
+            raise OtherVersion(
+                f"{self.path} is of version {version} of the format, and version {VERSION} is "
+                f"read here. Decompress "
+                "it with the version of tfisovae that wrote it.")
         self._file.seek(0)
         packed = self._exactly(_HEADER.size + _CRC.size)
         self._hashed(packed)
@@ -259,15 +277,18 @@ class Reader:
         if data[len(written):] != expected:
             raise self._altered("its footer is not as it was written")
         if self._file.read(1):
-            raise self._altered(f"something follows its end ({self.size - index - len(data):,} bytes)")
+            raise self._altered(
+                f"something follows its end ({self.size - index - len(data):,} bytes)")
         self.num_blocks, self.num_examples, self.code_bytes = len(lengths), first, sum(lengths)
 
     def _read_block(self, number, first, seen=lambda data: None):
         head = self._exactly(_BLOCK.size)
         count, length, check = _BLOCK.unpack(head)
         if check != _check(number, count, length):
-            raise self._altered(f"the head of block {number}, which begins with example {first} (counted from 0), is not as it was "
-                                "written")
+            raise self._altered(
+                f"the head of block {number}, which begins with example {first} (counted from 0), "
+                f"is not as it was "
+                "written")
         rest = self._exactly(length + _CRC.size)
         code = rest[:length]
         if zlib.crc32(code) != _CRC.unpack_from(rest, length)[0]:
@@ -289,7 +310,10 @@ class Reader:
         self._bar.update(len(data))
 
     def _truncated(self):
-        return Truncated(f"{self.path} is truncated: it ends after {self.size:,} bytes, too early. Take a copy that is whole.")
+        return Truncated(
+            f"{self.path} is truncated: it ends after {self.size:,} bytes, too early. Take a copy "
+            f"that is whole."
+        )
 
     def _altered(self, what):
         return Altered(f"{self.path} has been altered: {what}. Take a copy that is whole.")

@@ -1,4 +1,6 @@
-"""A codec on a disk: a directory with its settings, as JSON, and its arrays, which digests hold together."""
+"""A codec on a disk: a directory with its settings, as JSON, and its arrays, which digests hold
+together.
+"""
 import hashlib
 import json
 import os
@@ -19,19 +21,27 @@ def is_codec(path: str | os.PathLike) -> bool:
     return os.path.exists(os.path.join(path, _SETTINGS))
 
 
-def write(path: str | os.PathLike, settings: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> None:
+def write(path: str | os.PathLike, settings: Mapping[str, Any],
+          arrays: Mapping[str, np.ndarray]) -> None:
     """Writes both, whole or not at all; a codec that was there is replaced.
 
     Raises:
       FileExistsError: if something else is there.
     """
-    if os.path.lexists(path) and not is_codec(path) and not (os.path.isdir(path) and files.is_empty(path)):
-        raise FileExistsError(f"{os.fspath(path)} exists and is no codec; it is left as it is. Name a directory for the codec.")
+    if os.path.lexists(path) and not is_codec(path) and not (os.path.isdir(path)
+                                                             and files.is_empty(path)):
+        raise FileExistsError(
+            f"{os.fspath(path)} exists and is no codec; it is left as it is. Name a directory for "
+            f"the codec."
+        )
     with files.replacing_directory(path) as new:
         os.makedirs(new)
         np.savez(os.path.join(new, _ARRAYS), **arrays)
-        said = {"version": VERSION, **settings, "files": files.digests([os.path.join(new, _ARRAYS)])}
-        files.write_json(os.path.join(new, _SETTINGS), {**said, "digest": _digest(said)}, digits=None)
+        said = {
+            "version": VERSION, **settings, "files": files.digests([os.path.join(new, _ARRAYS)])
+        }
+        files.write_json(os.path.join(new, _SETTINGS), {**said, "digest": _digest(said)},
+                         digits=None)
 
 
 def settings(path: str | os.PathLike) -> dict[str, Any]:
@@ -39,7 +49,8 @@ def settings(path: str | os.PathLike) -> dict[str, Any]:
 
     Raises:
       FileNotFoundError: if there are none.
-      files.DamagedFile: if they are not as they were written. ValueError: if they are of another version.
+      files.DamagedFile: if they are not as they were written. ValueError: if they are of another
+      version.
     """
     name = os.path.join(path, _SETTINGS)
     if not is_codec(path):
@@ -49,8 +60,10 @@ def settings(path: str | os.PathLike) -> dict[str, Any]:
     if digest != _digest(said):
         raise files.DamagedFile(f"{name} is not as it was written. {_WAY_OUT}")
     if version != VERSION:
-        raise ValueError(f"{name} is of version {version!r}, and version {VERSION} is read here. Take the version of tfisovae that "
-                         "wrote it, or fit the codec anew.")
+        raise ValueError(
+            f"{name} is of version {version!r}, and version {VERSION} is read here. Take the "
+            f"version of tfisovae that "
+            "wrote it, or fit the codec anew.")
     return said
 
 

@@ -1,8 +1,9 @@
 """Which model this is: a fingerprint of its weights, and what its functions make of a few points.
 
-A fingerprint is a hash of the floating-point variables that `encode` and `decode` read, whatever keeps them: a model has the same
-one before and after it is saved, in whatever form. Functions over NumPy arrays have no variables that can be seen, and outputs
-differ in their last digits from machine to machine; so points and outputs are kept as well, and compared within a tolerance.
+A fingerprint is a hash of the floating-point variables that `encode` and `decode` read, whatever
+keeps them: a model has the same one before and after it is saved, in whatever form. Functions over
+NumPy arrays have no variables that can be seen, and outputs differ in their last digits from
+machine to machine; so points and outputs are kept as well, and compared within a tolerance.
 """
 import dataclasses
 import hashlib
@@ -15,7 +16,8 @@ from tfisovae.autoencoder.autoencoder import Measurable
 
 _PREFIX, _ARRAYS = "identity_", ("z", "x_hat", "mean", "scale")
 _POINTS = 2
-_RELATIVE = 1e-3  # of the range of the outputs: above what processors and thread counts do, below what training does
+# Of the range of the outputs: above what processors and thread counts do, below what training does.
+_RELATIVE = 1e-3
 _OF_SCALE = 1e-2  # of the posterior's scale, likewise
 
 
@@ -44,13 +46,21 @@ class Functions:
         return self._decode(z)
 
     def fingerprint(self) -> str | None:
-        """A hash of the values of all floating-point variables that the two read, in whatever order; None where there are none."""
-        variables = {id(variable): variable for function in (self._encode, self._decode) for variable in function.variables}
+        """A hash of the values of all floating-point variables that the two read, in whatever
+        order; None where there are none.
+        """
+        variables = {
+            id(variable): variable
+            for function in (self._encode, self._decode)
+            for variable in function.variables
+        }
         parts = []
         for variable in variables.values():
             if variable.dtype.is_floating:  # others count, or are states of random generators
                 value = np.ascontiguousarray(variable.numpy())
-                parts.append(hashlib.sha256(repr((value.shape, value.dtype.str)).encode() + value.tobytes()).digest())
+                parts.append(
+                    hashlib.sha256(repr((value.shape, value.dtype.str)).encode()
+                                   + value.tobytes()).digest())
         return hashlib.sha256(b"".join(sorted(parts))).hexdigest() if parts else None
 
 
@@ -74,7 +84,8 @@ class Identity:
 
     Attributes:
       fingerprint: of its weights; None where none are to be seen.
-      z: points `[2, n]`. x_hat: `decode(z)`, `[2, ...]`. mean, scale: `encode(x_hat)`, `[2, n]` each.
+      z: points `[2, n]`. x_hat: `decode(z)`, `[2, ...]`. mean, scale: `encode(x_hat)`, `[2, n]`
+        each.
     """
 
     fingerprint: str | None
@@ -92,8 +103,11 @@ class Identity:
 
     @property
     def digest(self) -> str:
-        """64 hexadecimal digits: the fingerprint, or where there is none a hash of the outputs, as they were on one machine."""
-        return self.fingerprint or hashlib.sha256(self.x_hat.tobytes() + self.mean.tobytes()).hexdigest()
+        """64 hexadecimal digits: the fingerprint, or where there is none a hash of the outputs, as
+        they were on one machine.
+        """
+        return self.fingerprint or hashlib.sha256(self.x_hat.tobytes()
+                                                  + self.mean.tobytes()).hexdigest()
 
     def arrays(self) -> dict[str, np.ndarray]:
         """All but the fingerprint, as arrays; `from_arrays` makes it of them again."""
@@ -116,7 +130,8 @@ class Identity:
         if found is not None and not thorough:
             return None
         x_hat = functions.decode(tf.constant(self.z)).numpy()
-        # At these points, which are no data, an encoder may well have no mean: then it must have none again.
+        # At these points, which are no data, an encoder may well have no mean: then it must have
+        # none again.
         if not _same(x_hat, self.x_hat, _RELATIVE * max(_range(self.x_hat), 1e-6)):
             return "its decoder gives another x_hat of the same z"
         mean = functions.encode(tf.constant(self.x_hat))[0].numpy()

@@ -2,9 +2,10 @@
 
     symbol = round(y / step - u),        y_hat = step (symbol + u),        u in (-1/2, 1/2)
 
-The error y_hat - y of universal quantisation is uniform over a step and independent of y (Ziv 1985; Agustsson & Theis 2020,
-"Universally quantized neural compression"); rounding is u = 0. The dither is a hash of the place of an example and the number of
-a variable, in exact arithmetic: both sides, and every machine, have the same one.
+The error y_hat - y of universal quantisation is uniform over a step and independent of y (Ziv 1985;
+Agustsson & Theis 2020, "Universally quantized neural compression"); rounding is u = 0. The dither
+is a hash of the place of an example and the number of a variable, in exact arithmetic: both sides,
+and every machine, have the same one.
 """
 import dataclasses
 from typing import NamedTuple
@@ -48,28 +49,36 @@ class Quantizer:
     dithered: bool
 
     def dither(self, places: npt.ArrayLike) -> np.ndarray:
-        """Integers `[B, n]`, uint16, that stand for u; random ones, as a function of the places `[B]` and the variable alone."""
+        """Integers `[B, n]`, uint16, that stand for u; random ones, as a function of the places
+        `[B]` and the variable alone.
+        """
         places = np.asarray(places, np.uint64)
         if not self.dithered:
             return np.zeros([len(places), self.n], np.uint16)
         stream = _mixed(places[:, None] + np.uint64(1))
-        return (_mixed(stream + np.arange(self.n, dtype=np.uint64) * _GOLDEN) >> np.uint64(48)).astype(np.uint16)
+        return (
+            _mixed(stream + np.arange(self.n, dtype=np.uint64) * _GOLDEN) >> np.uint64(48)).astype(
+                np.uint16)
 
     def offsets(self, dither: np.ndarray) -> np.ndarray:
         """u of these integers k, exact in float64: (k + 1/2) / 2^16 - 1/2."""
-        return (dither.astype(np.float64) + 0.5) / NUM_DITHERS - 0.5 if self.dithered else np.zeros(dither.shape)
+        return (dither.astype(np.float64) + 0.5) / NUM_DITHERS - 0.5 if self.dithered else np.zeros(
+            dither.shape)
 
     def quantize(self, y: npt.ArrayLike, dither: np.ndarray, first: int = 0) -> np.ndarray:
         """Symbols `[B, n]`, int32.
 
         Raises:
-          ValueError: for y that are not finite, or further out than 2^24 steps; it counts examples from `first`.
+          ValueError: for y that are not finite, or further out than 2^24 steps; it counts examples
+            from `first`.
         """
         found = np.rint(np.asarray(y, np.float64) / self.step - self.offsets(dither))
         far = ~(np.abs(found) <= MAX_SYMBOL).all(1)  # NaN too
         if far.any():
-            raise ValueError(f"The posterior mean of example {first + int(np.argmax(far))} (counted from 0) is not finite, or too "
-                             "far out to be coded: such data are none of what the model was trained on.")
+            raise ValueError(
+                f"The posterior mean of example {first + int(np.argmax(far))} (counted from 0) is "
+                f"not finite, or too "
+                "far out to be coded: such data are none of what the model was trained on.")
         return found.astype(np.int32)
 
     def dequantize(self, symbols: npt.ArrayLike, dither: np.ndarray) -> np.ndarray:

@@ -1,7 +1,9 @@
-"""What coding takes of a trained VAE and its data: the maps between z_j and y_j, where the means lie, what they cost.
+"""What coding takes of a trained VAE and its data: the maps between z_j and y_j, where the means
+lie, what they cost.
 
-The isometric variable y_j has the posterior noise beta / 2 in every dimension, whatever the input (section 3.3), so that one step
-does for all of them. Dimensions that carry nothing are not coded, and decoded at their mean.
+The isometric variable y_j has the posterior noise beta / 2 in every dimension, whatever the input
+(section 3.3), so that one step does for all of them. Dimensions that carry nothing are not coded,
+and decoded at their mean.
 """
 import dataclasses
 import math
@@ -29,19 +31,23 @@ _LOG2 = math.log(2)
 
 @dataclasses.dataclass(frozen=True)
 class Prediction:
-    """What the theory says of a codec before anything is coded. Vectors are `[n_active]`, bits an example.
+    """What the theory says of a codec before anything is coded. Vectors are `[n_active]`, bits an
+    example.
 
     Attributes:
       kl: E[KL_j] over the data that the codec was fitted to.
       high_rate: kl + 1/2 log2(pi e / 6) - log2 f, for sigma << 1; f is the step factor.
-      exact: kl and the exact excess at finite sigma: `theory.exact_quantizer_rate`, over posteriors and dither.
-      inactive_kl: E[KL] of all dimensions that are not coded, bits: without them that is not spent, and missed in the distortion.
-      saving: KL of the aggregate posterior from the prior, which the prior "empirical" saves for sigma << 1; where sigma is near 1
-        it saves more, as the means vary less than z. None where the data were too few.
+      exact: kl and the exact excess at finite sigma: `theory.exact_quantizer_rate`, over posteriors
+        and dither.
+      inactive_kl: E[KL] of all dimensions that are not coded, bits: without them that is not spent,
+        and missed in the distortion.
+      saving: KL of the aggregate posterior from the prior, which the prior "empirical" saves for
+        sigma << 1; where sigma is near 1 it saves more, as the means vary less than z. None where
+        the data were too few.
       coding_loss: n_active f^2 beta / 2, in units of D.
       distortion: E[D(x, Dec(mean))] + coding_loss.
-      posterior_distortion: E[D(x, Dec(mean))] + f^2 E[D(x_check, x_hat)], the coding loss that the posterior's own samples have;
-        the same where the embedding is isometric and sigma small.
+      posterior_distortion: E[D(x, Dec(mean))] + f^2 E[D(x_check, x_hat)], the coding loss that the
+        posterior's own samples have; the same where the embedding is isometric and sigma small.
     """
 
     kl: np.ndarray
@@ -56,7 +62,8 @@ class Prediction:
 
 @dataclasses.dataclass(frozen=True)
 class Transform:
-    """The maps of the n_active coded dimensions, and what was measured on the data that they were learnt from.
+    """The maps of the n_active coded dimensions, and what was measured on the data that they were
+    learnt from.
 
     Attributes:
       active: `[n]`, bool: which dimensions are coded. dimensions: their numbers.
@@ -64,9 +71,11 @@ class Transform:
       maps: z_j -> y_j, n_active `Monotone`.
       means: N(0, 1) -> the distribution of mu_j, likewise; None for fewer than 400 examples.
       kl: `[n]`, E[KL_j], bits.
-      divergence: `[n_active]`, KL of the aggregate posterior E_x[q(z_j|x)] from the prior, bits; None as `means`.
+      divergence: `[n_active]`, KL of the aggregate posterior E_x[q(z_j|x)] from the prior, bits;
+        None as `means`.
       mean, scale: `[M, n_active]`, float32, posteriors of some of the examples.
-      distortion: E[D(x, Dec(mean))]. coding_loss: E[D(x_check, x_hat)] of posterior samples, the excess.
+      distortion: E[D(x, Dec(mean))]. coding_loss: E[D(x_check, x_hat)] of posterior samples, the
+        excess.
       num_examples: of the data.
     """
 
@@ -87,17 +96,19 @@ class Transform:
         return np.flatnonzero(self.active)
 
     @classmethod
-    def fit(cls, model: Measurable, data: Data, active: npt.ArrayLike | None = None, num_examples: int | None = None,
+    def fit(cls, model: Measurable, data: Data, active: npt.ArrayLike | None = None,
+            num_examples: int | None = None,
             progress: bool = False) -> tuple["Transform", tuple[int, ...]]:
         """Learns it in one pass; returns it, and the shape of one example.
 
         Args:
           model: `Autoencoder`, or anything with its five attributes.
           data, num_examples, progress: as `streaming.examples_of` takes them.
-          active: `[n]`, bool; by default, dimensions whose mean KL over the data exceeds `posterior.ACTIVE_KL`.
+          active: `[n]`, bool; by default, dimensions whose mean KL over the data exceeds
+            `posterior.ACTIVE_KL`.
         Raises:
-          ValueError: for data that are too few, not finite or of other shapes; posteriors that are not finite; a bad `active`; or
-            where no dimension is active.
+          ValueError: for data that are too few, not finite or of other shapes; posteriors that are
+            not finite; a bad `active`; or where no dimension is active.
         """
         @tf.function(reduce_retracing=True)
         def encoded(x, row):
@@ -110,7 +121,8 @@ class Transform:
             return tf.stack([model.distortion(x, found.x_check), found.coding_loss], 1)
 
         parts, losses, shape = [], [], None
-        for x, row in streaming.examples_of(model, data, num_examples, "fitting the codec", progress):
+        for x, row in streaming.examples_of(model, data, num_examples, "fitting the codec",
+                                            progress):
             shape = tuple(x.shape[1:]) if shape is None else shape
             check_shape(x, shape, row)
             parts.append(streaming.traced(encoded, x, tf.constant(row)).numpy())
@@ -120,12 +132,17 @@ class Transform:
         mean, scale, kl = np.concatenate(parts).transpose(1, 0, 2)
         count, n = mean.shape
         if count < MIN_EXAMPLES:
-            raise ValueError(f"data must hold at least {MIN_EXAMPLES} examples to fit a codec to, and should hold thousands; got "
-                             f"{count}.")
+            raise ValueError(
+                f"data must hold at least {MIN_EXAMPLES} examples to fit a codec to, and should "
+                f"hold thousands; got "
+                f"{count}.")
         mean_kl = kl.mean(0, np.float64)
         active = _checked_active(active, mean_kl)
         kept = np.linspace(0, count - 1, min(count, _KEPT)).astype(int)
-        maps = [IsometricVariable(mean[:, j], scale[:, j], float(model.beta)).map for j in np.flatnonzero(active)]
+        maps = [
+            IsometricVariable(mean[:, j], scale[:, j], float(model.beta)).map
+            for j in np.flatnonzero(active)
+        ]
         means = divergence = None
         if count >= monotone.MIN_EXAMPLES:
             noise = np.random.Generator(np.random.Philox(0)).standard_normal([count, n], np.float32)
@@ -133,8 +150,9 @@ class Transform:
             means = tuple(map(monotone.from_normal, mean[:, active].T))
             divergence = np.array(list(map(monotone.divergence_from_normal, z.T))) / _LOG2
         distortion, coding_loss = np.concatenate(losses).mean(0, np.float64)
-        return cls(active, mean.mean(0, np.float64), tuple(maps), means, mean_kl / _LOG2, divergence, mean[kept][:, active],
-                   scale[kept][:, active], float(distortion), float(coding_loss), count), shape
+        return cls(active, mean.mean(0, np.float64), tuple(maps), means, mean_kl / _LOG2,
+                   divergence, mean[kept][:, active], scale[kept][:, active], float(distortion),
+                   float(coding_loss), count), shape
 
     def to_y(self, mean: npt.ArrayLike) -> np.ndarray:
         """y `[B, n_active]` of z or means `[B, n]`, float64."""
@@ -142,14 +160,18 @@ class Transform:
         return np.stack([mapped(mean[:, j]) for mapped, j in zip(self.maps, self.dimensions)], 1)
 
     def to_z(self, y: npt.ArrayLike) -> np.ndarray:
-        """z `[B, n]` of y `[B, n_active]`, float64; dimensions that are not coded rest at their means."""
+        """z `[B, n]` of y `[B, n_active]`, float64; dimensions that are not coded rest at their
+        means.
+        """
         z = np.tile(self.resting, (len(y), 1))
         for column, (mapped, j) in enumerate(zip(self.maps, self.dimensions)):
             z[:, j] = mapped.inverse(np.asarray(y)[:, column])
         return z
 
     def pushed(self, empirical: bool) -> list[Monotone]:
-        """The maps from N(0, 1) to the distribution of each y: of z from the prior, or of the means as they are."""
+        """The maps from N(0, 1) to the distribution of each y: of z from the prior, or of the means
+        as they are.
+        """
         if not empirical:
             return list(self.maps)
         return [mapped.after(means) for mapped, means in zip(self.maps, self.means)]
@@ -157,23 +179,29 @@ class Transform:
     def predict(self, beta: float, step_factor: float) -> Prediction:
         """`Prediction` of rate and distortion at a step of f sqrt(6 beta).
 
-        The exact excess is that of `theory.exact_quantizer_rate` at 2 sqrt(3) f sigma_j beyond KL_j, the mean over the posteriors
-        that were kept, each with its own sigma, and over the dither.
+        The exact excess is that of `theory.exact_quantizer_rate` at 2 sqrt(3) f sigma_j beyond
+        KL_j, the mean over the posteriors that were kept, each with its own sigma, and over the
+        dither.
         """
         mean, scale = self.mean.astype(np.float64), self.scale.astype(np.float64)
         rate = theory.dithered_quantizer_rate(mean, step_factor * scale)
         excess = np.mean(rate - (mean**2 + scale**2 - 1) / 2 + np.log(scale), 0) / _LOG2
         kl, coding_loss = self.kl[self.active], len(self.dimensions) * step_factor**2 * beta / 2
         high_rate = kl + theory.QUANTIZATION_BITS - math.log2(step_factor)
-        return Prediction(kl, high_rate, kl + excess, float(self.kl[~self.active].sum()), self.divergence,
-                          coding_loss, self.distortion + coding_loss, self.distortion + step_factor**2 * self.coding_loss)
+        return Prediction(kl, high_rate, kl + excess, float(self.kl[~self.active].sum()),
+                          self.divergence, coding_loss, self.distortion + coding_loss,
+                          self.distortion + step_factor**2 * self.coding_loss)
 
     def arrays(self) -> dict[str, np.ndarray]:
         """All of it as arrays; `from_arrays` makes it of them again."""
-        kept = {name: np.asarray(getattr(self, name)) for name in _PLAIN if getattr(self, name) is not None}
+        kept = {
+            name: np.asarray(getattr(self, name))
+            for name in _PLAIN if getattr(self, name) is not None
+        }
         for name in _MAPS:
             for part in ("x", "y", "slopes") if getattr(self, name) else ():
-                kept[f"{name}_{part}"] = np.concatenate([getattr(mapped, part) for mapped in getattr(self, name)])
+                kept[f"{name}_{part}"] = np.concatenate(
+                    [getattr(mapped, part) for mapped in getattr(self, name)])
                 kept[f"{name}_knots"] = np.array([len(mapped.x) for mapped in getattr(self, name)])
         return kept
 
@@ -185,8 +213,10 @@ class Transform:
             made[name] = None
             if f"{name}_knots" in arrays:
                 cuts = np.cumsum(arrays[f"{name}_knots"])[:-1]
-                made[name] = tuple(map(Monotone, *(np.split(arrays[f"{name}_{part}"], cuts) for part in ("x", "y")),
-                                       arrays[f"{name}_slopes"].reshape(-1, 2)))
+                made[name] = tuple(
+                    map(Monotone,
+                        *(np.split(arrays[f"{name}_{part}"], cuts) for part in ("x", "y")),
+                        arrays[f"{name}_slopes"].reshape(-1, 2)))
         for name, kind in (("distortion", float), ("coding_loss", float), ("num_examples", int)):
             made[name] = kind(arrays[name])
         return cls(**made)
@@ -199,25 +229,34 @@ _PLAIN = tuple(field.name for field in dataclasses.fields(Transform) if field.na
 def check_shape(x: tf.Tensor, shape: tuple[int, ...], row: int) -> None:
     """Raises ValueError where a batch has examples of another shape."""
     if tuple(x.shape[1:]) != shape:
-        raise ValueError(f"x must have examples of the shape {list(shape)}; from example {row} (counted from 0) on they have "
-                         f"{list(x.shape[1:])}.")
+        raise ValueError(
+            f"x must have examples of the shape {list(shape)}; from example {row} (counted from "
+            f"0) on they have "
+            f"{list(x.shape[1:])}.")
 
 
 def _check_posteriors(values, row):
     finite = np.isfinite(values).all((1, 2)) & (values[:, 1] > 0).all(1)
     if not finite.all():
-        raise ValueError(f"The posterior of example {row + int(np.argmin(finite))} (counted from 0) is not finite, or its scale is "
-                         "not positive: nothing can be coded by this model. tfisovae.analyze says what may be wrong with it.")
+        raise ValueError(
+            f"The posterior of example {row + int(np.argmin(finite))} (counted from 0) is not "
+            f"finite, or its scale is "
+            "not positive: nothing can be coded by this model. tfisovae.analyze says what may be "
+            "wrong with it."
+        )
 
 
 def _checked_active(active, mean_kl):
     if active is None:
         active = posterior.active(mean_kl)
         if not active.any():
-            raise ValueError(f"No latent dimension is active (each has a mean KL of at most {posterior.ACTIVE_KL} nat): the VAE "
-                             "has collapsed, and there is nothing to code.")
+            raise ValueError(
+                f"No latent dimension is active (each has a mean KL of at most "
+                f"{posterior.ACTIVE_KL} nat): the VAE "
+                "has collapsed, and there is nothing to code.")
         return active
     active = np.asarray(active)
     if active.dtype != bool or active.shape != mean_kl.shape or not active.any():
-        raise ValueError(f"active must be booleans [{len(mean_kl)}], some of them true; got {active!r}.")
+        raise ValueError(
+            f"active must be booleans [{len(mean_kl)}], some of them true; got {active!r}.")
     return active

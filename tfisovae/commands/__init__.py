@@ -1,6 +1,8 @@
-"""What the command lines do. A command is a module with `add_arguments(parser)` and `run(args)`; its docstring is its help.
+"""What the command lines do. A command is a module with `add_arguments(parser)` and `run(args)`;
+its docstring is its help.
 
-Modules import TensorFlow, and what needs it, when the work begins: `--help` and a wrong option answer at once.
+Modules import TensorFlow, and what needs it, when the work begins: `--help` and a wrong option
+answer at once.
 """
 
 SUMMARIES = {
@@ -18,8 +20,8 @@ SUMMARIES = {
     "compare": "measure several runs, and show them side by side on one page",
     "compress": "compress data with a trained run into one file",
     "decompress": "decompress such a file to images, or to a table",
-    "rate": "measure what files of a run's codec cost and lose, beside theory, JPEG, WebP, principal components",
+    "rate": "measure what files of a run's codec cost and lose, beside theory, JPEG, WebP, "
+            "principal components",
     "all": "measure and draw all that a run has",
     "measure_ablation": "measure the cells of an ablation",
 }
-

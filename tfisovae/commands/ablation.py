@@ -1,4 +1,6 @@
-"""Train the ablation of App. E.2: every toy data set with every loss at every lmbda, on all cores; goes on where it stopped."""
+"""Train the ablation of App. E.2: every toy data set with every loss at every lmbda, on all cores;
+goes on where it stopped.
+"""
 import concurrent.futures
 import itertools
 import os
@@ -24,22 +26,33 @@ _LOW_DISK = 100 * 2**20  # bytes; a cell writes about a megabyte
 def add_arguments(p):
     """The options, with the paper's settings as defaults."""
     recipes.add_argument(p, "ablation")
-    p.add_argument("--ablation_dir", type=os.path.expanduser, default="runs/ablation", help="directory with a run for each cell")
-    p.add_argument("--sources", nargs="+", choices=choices.TOYS, default=list(choices.TOYS), help="toy data")
-    p.add_argument("--distortions", nargs="+", choices=DISTORTIONS, default=list(DISTORTIONS), help="losses")
-    p.add_argument("--lmbdas", nargs="+", type=float, default=list(LMBDAS), help="weights of the distortion")
-    p.add_argument("--epochs", type=int, default=500, help="passes over the training data, each cell")
+    p.add_argument("--ablation_dir", type=os.path.expanduser, default="runs/ablation",
+                   help="directory with a run for each cell")
+    p.add_argument("--sources", nargs="+", choices=choices.TOYS, default=list(choices.TOYS),
+                   help="toy data")
+    p.add_argument("--distortions", nargs="+", choices=DISTORTIONS, default=list(DISTORTIONS),
+                   help="losses")
+    p.add_argument("--lmbdas", nargs="+", type=float, default=list(LMBDAS),
+                   help="weights of the distortion")
+    p.add_argument("--epochs", type=int, default=500,
+                   help="passes over the training data, each cell")
     p.add_argument("--num_examples", type=int, default=50_000, help="toy examples to train on")
-    p.add_argument("--schedule", choices=choices.SCHEDULES, default="constant", help="of the learning rate")
+    p.add_argument("--schedule", choices=choices.SCHEDULES, default="constant",
+                   help="of the learning rate")
     p.add_argument("--seed", type=int, default=0, help="of every cell")
-    p.add_argument("--workers", type=int, help="cells side by side (default: one for each GPU, or core)")
+    p.add_argument("--workers", type=int,
+                   help="cells side by side (default: one for each GPU, or core)")
 
 
 def cells(settings):
     """The cells of an ablation, as `(name, options of `tfisovae toy`)`."""
     made = {}
-    for source, distortion, lmbda in itertools.product(settings["sources"], settings["distortions"], settings["lmbdas"]):
-        made[f"{source}-{distortion}-lmbda{lmbda:g}"] = ["--data", source, "--distortion", distortion, "--lmbda", str(lmbda)]
+    for source, distortion, lmbda in itertools.product(settings["sources"], settings["distortions"],
+                                                       settings["lmbdas"]):
+        made[f"{source}-{distortion}-lmbda{lmbda:g}"] = [
+            "--data", source, "--distortion", distortion, "--lmbda",
+            str(lmbda)
+        ]
     return made
 
 
@@ -52,15 +65,25 @@ def is_finished(directory):
 
 def resolve(args):
     """The settings of an ablation; raises ValueError for those that make no sense."""
-    settings = {key: value for key, value in vars(args).items() if key not in recipes.BOOKKEEPING + ("ablation_dir", "workers")}
+    settings = {
+        key: value
+        for key, value in vars(args).items()
+        if key not in recipes.BOOKKEEPING + ("ablation_dir", "workers")
+    }
     for name in ("epochs", "num_examples"):
         if settings[name] < 1:
             raise ValueError(f"--{name} must be at least 1; got {settings[name]}.")
     if not 0 <= args.seed < 2**32:
         raise ValueError(f"--seed must be at least 0 and below 2^32; got {args.seed}.")
-    alike = [lmbda for lmbda in args.lmbdas if any(f"{lmbda:g}" == f"{other:g}" for other in args.lmbdas if other != lmbda)]
+    alike = [
+        lmbda for lmbda in args.lmbdas
+        if any(f"{lmbda:g}" == f"{other:g}" for other in args.lmbdas if other != lmbda)
+    ]
     if alike:
-        raise ValueError(f"--lmbdas must differ in their first 6 digits, which name the cells; got {', '.join(map(repr, alike))}.")
+        raise ValueError(
+            f"--lmbdas must differ in their first 6 digits, which name the cells; got "
+            f"{', '.join(map(repr, alike))}."
+        )
     for lmbda in args.lmbdas:
         if not 0 < lmbda < float("inf"):
             raise ValueError(f"--lmbdas must be positive and finite; got {lmbda}.")
@@ -70,27 +93,38 @@ def resolve(args):
 
 
 def open_directory(path, settings):
-    """Makes the directory of an ablation, or checks that it is one of these settings; more cells may be added to it."""
+    """Makes the directory of an ablation, or checks that it is one of these settings; more cells
+    may be added to it.
+    """
     os.makedirs(path, exist_ok=True)
     manifest = os.path.join(path, "ablation.json")
     if os.path.exists(manifest):
         before = files.read_json(manifest)
         before.setdefault("recipe", "paper")  # of before there were others
         fixed = [key for key in settings if key not in ("sources", "distortions", "lmbdas")]
-        differences = [f"  {key}: {before.get(key)!r} there, {settings[key]!r} here" for key in fixed
-                       if before.get(key) != settings[key]]
+        differences = [
+            f"  {key}: {before.get(key)!r} there, {settings[key]!r} here" for key in fixed
+            if before.get(key) != settings[key]
+        ]
         if differences:
-            raise ValueError("\n".join([f"{path} holds an ablation of other settings:", *differences,
-                                           "Choose another --ablation_dir, or remove that one."]))
+            raise ValueError("\n".join([
+                f"{path} holds an ablation of other settings:", *differences,
+                "Choose another --ablation_dir, or remove that one."
+            ]))
         for key in ("sources", "distortions", "lmbdas"):
             settings[key] = sorted({*before[key], *settings[key]})
     elif not files.is_empty(path):
-        raise ValueError(f"{path} is not empty and holds no ablation (no ablation.json). Choose another --ablation_dir.")
+        raise ValueError(
+            f"{path} is not empty and holds no ablation (no ablation.json). Choose another "
+            f"--ablation_dir."
+        )
     files.write_json(manifest, settings, digits=None)
 
 
 class Cell:
-    """A cell in training: a process of `tfisovae toy`, which a failure of does not touch the others."""
+    """A cell in training: a process of `tfisovae toy`, which a failure of does not touch the
+    others.
+    """
 
     def __init__(self, directory, options, gpu=None):
         self.directory, self.options, self.gpu, self.process, self.error = directory, options, gpu, None, None
@@ -105,7 +139,10 @@ class Cell:
             environment["CUDA_VISIBLE_DEVICES"] = self.gpu
         try:
             with open(f"{self.directory}.log", "w") as log:
-                command = [sys.executable, "-m", "tfisovae", "toy", *self.options, "--run_dir", self.directory]
+                command = [
+                    sys.executable, "-m", "tfisovae", "toy", *self.options, "--run_dir",
+                    self.directory
+                ]
                 self.process = subprocess.Popen(command, stdout=log, stderr=log, env=environment)
                 while self.process.poll() is None:
                     if stop.wait(0.5):
@@ -116,15 +153,22 @@ class Cell:
             return self
         if not is_finished(self.directory):
             with open(f"{self.directory}.log") as log:
-                self.error = "stopped" if stop.is_set() else stopping.why_it_ended(self.process.returncode, log.read())
+                self.error = "stopped" if stop.is_set() else stopping.why_it_ended(
+                    self.process.returncode, log.read())
         return self
 
 
 def train(path, settings, workers):
     """Trains the cells that are not finished; returns errors by the names of cells."""
-    shared = ["--num_eval", "0", *(text for name in ("recipe", "epochs", "num_examples", "seed", "schedule")
-                                   for text in (f"--{name}", str(settings[name])))]
-    waiting = {name: options for name, options in cells(settings).items() if not is_finished(os.path.join(path, name))}
+    shared = [
+        "--num_eval", "0", *(text
+                             for name in ("recipe", "epochs", "num_examples", "seed", "schedule")
+                             for text in (f"--{name}", str(settings[name])))
+    ]
+    waiting = {
+        name: options
+        for name, options in cells(settings).items() if not is_finished(os.path.join(path, name))
+    }
     total, stop, errors = len(cells(settings)), threading.Event(), {}
     previous = signal.signal(signal.SIGTERM, lambda *_: stop.set())
     gpus = visible_gpus()
@@ -133,7 +177,8 @@ def train(path, settings, workers):
             tqdm.tqdm(total=total, initial=total - len(waiting), desc="ablation", unit="cell", file=sys.stderr) as bar:
         futures = {}
         for i, (name, options) in enumerate(waiting.items()):
-            cell = Cell(os.path.join(path, name), [*options, *shared], gpus[i % len(gpus)] if gpus else None)
+            cell = Cell(os.path.join(path, name), [*options, *shared],
+                        gpus[i % len(gpus)] if gpus else None)
             futures[pool.submit(cell.run, stop)] = name
         try:
             for future in concurrent.futures.as_completed(futures):
@@ -144,18 +189,25 @@ def train(path, settings, workers):
                 else:
                     errors[name] = cell.error
                     if cell.error not in ("not started", "stopped"):
-                        bar.write(f"{name} failed: {cell.error} (see {cell.directory}.log)", file=sys.stderr)
+                        bar.write(f"{name} failed: {cell.error} (see {cell.directory}.log)",
+                                  file=sys.stderr)
                 if shutil.disk_usage(path).free < _LOW_DISK and not stop.is_set():
-                    bar.write(f"The disk of {path} is full: stopping. Finished cells are kept; make room and give the command "
-                              "again.", file=sys.stderr)
+                    bar.write(
+                        f"The disk of {path} is full: stopping. Finished cells are kept; make "
+                        f"room and give the command "
+                        "again.", file=sys.stderr)
                     stop.set()
                 bar.update(cell.error is None)
         except KeyboardInterrupt:
-            bar.write("Stopping; the cells in training end at their last checkpoints.", file=sys.stderr)
+            bar.write("Stopping; the cells in training end at their last checkpoints.",
+                      file=sys.stderr)
         finally:
             stop.set()
             signal.signal(signal.SIGTERM, previous)
-    return {name: errors.get(name, "stopped") for name in cells(settings) if not is_finished(os.path.join(path, name))}
+    return {
+        name: errors.get(name, "stopped")
+        for name in cells(settings) if not is_finished(os.path.join(path, name))
+    }
 
 
 def visible_gpus():
@@ -172,9 +224,12 @@ def run(args):
     settings = resolve(args)
     wanted = dict(settings)
     open_directory(args.ablation_dir, settings)
-    errors = train(args.ablation_dir, wanted, args.workers or devices.num_gpus() or devices.num_cores())
+    errors = train(args.ablation_dir, wanted, args.workers or devices.num_gpus()
+                   or devices.num_cores())
     if errors:
-        raise ValueError(f"{len(errors)} of {len(cells(wanted))} cells are not finished: {', '.join(errors)}. The same command "
-                         "goes on with them.")
+        raise ValueError(
+            f"{len(errors)} of {len(cells(wanted))} cells are not finished: {', '.join(errors)}. "
+            f"The same command "
+            "goes on with them.")
     print(f"{len(cells(wanted))} cells in {args.ablation_dir}. Measure them: "
           f"{command_line('measure_ablation', os.path.abspath(args.ablation_dir))}")

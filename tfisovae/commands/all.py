@@ -1,15 +1,20 @@
-"""Measure and draw all that a run has, in one process: isometry, densities, isometric variables, traversals of images, report."""
+"""Measure and draw all that a run has, in one process: isometry, densities, isometric variables,
+traversals of images, report.
+"""
 from tfisovae.commands import density, isometry, measuring, report, traverse, variables
 
 
 def add_arguments(p):
     """The options."""
     measuring.add_arguments(p)
-    p.add_argument("--num_examples", type=int, help=f"of isometry and densities: {measuring.NUM_EXAMPLES}")
+    p.add_argument("--num_examples", type=int,
+                   help=f"of isometry and densities: {measuring.NUM_EXAMPLES}")
 
 
 def _report_of(command):
-    """The report of a command on the options of this one, or the word that this run has nothing of it."""
+    """The report of a command on the options of this one, or the word that this run has nothing of
+    it.
+    """
     def report(trained, args):
         options = measuring.default_options(command, args.directory)
         for name in ("data", "split", "out", "cache_dir"):

@@ -1,4 +1,6 @@
-"""Audit any VAE: what may be wrong with it, its beta, its isometry, what not to conclude; isometry.json, pictures, report.html."""
+"""Audit any VAE: what may be wrong with it, its beta, its isometry, what not to conclude;
+isometry.json, pictures, report.html.
+"""
 import argparse
 import dataclasses
 import os
@@ -11,42 +13,64 @@ from tfisovae.commands import choices, measuring
 
 _GRADIENT_EXAMPLES = 8_192
 _EXAMPLES = 12  # of reconstructions
-_WRITTEN = ("isometry.json", "isometry.png", "scree.png", "gram.png", "reconstructions.png", "report.html")
+_WRITTEN = ("isometry.json", "isometry.png", "scree.png", "gram.png", "reconstructions.png",
+            "report.html")
 
 
 def add_arguments(p):
     """The options."""
-    p.add_argument("--model", type=os.path.expanduser, help="SavedModel of a whole VAE, with the signatures encode and decode")
-    p.add_argument("--encoder", type=os.path.expanduser, help="SavedModel of the encoder, as Keras' model.export writes it")
+    p.add_argument("--model", type=os.path.expanduser,
+                   help="SavedModel of a whole VAE, with the signatures encode and decode")
+    p.add_argument("--encoder", type=os.path.expanduser,
+                   help="SavedModel of the encoder, as Keras' model.export writes it")
     p.add_argument("--decoder", type=os.path.expanduser, help="SavedModel of the decoder")
-    p.add_argument("--data", type=os.path.expanduser, required=True,
-                   help="what it was trained on, or held-out data like it: a directory or .zip of images, a table, an .npy or "
-                        ".npz of "
-                        "images [N, H, W, C], mix, ramp, norm, or faces")
-    p.add_argument("--train_data", type=os.path.expanduser,
-                   help="examples that it was trained on, 4,000 or more, whose mean gradient tells whether training has come to "
-                        "rest")
-    p.add_argument("--distortion", help="sse, mse, bce, bce-sum, ssim, downward_convex or upward_convex (default: what the model "
-                                        "says)")
-    p.add_argument("--beta", type=float, help="1 / lmbda, where the loss is lmbda D + KL (default: what the model says)")
-    p.add_argument("--estimate_beta", action="store_true", help="find beta in the model and the data")
-    p.add_argument("--decomposed", action="store_true", help="the loss was the decomposed one of section 4.2")
-    p.add_argument("--scale", choices=choices.SCALES, default="log_variance", help="what the encoder's second output is")
-    p.add_argument("--num_examples", type=int, help="examples to measure, at most (default: 1,000 images, or 10,000 vectors)")
-    p.add_argument("--max_value", type=float, default=1.0, help="the largest value of 8-bit pixels, as the model sees them: 1 or "
-                                                                "255")
-    p.add_argument("--image_size", type=int, help="of a directory or .zip of images (default: what the model takes, else 64)")
-    p.add_argument("--crop", choices=choices.CROPS, default="center", help="of a directory or .zip of images")
-    p.add_argument("--grayscale", action=argparse.BooleanOptionalAction, help="one channel instead of three (default: what the "
-                                                                              "model takes)")
+    p.add_argument(
+        "--data", type=os.path.expanduser, required=True, help=
+        "what it was trained on, or held-out data like it: a directory or .zip of images, a "
+        "table, an .npy or "
+        ".npz of "
+        "images [N, H, W, C], mix, ramp, norm, or faces")
+    p.add_argument(
+        "--train_data", type=os.path.expanduser, help=
+        "examples that it was trained on, 4,000 or more, whose mean gradient tells whether "
+        "training has come to "
+        "rest")
+    p.add_argument(
+        "--distortion", help=
+        "sse, mse, bce, bce-sum, ssim, downward_convex or upward_convex (default: what the model "
+        "says)")
+    p.add_argument("--beta", type=float,
+                   help="1 / lmbda, where the loss is lmbda D + KL (default: what the model says)")
+    p.add_argument("--estimate_beta", action="store_true",
+                   help="find beta in the model and the data")
+    p.add_argument("--decomposed", action="store_true",
+                   help="the loss was the decomposed one of section 4.2")
+    p.add_argument("--scale", choices=choices.SCALES, default="log_variance",
+                   help="what the encoder's second output is")
+    p.add_argument("--num_examples", type=int,
+                   help="examples to measure, at most (default: 1,000 images, or 10,000 vectors)")
+    p.add_argument("--max_value", type=float, default=1.0,
+                   help="the largest value of 8-bit pixels, as the model sees them: 1 or "
+                   "255")
+    p.add_argument("--image_size", type=int,
+                   help="of a directory or .zip of images (default: what the model takes, else 64)")
+    p.add_argument("--crop", choices=choices.CROPS, default="center",
+                   help="of a directory or .zip of images")
+    p.add_argument("--grayscale", action=argparse.BooleanOptionalAction,
+                   help="one channel instead of three (default: what the "
+                   "model takes)")
     p.add_argument("--rows", type=int, default=10, help="dimensions in the table")
-    p.add_argument("--out", default="audit", type=os.path.expanduser, help="directory for the results")
-    p.add_argument("--overwrite", action="store_true", help="replace the results of another model or other data in --out")
-    p.add_argument("--cache_dir", type=os.path.expanduser, help="where decoded images are kept (default: ~/.cache/tfisovae)")
+    p.add_argument("--out", default="audit", type=os.path.expanduser,
+                   help="directory for the results")
+    p.add_argument("--overwrite", action="store_true",
+                   help="replace the results of another model or other data in --out")
+    p.add_argument("--cache_dir", type=os.path.expanduser,
+                   help="where decoded images are kept (default: ~/.cache/tfisovae)")
 
 
 def load_examples(args, name, count=None, option="data"):
-    """At most `count` examples of `name`, as `--data` takes it, chosen at random: `[N, ...]` float32, and their rows, `[N]`.
+    """At most `count` examples of `name`, as `--data` takes it, chosen at random: `[N, ...]`
+    float32, and their rows, `[N]`.
 
     Raises:
       ValueError: also for one that is not finite, with the option and its row.
@@ -59,17 +83,20 @@ def load_examples(args, name, count=None, option="data"):
     if name in choices.TOYS:
         toy = sources.load_toy(name)
         rows = toy.train if option == "train_data" else toy.eval
-        print(f"--{option} {name}: drawn with the seed 0, as by `tfisovae toy --seed 0`.", file=sys.stderr)
+        print(f"--{option} {name}: drawn with the seed 0, as by `tfisovae toy --seed 0`.",
+              file=sys.stderr)
     elif name in choices.IMAGES or os.path.isdir(name) or ending == ".zip":
-        rows = measuring.chosen(sources.load_images(name, args.cache_dir, image_size=args.image_size, crop=args.crop,
-                                                    grayscale=args.grayscale), "all").eval
+        rows = measuring.chosen(
+            sources.load_images(name, args.cache_dir, image_size=args.image_size, crop=args.crop,
+                                grayscale=args.grayscale), "all").eval
     elif ending in (".npy", ".npz") and os.path.isfile(name):
         wanted = columnar.OF_TRAINING[:2] if option == "train_data" else columnar.OF_TESTS
         rows, array = columnar.numpy_array(name, wanted)  # a table, or images
         if array:
             print(f"--{option} {name}: the array {array!r}.", file=sys.stderr)
         if rows.ndim < 2 or not rows.size:
-            raise ValueError(f"{name} must hold examples [N, ...]; its shape is {list(rows.shape)}.")
+            raise ValueError(
+                f"{name} must hold examples [N, ...]; its shape is {list(rows.shape)}.")
     else:
         rows = measuring.chosen(sources.load_vectors(name), "all").eval
     count = count or (1_000 if len(rows.shape) > 2 else 10_000)
@@ -78,8 +105,10 @@ def load_examples(args, name, count=None, option="data"):
     x = x.astype(np.float32) * np.float32(args.max_value / 255 if x.dtype == np.uint8 else 1)
     finite = np.isfinite(x).reshape(len(x), -1).all(1)
     if not finite.all():
-        raise ValueError(f"--{option} {name}: row {chosen[np.argmin(finite)]} (counted from 0) is not finite. Leave it out, or "
-                         "fill what is missing.")
+        raise ValueError(
+            f"--{option} {name}: row {chosen[np.argmin(finite)]} (counted from 0) is not finite. "
+            f"Leave it out, or "
+            "fill what is missing.")
     return x, chosen
 
 
@@ -87,23 +116,29 @@ def load_model(args):
     """The `Autoencoder` of the options, whose beta may be `None`."""
     from tfisovae import as_autoencoder, distortions
 
-    if bool(args.model) == bool(args.encoder or args.decoder) or bool(args.encoder) != bool(args.decoder):
+    if bool(args.model) == bool(args.encoder or args.decoder) or bool(args.encoder) != bool(
+            args.decoder):
         raise ValueError("Give --model DIR, or --encoder DIR and --decoder DIR.")
     if args.beta is not None and args.estimate_beta:
-        raise ValueError("Give --beta or --estimate_beta, not both: an audit says by itself whether the beta given is the one "
-                         "found.")
+        raise ValueError(
+            "Give --beta or --estimate_beta, not both: an audit says by itself whether the beta "
+            "given is the one "
+            "found.")
     distortion = args.distortion
     if distortion == "bce-sum":
         distortion = distortions.BinaryCrossentropy("sum")
     try:
-        return as_autoencoder(args.model or (args.encoder, args.decoder), distortion, args.beta, args.scale,
-                              args.decomposed or None, needs_beta=not args.estimate_beta)
+        return as_autoencoder(args.model or (args.encoder, args.decoder), distortion, args.beta,
+                              args.scale, args.decomposed or None,
+                              needs_beta=not args.estimate_beta)
     except TypeError as error:  # of what lies in a directory, which the user chose
         raise ValueError(str(error)) from error
 
 
 def settle_images(args, model):
-    """Gives `image_size` and `grayscale` that were not given the values of the images that the model takes."""
+    """Gives `image_size` and `grayscale` that were not given the values of the images that the
+    model takes.
+    """
     shape = getattr(model.encode, "example_shape", None) or ()
     known = len(shape) == 3 and shape[0] is not None and shape[0] == shape[1] and shape[2] in (1, 3)
     if args.image_size is None:
@@ -128,15 +163,21 @@ def load_training(args, model, shape):
     if not args.train_data:
         return None
     if not mean_gradient.weights_of(model):
-        raise ValueError("--train_data: the model keeps no trainable variables, so the gradient of its loss cannot be taken. "
-                         "Leave it out.")
+        raise ValueError(
+            "--train_data: the model keeps no trainable variables, so the gradient of its loss "
+            "cannot be taken. "
+            "Leave it out.")
     x, _ = load_examples(args, args.train_data, _GRADIENT_EXAMPLES, "train_data")
     if x.shape[1:] != shape:
-        raise ValueError(f"--train_data {args.train_data} has examples of the shape {list(x.shape[1:])}; those of --data have "
-                         f"{list(shape)}.")
+        raise ValueError(
+            f"--train_data {args.train_data} has examples of the shape {list(x.shape[1:])}; those "
+            f"of --data have "
+            f"{list(shape)}.")
     if len(x) < MIN_BLOCKS:
-        raise ValueError(f"--train_data {args.train_data} has {len(x)} examples: the mean gradient takes at least {MIN_BLOCKS} to "
-                         "tell from its noise, and should have 4,000.")
+        raise ValueError(
+            f"--train_data {args.train_data} has {len(x)} examples: the mean gradient takes at "
+            f"least {MIN_BLOCKS} to "
+            "tell from its noise, and should have 4,000.")
     try:
         model.distortion.check(x)
     except ValueError as error:
@@ -145,14 +186,21 @@ def load_training(args, model, shape):
 
 
 def subject(args):
-    """What is measured, as `isometry.json` says it: the paths of the model and of the data, absolute."""
+    """What is measured, as `isometry.json` says it: the paths of the model and of the data,
+    absolute.
+    """
     named = (*choices.TOYS, *choices.IMAGES)
     paths = {name: getattr(args, name) for name in ("model", "encoder", "decoder", "data")}
-    return {name: path and (path if name == "data" and path in named else os.path.abspath(path)) for name, path in paths.items()}
+    return {
+        name: path and (path if name == "data" and path in named else os.path.abspath(path))
+        for name, path in paths.items()
+    }
 
 
 def check_replaceable(args):
-    """Raises ValueError where `--out` holds results, but not of this model on these data, unless `--overwrite` is given."""
+    """Raises ValueError where `--out` holds results, but not of this model on these data, unless
+    `--overwrite` is given.
+    """
     there = [name for name in _WRITTEN if os.path.lexists(os.path.join(args.out, name))]
     if not there or args.overwrite:
         return
@@ -162,13 +210,17 @@ def check_replaceable(args):
         saved = {}
     wanted, saved = subject(args), saved if isinstance(saved, dict) else {}
     if any(saved.get(name) != path for name, path in wanted.items()):
-        was = ", ".join(f"{name} {saved[name]}" for name in wanted if isinstance(saved.get(name), str))
-        raise ValueError(f"{args.out} holds the {there[0]} of another measurement ({was or 'nothing says of what'}). Name another "
-                         "directory with --out, or give --overwrite to replace it.")
+        was = ", ".join(
+            f"{name} {saved[name]}" for name in wanted if isinstance(saved.get(name), str))
+        raise ValueError(
+            f"{args.out} holds the {there[0]} of another measurement "
+            f"({was or 'nothing says of what'}). Name another "
+            "directory with --out, or give --overwrite to replace it.")
 
 
 def examine(model, x, rows, estimate=False):
-    """What is found beside the measurement: `(findings, BetaEstimate or None, the model with a beta)`.
+    """What is found beside the measurement: `(findings, BetaEstimate or None, the model with a
+    beta)`.
 
     Args:
       model: `Autoencoder`; its `beta` may be `None` with `estimate`.
@@ -202,7 +254,8 @@ def run(args):
     from tfisovae.verdict import findings
 
     if args.num_examples is not None and args.num_examples < 2:
-        raise ValueError(f"--num_examples must be at least 2 for an audit; got {args.num_examples}.")
+        raise ValueError(
+            f"--num_examples must be at least 2 for an audit; got {args.num_examples}.")
     for name in ("rows", "image_size"):
         measuring.check_at_least_1(**{name: getattr(args, name)})
     if not 0 < args.max_value < float("inf"):
@@ -212,10 +265,16 @@ def run(args):
     settle_images(args, model)
     x, rows = load_examples(args, args.data, args.num_examples)
     if len(x) < 2:
-        raise ValueError(f"--data {args.data} has {len(x)} example; an audit needs 2 at least, and its verdict some hundreds.")
+        raise ValueError(
+            f"--data {args.data} has {len(x)} example; an audit needs 2 at least, and its verdict "
+            f"some hundreds."
+        )
     takes = getattr(model.encode, "example_shape", None)
     if takes is not None and not tf.TensorShape(takes).is_compatible_with(x.shape[1:]):
-        raise ValueError(f"--data {args.data} has examples of the shape {list(x.shape[1:])}; the encoder takes {list(takes)}.")
+        raise ValueError(
+            f"--data {args.data} has examples of the shape {list(x.shape[1:])}; the encoder takes "
+            f"{list(takes)}."
+        )
     train = load_training(args, model, x.shape[1:])
     measuring.check_writable(args.out)
     found, beta, model = examine(model, x, rows, args.estimate_beta)
@@ -226,25 +285,32 @@ def run(args):
     result = tfisovae.analyze(model, x, progress=True)
     components = scree.principal_components(x[:scree.enough(len(x), x[0].size)], model.distortion)
     importances = scree.Scree.of(result, components)
-    print("\n".join([result.table(args.rows), result.accounting(), importances.sentences()]), flush=True)
+    print("\n".join([result.table(args.rows),
+                     result.accounting(),
+                     importances.sentences()]), flush=True)
     if beta is not None:
         said.append(beta_sentence(beta, None if args.estimate_beta else model.beta))
         print(said[-1], flush=True)
-    known = {"beta_found": args.estimate_beta,
-             "beta_differs": beta is not None and not args.estimate_beta and beta.differs_from(model.beta)}
+    known = {
+        "beta_found": args.estimate_beta, "beta_differs":
+            beta is not None and not args.estimate_beta and beta.differs_from(model.beta)
+    }
     beta = beta and {"value": beta.value, "error": beta.error, "spread": beta.spread}
 
     def save(summary):
-        result.save(os.path.join(args.out, "isometry.json"), **subject(args), found=said, beta_found=beta, summary=summary,
-                    principal_components=scree.to_save(components))
+        result.save(os.path.join(args.out,
+                                 "isometry.json"), **subject(args), found=said, beta_found=beta,
+                    summary=summary, principal_components=scree.to_save(components))
 
     summary = result.summary(**known)
     save(summary)  # whatever becomes of the gradient
     if train is not None:
         evidence = {"training": analysis.measure_stationarity(model, train, progress=True)}
         try:
-            evidence["gradient"] = mean_gradient.block_gradients(model, train, progress=True).mean_gradient()
-        except mean_gradient.NoGradient as error:  # which does not keep it from being measured, by differences
+            evidence["gradient"] = mean_gradient.block_gradients(model, train,
+                                                                 progress=True).mean_gradient()
+        # Which does not keep it from being measured, by differences.
+        except mean_gradient.NoGradient as error:
             said.append(f"--train_data: {error}")
             print(said[-1], flush=True)
         summary = result.summary(**known, **evidence)
@@ -260,9 +326,14 @@ def write_report(args, model, result, importances, x, rows, summary, found):
     from tfisovae import show
 
     shown = show.observe(model, result, x[:_EXAMPLES], rows[:_EXAMPLES], progress=True)
-    options = {name: value for name, value in vars(args).items() if name not in ("run", "rows", "overwrite", "cache_dir", "out")}
-    show.write(result, os.path.join(args.out, "report.html"), measuring.name(args.model or args.decoder), summary,
-                 max_value=args.max_value, manifest={**options, **subject(args)}, notes=found, scree=importances, **shown)
+    options = {
+        name: value
+        for name, value in vars(args).items()
+        if name not in ("run", "rows", "overwrite", "cache_dir", "out")
+    }
+    show.write(result, os.path.join(args.out, "report.html"),
+               measuring.name(args.model or args.decoder), summary, max_value=args.max_value,
+               manifest={**options, **subject(args)}, notes=found, scree=importances, **shown)
 
 
 def draw(out, model, result, importances, x, max_value):
@@ -270,12 +341,16 @@ def draw(out, model, result, importances, x, max_value):
     from tfisovae.show import drawing, gram_figures, importance_figures, norms_figures, traversal_figures
 
     title = f"{result.distortion_name}, beta {result.beta:.4g}"
-    drawn = {"isometry": norms_figures.isometry(result, title), "scree": importance_figures.scree(importances, title)}
+    drawn = {
+        "isometry": norms_figures.isometry(result, title), "scree": importance_figures.scree(
+            importances, title)
+    }
     if result.num_active:
         drawn["gram"] = gram_figures.gram(result, title)
     if x.ndim == 4 and x.shape[-1] in (1, 3):
         x_check = np.asarray(model.decode(model.encode(x[:_EXAMPLES])[0]))
-        drawn["reconstructions"] = traversal_figures.reconstructions([x[:_EXAMPLES] / max_value, x_check / max_value], ["x", "Dec(mean)"])
+        drawn["reconstructions"] = traversal_figures.reconstructions(
+            [x[:_EXAMPLES] / max_value, x_check / max_value], ["x", "Dec(mean)"])
     for name in {"gram", "reconstructions"} - set(drawn):
         files.remove(os.path.join(out, f"{name}.png"))  # of what was measured before
     for name, figure in drawn.items():

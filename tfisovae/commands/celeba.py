@@ -1,4 +1,6 @@
-"""Train the VAE of App. D.2 (or F.2) on images of faces: CelebA, your own, or the faces drawn by the package."""
+"""Train the VAE of App. D.2 (or F.2) on images of faces: CelebA, your own, or the faces drawn by
+the package.
+"""
 import argparse
 import os
 import sys
@@ -11,27 +13,42 @@ def add_arguments(p):
     training.add_arguments(p, "celeba", lmbda=1000.0, batch_size=64)
     p.add_argument("--data", type=os.path.expanduser, default="celeb_a",
                    help="celeb_a (TFDS), a directory of images, a .zip of images, or faces")
-    p.add_argument("--network", choices=("celeba", "celeba_large"), default="celeba", help="App. D.2 or F.2")
+    p.add_argument("--network", choices=("celeba", "celeba_large"), default="celeba",
+                   help="App. D.2 or F.2")
     p.add_argument("--latent_dim", type=int, help="n (default: 32, or 256 for celeba_large)")
-    p.add_argument("--output_igdn", action=argparse.BooleanOptionalAction, default=True, help="IGDN on the 3-channel output")
-    p.add_argument("--distortion", choices=("ssim", "mse", "sse"), default="ssim", help="distortion that is trained")
+    p.add_argument("--output_igdn", action=argparse.BooleanOptionalAction, default=True,
+                   help="IGDN on the 3-channel output")
+    p.add_argument("--distortion", choices=("ssim", "mse", "sse"), default="ssim",
+                   help="distortion that is trained")
     training.add_steps(p, steps=300_000, log_every=100, checkpoint_every=500)
-    p.add_argument("--mixed_precision", choices=choices.PRECISIONS, default="none",
-                   help="train in 16 bits, and measure in float32; auto: in bfloat16 where the processor is faster at it")
-    p.add_argument("--image_size", type=int, default=64, help="height and width of the images, a multiple of 16")
-    p.add_argument("--crop", choices=choices.CROPS, default="center",
-                   help="center: the centre square; none: the whole image, its aspect changed; celeba: only images of 178 x 218")
+    p.add_argument(
+        "--mixed_precision", choices=choices.PRECISIONS, default="none", help=
+        "train in 16 bits, and measure in float32; auto: in bfloat16 where the processor is "
+        "faster at it"
+    )
+    p.add_argument("--image_size", type=int, default=64,
+                   help="height and width of the images, a multiple of 16")
+    p.add_argument(
+        "--crop", choices=choices.CROPS, default="center", help=
+        "center: the centre square; none: the whole image, its aspect changed; celeba: only "
+        "images of 178 x 218"
+    )
     p.add_argument("--grayscale", action="store_true", help="one channel instead of three")
-    p.add_argument("--background", default="white", help="color behind what is transparent: a name, or #rrggbb")
+    p.add_argument("--background", default="white",
+                   help="color behind what is transparent: a name, or #rrggbb")
     p.add_argument("--num_faces", type=int, default=20_000, help="faces to draw for --data faces")
-    p.add_argument("--num_eval", type=int, default=100, help="held-out images to measure for the table at the end; 0: no table")
+    p.add_argument("--num_eval", type=int, default=100,
+                   help="held-out images to measure for the table at the end; 0: no table")
     p.add_argument("--data_dir", type=os.path.expanduser, help="TFDS' directory, for celeb_a")
 
 
 def resolve(args):
-    """The configuration of a run: every option with its value; raises ValueError for those that make no sense."""
+    """The configuration of a run: every option with its value; raises ValueError for those that
+    make no sense.
+    """
     if args.image_size < 16 or args.image_size % 16:  # four layers of stride 2
-        raise ValueError(f"image_size must be a multiple of 16, at least 16; got {args.image_size}.")
+        raise ValueError(
+            f"image_size must be a multiple of 16, at least 16; got {args.image_size}.")
     if args.latent_dim is None:
         args.latent_dim = 256 if args.network == "celeba_large" else 32
     config = training.resolve(args, ("steps", "log_every", "checkpoint_every", "num_faces"))
@@ -47,11 +64,13 @@ def prepare(args):
     from tfisovae.training import precision
 
     config = resolve(args)
-    config["mixed_precision"], note = precision.choose(args.mixed_precision, args.strategy == "multi_worker")
+    config["mixed_precision"], note = precision.choose(args.mixed_precision,
+                                                       args.strategy == "multi_worker")
     if note:
         print(note, file=sys.stderr)
-    source = sources.load_images(args.data, args.cache_dir, args.num_faces, args.data_dir, image_size=args.image_size,
-                                 crop=args.crop, grayscale=args.grayscale, background=args.background)
+    source = sources.load_images(args.data, args.cache_dir, args.num_faces, args.data_dir,
+                                 image_size=args.image_size, crop=args.crop,
+                                 grayscale=args.grayscale, background=args.background)
     run_dir = f"runs/celeba-lmbda{args.lmbda:g}{'-decomposed' if args.decomposed else ''}-seed{args.seed}"
     return config, source, run_dir, False
 
@@ -60,8 +79,9 @@ def networks(config):
     """Encoder and decoder of a configuration."""
     from tfisovae import networks
 
-    return getattr(networks, config["network"])(config["latent_dim"], config["output_igdn"], config["image_size"],
-                                                1 if config["grayscale"] else 3)
+    return getattr(networks,
+                   config["network"])(config["latent_dim"], config["output_igdn"],
+                                      config["image_size"], 1 if config["grayscale"] else 3)
 
 
 def run(args):

@@ -1,4 +1,6 @@
-"""What compressing and decompressing share: the codecs that stand beside a run's model, in RUN/codec/, and how they come there."""
+"""What compressing and decompressing share: the codecs that stand beside a run's model, in
+RUN/codec/, and how they come there.
+"""
 import os
 import sys
 
@@ -13,27 +15,34 @@ def add_options(p):
     """The options of whatever takes a codec of a run."""
     p.add_argument("--quantization", choices=QUANTIZATIONS, default="universal",
                    help="universal: with a dither, whose noise is independent of the data")
-    p.add_argument("--train_data", type=os.path.expanduser, help="where the run's training data lie now, to which a codec is "
-                   "fitted when the run has none (default: where they were)")
+    p.add_argument(
+        "--train_data", type=os.path.expanduser,
+        help="where the run's training data lie now, to which a codec is "
+        "fitted when the run has none (default: where they were)")
 
 
 def check_named(output):
-    """Raises ValueError for an output without a name, as of a variable of the shell that is not set."""
+    """Raises ValueError for an output without a name, as of a variable of the shell that is not
+    set.
+    """
     if not output:
         raise ValueError("--output is empty; give a name.")
 
 
-def opened(directory, config, vae, source=None, *, step_factor=1.0, quantization="universal", prior="normal", train_data=None,
-           cache_dir=None, keep=True):
-    """The codec of a run with these options: the one that stands in RUN/codec/, or a new one, which is put there.
+def opened(directory, config, vae, source=None, *, step_factor=1.0, quantization="universal",
+           prior="normal", train_data=None, cache_dir=None, keep=True):
+    """The codec of a run with these options: the one that stands in RUN/codec/, or a new one, which
+    is put there.
 
-    A new one takes the maps of any that is there, and needs no data then. Otherwise it is fitted to examples of training.
+    A new one takes the maps of any that is there, and needs no data then. Otherwise it is fitted to
+    examples of training.
 
     Args:
       directory: of the run. config, vae: its manifest and model.
       source: a `Source` that has been opened already; of use where it is the run's own.
       train_data, cache_dir: for opening the run's own, where it must be.
-      keep: whether a new one must be put there, as a file needs that is to be decompressed; else that is tried.
+      keep: whether a new one must be put there, as a file needs that is to be decompressed; else
+        that is tried.
     Raises:
       ValueError: if a codec must be fitted, and the run's training data are not to be found.
     """
@@ -44,7 +53,8 @@ def opened(directory, config, vae, source=None, *, step_factor=1.0, quantization
     for candidate in dict.fromkeys([path, *saved(directory)]):
         found = _loaded(candidate, vae)
         if found is not None:
-            if candidate == path and all(getattr(found, name) == value for name, value in choices.items()):
+            if candidate == path and all(
+                    getattr(found, name) == value for name, value in choices.items()):
                 return found
             found = found.at(**choices)
             break
@@ -65,14 +75,17 @@ def opened(directory, config, vae, source=None, *, step_factor=1.0, quantization
 
 
 def _loaded(path, vae):
-    """The codec at `path`; None where there is none of this model, which is said if there is another."""
+    """The codec at `path`; None where there is none of this model, which is said if there is
+    another.
+    """
     from tfisovae.codec import Codec
 
     try:
         return Codec.load(path, vae)
     except FileNotFoundError:
         return None
-    except ValueError as error:  # of the model before it was trained on, damaged, or of another version
+    # Of the model before it was trained on, damaged, or of another version.
+    except ValueError as error:
         print(f"Passed over: {error}", file=sys.stderr)
         return None
 
@@ -96,22 +109,32 @@ def of_file(directory, vae, reader):
     for path in saved(directory):
         try:
             said[path] = stored.settings(path)
-        except ValueError as error:  # damaged, or of another version: the file may be of one that is whole
+        # Damaged, or of another version: the file may be of one that is whole.
+        except ValueError as error:
             unread.append(str(error))
     if not said and not unread:
-        raise FileNotFoundError(f"{directory} has no codec: {os.path.join(directory, DIRECTORY)}, which compressing put beside the "
-                                "model, is not there. Copy it from the run that compressed the file.")
+        raise FileNotFoundError(
+            f"{directory} has no codec: {os.path.join(directory, DIRECTORY)}, which compressing "
+            f"put beside the "
+            "model, is not there. Copy it from the run that compressed the file.")
     for path, entry in said.items():
         if (entry["fingerprint"], entry["model_fingerprint"]) == (header.codec, header.model):
             return Codec.load(path, vae)
-    if Functions(as_autoencoder(vae), vae.example_shape, vae.n).fingerprint()[:len(header.model)] != header.model:
-        raise container.OtherModel(f"{reader.path} is of another model than that of {directory}, or of it before it was trained "
-                                   "on. Decompress it with the model that compressed it.")
+    if Functions(as_autoencoder(vae), vae.example_shape,
+                 vae.n).fingerprint()[:len(header.model)] != header.model:
+        raise container.OtherModel(
+            f"{reader.path} is of another model than that of {directory}, or of it before it was "
+            f"trained "
+            "on. Decompress it with the model that compressed it.")
     if unread:
-        raise ValueError(f"{reader.path} is of none of the codecs in {os.path.join(directory, DIRECTORY)} that can be read: "
-                         f"{unread[0]}")
-    raise container.OtherCodec(f"{reader.path} is of a codec that is not in {os.path.join(directory, DIRECTORY)}. Copy it there "
-                               "from the run that compressed the file: a codec that is fitted anew has other tables.")
+        raise ValueError(
+            f"{reader.path} is of none of the codecs in {os.path.join(directory, DIRECTORY)} that "
+            f"can be read: "
+            f"{unread[0]}")
+    raise container.OtherCodec(
+        f"{reader.path} is of a codec that is not in {os.path.join(directory, DIRECTORY)}. Copy "
+        f"it there "
+        "from the run that compressed the file: a codec that is fitted anew has other tables.")
 
 
 def saved(directory):
@@ -134,8 +157,13 @@ def _training_examples(directory, config, source, train_data, cache_dir):
             source = sources.of_run(config, train_data, cache_dir)
             sources.check_split(config, source)
         except (ValueError, OSError) as error:
-            raise ValueError(f"{directory} has no codec yet, and one is fitted to the data of its training: {error} Where they lie "
-                             "elsewhere now, name the place: train_data=PATH.") from None
+            raise ValueError(
+                f"{directory} has no codec yet, and one is fitted to the data of its training: "
+                f"{error} Where they lie "
+                "elsewhere now, name the place: train_data=PATH.") from None
         if source.manifest["fingerprint"] != trained_on:
-            raise ValueError(f"train_data must be the data that {directory} was trained on; {train_data} are others.")
+            raise ValueError(
+                f"train_data must be the data that {directory} was trained on; {train_data} are "
+                f"others."
+            )
     return batches.drawn_batches(source.train, FITTED_TO, config["seed"])

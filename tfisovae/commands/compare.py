@@ -1,8 +1,8 @@
 """Measure several runs, and show them side by side on one page: compare.html.
 
-Each gets a directory of its name in the directory of the results, with all that `tfisovae isometry` and `tfisovae report` write,
-and `tfisovae density` where p(x) is known. What stands there of the same model and as many examples is not measured again. The
-runs themselves are left as they are.
+Each gets a directory of its name in the directory of the results, with all that `tfisovae isometry`
+and `tfisovae report` write, and `tfisovae density` where p(x) is known. What stands there of the
+same model and as many examples is not measured again. The runs themselves are left as they are.
 """
 import contextlib
 import os
@@ -11,41 +11,60 @@ import urllib.parse
 from tfisovae import files
 from tfisovae.commands import density, isometry, measuring, report
 
-_MEASURED = "measured.json"  # beside the results of a run: of which model they are, and how many examples were asked for
+# Beside the results of a run: of which model they are, and how many examples were asked for.
+_MEASURED = "measured.json"
 
 
 def add_arguments(p):
     """The options."""
     p.add_argument("directories", metavar="RUN", nargs="+", type=os.path.expanduser,
                    help="run directories, as the training commands write them")
-    p.add_argument("--titles", nargs="+", metavar="TITLE", help="of the columns, one for each run (default: names of the runs)")
+    p.add_argument("--titles", nargs="+", metavar="TITLE",
+                   help="of the columns, one for each run (default: names of the runs)")
     p.add_argument("--title", default="Side by side", help="of the page")
     p.add_argument("--num_examples", type=int, nargs="+", metavar="N",
                    help=f"one number for all runs, or one for each: {measuring.NUM_EXAMPLES}")
-    p.add_argument("--gradient_examples", type=int, nargs="+", metavar="N",
-                   help="likewise, of training, whose mean gradient is taken (default: as tfisovae isometry; 0: none)")
-    p.add_argument("--out", type=os.path.expanduser, default="compare",
-                   help="directory for the page and the results of each run, in a directory of its name")
-    p.add_argument("--cache_dir", type=os.path.expanduser, help="where decoded images are kept (default: ~/.cache/tfisovae)")
+    p.add_argument(
+        "--gradient_examples", type=int, nargs="+", metavar="N", help=
+        "likewise, of training, whose mean gradient is taken (default: as tfisovae isometry; 0: "
+        "none)"
+    )
+    p.add_argument(
+        "--out", type=os.path.expanduser, default="compare",
+        help="directory for the page and the results of each run, in a directory of its name")
+    p.add_argument("--cache_dir", type=os.path.expanduser,
+                   help="where decoded images are kept (default: ~/.cache/tfisovae)")
 
 
 def check(args):
-    """Raises ValueError where the runs cannot be told apart or would be written into, or options are not one for each of them."""
+    """Raises ValueError where the runs cannot be told apart or would be written into, or options
+    are not one for each of them.
+    """
     names = list(map(measuring.name, args.directories))
     twice = {name for name in names if names.count(name) > 1}
     if twice:
-        raise ValueError(f"Several runs are called {', '.join(sorted(twice))}, and their results would have one directory. Rename "
-                         "one, or compare them in two pages.")
+        raise ValueError(
+            f"Several runs are called {', '.join(sorted(twice))}, and their results would have "
+            f"one directory. Rename "
+            "one, or compare them in two pages.")
     for directory in args.directories:
-        within = [os.path.realpath(directory), os.path.realpath(os.path.join(args.out, measuring.name(directory)))]
+        within = [
+            os.path.realpath(directory),
+            os.path.realpath(os.path.join(args.out, measuring.name(directory)))
+        ]
         if os.path.commonpath(within) == within[0]:
-            raise ValueError(f"The results would be written into the run {directory}, which is to be left as it is. Choose another "
-                             "--out.")
+            raise ValueError(
+                f"The results would be written into the run {directory}, which is to be left as "
+                f"it is. Choose another "
+                "--out.")
         if os.path.exists(os.path.join(within[1], "config.json")):
-            raise ValueError(f"The results of {directory} would be written into another run of its name, {within[1]}, which is to "
-                             "be left as it is. Choose another --out.")
+            raise ValueError(
+                f"The results of {directory} would be written into another run of its name, "
+                f"{within[1]}, which is to "
+                "be left as it is. Choose another --out.")
     if args.titles and len(args.titles) != len(names):
-        raise ValueError(f"--titles takes one title for each of the {len(names)} runs; got {len(args.titles)}.")
+        raise ValueError(
+            f"--titles takes one title for each of the {len(names)} runs; got {len(args.titles)}.")
     for name in ("num_examples", "gradient_examples"):
         of_each(args, name)
     for count in args.num_examples or []:
@@ -55,33 +74,45 @@ def check(args):
 
 
 def of_each(args, name):
-    """An option that is one number for all runs or one for each, as a list of one for each; of `None` where it was not given."""
+    """An option that is one number for all runs or one for each, as a list of one for each; of
+    `None` where it was not given.
+    """
     counts, runs = getattr(args, name) or [None], len(args.directories)
     if len(counts) not in (1, runs):
-        raise ValueError(f"--{name} takes one number for all runs, or one for each of the {runs}; got {len(counts)}.")
+        raise ValueError(
+            f"--{name} takes one number for all runs, or one for each of the {runs}; got "
+            f"{len(counts)}."
+        )
     return counts * (runs // len(counts))
 
 
 def opened(directory, args):
     """A run and its data, `measuring.Trained`, whose results go into a directory of its name."""
     try:
-        return measuring.open_run(directory, None, args.cache_dir, None, os.path.join(args.out, measuring.name(directory)))
+        return measuring.open_run(directory, None, args.cache_dir, None,
+                                  os.path.join(args.out, measuring.name(directory)))
     except ValueError as error:
-        raise ValueError(f"{error} (All runs are measured on their own data here. Leave {directory} out, or see what tfisovae "
-                         "report makes of it.)") from None
+        raise ValueError(
+            f"{error} (All runs are measured on their own data here. Leave {directory} out, or "
+            f"see what tfisovae "
+            "report makes of it.)") from None
 
 
 def measure(trained, counts):
-    """Measures a run, which yields text, unless that was done of this model and so many examples, `counts` by their options."""
+    """Measures a run, which yields text, unless that was done of this model and so many examples,
+    `counts` by their options.
+    """
     from tfisovae.training import runs
 
     path, now = trained.path(_MEASURED), {"model": runs.model_digest(trained.directory), **counts}
     knows_density = trained.source.log_density is not None
     needed = [isometry.names()[0], *(density.names()[:2] if knows_density else ())]
     with contextlib.suppress(FileNotFoundError, files.DamagedFile):
-        if files.read_json(path) == now and all(os.path.exists(trained.path(name)) for name in needed):
+        if files.read_json(path) == now and all(
+                os.path.exists(trained.path(name)) for name in needed):
             return
-    for name in (_MEASURED, *density.names(), *isometry.names()):  # of another model, or of other examples
+    # Of another model, or of other examples.
+    for name in (_MEASURED, *density.names(), *isometry.names()):
         with contextlib.suppress(FileNotFoundError):
             os.unlink(trained.path(name))
     if knows_density:
@@ -98,14 +129,17 @@ def column(trained, title, counts):
     from tfisovae.show import Column, contents_of
 
     yield from measure(trained, counts)
-    saved, parts = yield from report.gather(trained, _options(isometry, trained, counts), trained.out)
+    saved, parts = yield from report.gather(trained, _options(isometry, trained, counts),
+                                            trained.out)
     yield report.write(trained.path("report.html"), title, saved, parts)
-    return Column(contents_of(saved, title, **parts), f"./{urllib.parse.quote(measuring.name(trained.out))}/report.html")
+    return Column(contents_of(saved, title, **parts),
+                  f"./{urllib.parse.quote(measuring.name(trained.out))}/report.html")
 
 
 def _options(command, trained, counts):
     options = measuring.default_options(command, trained.directory)
-    vars(options).update({name: value for name, value in counts.items() if name in options}, out=trained.out)
+    vars(options).update({name: value
+                          for name, value in counts.items() if name in options}, out=trained.out)
     return options
 
 
@@ -115,12 +149,16 @@ def run(args):
 
     check(args)
     for directory in args.directories:
-        load_config(directory)  # which says of what is no run that it is none, before anything is made
+        # Which says of what is no run that it is none, before anything is made.
+        load_config(directory)
     made = [opened(directory, args) for directory in args.directories]
     columns, titles = [], args.titles or list(map(measuring.name, args.directories))
-    for trained, title, *counts in zip(made, titles, of_each(args, "num_examples"), of_each(args, "gradient_examples")):
+    for trained, title, *counts in zip(made, titles, of_each(args, "num_examples"),
+                                       of_each(args, "gradient_examples")):
         print(f"== {title}: {trained.directory}", flush=True)
-        columns.append(_printed(column(trained, title, dict(zip(("num_examples", "gradient_examples"), counts)))))
+        columns.append(
+            _printed(
+                column(trained, title, dict(zip(("num_examples", "gradient_examples"), counts)))))
     path = os.path.join(args.out, "compare.html")
     write_beside(columns, path, args.title)
     print(f"\n{report.said_of(path)}")

@@ -1,4 +1,5 @@
-"""Compress data with a trained run into one file; prints bytes and bits an example, beside what theory predicts.
+"""Compress data with a trained run into one file; prints bytes and bits an example, beside what
+theory predicts.
 
 The codec is kept in RUN/codec/, which decompressing needs: where the model goes, it is to go too.
 """
@@ -10,33 +11,52 @@ from tfisovae.commands import choices, coding, measuring
 
 def add_arguments(p):
     """The options."""
-    p.add_argument("directory", metavar="RUN", type=os.path.expanduser, help="run directory, as the training commands write it")
-    p.add_argument("data", metavar="DATA", type=os.path.expanduser, help="what to compress, read as the run's own data were")
-    p.add_argument("-o", "--output", metavar="FILE", type=os.path.expanduser, required=True, help="the file to write")
-    p.add_argument("--split", choices=measuring.SPLITS, default="all", help="which of the data's examples: those that are held "
-                   "out, those of training, or all")
+    p.add_argument("directory", metavar="RUN", type=os.path.expanduser,
+                   help="run directory, as the training commands write it")
+    p.add_argument("data", metavar="DATA", type=os.path.expanduser,
+                   help="what to compress, read as the run's own data were")
+    p.add_argument("-o", "--output", metavar="FILE", type=os.path.expanduser, required=True,
+                   help="the file to write")
+    p.add_argument(
+        "--split", choices=measuring.SPLITS, default="all",
+        help="which of the data's examples: those that are held "
+        "out, those of training, or all")
     p.add_argument("--num_examples", type=int, help="how many of them (default: all)")
     p.add_argument("--overwrite", action="store_true", help="whether FILE may be replaced")
-    p.add_argument("--step_factor", type=float, default=1.0,
-                   help="of the quantiser's step: above 1 fewer bits and more distortion than the point that was trained")
+    p.add_argument(
+        "--step_factor", type=float, default=1.0, help=
+        "of the quantiser's step: above 1 fewer bits and more distortion than the point that was "
+        "trained"
+    )
     coding.add_options(p)
-    p.add_argument("--prior", choices=choices.PRIORS, default="normal",
-                   help="empirical: the distribution that the means of the training data have, instead of N(0, 1)")
-    p.add_argument("--cache_dir", type=os.path.expanduser, help="where decoded images are kept (default: ~/.cache/tfisovae)")
+    p.add_argument(
+        "--prior", choices=choices.PRIORS, default="normal", help=
+        "empirical: the distribution that the means of the training data have, instead of N(0, 1)")
+    p.add_argument("--cache_dir", type=os.path.expanduser,
+                   help="where decoded images are kept (default: ~/.cache/tfisovae)")
 
 
 def report(written, codec, path, data):
     """What was written, and what had been predicted, as text."""
     n, predicted = written.num_examples, codec.predicted
     bits = written.size * 8 / n
-    lines = [f"{path}: {n:,} examples of {data} in {written.size:,} bytes, {bits:.4g} bits an example "
-             f"({written.code_bytes * 8 / n:.4g} of the range coder, {written.bits.sum():.4g} by the ideal lengths of its tables).",
-             f"Predicted of the data of training, {len(codec.dimensions)} of {codec.n} dimensions: KL {predicted.kl.sum():.4g} "
-             f"bits, with 1/2 log2(pi e / 6) each {predicted.high_rate.sum():.4g}, exact {predicted.exact.sum():.4g}; distortion "
-             f"{predicted.distortion:.4g}."]
+    lines = [
+        f"{path}: {n:,} examples of {data} in {written.size:,} bytes, {bits:.4g} bits an example "
+        f"({written.code_bytes * 8 / n:.4g} of the range coder, {written.bits.sum():.4g} by the "
+        f"ideal lengths of its tables).",
+        f"Predicted of the data of training, {len(codec.dimensions)} of {codec.n} dimensions: KL "
+        f"{predicted.kl.sum():.4g} "
+        f"bits, with 1/2 log2(pi e / 6) each {predicted.high_rate.sum():.4g}, exact "
+        f"{predicted.exact.sum():.4g}; distortion "
+        f"{predicted.distortion:.4g}."
+    ]
     if predicted.saving is not None:
-        lines.append(f"The means' own distribution {'saves' if codec.prior == 'empirical' else 'would save'} about "
-                     f"{predicted.saving.sum():.3g} bits of that, and more where sigma is near 1 (--prior empirical).")
+        lines.append(
+            f"The means' own distribution "
+            f"{'saves' if codec.prior == 'empirical' else 'would save'} about "
+            f"{predicted.saving.sum():.3g} bits of that, and more where sigma is near 1 (--prior "
+            f"empirical)."
+        )
     return "\n".join(lines)
 
 
@@ -47,17 +67,22 @@ def run(args):
     measuring.check_at_least_1(num_examples=args.num_examples)
     coding.check_named(args.output)
     if os.path.exists(args.output) and not args.overwrite:
-        raise ValueError(f"{args.output} exists; it is left as it is. Give another name, or overwrite=True.")
+        raise ValueError(
+            f"{args.output} exists; it is left as it is. Give another name, or overwrite=True.")
     if os.path.isdir(args.output):
-        raise ValueError(f"{args.output} is a directory; what is written is one file. Give its name.")
-    if os.path.exists(args.output) and os.path.exists(args.data) and os.path.samefile(args.output, args.data):
-        raise ValueError(f"{args.output} is what is to be compressed; it is left as it is. Give another name.")
+        raise ValueError(
+            f"{args.output} is a directory; what is written is one file. Give its name.")
+    if os.path.exists(args.output) and os.path.exists(args.data) and os.path.samefile(
+            args.output, args.data):
+        raise ValueError(
+            f"{args.output} is what is to be compressed; it is left as it is. Give another name.")
     out = os.path.dirname(os.path.abspath(args.output))
     measuring.check_writable(out, "output")
     files.sweep(out)
     trained = measuring.open_run(args.directory, args.data, args.cache_dir, args.split, out)
-    codec = coding.opened(args.directory, trained.config, trained.vae, trained.source, step_factor=args.step_factor,
-                          quantization=args.quantization, prior=args.prior, train_data=args.train_data, cache_dir=args.cache_dir)
+    codec = coding.opened(args.directory, trained.config, trained.vae, trained.source,
+                          step_factor=args.step_factor, quantization=args.quantization,
+                          prior=args.prior, train_data=args.train_data, cache_dir=args.cache_dir)
     rows = trained.source.eval
     count = min(args.num_examples or len(rows), len(rows))
     written = codec.write(args.output, batches.evaluation_batches(rows, 256), count, progress=True)

@@ -1,6 +1,8 @@
-"""Decompress a file that `tfisovae compress` wrote: images as 00000.png, 00001.png, ..., vectors as the rows of x.npy, in order.
+"""Decompress a file that `tfisovae compress` wrote: images as 00000.png, 00001.png, ..., vectors as
+the rows of x.npy, in order.
 
-The file is looked through before anything of it is decoded: one that was damaged, or is of another model, is refused.
+The file is looked through before anything of it is decoded: one that was damaged, or is of another
+model, is refused.
 """
 import contextlib
 import os
@@ -16,8 +18,10 @@ _TABLE = "x.npy"
 
 def add_arguments(p):
     """The options."""
-    p.add_argument("directory", metavar="RUN", type=os.path.expanduser, help="run directory that compressed the file")
-    p.add_argument("file", metavar="FILE", type=os.path.expanduser, help="what `tfisovae compress` wrote")
+    p.add_argument("directory", metavar="RUN", type=os.path.expanduser,
+                   help="run directory that compressed the file")
+    p.add_argument("file", metavar="FILE", type=os.path.expanduser,
+                   help="what `tfisovae compress` wrote")
     p.add_argument("-o", "--output", metavar="DIR", type=os.path.expanduser, required=True,
                    help="directory to write, which is to be empty, or not there yet")
 
@@ -39,7 +43,8 @@ def run(args):
             os.makedirs(new)
             if sources.kind_of(config) == "vectors":
                 kind = f"rows of {_TABLE}"
-                _write_table(os.path.join(new, _TABLE), codec, reader, config["data_manifest"].get("standardization"))
+                _write_table(os.path.join(new, _TABLE), codec, reader,
+                             config["data_manifest"].get("standardization"))
             else:
                 kind = "images"
                 _write_images(new, codec, reader)
@@ -50,15 +55,22 @@ def _check_empty(path):
     if os.path.lexists(path) and not os.path.isdir(path):
         raise ValueError(f"{path} is a file; what is written is a directory. Give another name.")
     if os.path.isdir(path) and not files.is_empty(path):
-        raise ValueError(f"{path} is not empty; it is left as it is. Give a directory that is, or a new one.")
+        raise ValueError(
+            f"{path} is not empty; it is left as it is. Give a directory that is, or a new one.")
     if os.path.isdir(path) and os.path.samefile(path, os.getcwd()):
-        raise ValueError(f"{path} is the directory that this runs in, which stays. Give a new one, in it or elsewhere.")
+        raise ValueError(
+            f"{path} is the directory that this runs in, which stays. Give a new one, in it or "
+            f"elsewhere."
+        )
 
 
 def _write_table(path, codec, reader, standardization):
-    """The examples as a table `[N, m]`, float32, in the units that the run's data had before they were standardised."""
+    """The examples as a table `[N, m]`, float32, in the units that the run's data had before they
+    were standardised.
+    """
     mean, deviation = standardization or (0.0, 1.0)
-    table = np.lib.format.open_memmap(path, "w+", np.float32, (reader.num_examples, *codec.example_shape))
+    table = np.lib.format.open_memmap(path, "w+", np.float32,
+                                      (reader.num_examples, *codec.example_shape))
     row = 0
     for x in _with_progress(codec, reader):
         table[row:row + len(x)] = x * np.asarray(deviation) + np.asarray(mean)
@@ -81,7 +93,8 @@ def _write_images(directory, codec, reader):
 def _with_progress(codec, reader):
     import tqdm
 
-    with contextlib.closing(tqdm.tqdm(total=reader.num_examples, desc="decompressing", unit=" examples")) as bar:
+    with contextlib.closing(
+            tqdm.tqdm(total=reader.num_examples, desc="decompressing", unit=" examples")) as bar:
         for x in codec.decoded(reader):
             yield x
             bar.update(len(x))

@@ -1,4 +1,5 @@
-"""Give log densities of held-out inputs, with their percentiles among those of training: densities.csv, density.json, density.png.
+"""Give log densities of held-out inputs, with their percentiles among those of training:
+densities.csv, density.json, density.png.
 
 Figs. 3 and 8 where p(x) is known.
 """
@@ -20,15 +21,20 @@ def add_arguments(p):
     """The options."""
     measuring.add_arguments(p)
     p.add_argument("--num_examples", type=int, help=measuring.NUM_EXAMPLES)
-    p.add_argument("--forms", nargs="+", metavar="FORM",
-                   help=f"which of {', '.join(choices.FORMS)} (default: all that the distortion has)")
-    p.add_argument("--train_examples", type=int,
-                   help="examples of training, drawn at random, among which each input has its percentile, at most (default: 1,000 "
-                        "images, or 10,000 vectors; 0: no percentiles)")
+    p.add_argument(
+        "--forms", nargs="+", metavar="FORM",
+        help=f"which of {', '.join(choices.FORMS)} (default: all that the distortion has)")
+    p.add_argument(
+        "--train_examples", type=int, help=
+        "examples of training, drawn at random, among which each input has its percentile, at "
+        "most (default: 1,000 "
+        "images, or 10,000 vectors; 0: no percentiles)")
 
 
 def compute(trained, num_examples=None, forms=None, train_examples=None):
-    """Measures a run: what `density.json` holds, the columns of `densities.csv`, and the pictures of extremes or `None`."""
+    """Measures a run: what `density.json` holds, the columns of `densities.csv`, and the pictures
+    of extremes or `None`.
+    """
     from tfisovae import density
     from tfisovae.autoencoder import posterior
     from tfisovae.autoencoder.data import as_float
@@ -36,7 +42,8 @@ def compute(trained, num_examples=None, forms=None, train_examples=None):
 
     run, config, vae, source, *_ = trained
     if train_examples is not None and train_examples < 0:
-        raise ValueError(f"--train_examples must be at least 0, which is none; got {train_examples}.")
+        raise ValueError(
+            f"--train_examples must be at least 0, which is none; got {train_examples}.")
     count = measuring.num_examples(trained, num_examples)
     rows = source.eval.chosen(np.arange(count))  # those of `tfisovae isometry`
     train = None if train_examples == 0 else measuring.examples_of_training(trained, train_examples)
@@ -44,32 +51,47 @@ def compute(trained, num_examples=None, forms=None, train_examples=None):
         missing = f"the data that {run} was trained on are not to be found, so that there are no percentiles among them"
         if train_examples is not None:
             raise ValueError(f"--train_examples: {missing}. Leave it out.")
-        print(f"Note: {missing}, and which dimensions are active, these examples say.", file=sys.stderr)
-    # Other data than the run's may be few, or odd: which dimensions the density is over, the run's own say.
-    posteriors = [vae.encode(x) for x in batches.evaluation_batches(rows if trained.own or train is None else train)]
+        print(f"Note: {missing}, and which dimensions are active, these examples say.",
+              file=sys.stderr)
+    # Other data than the run's may be few, or odd: which dimensions the density is over, the run's
+    # own say.
+    posteriors = [
+        vae.encode(x)
+        for x in batches.evaluation_batches(rows if trained.own or train is None else train)
+    ]
     active = posterior.active(np.concatenate([q.kl() for q in posteriors]).mean(0))
     variance = np.mean(np.concatenate([q.scale for q in posteriors]).astype(np.float64) ** 2, 0)
     if not active.any():
-        raise measuring.NotOfThisRun(f"{run} has collapsed: no latent dimension is active, so there are no densities.")
-    estimates = density.log_densities(vae, batches.evaluation_batches(rows), forms, active, variance=variance, progress=True)
+        raise measuring.NotOfThisRun(
+            f"{run} has collapsed: no latent dimension is active, so there are no densities.")
+    estimates = density.log_densities(vae, batches.evaluation_batches(rows), forms, active,
+                                      variance=variance, progress=True)
     best = next(form for form in (*_BEST_FIRST, *estimates) if form in estimates)
-    saved = {"distortion_name": repr(vae.distortion), "lmbda": 1 / vae.beta, "decomposed": vae.decomposed, "steps": config["steps"],
-             "data": source.manifest["source"], "data_fingerprint": source.manifest["fingerprint"], "num_examples": count,
-             "num_active": int(active.sum()), "n": vae.n}
+    saved = {
+        "distortion_name": repr(vae.distortion), "lmbda": 1 / vae.beta,
+        "decomposed": vae.decomposed, "steps": config["steps"], "data": source.manifest["source"],
+        "data_fingerprint": source.manifest["fingerprint"], "num_examples": count,
+        "num_active": int(active.sum()), "n": vae.n
+    }
     columns, pictures = {"row": rows.rows, **estimates}, None
     if train is not None:
-        among = density.log_densities(vae, batches.evaluation_batches(train), best, active, variance=variance, progress=True)[best]
+        among = density.log_densities(vae, batches.evaluation_batches(train), best, active,
+                                      variance=variance, progress=True)[best]
         columns[PERCENTILE] = density.percentiles(estimates[best], among)
-        saved["percentiles"] = {"form": best, "num_train": len(train), "median": float(np.median(columns[PERCENTILE])),
-                                "below_1": float(np.mean(columns[PERCENTILE] < 1)),
-                                "log_density_at_1": float(np.quantile(among, 0.01))}
+        saved["percentiles"] = {
+            "form": best, "num_train": len(train), "median": float(np.median(columns[PERCENTILE])),
+            "below_1": float(np.mean(columns[PERCENTILE] < 1)), "log_density_at_1": float(
+                np.quantile(among, 0.01))
+        }
     if source.log_density is not None:
         columns["log_density"] = source.log_density[:count]
         saved["comparison"] = density.comparison(estimates, columns["log_density"])
     else:
         order = np.argsort(estimates[best], kind="stable")
-        saved["extremes"] = {"form": best, "most_probable": rows.rows[order[::-1][:EXTREMES]].tolist(),
-                             "least_probable": rows.rows[order[:EXTREMES]].tolist()}
+        saved["extremes"] = {
+            "form": best, "most_probable": rows.rows[order[::-1][:EXTREMES]].tolist(),
+            "least_probable": rows.rows[order[:EXTREMES]].tolist()
+        }
         if trained.has_images:
             pictures = [measuring.as_images(as_float(rows.array[saved["extremes"][name]]))
                         for name in ("most_probable", "least_probable")]
@@ -81,17 +103,21 @@ def write(trained, saved, columns, pictures):
     from tfisovae.show import traversal_figures
 
     if pictures is not None:
-        traversal_figures.reconstructions(pictures, ["most probable", "least probable"], path=trained.path("extremes.png"))
+        traversal_figures.reconstructions(pictures, ["most probable", "least probable"],
+                                          path=trained.path("extremes.png"))
     with files.replacing(trained.path("densities.csv"), newline="") as file:
         writer = csv.writer(file)
         writer.writerow(columns)
-        writer.writerows([int(row), *(f"{value:.6f}" for value in values)] for row, *values in zip(*columns.values()))
+        writer.writerows([int(row), *(f"{value:.6f}" for value in values)]
+                         for row, *values in zip(*columns.values()))
     files.write_json(trained.path("density.json"), saved)
     draw(trained.out, trained.suffix)
 
 
 def measure(trained, num_examples=None, forms=None, train_examples=None):
-    """Measures a run and writes `densities.csv`, `density.json` and the pictures; returns what the JSON holds."""
+    """Measures a run and writes `densities.csv`, `density.json` and the pictures; returns what the
+    JSON holds.
+    """
     saved, columns, pictures = compute(trained, num_examples, forms, train_examples)
     write(trained, saved, columns, pictures)
     return saved
@@ -103,10 +129,12 @@ def names(suffix=""):
 
 
 def load(out, suffix=""):
-    """What `density.json` holds, and the columns of `densities.csv`, `{name: [N]}`: none of them where that is not there.
+    """What `density.json` holds, and the columns of `densities.csv`, `{name: [N]}`: none of them
+    where that is not there.
 
     Raises:
-      FileNotFoundError, files.DamagedFile: if there is no `density.json`, or one of the two is not whole.
+      FileNotFoundError, files.DamagedFile: if there is no `density.json`, or one of the two is not
+        whole.
     """
     table, numbers, _ = (os.path.join(out, name) for name in names(suffix))
     saved = files.read_json(numbers)
@@ -117,12 +145,16 @@ def load(out, suffix=""):
     except FileNotFoundError:
         return saved, {}
     except ValueError as error:
-        raise files.DamagedFile(f"{table} is no whole table of numbers ({error}). Measure again with tfisovae density.") from None
+        raise files.DamagedFile(
+            f"{table} is no whole table of numbers ({error}). Measure again with tfisovae density."
+        ) from None
     return saved, dict(zip(header, values.T))
 
 
 def draw(out, suffix=""):
-    """Draws `density.png` from `densities.csv` and `density.json`, which are in the directory `out`."""
+    """Draws `density.png` from `densities.csv` and `density.json`, which are in the directory
+    `out`.
+    """
     from tfisovae.show import density_figures, drawing
 
     saved, columns = load(out, suffix)
@@ -143,20 +175,34 @@ def draw(out, suffix=""):
 
 def table(saved):
     """What was measured, as text."""
-    lines = [f"{saved['num_examples']} examples; {saved['num_active']} of {saved['n']} dimensions active: the densities are over "
-             "these alone."]
+    lines = [
+        f"{saved['num_examples']} examples; {saved['num_active']} of {saved['n']} dimensions "
+        f"active: the densities are over "
+        "these alone."
+    ]
     if "comparison" in saved:
-        lines += [f"{'estimate':<17} {'R with p(x)':>12} {'mean error':>12} {'rms error (nats)':>17}"]
-        lines += [f"{form:<17} {entry['correlation']:12.3f} {entry['log_error_mean']:12.3f} {entry['log_error_rms']:17.3f}"
-                  + ("   of another unit: density of z" if form == "prior" else "") for form, entry in saved["comparison"].items()]
+        lines += [
+            f"{'estimate':<17} {'R with p(x)':>12} {'mean error':>12} {'rms error (nats)':>17}"
+        ]
+        lines += [
+            f"{form:<17} {entry['correlation']:12.3f} {entry['log_error_mean']:12.3f} "
+            f"{entry['log_error_rms']:17.3f}"
+            + ("   of another unit: density of z" if form == "prior" else "")
+            for form, entry in saved["comparison"].items()
+        ]
     else:
-        lines += [f"{name.replace('_', ' ')} by {saved['extremes']['form']!r}: rows {', '.join(map(str, saved['extremes'][name]))}"
-                  for name in ("most_probable", "least_probable")]
+        lines += [
+            f"{name.replace('_', ' ')} by {saved['extremes']['form']!r}: rows "
+            f"{', '.join(map(str, saved['extremes'][name]))}"
+            for name in ("most_probable", "least_probable")
+        ]
     if "percentiles" in saved:
         among = saved["percentiles"]
-        lines.append(f"Among {among['num_train']:,} examples of training, drawn at random, by {among['form']!r}: the median input "
-                     f"is at percentile {among['median']:.1f}; {among['below_1']:.1%} are below the first "
-                     f"({among['log_density_at_1']:.2f} nats).")
+        lines.append(
+            f"Among {among['num_train']:,} examples of training, drawn at random, by "
+            f"{among['form']!r}: the median input "
+            f"is at percentile {among['median']:.1f}; {among['below_1']:.1%} are below the first "
+            f"({among['log_density_at_1']:.2f} nats).")
     return "\n".join(lines)
 
 

@@ -1,4 +1,5 @@
-"""Measure the cells of an ablation that are not measured yet: ablation-measured.json, and a table."""
+"""Measure the cells of an ablation that are not measured yet: ablation-measured.json, and a table.
+"""
 import contextlib
 import io
 import os
@@ -13,8 +14,10 @@ from tfisovae.commands import ablation, choices, density, isometry, measuring
 
 def add_arguments(p):
     """The options."""
-    p.add_argument("ablation", type=os.path.expanduser, help="directory, as `tfisovae ablation` writes it")
-    p.add_argument("--num_examples", type=int, default=10_000, help="held-out examples to measure of each cell, at most")
+    p.add_argument("ablation", type=os.path.expanduser,
+                   help="directory, as `tfisovae ablation` writes it")
+    p.add_argument("--num_examples", type=int, default=10_000,
+                   help="held-out examples to measure of each cell, at most")
 
 
 def cell_directories(directory):
@@ -22,24 +25,34 @@ def cell_directories(directory):
     from tfisovae.training import runs
 
     if not os.path.exists(os.path.join(directory, "ablation.json")):
-        raise ValueError(f"{directory} holds no ablation: it has no ablation.json. It is what `tfisovae ablation` writes.")
-    found = [path for path in sorted(os.path.join(directory, name) for name in os.listdir(directory))
-             if os.path.isdir(os.path.join(path, "model"))]
+        raise ValueError(
+            f"{directory} holds no ablation: it has no ablation.json. It is what `tfisovae "
+            f"ablation` writes."
+        )
+    found = [
+        path for path in sorted(os.path.join(directory, name) for name in os.listdir(directory))
+        if os.path.isdir(os.path.join(path, "model"))
+    ]
     if not found:
         raise ValueError(f"{directory} has no finished cell yet.")
     for path in found:
         config = runs.load_config(path)
         if config["data"] not in choices.TOYS or config["distortion"] not in ablation.DISTORTIONS:
-            raise ValueError(f"{path} is no cell of the ablation: its data are {config['data']!r}, its loss "
-                                f"{config['distortion']!r}. Move it elsewhere.")
+            raise ValueError(
+                f"{path} is no cell of the ablation: its data are {config['data']!r}, its loss "
+                f"{config['distortion']!r}. Move it elsewhere.")
     return found
 
 
 def measure(directory, num_examples=10_000):
-    """Measures what is not measured, and returns the cells: a list of dicts, also written to `ablation-measured.json`."""
+    """Measures what is not measured, and returns the cells: a list of dicts, also written to
+    `ablation-measured.json`.
+    """
     cells = []
-    for path in tqdm.tqdm(cell_directories(directory), desc="measuring", unit="cell", file=sys.stderr):
-        with contextlib.redirect_stderr(io.StringIO()):  # one progress display, not one for each cell
+    for path in tqdm.tqdm(cell_directories(directory), desc="measuring", unit="cell",
+                          file=sys.stderr):
+        # One progress display, not one for each cell.
+        with contextlib.redirect_stderr(io.StringIO()):
             _measure_cell(path, num_examples)
         cells.append(_summary(path))
     files.write_json(os.path.join(directory, "ablation-measured.json"), {"cells": cells})
@@ -49,7 +62,8 @@ def measure(directory, num_examples=10_000):
 def _measure_cell(path, num_examples):
     if not _is_measured(path, num_examples):
         trained = measuring.open_run(path)
-        if isometry.measure(trained, num_examples).num_active:  # without an active dimension there are no densities
+        # Without an active dimension there are no densities.
+        if isometry.measure(trained, num_examples).num_active:
             density.measure(trained, num_examples, train_examples=0)
 
 
@@ -63,7 +77,8 @@ def _is_measured(path, num_examples):
         saved = files.read_json(os.path.join(path, "isometry.json"))
         if (saved["num_examples"], saved["data_fingerprint"]) != (count, manifest["fingerprint"]):
             return False
-        return not any(saved["active"]) or (files.read_json(os.path.join(path, "density.json"))["num_examples"] == count
+        return not any(saved["active"]) or (files.read_json(os.path.join(
+            path, "density.json"))["num_examples"] == count
                                             and os.path.exists(os.path.join(path, "density.png")))
     except FileNotFoundError:
         return False
@@ -74,18 +89,26 @@ def _summary(path):
     from tfisovae.training import runs
 
     config = runs.load_config(path)
-    predicted = sources.predicted_precision(config["data"], config["distortion"], 1 / config["lmbda"])
+    predicted = sources.predicted_precision(config["data"], config["distortion"],
+                                            1 / config["lmbda"])
     saved, correlations = files.read_json(os.path.join(path, "isometry.json")), {}
     if any(saved["active"]):
         comparison = files.read_json(os.path.join(path, "density.json"))["comparison"]
         correlations = {form: entry["correlation"] for form, entry in comparison.items()}
     ascending = saved["ranking"][::-1]
-    vectors = {"norm": "norm_mean", "one_minus_variance": "one_minus_variance", "precision": "precision_mean", "kl": "kl_mean"}
-    return {"source": config["data"], "distortion_name": config["distortion"], "lmbda": config["lmbda"],
-            **{name: [saved[key][j] for j in ascending] for name, key in vectors.items()}, "predicted_precision": predicted,
-            "correlations": correlations,
-            **{name: saved[name] for name in ("coding_loss", "transform_loss", "rate", "distortion")},
-            "num_active": int(np.sum(saved["active"]))}
+    vectors = {
+        "norm": "norm_mean", "one_minus_variance": "one_minus_variance",
+        "precision": "precision_mean", "kl": "kl_mean"
+    }
+    return {
+        "source": config["data"], "distortion_name": config["distortion"], "lmbda": config["lmbda"],
+        **{name: [saved[key][j] for j in ascending]
+           for name, key in vectors.items()}, "predicted_precision": predicted,
+        "correlations": correlations,
+        **{name: saved[name]
+           for name in ("coding_loss", "transform_loss", "rate", "distortion")}, "num_active": int(
+            np.sum(saved["active"]))
+    }
 
 
 def grouped(cells):
@@ -93,36 +116,49 @@ def grouped(cells):
     order = {(source, distortion): (i, j) for i, source in enumerate(choices.TOYS)
              for j, distortion in enumerate(ablation.DISTORTIONS)}
     groups = {}
-    for cell in sorted(cells, key=lambda cell: (order[cell["source"], cell["distortion_name"]], cell["lmbda"])):
+    for cell in sorted(
+            cells, key=lambda cell:
+        (order[cell["source"], cell["distortion_name"]], cell["lmbda"])):
         groups.setdefault((cell["source"], cell["distortion_name"]), []).append(cell)
     return groups
 
 
 def slopes(cells):
-    """`(beta, -dD/dR)` of each pair of neighbours in lmbda, equal at the optimum (Eq. 3) where no dimension has collapsed.
+    """`(beta, -dD/dR)` of each pair of neighbours in lmbda, equal at the optimum (Eq. 3) where no
+    dimension has collapsed.
 
-    beta is the logarithmic mean of the two, which is what a step of any length has on D = n beta / 2, R = const - n log(beta) / 2.
-    The slope is NaN where both cells have one rate, as collapsed ones have.
+    beta is the logarithmic mean of the two, which is what a step of any length has on D = n beta /
+    2, R = const - n log(beta) / 2. The slope is NaN where both cells have one rate, as collapsed
+    ones have.
     """
     return [(float((1 / a["lmbda"] - 1 / b["lmbda"]) / np.log(b["lmbda"] / a["lmbda"])),
-             (a["distortion"] - b["distortion"]) / (b["rate"] - a["rate"]) if b["rate"] != a["rate"] else float("nan"))
+             (a["distortion"] - b["distortion"]) /
+             (b["rate"] - a["rate"]) if b["rate"] != a["rate"] else float("nan"))
             for a, b in zip(cells, cells[1:])]
 
 
 def cells_table(cells):
-    """Every cell: norms, ratios, R and the slope of the rate-distortion curve, as text for a terminal."""
-    lines = [f"{'data':<5} {'loss':<16} {'lmbda':>6} {'active':>6} {'norms':>20} {'ratios':>13} {'R posterior':>11} "
-             f"{'coding/(n b/2)':>15} {'-dD/dR / beta':>14}"]
+    """Every cell: norms, ratios, R and the slope of the rate-distortion curve, as text for a
+    terminal.
+    """
+    lines = [
+        f"{'data':<5} {'loss':<16} {'lmbda':>6} {'active':>6} {'norms':>20} {'ratios':>13} "
+        f"{'R posterior':>11} "
+        f"{'coding/(n b/2)':>15} {'-dD/dR / beta':>14}"
+    ]
     for (source, distortion), group in grouped(cells).items():
         after = [None, *slopes(group)]
         for i, cell in enumerate(group):
             norms = " ".join(f"{value:6.3f}" for value in cell["norm"])
-            ratios = " ".join(f"{value / cell['precision'][0]:6.2f}" for value in cell["precision"][1:])
+            ratios = " ".join(
+                f"{value / cell['precision'][0]:6.2f}" for value in cell["precision"][1:])
             theory_loss = len(cell["norm"]) / cell["lmbda"] / 2
             slope = f"{after[i][1] / after[i][0]:14.3f}" if i else " " * 14
             r = cell["correlations"].get("scaled_posterior", float("nan"))
-            lines.append(f"{source:<5} {distortion:<16} {cell['lmbda']:6g} {cell['num_active']:6d} {norms:>20} {ratios:>13} "
-                         f"{r:11.3f} {cell['coding_loss'] / theory_loss:15.3f} {slope}")
+            lines.append(
+                f"{source:<5} {distortion:<16} {cell['lmbda']:6g} {cell['num_active']:6d} "
+                f"{norms:>20} {ratios:>13} "
+                f"{r:11.3f} {cell['coding_loss'] / theory_loss:15.3f} {slope}")
     return "\n".join(lines)
 
 

@@ -56,13 +56,20 @@ class Trained(NamedTuple):
 def add_arguments(p, run="run directory, as the training commands write it"):
     """The options of every measuring command."""
     p.add_argument("directory", metavar="RUN", type=os.path.expanduser, help=run)
-    p.add_argument("--data", "--source", type=os.path.expanduser,
-                   help="data to measure on (default: the run's own, of which it gives the place where they have moved)")
-    p.add_argument("--split", choices=SPLITS, help="which examples: those held out, those of training, or all (default: those held "
-                   "out of the run's own data, and all of a file or directory given by --data)")
-    p.add_argument("--out", type=os.path.expanduser,
-                   help="directory for the results (default: RUN; of other data, a directory of their name in RUN)")
-    p.add_argument("--cache_dir", type=os.path.expanduser, help="where decoded images are kept (default: ~/.cache/tfisovae)")
+    p.add_argument(
+        "--data", "--source", type=os.path.expanduser, help=
+        "data to measure on (default: the run's own, of which it gives the place where they have "
+        "moved)"
+    )
+    p.add_argument(
+        "--split", choices=SPLITS,
+        help="which examples: those held out, those of training, or all (default: those held "
+        "out of the run's own data, and all of a file or directory given by --data)")
+    p.add_argument(
+        "--out", type=os.path.expanduser, help=
+        "directory for the results (default: RUN; of other data, a directory of their name in RUN)")
+    p.add_argument("--cache_dir", type=os.path.expanduser,
+                   help="where decoded images are kept (default: ~/.cache/tfisovae)")
 
 
 def default_options(command, directory):
@@ -79,8 +86,8 @@ def open_run(directory, data=None, cache_dir=None, split=None, out=None):
       directory: of the run.
       data: other data to measure on, or the place that the run's own have moved to.
       cache_dir: of decoded images.
-      split: "eval", "train" or "all"; by default what is held out of the run's own data, or of data that have a split of their
-        own, and all of a table or of images that are given.
+      split: "eval", "train" or "all"; by default what is held out of the run's own data, or of data
+        that have a split of their own, and all of a table or of images that are given.
       out: directory for the results, made if it is missing.
     Raises:
       ValueError: if there is no whole run, the data are not to be found, or have another shape.
@@ -93,9 +100,13 @@ def open_run(directory, data=None, cache_dir=None, split=None, out=None):
     source = _source(directory, config, data, cache_dir)
     trained_on, given = vae.encoder.input_shape[1:], source.eval.shape[1:]
     if given != trained_on:
-        raise ValueError(f"{data} has examples of the shape {list(given)}; {directory} was trained on {list(trained_on)}.")
+        raise ValueError(
+            f"{data} has examples of the shape {list(given)}; {directory} was trained on "
+            f"{list(trained_on)}."
+        )
     own = source.manifest["fingerprint"] == config["data_manifest"]["fingerprint"]
-    given = not own and os.path.exists(data) and sources.kind_of(config) != "mnist"  # and so split by us, where asked for
+    # And so split by us, where asked for.
+    given = not own and os.path.exists(data) and sources.kind_of(config) != "mnist"
     usual = "all" if given else "eval"
     split = split or usual
     if split != "all":
@@ -105,11 +116,14 @@ def open_run(directory, data=None, cache_dir=None, split=None, out=None):
     check_writable(out)
     for note in () if own else source.manifest.get("notes", ())[:1]:
         print(note, file=sys.stderr)
-    return Trained(directory, config, vae, chosen(source, split), out, "" if split == usual else f"-{split}", cache_dir)
+    return Trained(directory, config, vae, chosen(source, split), out,
+                   "" if split == usual else f"-{split}", cache_dir)
 
 
 def _place(directory, data, fingerprint):
-    """Where the results on other data go: a directory of their name; where that is of others of this name, one with their hash."""
+    """Where the results on other data go: a directory of their name; where that is of others of
+    this name, one with their hash.
+    """
     place = os.path.join(directory, f"on-{os.path.splitext(name(data))[0]}")
     for path in glob.glob(os.path.join(glob.escape(place), "*.json")):
         with contextlib.suppress(OSError, files.DamagedFile):
@@ -126,21 +140,27 @@ def _source(directory, config, data, cache_dir):
     except (ValueError, OSError) as error:
         if data or os.path.exists(config["data"]):
             raise
-        raise ValueError(f"{error} The run {directory} was trained on it; where it lies elsewhere now, name the place with "
-                         "--data.") from None
+        raise ValueError(
+            f"{error} The run {directory} was trained on it; where it lies elsewhere now, name "
+            f"the place with "
+            "--data.") from None
 
 
 def chosen(source, split):
-    """A source whose `eval` is the examples of a split. What is known of the examples is known of those held out alone."""
+    """A source whose `eval` is the examples of a split. What is known of the examples is known of
+    those held out alone.
+    """
     if split == "eval":
         return source
-    rows = source.train.rows if split == "train" else np.sort(np.concatenate([source.train.rows, source.eval.rows]))
+    rows = source.train.rows if split == "train" else np.sort(
+        np.concatenate([source.train.rows, source.eval.rows]))
     chosen = type(source.eval)(source.eval.array, rows)
     return dataclasses.replace(source, eval=chosen, factors=None, log_density=None)
 
 
 def check_writable(out, option="out"):
-    """Raises OSError, before anything is measured, where nothing can be written into a directory, which is made if missing.
+    """Raises OSError, before anything is measured, where nothing can be written into a directory,
+    which is made if missing.
 
     The message names the option that says where.
     """
@@ -149,23 +169,30 @@ def check_writable(out, option="out"):
         with tempfile.TemporaryFile(dir=out):
             pass
     except OSError as error:
-        raise OSError(f"{out} cannot be written ({error.strerror}): name another directory for the results with "
-                      f"--{option}.") from None
+        raise OSError(
+            f"{out} cannot be written ({error.strerror}): name another directory for the results "
+            f"with "
+            f"--{option}.") from None
 
 
 def check_at_least_1(**counts):
-    """Raises ValueError for options, by name, that count something and are below 1; `None` is an option not given."""
+    """Raises ValueError for options, by name, that count something and are below 1; `None` is an
+    option not given.
+    """
     for name, count in counts.items():
         if count is not None and count < 1:
             raise ValueError(f"--{name} must be at least 1; got {count}.")
 
 
 def check_gradient_examples(count):
-    """Raises ValueError for `--gradient_examples` that no mean gradient can be taken of, and are not 0, which is none."""
+    """Raises ValueError for `--gradient_examples` that no mean gradient can be taken of, and are
+    not 0, which is none.
+    """
     from tfisovae.verdict.tests_of_means import MIN_BLOCKS
 
     if count and count < MIN_BLOCKS:
-        raise ValueError(f"--gradient_examples must be 0, which is none, or at least {MIN_BLOCKS}; got {count}.")
+        raise ValueError(
+            f"--gradient_examples must be 0, which is none, or at least {MIN_BLOCKS}; got {count}.")
 
 
 def num_examples(trained, asked=None):
@@ -181,7 +208,9 @@ def num_examples(trained, asked=None):
 
 
 def known_evidence(trained):
-    """What tells of the training at no cost: the schedule, the fall of the loss, and how many were trained on."""
+    """What tells of the training at no cost: the schedule, the fall of the loss, and how many were
+    trained on.
+    """
     from tfisovae.training.callbacks import fall_of_the_loss
 
     evidence = {"annealed": trained.config.get("schedule", "constant") != "constant"}
@@ -195,12 +224,13 @@ def known_evidence(trained):
 
 
 def training_evidence(trained, num_examples=None):
-    """What examples of training tell of it, beside `known_evidence`: with it, the arguments of `Analysis.judge`.
+    """What examples of training tell of it, beside `known_evidence`: with it, the arguments of
+    `Analysis.judge`.
 
     Args:
       trained: `Trained`.
-      num_examples: of training, whose mean gradient is taken; by default 50,000 vectors or 4,096 images, as far as there are so
-        many; 0: none, and no other numbers of examples of training.
+      num_examples: of training, whose mean gradient is taken; by default 50,000 vectors or 4,096
+        images, as far as there are so many; 0: none, and no other numbers of examples of training.
     """
     from tfisovae.analysis.analysis import measure_stationarity
     from tfisovae.analysis.mean_gradient import block_gradients
@@ -211,13 +241,16 @@ def training_evidence(trained, num_examples=None):
     train, config, evidence = trained.source.train, trained.config, {}
     if not trained.own:  # whose moments are of these data alone
         return evidence
-    count = min(len(train), (4_096 if len(train.shape) == 4 else 50_000) if num_examples is None else num_examples)
+    count = min(
+        len(train),
+        (4_096 if len(train.shape) == 4 else 50_000) if num_examples is None else num_examples)
     if count >= MIN_BLOCKS:
         x = as_float(train[batches.drawn(len(train), count, config["seed"])])
         evidence["gradient"] = block_gradients(trained.vae, x, progress=True).mean_gradient()
         if not trained.suffix:
-            evidence["training"] = measure_stationarity(trained.vae, batches.evaluation_batches(examples_of_training(trained)),
-                                                        progress=True)
+            evidence["training"] = measure_stationarity(
+                trained.vae, batches.evaluation_batches(examples_of_training(trained)),
+                progress=True)
     return evidence
 
 
@@ -226,7 +259,8 @@ def _usual_number(source):
 
 
 def examples_of_training(trained, count=None):
-    """Some of the examples that a run was trained on, `sources.Rows`, drawn at random by the seed of the run.
+    """Some of the examples that a run was trained on, `sources.Rows`, drawn at random by the seed
+    of the run.
 
     Args:
       trained: `Trained`, of whatever data.
@@ -250,7 +284,9 @@ def examples_of_training(trained, count=None):
 
 
 def run(args, *reports):
-    """Opens a run and prints what each of `reports` makes of it and the options, piece by piece, as soon as it is known."""
+    """Opens a run and prints what each of `reports` makes of it and the options, piece by piece, as
+    soon as it is known.
+    """
     trained = open_run(args.directory, args.data, args.cache_dir, args.split, args.out)
     summary = None
     for report in reports:
@@ -276,7 +312,9 @@ def verdict_of(trained):
 
 
 def is_current(saved, steps=None, data_fingerprint=None):
-    """Whether what was measured is of a model after so many steps and of data of this hash, as far as it says so; `None`: any."""
+    """Whether what was measured is of a model after so many steps and of data of this hash, as far
+    as it says so; `None`: any.
+    """
     now = {"steps": steps, "data_fingerprint": data_fingerprint}
     return all(value is None or saved.get(name, value) == value for name, value in now.items())
 

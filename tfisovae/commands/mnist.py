@@ -9,20 +9,26 @@ def add_arguments(p):
     training.add_arguments(p, "mnist", lmbda=2000.0, batch_size=256)
     p.add_argument("--data", type=os.path.expanduser, default="mnist",
                    help="mnist (TFDS), mnist.npz, or a directory with the four idx files")
-    p.add_argument("--latent_dim", type=int, default=32, help="n; the paper has 32 with lmbda 2000, and 64 with lmbda 10000")
-    p.add_argument("--distortion", choices=("bce", "mse", "sse"), default="bce", help="distortion that is trained")
+    p.add_argument("--latent_dim", type=int, default=32,
+                   help="n; the paper has 32 with lmbda 2000, and 64 with lmbda 10000")
+    p.add_argument("--distortion", choices=("bce", "mse", "sse"), default="bce",
+                   help="distortion that is trained")
     training.add_steps(p, steps=50_000, log_every=200, checkpoint_every=1000)
-    p.add_argument("--num_eval", type=int, default=1000, help="test images to measure for the table at the end; 0: no table")
+    p.add_argument("--num_eval", type=int, default=1000,
+                   help="test images to measure for the table at the end; 0: no table")
     p.add_argument("--data_dir", type=os.path.expanduser, help="TFDS' directory")
 
 
 def resolve(args):
-    """The configuration of a run: every option with its value; raises ValueError for those that make no sense."""
+    """The configuration of a run: every option with its value; raises ValueError for those that
+    make no sense.
+    """
     config = training.resolve(args, ("steps", "log_every", "checkpoint_every"))
     training.check_intervals(config)
     if args.latent_dim > 784:
         raise ValueError(f"--latent_dim must be at most the 784 pixels; got {args.latent_dim}.")
-    config.update(network="mnist", data_kind="mnist", data=args.data if args.data == "mnist" else os.path.abspath(args.data))
+    config.update(network="mnist", data_kind="mnist",
+                  data=args.data if args.data == "mnist" else os.path.abspath(args.data))
     return config
 
 

@@ -1,4 +1,6 @@
-"""Make a smaller VAE of a run, of the latent dimensions that matter: a run directory that can be measured like any other."""
+"""Make a smaller VAE of a run, of the latent dimensions that matter: a run directory that can be
+measured like any other.
+"""
 import dataclasses
 import os
 
@@ -9,21 +11,30 @@ from tfisovae.commands.training import command_line
 
 def add_arguments(p):
     """The options."""
-    p.add_argument("directory", metavar="RUN", type=os.path.expanduser, help="run directory, as the training commands write it")
+    p.add_argument("directory", metavar="RUN", type=os.path.expanduser,
+                   help="run directory, as the training commands write it")
     which = p.add_mutually_exclusive_group()
-    which.add_argument("--active", action="store_true", help="keep the active dimensions (what is done where nothing is said)")
-    which.add_argument("--share", type=float, help="keep as few dimensions as have this share of the importance, such as .99")
+    which.add_argument("--active", action="store_true",
+                       help="keep the active dimensions (what is done where nothing is said)")
+    which.add_argument(
+        "--share", type=float,
+        help="keep as few dimensions as have this share of the importance, such as .99")
     which.add_argument("--count", type=int, help="keep so many dimensions, by importance")
     which.add_argument("--keep", type=int, nargs="+", metavar="J", help="keep these dimensions")
-    p.add_argument("--out", type=os.path.expanduser, help="directory to make of the smaller VAE (default: RUN-pruned)")
-    p.add_argument("--num_examples", type=int, help=f"of importance and cost: {measuring.NUM_EXAMPLES}")
-    p.add_argument("--data", type=os.path.expanduser, help="where the run's data lie, if they have moved; or other data")
-    p.add_argument("--cache_dir", type=os.path.expanduser, help="where decoded images are kept (default: ~/.cache/tfisovae)")
+    p.add_argument("--out", type=os.path.expanduser,
+                   help="directory to make of the smaller VAE (default: RUN-pruned)")
+    p.add_argument("--num_examples", type=int,
+                   help=f"of importance and cost: {measuring.NUM_EXAMPLES}")
+    p.add_argument("--data", type=os.path.expanduser,
+                   help="where the run's data lie, if they have moved; or other data")
+    p.add_argument("--cache_dir", type=os.path.expanduser,
+                   help="where decoded images are kept (default: ~/.cache/tfisovae)")
 
 
 def asked(args):
     """`keep` of `tfisovae.prune`, of the options."""
-    given = next((value for value in (args.share, args.count, args.keep) if value is not None), "active")
+    given = next((value for value in (args.share, args.count, args.keep) if value is not None),
+                 "active")
     if args.share is not None and not 0 < args.share < 1:
         raise ValueError(f"--share must be above 0 and below 1; got {args.share:g}.")
     measuring.check_at_least_1(count=args.count)
@@ -42,7 +53,10 @@ def write(out, directory, config, vae):
     from tfisovae.training import runs
 
     record = dataclasses.asdict(vae.pruning)
-    config = {**config, "latent_dim": vae.n, "pruned": {"from": directory, "kept": record["kept"].tolist()}}
+    config = {
+        **config, "latent_dim": vae.n,
+        "pruned": {"from": directory, "kept": record["kept"].tolist()}
+    }
     files.sweep(os.path.dirname(out))
     with files.replacing_directory(out) as new:
         os.makedirs(new)
@@ -61,11 +75,16 @@ def run(args):
     from tfisovae import prune
     from tfisovae.training import batches
 
-    trained = measuring.open_run(args.directory, args.data, args.cache_dir, out=os.path.dirname(out))
+    trained = measuring.open_run(args.directory, args.data, args.cache_dir,
+                                 out=os.path.dirname(out))
     if args.count is not None and args.count > trained.vae.n:
-        raise ValueError(f"--count must be at most the {trained.vae.n} dimensions that there are; got {args.count}.")
+        raise ValueError(
+            f"--count must be at most the {trained.vae.n} dimensions that there are; got "
+            f"{args.count}."
+        )
     examples = batches.evaluation_batches(trained.source.eval)
-    made = prune(trained.vae, keep, examples, measuring.num_examples(trained, args.num_examples), progress=True)
+    made = prune(trained.vae, keep, examples, measuring.num_examples(trained, args.num_examples),
+                 progress=True)
     print(made.pruning.sentences(), flush=True)
     write(out, os.path.abspath(args.directory), trained.config, made)
     print(measuring.written(out, "pruning.json", "model"))

@@ -1,7 +1,8 @@
-"""Measure what the files of a run's codec cost and lose, beside theory and what people would use: rate.json, rate.png, a table.
+"""Measure what the files of a run's codec cost and lose, beside theory and what people would use:
+rate.json, rate.png, a table.
 
-Every held-out example is coded by the range coder and decoded again, over step factors from 1/4 to 4. At the end stands which of
-the theory's claims hold on these files, and where one does not, why.
+Every held-out example is coded by the range coder and decoded again, over step factors from 1/4 to
+4. At the end stands which of the theory's claims hold on these files, and where one does not, why.
 """
 import argparse
 import os
@@ -20,26 +21,35 @@ def add_arguments(p):
     measuring.add_arguments(p)
     p.add_argument("--num_examples", type=int, help=measuring.NUM_EXAMPLES)
     p.add_argument("--rows", type=int, default=10, help="dimensions in the table")
-    p.add_argument("--beside", action=argparse.BooleanOptionalAction, default=True,
-                   help="whether to measure JPEG and WebP on these images, or quantised principal components of these vectors")
+    p.add_argument(
+        "--beside", action=argparse.BooleanOptionalAction, default=True, help=
+        "whether to measure JPEG and WebP on these images, or quantised principal components of "
+        "these vectors"
+    )
     coding.add_options(p)
 
 
-def compute(trained, num_examples=None, quantization="universal", beside=True, train_data=None, cache_dir=None):
+def compute(trained, num_examples=None, quantization="universal", beside=True, train_data=None,
+            cache_dir=None):
     """Measures a run: a `Ledger`, and what else `rate.json` holds."""
     from tfisovae.codec import evaluation
     from tfisovae.training import batches
 
     count = measuring.num_examples(trained, num_examples)
-    codec = coding.opened(trained.directory, trained.config, trained.vae, trained.source, quantization=quantization,
-                          train_data=train_data, cache_dir=cache_dir, keep=False)
+    codec = coding.opened(trained.directory, trained.config, trained.vae, trained.source,
+                          quantization=quantization, train_data=train_data, cache_dir=cache_dir,
+                          keep=False)
     shape = measuring.as_images(trained.source.eval[:1]).shape[1:] if trained.has_images else None
     shape = shape if shape is not None and min(shape[:2]) >= 11 else None  # what SSIM takes
-    ledger = evaluation.measure_files(codec, batches.evaluation_batches(trained.source.eval), count, image_shape=shape, progress=True)
+    ledger = evaluation.measure_files(codec, batches.evaluation_batches(trained.source.eval), count,
+                                      image_shape=shape, progress=True)
     if beside:
         ledger.beside.update(_images(trained, count) if shape else _vectors(trained, ledger, count))
-    return ledger, {"data": trained.source.manifest["source"], "data_fingerprint": trained.source.manifest["fingerprint"],
-                    "steps": trained.config["steps"], "num_beside": min(count, BESIDE) if shape else count}
+    return ledger, {
+        "data": trained.source.manifest["source"],
+        "data_fingerprint": trained.source.manifest["fingerprint"],
+        "steps": trained.config["steps"], "num_beside": min(count, BESIDE) if shape else count
+    }
 
 
 def _images(trained, count):
@@ -51,7 +61,9 @@ def _images(trained, count):
     found = {}
     for codec, name in (("jpeg", "JPEG"), ("webp", "WebP")):
         points = baselines.image_curve(codec, pixels, progress=True)
-        found[name] = [{"bits": at["bits"], "distortion": at["distortion"], "quality": at["quality"]} for at in points]
+        found[name] = [{
+            "bits": at["bits"], "distortion": at["distortion"], "quality": at["quality"]
+        } for at in points]
         found[f"{name} without headers"] = [{**at, "bits": point["bits_without_headers"]}
                                             for at, point in zip(found[name], points)]
     return found
@@ -68,8 +80,10 @@ def _vectors(trained, ledger, count):
     train, test = trained.source.train, trained.source.eval
     known = train[batches.drawn(len(train), 20 * BESIDE, trained.config["seed"])]
     low, high = ledger.curve[0].distortion, ledger.curve[-1].distortion
-    deviation = float(np.sqrt(np.linalg.eigvalsh(np.cov(known, rowvar=False).reshape(known.shape[1], -1)).max()))
-    points = baselines.principal_components(known, test[np.arange(count)], deviation * np.geomspace(0.005, 4, 40),
+    deviation = float(
+        np.sqrt(np.linalg.eigvalsh(np.cov(known, rowvar=False).reshape(known.shape[1], -1)).max()))
+    points = baselines.principal_components(known, test[np.arange(count)],
+                                            deviation * np.geomspace(0.005, 4, 40),
                                             trained.vae.distortion)
     near = [at for at in points if 0.5 * low <= at["distortion"] <= 2 * high]
     found = {"principal components, quantised": near} if near else {}
@@ -78,7 +92,8 @@ def _vectors(trained, ledger, count):
         name = "rate-distortion bound" if toy == "norm" else "Shannon's lower bound"
         levels = np.geomspace(low / 6, high, _LEVELS)
         bound = [theory.shannon_lower_bound(sources.toy_entropies(toy), level) for level in levels]
-        found[name] = [{"bits": bits / np.log(2), "distortion": distortion} for bits, distortion in bound if bits > 0]
+        found[name] = [{"bits": bits / np.log(2), "distortion": distortion}
+                       for bits, distortion in bound if bits > 0]
     return found
 
 
@@ -95,8 +110,10 @@ def draw(out, suffix=""):
     path, picture = (os.path.join(out, name) for name in names(suffix))
     saved = files.read_json(path)
     ledger = Ledger.from_dict(saved)
-    title = (f"{drawing.plain(measuring.name(saved['data']))}, {ledger.distortion_name}, lmbda {ledger.lmbda:g}, "
-             f"{'decomposed' if ledger.decomposed else 'conventional'} loss")
+    title = (
+        f"{drawing.plain(measuring.name(saved['data']))}, {ledger.distortion_name}, lmbda "
+        f"{ledger.lmbda:g}, "
+        f"{'decomposed' if ledger.decomposed else 'conventional'} loss")
     rate_curves.rate(ledger, title, picture)
 
 
@@ -105,7 +122,8 @@ def report(trained, args):
     from tfisovae.codec import claims
 
     measuring.check_at_least_1(rows=args.rows)
-    ledger, extra = compute(trained, args.num_examples, args.quantization, args.beside, args.train_data, args.cache_dir)
+    ledger, extra = compute(trained, args.num_examples, args.quantization, args.beside,
+                            args.train_data, args.cache_dir)
     yield f"{claims.table(ledger, args.rows)}\n\n{claims.summary(ledger)}"
     ledger.save(trained.path("rate.json"), **extra, summary=claims.summary(ledger))
     draw(trained.out, trained.suffix)

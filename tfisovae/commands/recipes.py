@@ -1,4 +1,5 @@
-"""Trainings with a short name: sets of options that were measured to reach a better model in fewer steps than the paper's.
+"""Trainings with a short name: sets of options that were measured to reach a better model in fewer
+steps than the paper's.
 
 What is given on the command line wins over the recipe, and is said.
 """
@@ -6,25 +7,41 @@ import sys
 
 # By command, and name. Measured in results/README.md, "Time to quality".
 RECIPES = {
-    "celeba": {"fast": {"batch_size": 16, "learning_rate": 2e-3, "schedule": "cosine", "learning_rate_warmup": 1000,
-                        "clipnorm": 1.0, "anneal_steps": 10_000, "standardize_latents": True, "steps": 20_000,
-                        "mixed_precision": "auto"}},
-    "mnist": {"fast": {"learning_rate": 1e-3, "schedule": "cosine", "learning_rate_warmup": 500, "clipnorm": 1.0,
-                       "standardize_latents": True, "steps": 12_500}},
-    "toy": {"fast": {"schedule": "cosine", "learning_rate": 3e-3, "learning_rate_warmup": 1000, "clipnorm": 1.0, "epochs": 200}},
-    "ablation": {"fast": {"schedule": "cosine", "epochs": 100}},  # whose cells have the other options by the toy's of the same name
+    "celeba": {
+        "fast": {
+            "batch_size": 16, "learning_rate": 2e-3, "schedule": "cosine",
+            "learning_rate_warmup": 1000, "clipnorm": 1.0, "anneal_steps": 10_000,
+            "standardize_latents": True, "steps": 20_000, "mixed_precision": "auto"
+        }
+    },
+    "mnist": {
+        "fast": {
+            "learning_rate": 1e-3, "schedule": "cosine", "learning_rate_warmup": 500,
+            "clipnorm": 1.0, "standardize_latents": True, "steps": 12_500
+        }
+    },
+    "toy": {
+        "fast": {
+            "schedule": "cosine", "learning_rate": 3e-3, "learning_rate_warmup": 1000,
+            "clipnorm": 1.0, "epochs": 200
+        }
+    },
+    # Whose cells have the other options by the toy's of the same name.
+    "ablation": {"fast": {"schedule": "cosine", "epochs": 100}},
 }
 _LENGTHS = ("steps", "epochs")
-_PARTS = ("learning_rate_warmup", "anneal_steps")  # of a length, which they keep their proportion to
+# Of a length, which they keep their proportion to.
+_PARTS = ("learning_rate_warmup", "anneal_steps")
 _NOT_GIVEN = object()
 BOOKKEEPING = ("run", "command", "given")  # in the namespace of a command, and no options
 
 
 def add_argument(p, command):
     """Adds `--recipe` to the options of a training command."""
-    p.add_argument("--recipe", choices=("paper", *RECIPES[command]), default="paper",
-                   help="; ".join([f"{name}: {in_words(settings)}" for name, settings in RECIPES[command].items()])
-                   + "; what is given beside it wins")
+    p.add_argument(
+        "--recipe", choices=("paper", *RECIPES[command]), default="paper", help="; ".join(
+            [f"{name}: {in_words(settings)}"
+             for name, settings in RECIPES[command].items()]) + "; what is given beside it wins")
     p.set_defaults(command=command)
 
 
@@ -39,7 +56,9 @@ def in_words(settings):
 
 
 def parse(parser, argv):
-    """Options of a command line, those of its recipe among them; says which of the recipe's are others, and why."""
+    """Options of a command line, those of its recipe among them; says which of the recipe's are
+    others, and why.
+    """
     args = parser.parse_args(argv)
     if not hasattr(args, "recipe"):
         return args
@@ -54,30 +73,40 @@ def parse(parser, argv):
     parser.set_defaults(**{**settings, **shared})
     others = {name: value for name, value in given.items() if value != settings[name]}
     if others:
-        said = (f"--recipe {args.recipe} has {in_words({name: settings[name] for name in others})}; taken is what was given, "
-                f"{in_words(others)}.")
-        print(said + (f" In proportion to that: {in_words(shared)}." if any(shared.values()) else ""), file=sys.stderr)
+        said = (
+            f"--recipe {args.recipe} has {in_words({name: settings[name] for name in others})}; "
+            f"taken is what was given, "
+            f"{in_words(others)}.")
+        print(
+            said + (f" In proportion to that: {in_words(shared)}." if any(shared.values()) else ""),
+            file=sys.stderr)
     args = parser.parse_args(argv)
     args.given = tuple(given)
     return args
 
 
 def warmup_within(args, warmup, steps):
-    """The warm-up of a training whose length was not known before its data: that of a recipe is a tenth of one that is shorter.
+    """The warm-up of a training whose length was not known before its data: that of a recipe is a
+    tenth of one that is shorter.
 
     Args:
       args: of the command. warmup: steps, or `None`. steps: of the training.
     """
     if args.recipe == "paper" or "learning_rate_warmup" in args.given or not warmup or warmup < steps:
         return warmup
-    print(f"--recipe {args.recipe}: of the {steps} steps that these data make, a tenth warm the learning rate up, instead of "
-          f"{warmup}.", file=sys.stderr)
+    print(
+        f"--recipe {args.recipe}: of the {steps} steps that these data make, a tenth warm the "
+        f"learning rate up, instead of "
+        f"{warmup}.", file=sys.stderr)
     return steps // 10 or None
 
 
 def proportional(settings, given):
-    """The parts of a training, such as its warm-up, of another length than the recipe's: those that were not given."""
+    """The parts of a training, such as its warm-up, of another length than the recipe's: those that
+    were not given.
+    """
     length = next(name for name in _LENGTHS if name in settings)
     share = given.get(length, settings[length]) / settings[length]
     parts = [name for name in _PARTS if name in settings and name not in given]
-    return {name: round(share * settings[name]) or None for name in parts} if share != 1 and share > 0 else {}
+    return {name: round(share * settings[name]) or None
+            for name in parts} if share != 1 and share > 0 else {}

@@ -1,4 +1,6 @@
-"""Write what was measured of a run, what its dimensions do, and what to conclude, as one page: report.html."""
+"""Write what was measured of a run, what its dimensions do, and what to conclude, as one page:
+report.html.
+"""
 import csv
 import os
 
@@ -13,8 +15,11 @@ _EXAMPLES = 12  # of reconstructions
 
 def add_arguments(p):
     """The options."""
-    measuring.add_arguments(p, "run directory. Where it has not been measured, that is done first, as by `tfisovae isometry`. A "
-                               "report.html that is there is replaced")
+    measuring.add_arguments(
+        p,
+        "run directory. Where it has not been measured, that is done first, as by `tfisovae "
+        "isometry`. A "
+        "report.html that is there is replaced")
 
 
 def read_measurement(path, command):
@@ -26,9 +31,13 @@ def read_measurement(path, command):
 
 
 def measured_in(args, out, suffix=""):
-    """Where the measurement stands: in the directory of the results, or in the run where it is of the run's own data."""
+    """Where the measurement stands: in the directory of the results, or in the run where it is of
+    the run's own data.
+    """
     places = [out] if args.data or args.split else [out, args.directory]
-    return next((place for place in places if os.path.isfile(os.path.join(place, isometry.names(suffix)[0]))), out)
+    return next(
+        (place for place in places if os.path.isfile(os.path.join(place,
+                                                                  isometry.names(suffix)[0]))), out)
 
 
 def commands_of(args):
@@ -38,15 +47,20 @@ def commands_of(args):
               if name == "out" or name == "data" and os.path.exists(value)}
     asked = [text for name, value in {**given, **places}.items() for text in (f"--{name}", value)]
     run = os.path.abspath(args.directory)
-    made = {name: command_line(name, run, *asked) for name in ("isometry", "density", "rate", "report")}
+    made = {
+        name: command_line(name, run, *asked)
+        for name in ("isometry", "density", "rate", "report")
+    }
     return {**made, "prune": command_line("prune", run, "--share", ".99")}
 
 
 def records(out, suffix, directory, steps, fingerprint):
-    """What stands beside `isometry.json`: parts of a report, and a sentence for each file that is left out.
+    """What stands beside `isometry.json`: parts of a report, and a sentence for each file that is
+    left out.
 
     Args:
-      out, suffix: of the results. directory: of the run. steps: of its training. fingerprint: of the data that the page is of.
+      out, suffix: of the results. directory: of the run. steps: of its training. fingerprint: of
+        the data that the page is of.
     """
     from tfisovae.callbacks import history
     from tfisovae.codec.breakdown import Ledger
@@ -61,8 +75,10 @@ def records(out, suffix, directory, steps, fingerprint):
         try:
             record = files.read_json(os.path.join(out, measured[name])) if name in measured else {}
             if not measuring.is_current(record, steps, fingerprint):
-                notes.append(f"What was measured of {name} is of other data, or of the model before it was trained on, and left "
-                             "out. Measure it again.")
+                notes.append(
+                    f"What was measured of {name} is of other data, or of the model before it was "
+                    f"trained on, and left "
+                    "out. Measure it again.")
                 continue
             parts[name] = read()
         except FileNotFoundError:
@@ -78,11 +94,15 @@ def notes_on(saved, config, command):
 
     notes, missing = [], Measured(saved).missing
     if missing:
-        notes.append(f"These numbers were measured by an older version, which did not measure {', '.join(missing)}. Measure again, "
-                     f"and make this report again: {command}")
+        notes.append(
+            f"These numbers were measured by an older version, which did not measure "
+            f"{', '.join(missing)}. Measure again, "
+            f"and make this report again: {command}")
     if saved.get("steps", config["steps"]) != config["steps"]:
-        notes.append(f"These numbers are of the model after {saved['steps']} steps of training; it has {config['steps']} now. "
-                     f"Measure again, and make this report again: {command}")
+        notes.append(
+            f"These numbers are of the model after {saved['steps']} steps of training; it has "
+            f"{config['steps']} now. "
+            f"Measure again, and make this report again: {command}")
     return notes
 
 
@@ -95,8 +115,10 @@ def add_known(saved, config, commands, parts, notes):
     except (ValueError, KeyError, TypeError):  # of an older version, which the notes say
         pass
     names = (config.get("data_manifest") or {}).get("reading", {}).get("names")
-    return {**parts, "manifest": config, "commands": commands, "notes": [*notes_on(saved, config, commands["isometry"]), *notes],
-            "names": names}
+    return {
+        **parts, "manifest": config, "commands": commands,
+        "notes": [*notes_on(saved, config, commands["isometry"]), *notes], "names": names
+    }
 
 
 def write(path, title, saved, parts):
@@ -113,34 +135,45 @@ def said_of(path):
 
 
 def pictures(trained, saved, densities):
-    """What the model shows: the parts of a report that are decoded, and the densities with the inputs themselves."""
+    """What the model shows: the parts of a report that are decoded, and the densities with the
+    inputs themselves.
+    """
     from tfisovae import show
     from tfisovae.autoencoder.data import as_float
 
     rows = trained.source.eval
     chosen = np.arange(min(_EXAMPLES, len(rows)))
     view = measuring.as_images if trained.has_images else np.asarray
-    parts = show.observe(trained.vae, saved, as_float(rows[chosen]), rows.rows[chosen], view, progress=True)
+    parts = show.observe(trained.vae, saved, as_float(rows[chosen]), rows.rows[chosen], view,
+                         progress=True)
     if densities is not None:
         parts["densities"] = with_inputs(densities, rows.array, view)
     return parts
 
 
 def with_inputs(densities, array, view):
-    """Densities with the most and least probable inputs themselves, as far as the data have such rows."""
+    """Densities with the most and least probable inputs themselves, as far as the data have such
+    rows.
+    """
     import dataclasses
 
     from tfisovae.autoencoder.data import as_float
 
     found = densities.saved.get("extremes") or {}
-    inputs = {name: np.array(found[name]) for name in ("most_probable", "least_probable") if found.get(name)}
+    inputs = {
+        name: np.array(found[name])
+        for name in ("most_probable", "least_probable") if found.get(name)
+    }
     if any(rows.min() < 0 or rows.max() >= len(array) for rows in inputs.values()):
         return densities
-    return dataclasses.replace(densities, extremes={name: view(as_float(array[rows])) for name, rows in inputs.items()})
+    return dataclasses.replace(
+        densities, extremes={name: view(as_float(array[rows]))
+                             for name, rows in inputs.items()})
 
 
 def gather(trained, args, home):
-    """Measures what was not measured, which yields text; returns the measurement and the parts of a page.
+    """Measures what was not measured, which yields text; returns the measurement and the parts of a
+    page.
 
     Args:
       trained: `Trained`.
@@ -157,7 +190,8 @@ def gather(trained, args, home):
     if saved is None:
         yield from isometry.report(trained, measuring.default_options(isometry, args.directory))
         home, saved = trained.out, files.read_json(trained.path("isometry.json"))
-    parts, notes = records(home, trained.suffix, args.directory, trained.config["steps"], fingerprint)
+    parts, notes = records(home, trained.suffix, args.directory, trained.config["steps"],
+                           fingerprint)
     parts |= pictures(trained, saved, parts.get("densities"))
     return saved, add_known(saved, trained.config, commands, parts, notes)
 
@@ -173,11 +207,13 @@ def run(args):
 
     commands = commands_of(args)
     try:
-        trained = measuring.open_run(args.directory, args.data, args.cache_dir, args.split, args.out)
+        trained = measuring.open_run(args.directory, args.data, args.cache_dir, args.split,
+                                     args.out)
     except (ValueError, OSError) as error:
         out = args.out or args.directory
         home = measured_in(args, out)
-        saved = None if args.data or args.split else read_measurement(os.path.join(home, "isometry.json"), commands["isometry"])
+        saved = None if args.data or args.split else read_measurement(
+            os.path.join(home, "isometry.json"), commands["isometry"])
         if saved is None:
             raise
         config = runs.load_config(args.directory)

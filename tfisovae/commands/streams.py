@@ -1,4 +1,6 @@
-"""Standard output and error that a reader may close: what is written then is lost, and the work goes on."""
+"""Standard output and error that a reader may close: what is written then is lost, and the work
+goes on.
+"""
 import contextlib
 import os
 import sys
@@ -28,7 +30,8 @@ class _Closable:
             yield
         except UnicodeEncodeError:
             raise
-        except (OSError, ValueError):  # a pipe without a reader, a terminal that is gone, a closed file
+        # A pipe without a reader, a terminal that is gone, a closed file.
+        except (OSError, ValueError):
             nowhere = os.open(os.devnull, os.O_WRONLY)
             try:  # what is still in the buffer, too: the interpreter writes it when it ends
                 os.dup2(nowhere, self._stream.fileno())
@@ -40,10 +43,13 @@ class _Closable:
 
 @contextlib.contextmanager
 def closable():
-    """Standard output and error are `_Closable` in the block; where a shell has closed one, it leads nowhere."""
+    """Standard output and error are `_Closable` in the block; where a shell has closed one, it
+    leads nowhere.
+    """
     before = sys.stdout, sys.stderr
     with contextlib.ExitStack() as stack:
-        sys.stdout, sys.stderr = (_Closable(stream or stack.enter_context(open(os.devnull, "w"))) for stream in before)
+        sys.stdout, sys.stderr = (_Closable(stream or stack.enter_context(open(os.devnull, "w")))
+                                  for stream in before)
         try:
             yield
         finally:

@@ -15,23 +15,42 @@ def add_arguments(p):
     training.add_arguments(p, "toy", lmbda=100.0, batch_size=128)
     p.add_argument("--data", "--source", type=os.path.expanduser, default="mix",
                    help="mix, ramp, norm, or a table [N, m] in a .csv, .parquet, .npy or .npz file")
-    p.add_argument("--header", choices=("auto", "yes", "no"), default="auto", help="whether a table's first line names its columns")
-    p.add_argument("--separator", help="of a table's columns: a character, tab, or whitespace (default: told from the file)")
-    p.add_argument("--decimal", help="a table's decimal point, '.' or ',' (default: told from the file)")
-    p.add_argument("--columns", help="names or numbers, from 0, of the columns of a table to take, as in a,b,c (default: all)")
-    p.add_argument("--drop_index", choices=("auto", "yes", "no"), default="auto",
-                   help="whether a table's first column numbers its rows and is left out (auto: where it has no name)")
-    p.add_argument("--distortion", choices=("sse", "mse", "downward_convex", "upward_convex"), default="sse",
-                   help="distortion that is trained")
+    p.add_argument("--header", choices=("auto", "yes", "no"), default="auto",
+                   help="whether a table's first line names its columns")
+    p.add_argument(
+        "--separator",
+        help="of a table's columns: a character, tab, or whitespace (default: told from the file)")
+    p.add_argument("--decimal",
+                   help="a table's decimal point, '.' or ',' (default: told from the file)")
+    p.add_argument(
+        "--columns", help=
+        "names or numbers, from 0, of the columns of a table to take, as in a,b,c (default: all)")
+    p.add_argument(
+        "--drop_index", choices=("auto", "yes", "no"), default="auto", help=
+        "whether a table's first column numbers its rows and is left out (auto: where it has no "
+        "name)"
+    )
+    p.add_argument("--distortion", choices=("sse", "mse", "downward_convex", "upward_convex"),
+                   default="sse", help="distortion that is trained")
     p.add_argument("--latent_dim", type=int, default=3, help="n")
     p.add_argument("--epochs", type=int, default=500, help="passes over the training data")
-    p.add_argument("--num_examples", type=int, default=NUM_EXAMPLES, help="toy examples to train on")
-    p.add_argument("--standardize", action="store_true", help="bring each column of a table to mean 0 and deviation 1")
-    p.add_argument("--log_every", type=int, help="epochs between lines of history.csv (default: as many as make 2,000 steps)")
-    p.add_argument("--checkpoint_every", type=int, help="epochs between checkpoints (default: 10 lines of history.csv)")
-    p.add_argument("--resident", action=argparse.BooleanOptionalAction, default=True,
-                   help="keep the data on the device, and compile the steps between two lines of history.csv into one call")
-    p.add_argument("--num_eval", type=int, help="held-out examples to measure for the table at the end (default: all); 0: no table")
+    p.add_argument("--num_examples", type=int, default=NUM_EXAMPLES,
+                   help="toy examples to train on")
+    p.add_argument("--standardize", action="store_true",
+                   help="bring each column of a table to mean 0 and deviation 1")
+    p.add_argument(
+        "--log_every", type=int,
+        help="epochs between lines of history.csv (default: as many as make 2,000 steps)")
+    p.add_argument("--checkpoint_every", type=int,
+                   help="epochs between checkpoints (default: 10 lines of history.csv)")
+    p.add_argument(
+        "--resident", action=argparse.BooleanOptionalAction, default=True, help=
+        "keep the data on the device, and compile the steps between two lines of history.csv into "
+        "one call"
+    )
+    p.add_argument(
+        "--num_eval", type=int,
+        help="held-out examples to measure for the table at the end (default: all); 0: no table")
 
 
 def resolve(args):
@@ -39,30 +58,41 @@ def resolve(args):
     config = training.resolve(args, ("epochs", "num_examples"))
     for name in ("resident", *_READING):  # how a table was read is in the manifest of the data
         config.pop(name)
-    config.update(network="toy", data_kind="vectors", data=args.data if args.data in choices.TOYS else os.path.abspath(args.data))
+    config.update(network="toy", data_kind="vectors",
+                  data=args.data if args.data in choices.TOYS else os.path.abspath(args.data))
     return config
 
 
 def reading(args):
     """The options of `sources.load_table` that were given, or `None`."""
-    options = {name: getattr(args, name) for name in _READING if getattr(args, name) not in (None, "auto")}
+    options = {
+        name: getattr(args, name)
+        for name in _READING if getattr(args, name) not in (None, "auto")
+    }
     if "columns" in options:
         options["columns"] = options["columns"].split(",")
     return options or None
 
 
 def prepare(args):
-    """The configuration, the data, the default directory of a run, and whether the data stay on the device."""
+    """The configuration, the data, the default directory of a run, and whether the data stay on the
+    device.
+    """
     from tfisovae import sources
 
     config = resolve(args)
-    source = sources.load_vectors(args.data, args.num_examples, args.seed, args.standardize, reading(args))
+    source = sources.load_vectors(args.data, args.num_examples, args.seed, args.standardize,
+                                  reading(args))
     inputs = source.train.shape[1]
     if args.data not in choices.TOYS and args.num_examples != NUM_EXAMPLES:
-        print(f"--num_examples is of toy data: all {len(source.train) + len(source.eval)} rows of {args.data} are used.",
-              file=sys.stderr)
+        print(
+            f"--num_examples is of toy data: all {len(source.train) + len(source.eval)} rows of "
+            f"{args.data} are used.",
+            file=sys.stderr)
     if args.latent_dim > inputs:
-        raise ValueError(f"--latent_dim must be at most the {inputs} columns of the data; got {args.latent_dim}.")
+        raise ValueError(
+            f"--latent_dim must be at most the {inputs} columns of the data; got {args.latent_dim}."
+        )
     for name in ("log_every", "checkpoint_every"):
         if getattr(args, name) is not None and getattr(args, name) < 1:
             raise ValueError(f"--{name} must be at least 1 epoch; got {getattr(args, name)}.")
@@ -70,11 +100,13 @@ def prepare(args):
     epoch = max(1, len(source.train) // args.batch_size)
     log_every = args.log_every or -(-_STEPS_OF_A_CALL // epoch)
     checkpoint_every = args.checkpoint_every or 10 * log_every
-    training.check_intervals({"log_every": log_every, "checkpoint_every": checkpoint_every}, " epochs")
+    training.check_intervals({"log_every": log_every, "checkpoint_every": checkpoint_every},
+                             " epochs")
     steps = args.epochs * epoch
-    config["learning_rate_warmup"] = recipes.warmup_within(args, config["learning_rate_warmup"], steps)
-    config.update(steps=steps, log_every=log_every * epoch, checkpoint_every=checkpoint_every * epoch,
-                  input_dim=inputs)
+    config["learning_rate_warmup"] = recipes.warmup_within(args, config["learning_rate_warmup"],
+                                                           steps)
+    config.update(steps=steps, log_every=log_every * epoch,
+                  checkpoint_every=checkpoint_every * epoch, input_dim=inputs)
     name = os.path.splitext(os.path.basename(args.data))[0]
     run_dir = f"runs/toy-{name}-{args.distortion}-lmbda{args.lmbda:g}{'-decomposed' if args.decomposed else ''}-seed{args.seed}"
     return config, source, run_dir, args.resident

@@ -1,4 +1,6 @@
-"""What the training commands share: options, their checks, and the life of a run from the command to the table at its end."""
+"""What the training commands share: options, their checks, and the life of a run from the command
+to the table at its end.
+"""
 import argparse
 import os
 import shlex
@@ -8,7 +10,8 @@ import sys
 from tfisovae.commands import choices, recipes
 
 # Options that do not make the run what it is.
-_OF_A_COMMAND = (*recipes.BOOKKEEPING, "run_dir", "cache_dir", "num_eval", "worker_timeout", "recipe")
+_OF_A_COMMAND = (*recipes.BOOKKEEPING, "run_dir", "cache_dir", "num_eval", "worker_timeout",
+                 "recipe")
 
 
 WARMUP = 500  # steps of the conventional loss before the decomposed one
@@ -17,49 +20,81 @@ WARMUP = 500  # steps of the conventional loss before the decomposed one
 def add_arguments(p, command, **defaults):
     """The options of every training command, of which `command` is one; `defaults` sets theirs."""
     recipes.add_argument(p, command)
-    p.add_argument("--run_dir", type=os.path.expanduser,
-                   help="directory of the run (default: under runs/); the same command goes on where it stopped")
+    p.add_argument(
+        "--run_dir", type=os.path.expanduser,
+        help="directory of the run (default: under runs/); the same command goes on where it "
+             "stopped"
+    )
     p.add_argument("--lmbda", type=float, help="weight of the distortion; beta = 1 / lmbda")
     p.add_argument("--batch_size", type=int, help="of the global batch")
     p.add_argument("--learning_rate", type=float, default=1e-3, help="of Adam")
     p.add_argument("--schedule", choices=choices.SCHEDULES, default="constant",
                    help="of the learning rate; cosine: from its value to 0 at the last step")
-    p.add_argument("--learning_rate_warmup", type=int, metavar="STEPS",
-                   help="steps in which the learning rate grows from 0 to its value (default: 0, none)")
-    p.add_argument("--averaging", type=float, default=0.0,
-                   help="momentum of an exponential moving average of the weights, which then is the model; 0: none")
-    p.add_argument("--clipnorm", type=float, help="clip each gradient to this norm (default: 0, off)")
-    p.add_argument("--decomposed", action="store_true", help="train D(x, x_check) + D(x_check, x_hat) of section 4.2")
-    p.add_argument("--warmup_steps", type=int,
-                   help="steps of the conventional loss before the decomposed one (default: 500 with --decomposed, else 0)")
-    p.add_argument("--anneal_steps", type=int, help="steps of KL annealing, in which the KL's weight grows from 1 %% of what "
-                   "--lmbda gives it (default: 0, none)")
+    p.add_argument(
+        "--learning_rate_warmup", type=int, metavar="STEPS",
+        help="steps in which the learning rate grows from 0 to its value (default: 0, none)")
+    p.add_argument(
+        "--averaging", type=float, default=0.0, help=
+        "momentum of an exponential moving average of the weights, which then is the model; 0: none"
+    )
+    p.add_argument("--clipnorm", type=float,
+                   help="clip each gradient to this norm (default: 0, off)")
+    p.add_argument("--decomposed", action="store_true",
+                   help="train D(x, x_check) + D(x_check, x_hat) of section 4.2")
+    p.add_argument(
+        "--warmup_steps", type=int, help=
+        "steps of the conventional loss before the decomposed one (default: 500 with "
+        "--decomposed, else 0)"
+    )
+    p.add_argument(
+        "--anneal_steps", type=int,
+        help="steps of KL annealing, in which the KL's weight grows from 1 %% of what "
+        "--lmbda gives it (default: 0, none)")
     p.add_argument("--anneal", choices=choices.ANNEALINGS, help="how it grows (default: linear)")
-    p.add_argument("--standardize_latents", action=argparse.BooleanOptionalAction, default=False,
-                   help="bring each latent variable to mean 0 and second moment 1, in closed form, over 20,000 examples of "
-                        "training at most: at the end, and when --anneal_steps are over")
-    p.add_argument("--monitor_every", type=int,
-                   help="steps between measurements of isometry on held-out examples, kept in isometry-history.csv (default: none)")
-    p.add_argument("--monitor_share", type=float,
-                   help="of the training's time that these may take, from which their number of examples follows (default: 0.02)")
-    p.add_argument("--strategy", choices=choices.STRATEGIES, default="auto",
-                   help="auto: every visible GPU; mirrored: also over logical CPUs; multi_worker: see TF_CONFIG")
-    p.add_argument("--seed", type=int, default=0, help="of weights, data order and posterior noise, and of what toy data are drawn")
-    p.add_argument("--worker_timeout", type=float, default=300.0, help="seconds to wait for the other workers of multi_worker")
-    p.add_argument("--cache_dir", type=os.path.expanduser, help="where decoded images are kept (default: ~/.cache/tfisovae)")
+    p.add_argument(
+        "--standardize_latents", action=argparse.BooleanOptionalAction, default=False, help=
+        "bring each latent variable to mean 0 and second moment 1, in closed form, over 20,000 "
+        "examples of "
+        "training at most: at the end, and when --anneal_steps are over")
+    p.add_argument(
+        "--monitor_every", type=int, help=
+        "steps between measurements of isometry on held-out examples, kept in "
+        "isometry-history.csv (default: none)"
+    )
+    p.add_argument(
+        "--monitor_share", type=float, help=
+        "of the training's time that these may take, from which their number of examples follows "
+        "(default: 0.02)"
+    )
+    p.add_argument(
+        "--strategy", choices=choices.STRATEGIES, default="auto",
+        help="auto: every visible GPU; mirrored: also over logical CPUs; multi_worker: see "
+             "TF_CONFIG"
+    )
+    p.add_argument(
+        "--seed", type=int, default=0,
+        help="of weights, data order and posterior noise, and of what toy data are drawn")
+    p.add_argument("--worker_timeout", type=float, default=300.0,
+                   help="seconds to wait for the other workers of multi_worker")
+    p.add_argument("--cache_dir", type=os.path.expanduser,
+                   help="where decoded images are kept (default: ~/.cache/tfisovae)")
     p.set_defaults(**defaults)
 
 
 def add_steps(p, steps, log_every, checkpoint_every):
-    """Adds the length of a run and its intervals, in steps, for the commands that do not count in epochs."""
+    """Adds the length of a run and its intervals, in steps, for the commands that do not count in
+    epochs.
+    """
     p.add_argument("--steps", type=int, default=steps, help="training steps")
-    p.add_argument("--log_every", type=int, default=log_every, help="steps between lines of history.csv")
+    p.add_argument("--log_every", type=int, default=log_every,
+                   help="steps between lines of history.csv")
     p.add_argument("--checkpoint_every", type=int, default=checkpoint_every,
                    help="steps between checkpoints, a multiple of log_every")
 
 
 def resolve(args, positive=()):
-    """The configuration of a run: every option with its value; raises ValueError for those that make no sense.
+    """The configuration of a run: every option with its value; raises ValueError for those that
+    make no sense.
 
     Args:
       args: of a training command.
@@ -70,12 +105,14 @@ def resolve(args, positive=()):
         config["warmup_steps"] = WARMUP if args.decomposed else 0
     for name in ("anneal_steps", "learning_rate_warmup", "clipnorm"):
         config[name] = config[name] or None  # 0 is none, which a recipe can be given
-    config["standardize_latents"] = args.standardize_latents or None  # what manifests of before have
+    # What manifests of before have.
+    config["standardize_latents"] = args.standardize_latents or None
     if config["anneal_steps"] is not None:
         config["anneal"] = config["anneal"] or "linear"
     elif config["anneal"]:
         raise ValueError("--anneal goes with --anneal_steps, which says for how long.")
-    for name in ("batch_size", "latent_dim", "anneal_steps", "learning_rate_warmup", "monitor_every", *positive):
+    for name in ("batch_size", "latent_dim", "anneal_steps", "learning_rate_warmup",
+                 "monitor_every", *positive):
         if config[name] is not None and config[name] < 1:
             raise ValueError(f"--{name} must be at least 1; got {config[name]}.")
     for name in ("lmbda", "learning_rate", "clipnorm", "worker_timeout"):
@@ -87,38 +124,50 @@ def resolve(args, positive=()):
         if value is not None and not 0 <= value < 2**32:
             raise ValueError(f"--{name} must be at least 0 and below 2^32; got {value}.")
     if config["monitor_every"] is not None:
-        config["monitor_share"] = 0.02 if config["monitor_share"] is None else config["monitor_share"]
+        config[
+            "monitor_share"] = 0.02 if config["monitor_share"] is None else config["monitor_share"]
     elif config["monitor_share"] is not None:
-        raise ValueError("--monitor_share goes with --monitor_every, which says how often is measured.")
+        raise ValueError(
+            "--monitor_share goes with --monitor_every, which says how often is measured.")
     if config["monitor_share"] is not None and not 0 < config["monitor_share"] < 1:
-        raise ValueError(f"--monitor_share must be above 0 and below 1; got {config['monitor_share']}.")
+        raise ValueError(
+            f"--monitor_share must be above 0 and below 1; got {config['monitor_share']}.")
     if not 0 <= args.averaging < 1:
         raise ValueError(f"--averaging must be at least 0 and below 1; got {args.averaging}.")
     if config["warmup_steps"] and not args.decomposed:
-        raise ValueError("--warmup_steps goes with --decomposed: the conventional loss needs no warm-up.")
+        raise ValueError(
+            "--warmup_steps goes with --decomposed: the conventional loss needs no warm-up.")
     return config
 
 
 def check_intervals(config, unit=""):
     """Raises ValueError where checkpoints would not fall on lines of the history."""
     if config["checkpoint_every"] % config["log_every"]:
-        raise ValueError(f"--checkpoint_every must be a multiple of --log_every ({config['log_every']}{unit}); "
-                         f"got {config['checkpoint_every']}.")
+        raise ValueError(
+            f"--checkpoint_every must be a multiple of --log_every ({config['log_every']}{unit}); "
+            f"got {config['checkpoint_every']}.")
 
 
 def check_lengths(config):
-    """Raises ValueError where a part of a training is longer than the whole; of one that may go on, says so."""
+    """Raises ValueError where a part of a training is longer than the whole; of one that may go on,
+    says so.
+    """
     steps = config["steps"]
     if (config["learning_rate_warmup"] or 0) >= steps:
-        raise ValueError(f"--learning_rate_warmup must be below the {steps} steps of the training; got "
-                         f"{config['learning_rate_warmup']}.")
+        raise ValueError(
+            f"--learning_rate_warmup must be below the {steps} steps of the training; got "
+            f"{config['learning_rate_warmup']}.")
     longer = []
     if (config["anneal_steps"] or 0) > steps:
-        longer.append(f"--anneal_steps must be at most the {steps} steps of the training, or it ends at another lmbda than "
-                      f"{config['lmbda']:g}; got {config['anneal_steps']}.")
+        longer.append(
+            f"--anneal_steps must be at most the {steps} steps of the training, or it ends at "
+            f"another lmbda than "
+            f"{config['lmbda']:g}; got {config['anneal_steps']}.")
     if config["decomposed"] and config["warmup_steps"] >= steps:
-        longer.append(f"--warmup_steps must be below the {steps} steps of the training, or none is of the decomposed loss; got "
-                      f"{config['warmup_steps']}{' (the default)' * (config['warmup_steps'] == WARMUP)}.")
+        longer.append(
+            f"--warmup_steps must be below the {steps} steps of the training, or none is of the "
+            f"decomposed loss; got "
+            f"{config['warmup_steps']}{' (the default)' * (config['warmup_steps'] == WARMUP)}.")
     for said in longer:
         if config["schedule"] != "constant":
             raise ValueError(said)
@@ -126,11 +175,18 @@ def check_lengths(config):
 
 
 def data_manifest(source):
-    """What a run's manifest says of its data: what they are, and which are held out, wherever they lie."""
-    kept = {k: source.manifest[k] for k in ("fingerprint", "num_train", "num_eval", "standardization", "reading",
-                                              "num_unused") if k in source.manifest}
-    return {**kept, "num_skipped": len(source.manifest["skipped"]), "num_not_images": len(source.manifest.get("not_images", ())),
-            "held_out": source.held_out}
+    """What a run's manifest says of its data: what they are, and which are held out, wherever they
+    lie.
+    """
+    kept = {
+        k: source.manifest[k]
+        for k in ("fingerprint", "num_train", "num_eval", "standardization", "reading",
+                  "num_unused") if k in source.manifest
+    }
+    return {
+        **kept, "num_skipped": len(source.manifest["skipped"]), "num_not_images": len(
+            source.manifest.get("not_images", ())), "held_out": source.held_out
+    }
 
 
 def make_vae(config, networks):
@@ -146,7 +202,8 @@ def run(args, prepare, networks):
 
     Args:
       args: the options that it was given.
-      prepare: function of `args` to `(config, source, run_dir, resident)`; raises ValueError for what makes no sense.
+      prepare: function of `args` to `(config, source, run_dir, resident)`; raises ValueError for
+        what makes no sense.
       networks: function of the config to `(encoder, decoder)`.
     """
     from tfisovae.training import devices, loop, precision, runs
@@ -155,18 +212,28 @@ def run(args, prepare, networks):
     strategy = devices.make_strategy(args.strategy, args.worker_timeout)
     config, source, run_dir, resident = prepare(args)
     if args.batch_size % strategy.num_replicas_in_sync:
-        raise ValueError(f"--batch_size must be a multiple of the {strategy.num_replicas_in_sync} replicas; got {args.batch_size}.")
+        raise ValueError(
+            f"--batch_size must be a multiple of the {strategy.num_replicas_in_sync} replicas; "
+            f"got {args.batch_size}."
+        )
     if args.batch_size > len(source.train):
-        raise ValueError(f"--batch_size must be at most the {len(source.train)} training examples; got {args.batch_size}.")
+        raise ValueError(
+            f"--batch_size must be at most the {len(source.train)} training examples; got "
+            f"{args.batch_size}."
+        )
     for note in source.manifest.get("notes", ()):
         print(note, file=sys.stderr)
     name = config["data"]
     if not os.path.isabs(name) and os.path.exists(name):
-        print(f"--data {name} is the data of that name, not the {name} that lies here: that is ./{name}.", file=sys.stderr)
+        print(
+            f"--data {name} is the data of that name, not the {name} that lies here: that is "
+            f"./{name}.",
+            file=sys.stderr)
     check_lengths(config)
     config["data_manifest"] = data_manifest(source)
     if config["schedule"] != "constant":
-        config["schedule_steps"] = config["steps"]  # more steps would be another schedule, hence another run
+        # More steps would be another schedule, hence another run.
+        config["schedule_steps"] = config["steps"]
     with precision.using(config.get("mixed_precision")), \
             runs.Run(args.run_dir or run_dir, config, devices.is_chief(strategy)) as opened:
         loop.train(opened, lambda: make_vae(config, networks), source, strategy,
@@ -176,7 +243,9 @@ def run(args, prepare, networks):
 
 
 def report(source, opened, num_eval):
-    """Prints the leading dimensions, measured on held-out examples, the health of the training, and where the model is."""
+    """Prints the leading dimensions, measured on held-out examples, the health of the training, and
+    where the model is.
+    """
     import tfisovae
     from tfisovae.analysis.analysis import measure_stationarity
     from tfisovae.training.batches import drawn_batches, evaluation_batches
@@ -187,10 +256,16 @@ def report(source, opened, num_eval):
         count = min(num_eval or len(source.eval), len(source.eval))
         analysis = tfisovae.analyze(vae, evaluation_batches(source.eval), count, progress=True)
         print(analysis.table())
-        training = measure_stationarity(vae, drawn_batches(source.train, count, opened.config["seed"]), progress=True)
-        print(analysis.health(fall=fall_of_the_loss(opened.directory, opened.config), num_train=len(source.train),
-                              annealed=opened.config["schedule"] != "constant", training=training))
-    print(f"SavedModel: {opened.path('model')}. Measure it in full: {command_line('isometry', opened.directory)}")
+        training = measure_stationarity(vae,
+                                        drawn_batches(source.train, count, opened.config["seed"]),
+                                        progress=True)
+        print(
+            analysis.health(fall=fall_of_the_loss(opened.directory, opened.config), num_train=len(
+                source.train), annealed=opened.config["schedule"] != "constant", training=training))
+    print(
+        f"SavedModel: {opened.path('model')}. Measure it in full: "
+        f"{command_line('isometry', opened.directory)}"
+    )
 
 
 def command_line(*arguments):

@@ -1,4 +1,6 @@
-"""Draw what each latent dimension does (Figs. 6 and 23), in equal distortion: traversal.png, .gif, .json; reconstructions.png."""
+"""Draw what each latent dimension does (Figs. 6 and 23), in equal distortion: traversal.png, .gif,
+.json; reconstructions.png.
+"""
 import dataclasses
 import os
 
@@ -15,12 +17,17 @@ def add_arguments(p):
     p.add_argument("--rows", type=int, help="leading dimensions to draw (default: all)")
     p.add_argument("--columns", type=int, default=9, help="images in a row")
     p.add_argument("--limit", type=float, default=2.0, help="z_j goes from -limit to limit")
-    p.add_argument("--steps", choices=choices.STEPS, default="decoder",
-                   help="what a row's steps are equal in: the distortion, by the decoder or the posteriors; or z, as in the paper")
+    p.add_argument(
+        "--steps", choices=choices.STEPS, default="decoder", help=
+        "what a row's steps are equal in: the distortion, by the decoder or the posteriors; or z, "
+        "as in the paper"
+    )
 
 
 def traverse(trained, result, rows=None, columns=9, limit=2.0, steps="decoder"):
-    """The `Traversals` of the leading dimensions of a run's `Analysis`, as images: in `columns`, and with more between."""
+    """The `Traversals` of the leading dimensions of a run's `Analysis`, as images: in `columns`,
+    and with more between.
+    """
     from tfisovae.geometry import traversals
     from tfisovae.training import batches
 
@@ -28,14 +35,17 @@ def traverse(trained, result, rows=None, columns=9, limit=2.0, steps="decoder"):
     if steps == "posterior":
         encoded = [trained.vae.encode(x) for x in batches.evaluation_batches(trained.source.eval)]
         posterior = tuple(np.concatenate(parts) for parts in zip(*encoded))
-    fine = traversals.traverse(trained.vae, result.ranking[:rows], 2 * columns - 1, limit, steps, posterior=posterior,
-                               share=result.share)
+    fine = traversals.traverse(trained.vae, result.ranking[:rows], 2 * columns - 1, limit, steps,
+                               posterior=posterior, share=result.share)
     coarse = traversals.every_other(fine, trained.vae.distortion)
-    return tuple(dataclasses.replace(made, x=measuring.as_images(made.x)) for made in (coarse, fine))
+    return tuple(
+        dataclasses.replace(made, x=measuring.as_images(made.x)) for made in (coarse, fine))
 
 
 def draw(trained, rows=None, columns=9, limit=2.0, steps="decoder"):
-    """Writes the pictures, the animation and the numbers of a run; returns what the rows are, in words."""
+    """Writes the pictures, the animation and the numbers of a run; returns what the rows are, in
+    words.
+    """
     from tfisovae import Analysis
     from tfisovae.autoencoder.data import as_float
     from tfisovae.show import traversal_figures
@@ -47,33 +57,44 @@ def draw(trained, rows=None, columns=9, limit=2.0, steps="decoder"):
     if not 0 < limit < float("inf"):
         raise ValueError(f"--limit must be positive and finite; got {limit}.")
     if not trained.has_images:
-        raise measuring.NotOfThisRun("Traversals are drawn of images; this run's data are vectors of "
-                                  f"{source.eval.shape[-1]} numbers.")
-    path = next(filter(os.path.exists, (trained.path("isometry.json"), os.path.join(run, "isometry.json"))), None)
+        raise measuring.NotOfThisRun(
+            "Traversals are drawn of images; this run's data are vectors of "
+            f"{source.eval.shape[-1]} numbers.")
+    path = next(
+        filter(os.path.exists, (trained.path("isometry.json"), os.path.join(run, "isometry.json"))),
+        None)
     if path is None:
         raise ValueError(f"{run} has not been measured, and the ranking orders the rows. First: "
                          f"{command_line('isometry', os.path.abspath(run))}")
     result, saved = Analysis.load(path), files.read_json(path)
     if saved.get("steps", config["steps"]) != config["steps"]:
-        raise ValueError(f"{path}, whose ranking orders the rows, is of the model after {saved['steps']} steps of training; it has "
-                         f"{config['steps']} now. First: {command_line('isometry', os.path.abspath(run))}")
+        raise ValueError(
+            f"{path}, whose ranking orders the rows, is of the model after {saved['steps']} steps "
+            f"of training; it has "
+            f"{config['steps']} now. First: {command_line('isometry', os.path.abspath(run))}")
     made, fine = traverse(trained, result, rows, columns, limit, steps)
     moved = "equal steps of z" if steps == "z" else f"steps of equal distortion by the {steps}"
-    traversal_figures.traversal(made, f"$z_j$ by importance, its share, and D to the next; {moved} from {-limit:g} to {limit:g}",
-                      trained.path("traversal.png"))
+    traversal_figures.traversal(
+        made,
+        f"$z_j$ by importance, its share, and D to the next; {moved} from {-limit:g} to {limit:g}",
+        trained.path("traversal.png"))
     traversal_figures.animation(fine, trained.path("traversal.gif"))
     files.write_json(trained.path("traversal.json"), {**made.to_dict(), "limit": limit})
     x = as_float(source.eval[np.arange(min(12, len(source.eval)))])
     measurement = vae.measure(x)
     rows = [measuring.as_images(v) for v in (x, measurement.x_check, measurement.x_hat)]
-    traversal_figures.reconstructions(rows, ["x", "Dec(mean)", "Dec(sample)"], path=trained.path("reconstructions.png"))
+    traversal_figures.reconstructions(rows, ["x", "Dec(mean)", "Dec(sample)"],
+                                      path=trained.path("reconstructions.png"))
     return made.labels()
 
 
 def report(trained, args):
     """Draws; yields what the rows are and the names of the pictures, as text."""
     yield "\n".join(draw(trained, args.rows, args.columns, args.limit, args.steps))
-    yield measuring.written("", *map(trained.path, ("traversal.png", "traversal.gif", "traversal.json", "reconstructions.png")))
+    yield measuring.written(
+        "",
+        *map(trained.path,
+             ("traversal.png", "traversal.gif", "traversal.json", "reconstructions.png")))
 
 
 def run(args):

@@ -1,4 +1,6 @@
-"""Draw the implicit isometric variable y_j of each active latent variable (Fig. 1): variables.png, variables.json."""
+"""Draw the implicit isometric variable y_j of each active latent variable (Fig. 1): variables.png,
+variables.json.
+"""
 
 import numpy as np
 
@@ -13,7 +15,8 @@ def add_arguments(p):
 
 
 def compute(trained, rows=6):
-    """Maps the held-out examples to y: what `variables.json` holds, and what `variables.png` draws."""
+    """Maps the held-out examples to y: what `variables.json` holds, and what `variables.png` draws.
+    """
     from tfisovae import sources
     from tfisovae.autoencoder import posterior
     from tfisovae.geometry.isometric_variable import IsometricVariable
@@ -22,16 +25,22 @@ def compute(trained, rows=6):
     measuring.check_at_least_1(rows=rows)
     run, config, vae, source, *_ = trained
     encoded = [vae.encode(x) for x in batches.evaluation_batches(source.eval)]
-    mean, scale, kl = (np.concatenate(parts) for parts in zip(*((p.mean, p.scale, p.kl()) for p in encoded)))
+    mean, scale, kl = (np.concatenate(parts)
+                       for parts in zip(*((p.mean, p.scale, p.kl()) for p in encoded)))
     precision = np.mean(scale.astype(np.float64) ** -2, 0)
     active = posterior.active(kl.mean(0))
     leading = [int(j) for j in np.argsort(-precision) if active[j]][:rows]
     if not leading:
-        raise measuring.NotOfThisRun(f"{run} has collapsed: no latent dimension is active, so there is no y to draw.")
-    # In units of the data where the metric is |dx|^2: with any other, y is in units of the square root of the distortion.
+        raise measuring.NotOfThisRun(
+            f"{run} has collapsed: no latent dimension is active, so there is no y to draw.")
+    # In units of the data where the metric is |dx|^2: with any other, y is in units of the square
+    # root of the distortion.
     toy = source.log_density is not None and config["distortion"] == "sse"
-    variables, references, saved = [], [], {"lmbda": 1 / vae.beta, "data": source.manifest["source"],
-                                    "data_fingerprint": source.manifest["fingerprint"], "steps": config["steps"], "dimensions": []}
+    variables, references, saved = [], [], {
+        "lmbda": 1 / vae.beta, "data": source.manifest["source"],
+        "data_fingerprint": source.manifest["fingerprint"], "steps": config["steps"],
+        "dimensions": []
+    }
     for rank, j in enumerate(leading, 1):
         y = IsometricVariable(mean[:, j], scale[:, j], vae.beta).to_y(mean[:, j])
         entry = {"z": j, "precision": float(precision[j]), "variance_y": float(np.var(y)),
@@ -41,12 +50,16 @@ def compute(trained, rows=6):
             correlations = [np.corrcoef(y, column)[0, 1] for column in s.T]
             k = int(np.argmax(np.abs(correlations)))
             y = np.sign(correlations[k]) * (y - y.mean())
-            entry |= {"follows": source.factor_names[k], "correlation": float(correlations[k]),
-                      "variance_s": float(np.var(s[:, k])), "rms_difference": float(np.sqrt(np.mean((y - s[:, k]) ** 2)))}
+            entry |= {
+                "follows": source.factor_names[k], "correlation": float(correlations[k]),
+                "variance_s": float(np.var(s[:, k])), "rms_difference": float(
+                    np.sqrt(np.mean((y - s[:, k])**2)))
+            }
             shape = sources.TOYS[source.manifest["toy"]][k]
             grid = np.linspace(s[:, k].min() * 1.15, s[:, k].max() * 1.15, 400)
             references.append((grid, shape.pdf(grid)))
-        variables.append((f"$y_{{{rank}}}$ of $z_{{{j}}}$" + (f", follows {entry['follows']}" if toy else ""), y))
+        variables.append((f"$y_{{{rank}}}$ of $z_{{{j}}}$" +
+                          (f", follows {entry['follows']}" if toy else ""), y))
         saved["dimensions"].append(entry)
     return saved, variables, references if toy else None
 
@@ -56,7 +69,8 @@ def write(trained, saved, variables, references):
     from tfisovae.show import drawing
     from tfisovae.show.variables import isometric_variables
 
-    isometric_variables(variables, references, drawing.plain(measuring.name(saved["data"])), trained.path("variables.png"))
+    isometric_variables(variables, references, drawing.plain(measuring.name(saved["data"])),
+                        trained.path("variables.png"))
     files.write_json(trained.path("variables.json"), saved)
 
 
@@ -64,9 +78,13 @@ def table(saved):
     """What was measured, as text."""
     lines = [f"{'rank':>4} {'z_j':>4} {'Var(y_j)':>10} {'importance':>11}   of the data"]
     for rank, entry in enumerate(saved["dimensions"], 1):
-        follows = "" if "follows" not in entry else (f"   {entry['follows']}: R {abs(entry['correlation']):.4f}, variance "
-                                                     f"{entry['variance_s']:.4f}, rms |y - s| {entry['rms_difference']:.4f}")
-        lines.append(f"{rank:4d} {entry['z']:4d} {entry['variance_y']:10.4g} {entry['importance']:11.4g}{follows}")
+        follows = "" if "follows" not in entry else (
+            f"   {entry['follows']}: R {abs(entry['correlation']):.4f}, variance "
+            f"{entry['variance_s']:.4f}, rms |y - s| {entry['rms_difference']:.4f}")
+        lines.append(
+            f"{rank:4d} {entry['z']:4d} {entry['variance_y']:10.4g} "
+            f"{entry['importance']:11.4g}{follows}"
+        )
     return "\n".join(lines)
 
 

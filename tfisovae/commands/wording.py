@@ -1,11 +1,14 @@
-"""The library speaks of arguments, the command line of options: one becomes the other where a message is printed."""
+"""The library speaks of arguments, the command line of options: one becomes the other where a
+message is printed.
+"""
 import re
 
 _PLAIN = ("lmbda", "clipnorm")  # names without an underscore that are no words
 
 
 def as_options(text, names):
-    """A message with the arguments that are options written as such: "run_dir" to "--run_dir", "data=PATH" to "--data PATH".
+    """A message with the arguments that are options written as such: "run_dir" to "--run_dir",
+    "data=PATH" to "--data PATH".
 
     Args:
       text: of an error of the library.

@@ -11,5 +11,7 @@ from tfisovae.distortions.standard import (
     get,
 )
 
-__all__ = ["SSIM", "BinaryCrossentropy", "Distortion", "DownwardConvex", "GaussianNLL", "MeanSquaredError", "SumSquaredError",
-           "UpwardConvex", "decomposed", "get", "sum_of_entries"]
+__all__ = [
+    "SSIM", "BinaryCrossentropy", "Distortion", "DownwardConvex", "GaussianNLL", "MeanSquaredError",
+    "SumSquaredError", "UpwardConvex", "decomposed", "get", "sum_of_entries"
+]

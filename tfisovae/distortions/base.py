@@ -4,8 +4,8 @@ A distortion says what the VAE is isometric *to*: for a small displacement v,
 
     D(x, x + v) - D(x, x) = v^T G_x v + O(|v|^3)          (no factor 1/2)
 
-so G_x is half the Hessian of D in its second argument. Every function here is unreduced over examples: inputs are
-`[B, ...]`, outputs `[B]`.
+so G_x is half the Hessian of D in its second argument. Every function here is unreduced over
+examples: inputs are `[B, ...]`, outputs `[B]`.
 """
 import abc
 from collections.abc import Mapping
@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-_STEPS = (0.1, 0.03, 0.01, 3e-3, 1e-3)  # displacements on which a distortion is checked, in deviations of the data
+# Displacements on which a distortion is checked, in deviations of the data.
+_STEPS = (0.1, 0.03, 0.01, 3e-3, 1e-3)
 _CHECKED = 8  # examples
 
 
@@ -23,14 +24,17 @@ def sum_of_entries(x: tf.Tensor) -> tf.Tensor:
     return tf.reduce_sum(tf.reshape(x, [tf.shape(x)[0], -1]), -1)
 
 
-def decomposed(distortion: "Distortion", x: tf.Tensor, x_check: tf.Tensor, x_hat: tf.Tensor, excess: bool = False) -> tf.Tensor:
-    """The distortion of the decomposed loss (section 4.2), where x_check = Dec(mean) and x_hat = Dec(mean + scale * noise).
+def decomposed(distortion: "Distortion", x: tf.Tensor, x_check: tf.Tensor, x_hat: tf.Tensor,
+               excess: bool = False) -> tf.Tensor:
+    """The distortion of the decomposed loss (section 4.2), where x_check = Dec(mean) and x_hat =
+    Dec(mean + scale * noise).
 
         D(x, x_check) + [D(x_check, x_hat) - D(x_check, x_check)]
 
-    The second term is what the noise adds. Where D(x, x) is not 0 (binary cross-entropy: the entropy of x), D(x_check, x_hat)
-    itself would also train D(x_check, x_check) away, and with it whatever in x_check is uncertain: independent pixels that are
-    1 in 30 % of the examples would be reconstructed as .10.
+    The second term is what the noise adds. Where D(x, x) is not 0 (binary cross-entropy: the
+    entropy of x), D(x_check, x_hat) itself would also train D(x_check, x_check) away, and with it
+    whatever in x_check is uncertain: independent pixels that are 1 in 30 % of the examples would be
+    reconstructed as .10.
 
     Args:
       distortion: `Distortion`.
@@ -44,14 +48,17 @@ def decomposed(distortion: "Distortion", x: tf.Tensor, x_check: tf.Tensor, x_hat
 
 
 class Distortion(abc.ABC):
-    """A distortion and its geometry. A subclass must define `__call__`; the rest follows by automatic differentiation.
+    """A distortion and its geometry. A subclass must define `__call__`; the rest follows by
+    automatic differentiation.
 
     Subclasses with constructor arguments also define `get_config`, and are registered with
-    `tf.keras.utils.register_keras_serializable`, if VAEs trained with them are to be saved and loaded.
+    `tf.keras.utils.register_keras_serializable`, if VAEs trained with them are to be saved and
+    loaded.
 
     Attributes:
       domain: `(low, high)` if data outside that interval are an error, else `None`.
-      min_size: the smallest height and width of images that the distortion can compare, else `None`.
+      min_size: the smallest height and width of images that the distortion can compare, else
+        `None`.
     """
 
     domain: tuple[float, float] | None = None
@@ -69,13 +76,16 @@ class Distortion(abc.ABC):
         """
 
     def excess(self, x: tf.Tensor, v: tf.Tensor) -> tf.Tensor:
-        """D(x, x + v) - D(x, x), in a form that does not cancel for small `v`. `[B, ...]` twice to `[B]`."""
+        """D(x, x + v) - D(x, x), in a form that does not cancel for small `v`. `[B, ...]` twice to
+        `[B]`.
+        """
         return self(x, x + v) - self(x, x)
 
     def metric_product(self, x: tf.Tensor, v: tf.Tensor) -> tf.Tensor:
         """G_x v, where `G_x = 1/2 d^2 D(x, y) / dy^2` at `y = x`.
 
-        The default is half a Hessian-vector product by two nested gradient tapes: about four evaluations of D.
+        The default is half a Hessian-vector product by two nested gradient tapes: about four
+        evaluations of D.
 
         Args:
           x: points, `[B, ...]`.
@@ -105,17 +115,22 @@ class Distortion(abc.ABC):
           NotImplementedError: where G_x is no multiple of the identity.
         """
         raise NotImplementedError(
-            f"{type(self).__name__} has no scale a_x: its metric tensor is not a multiple of the identity. "
+            f"{type(self).__name__} has no scale a_x: its metric tensor is not a multiple of the "
+            f"identity. "
             "Ask for a form that needs no a_x (the \"volume\" density is exact for any metric).")
 
     def check(self, x: np.ndarray | tf.Tensor) -> None:
-        """Raises if data lie outside the domain: `ValueError` on values, `InvalidArgumentError` inside a graph."""
+        """Raises if data lie outside the domain: `ValueError` on values, `InvalidArgumentError`
+        inside a graph.
+        """
         x = tf.convert_to_tensor(x)
         if self.min_size is not None:
             shape = x.shape
             if shape.rank != 4 or any(s is not None and s < self.min_size for s in shape[1:3]):
-                raise ValueError(f"{type(self).__name__} expects x of shape [batch, height, width, channels] with height "
-                                 f"and width of at least {self.min_size}; got {tuple(shape)}.")
+                raise ValueError(
+                    f"{type(self).__name__} expects x of shape [batch, height, width, channels] "
+                    f"with height "
+                    f"and width of at least {self.min_size}; got {tuple(shape)}.")
         if self.domain is None:
             return
         low, high = self.domain
@@ -127,7 +142,8 @@ class Distortion(abc.ABC):
             if tf.size(x) > 0 and not inside:
                 raise ValueError(f"{message} {float(smallest):g} and {float(largest):g}.")
         else:
-            tf.debugging.Assert(tf.logical_or(inside, tf.equal(tf.size(x), 0)), [message, smallest, largest])
+            tf.debugging.Assert(tf.logical_or(inside, tf.equal(tf.size(x), 0)),
+                                [message, smallest, largest])
 
     @property
     def has_scale(self) -> bool:
@@ -135,11 +151,13 @@ class Distortion(abc.ABC):
         return type(self).scale is not Distortion.scale
 
     def check_quadratic(self, x: np.ndarray | tf.Tensor) -> None:
-        """Raises if D is not quadratic at its own point, so that it has no metric tensor: |x - x_hat|, for one.
+        """Raises if D is not quadratic at its own point, so that it has no metric tensor: |x -
+        x_hat|, for one.
 
-        Small displacements v and -v of some of the examples are compared with their halves, which must have a quarter of the
-        excess, and with v^T G_x v of `metric_product`. Examples are moved a little inwards first: the interior decides, and a
-        pixel at 0 or 1 is no fault of the distortion. One step at which most examples agree is enough.
+        Small displacements v and -v of some of the examples are compared with their halves, which
+        must have a quarter of the excess, and with v^T G_x v of `metric_product`. Examples are
+        moved a little inwards first: the interior decides, and a pixel at 0 or 1 is no fault of the
+        distortion. One step at which most examples agree is enough.
 
         Args:
           x: some data, `[B, ...]`; the first eight are used.
@@ -149,10 +167,13 @@ class Distortion(abc.ABC):
         """
         found = []
         for point, unit in _inner_points(self, x):
-            v = tf.constant(unit * np.random.default_rng(0).standard_normal(point.shape), point.dtype)
-            form, offset = self.inner(point, v, v).numpy().astype(np.float64), _offset(self, point) / unit
+            v = tf.constant(unit * np.random.default_rng(0).standard_normal(point.shape),
+                            point.dtype)
+            form, offset = self.inner(point, v,
+                                      v).numpy().astype(np.float64), _offset(self, point) / unit
             for step in _STEPS:
-                whole, half = _even_excess(self, point, step * v), _even_excess(self, point, step / 2 * v)
+                whole, half = _even_excess(self, point, step * v), _even_excess(
+                    self, point, step / 2 * v)
                 if not whole.any():
                     continue
                 with np.errstate(divide="ignore", invalid="ignore"):
@@ -165,14 +186,18 @@ class Distortion(abc.ABC):
         quadratic = [entry for entry in found if abs(entry[0] / 4 - 1) < 0.1]
         ratio, agreement, offset = (quadratic or found)[-1]
         if not quadratic:
-            what = (f"halving a small displacement v divides D(x, x + v) - D(x, x) by {ratio:.3g}, where a smooth distortion gives "
-                    "4 (a sum of |v| gives 2)")
+            what = (
+                f"halving a small displacement v divides D(x, x + v) - D(x, x) by {ratio:.3g}, "
+                f"where a smooth distortion gives "
+                "4 (a sum of |v| gives 2)")
         elif offset >= 0.02:
             what = f"D(x, .) is smallest not at x but {offset:.2g} of the data's deviation away"
         else:
             what = f"metric_product gives a v^T G_x v of {agreement:.3g} times D(x, x + v) - D(x, x) for small v"
-        raise ValueError(f"{type(self).__name__} has no metric tensor to measure with: {what}. Norms and densities need a "
-                         "distortion that is smooth and smallest at x_hat = x, as a sum of squares is.")
+        raise ValueError(
+            f"{type(self).__name__} has no metric tensor to measure with: {what}. Norms and "
+            f"densities need a "
+            "distortion that is smooth and smallest at x_hat = x, as a sum of squares is.")
 
     def get_config(self) -> dict[str, Any]:
         return {}
@@ -187,7 +212,9 @@ class Distortion(abc.ABC):
 
 
 def _inner_points(distortion, x):
-    """Points at which to check, and the size of a displacement there: the examples moved inwards by more and more."""
+    """Points at which to check, and the size of a displacement there: the examples moved inwards by
+    more and more.
+    """
     x = np.asarray(x)[:_CHECKED].astype(np.float64)
     low, high = distortion.domain or (None, None)
     for share in (0.2, 0.5):
@@ -206,8 +233,10 @@ def _in_its_dtype(distortion, point):
         point = point.astype(np.float32)
         value = distortion(tf.constant(point), tf.constant(point))
     if value.shape != (len(point),):
-        raise ValueError(f"{type(distortion).__name__} must return one number for each example, [{len(point)}]; got the shape "
-                         f"{value.shape.as_list()}.")
+        raise ValueError(
+            f"{type(distortion).__name__} must return one number for each example, "
+            f"[{len(point)}]; got the shape "
+            f"{value.shape.as_list()}.")
     return tf.constant(point)
 
 
@@ -217,7 +246,9 @@ def _even_excess(distortion, x, v):
 
 
 def _offset(distortion, x):
-    """How far from x the smallest value of D(x, .) is, by one step of Newton's along the slope: the median, per entry."""
+    """How far from x the smallest value of D(x, .) is, by one step of Newton's along the slope: the
+    median, per entry.
+    """
     with tf.GradientTape() as tape:
         tape.watch(x)
         d = distortion(tf.stop_gradient(x), x)

@@ -1,4 +1,6 @@
-"""The distortions of the paper, and others that train VAEs; what every distortion is stands in `tfisovae.distortion`."""
+"""The distortions of the paper, and others that train VAEs; what every distortion is stands in
+`tfisovae.distortion`.
+"""
 from typing import Any, TypeVar
 
 import numpy as np
@@ -50,7 +52,8 @@ class MeanSquaredError(_ScaledSquaredError):
 class GaussianNLL(_ScaledSquaredError):
     """-log N(x; x_hat, variance I) without its constant, so G_x = I / (2 variance) (Eq. 68).
 
-    The constant (m/2) log(2 pi variance) is left out: it has no gradient, and D(x, x) = 0 without it.
+    The constant (m/2) log(2 pi variance) is left out: it has no gradient, and D(x, x) = 0 without
+    it.
     """
 
     def __init__(self, variance: float) -> None:
@@ -66,7 +69,9 @@ class GaussianNLL(_ScaledSquaredError):
 
 
 def convex_scale(square: _Number) -> _Number:
-    """2/3 + 2 |x|^2 / 21 of |x|^2: the a_x of Eq. 19, and one over that of Eq. 55; tensors or NumPy's arrays."""
+    """2/3 + 2 |x|^2 / 21 of |x|^2: the a_x of Eq. 19, and one over that of Eq. 55; tensors or
+    NumPy's arrays.
+    """
     return 2 / 3 + square * (2 / 21)
 
 
@@ -90,8 +95,9 @@ class UpwardConvex(_ScaledSquaredError):
 class BinaryCrossentropy(Distortion):
     """-x log x_hat - (1 - x) log(1 - x_hat), with G_x = diag(1/x + 1/(1-x)) / 2 (Eqs. 59-61).
 
-    D(x, x) is the entropy of x, not 0. Predictions are kept `1e-7` away from 0 and 1, as Keras does: beyond that D does not change
-    with x_hat, and G_x has 0 there (a decoder saturated so far has no length in the metric).
+    D(x, x) is the entropy of x, not 0. Predictions are kept `1e-7` away from 0 and 1, as Keras
+    does: beyond that D does not change with x_hat, and G_x has 0 there (a decoder saturated so far
+    has no length in the metric).
 
     Args:
       reduction: "mean" over the entries of an example (as the paper's App. G) or "sum".
@@ -117,7 +123,8 @@ class BinaryCrossentropy(Distortion):
         return -self._reduce(x * tf.math.log(p) + (1 - x) * tf.math.log(1 - p))
 
     def excess(self, x: tf.Tensor, v: tf.Tensor) -> tf.Tensor:
-        # Terms of the first order in v cancel against each other: float64 keeps those of the second.
+        # Terms of the first order in v cancel against each other: float64 keeps those of the
+        # second.
         a, b = tf.cast(x, tf.float64), tf.cast(v, tf.float64)
         p, q = self._clip(a), self._clip(a + b)
         value = self._reduce(a * tf.math.log(p / q) + (1 - a) * tf.math.log((1 - p) / (1 - q)))
@@ -125,7 +132,8 @@ class BinaryCrossentropy(Distortion):
 
     def metric_product(self, x: tf.Tensor, v: tf.Tensor) -> tf.Tensor:
         p = self._clip(x)
-        # Where x itself is beyond the margin D(x, .) is flat around it, as the gradient of the clip says too.
+        # Where x itself is beyond the margin D(x, .) is flat around it, as the gradient of the clip
+        # says too.
         product = tf.where(p == x, v * 0.5 / (p * (1 - p)), tf.zeros_like(v))
         if self.reduction == "mean":
             product /= tf.cast(tf.size(x[0]), x.dtype)
@@ -137,15 +145,19 @@ class BinaryCrossentropy(Distortion):
 
 @tf.keras.utils.register_keras_serializable(package="tfisovae")
 class SSIM(Distortion):
-    """1 - SSIM (Wang et al., 2004): 11 x 11 Gaussian window of deviation 1.5, K1 = .01, K2 = .03, mean over channels.
+    """1 - SSIM (Wang et al., 2004): 11 x 11 Gaussian window of deviation 1.5, K1 = .01, K2 = .03,
+    mean over channels.
 
-    The value is that of `1 - tf.image.ssim`. In every window w, with d = x_hat - x, its mean mu_d and variance var_d,
+    The value is that of `1 - tf.image.ssim`. In every window w, with d = x_hat - x, its mean mu_d
+    and variance var_d,
 
         1 - SSIM_w = 1 - (1 - mu_d^2 / (mu_x^2 + mu_y^2 + c1)) (1 - var_d / (var_x + var_y + c2)),
 
-    which is the textbook formula without its cancellation: small displacements keep their digits in float32. Hence
+    which is the textbook formula without its cancellation: small displacements keep their digits in
+    float32. Hence
 
-        G_x = mean_w [ M_w / (2 mu_x^2 + c1) + V_w / (2 var_x + c2) ]                    (Eq. 66, with the constants)
+        G_x = mean_w [ M_w / (2 mu_x^2 + c1) + V_w / (2 var_x + c2) ]                    (Eq. 66,
+        with the constants)
 
     The window is separable, and each blur is two matrix products.
 
@@ -193,8 +205,10 @@ class SSIM(Distortion):
     def _planes(self, x):
         """`[B, H, W, C] -> [B * C, H, W]`."""
         if x.shape.rank != 4 or None in x.shape[1:] or min(x.shape[1:3]) < self.min_size:
-            raise ValueError("SSIM expects images of shape [batch, height, width, channels] with known height and width "
-                             f"of at least {self.min_size}; got {tuple(x.shape)}.")
+            raise ValueError(
+                "SSIM expects images of shape [batch, height, width, channels] with known height "
+                "and width "
+                f"of at least {self.min_size}; got {tuple(x.shape)}.")
         return tf.reshape(tf.transpose(x, [0, 3, 1, 2]), [-1, x.shape[1], x.shape[2]])
 
     def __call__(self, x: tf.Tensor, x_hat: tf.Tensor) -> tf.Tensor:
@@ -214,7 +228,8 @@ class SSIM(Distortion):
         luminance = mean_d2 / (squares + self._c1)
         structure = (mean_dd - mean_d2) / (mean_squares - squares + self._c2)
         loss = luminance + structure - luminance * structure
-        return tf.reduce_mean(tf.reshape(loss, [-1, channels * loss.shape[-2] * loss.shape[-1]]), -1)
+        return tf.reduce_mean(tf.reshape(loss, [-1, channels * loss.shape[-2] * loss.shape[-1]]),
+                              -1)
 
     def metric_product(self, x: tf.Tensor, v: tf.Tensor) -> tf.Tensor:
         x, v = tf.convert_to_tensor(x), tf.convert_to_tensor(v)
@@ -249,5 +264,6 @@ def get(name: Distortion | str, **arguments: Any) -> Distortion:
     if isinstance(name, Distortion):
         return name
     if name not in _BY_NAME:
-        raise ValueError(f"Unknown distortion {name!r}; there are {', '.join(map(repr, sorted(_BY_NAME)))}.")
+        raise ValueError(
+            f"Unknown distortion {name!r}; there are {', '.join(map(repr, sorted(_BY_NAME)))}.")
     return _BY_NAME[name](**arguments)

@@ -1,15 +1,17 @@
 """How far the data manifold is from flat along single latent axes.
 
-If y_j is a function of z_j alone (Eq. 11), dy_j = sqrt(beta / 2) / sigma_j dz_j says that sigma_j depends on z_j alone. The
-deviation of log sigma_j that z_j leaves unexplained is therefore 0 where the manifold is flat in the metric of the distortion and
-the axes are straight on it, and about the relative error of a length along the axis elsewhere.
+If y_j is a function of z_j alone (Eq. 11), dy_j = sqrt(beta / 2) / sigma_j dz_j says that sigma_j
+depends on z_j alone. The deviation of log sigma_j that z_j leaves unexplained is therefore 0 where
+the manifold is flat in the metric of the distortion and the axes are straight on it, and about the
+relative error of a length along the axis elsewhere.
 """
 import dataclasses
 
 import numpy as np
 import numpy.typing as npt
 
-MAX_EXAMPLES = 20_000  # two arrays [N, n] of float32 that `flatness` is worth: more examples add nothing that matters
+# Two arrays [N, n] of float32 that `flatness` is worth: more examples add nothing that matters.
+MAX_EXAMPLES = 20_000
 MIN_EXAMPLES = 200
 _PER_BIN = 20
 
@@ -32,23 +34,28 @@ class Flatness:
 def flatness(mean: npt.ArrayLike, scale: npt.ArrayLike) -> Flatness:
     """The deviation of log sigma_j that mu_j leaves unexplained, without the bias of its bins.
 
-    The examples are cut along mu_j into bins of equal count, 20 in each. The variance about a parabola within a bin (over its
-    count less 3) has as its mean the unexplained variance, and what the bending of E[log sigma_j | mu_j] adds: that grows 64-fold
-    from bins to bins of double width, so the two are extrapolated to width 0 (Richardson). The error is that of the spread
-    between pairs of neighbouring bins, and the extrapolation's own.
+    The examples are cut along mu_j into bins of equal count, 20 in each. The variance about a
+    parabola within a bin (over its count less 3) has as its mean the unexplained variance, and what
+    the bending of E[log sigma_j | mu_j] adds: that grows 64-fold from bins to bins of double width,
+    so the two are extrapolated to width 0 (Richardson). The error is that of the spread between
+    pairs of neighbouring bins, and the extrapolation's own.
 
     Args:
-      mean: mu_j of each example, `[N, n]` or `[N]`; N of at least 200. 20,000 examples are plenty (`MAX_EXAMPLES`).
+      mean: mu_j of each example, `[N, n]` or `[N]`; N of at least 200. 20,000 examples are plenty
+        (`MAX_EXAMPLES`).
       scale: sigma_j, of the same shape, positive.
     Returns:
       `Flatness`, vectors `[n]`.
     Raises:
-      ValueError: for shapes that differ, fewer than 200 examples, or values that are not finite and positive.
+      ValueError: for shapes that differ, fewer than 200 examples, or values that are not finite and
+        positive.
     """
     mean, scale = (np.asarray(values, np.float64) for values in (mean, scale))
     if mean.shape != scale.shape or mean.ndim not in (1, 2) or len(mean) < MIN_EXAMPLES:
-        raise ValueError(f"mean and scale must be [N, n], or [N] for a single dimension, with N of at least {MIN_EXAMPLES}; got "
-                         f"the shapes {list(mean.shape)} and {list(scale.shape)}.")
+        raise ValueError(
+            f"mean and scale must be [N, n], or [N] for a single dimension, with N of at least "
+            f"{MIN_EXAMPLES}; got "
+            f"the shapes {list(mean.shape)} and {list(scale.shape)}.")
     if not (np.isfinite(mean).all() and np.isfinite(scale).all() and (scale > 0).all()):
         raise ValueError("mean must be finite and scale finite and positive.")
     mean, log_scale = mean.reshape(len(mean), -1), np.log(scale).reshape(len(mean), -1)
@@ -60,9 +67,11 @@ def flatness(mean: npt.ArrayLike, scale: npt.ArrayLike) -> Flatness:
 def _unexplained(z, y):
     pairs = len(z) // (2 * _PER_BIN)
     order = np.argsort(z, kind="stable")
-    order = order[(len(z) - 2 * pairs * _PER_BIN) // 2:][:2 * pairs * _PER_BIN]  # what does not fill a bin is left out at the ends
+    # What does not fill a bin is left out at the ends.
+    order = order[(len(z) - 2 * pairs * _PER_BIN) // 2:][:2 * pairs * _PER_BIN]
     z, y = z[order], y[order]
-    narrow = _about_parabolas(z.reshape(2 * pairs, _PER_BIN), y.reshape(2 * pairs, _PER_BIN)).reshape(pairs, 2).mean(1)
+    narrow = _about_parabolas(z.reshape(2 * pairs, _PER_BIN),
+                              y.reshape(2 * pairs, _PER_BIN)).reshape(pairs, 2).mean(1)
     wide = _about_parabolas(z.reshape(pairs, 2 * _PER_BIN), y.reshape(pairs, 2 * _PER_BIN))
     each = narrow - (wide - narrow) / 63
     variance, error = each.mean(), each.std(ddof=1) / np.sqrt(pairs)
@@ -72,7 +81,9 @@ def _unexplained(z, y):
 
 
 def _about_parabolas(z, y):
-    """Variance of y about its least-squares parabola over z, without bias, of each row of `[bins, count]`."""
+    """Variance of y about its least-squares parabola over z, without bias, of each row of `[bins,
+    count]`.
+    """
     residual = y - y.mean(1, keepdims=True)
     z = z - z.mean(1, keepdims=True)
     basis = [z / np.maximum(np.abs(z).max(1, keepdims=True), np.finfo(float).tiny)]
@@ -87,4 +98,5 @@ def _about_parabolas(z, y):
 def _ratio(y, x):
     """The slope of y over x through 0, of each row; 0 where x is 0."""
     power = np.sum(x**2, 1, keepdims=True)
-    return np.divide(np.sum(x * y, 1, keepdims=True), power, out=np.zeros_like(power), where=power > 0)
+    return np.divide(np.sum(x * y, 1, keepdims=True), power, out=np.zeros_like(power), where=power
+                     > 0)

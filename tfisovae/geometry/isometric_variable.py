@@ -2,16 +2,17 @@
 
     dy_j = sqrt(beta / 2) / sigma_j dz_j
 
-In units of y a step has the length, in the metric of the distortion, of the step that the decoder makes in the data: y_j has the
-distribution of the data along that axis, where z_j has been pressed into a Gaussian.
+In units of y a step has the length, in the metric of the distortion, of the step that the decoder
+makes in the data: y_j has the distribution of the data along that axis, where z_j has been pressed
+into a Gaussian.
 
-Between clusters there is no example, hence no sigma_j, and the integral of Eq. 11 misses the distance between them, as E[sigma^-2]
-does. The decoder knows it:
+Between clusters there is no example, hence no sigma_j, and the integral of Eq. 11 misses the
+distance between them, as E[sigma^-2] does. The decoder knows it:
 
     dy_j = sqrt(D'_j) dz_j
 
-along the axis of z_j (`along_axis`). `compare` says where the two differ. Where both are known they agree up to the factor
-sqrt(1 - sigma_j^2) of an optimal posterior.
+along the axis of z_j (`along_axis`). `compare` says where the two differ. Where both are known they
+agree up to the factor sqrt(1 - sigma_j^2) of an optimal posterior.
 """
 import numbers
 import typing
@@ -24,15 +25,18 @@ from tfisovae.autoencoder.autoencoder import AutoencoderLike, as_autoencoder
 from tfisovae.distortions import Distortion
 from tfisovae.geometry.monotone import Monotone
 
-_GAP_SHARE = 0.1  # of the whole length in y, by which the two may differ between neighbouring examples
+# Of the whole length in y, by which the two may differ between neighbouring examples.
+_GAP_SHARE = 0.1
 _POINTS_AT_ONCE = 100
 
 
 class IsometricVariable:
-    """The monotone map between one latent variable and its isometric variable, from the posteriors of a data set.
+    """The monotone map between one latent variable and its isometric variable, from the posteriors
+    of a data set.
 
-    1 / sigma_j is averaged over the examples in bins of equal count along the posterior means, and integrated from the median
-    of the means, where y = 0. Outside the range of the means the map goes on with its end slopes.
+    1 / sigma_j is averaged over the examples in bins of equal count along the posterior means, and
+    integrated from the median of the means, where y = 0. Outside the range of the means the map
+    goes on with its end slopes.
 
     Args:
       mean: mu_j of each example, `[N]`.
@@ -42,17 +46,23 @@ class IsometricVariable:
     Attributes:
       map: z -> y, a `tfisovae.geometry.monotone.Monotone`.
     Raises:
-      ValueError: for fewer than 20 examples, shapes that differ, values that are not finite and positive, or a bad `num_bins`.
+      ValueError: for fewer than 20 examples, shapes that differ, values that are not finite and
+        positive, or a bad `num_bins`.
     """
 
-    def __init__(self, mean: npt.ArrayLike, scale: npt.ArrayLike, beta: float, num_bins: int = 200) -> None:
+    def __init__(self, mean: npt.ArrayLike, scale: npt.ArrayLike, beta: float,
+                 num_bins: int = 200) -> None:
         mean, scale = np.asarray(mean, np.float64), np.asarray(scale, np.float64)
         if mean.ndim != 1 or mean.shape != scale.shape or len(mean) < 20:
-            raise ValueError("mean and scale must be vectors [N] of one latent variable with N of at least 20; got the shapes "
-                             f"{list(mean.shape)} and {list(scale.shape)}.")
+            raise ValueError(
+                "mean and scale must be vectors [N] of one latent variable with N of at least 20; "
+                "got the shapes "
+                f"{list(mean.shape)} and {list(scale.shape)}.")
         if not (np.isfinite(mean).all() and np.isfinite(scale).all() and (scale > 0).all()):
             raise ValueError("mean must be finite and scale finite and positive.")
-        if isinstance(beta, bool) or not isinstance(beta, (numbers.Real, tf.Tensor)) or not 0 < beta < np.inf:
+        if isinstance(beta,
+                      bool) or not isinstance(beta,
+                                              (numbers.Real, tf.Tensor)) or not 0 < beta < np.inf:
             raise ValueError(f"beta must be positive and finite; got {beta!r}.")
         if isinstance(num_bins, bool) or not isinstance(num_bins, numbers.Integral) or num_bins < 1:
             raise ValueError(f"num_bins must be an integer of at least 1; got {num_bins!r}.")
@@ -69,60 +79,81 @@ class IsometricVariable:
         self._set(z, y, slope[[0, -1]], np.median(mean))
 
     @classmethod
-    def from_derivatives(cls, z: npt.ArrayLike, derivative: npt.ArrayLike, origin: float = 0.0) -> "IsometricVariable":
-        """The variable whose slope is sqrt(D'_j) between the points of a grid, and goes on beyond it as at its ends.
+    def from_derivatives(cls, z: npt.ArrayLike, derivative: npt.ArrayLike,
+                         origin: float = 0.0) -> "IsometricVariable":
+        """The variable whose slope is sqrt(D'_j) between the points of a grid, and goes on beyond
+        it as at its ends.
 
         Args:
           z: grid along z_j, `[K]`, increasing.
-          derivative: D'_j at the grid's points, `[K]` (trapezoids), or on its intervals, `[K - 1]`; distortion per squared latent
-            unit, not negative.
+          derivative: D'_j at the grid's points, `[K]` (trapezoids), or on its intervals, `[K - 1]`;
+            distortion per squared latent unit, not negative.
           origin: z_j where y_j is 0.
         Raises:
-          ValueError: for a grid that does not increase, other shapes, or values that are negative or not finite.
+          ValueError: for a grid that does not increase, other shapes, or values that are negative
+            or not finite.
         """
         z, derivative = np.asarray(z, np.float64), np.asarray(derivative, np.float64)
-        if z.ndim != 1 or len(z) < 2 or derivative.ndim != 1 or len(derivative) not in (len(z), len(z) - 1):
-            raise ValueError("z must be a grid [K] of two points or more, derivative [K] or [K - 1]; got the shapes "
-                             f"{list(z.shape)} and {list(derivative.shape)}.")
+        if z.ndim != 1 or len(z) < 2 or derivative.ndim != 1 or len(derivative) not in (len(z),
+                                                                                        len(z) - 1):
+            raise ValueError(
+                "z must be a grid [K] of two points or more, derivative [K] or [K - 1]; got the "
+                "shapes "
+                f"{list(z.shape)} and {list(derivative.shape)}.")
         if not np.isfinite(z).all() or (np.diff(z) <= 0).any():
             raise ValueError("z must be finite and increasing.")
         if not np.isfinite(derivative).all() or (derivative < 0).any():
             raise ValueError("derivative must be finite and not negative: it is a squared length.")
         slope = np.sqrt(derivative)
         steps = slope if len(slope) < len(z) else (slope[1:] + slope[:-1]) / 2
-        # A piece on which the decoder stands still keeps a slope that is nearly 0, so that the map can be inverted.
+        # A piece on which the decoder stands still keeps a slope that is nearly 0, so that the map
+        # can be inverted.
         steps = np.maximum(steps, 1e-9 * max(steps.max(), 1e-300))
         variable = cls.__new__(cls)
-        variable._set(z, np.concatenate([[0], np.cumsum(np.diff(z) * steps)]), steps[[0, -1]], origin)
+        variable._set(z, np.concatenate([[0], np.cumsum(np.diff(z) * steps)]), steps[[0, -1]],
+                      origin)
         return variable
 
     @classmethod
     def along_axis(cls, model: AutoencoderLike, j: int, mean: npt.ArrayLike, at: npt.ArrayLike,
-                   num_points: int = 401, *, distortion: Distortion | str | None = None) -> "IsometricVariable":
-        """The variable by the decoder alone, along the axis of z_j over the range of the posterior means.
+                   num_points: int = 401, *,
+                   distortion: Distortion | str | None = None) -> "IsometricVariable":
+        """The variable by the decoder alone, along the axis of z_j over the range of the posterior
+        means.
 
-        Every step of the grid is as long as D says, sqrt(D(x_k, x_k+1)): a decoder that jumps between two clusters within one
-        step is still measured in full, if D is quadratic as far as that.
+        Every step of the grid is as long as D says, sqrt(D(x_k, x_k+1)): a decoder that jumps
+        between two clusters within one step is still measured in full, if D is quadratic as far as
+        that.
 
         Args:
-          model: whatever `as_autoencoder` takes, or anything with `decode` and `distortion`. Its beta need not be known.
+          model: whatever `as_autoencoder` takes, or anything with `decode` and `distortion`. Its
+            beta need not be known.
           j: number of the latent variable.
-          mean: mu_j of the examples, `[N]`: the grid goes from the smallest to the largest, and y is 0 at the median.
-          at: `[n]`, where the other variables stand (their means over the data, 0 for a trained VAE).
+          mean: mu_j of the examples, `[N]`: the grid goes from the smallest to the largest, and y
+            is 0 at the median.
+          at: `[n]`, where the other variables stand (their means over the data, 0 for a trained
+            VAE).
           num_points: of the grid.
           distortion: as `as_autoencoder` takes it, for models that do not say it.
         Raises:
-          ValueError: for a j that `at` has not, means that do not differ, a bad `num_points`; and as `as_autoencoder` does.
+          ValueError: for a j that `at` has not, means that do not differ, a bad `num_points`; and
+            as `as_autoencoder` does.
         Cost: `num_points` decodes.
         """
         mean, at = np.asarray(mean, np.float64), np.asarray(at, np.float64)
         if at.ndim != 1 or not -len(at) <= j < len(at):
-            raise ValueError(f"at must be a point [n] with n above j; got the shape {list(at.shape)} and j = {j!r}.")
-        if mean.ndim != 1 or not len(mean) or not np.isfinite(mean).all() or mean.min() == mean.max():
-            raise ValueError("mean must be a vector [N] of finite numbers that differ, mu_j of the examples.")
+            raise ValueError(
+                f"at must be a point [n] with n above j; got the shape {list(at.shape)} and j = "
+                f"{j!r}."
+            )
+        if mean.ndim != 1 or not len(mean) or not np.isfinite(mean).all() or mean.min() == mean.max(
+        ):
+            raise ValueError(
+                "mean must be a vector [N] of finite numbers that differ, mu_j of the examples.")
         if num_points < 2:
             raise ValueError(f"num_points must be at least 2; got {num_points!r}.")
-        if distortion is not None or not (hasattr(model, "decode") and hasattr(model, "distortion")):
+        if distortion is not None or not (hasattr(model, "decode")
+                                          and hasattr(model, "distortion")):
             model = as_autoencoder(model, distortion, needs_beta=False)
         z = np.linspace(mean.min(), mean.max(), num_points)
         points = np.tile(at, (num_points, 1))
@@ -151,12 +182,14 @@ class Comparison(typing.NamedTuple):
     """How the lengths of the decoder and those of the posteriors differ (`compare`).
 
     Attributes:
-      range_ratio: length in y of the whole range of the means, by the decoder over by the posteriors.
+      range_ratio: length in y of the whole range of the means, by the decoder over by the
+        posteriors.
       gap: `(low, high)`, the neighbouring means, in z, between which they differ most.
       gap_ratio: the same ratio over that gap alone.
-      gap_share: the difference over that gap, as a share of the whole length, by whichever it is longer.
-      disagree: whether `gap_share` exceeds .1: there are clusters, and y, its variance and the importance by the posteriors lack
-        the distance between them.
+      gap_share: the difference over that gap, as a share of the whole length, by whichever it is
+        longer.
+      disagree: whether `gap_share` exceeds .1: there are clusters, and y, its variance and the
+        importance by the posteriors lack the distance between them.
     """
 
     range_ratio: float
@@ -166,7 +199,8 @@ class Comparison(typing.NamedTuple):
     disagree: bool
 
 
-def compare(posteriors: IsometricVariable, decoder: IsometricVariable, mean: npt.ArrayLike) -> Comparison:
+def compare(posteriors: IsometricVariable, decoder: IsometricVariable,
+            mean: npt.ArrayLike) -> Comparison:
     """Where the isometric variable by posteriors lacks a length that the decoder has.
 
     Args:
@@ -178,7 +212,10 @@ def compare(posteriors: IsometricVariable, decoder: IsometricVariable, mean: npt
     """
     z = np.unique(np.asarray(mean, np.float64))
     if len(z) < 2:
-        raise ValueError("mean must hold two different numbers at least: a constant variable has no length to compare.")
+        raise ValueError(
+            "mean must hold two different numbers at least: a constant variable has no length to "
+            "compare."
+        )
     by_posteriors, by_decoder = np.diff(posteriors.to_y(z)), np.diff(decoder.to_y(z))
     k, whole = int(np.argmax(np.abs(by_decoder - by_posteriors))), by_decoder.sum()
     share = float(abs(by_decoder[k] - by_posteriors[k]) / max(whole, by_posteriors.sum()))

@@ -12,7 +12,8 @@ MIN_EXAMPLES = 2 * _IN_A_BIN  # that quantiles take
 
 @dataclasses.dataclass(frozen=True)
 class Monotone:
-    """An increasing map, straight between its knots, and beyond them with a slope of its own at either end.
+    """An increasing map, straight between its knots, and beyond them with a slope of its own at
+    either end.
 
     Attributes:
       x, y: the knots and their images, `[K]`, float64, both increasing.
@@ -39,15 +40,17 @@ class Monotone:
         """The map x -> self(first(x)), exact: its knots are those of both."""
         x = np.union1d(first.x, first.inverse(self.x))
         y = self(first(x))
-        apart = np.concatenate([[True], (np.diff(x) > 0) & (np.diff(y) > 0)])  # knots of both that rounding parted
+        # Knots of both that rounding parted.
+        apart = np.concatenate([[True], (np.diff(x) > 0) & (np.diff(y) > 0)])
         return Monotone(x[apart], y[apart], self.slopes * first.slopes)
 
 
 def from_normal(values: npt.ArrayLike) -> Monotone:
     """The map that carries N(0, 1) to the distribution of `values`, by their quantiles.
 
-    Between two quantiles the density is that of a Gaussian. 200 values or more lie between them, so that what is overfitted is a
-    four-hundredth of a nat at most. Beyond the last ones the slope is such that the mean of the tail is that of the values.
+    Between two quantiles the density is that of a Gaussian. 200 values or more lie between them, so
+    that what is overfitted is a four-hundredth of a nat at most. Beyond the last ones the slope is
+    such that the mean of the tail is that of the values.
 
     Args:
       values: `[N]`, 400 or more, not all alike.
@@ -58,12 +61,14 @@ def from_normal(values: npt.ArrayLike) -> Monotone:
     knots = np.quantile(values, shares)
     normal = scipy.stats.norm
     at = normal.ppf(shares)
-    excess = normal.pdf(at[-1]) * bins - at[-1]  # mean of N(0, 1) beyond its last quantile, counted from there
+    # Mean of N(0, 1) beyond its last quantile, counted from there.
+    excess = normal.pdf(at[-1]) * bins - at[-1]
     spread = max(float(values.std()), 1e-3) * 1e-6
     slopes = np.array([(knots[0] - values[values <= knots[0]].mean()) / excess,
                        (values[values >= knots[-1]].mean() - knots[-1]) / excess])
     # Values that come again and again would make the map flat.
-    return Monotone(at, knots + spread * np.arange(len(knots)) / len(knots), np.maximum(slopes, spread))
+    return Monotone(at, knots + spread * np.arange(len(knots)) / len(knots),
+                    np.maximum(slopes, spread))
 
 
 def divergence_from_normal(values: npt.ArrayLike) -> float:
@@ -71,18 +76,20 @@ def divergence_from_normal(values: npt.ArrayLike) -> float:
 
         E[z^2] / 2 - 1/2 - E[log dz/dw],        z = map(w), w from N(0, 1)
 
-    less what as many bins overfit of as many values. An estimate for a smooth distribution: one that lies on single points has no
-    density, and its KL no bound.
+    less what as many bins overfit of as many values. An estimate for a smooth distribution: one
+    that lies on single points has no density, and its KL no bound.
     """
     values = np.asarray(values, np.float64)
     found = from_normal(values)
     inside = np.diff(found.y) / np.diff(found.x)
     bins = len(found.x) + 1
     slopes = np.concatenate([found.slopes[:1], inside, found.slopes[1:]])
-    return float(np.mean(values**2) / 2 - 0.5 - np.mean(np.log(slopes)) - (bins - 1) / (2 * len(values)))
+    return float(
+        np.mean(values**2) / 2 - 0.5 - np.mean(np.log(slopes)) - (bins - 1) / (2 * len(values)))
 
 
 def _extended(x, knots, values, end_slopes):
     """Piecewise linear interpolation that goes on beyond the knots with the end slopes."""
     inside = np.interp(x, knots, values)
-    return inside + end_slopes[0] * np.minimum(x - knots[0], 0) + end_slopes[1] * np.maximum(x - knots[-1], 0)
+    return inside + end_slopes[0] * np.minimum(x - knots[0], 0) + end_slopes[1] * np.maximum(
+        x - knots[-1], 0)

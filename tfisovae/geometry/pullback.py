@@ -1,18 +1,23 @@
-"""How the decoder maps latent displacements to displacements of data, measured in the metric of the distortion.
+"""How the decoder maps latent displacements to displacements of data, measured in the metric of the
+distortion.
 
-With J = d decode / dz at z and G the metric tensor at decode(z), the pullback metric J^T G J is the exact form of what the
-paper estimates by finite differences: its diagonal is D'_j of section 3.4, and scaled by the posterior,
+With J = d decode / dz at z and G the metric tensor at decode(z), the pullback metric J^T G J is the
+exact form of what the paper estimates by finite differences: its diagonal is D'_j of section 3.4,
+and scaled by the posterior,
 
-    Gamma_jk = (2 / beta) sigma_j sigma_k  x_zj^T G x_zk                                            (Eqs. 10, 12)
+    Gamma_jk = (2 / beta) sigma_j sigma_k  x_zj^T G x_zk
+    (Eqs. 10, 12)
 
-is the identity where the VAE is an isometric embedding. `decode` is any function from `[B, n]` to `[B, ...]`: a VAE's
-`decode`, a Keras model, or a signature of a loaded SavedModel.
+is the identity where the VAE is an isometric embedding. `decode` is any function from `[B, n]` to
+`[B, ...]`: a VAE's `decode`, a Keras model, or a signature of a loaded SavedModel.
 
-The tangents x_zj = J e_j are found in one of two ways, which `tangents=` chooses and `tangent_method` chooses between:
+The tangents x_zj = J e_j are found in one of two ways, which `tangents=` chooses and
+`tangent_method` chooses between:
 
 - "autodiff": Jacobian-vector products, exact up to floating point;
-- "differences": (decode(z + h e_j) - decode(z - h e_j)) / 2h, of the second order in h, for decoders whose derivatives
-  TensorFlow does not see (NumPy functions) or does not have. They need a decoder without randomness.
+- "differences": (decode(z + h e_j) - decode(z - h e_j)) / 2h, of the second order in h, for
+  decoders whose derivatives TensorFlow does not see (NumPy functions) or does not have. They need a
+  decoder without randomness.
 """
 from collections.abc import Callable
 from typing import TypeAlias
@@ -23,8 +28,10 @@ from tfisovae.autoencoder.autoencoder import Measurable
 from tfisovae.distortions.base import Distortion
 from tfisovae.geometry import resize_gradients  # noqa: F401  (registers what the tangents of resized images need)
 
-_IMAGES_AT_ONCE = 128  # tangents x examples in flight: enough to fill the cores, little enough to keep memory flat
-# Steps of differences, in units of z: truncation grows with h^2, rounding with epsilon / h, and kinks (relu) are crossed with h.
+# Tangents x examples in flight: enough to fill the cores, little enough to keep memory flat.
+_IMAGES_AT_ONCE = 128
+# Steps of differences, in units of z: truncation grows with h^2, rounding with epsilon / h, and
+# kinks (relu) are crossed with h.
 _STEPS = {tf.float64: 1e-4, tf.float32: 5e-3}
 _AGREEMENT = 0.03  # relative difference of two kinds of tangents beyond which one of them is wrong
 _CHECKED = 4  # examples on which the two kinds of tangents are compared
@@ -32,10 +39,12 @@ _CHECKED = 4  # examples on which the two kinds of tangents are compared
 Decode: TypeAlias = Callable[[tf.Tensor], tf.Tensor]
 
 
-def numerical_derivatives(decode: Decode, z: tf.Tensor, distortion: Distortion, epsilon: float = 1e-2) -> tf.Tensor:
+def numerical_derivatives(decode: Decode, z: tf.Tensor, distortion: Distortion,
+                          epsilon: float = 1e-2) -> tf.Tensor:
     """D'_j(z) = D(Dec(z), Dec(z + epsilon e_j)) / epsilon^2, the finite difference of section 3.4.
 
-    First order in `epsilon`; costs n + 1 decodes. Where D(x, x) is not 0, D stands for its excess over D(x, x).
+    First order in `epsilon`; costs n + 1 decodes. Where D(x, x) is not 0, D stands for its excess
+    over D(x, x).
 
     Args:
       decode: function from `[B, n]` to `[B, ...]`.
@@ -55,10 +64,12 @@ def numerical_derivatives(decode: Decode, z: tf.Tensor, distortion: Distortion, 
 
 
 def _linearized(decode, z):
-    """x = decode(z), and the function from tangents `[B, n]` to Jacobian-vector products `[B, ...]`.
+    """x = decode(z), and the function from tangents `[B, n]` to Jacobian-vector products `[B,
+    ...]`.
 
-    A JVP is the derivative of a VJP in its cotangent (which it is linear in). The nested tapes run the decoder once; each
-    tangent then costs about one decode. (`tf.autodiff.ForwardAccumulator` fails inside `tf.function` on loaded models.)
+    A JVP is the derivative of a VJP in its cotangent (which it is linear in). The nested tapes run
+    the decoder once; each tangent then costs about one decode. (`tf.autodiff.ForwardAccumulator`
+    fails inside `tf.function` on loaded models.)
     """
     with tf.GradientTape(persistent=True) as outer:
         with tf.GradientTape() as inner:
@@ -72,20 +83,26 @@ def _linearized(decode, z):
 
 
 def _gradient(tape, target, source, cotangent=None):
-    """The gradient, if there is one. Zeros in its place would make a metric of zeros without a word."""
+    """The gradient, if there is one. Zeros in its place would make a metric of zeros without a
+    word.
+    """
     try:
         gradient = tape.gradient(target, source, output_gradients=cotangent)
         reason = "it goes through operations that have none, such as tf.numpy_function, or does not depend on z"
     except LookupError as error:
         gradient, reason = None, str(error)
     if gradient is None:
-        raise ValueError(f"TensorFlow has no derivative of decode: {reason}. Use tangents=\"differences\"; geometry.tangent_method "
-                         "says which of the two a decoder needs.")
+        raise ValueError(
+            f"TensorFlow has no derivative of decode: {reason}. Use tangents=\"differences\"; "
+            f"geometry.tangent_method "
+            "says which of the two a decoder needs.")
     return gradient
 
 
 def _in_precision(decode, z):
-    """z in the precision that differences of `decode` are to be taken in: the higher of its own and of `decode.precision`."""
+    """z in the precision that differences of `decode` are to be taken in: the higher of its own and
+    of `decode.precision`.
+    """
     precision = getattr(decode, "precision", z.dtype)
     return tf.cast(z, precision) if precision.size > z.dtype.size else z
 
@@ -96,10 +113,13 @@ def _step(z, x):
 
 
 def _stepped(decode, z, step):
-    """decode(z + h e_j) - decode(z - h e_j) and the steps, 2h but for their rounding, as `[n, B, ...]` twice: 2n decodes."""
+    """decode(z + h e_j) - decode(z - h e_j) and the steps, 2h but for their rounding, as `[n, B,
+    ...]` twice: 2n decodes.
+    """
     size, batch = z.shape[-1], tf.shape(z)[0]
     directions = step * tf.eye(size, dtype=z.dtype)[:, None]
-    ahead, behind = (decode(tf.reshape(moved, [size * batch, size])) for moved in (z + directions, z - directions))
+    ahead, behind = (decode(tf.reshape(moved, [size * batch, size]))
+                     for moved in (z + directions, z - directions))
     change = tf.reshape(ahead - behind, tf.concat([[size, batch], tf.shape(ahead)[1:]], 0))
     change.set_shape([size, None, *ahead.shape[1:]])
     taken = tf.transpose((z + step) - (z - step))
@@ -107,14 +127,16 @@ def _stepped(decode, z, step):
     return change, tf.reshape(tf.cast(taken, change.dtype), tf.concat([[size, batch], ones], 0))
 
 
-def jacobian(decode: Decode, z: tf.Tensor, tangents: str = "autodiff") -> tuple[tf.Tensor, tf.Tensor]:
+def jacobian(decode: Decode, z: tf.Tensor,
+             tangents: str = "autodiff") -> tuple[tf.Tensor, tf.Tensor]:
     """x = decode(z) and its Jacobian as a stack of tangent images, `[B, ...]` and `[n, B, ...]`.
 
     Args:
       decode: function from `[B, n]` to `[B, ...]`.
       z: `[B, n]`.
-      tangents: "autodiff" or "differences". The second costs 2n + 1 decodes; where `decode` has an attribute `precision` above
-        the type of z, as float64 NumPy functions of `as_autoencoder` have, it is evaluated, and the result is, in that.
+      tangents: "autodiff" or "differences". The second costs 2n + 1 decodes; where `decode` has an
+        attribute `precision` above the type of z, as float64 NumPy functions of `as_autoencoder`
+        have, it is evaluated, and the result is, in that.
     Raises:
       ValueError: by "autodiff", where TensorFlow has no derivative.
     """
@@ -153,17 +175,19 @@ def _check_z(z):
     return z, max(1, _IMAGES_AT_ONCE // z.shape[-1])
 
 
-def pullback_metric(decode: Decode, z: tf.Tensor, distortion: Distortion, tangents: str = "autodiff") -> tf.Tensor:
+def pullback_metric(decode: Decode, z: tf.Tensor, distortion: Distortion,
+                    tangents: str = "autodiff") -> tf.Tensor:
     """J^T G J at each `z`, by the tangents of each latent axis.
 
     Args:
       decode: function from `[B, n]` to `[B, ...]`.
       z: `[B, n]`, with n known when traced.
       distortion: `Distortion`.
-      tangents: "autodiff": exact up to floating point, about n + 1 decodes; or "differences": 2n + 1 decodes, and no
-        derivatives. `tangent_method` says which of them a decoder needs.
+      tangents: "autodiff": exact up to floating point, about n + 1 decodes; or "differences": 2n +
+        1 decodes, and no derivatives. `tangent_method` says which of them a decoder needs.
     Returns:
-      `[B, n, n]`, distortion per squared latent unit. The diagonal is the limit of `numerical_derivatives`.
+      `[B, n, n]`, distortion per squared latent unit. The diagonal is the limit of
+      `numerical_derivatives`.
     Raises:
       ValueError: by "autodiff", where TensorFlow has no derivative of `decode`.
     """
@@ -185,8 +209,9 @@ def distortion_slopes(decode: Decode, z: tf.Tensor, reference: tf.Tensor, distor
                       tangents: str = "autodiff") -> tf.Tensor:
     """dD(reference, decode(z)) / dz_j: how the distortion changes along each latent axis.
 
-    The derivative of D in its second argument is automatic in both ways; "differences" contracts it with the differences of
-    the decoder, whose rounding D itself (which need not be near 0) would only add to.
+    The derivative of D in its second argument is automatic in both ways; "differences" contracts it
+    with the differences of the decoder, whose rounding D itself (which need not be near 0) would
+    only add to.
 
     Args:
       decode: function from `[B, n]` to `[B, ...]`.
@@ -211,7 +236,9 @@ def distortion_slopes(decode: Decode, z: tf.Tensor, reference: tf.Tensor, distor
             d = distortion(tf.cast(reference, x.dtype), x)
         contracted = stack * tape.gradient(d, x)
         shape = tf.shape(stack)
-        return tf.cast(tf.transpose(tf.reduce_sum(tf.reshape(contracted, [shape[0], shape[1], -1]), -1)), z.dtype)
+        return tf.cast(
+            tf.transpose(tf.reduce_sum(tf.reshape(contracted, [shape[0], shape[1], -1]), -1)),
+            z.dtype)
 
     return _in_groups(slopes, [z, tf.convert_to_tensor(reference)], group, [z.shape[-1]])
 
@@ -219,10 +246,12 @@ def distortion_slopes(decode: Decode, z: tf.Tensor, reference: tf.Tensor, distor
 def tangent_method(decode: Decode | Measurable, z: tf.Tensor, seed: int = 0) -> str:
     """Which tangents a decoder needs: "autodiff" where derivatives are right, else "differences".
 
-    On a few rows of `z`, along random directions, the Jacobian-vector product is set against central differences with two
-    steps. Autodiff is given up where it raises (an operation without a gradient), is missing or zero (`tf.numpy_function`), or
-    is off by more than 3 % at both steps (a gradient that someone replaced, or that stops half-way). Where two decodes of one z
-    differ, differences mean nothing, and autodiff stays. About 20 decodes of 4 rows; not for use in a graph.
+    On a few rows of `z`, along random directions, the Jacobian-vector product is set against
+    central differences with two steps. Autodiff is given up where it raises (an operation without a
+    gradient), is missing or zero (`tf.numpy_function`), or is off by more than 3 % at both steps (a
+    gradient that someone replaced, or that stops half-way). Where two decodes of one z differ,
+    differences mean nothing, and autodiff stays. About 20 decodes of 4 rows; not for use in a
+    graph.
 
     Args:
       decode: function from `[B, n]` to `[B, ...]`, or an autoencoder, whose `decode` is taken.
@@ -242,25 +271,34 @@ def tangent_method(decode: Decode | Measurable, z: tf.Tensor, seed: int = 0) -> 
     random = float(_length(tf.cast(again, x.dtype) - x)) > 1e-4 * float(_length(x))
 
     @tf.function
-    def products(z):  # by the same path as `jacobian`, which not all that can be differentiated can take
+    # By the same path as `jacobian`, which not all that can be differentiated can take.
+    def products(z):
         return tf.vectorized_map(_linearized(decode, z)[1], tf.cast(directions, z.dtype))
 
     try:
         product = tf.cast(products.get_concrete_function(z)(z), x.dtype)
-    except Exception as error:  # decode has run: what fails here, in whatever way, is its differentiation
+    # Decode has run: what fails here, in whatever way, is its differentiation.
+    except Exception as error:
         if random:
-            raise ValueError("The decoder returns something else each time that it is given the same z, and TensorFlow has no "
-                             "derivative of it: it cannot be measured. Give it in inference mode, without noise.") from error
+            raise ValueError(
+                "The decoder returns something else each time that it is given the same z, and "
+                "TensorFlow has no "
+                "derivative of it: it cannot be measured. Give it in inference mode, without noise."
+            ) from error
         return "differences"
     if random:
         return "autodiff"
     noise = 4 * float(_length(x)) * (1e-15 if x.dtype == tf.float64 else 1e-7)
     for shrink in (1, 8):
         step = _step(precise, x) / shrink
-        moved = [tf.stack([decode(precise + sign * step * direction) for direction in directions]) for sign in (1, -1)]
+        moved = [
+            tf.stack([decode(precise + sign * step * direction) for direction in directions])
+            for sign in (1, -1)
+        ]
         difference = (moved[0] - moved[1]) / (2 * step)
         # Rounding may hide a small derivative, but not make one of exactly 0.
-        allowed = _AGREEMENT * float(_length(difference)) + (noise / step if tf.reduce_any(product != 0) else 0)
+        allowed = _AGREEMENT * float(_length(difference)) + (noise / step if tf.reduce_any(
+            product != 0) else 0)
         if float(_length(product - difference)) <= allowed:
             return "autodiff"
     return "differences"
@@ -271,7 +309,8 @@ def _length(x):
 
 
 def _in_groups(function, arrays, group, shape):
-    """Applies `function` to `group` rows of `arrays` at a time and concatenates, so that memory does not grow with the batch.
+    """Applies `function` to `group` rows of `arrays` at a time and concatenates, so that memory
+    does not grow with the batch.
 
     Args:
       function: of arrays `[group, ...]`, to `[group, *shape]` in the type of the first.
@@ -281,11 +320,13 @@ def _in_groups(function, arrays, group, shape):
     """
     count = tf.shape(arrays[0])[0]
     groups = -(-count // group)
-    # The last group is filled up with copies of a row: every group has one shape, hence one plan of execution.
+    # The last group is filled up with copies of a row: every group has one shape, hence one plan of
+    # execution.
     rows = tf.minimum(tf.range(groups * group), count - 1)
     stacked = []
     for array in arrays:
-        stack = tf.reshape(tf.gather(array, rows), tf.concat([[groups, group], tf.shape(array)[1:]], 0))
+        stack = tf.reshape(tf.gather(array, rows),
+                           tf.concat([[groups, group], tf.shape(array)[1:]], 0))
         stack.set_shape([None, group, *array.shape[1:]])
         stacked.append(stack)
     result = tf.map_fn(lambda some: function(*some), stacked, parallel_iterations=1,
@@ -293,9 +334,10 @@ def _in_groups(function, arrays, group, shape):
     return tf.reshape(result, [-1, *shape])[:count]
 
 
-def isometry_gram(decode: Decode, mean: tf.Tensor, scale: tf.Tensor, distortion: Distortion, beta: float | tf.Tensor,
-                  tangents: str = "autodiff") -> tf.Tensor:
-    """Gamma_jk = (2 / beta) sigma_j sigma_k x_zj^T G x_zk of Eq. 12; its diagonal is the squared norm of Eq. 15.
+def isometry_gram(decode: Decode, mean: tf.Tensor, scale: tf.Tensor, distortion: Distortion,
+                  beta: float | tf.Tensor, tangents: str = "autodiff") -> tf.Tensor:
+    """Gamma_jk = (2 / beta) sigma_j sigma_k x_zj^T G x_zk of Eq. 12; its diagonal is the squared
+    norm of Eq. 15.
 
     Args:
       decode: function from `[B, n]` to `[B, ...]`.
@@ -311,5 +353,7 @@ def isometry_gram(decode: Decode, mean: tf.Tensor, scale: tf.Tensor, distortion:
 
 
 def scaled(metric: tf.Tensor, scale: tf.Tensor, beta: float | tf.Tensor) -> tf.Tensor:
-    """(2 / beta) sigma_j sigma_k metric_jk: a pullback metric `[B, n, n]` in units of the posterior's `scale` `[B, n]`."""
+    """(2 / beta) sigma_j sigma_k metric_jk: a pullback metric `[B, n, n]` in units of the
+    posterior's `scale` `[B, n]`.
+    """
     return (2 / beta) * scale[:, :, None] * scale[:, None, :] * metric

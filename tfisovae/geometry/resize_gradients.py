@@ -1,9 +1,10 @@
 """Derivatives of operations that TensorFlow has none for: importing this module registers them.
 
-Jacobian-vector products are derivatives of vector-Jacobian products (`geometry`), so every operation of a decoder needs a
-gradient of its *gradient*. Resizing an image is linear, x -> R x; its gradient is g -> R^T g, which is linear too, and has the
-gradient v -> R v: the resize itself. TensorFlow 2.14 has no entry for the second of these, which is what
-`tf.keras.layers.UpSampling2D` and `tf.image.resize` are made of. SavedModels use the same registry when they are loaded.
+Jacobian-vector products are derivatives of vector-Jacobian products (`geometry`), so every
+operation of a decoder needs a gradient of its *gradient*. Resizing an image is linear, x -> R x;
+its gradient is g -> R^T g, which is linear too, and has the gradient v -> R v: the resize itself.
+TensorFlow 2.14 has no entry for the second of these, which is what `tf.keras.layers.UpSampling2D`
+and `tf.image.resize` are made of. SavedModels use the same registry when they are loaded.
 """
 import tensorflow as tf
 
@@ -17,8 +18,8 @@ _RESIZES = {
 def _gradient_of(resize):
     """The gradient of v = R^T g in g, for the operation `resize`: x -> R x.
 
-    The second input of R^T is the size of x (nearest) or x itself, which gives size and type alone (bilinear, bicubic): it has
-    no derivative.
+    The second input of R^T is the size of x (nearest) or x itself, which gives size and type alone
+    (bilinear, bicubic): it has no derivative.
     """
     def gradient(op, cotangent):
         size = tf.shape(op.inputs[0])[1:3]
@@ -33,7 +34,8 @@ def _register():
     for name, resize in _RESIZES.items():
         try:
             tf.RegisterGradient(name)(_gradient_of(resize))
-        except KeyError:  # registered already: by this module before it was reloaded, or by a TensorFlow that has it
+        # Registered already: by this module before it was reloaded, or by a TensorFlow that has it.
+        except KeyError:
             pass
 
 

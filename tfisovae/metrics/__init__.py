@@ -3,5 +3,7 @@ from tfisovae.metrics.isometry import GramOffDiagonal, IsometricNorm, PosteriorP
 from tfisovae.metrics.rate_distortion import ActiveDimensions, CodingLoss, Rate, TransformLoss
 from tfisovae.metrics.stationarity import PosteriorBalance
 
-__all__ = ["ActiveDimensions", "CodingLoss", "GramOffDiagonal", "IsometricNorm", "PosteriorBalance", "PosteriorPrecision", "Rate",
-           "TransformLoss"]
+__all__ = [
+    "ActiveDimensions", "CodingLoss", "GramOffDiagonal", "IsometricNorm", "PosteriorBalance",
+    "PosteriorPrecision", "Rate", "TransformLoss"
+]

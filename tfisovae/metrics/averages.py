@@ -1,4 +1,6 @@
-"""Means over examples with the errors of whatever is linear in them, in one pass and constant memory (NumPy alone)."""
+"""Means over examples with the errors of whatever is linear in them, in one pass and constant
+memory (NumPy alone).
+"""
 from collections.abc import Mapping
 
 import numpy as np
@@ -17,10 +19,16 @@ class Averages:
 
     def add(self, **values: npt.ArrayLike) -> None:
         """Takes the values of some examples: `[B, k]` of each name, or `[B]`."""
-        blocks = {name: np.asarray(block, np.float64).reshape(len(block), -1) for name, block in values.items()}
+        blocks = {
+            name: np.asarray(block, np.float64).reshape(len(block), -1)
+            for name, block in values.items()
+        }
         if not self._places:
             ends = np.cumsum([block.shape[1] for block in blocks.values()])
-            self._places = {name: slice(end - block.shape[1], end) for (name, block), end in zip(blocks.items(), ends.tolist())}
+            self._places = {
+                name: slice(end - block.shape[1], end)
+                for (name, block), end in zip(blocks.items(), ends.tolist())
+            }
             self._sum, self._products = np.zeros(ends[-1]), np.zeros([ends[-1], ends[-1]])
         joined = np.concatenate([blocks[name] for name in self._places], 1)
         self.count += len(joined)
@@ -37,11 +45,14 @@ class Averages:
         return self._error(np.eye(len(self._sum))[:, place])
 
     def linear(self, weights: Mapping[str, npt.ArrayLike]) -> tuple[float, float]:
-        """The sum over names of weights `[k]` times means, and its standard error, for independent examples."""
+        """The sum over names of weights `[k]` times means, and its standard error, for independent
+        examples.
+        """
         whole = self._whole(weights)
         return float(whole @ self._sum / self.count), float(self._error(whole))
 
-    def ratio(self, numerator: Mapping[str, npt.ArrayLike], denominator: Mapping[str, npt.ArrayLike]) -> tuple[float, float]:
+    def ratio(self, numerator: Mapping[str, npt.ArrayLike],
+              denominator: Mapping[str, npt.ArrayLike]) -> tuple[float, float]:
         """The quotient of two such sums, and its standard error to the first order."""
         above, below = self._whole(numerator), self._whole(denominator)
         value, scale = above @ self._sum / (below @ self._sum), below @ self._sum / self.count
@@ -57,4 +68,5 @@ class Averages:
         mean = self._sum / self.count
         covariance = self._products / self.count - np.outer(mean, mean)
         variance = np.sum(weights * (covariance @ weights), 0)
-        return np.sqrt(np.maximum(variance, 0) / (self.count - 1)) if self.count > 1 else np.full(variance.shape, np.nan)
+        return np.sqrt(np.maximum(variance, 0) /
+                       (self.count - 1)) if self.count > 1 else np.full(variance.shape, np.nan)

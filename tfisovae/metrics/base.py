@@ -1,9 +1,10 @@
 """Keras metrics of the isometric embedding, for `vae.compile(metrics=[...])` and `vae.evaluate`.
 
-Each metric is updated with a `tfisovae.metrics.measurement.Measurement` of one batch, and keeps sums over examples (float64), so its
-result over a data set does not depend on how it was batched or spread over replicas. `result()` gives scalars over the *active*
-latent dimensions, those whose mean KL exceeds `threshold`; the vectors of all dimensions, in the model's order, are properties of
-the metric (`mean`, `std`, ...).
+Each metric is updated with a `tfisovae.metrics.measurement.Measurement` of one batch, and keeps
+sums over examples (float64), so its result over a data set does not depend on how it was batched or
+spread over replicas. `result()` gives scalars over the *active* latent dimensions, those whose mean
+KL exceeds `threshold`; the vectors of all dimensions, in the model's order, are properties of the
+metric (`mean`, `std`, ...).
 """
 import re
 from typing import Any
@@ -16,9 +17,11 @@ from tfisovae.metrics.measurement import Measurement
 
 
 class MeasurementMetric(tf.keras.metrics.Metric):
-    """The mean over examples of what `measure` gives of each, with its standard error: the base of all metrics here, and of yours.
+    """The mean over examples of what `measure` gives of each, with its standard error: the base of
+    all metrics here, and of yours.
 
-    A subclass defines `measure`, and `shape` where that is not one number an example. It keeps sums over examples (float64).
+    A subclass defines `measure`, and `shape` where that is not one number an example. It keeps sums
+    over examples (float64).
 
         class MeanSize(metrics.MeasurementMetric):
             shape = staticmethod(lambda n: (n,))
@@ -31,7 +34,8 @@ class MeasurementMetric(tf.keras.metrics.Metric):
       threshold: mean KL, in nats, above which a dimension counts as active.
     """
 
-    def __init__(self, name: str | None = None, threshold: float = ACTIVE_KL, **kwargs: Any) -> None:
+    def __init__(self, name: str | None = None, threshold: float = ACTIVE_KL,
+                 **kwargs: Any) -> None:
         snake_case = re.sub(r"(?<!^)(?=[A-Z])", "_", type(self).__name__).lower()
         super().__init__(name=name or snake_case, **{"dtype": tf.float64, **kwargs})
         if not np.isfinite(threshold) or threshold < 0:
@@ -45,7 +49,9 @@ class MeasurementMetric(tf.keras.metrics.Metric):
         return ()
 
     def accumulator(self, name: str, shape: tuple[int, ...]) -> tf.Variable:
-        """A variable that is summed over replicas and set to 0 by `reset_state`; make yours in `build`, before the parent's."""
+        """A variable that is summed over replicas and set to 0 by `reset_state`; make yours in
+        `build`, before the parent's.
+        """
         return self.add_weight(name, shape, initializer="zeros")
 
     def build(self, n: int) -> None:
@@ -53,7 +59,10 @@ class MeasurementMetric(tf.keras.metrics.Metric):
         if self.n == n:
             return
         if self.n is not None:
-            raise ValueError(f"The metric {self.name!r} already measures a VAE of {self.n} latent dimensions, not {n}.")
+            raise ValueError(
+                f"The metric {self.name!r} already measures a VAE of {self.n} latent dimensions, "
+                f"not {n}."
+            )
         self.n = n
         self.count = self.accumulator("count", ())
         self._kl = self.accumulator("kl", (n,))
@@ -61,11 +70,13 @@ class MeasurementMetric(tf.keras.metrics.Metric):
         self._squares = self.accumulator("squares", self.shape(n))
 
     def measure(self, measurement: Measurement) -> tf.Tensor:
-        """The values to average, `[B, *shape(n)]`, of a `tfisovae.metrics.measurement.Measurement`."""
+        """The values to average, `[B, *shape(n)]`, of a `tfisovae.metrics.measurement.Measurement`.
+        """
         raise NotImplementedError(f"{type(self).__name__} must define measure(measurement).")
 
     def update_state(self, measurement: Measurement) -> None:
-        values, kl = (tf.cast(part, self.dtype) for part in (self.measure(measurement), measurement.kl))
+        values, kl = (tf.cast(part, self.dtype)
+                      for part in (self.measure(measurement), measurement.kl))
         self.count.assign_add(tf.cast(tf.shape(kl)[0], self.dtype))
         self._kl.assign_add(tf.reduce_sum(kl, 0))
         self._sum.assign_add(tf.reduce_sum(values, 0))
@@ -127,31 +138,3 @@ def _vector(n: int) -> tuple[int, ...]:
 
 def _matrix(n: int) -> tuple[int, ...]:
     return n, n
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-

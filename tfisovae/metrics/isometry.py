@@ -12,7 +12,9 @@ _METHODS = ("jacobian", "numerical")
 
 
 def root_mean_cosine(cosines: np.ndarray, among: np.ndarray) -> float:
-    """Root mean square of `cosines` `[n, n]` over the pairs of the dimensions numbered `among`; NaN for fewer than two."""
+    """Root mean square of `cosines` `[n, n]` over the pairs of the dimensions numbered `among`; NaN
+    for fewer than two.
+    """
     pairs = cosines[np.ix_(among, among)][~np.eye(len(among), dtype=bool)]
     return float(np.sqrt(np.mean(pairs**2))) if len(pairs) else np.nan
 
@@ -29,11 +31,13 @@ class PosteriorPrecision(MeasurementMetric):
 class IsometricNorm(MeasurementMetric):
     """(2 / beta) sigma_j^2 D'_j, the squared norm of x_yj, 1 at an isometric embedding (Eq. 15).
 
-    Scalars: the mean over active dimensions, and with `_spread` the standard deviation between them, of the norm's mean
+    Scalars: the mean over active dimensions, and with `_spread` the standard deviation between
+    them, of the norm's mean
     over the data (the paper's "1.83 and 0.13" of Fig. 4).
 
     Args:
-      method: "jacobian" (exact, shared with `GramOffDiagonal`) or "numerical" (the paper's finite difference).
+      method: "jacobian" (exact, shared with `GramOffDiagonal`) or "numerical" (the paper's finite
+        difference).
     """
 
     shape = staticmethod(_vector)
@@ -48,7 +52,8 @@ class IsometricNorm(MeasurementMetric):
         if self.method == "jacobian":
             return tf.linalg.diag_part(measurement.gram)
         derivatives = tf.linalg.diag(measurement.numerical_derivatives)
-        return tf.linalg.diag_part(scaled(derivatives, measurement.posterior.scale, measurement.autoencoder.beta))
+        return tf.linalg.diag_part(
+            scaled(derivatives, measurement.posterior.scale, measurement.autoencoder.beta))
 
     def result(self) -> dict[str, tf.Tensor]:
         means = self._sum / self.count
@@ -70,10 +75,11 @@ class Derivative(MeasurementMetric):
 
 
 class GramOffDiagonal(MeasurementMetric):
-    """Root mean square of Gamma_jk, j != k, over the data and the pairs of active dimensions; 0 when orthogonal (Eq. 12).
+    """Root mean square of Gamma_jk, j != k, over the data and the pairs of active dimensions; 0
+    when orthogonal (Eq. 12).
 
-    With `_cosine`: the same of Gamma_jk / sqrt(Gamma_jj Gamma_kk), which does not depend on the norms. `mean`, `std` and
-    `cosine` are `[n, n]`.
+    With `_cosine`: the same of Gamma_jk / sqrt(Gamma_jj Gamma_kk), which does not depend on the
+    norms. `mean`, `std` and `cosine` are `[n, n]`.
     """
 
     shape = staticmethod(_matrix)
@@ -89,7 +95,8 @@ class GramOffDiagonal(MeasurementMetric):
     def update_state(self, measurement: Measurement) -> None:
         super().update_state(measurement)
         gram = tf.cast(measurement.gram, self.dtype)
-        norms = tf.sqrt(tf.maximum(tf.linalg.diag_part(gram), 0))  # rounding may leave a collapsed one below 0
+        # Rounding may leave a collapsed one below 0.
+        norms = tf.sqrt(tf.maximum(tf.linalg.diag_part(gram), 0))
         cosine = tf.math.divide_no_nan(gram, norms[:, :, None] * norms[:, None, :])
         self._cosine_squares.assign_add(tf.reduce_sum(tf.square(cosine), 0))
 
@@ -101,7 +108,10 @@ class GramOffDiagonal(MeasurementMetric):
         def root_mean(squares):
             return tf.sqrt(tf.reduce_mean(tf.boolean_mask(squares / self.count, pairs)))
 
-        return {self.name: root_mean(self._squares), f"{self.name}_cosine": root_mean(self._cosine_squares)}
+        return {
+            self.name: root_mean(self._squares),
+            f"{self.name}_cosine": root_mean(self._cosine_squares)
+        }
 
     @property
     def cosine(self) -> np.ndarray:

@@ -17,9 +17,11 @@ _Value = TypeVar("_Value")
 
 
 class once(Generic[_Value]):
-    """A property that is computed when first asked for, and kept: `functools.cached_property` without the lock of its class.
+    """A property that is computed when first asked for, and kept: `functools.cached_property`
+    without the lock of its class.
 
-    Replicas are traced in threads, and one that waits for the others inside a property would keep them out of theirs.
+    Replicas are traced in threads, and one that waits for the others inside a property would keep
+    them out of theirs.
     """
 
     def __init__(self, function: Callable[[Any], _Value]) -> None:
@@ -44,11 +46,14 @@ class Measurement:
     Args:
       autoencoder: `Autoencoder`, or anything with its five attributes, such as a `VAE`.
       x: data, `[B, ...]`.
-      noise: standard normal `[B, n]`, the posterior noise of this batch, or a function that makes it of the posterior's mean.
-      tangents: how the decoder is differentiated, "autodiff" or "differences" (`geometry.tangent_method`).
+      noise: standard normal `[B, n]`, the posterior noise of this batch, or a function that makes
+        it of the posterior's mean.
+      tangents: how the decoder is differentiated, "autodiff" or "differences"
+        (`geometry.tangent_method`).
     """
 
-    def __init__(self, autoencoder: Measurable, x: tf.Tensor, noise: tf.Tensor | Callable[[tf.Tensor], tf.Tensor],
+    def __init__(self, autoencoder: Measurable, x: tf.Tensor,
+                 noise: tf.Tensor | Callable[[tf.Tensor], tf.Tensor],
                  tangents: str = "autodiff") -> None:
         self.autoencoder, self.x, self._noise, self.tangents = autoencoder, x, noise, tangents
 
@@ -79,7 +84,8 @@ class Measurement:
 
     @once
     def distortion(self) -> tf.Tensor:
-        """The distortion that is trained, `[B]`: D(x, x_hat), or D(x, x_check) + D(x_check, x_hat)."""
+        """The distortion that is trained, `[B]`: D(x, x_hat), or D(x, x_check) + D(x_check, x_hat).
+        """
         if self.autoencoder.decomposed:
             return decomposed(self.autoencoder.distortion, self.x, self.x_check, self.x_hat)
         return self.autoencoder.distortion(self.x, self.x_hat)
@@ -102,7 +108,8 @@ class Measurement:
     @once
     def pullback(self) -> tf.Tensor:
         """J^T G J at the posterior's mean, `[B, n, n]`."""
-        return geometry.pullback_metric(self.autoencoder.decode, self.posterior.mean, self.autoencoder.distortion, self.tangents)
+        return geometry.pullback_metric(self.autoencoder.decode, self.posterior.mean,
+                                        self.autoencoder.distortion, self.tangents)
 
     @once
     def gram(self) -> tf.Tensor:
@@ -112,23 +119,26 @@ class Measurement:
     @once
     def numerical_derivatives(self) -> tf.Tensor:
         """D'_j by finite differences (section 3.4), `[B, n]`."""
-        return geometry.numerical_derivatives(self.autoencoder.decode, self.posterior.mean, self.autoencoder.distortion)
+        return geometry.numerical_derivatives(self.autoencoder.decode, self.posterior.mean,
+                                              self.autoencoder.distortion)
 
     @once
     def noise_work(self) -> tf.Tensor:
         """eps_j sigma_j dD/dz_j at z = mean + scale * noise, `[B, n]`, for the trained D."""
         z = self.posterior.sample(self.noise)
         reference = self.x_check if self.autoencoder.decomposed else self.x
-        slopes = distortion_slopes(self.autoencoder.decode, z, reference, self.autoencoder.distortion, self.tangents)
+        slopes = distortion_slopes(self.autoencoder.decode, z, reference,
+                                   self.autoencoder.distortion, self.tangents)
         return self.noise * self.posterior.scale * slopes
 
 
-def measure(autoencoder: Measurable, x: tf.Tensor, first_row: int | tf.Tensor = 0, seed: int = 0, tangents: str = "autodiff",
-            kind: type[Measurement] = Measurement) -> Measurement:
-    """The `Measurement` of the examples `x` `[B, ...]`, the first of which is the `first_row`-th of a data set.
+def measure(autoencoder: Measurable, x: tf.Tensor, first_row: int | tf.Tensor = 0, seed: int = 0,
+            tangents: str = "autodiff", kind: type[Measurement] = Measurement) -> Measurement:
+    """The `Measurement` of the examples `x` `[B, ...]`, the first of which is the `first_row`-th of
+    a data set.
 
-    Its posterior noise is a function of the seed and of each example's number alone: batches and replicas do not change it.
-    `kind` is the class to make, a `Measurement`.
+    Its posterior noise is a function of the seed and of each example's number alone: batches and
+    replicas do not change it. `kind` is the class to make, a `Measurement`.
     """
     def noise(mean):
         return noise_rows(tf.shape(mean)[0], mean.shape[-1], seed, _TEST_STEP, first_row)

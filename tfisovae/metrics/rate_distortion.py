@@ -21,7 +21,8 @@ class Rate(MeasurementMetric):
 
     def update_state(self, measurement: Measurement) -> None:
         super().update_state(measurement)
-        self._total_squares.assign_add(tf.reduce_sum(tf.square(tf.reduce_sum(tf.cast(measurement.kl, self.dtype), 1))))
+        self._total_squares.assign_add(
+            tf.reduce_sum(tf.square(tf.reduce_sum(tf.cast(measurement.kl, self.dtype), 1))))
 
     def result(self) -> tf.Tensor:
         return tf.reduce_sum(self._kl) / self.count
@@ -47,7 +48,9 @@ class ActiveDimensions(MeasurementMetric):
 
 
 class CodingLoss(MeasurementMetric):
-    """E[D(x_check, x_hat)]: the distortion of the posterior noise; n_active beta / 2 in theory (Eq. 14)."""
+    """E[D(x_check, x_hat)]: the distortion of the posterior noise; n_active beta / 2 in theory (Eq.
+    14).
+    """
 
     def measure(self, measurement: Measurement) -> tf.Tensor:
         return measurement.coding_loss

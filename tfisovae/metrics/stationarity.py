@@ -1,4 +1,6 @@
-"""Keras metrics of what is 0 or 1 at the optimum: posterior balance and moments of the aggregate posterior."""
+"""Keras metrics of what is 0 or 1 at the optimum: posterior balance and moments of the aggregate
+posterior.
+"""
 import numpy as np
 import tensorflow as tf
 
@@ -13,10 +15,12 @@ def power_sums(values: tf.Tensor) -> tf.Tensor:
 
 
 class PosteriorBalance(MeasurementMetric):
-    """E[eps_j sigma_j dD/dz_j] / (beta E[1 - sigma_j^2]): 1 wherever training has converged, for every loss.
+    """E[eps_j sigma_j dD/dz_j] / (beta E[1 - sigma_j^2]): 1 wherever training has converged, for
+    every loss.
 
-    This is the stationarity of the log-variance head's bias, and holds for decoders that are not isometric too: away from 1
-    it says that training has not converged, not that the embedding fails.
+    This is the stationarity of the log-variance head's bias, and holds for decoders that are not
+    isometric too: away from 1 it says that training has not converged, not that the embedding
+    fails.
     """
 
     shape = staticmethod(_vector)
@@ -41,18 +45,24 @@ class PosteriorBalance(MeasurementMetric):
         self._products.assign_add(tf.matmul(both, both, transpose_a=True))
 
     def result(self) -> tf.Tensor:
-        """The ratio of sums over the active dimensions: of weak ones alone both sides are near 0."""
-        balance, target = (tf.reduce_sum(tf.boolean_mask(sums, self._active())) for sums in (self._sum, self._target))
+        """The ratio of sums over the active dimensions: of weak ones alone both sides are near 0.
+        """
+        balance, target = (tf.reduce_sum(tf.boolean_mask(sums, self._active()))
+                           for sums in (self._sum, self._target))
         return balance / target
 
     @property
     def strong(self) -> np.ndarray:
-        """Where the balance of a single dimension can be checked, `[n]`: above .1 nat; on weaker ones both sides are near 0."""
+        """Where the balance of a single dimension can be checked, `[n]`: above .1 nat; on weaker
+        ones both sides are near 0.
+        """
         return active(self.kl, STRONG_KL)
 
     @property
     def result_standard_error(self) -> float:
-        """Standard error of `result`, for independent examples: that of each example's sums over the dimensions together."""
+        """Standard error of `result`, for independent examples: that of each example's sums over
+        the dimensions together.
+        """
         counted = self.active
         if not counted.any():
             return np.nan
@@ -64,7 +74,9 @@ class PosteriorBalance(MeasurementMetric):
 
     @property
     def differences(self) -> np.ndarray:
-        """Sums over examples of the first three powers of eps_j sigma_j dD/dz_j / beta - (1 - sigma_j^2), `[3, n]`."""
+        """Sums over examples of the first three powers of eps_j sigma_j dD/dz_j / beta - (1 -
+        sigma_j^2), `[3, n]`.
+        """
         return self._differences.numpy()
 
     @property
@@ -81,16 +93,19 @@ class PosteriorBalance(MeasurementMetric):
 
     @property
     def target(self) -> np.ndarray:
-        """E[1 - sigma_j^2], `[n]`, the norm at the optimum of sigma where the loss is quadratic in x_hat and the decoder
-        straight over the posterior's width."""
+        """E[1 - sigma_j^2], `[n]`, the norm at the optimum of sigma where the loss is quadratic in
+        x_hat and the decoder straight over the posterior's width.
+        """
         return self._target.numpy() / self.count.numpy()
 
 
 class AggregateMoments(MeasurementMetric):
-    """E[mu_j^2 + sigma_j^2], which is 1, and E[mu_j], which is 0, for every j wherever training has converged.
+    """E[mu_j^2 + sigma_j^2], which is 1, and E[mu_j], which is 0, for every j wherever training has
+    converged.
 
-    This is the stationarity of the two linear heads of the encoder; collapsed dimensions obey it too. Scalars: the largest
-    deviation from 1 over all dimensions, and with `_mean` the largest |E[mu_j]|.
+    This is the stationarity of the two linear heads of the encoder; collapsed dimensions obey it
+    too. Scalars: the largest deviation from 1 over all dimensions, and with `_mean` the largest
+    |E[mu_j]|.
     """
 
     shape = staticmethod(_vector)

@@ -1,8 +1,9 @@
-"""One page that answers what a person who has measured a VAE asks: can its latent space be trusted, which dimensions matter, what
-does each do, which inputs are odd, and has training ended?
+"""One page that answers what a person who has measured a VAE asks: can its latent space be trusted,
+which dimensions matter, what does each do, which inputs are odd, and has training ended?
 
-`write` makes it of an `Analysis` and of what else there is; `tfisovae report RUN` does so of a run. The page is one file without a
-network, a framework or a build step. From numbers to the page nothing here imports TensorFlow; `observe`, which decodes, does.
+`write` makes it of an `Analysis` and of what else there is; `tfisovae report RUN` does so of a run.
+The page is one file without a network, a framework or a build step. From numbers to the page
+nothing here imports TensorFlow; `observe`, which decodes, does.
 """
 import os
 import typing
@@ -17,8 +18,10 @@ from tfisovae.show.page import LIMIT, render
 if typing.TYPE_CHECKING:
     from tfisovae.analysis.analysis import Analysis
 
-__all__ = ["LIMIT", "Column", "Contents", "Densities", "Measured", "Reconstructions", "contents_of", "observe", "render",
-           "render_beside", "write", "write_beside"]
+__all__ = [
+    "LIMIT", "Column", "Contents", "Densities", "Measured", "Reconstructions", "contents_of",
+    "observe", "render", "render_beside", "write", "write_beside"
+]
 
 
 def __getattr__(name: str) -> Any:
@@ -29,16 +32,20 @@ def __getattr__(name: str) -> Any:
     raise AttributeError(f"module 'tfisovae.report' has no attribute {name!r}")
 
 
-def write(analysis: "Analysis | Mapping[str, Any]", path: str | os.PathLike, title: str = "VAE", summary: str | None = None,
-          **parts: Any) -> None:
-    """Writes the report of a measurement as one HTML file, whole or not at all; a file of that name is replaced.
+def write(analysis: "Analysis | Mapping[str, Any]", path: str | os.PathLike, title: str = "VAE",
+          summary: str | None = None, **parts: Any) -> None:
+    """Writes the report of a measurement as one HTML file, whole or not at all; a file of that name
+    is replaced.
 
     Args:
-      analysis: `Analysis`, or what `isometry.json` holds: a dict, of which an older version may lack fields.
+      analysis: `Analysis`, or what `isometry.json` holds: a dict, of which an older version may
+        lack fields.
       path: of the file.
       title: of the page.
-      summary: the lines of the verdict; by default those of `isometry.json`, or `analysis.summary()`.
-      **parts: what else there is: other fields of `Contents`. `observe` makes those that take the model.
+      summary: the lines of the verdict; by default those of `isometry.json`, or
+        `analysis.summary()`.
+      **parts: what else there is: other fields of `Contents`. `observe` makes those that take the
+        model.
     Raises:
       ValueError: if `analysis` is no measurement.
       OSError: if the file cannot be written.
@@ -46,8 +53,8 @@ def write(analysis: "Analysis | Mapping[str, Any]", path: str | os.PathLike, tit
     files.write_text(path, render(contents_of(analysis, title, summary, **parts)))
 
 
-def contents_of(analysis: "Analysis | Mapping[str, Any]", title: str = "VAE", summary: str | None = None,
-                **parts: Any) -> Contents:
+def contents_of(analysis: "Analysis | Mapping[str, Any]", title: str = "VAE",
+                summary: str | None = None, **parts: Any) -> Contents:
     """What a report shows, `Contents`, of the arguments that `write` takes."""
     if isinstance(analysis, Mapping):
         values, said = analysis, analysis.get("summary") or ""
@@ -60,7 +67,8 @@ def contents_of(analysis: "Analysis | Mapping[str, Any]", title: str = "VAE", su
 
 
 def write_beside(columns: Sequence[Column], path: str | os.PathLike, title: str) -> None:
-    """Writes one page that shows several measurements side by side; a file of that name is replaced.
+    """Writes one page that shows several measurements side by side; a file of that name is
+    replaced.
 
     Args:
       columns: `Column`, one for each measurement.

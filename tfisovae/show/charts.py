@@ -1,7 +1,9 @@
-"""Numbers to pictures of a page: scales, ticks, and the paths of SVG, drawn at the width at which they are shown.
+"""Numbers to pictures of a page: scales, ticks, and the paths of SVG, drawn at the width at which
+they are shown.
 
-A `Chart` holds geometry alone. What it looks like, and the escaping of its texts, is the template's. Every chart of a figure is
-drawn twice, for a desk and for a telephone: a drawing that is made smaller has letters that nobody can read.
+A `Chart` holds geometry alone. What it looks like, and the escaping of its texts, is the
+template's. Every chart of a figure is drawn twice, for a desk and for a telephone: a drawing that
+is made smaller has letters that nobody can read.
 """
 import dataclasses
 import math
@@ -31,7 +33,9 @@ class Scale:
     log: bool = False
 
     def __call__(self, values: npt.ArrayLike) -> np.ndarray:
-        """Pixels of values of any shape; what is not finite, or not positive on a logarithmic scale, becomes NaN."""
+        """Pixels of values of any shape; what is not finite, or not positive on a logarithmic
+        scale, becomes NaN.
+        """
         values = np.asarray(values, np.float64)
         low, high = self.low, self.high
         if self.log:
@@ -64,8 +68,10 @@ def _log_ticks(low, high, count):
             if low * (1 - 1e-9) <= 10.0**power * factor <= high * (1 + 1e-9)]
 
 
-def span(*values: npt.ArrayLike, include: Iterable[float] = (), log: bool = False, room: float = 0.06) -> tuple[float, float]:
-    """A range `(low, high)` that holds all finite values, and a little room; some range where there are none.
+def span(*values: npt.ArrayLike, include: Iterable[float] = (), log: bool = False,
+         room: float = 0.06) -> tuple[float, float]:
+    """A range `(low, high)` that holds all finite values, and a little room; some range where there
+    are none.
 
     Args:
       *values: arrays.
@@ -73,7 +79,8 @@ def span(*values: npt.ArrayLike, include: Iterable[float] = (), log: bool = Fals
       log: of a logarithmic scale, which leaves out what is not positive.
       room: share of the range that is added at each end, but not beyond a number of `include`.
     """
-    found = np.concatenate([np.ravel(np.asarray(part, np.float64)) for part in (*values, list(include))])
+    found = np.concatenate(
+        [np.ravel(np.asarray(part, np.float64)) for part in (*values, list(include))])
     found = found[np.isfinite(found) & ((found > 0) | (not log))]
     if not len(found):
         return (0.1, 1.0) if log else (0.0, 1.0)
@@ -83,7 +90,8 @@ def span(*values: npt.ArrayLike, include: Iterable[float] = (), log: bool = Fals
         return low / ratio, high * ratio
     extra = room * (high - low) or max(abs(high), 1e-12) / 2
     ends = set(include)
-    return (low if low in ends else low - extra), (high if high in ends and high > low else high + extra)
+    return (low if low in ends else low - extra), (high if high in ends and high > low else high
+                                                   + extra)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -106,7 +114,9 @@ class Path:
 
 @dataclasses.dataclass(frozen=True)
 class Raster:
-    """A picture of greys by its `uri`, through which a colour shows: nothing where it is black. `name` is its own on the page."""
+    """A picture of greys by its `uri`, through which a colour shows: nothing where it is black.
+    `name` is its own on the page.
+    """
 
     name: str
     x: float
@@ -122,7 +132,8 @@ class Chart:
 
     Attributes:
       width, height: pixels.
-      x, y: `Scale`. marks: `Path`, in the order in which they are drawn. texts: `Text`. rasters: `Raster`.
+      x, y: `Scale`. marks: `Path`, in the order in which they are drawn. texts: `Text`. rasters:
+        `Raster`.
     """
 
     width: int
@@ -143,7 +154,8 @@ class Chart:
     def bars(self, look: str, x: npt.ArrayLike, y: npt.ArrayLike, width: float) -> "Chart":
         """Bars of `width`, in units of x, that stand on the lower end of the scale of y."""
         half, base = abs(self.x(self.x.low + width) - self.x.start) / 2, self.y.start
-        return self.add(look, (f"M{_p(a - half)} {_p(base)}V{_p(b)}H{_p(a + half)}V{_p(base)}Z" for a, b in self._points(x, y)))
+        return self.add(look, (f"M{_p(a - half)} {_p(base)}V{_p(b)}H{_p(a + half)}V{_p(base)}Z"
+                               for a, b in self._points(x, y)))
 
     def dots(self, look: str, x: npt.ArrayLike, y: npt.ArrayLike) -> "Chart":
         """Points: strokes of no length, which the style sheet makes round."""
@@ -152,12 +164,15 @@ class Chart:
     def dashes(self, look: str, x: npt.ArrayLike, y: npt.ArrayLike, width: float) -> "Chart":
         """Short level strokes of `width`, in units of x."""
         half = abs(self.x(self.x.low + width) - self.x.start) / 2
-        return self.add(look, (f"M{_p(a - half)} {_p(b)}H{_p(a + half)}" for a, b in self._points(x, y)))
+        return self.add(look,
+                        (f"M{_p(a - half)} {_p(b)}H{_p(a + half)}" for a, b in self._points(x, y)))
 
-    def whiskers(self, look: str, x: npt.ArrayLike, low: npt.ArrayLike, high: npt.ArrayLike) -> "Chart":
+    def whiskers(self, look: str, x: npt.ArrayLike, low: npt.ArrayLike,
+                 high: npt.ArrayLike) -> "Chart":
         """Upright strokes from `low` to `high`."""
         points = zip(self.x(x), self.y(low), self.y(high))
-        return self.add(look, (f"M{_p(a)} {_p(b)}V{_p(c)}" for a, b, c in points if np.isfinite([a, b, c]).all()))
+        return self.add(look, (f"M{_p(a)} {_p(b)}V{_p(c)}"
+                               for a, b, c in points if np.isfinite([a, b, c]).all()))
 
     def line(self, look: str, x: npt.ArrayLike, y: npt.ArrayLike) -> "Chart":
         """A line through points, broken where one is not finite."""
@@ -170,11 +185,13 @@ class Chart:
 
     def level(self, look: str, y: float) -> "Chart":
         """A level line over the whole width."""
-        return self.line(look, [self.x.low, self.x.high], [y, y]) if self.y.low <= y <= self.y.high else self
+        return self.line(look, [self.x.low, self.x.high],
+                         [y, y]) if self.y.low <= y <= self.y.high else self
 
     def upright(self, look: str, x: float) -> "Chart":
         """An upright line over the whole height."""
-        return self.line(look, [x, x], [self.y.low, self.y.high]) if self.x.low <= x <= self.x.high else self
+        return self.line(look, [x, x],
+                         [self.y.low, self.y.high]) if self.x.low <= x <= self.x.high else self
 
     def _points(self, x, y):
         return [(a, b) for a, b in zip(self.x(x), self.y(y)) if np.isfinite([a, b]).all()]
@@ -187,7 +204,9 @@ def _p(pixel):
 
 
 def number(value: float, digits: int = 3) -> str:
-    """A number as a person reads it: `digits` significant digits, whole where it is, no exponent from a thousandth to a million."""
+    """A number as a person reads it: `digits` significant digits, whole where it is, no exponent
+    from a thousandth to a million.
+    """
     if value is None or not math.isfinite(value):
         return "not known"
     if value == round(value) and abs(value) < 1e6:
@@ -213,7 +232,8 @@ def rms(values: np.ndarray) -> float:
 
 def percent(share: float) -> str:
     """A share in per cent, whole from 10 % on."""
-    return f"{100 * share:.0f}\N{NO-BREAK SPACE}%" if not abs(share) < 0.0995 else f"{100 * share:.1f}\N{NO-BREAK SPACE}%"
+    return f"{100 * share:.0f}\N{NO-BREAK SPACE}%" if not abs(
+        share) < 0.0995 else f"{100 * share:.1f}\N{NO-BREAK SPACE}%"
 
 
 def _tick_label(value):
@@ -221,8 +241,9 @@ def _tick_label(value):
     return (text if "e" not in text else number(value, 1)).replace("-", "\N{MINUS SIGN}")
 
 
-def frame(width: int, height: int, x: tuple[float, float], y: tuple[float, float], x_label: str, y_label: str, *,
-          x_log: bool = False, y_log: bool = False, whole_x: bool = False) -> Chart:
+def frame(width: int, height: int, x: tuple[float, float], y: tuple[float, float], x_label: str,
+          y_label: str, *, x_log: bool = False, y_log: bool = False,
+          whole_x: bool = False) -> Chart:
     """A chart with its axes.
 
     Args:
@@ -232,7 +253,8 @@ def frame(width: int, height: int, x: tuple[float, float], y: tuple[float, float
       x_log, y_log: whether the axes are logarithmic.
       whole_x: whether ticks are at whole numbers alone.
     """
-    chart = Chart(width, height, Scale(*x, _LEFT, width - _RIGHT, x_log), Scale(*y, height - _BOTTOM, _TOP, y_log))
+    chart = Chart(width, height, Scale(*x, _LEFT, width - _RIGHT, x_log),
+                  Scale(*y, height - _BOTTOM, _TOP, y_log))
     for value in chart.y.ticks(5):
         chart.level("grid", value)
         chart.texts.append(Text(_LEFT - 6, float(chart.y(value)) + 4, _tick_label(value), "end"))
@@ -253,7 +275,8 @@ class Figure:
 
     Attributes:
       alt: what it shows: the finding, in a sentence.
-      charts: `(size, Chart)`, of which the page shows the one that fits; sizes are "wide", "narrow", "any".
+      charts: `(size, Chart)`, of which the page shows the one that fits; sizes are "wide",
+        "narrow", "any".
       legend: `(look, words)`.
       caption: how it is to be read.
     """
@@ -264,8 +287,10 @@ class Figure:
     caption: str = ""
 
 
-def figure(alt: str, draw: Callable[[int], Chart], legend: Sequence[tuple[str, str]] = (), caption: str = "",
-           half: bool = False) -> Figure:
-    """A figure whose chart `draw(width)` makes: at both widths, or at the narrow one alone where it fills half of the column."""
+def figure(alt: str, draw: Callable[[int], Chart], legend: Sequence[tuple[str, str]] = (),
+           caption: str = "", half: bool = False) -> Figure:
+    """A figure whose chart `draw(width)` makes: at both widths, or at the narrow one alone where it
+    fills half of the column.
+    """
     sizes = (("any", NARROW),) if half else (("wide", WIDE), ("narrow", NARROW))
     return Figure(alt, [(size, draw(width)) for size, width in sizes], legend, caption)

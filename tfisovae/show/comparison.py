@@ -1,4 +1,6 @@
-"""Several measurements side by side on one page: verdicts, numbers and charts, each kind in a row, one column for each."""
+"""Several measurements side by side on one page: verdicts, numbers and charts, each kind in a row,
+one column for each.
+"""
 import dataclasses
 import math
 import os
@@ -14,9 +16,9 @@ from tfisovae.show.importance import importance
 from tfisovae.show.page import facts, fitted, subtitle, verdict
 from tfisovae.show.training import density
 
-_SECTIONS = (("verdicts", "Verdicts"), ("numbers", "Numbers"), ("scree", "Importance"), ("norms", "Lengths"),
-             ("densities", "Densities"), ("traversals", "Traversals"), ("reconstructions", "Reconstructions"),
-             ("glossary", "Glossary"))
+_SECTIONS = (("verdicts", "Verdicts"), ("numbers", "Numbers"), ("scree", "Importance"),
+             ("norms", "Lengths"), ("densities", "Densities"), ("traversals", "Traversals"),
+             ("reconstructions", "Reconstructions"), ("glossary", "Glossary"))
 _WALKS, _EXAMPLES = 5, 6  # rows of traversals, and reconstructions, of each
 
 
@@ -44,11 +46,13 @@ def render_beside(columns: Sequence[Column], title: str) -> str:
     """
     if not columns:
         raise ValueError("There is nothing to show side by side; give one measurement or more.")
-    return fitted("beside.html", lambda budget: {
-        "title": title, "sections": _SECTIONS, "columns": [_column(one, place, budget // len(columns))
-                                                           for place, one in enumerate(columns)],
-        "numbers": numbers([one.contents for one in columns]),
-        "threshold": _threshold(columns)})
+    return fitted(
+        "beside.html", lambda budget: {
+            "title": title, "sections": _SECTIONS, "columns": [
+                _column(one, place, budget // len(columns)) for place, one in enumerate(columns)
+            ], "numbers": numbers([one.contents
+                                   for one in columns]), "threshold": _threshold(columns)
+        })
 
 
 def _threshold(columns):
@@ -61,20 +65,24 @@ def _threshold(columns):
 def _column(one: Column, place: int, budget: int) -> dict[str, Any]:
     """What the template shows of one measurement; pictures of at most `budget` bytes."""
     contents, measured = one.contents, one.contents.measured
-    moved = contents.traversals and contents.traversals.leading(_WALKS)  # others would take room, and make these less sharp
+    # Others would take room, and make these less sharp.
+    moved = contents.traversals and contents.traversals.leading(_WALKS)
     walks = decoded.walks(dataclasses.replace(contents, traversals=moved), budget - budget // 4)[0]
     examples = decoded.reconstructions(contents, budget // 4)
     return {
-        "title": contents.title, "href": one.href, "of": f"{place}-", "subtitle": subtitle(contents),
-        "training": training(contents), "notes": contents.notes, "verdict": verdict(contents.summary),
-        "scree": [narrow(made) for made in importance(contents)[:1]], "norms": narrow(norms.norms(measured)),
-        "density": narrow(density(contents)), "walks": walks,
-        "examples": examples["examples"][:_EXAMPLES] if examples else []}
+        "title": contents.title, "href": one.href, "of": f"{place}-",
+        "subtitle": subtitle(contents), "training": training(contents), "notes": contents.notes,
+        "verdict": verdict(contents.summary), "scree": [
+            narrow(made) for made in importance(contents)[:1]
+        ], "norms": narrow(norms.norms(measured)), "density": narrow(density(contents)),
+        "walks": walks, "examples": examples["examples"][:_EXAMPLES] if examples else []
+    }
 
 
 def narrow(made: Figure | None) -> Figure | None:
     """A figure with the chart alone that fits into a column."""
-    return made and dataclasses.replace(made, charts=[("any", chart) for _, chart in made.charts if chart.width == NARROW])
+    return made and dataclasses.replace(
+        made, charts=[("any", chart) for _, chart in made.charts if chart.width == NARROW])
 
 
 def training(contents: Contents) -> str:
@@ -87,8 +95,11 @@ def training(contents: Contents) -> str:
 
 
 def numbers(contents: Sequence[Contents]) -> dict[str, Any]:
-    """The facts of all measurements as a table of text: a row for each fact, a column for each measurement."""
-    found = [{fact["name"]: (fact["value"], fact["more"]) for fact in facts(one)} for one in contents]
+    """The facts of all measurements as a table of text: a row for each fact, a column for each
+    measurement.
+    """
+    found = [{fact["name"]: (fact["value"], fact["more"])
+              for fact in facts(one)} for one in contents]
     names = list(dict.fromkeys(name for one in found for name in one))
     rows = []
     for name in names:

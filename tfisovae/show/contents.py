@@ -1,6 +1,8 @@
-"""What a report is made of: numbers as `isometry.json` holds them, what the decoder shows, and records of the run.
+"""What a report is made of: numbers as `isometry.json` holds them, what the decoder shows, and
+records of the run.
 
-Everything but the numbers may be missing, and so may any of the numbers: a measurement of an older version has fewer.
+Everything but the numbers may be missing, and so may any of the numbers: a measurement of an older
+version has fewer.
 """
 import dataclasses
 import typing
@@ -16,11 +18,14 @@ if typing.TYPE_CHECKING:
 
 _N_OF = ("precision_mean", "kl_mean", "norm_mean")  # by which the number of dimensions is known
 _NEEDED = {  # what a section reads, beside what every measurement has
-    "flatness": ("unexplained", "unexplained_standard_error"), "standard errors": ("rate_standard_error",),
-    "stationarity": ("stationarity", "conditions"), "the verdict": ("summary",),
-    "norms": ("norm_mean", "norm_std", "one_minus_variance"), "the Gram matrix": ("gram_mean", "gram_cosine"),
-    "importance": ("importance", "precision_mean", "precision_standard_error"), "rates": ("kl_mean", "rate"),
-    "distortions": ("distortion", "coding_loss", "transform_loss", "beta"), "active dimensions": ("active", "ranking")}
+    "flatness": ("unexplained", "unexplained_standard_error"), "standard errors": (
+        "rate_standard_error", ), "stationarity": ("stationarity", "conditions"), "the verdict": (
+            "summary", ), "norms": ("norm_mean", "norm_std", "one_minus_variance"),
+    "the Gram matrix": ("gram_mean", "gram_cosine"), "importance": (
+        "importance", "precision_mean", "precision_standard_error"), "rates": ("kl_mean", "rate"),
+    "distortions": ("distortion", "coding_loss", "transform_loss", "beta"), "active dimensions": (
+        "active", "ranking")
+}
 
 
 class Measured:
@@ -34,9 +39,15 @@ class Measured:
 
     def __init__(self, values: Mapping[str, Any]) -> None:
         self.values = dict(values)
-        sizes = [len(values[name]) for name in _N_OF if isinstance(values.get(name), list) and values[name]]
+        sizes = [
+            len(values[name]) for name in _N_OF
+            if isinstance(values.get(name), list) and values[name]
+        ]
         if not sizes:
-            raise ValueError("isometry.json holds no measurement of a latent dimension. Measure again with tfisovae isometry.")
+            raise ValueError(
+                "isometry.json holds no measurement of a latent dimension. Measure again with "
+                "tfisovae isometry."
+            )
         self.n = sizes[0]
 
     def vector(self, name: str) -> np.ndarray | None:
@@ -50,7 +61,9 @@ class Measured:
     def scalar(self, name: str) -> float:
         """A number, NaN where there is none."""
         value = self.values.get(name)
-        return float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else float("nan")
+        return float(value) if isinstance(value,
+                                          (int,
+                                           float)) and not isinstance(value, bool) else float("nan")
 
     def text(self, name: str) -> str:
         """A text, empty where there is none."""
@@ -87,7 +100,10 @@ class Measured:
     @property
     def missing(self) -> list[str]:
         """What this measurement, of an older version, has not got, in words."""
-        return [words for words, names in _NEEDED.items() if any(self.values.get(name) is None for name in names)]
+        return [
+            words for words, names in _NEEDED.items() if any(
+                self.values.get(name) is None for name in names)
+        ]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -112,7 +128,8 @@ class Densities:
 
     Attributes:
       saved: `density.json`.
-      columns: of `densities.csv`, `{name: [N]}`, nats; among them "row", and "log_density" where p(x) is known.
+      columns: of `densities.csv`, `{name: [N]}`, nats; among them "row", and "log_density" where
+        p(x) is known.
       extremes: `{"most_probable": [k, ...], "least_probable": [k, ...]}`, the inputs, or `None`.
     """
 
@@ -132,7 +149,8 @@ class Contents:
       max_value: the largest value of images.
       reconstructions, densities: see there.
       scree: `tfisovae.analysis.scree.Scree`, or `None`.
-      traversals: `tfisovae.geometry.traversals.Traversals`, of images `[rows, columns, H, W, C]` or vectors `[rows, columns, m]`, or `None`.
+      traversals: `tfisovae.geometry.traversals.Traversals`, of images `[rows, columns, H, W, C]` or
+        vectors `[rows, columns, m]`, or `None`.
       rate: `tfisovae.codec.breakdown.Ledger` of `rate.json`, or `None`.
       history: rows of `history.csv`, `{name: text}`.
       manifest: `config.json`, or what else says what was measured.

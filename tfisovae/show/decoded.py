@@ -1,4 +1,6 @@
-"""What the decoder shows, as a page can show it: traversals, reconstructions, and the inputs of extreme density."""
+"""What the decoder shows, as a page can show it: traversals, reconstructions, and the inputs of
+extreme density.
+"""
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,7 +15,9 @@ _POINTS = 200  # of a curve over the entries of a vector
 _EXAMPLES, _CURVES = 12, 4  # reconstructions of images, and of vectors, at most
 _CRISP = 48  # pixels of a side, below which pixels are shown as squares
 _EQUAL_IN = {  # by `Traversals.steps`
-    "decoder": "equally far apart in distortion", "posterior": "equally far apart in distortion", "z": "equally far apart in z"}
+    "decoder": "equally far apart in distortion", "posterior": "equally far apart in distortion",
+    "z": "equally far apart in z"
+}
 _THIRDS = ("upper", "middle", "lower"), ("left", "centre", "right")
 
 
@@ -23,11 +27,16 @@ def are_images(x: np.ndarray) -> bool:
 
 
 def walks(contents: Contents, budget: int) -> tuple[list[dict[str, Any]], list[str]]:
-    """The rows of the traversals, and what is said of all of them; pictures, or curves, of at most `budget` characters."""
+    """The rows of the traversals, and what is said of all of them; pictures, or curves, of at most
+    `budget` characters.
+    """
     moved, measured = contents.traversals, contents.measured
     if moved is None:
         command = contents.commands.get("report")
-        return [], ["There are no traversals here: they take the model." + (f" To have them: {command}" if command else "")]
+        return [], [
+            "There are no traversals here: they take the model." +
+            (f" To have them: {command}" if command else "")
+        ]
     columns, follows = moved.x.shape[1], followed(measured) or []
     images = are_images(moved.x[0])
     if images:
@@ -35,17 +44,26 @@ def walks(contents: Contents, budget: int) -> tuple[list[dict[str, Any]], list[s
         drawn = pictures.strips(tiles, budget)
         crisp = max(moved.x.shape[2:4]) < _CRISP
     else:
-        drawn = _curves(moved.x.reshape(*moved.x.shape[:2], -1), moved.dimensions, contents.names, budget)
+        drawn = _curves(moved.x.reshape(*moved.x.shape[:2], -1), moved.dimensions, contents.names,
+                        budget)
     rank, made = {int(j): place for place, j in enumerate(measured.ranking, 1)}, []
     for at, one in enumerate(drawn):
         j, z, between = int(moved.dimensions[at]), moved.z[at], moved.distortion[at]
         share, still = float(moved.share[at]), bool(moved.still[at])
-        words = [f"rank {rank[j]}"] + ([f"{percent(share)} of the importance"] if np.isfinite(share) else [])
-        words += ["inactive"] * (not measured.active[j]) + [f"follows {one}" for one in follows[j:j + 1]]
+        words = [f"rank {rank[j]}"
+                 ] + ([f"{percent(share)} of the importance"] if np.isfinite(share) else [])
+        words += ["inactive"] * (not measured.active[j]) + [
+            f"follows {one}" for one in follows[j:j + 1]
+        ]
         words.append("the decoder stands still" if still else f"D {_range(between)} a step")
-        texts = [f"z = {number(z[0], 3)}"] + [f"z = {number(value, 3)}, D {number(step, 2)} from the step before"
-                                              for value, step in zip(z[1:], between)]
-        walk = {"dimension": j, "words": "; ".join(words), "texts": texts, "strip": None, "figure": None, "crisp": False, "alt": ""}
+        texts = [f"z = {number(z[0], 3)}"] + [
+            f"z = {number(value, 3)}, D {number(step, 2)} from the step before"
+            for value, step in zip(z[1:], between)
+        ]
+        walk = {
+            "dimension": j, "words": "; ".join(words), "texts": texts, "strip": None,
+            "figure": None, "crisp": False, "alt": ""
+        }
         if images:
             alt = f"z_{j} from {number(z[0])} to {number(z[-1])} in {columns} pictures, left to right. {_changes(tiles[at])}"
             walk |= {"strip": one, "crisp": crisp, "alt": alt}
@@ -58,19 +76,32 @@ def walks(contents: Contents, budget: int) -> tuple[list[dict[str, Any]], list[s
 def _said_of_all(contents, shown, images):
     moved, measured = contents.traversals, contents.measured
     columns = moved.x.shape[1]
-    words = [f"Each row moves one latent variable from {number(moved.z.min())} to {number(moved.z.max())}, {columns} points "
-             f"{_EQUAL_IN[moved.steps]}, and leaves the others where they are. The slider, or the arrow keys on it, shows one "
-             "point at a time. D is the distortion between neighbours."]
+    words = [
+        f"Each row moves one latent variable from {number(moved.z.min())} to "
+        f"{number(moved.z.max())}, {columns} points "
+        f"{_EQUAL_IN[moved.steps]}, and leaves the others where they are. The slider, or the "
+        f"arrow keys on it, shows one "
+        "point at a time. D is the distortion between neighbours."
+    ]
     total = len(moved.x)
     if shown < total:
-        words.append(f"{shown} of {count(total)} are shown, the most important ones: the page is to stay below 5 MB.")
+        words.append(
+            f"{shown} of {count(total)} are shown, the most important ones: the page is to stay "
+            f"below 5 MB."
+        )
     if total < measured.n:
-        words.append(f"The other {measured.n - total} of the {count(measured.n)} are inactive too: the decoder hardly heeds them.")
+        words.append(
+            f"The other {measured.n - total} of the {count(measured.n)} are inactive too: the "
+            f"decoder hardly heeds them."
+        )
     if not measured.active.any():
         words.append("No dimension is active: whatever z is, the decoder gives nearly the same.")
     sides = moved.x.shape[2:4] if images else (0,)
     if max(sides) > pictures.MAX_SIDE:
-        words.append(f"The pictures are made smaller, from {sides[1]} x {sides[0]} pixels to {pictures.MAX_SIDE} at most.")
+        words.append(
+            f"The pictures are made smaller, from {sides[1]} x {sides[0]} pixels to "
+            f"{pictures.MAX_SIDE} at most."
+        )
     return words
 
 
@@ -80,13 +111,16 @@ def _range(values):
 
 
 def _changes(tiles):
-    """Where in the picture a row `[columns, H, W, 3]`, uint8, changes, and whether it gets brighter, in a sentence."""
+    """Where in the picture a row `[columns, H, W, 3]`, uint8, changes, and whether it gets
+    brighter, in a sentence.
+    """
     light = tiles.mean(-1, dtype=np.float64) / 255
     spread = light.std(0)
     if spread.max() < 1 / 255:
         return "Nothing can be seen to change."
     rows, columns = (np.array_split(np.arange(size), 3) for size in spread.shape)
-    cells = np.array([[spread[np.ix_(a, b)].mean() if len(a) and len(b) else 0 for b in columns] for a in rows])
+    cells = np.array(
+        [[spread[np.ix_(a, b)].mean() if len(a) and len(b) else 0 for b in columns] for a in rows])
     row, column = np.unravel_index(np.argmax(cells), cells.shape)
     place = "centre" if (row, column) == (1, 1) else f"{_THIRDS[0][row]} {_THIRDS[1][column]}"
     even = cells.min() > 0.6 * cells.max()
@@ -98,12 +132,15 @@ def _changes(tiles):
 
 
 def _curves(x, dimensions, names, budget):
-    """A figure for each row `[columns, m]` of decoded vectors, of at most `budget` characters in all."""
+    """A figure for each row `[columns, m]` of decoded vectors, of at most `budget` characters in
+    all.
+    """
     entries = np.unique(np.linspace(0, x.shape[-1] - 1, min(x.shape[-1], _POINTS)).astype(int))
     ends, made, used = span(x), [], 0
     for j, row in zip(dimensions, x):
         def draw(width, row=row):
-            chart = frame(width, 230, (1.0, max(2.0, x.shape[-1])), ends, "entry of the vector", "decoded value", whole_x=True)
+            chart = frame(width, 230, (1.0, max(2.0, x.shape[-1])), ends, "entry of the vector",
+                          "decoded value", whole_x=True)
             for curve in row:
                 chart.line("curve", entries + 1, curve[entries])
             return chart
@@ -131,18 +168,32 @@ def reconstructions(contents: Contents, budget: int) -> dict[str, Any] | None:
         return None
     images = are_images(np.asarray(found.x))
     size = min(len(found.x), _EXAMPLES if images else _CURVES)
-    distortion = np.full(size, np.nan) if found.distortion is None else np.asarray(found.distortion, np.float64)[:size]
+    distortion = np.full(size, np.nan) if found.distortion is None else np.asarray(
+        found.distortion, np.float64)[:size]
     names = [f"input {k}" if found.rows is None else f"row {found.rows[k]}" for k in range(size)]
     words = f"{count(size, 'input')} above what the decoder makes of the posterior's mean"
-    words += f"; their distortion is {_range(distortion)}." if np.isfinite(distortion).all() else "."
+    words += f"; their distortion is {_range(distortion)}." if np.isfinite(
+        distortion).all() else "."
     x, x_check = np.asarray(found.x)[:size], np.asarray(found.x_check)[:size]
     if images:
-        pairs = [np.stack(pair) for pair in zip(*(pictures.to_bytes(part, contents.max_value) for part in (x, x_check)))]
+        pairs = [
+            np.stack(pair)
+            for pair in zip(*(pictures.to_bytes(part, contents.max_value) for part in (x, x_check)))
+        ]
         columns = [pair.reshape(1, -1, *pair.shape[2:]) for pair in pairs]
-        alts = [f"{name.capitalize()}, above its reconstruction" + (f": distortion {number(value)}" if np.isfinite(value) else "")
-                for name, value in zip(names, distortion)]
-        said = [name + (f": D {number(value, 2)}" if np.isfinite(value) else "") for name, value in zip(names, distortion)]
-        return {"words": words, "figures": [], "examples": _examples(columns, alts, said, budget, x.shape[2])}
+        alts = [
+            f"{name.capitalize()}, above its reconstruction" +
+            (f": distortion {number(value)}" if np.isfinite(value) else "")
+            for name, value in zip(names, distortion)
+        ]
+        said = [
+            name + (f": D {number(value, 2)}" if np.isfinite(value) else "")
+            for name, value in zip(names, distortion)
+        ]
+        return {
+            "words": words, "figures": [], "examples": _examples(columns, alts, said, budget,
+                                                                 x.shape[2])
+        }
     flat = [part.reshape(size, -1) for part in (x, x_check)]
     return {"words": words.replace("above", "beside"), "examples": [], "figures": [
         _beside(name, *pair, value) for name, *pair, value in zip(names, *flat, distortion)]}
@@ -152,8 +203,10 @@ def _beside(name, x, x_check, distortion):
     entries = np.unique(np.linspace(0, len(x) - 1, min(len(x), _POINTS)).astype(int))
 
     def draw(width):
-        chart = frame(width, 220, (1.0, max(2.0, float(len(x)))), span(x, x_check), "entry of the vector", "value", whole_x=True)
-        return chart.line("line other", entries + 1, x[entries]).line("line main", entries + 1, x_check[entries])
+        chart = frame(width, 220, (1.0, max(2.0, float(len(x)))), span(x, x_check),
+                      "entry of the vector", "value", whole_x=True)
+        return chart.line("line other", entries + 1, x[entries]).line("line main", entries + 1,
+                                                                      x_check[entries])
 
     off = np.abs(x - x_check)
     said = f"{name.capitalize()}: the reconstruction is {number(float(off.max()))} off at most, in entry {int(np.argmax(off)) + 1}"
@@ -164,28 +217,43 @@ def _beside(name, x, x_check, distortion):
 def _examples(tiles, alts, words, budget, side):
     """Pictures with their words, as far as the budget goes."""
     made = pictures.strips(tiles, budget)
-    return [{"uri": one.uri, "width": one.width, "height": one.height, "alt": alt, "words": said, "crisp": side < _CRISP}
-            for one, alt, said in zip(made, alts, words)]
+    return [{
+        "uri": one.uri, "width": one.width, "height": one.height, "alt": alt, "words": said,
+        "crisp": side < _CRISP
+    } for one, alt, said in zip(made, alts, words)]
 
 
 def extremes(contents: Contents, budget: int) -> list[dict[str, Any]]:
-    """The most and the least probable inputs: pictures, or a table of rows, with their log densities."""
+    """The most and the least probable inputs: pictures, or a table of rows, with their log
+    densities.
+    """
     found = contents.densities
     saved: Mapping[str, Any] = (found.saved.get("extremes") or {}) if found else {}
     form, made = saved.get("form"), []
     known = found is not None and form in found.columns and "row" in found.columns
-    values = {int(row): value for row, value in zip(found.columns["row"], found.columns[form])} if known else {}
+    values = {int(row): value
+              for row, value in zip(found.columns["row"], found.columns[form])} if known else {}
     for name, title in (("most_probable", "Most probable"), ("least_probable", "Least probable")):
         rows = list(saved.get(name) or ())
         if not rows:
             continue
-        table = {"columns": ["row", "log p, nats"], "rows": [[str(row), number(values.get(row, np.nan), 4)] for row in rows]}
+        table = {
+            "columns": ["row", "log p, nats"],
+            "rows": [[str(row), number(values.get(row, np.nan), 4)] for row in rows]
+        }
         examples, images = [], (found.extremes or {}).get(name)
         if images is not None and are_images(np.asarray(images)) and len(images) == len(rows):
-            tiles = [image[None] for image in pictures.to_bytes(np.asarray(images), contents.max_value)]
-            said = [f"row {row}" + (f": {number(values[row], 4)}" if row in values else "") for row in rows]
-            alts = [f"{title} input {place}, row {row}: log p {number(values.get(row, np.nan), 4)} nats"
-                    for place, row in enumerate(rows, 1)]
+            tiles = [
+                image[None] for image in pictures.to_bytes(np.asarray(images), contents.max_value)
+            ]
+            said = [
+                f"row {row}" + (f": {number(values[row], 4)}" if row in values else "")
+                for row in rows
+            ]
+            alts = [
+                f"{title} input {place}, row {row}: log p {number(values.get(row, np.nan), 4)} nats"
+                for place, row in enumerate(rows, 1)
+            ]
             examples = _examples(tiles, alts, said, budget // 2, images.shape[2])
         made.append({"name": title, "examples": examples, "table": table})
     return made

@@ -11,9 +11,11 @@ if typing.TYPE_CHECKING:
     pass
 
 
-def densities(log_estimates: Mapping[str, np.ndarray], log_density: np.ndarray, correlations: Mapping[str, float], title: str = "",
+def densities(log_estimates: Mapping[str, np.ndarray], log_density: np.ndarray,
+              correlations: Mapping[str, float], title: str = "",
               path: str | os.PathLike | None = None, max_points: int = 5000) -> Figure:
-    """Figs. 3 and 8: p(x) against each estimate, on linear axes above and on logarithmic ones below.
+    """Figs. 3 and 8: p(x) against each estimate, on linear axes above and on logarithmic ones
+    below.
 
     Args:
       log_estimates: dict from form to `[N]`, nats.
@@ -47,13 +49,14 @@ def densities(log_estimates: Mapping[str, np.ndarray], log_density: np.ndarray, 
     return finished(figure, path)
 
 
-def density_histograms(log_estimates: Mapping[str, np.ndarray], title: str = "", path: str | os.PathLike | None = None) -> Figure:
+def density_histograms(log_estimates: Mapping[str, np.ndarray], title: str = "",
+                       path: str | os.PathLike | None = None) -> Figure:
     """Histograms of log densities `{form: [N]}`, nats, of data whose true density is not known."""
     figure = Figure(figsize=(6.5, 4), layout="constrained")
     axes = figure.subplots()
     for form, values in log_estimates.items():
-        axes.hist(values, bins=60, range=np.quantile(values, (0.005, 1)), histtype="step", density=True,
-                  label=form.replace("_", " "))
+        axes.hist(values, bins=60, range=np.quantile(values, (0.005, 1)), histtype="step",
+                  density=True, label=form.replace("_", " "))
     axes.set_xlabel("log density, nats")
     axes.set_ylabel("share of inputs per nat")
     axes.legend(frameon=False, fontsize=9)

@@ -1,6 +1,7 @@
 """The paper's figures, drawn from what was saved: an `Analysis`, or arrays of images.
 
-Every function returns a `Figure`, which a notebook shows, and writes it as PNG where a `path` is given.
+Every function returns a `Figure`, which a notebook shows, and writes it as PNG where a `path` is
+given.
 """
 import io
 import os
@@ -18,7 +19,9 @@ _NORM, _PRECISION, _REFERENCE = "#c44e52", "#4c72b0", "#555555"
 
 
 class Figure(matplotlib_figure.Figure):
-    """A figure of matplotlib's that a notebook shows by itself: it needs neither pyplot nor a display."""
+    """A figure of matplotlib's that a notebook shows by itself: it needs neither pyplot nor a
+    display.
+    """
 
     def _repr_png_(self) -> bytes:
         picture = io.BytesIO()
@@ -38,7 +41,9 @@ def save(figure: matplotlib_figure.Figure, path: str | os.PathLike) -> None:
 
 
 def plain(text: str) -> str:
-    """Text of a user's, such as a file's name, for a title: matplotlib would read what stands between dollar signs as TeX."""
+    """Text of a user's, such as a file's name, for a title: matplotlib would read what stands
+    between dollar signs as TeX.
+    """
     return text.replace("$", r"\$")
 
 

@@ -12,7 +12,9 @@ if typing.TYPE_CHECKING:
 
 
 def gram(analysis: "Analysis", title: str = "", path: str | os.PathLike | None = None) -> Figure:
-    """|E[Gamma_jk]| of Eq. 12 over the active dimensions, by importance: the identity at an isometric embedding."""
+    """|E[Gamma_jk]| of Eq. 12 over the active dimensions, by importance: the identity at an
+    isometric embedding.
+    """
     order = [j for j in analysis.ranking if analysis.active[j]]
     figure = Figure(figsize=(5, 4.4))
     axes = figure.subplots()

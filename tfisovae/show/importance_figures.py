@@ -14,8 +14,8 @@ if typing.TYPE_CHECKING:
 
 def scree(numbers: "Scree", title: str = "", path: str | os.PathLike | None = None,
           shares: Sequence[float] = (0.9, 0.95, 0.99)) -> Figure:
-    """The nonlinear scree plot: importances with their intervals beside the eigenvalues of a PCA in the same metric, and both
-    summed up.
+    """The nonlinear scree plot: importances with their intervals beside the eigenvalues of a PCA in
+    the same metric, and both summed up.
 
     Args:
       numbers: `Scree`.
@@ -30,16 +30,18 @@ def scree(numbers: "Scree", title: str = "", path: str | os.PathLike | None = No
     colors = [_PRECISION if active else "#c8c8c8" for active in numbers.active]
     left.bar(rank, numbers.importance, color=colors, alpha=0.55, width=0.85,
              label="importance of latent dimensions, 95 % (grey: inactive)")
-    left.errorbar(rank, numbers.importance, np.abs(numbers.interval - numbers.importance), fmt="none", color=_REFERENCE,
-                  capsize=1.5 if count <= 64 else 0, linewidth=0.8)
+    left.errorbar(rank, numbers.importance, np.abs(numbers.interval - numbers.importance),
+                  fmt="none", color=_REFERENCE, capsize=1.5 if count <= 64 else 0, linewidth=0.8)
     left.axhline(numbers.floor, color="black", linewidth=0.8, linestyle=":", label=r"$\beta / 2$")
     lines = [(rank, numbers.cumulative, _PRECISION, "latent dimensions", numbers.count)]
     if found is not None:
         where = "" if found.constant else ", metric at the mean"
-        shown = np.arange(1, min(len(found.eigenvalue), max(2 * count, found.count(max(shares)))) + 1)
+        shown = np.arange(1,
+                          min(len(found.eigenvalue), max(2 * count, found.count(max(shares)))) + 1)
         beside = shown[:max(2 * count, 10)]
-        left.errorbar(beside, found.eigenvalue[beside - 1], found.standard_error[beside - 1], fmt="o-", color=_NORM, markersize=2.5,
-                      linewidth=0.8, label=f"eigenvalues of a PCA{where}")
+        left.errorbar(beside, found.eigenvalue[beside - 1], found.standard_error[beside - 1],
+                      fmt="o-", color=_NORM, markersize=2.5, linewidth=0.8,
+                      label=f"eigenvalues of a PCA{where}")
         share = np.cumsum(found.eigenvalue)[shown - 1] / (found.total or 1)
         lines.append((shown, share, _NORM, f"principal components{where}", found.count))
     left.set_yscale("log")
@@ -48,8 +50,11 @@ def scree(numbers: "Scree", title: str = "", path: str | os.PathLike | None = No
     left.set_ylabel("variance in the metric of the distortion")
     for x, y, color, label, counted in lines:
         marked = [counted(share) for share in shares]
-        right.plot(x, y, color=color, linewidth=1.2,
-                   label=f"{label}: {', '.join(map(str, marked))} for {', '.join(f'{100 * share:g}' for share in shares)} %")
+        right.plot(
+            x, y, color=color, linewidth=1.2, label=
+            f"{label}: {', '.join(map(str, marked))} for "
+            f"{', '.join(f'{100 * share:g}' for share in shares)} %"
+        )
         right.plot(marked, shares, "o", color=color, markersize=4)
     for share in shares:
         right.axhline(share, color=_REFERENCE, linewidth=0.5, linestyle=":")

@@ -11,11 +11,14 @@ if typing.TYPE_CHECKING:
     from tfisovae.analysis.analysis import Analysis
 
 
-def isometry(analysis: "Analysis", title: str = "", path: str | os.PathLike | None = None) -> Figure:
-    """Figs. 4, 5, 24 and 25: E[sigma_j^-2] (log axis) and the norm with its deviation, dimensions by importance.
+def isometry(analysis: "Analysis", title: str = "",
+             path: str | os.PathLike | None = None) -> Figure:
+    """Figs. 4, 5, 24 and 25: E[sigma_j^-2] (log axis) and the norm with its deviation, dimensions
+    by importance.
 
-    Beside the norm stands 1 - sigma^2, which a quadratic loss gives to any decoder that is straight over the posterior's width:
-    what the norm shows beyond that is in the off-diagonals of the Gram matrix.
+    Beside the norm stands 1 - sigma^2, which a quadratic loss gives to any decoder that is straight
+    over the posterior's width: what the norm shows beyond that is in the off-diagonals of the Gram
+    matrix.
 
     Args:
       analysis: `Analysis`.
@@ -35,8 +38,9 @@ def isometry(analysis: "Analysis", title: str = "", path: str | os.PathLike | No
     left.set_xlim(0.3, len(order) + 0.7)
     left.xaxis.set_major_locator(MaxNLocator(integer=True))
     right = left.twinx()
-    right.errorbar(rank, analysis.norm_mean[order], analysis.norm_std[order], fmt="o", markersize=4, capsize=2, linewidth=1,
-                   color=_NORM, label=r"$\frac{2}{\beta}\sigma_j^2 D'_j$, mean and SD over the data (right)")
+    right.errorbar(rank, analysis.norm_mean[order], analysis.norm_std[order], fmt="o", markersize=4,
+                   capsize=2, linewidth=1, color=_NORM,
+                   label=r"$\frac{2}{\beta}\sigma_j^2 D'_j$, mean and SD over the data (right)")
     right.plot(rank, analysis.one_minus_variance[order], "_", markersize=9, color=_REFERENCE,
                label=r"$E[1-\sigma_j^2]$ (right)")
     right.axhline(1, color="black", linewidth=0.8, linestyle=":")
@@ -45,7 +49,7 @@ def isometry(analysis: "Analysis", title: str = "", path: str | os.PathLike | No
     right.set_ylim(0, max(1.5, 1.35 * top))
     handles, labels = left.get_legend_handles_labels()
     more = right.get_legend_handles_labels()
-    left.legend(handles + more[0], labels + more[1], loc="upper center", bbox_to_anchor=(0.5, -0.13), ncol=3, frameon=False,
-                fontsize=9)
+    left.legend(handles + more[0], labels + more[1], loc="upper center",
+                bbox_to_anchor=(0.5, -0.13), ncol=3, frameon=False, fontsize=9)
     left.set_title(title, fontsize=10)
     return finished(figure, path)

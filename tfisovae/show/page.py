@@ -17,24 +17,29 @@ from tfisovae.version import __version__
 
 LIMIT = 5_000_000  # bytes of a page
 _PICTURES = 3_600_000  # bytes of it for pictures, at first
-_SECTIONS = (("summary", "Summary"), ("scree", "Importance"), ("norms", "Lengths"), ("gram", "Right angles"),
-             ("flatness", "Flatness"), ("traversals", "Traversals"), ("reconstructions", "Reconstructions"),
-             ("rate", "Rate and distortion"), ("bits", "Real bits"), ("densities", "Densities"),
-             ("training", "Training"), ("manifest", "What was measured"), ("glossary", "Glossary"))
+_SECTIONS = (("summary", "Summary"), ("scree", "Importance"), ("norms", "Lengths"),
+             ("gram", "Right angles"), ("flatness", "Flatness"), ("traversals", "Traversals"),
+             ("reconstructions", "Reconstructions"), ("rate", "Rate and distortion"),
+             ("bits", "Real bits"), ("densities", "Densities"), ("training", "Training"),
+             ("manifest", "What was measured"), ("glossary", "Glossary"))
 _STATES = (  # the words that a line of the verdict begins with, and how it is shown
-    ("NOT CONVERGED", "bad"), ("NOT FINITE", "bad"), ("JITTERS", "doubt"), ("Collapsed", "bad"), ("UNDECIDED", "doubt"),
-    ("No verdict", "doubt"), ("No sign against convergence", "good"), ("Converged", "good"), ("not isometric", "bad"),
-    ("isometric", "good"), ("there is none", "bad"))
+    ("NOT CONVERGED", "bad"), ("NOT FINITE", "bad"), ("JITTERS", "doubt"), ("Collapsed", "bad"),
+    ("UNDECIDED", "doubt"), ("No verdict", "doubt"), ("No sign against convergence", "good"),
+    ("Converged", "good"), ("not isometric", "bad"), ("isometric", "good"), ("there is none",
+                                                                             "bad"))
 
 
 @functools.cache
 def _environment():
-    return jinja2.Environment(loader=jinja2.PackageLoader("tfisovae.show"), autoescape=True, undefined=jinja2.StrictUndefined,
-                              trim_blocks=True, lstrip_blocks=True)
+    return jinja2.Environment(loader=jinja2.PackageLoader("tfisovae.show"), autoescape=True,
+                              undefined=jinja2.StrictUndefined, trim_blocks=True,
+                              lstrip_blocks=True)
 
 
 def _inlined(environment, name):
-    """A file of the package as it stands in the page, and what the page's policy calls it: its hash."""
+    """A file of the package as it stands in the page, and what the page's policy calls it: its
+    hash.
+    """
     text = environment.loader.get_source(environment, name)[0]
     digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode("ascii")
     return markupsafe.Markup(text), f"'sha256-{digest}'"
@@ -43,8 +48,8 @@ def _inlined(environment, name):
 def render(contents: Contents) -> str:
     """The page of a report, HTML of less than `LIMIT` bytes.
 
-    The page's policy lets it load nothing but what stands in it, and run no script but its own: a script in a name of the user's
-    would not run even if it were not escaped.
+    The page's policy lets it load nothing but what stands in it, and run no script but its own: a
+    script in a name of the user's would not run even if it were not escaped.
 
     Args:
       contents: `Contents`.
@@ -55,7 +60,8 @@ def render(contents: Contents) -> str:
 
 
 def fitted(template: str, sections: Callable[[int], dict[str, Any]]) -> str:
-    """A page of a template and of `sections(budget)`, whose pictures take at most `budget` bytes: as many as the limit allows.
+    """A page of a template and of `sections(budget)`, whose pictures take at most `budget` bytes:
+    as many as the limit allows.
 
     Raises:
       ValueError: if the page is too large even without a picture.
@@ -63,37 +69,53 @@ def fitted(template: str, sections: Callable[[int], dict[str, Any]]) -> str:
     environment, budget = _environment(), _PICTURES
     style, style_hash = _inlined(environment, "report.css")
     script, script_hash = _inlined(environment, "report.js")
-    policy = (f"default-src 'none'; img-src data:; style-src {style_hash}; script-src {script_hash}; base-uri 'none'; "
-              "form-action 'none'")
+    policy = (
+        f"default-src 'none'; img-src data:; style-src {style_hash}; script-src {script_hash}; "
+        f"base-uri 'none'; "
+        "form-action 'none'")
     while True:
-        page = environment.get_template(template).render(style=style, script=script, policy=policy, version=__version__,
-                                                         **sections(budget))
+        page = environment.get_template(template).render(style=style, script=script, policy=policy,
+                                                         version=__version__, **sections(budget))
         over = len(page.encode()) - LIMIT
         if over < 0:
             return page
         if not budget:
-            raise ValueError(f"The report would have {over + LIMIT:,} bytes without a picture; at most {LIMIT:,} are allowed.")
+            raise ValueError(
+                f"The report would have {over + LIMIT:,} bytes without a picture; at most "
+                f"{LIMIT:,} are allowed."
+            )
         budget = max(0, budget - over - LIMIT // 50)
 
 
 def _sections(contents: Contents, budget: int) -> dict[str, Any]:
     """What the template shows; pictures of at most `budget` bytes."""
     measured = contents.measured
-    commands = {name: contents.commands.get(name, "") for name in ("isometry", "report", "rate", "density", "prune")}
-    examples, groups = decoded.reconstructions(contents, budget // 6), decoded.extremes(contents, budget // 6)
+    commands = {
+        name: contents.commands.get(name, "")
+        for name in ("isometry", "report", "rate", "density", "prune")
+    }
+    examples, groups = decoded.reconstructions(contents, budget // 6), decoded.extremes(
+        contents, budget // 6)
     walks, words = decoded.walks(contents, budget - budget // 3)
     return {
-        "title": contents.title, "subtitle": subtitle(contents), "notes": list(contents.notes), "sections": _SECTIONS,
-        "commands": commands, "verdict": verdict(contents.summary), "facts": facts(contents),
-        "scree": importance(contents), "keep": keep(contents), "dimensions": norms.table(measured),
-        "norms": norms.norms(measured), "heat_maps": gram.heat_maps(measured), "pairs": gram.pairs(measured),
-        "no_gram": _no_gram(contents), "flatness": norms.flatness(measured), "no_flatness": _no_flatness(contents),
-        "walks": walks, "walks_words": words, "reconstructions": examples, "accounts": training.accounts(measured),
-        "rates": norms.rates(measured), "bits": rate.section(contents.rate), "densities": _densities(contents, groups),
-        "no_densities": "A collapsed model has no densities." if _collapsed(contents) else "Densities were not measured.",
-        "history": training.history(contents.history), "no_history": "The history of the training is too short for a curve."
-        if contents.history else "There is no history of a training here.", "manifest": training.manifest(contents.manifest),
-        "threshold": number(measured.scalar("active_threshold"), 1)}
+        "title": contents.title, "subtitle": subtitle(contents), "notes": list(
+            contents.notes), "sections": _SECTIONS, "commands": commands, "verdict": verdict(
+                contents.summary), "facts": facts(contents), "scree": importance(contents),
+        "keep": keep(contents), "dimensions": norms.table(measured), "norms": norms.norms(measured),
+        "heat_maps": gram.heat_maps(measured), "pairs": gram.pairs(measured), "no_gram":
+            _no_gram(contents), "flatness": norms.flatness(measured), "no_flatness":
+                _no_flatness(contents), "walks": walks, "walks_words": words,
+        "reconstructions": examples, "accounts": training.accounts(measured), "rates":
+            norms.rates(measured), "bits": rate.section(contents.rate), "densities": _densities(
+                contents,
+                groups), "no_densities": "A collapsed model has no densities." if
+                                         _collapsed(contents) else "Densities were not measured.",
+        "history": training.history(contents.history),
+        "no_history": "The history of the training is too short for a curve." if contents.history
+                      else "There is no history of a training here.", "manifest": training.manifest(
+                          contents.manifest), "threshold": number(
+                              measured.scalar("active_threshold"), 1)
+    }
 
 
 def _collapsed(contents):
@@ -104,21 +126,30 @@ def subtitle(contents: Contents) -> str:
     """What was measured, in a line."""
     measured = contents.measured
     decomposed = measured.values.get("decomposed")
-    loss = f"{'decomposed' if decomposed else 'conventional'} loss" if isinstance(decomposed, bool) else ""
+    loss = f"{'decomposed' if decomposed else 'conventional'} loss" if isinstance(decomposed,
+                                                                                  bool) else ""
     lmbda, examples = measured.scalar("lmbda"), measured.scalar("num_examples")
-    said = [measured.text("distortion_name"), loss, f"\N{GREEK SMALL LETTER LAMDA} {lmbda:g}" if np.isfinite(lmbda) else "",
-            f"{measured.n} latent dimensions", f"{examples:,.0f} examples measured" if np.isfinite(examples) else ""]
+    said = [
+        measured.text("distortion_name"), loss,
+        f"\N{GREEK SMALL LETTER LAMDA} {lmbda:g}" if np.isfinite(lmbda) else "",
+        f"{measured.n} latent dimensions",
+        f"{examples:,.0f} examples measured" if np.isfinite(examples) else ""
+    ]
     return ", ".join(part for part in said if part)
 
 
 def verdict(summary: str) -> list[dict[str, str]]:
-    """The lines of a verdict, "Name: words", each with its first words, which say most, and how these are shown."""
+    """The lines of a verdict, "Name: words", each with its first words, which say most, and how
+    these are shown.
+    """
     made = []
     for line in filter(None, summary.splitlines()):
         name, colon, words = line.partition(": ")
         if not colon or len(name) > 20:  # "Do not conclude anything from ..." has no colon
-            name, words = ("Do not conclude", line) if line.startswith("Do not conclude") else ("", line)
-        first, state = next(((first, state) for first, state in _STATES if words.startswith(first)), ("", ""))
+            name, words = ("Do not conclude",
+                           line) if line.startswith("Do not conclude") else ("", line)
+        first, state = next(((first, state) for first, state in _STATES if words.startswith(first)),
+                            ("", ""))
         made.append({"name": name, "first": first, "rest": words[len(first):], "state": state})
     return made
 
@@ -132,33 +163,49 @@ def facts(contents: Contents) -> list[dict[str, str]]:
         return [{"name": name, "value": number(value), "more": more}] if np.isfinite(value) else []
 
     bits = measured.scalar("rate") / np.log(2)
-    made = [{"name": "active dimensions", "value": f"{measured.active.sum()} of {measured.n}", "more": ""}]
-    made += fact("norm", "isometric_norm", f"predicted {number(_predicted(measured))}" if np.isfinite(_predicted(measured)) else "")
+    made = [{
+        "name": "active dimensions", "value": f"{measured.active.sum()} of {measured.n}", "more": ""
+    }]
+    made += fact(
+        "norm", "isometric_norm",
+        f"predicted {number(_predicted(measured))}" if np.isfinite(_predicted(measured)) else "")
     made += fact("cosines, rms", "gram_off_diagonal_cosine", "0 where isometric")
     made += fact("posterior balance", "posterior_balance", "1 at the optimum")
     made += fact("rate, nats", "rate", f"{number(bits)} bits")
-    made += fact("distortion", "distortion", f"of it coding {number(measured.scalar('coding_loss'))}")
+    made += fact("distortion", "distortion",
+                 f"of it coding {number(measured.scalar('coding_loss'))}")
     return made + fact("loss, nats", "loss")
 
 
 def _predicted(measured):
     prediction = measured.vector("one_minus_variance")
-    return float(np.mean(prediction[measured.active])) if prediction is not None and measured.active.any() else float("nan")
+    return float(np.mean(prediction[
+        measured.active])) if prediction is not None and measured.active.any() else float("nan")
 
 
 def _no_gram(contents):
     active = int(contents.measured.active.sum())
     if contents.measured.vector("active") is not None and active < 2:
-        return {"words": f"{norms.count(active, 'active dimension')}: angles are between two or more.", "command": ""}
-    return {"words": "The Gram matrix was not measured.", "command": contents.commands.get("isometry", "")}
+        return {
+            "words": f"{norms.count(active, 'active dimension')}: angles are between two or more.",
+            "command": ""
+        }
+    return {
+        "words": "The Gram matrix was not measured.", "command": contents.commands.get(
+            "isometry", "")
+    }
 
 
 def _no_flatness(contents):
     if _collapsed(contents):
-        return {"words": "No dimension is active: there is nothing that could be flat.", "command": ""}
+        return {
+            "words": "No dimension is active: there is nothing that could be flat.", "command": ""
+        }
     few = contents.measured.vector("unexplained") is not None
-    return {"words": "Flatness takes 200 examples at least." if few else "Flatness was not measured.",
-            "command": "" if few else contents.commands.get("isometry", "")}
+    return {
+        "words": "Flatness takes 200 examples at least." if few else "Flatness was not measured.",
+        "command": "" if few else contents.commands.get("isometry", "")
+    }
 
 
 def _densities(contents: Contents, groups: list[dict[str, Any]]) -> Mapping[str, Any] | None:
@@ -166,6 +213,9 @@ def _densities(contents: Contents, groups: list[dict[str, Any]]) -> Mapping[str,
         return None
     saved = contents.densities.saved
     count, active = saved.get("num_examples"), saved.get("num_active")
-    words = (f"{count:,} inputs; over the {norms.count(active, 'active dimension')}." if isinstance(count, int)
-             and isinstance(active, int) else "")
-    return {"words": words, "figure": training.density(contents), "groups": groups, "comparison": training.comparison(saved)}
+    words = (f"{count:,} inputs; over the {norms.count(active, 'active dimension')}."
+             if isinstance(count, int) and isinstance(active, int) else "")
+    return {
+        "words": words, "figure": training.density(contents), "groups": groups,
+        "comparison": training.comparison(saved)
+    }

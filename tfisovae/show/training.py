@@ -12,7 +12,8 @@ from tfisovae.show.contents import Contents, Measured
 
 _POINTS = 500  # of a curve, at most: more are not seen
 _LONGEST = 400  # characters of an entry of the manifest
-_CURVES = (("loss", "loss, nats"), ("distortion", "distortion"), ("rate", "rate, nats"), ("active_dimensions", "active dimensions"))
+_CURVES = (("loss", "loss, nats"), ("distortion", "distortion"), ("rate", "rate, nats"),
+           ("active_dimensions", "active dimensions"))
 _BEST_FIRST = ("corrected_volume", "volume", "scaled_posterior", "posterior")
 _LOG_FROM = 30  # a curve whose ends are further apart than this is drawn on a logarithmic axis
 
@@ -30,12 +31,14 @@ def history(rows: Sequence[Mapping[str, str]]) -> list[Figure]:
         log = bool((y > 0).all() and y.max() > _LOG_FROM * y.min())
 
         def draw(width, x=x[chosen], y=y[chosen], label=label, log=log):
-            chart = frame(width, 220, (float(x[0]), float(x[-1])), span(y, log=log), "step", label, y_log=log)
+            chart = frame(width, 220, (float(x[0]), float(x[-1])), span(y, log=log), "step", label,
+                          y_log=log)
             return chart.line("line main", x, y)
 
         half = y[len(y) // 2:]
         said = f"{label.capitalize()}: from {number(y[0])} at step {x[0]:,.0f} to {number(y[-1])} at step {x[-1]:,.0f}"
-        said += f"; between {number(half.min())} and {number(half.max())} over the last half." if len(half) > 2 else "."
+        said += f"; between {number(half.min())} and {number(half.max())} over the last half." if len(
+            half) > 2 else "."
         if x[-1] > x[0]:
             made.append(figure(said, draw, half=True))
     return made
@@ -58,29 +61,37 @@ def accounts(measured: Measured) -> dict[str, Any] | None:
 
     def with_error(name):
         error = measured.scalar(f"{name}_standard_error")
-        return number(values[name], 4) + (f" \N{PLUS-MINUS SIGN} {number(error, 2)}" if math.isfinite(error) else "")
+        return number(values[name], 4) + (f" \N{PLUS-MINUS SIGN} {number(error, 2)}"
+                                          if math.isfinite(error) else "")
 
     n, beta = made.num_active, "\N{GREEK SMALL LETTER BETA}"
     of_coding = f"; {number(made.ratio)} of the coding loss" if math.isfinite(made.ratio) else ""
-    rows = [
-        [("distortion", "E[D(x, x\N{COMBINING CIRCUMFLEX ACCENT})] as trained, in units of D"), with_error("distortion"), ""],
-        [("of it, coding loss", f"what the width of the posterior costs; n = {n}"), with_error("coding_loss"),
-         f"n {beta} / 2 = {number(made.coding_theory, 4)}"],
-        [("of it, transform loss", f"what the networks cannot give back{of_coding}"), with_error("transform_loss"),
-         "far below the coding loss"],
-        [("of it, the rest", "D of the data from themselves, and what crosses"), number(made.rest, 4), "0 where D(x, x) = 0"],
-        [("rate", "E[KL], of an ideal code of the samples of z"), f"{with_error('rate')} nats", f"{number(made.bits, 4)} bits"],
-        [(f"D + {beta} R", "what training lowers, in units of D"), number(made.cost, 4), ""],
-        [("entropy", "of the data, in the metric of the distortion (Eq. 14)"), f"{number(made.entropy, 4)} nats",
-         f"R + (n/2) log(\N{GREEK SMALL LETTER PI} e {beta})"]]
+    rows = [[("distortion", "E[D(x, x\N{COMBINING CIRCUMFLEX ACCENT})] as trained, in units of D"),
+             with_error("distortion"), ""],
+            [("of it, coding loss", f"what the width of the posterior costs; n = {n}"),
+             with_error("coding_loss"), f"n {beta} / 2 = {number(made.coding_theory, 4)}"],
+            [("of it, transform loss", f"what the networks cannot give back{of_coding}"),
+             with_error("transform_loss"), "far below the coding loss"],
+            [("of it, the rest", "D of the data from themselves, and what crosses"),
+             number(made.rest, 4), "0 where D(x, x) = 0"],
+            [("rate", "E[KL], of an ideal code of the samples of z"), f"{with_error('rate')} nats",
+             f"{number(made.bits, 4)} bits"],
+            [(f"D + {beta} R", "what training lowers, in units of D"),
+             number(made.cost, 4), ""],
+            [("entropy", "of the data, in the metric of the distortion (Eq. 14)"),
+             f"{number(made.entropy, 4)} nats",
+             f"R + (n/2) log(\N{GREEK SMALL LETTER PI} e {beta})"]]
     return {"columns": ["quantity", "measured", f"theory, for small {beta}"], "rows": rows}
 
 
 def best_form(contents: Contents) -> str | None:
-    """The form of log p that comes closest to p(x) of those that were measured; `None` where there is none."""
+    """The form of log p that comes closest to p(x) of those that were measured; `None` where there
+    is none.
+    """
     columns = contents.densities.columns if contents.densities else {}
     forms = [form for form in columns if form not in ("row", "log_density")]
-    said = (contents.densities.saved.get("extremes") or {}).get("form") if contents.densities else None
+    said = (contents.densities.saved.get("extremes")
+            or {}).get("form") if contents.densities else None
     return next((form for form in (said, *_BEST_FIRST, *forms) if form in forms), None)
 
 
@@ -102,12 +113,17 @@ def density(contents: Contents) -> Figure | None:
     shares = np.histogram(values, bins)[0] / len(values)
 
     def draw(width):
-        chart = frame(width, 240, span(bins, room=0.0), (0.0, float(shares.max()) * 1.1 or 1.0), "log p, nats", "share of inputs")
-        return chart.bars("bars main", (bins[1:] + bins[:-1]) / 2, shares, 0.9 * (bins[1] - bins[0])).upright("rule", float(median))
+        chart = frame(width, 240, span(bins, room=0.0), (0.0, float(shares.max()) * 1.1 or 1.0),
+                      "log p, nats", "share of inputs")
+        return chart.bars("bars main", (bins[1:] + bins[:-1]) / 2, shares, 0.9 *
+                          (bins[1] - bins[0])).upright("rule", float(median))
 
-    said = (f"Log densities of {len(values):,} inputs by the form {name}: half lie above {number(median)} nats, one in a hundred "
-            f"below {number(low)}; the least is {number(values[0])}, the largest {number(values[-1])}.")
-    return figure(said, draw, [("line rule", "median")], "The lowest hundredth is left out of the picture.")
+    said = (
+        f"Log densities of {len(values):,} inputs by the form {name}: half lie above "
+        f"{number(median)} nats, one in a hundred "
+        f"below {number(low)}; the least is {number(values[0])}, the largest {number(values[-1])}.")
+    return figure(said, draw, [("line rule", "median")],
+                  "The lowest hundredth is left out of the picture.")
 
 
 def _against_truth(values, truth, name):
@@ -122,13 +138,19 @@ def _against_truth(values, truth, name):
 
     error, varies = values - truth, np.ptp(values) > 0 and np.ptp(truth) > 0
     correlation = float(np.corrcoef(np.exp(values), np.exp(truth))[0, 1]) if varies else math.nan
-    said = (f"Estimated against true log density of {len(values):,} inputs, by the form {name}: R of p is {number(correlation)}, "
-            f"the mean error {number(float(error.mean()))} nats, its root mean square {number(float(np.sqrt(np.mean(error**2))))}.")
+    said = (
+        f"Estimated against true log density of {len(values):,} inputs, by the form {name}: R of "
+        f"p is {number(correlation)}, "
+        f"the mean error {number(float(error.mean()))} nats, its root mean square "
+        f"{number(float(np.sqrt(np.mean(error**2))))}."
+    )
     return figure(said, draw, [("dots small", "inputs"), ("line rule", "estimate = truth")])
 
 
 def manifest(entries: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """The entries of a manifest as text, one for each, those in it by their path; very long ones are cut."""
+    """The entries of a manifest as text, one for each, those in it by their path; very long ones
+    are cut.
+    """
     rows = []
     for key, value in entries.items():
         if isinstance(value, Mapping) and value:
@@ -136,7 +158,8 @@ def manifest(entries: Mapping[str, Any]) -> list[tuple[str, str]]:
             continue
         text = value if isinstance(value, str) else json.dumps(value, default=str)
         more = len(text) - _LONGEST
-        rows.append((str(key), text if more <= 0 else f"{text[:_LONGEST]} \N{HORIZONTAL ELLIPSIS} ({more:,} characters more)"))
+        rows.append((str(key), text if more <= 0 else
+                     f"{text[:_LONGEST]} \N{HORIZONTAL ELLIPSIS} ({more:,} characters more)"))
     return rows
 
 
@@ -145,6 +168,12 @@ def comparison(saved: Mapping[str, Any]) -> dict[str, Any] | None:
     found = saved.get("comparison")
     if not isinstance(found, Mapping) or not found:
         return None
-    rows = [[form.replace("_", " "), *(number(entry.get(name)) for name in ("correlation", "log_error_mean", "log_error_rms"))]
-            for form, entry in found.items()]
-    return {"columns": ["form", "R with p(x)", "mean error of log p, nats", "root mean square error, nats"], "rows": rows}
+    rows = [[
+        form.replace("_", " "), *(number(entry.get(name))
+                                  for name in ("correlation", "log_error_mean", "log_error_rms"))
+    ] for form, entry in found.items()]
+    return {
+        "columns": [
+            "form", "R with p(x)", "mean error of log p, nats", "root mean square error, nats"
+        ], "rows": rows
+    }

@@ -14,10 +14,11 @@ if typing.TYPE_CHECKING:
 
 
 def traversal(rows: "Traversals", title: str = "", path: str | os.PathLike | None = None) -> Figure:
-    """Figs. 6 and 23: one row of decoded images for each latent dimension, with its share of the importance and D from image to
-    image.
+    """Figs. 6 and 23: one row of decoded images for each latent dimension, with its share of the
+    importance and D from image to image.
 
-    Columns are counted in steps from the middle, or are values of z_j where the steps are equal in z.
+    Columns are counted in steps from the middle, or are values of z_j where the steps are equal in
+    z.
 
     Args:
       rows: `Traversals` of images, `[rows, columns, H, W, C]`, in [0, 1].
@@ -25,13 +26,17 @@ def traversal(rows: "Traversals", title: str = "", path: str | os.PathLike | Non
       path: where to write it, or `None`.
     """
     count = rows.z.shape[1]
-    heads = [f"{value:+.1f}" for value in rows.z[0]] if rows.steps == "z" else [f"{k - (count - 1) / 2:+g}" for k in range(count)]
-    left, right = zip(*((f"$z_{{{j}}}$   {share}", moved) for j, (_, share, moved) in zip(rows.dimensions, rows.words())))
+    heads = [f"{value:+.1f}" for value in rows.z[0]
+             ] if rows.steps == "z" else [f"{k - (count - 1) / 2:+g}" for k in range(count)]
+    left, right = zip(*((f"$z_{{{j}}}$   {share}", moved)
+                        for j, (_, share, moved) in zip(rows.dimensions, rows.words())))
     return _mosaic(rows.x, left, heads, title, path, right)
 
 
-def animation(rows: "Traversals", path: str | os.PathLike, seconds: float = 4.0, width: int = 8) -> None:
-    """Writes all rows of traversals as a GIF, in which every latent variable goes to and fro at once.
+def animation(rows: "Traversals", path: str | os.PathLike, seconds: float = 4.0,
+              width: int = 8) -> None:
+    """Writes all rows of traversals as a GIF, in which every latent variable goes to and fro at
+    once.
 
     Args:
       rows: `Traversals` of images, `[rows, columns, H, W, C]`, in [0, 1]; a frame for each column.
@@ -43,7 +48,10 @@ def animation(rows: "Traversals", path: str | os.PathLike, seconds: float = 4.0,
     zoom, margin, head = -(-64 // height), 4, 14
     tall, wide = zoom * height + head + margin, zoom * breadth + margin
     size = (min(count, width) * wide + margin, -(-count // width) * tall + margin)
-    labels = [f"z{j}" if np.isnan(share) else f"z{j}: {100 * share:.2g} %" for j, share in zip(rows.dimensions, rows.share)]
+    labels = [
+        f"z{j}" if np.isnan(share) else f"z{j}: {100 * share:.2g} %"
+        for j, share in zip(rows.dimensions, rows.share)
+    ]
     pixels = np.uint8(np.rint(255 * np.clip(rows.x, 0, 1))).repeat(zoom, 2).repeat(zoom, 3)
     frames = []
     for column in range(columns):
@@ -53,7 +61,8 @@ def animation(rows: "Traversals", path: str | os.PathLike, seconds: float = 4.0,
             left, top = margin + k % width * wide, margin + k // width * tall
             write.text((left, top), label, fill="black")
             tile = pixels[k, column]
-            frame.paste(Image.fromarray(tile[..., 0] if channels == 1 else tile[..., :3]), (left, top + head))
+            frame.paste(Image.fromarray(tile[..., 0] if channels == 1 else tile[..., :3]),
+                        (left, top + head))
         frames.append(frame)
     frames += frames[-2:0:-1]
     with files.replacing(path, "wb") as file:
@@ -75,9 +84,12 @@ def reconstructions(rows: Sequence[np.ndarray], labels: Sequence[str], title: st
 
 
 def _mosaic(images, row_labels, column_labels, title, path, right_labels=()):
-    """`[rows, columns, H, W, C]` side by side in one picture, with labels at the left, above, and at the right."""
+    """`[rows, columns, H, W, C]` side by side in one picture, with labels at the left, above, and
+    at the right.
+    """
     gap = 2
-    images = np.pad(np.clip(images, 0, 1), [(0, 0), (0, 0), (0, gap), (0, gap), (0, 0)], constant_values=1)
+    images = np.pad(np.clip(images, 0, 1), [(0, 0), (0, 0), (0, gap), (0, gap), (0, 0)],
+                    constant_values=1)
     rows, columns, height, width, channels = images.shape
     picture = images.transpose(0, 2, 1, 3, 4).reshape(rows * height, columns * width, channels)
     figure = Figure(figsize=(0.64 * columns, 0.64 * rows * height / width))
@@ -88,6 +100,7 @@ def _mosaic(images, row_labels, column_labels, title, path, right_labels=()):
     axes.tick_params(length=0, top=False, labeltop=True, labelbottom=False)
     axes.spines[:].set_visible(False)
     for row, label in enumerate(right_labels):
-        axes.annotate(label, (1, (row + 0.5) * height), (6, 0), ("axes fraction", "data"), "offset points", fontsize=8, va="center")
+        axes.annotate(label, (1, (row + 0.5) * height), (6, 0), ("axes fraction", "data"),
+                      "offset points", fontsize=8, va="center")
     axes.set_title(title, fontsize=10, pad=20 if column_labels else 6)
     return finished(figure, path)

@@ -1,4 +1,6 @@
-"""Where data come from. Every source yields arrays whose identity is fixed by a seed or a fingerprint."""
+"""Where data come from. Every source yields arrays whose identity is fixed by a seed or a
+fingerprint.
+"""
 from tfisovae.sources.faces import Faces, faces
 from tfisovae.sources.images import NAMES, load_images
 from tfisovae.sources.mnist import load_mnist
@@ -8,6 +10,8 @@ from tfisovae.sources.tables import load_table
 from tfisovae.sources.toy import SHAPES as TOYS
 from tfisovae.sources.toy import Toy, load_toy, predicted_precision, toy, toy_entropies
 
-__all__ = ["NAMES", "TOYS", "Faces", "Rows", "Source", "Toy", "check_split", "faces", "kind_of", "load_images", "load_mnist",
-           "load_table", "load_toy", "load_vectors", "of_run", "predicted_precision", "toy",
-           "toy_entropies"]
+__all__ = [
+    "NAMES", "TOYS", "Faces", "Rows", "Source", "Toy", "check_split", "faces", "kind_of",
+    "load_images", "load_mnist", "load_table", "load_toy", "load_vectors", "of_run",
+    "predicted_precision", "toy", "toy_entropies"
+]

@@ -1,7 +1,8 @@
-"""Directories that are made once and kept. Half a one is never seen, and a damaged one is made anew.
+"""Directories that are made once and kept. Half a one is never seen, and a damaged one is made
+anew.
 
-A directory is filled under a name of its own, which holds the host and the process that fills it, and then renamed. What a
-process that was killed leaves is removed by the next one on that host.
+A directory is filled under a name of its own, which holds the host and the process that fills it,
+and then renamed. What a process that was killed leaves is removed by the next one on that host.
 """
 import contextlib
 import hashlib
@@ -29,7 +30,8 @@ def key(*parts: str) -> str:
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
 
-def entry(key: str, cache_dir: str, write: Callable[[str], object], read: Callable[[str], _Result]) -> _Result:
+def entry(key: str, cache_dir: str, write: Callable[[str], object],
+          read: Callable[[str], _Result]) -> _Result:
     """What `read` gives of an entry, which is made first if it is missing or damaged.
 
     Args:
@@ -45,7 +47,8 @@ def entry(key: str, cache_dir: str, write: Callable[[str], object], read: Callab
             return read(path)
         except files.DamagedFile as error:
             tqdm.tqdm.write(f"The cache entry {path} is damaged ({error}): it is made anew.")
-            with _temporary(path) as away, contextlib.suppress(FileNotFoundError):  # another process may be as far
+            # Another process may be as far.
+            with _temporary(path) as away, contextlib.suppress(FileNotFoundError):
                 os.rename(path, os.path.join(away, "damaged"))
     os.makedirs(cache_dir, exist_ok=True)
     with _temporary(path) as directory:
@@ -81,7 +84,8 @@ def sweep(cache_dir: str) -> None:
         match = re.fullmatch(r"[0-9a-f]{20}\.writing-([\w.]+)-(\d+)-[0-9a-f]+", name)
         if match and match[1] == _HOST:
             path = os.path.join(cache_dir, name)
-            if path not in _ours and (int(match[2]) == os.getpid() or _gone(int(match[2]))):  # process numbers come again
+            # Process numbers come again.
+            if path not in _ours and (int(match[2]) == os.getpid() or _gone(int(match[2]))):
                 shutil.rmtree(path, ignore_errors=True)
 
 

@@ -6,7 +6,8 @@ import numpy as np
 
 from tfisovae.sources import content
 
-OF_TRAINING, OF_TESTS = ("x", "x_train", "x_test"), ("x", "x_test", "x_train")  # names of arrays, by what is wanted
+# Names of arrays, by what is wanted.
+OF_TRAINING, OF_TESTS = ("x", "x_train", "x_test"), ("x", "x_test", "x_train")
 
 
 def numpy_array(path: str, names: Sequence[str]) -> tuple[np.ndarray, str | None]:
@@ -14,7 +15,8 @@ def numpy_array(path: str, names: Sequence[str]) -> tuple[np.ndarray, str | None
 
     Args:
       path: of the file.
-      names: of the arrays of a `.npz` that will do, the first of which that is there is taken; the only array needs none.
+      names: of the arrays of a `.npz` that will do, the first of which that is there is taken; the
+        only array needs none.
     Returns:
       `(array, name)`; the name is `None` of a `.npy`.
     Raises:
@@ -23,8 +25,10 @@ def numpy_array(path: str, names: Sequence[str]) -> tuple[np.ndarray, str | None
     def choose(there):
         found = there if len(there) == 1 else [name for name in names if name in there][:1]
         if not found:
-            raise ValueError(f"{path} holds the arrays {', '.join(map(repr, there)) or '(none)'}; the one to use must be named "
-                             f"{names[0]!r}.")
+            raise ValueError(
+                f"{path} holds the arrays {', '.join(map(repr, there)) or '(none)'}; the one to "
+                f"use must be named "
+                f"{names[0]!r}.")
         return found
 
     if content.first_bytes(path, 2) == b"PK":
@@ -36,30 +40,37 @@ def numpy_array(path: str, names: Sequence[str]) -> tuple[np.ndarray, str | None
     return x, name
 
 
-def read_numpy(path: str, arrays: Sequence[str]) -> tuple[Callable[[list[int]], np.ndarray], None, int, list[int], str | None]:
+def read_numpy(
+    path: str, arrays: Sequence[str]
+) -> tuple[Callable[[list[int]], np.ndarray], None, int, list[int], str | None]:
     """Opens a `.npy` or a `.npz`; which of the two, its content says.
 
     Returns:
-      `(parse, None, width, [], name)`: a function from positions of columns to their numbers, `[N, m]`; no names; the number of
-      columns; no index; the name of the array in a `.npz`, by `numpy_array`.
+      `(parse, None, width, [], name)`: a function from positions of columns to their numbers, `[N,
+      m]`; no names; the number of columns; no index; the name of the array in a `.npz`, by
+      `numpy_array`.
     Raises:
       ValueError: if it is damaged, or no table of real numbers.
     """
     x, name = numpy_array(path, arrays)
     if x.ndim != 2 or 0 in x.shape:
-        raise ValueError(f"{path} must hold a table [N, m], one example to a row; its shape is {list(x.shape)}.")
+        raise ValueError(
+            f"{path} must hold a table [N, m], one example to a row; its shape is {list(x.shape)}.")
     if x.dtype.kind in "bf" and x.dtype not in (np.float16, np.float32, np.float64):
         x = x.astype(np.float32 if x.dtype == bool else np.float64)
-    return (lambda chosen: x if chosen == list(range(x.shape[1])) else x[:, chosen]), None, x.shape[1], [], name
+    return (lambda chosen: x
+            if chosen == list(range(x.shape[1])) else x[:, chosen]), None, x.shape[1], [], name
 
 
 def read_parquet(path: str) -> tuple[Callable[[list[int]], np.ndarray], list[str], int, list[int]]:
     """Opens a Parquet file, by pyarrow.
 
     Returns:
-      `(parse, names, width, index)`: as `read_numpy`; `index` has the positions of what pandas stored as the index.
+      `(parse, names, width, index)`: as `read_numpy`; `index` has the positions of what pandas
+      stored as the index.
     Raises:
-      ValueError: if it is damaged; `parse`: also for columns that hold no numbers, or not in every row.
+      ValueError: if it is damaged; `parse`: also for columns that hold no numbers, or not in every
+        row.
     """
     import pyarrow.parquet
 
@@ -75,7 +86,8 @@ def read_parquet(path: str) -> tuple[Callable[[list[int]], np.ndarray], list[str
 
     def parse(chosen):
         with content.naming(path, "Parquet"):
-            single = all(table.schema.types[k] in (pyarrow.float32(), pyarrow.float16()) for k in chosen)
+            single = all(
+                table.schema.types[k] in (pyarrow.float32(), pyarrow.float16()) for k in chosen)
         x = np.empty((table.num_rows, len(chosen)), np.float32 if single else np.float64)
         for place, k in enumerate(chosen):
             x[:, place] = _numbers(path, table.column(k), f"column {k} ({table.column_names[k]!r})")
@@ -89,12 +101,17 @@ def _numbers(path, column, name):
     from pyarrow import types
 
     kind = column.type
-    if not any(of(kind) for of in (types.is_integer, types.is_floating, types.is_boolean, types.is_decimal)):
-        raise ValueError(f"{path}, {name} holds {kind}, no numbers. Columns can be left out by columns=[...].")
+    if not any(
+            of(kind)
+            for of in (types.is_integer, types.is_floating, types.is_boolean, types.is_decimal)):
+        raise ValueError(
+            f"{path}, {name} holds {kind}, no numbers. Columns can be left out by columns=[...].")
     if column.null_count:
         row = int(np.argmax(column.is_null().to_numpy()))
-        raise ValueError(f"{path}, {name} has {column.null_count} missing values, the first in row {row} (counted from 0). "
-                         "Remove or fill them.")
+        raise ValueError(
+            f"{path}, {name} has {column.null_count} missing values, the first in row {row} "
+            f"(counted from 0). "
+            "Remove or fill them.")
     with content.naming(path, "Parquet"):
         if types.is_boolean(kind):
             column = column.cast(pyarrow.int8())

@@ -1,4 +1,5 @@
-"""What a file holds, whatever its name says; what a damaged one raises, in one line that names it."""
+"""What a file holds, whatever its name says; what a damaged one raises, in one line that names it.
+"""
 import contextlib
 import gzip
 import io
@@ -17,9 +18,9 @@ _GZIP = b"\x1f\x8b"
 def naming(path: str | os.PathLike, kind: str) -> Iterator[None]:
     """Turns whatever a library raises of a damaged file into a `ValueError` of one line.
 
-    A random byte in a file makes NumPy, zipfile, pandas and pyarrow raise far more than they document: `zlib.error`,
-    `tokenize.TokenError`, `NotImplementedError`, `MemoryError` of an absurd shape, ... Only calls of such libraries belong
-    inside: an error of ours is no damage.
+    A random byte in a file makes NumPy, zipfile, pandas and pyarrow raise far more than they
+    document: `zlib.error`, `tokenize.TokenError`, `NotImplementedError`, `MemoryError` of an absurd
+    shape, ... Only calls of such libraries belong inside: an error of ours is no damage.
 
     Args:
       path: the file, as the user knows it.
@@ -29,7 +30,8 @@ def naming(path: str | os.PathLike, kind: str) -> Iterator[None]:
     """
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # a damaged header that is half Python warns before it fails
+            # A damaged header that is half Python warns before it fails.
+            warnings.simplefilter("ignore")
             yield
     except Exception as error:
         reason = " ".join(str(error).split()) or type(error).__name__
@@ -72,7 +74,8 @@ def read(path: str | os.PathLike) -> bytes:
     Raises:
       ValueError: if it is no file, or is gzip and damaged.
     """
-    with opened(path) as file, naming(path, "gzip" if isinstance(file, gzip.GzipFile) else "a file"):
+    with opened(path) as file, naming(path,
+                                      "gzip" if isinstance(file, gzip.GzipFile) else "a file"):
         return file.read()
 
 
@@ -80,7 +83,8 @@ def npy(path: str | os.PathLike) -> np.ndarray:
     """The array of a `.npy` file.
 
     Raises:
-      ValueError: if it is damaged, or holds Python objects, which are not loaded: they may run any code.
+      ValueError: if it is damaged, or holds Python objects, which are not loaded: they may run any
+        code.
     """
     with whole(path) as file, naming(path, ".npy"):
         return _array(file)
@@ -91,7 +95,8 @@ def npz(path: str | os.PathLike, choose: Callable[[list[str]], list[str]]) -> di
 
     Args:
       path: the file.
-      choose: from the names of its arrays to those that are wanted; raises `ValueError` itself where they are not there.
+      choose: from the names of its arrays to those that are wanted; raises `ValueError` itself
+        where they are not there.
     Returns:
       A dict of arrays, in the order that was asked for.
     Raises:
@@ -110,7 +115,9 @@ def npz(path: str | os.PathLike, choose: Callable[[list[str]], list[str]]) -> di
 
 
 def whole(path: str | os.PathLike) -> BinaryIO:
-    """As `opened`, and unpacked into memory where it is gzip, for formats that are read from their end."""
+    """As `opened`, and unpacked into memory where it is gzip, for formats that are read from their
+    end.
+    """
     file = opened(path)
     if isinstance(file, gzip.GzipFile):
         file.close()
@@ -121,5 +128,8 @@ def whole(path: str | os.PathLike) -> BinaryIO:
 def _array(file):
     array = np.lib.format.read_array(file, allow_pickle=False)
     if file.read(1):  # in a .npz, this byte is what makes zipfile compare its checksum, too
-        raise ValueError(f"it goes on behind its array {array.dtype} {list(array.shape)}, as a damaged header makes it")
+        raise ValueError(
+            f"it goes on behind its array {array.dtype} {list(array.shape)}, as a damaged header "
+            f"makes it"
+        )
     return array

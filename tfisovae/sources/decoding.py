@@ -1,10 +1,12 @@
 """One image file, as people have it, to one uint8 array of a chosen size.
 
-What is read is the first frame, upright (EXIF), on 8 bits, with what is transparent laid over a background:
+What is read is the first frame, upright (EXIF), on 8 bits, with what is transparent laid over a
+background:
 
-- 16 bits (grey): 65,535 is white. 16 bits (colour): Pillow keeps the high byte, less than one level of 255 off.
-- Floating-point and 32-bit values have no white of their own: each image is scaled by its own range. One value everywhere has
-  no range, and cannot be read.
+- 16 bits (grey): 65,535 is white. 16 bits (colour): Pillow keeps the high byte, less than one level
+of 255 off.
+- Floating-point and 32-bit values have no white of their own: each image is scaled by its own
+  range. One value everywhere has no range, and cannot be read.
 - Colour profiles are not applied; CMYK becomes RGB by (255 - C)(255 - K) / 255.
 """
 import os
@@ -19,18 +21,25 @@ from tfisovae.sources.framing import Framing, UnsuitableSize
 from tfisovae.sources.source import printable
 
 # No EPS: Pillow starts Ghostscript for it. HEIF is there where the user has registered pillow-heif.
-_FORMATS = ("JPEG", "MPO", "PNG", "GIF", "BMP", "TIFF", "WEBP", "PPM", "JPEG2000", "AVIF", "ICO", "SGI", "PCX", "HEIF")
+_FORMATS = ("JPEG", "MPO", "PNG", "GIF", "BMP", "TIFF", "WEBP", "PPM", "JPEG2000", "AVIF", "ICO",
+            "SGI", "PCX", "HEIF")
 _NAMED_FORMATS = {".tga": "TGA"}  # has no signature: any file could be one
-_RAW = frozenset((".arw", ".cr2", ".cr3", ".dng", ".nef", ".orf", ".raf", ".rw2"))  # of cameras; Pillow would read the preview
+# Of cameras; Pillow would read the preview.
+_RAW = frozenset((".arw", ".cr2", ".cr3", ".dng", ".nef", ".orf", ".raf", ".rw2"))
 _HEIC = frozenset((".heic", ".heif", ".hif"))
 _SIGNATURES = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF8", b"II*\0", b"MM\0*")
-_KINDS = ((b"PK\3\4", "a zip file"), (b"PK\5\6", "a zip file"), (b"\x1f\x8b", "a gzip file"), (b"BZh", "a bzip2 file"),
-          (b"\xfd7zXZ", "an xz file"), (b"7z\xbc\xaf", "a 7z archive"), (b"Rar!", "a RAR archive"),
-          (b"version https://git-lfs", "a Git LFS pointer, whose file was not fetched (git lfs pull)"))
+_KINDS = ((b"PK\3\4", "a zip file"), (b"PK\5\6", "a zip file"), (b"\x1f\x8b", "a gzip file"),
+          (b"BZh", "a bzip2 file"), (b"\xfd7zXZ", "an xz file"), (b"7z\xbc\xaf", "a 7z archive"),
+          (b"Rar!",
+           "a RAR archive"), (b"version https://git-lfs",
+                              "a Git LFS pointer, whose file was not fetched (git lfs pull)"))
 _ORIENTATIONS = {  # EXIF's number -> what makes the image upright
-    2: Image.Transpose.FLIP_LEFT_RIGHT, 3: Image.Transpose.ROTATE_180, 4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE, 6: Image.Transpose.ROTATE_270, 7: Image.Transpose.TRANSVERSE, 8: Image.Transpose.ROTATE_90}
-_EXIF_ORIENTATION, _BITS, _PHOTOMETRIC, _SAMPLE_FORMAT = 0x0112, 258, 262, 339  # tags of EXIF and TIFF
+    2: Image.Transpose.FLIP_LEFT_RIGHT, 3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM, 5: Image.Transpose.TRANSPOSE, 6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE, 8: Image.Transpose.ROTATE_90
+}
+# Tags of EXIF and TIFF.
+_EXIF_ORIENTATION, _BITS, _PHOTOMETRIC, _SAMPLE_FORMAT = 0x0112, 258, 262, 339
 
 
 class Unreadable(Exception):
@@ -38,7 +47,9 @@ class Unreadable(Exception):
 
 
 class NoImage(Exception):
-    """A file that is no image, by its name and by its content. `kind` says what it is, or is `None`."""
+    """A file that is no image, by its name and by its content. `kind` says what it is, or is
+    `None`.
+    """
 
     def __init__(self, kind: str | None) -> None:
         super().__init__(kind)
@@ -46,7 +57,9 @@ class NoImage(Exception):
 
 
 class Decoded(typing.NamedTuple):
-    """Attributes: pixels: `[image_size, image_size, channels]` uint8.  scaled: whether values were scaled by their range."""
+    """Attributes: pixels: `[image_size, image_size, channels]` uint8.  scaled: whether values were
+    scaled by their range.
+    """
 
     pixels: np.ndarray
     scaled: bool
@@ -79,7 +92,8 @@ def decode(name: str, open_file: Callable[[], typing.BinaryIO], framing: Framing
         return Decoded(framing(picture), scaled)
     except (NoImage, Unreadable, UnsuitableSize):
         raise
-    except Exception as error:  # Pillow raises whatever its many decoders raise, and files what systems do
+    # Pillow raises whatever its many decoders raise, and files what systems do.
+    except Exception as error:
         if not head and not is_image_name(name):
             raise NoImage(None) from None
         raise Unreadable(one_line(error)) from None
@@ -98,7 +112,8 @@ def _opened(file, ending, head):
         if ending in _HEIC:
             raise Unreadable("HEIC is not read; convert it to JPEG") from None
         if isinstance(error, Image.UnidentifiedImageError):
-            raise Unreadable(f"it is {kind}" if kind else "its content is that of no known image format") from None
+            raise Unreadable(f"it is {kind}"
+                             if kind else "its content is that of no known image format") from None
         raise
 
 
@@ -115,15 +130,22 @@ def _ending(name):
 
 
 def _rgb(image, background):
-    """The first frame: RGB on 8 bits, upright, over the background; and whether its values were scaled by their range."""
+    """The first frame: RGB on 8 bits, upright, over the background; and whether its values were
+    scaled by their range.
+    """
     tile, info = image.tile, image.info
-    if image.format == "PNG" and tile:  # Pillow widens 2 and 4 bits and cuts 16 off, but not in the colour that is transparent
-        sample = {"L;2": lambda v: v * 85, "L;4": lambda v: v * 17, "RGB;16B": lambda v: tuple(c >> 8 for c in v)}.get(tile[0][3])
+    # Pillow widens 2 and 4 bits and cuts 16 off, but not in the colour that is transparent.
+    if image.format == "PNG" and tile:
+        sample = {
+            "L;2": lambda v: v * 85, "L;4": lambda v: v * 17,
+            "RGB;16B": lambda v: tuple(c >> 8 for c in v)
+        }.get(tile[0][3])
         if sample and "transparency" in info:
             info["transparency"] = sample(info["transparency"])
     image.load()
     try:
-        orientation = image.getexif().get(_EXIF_ORIENTATION)  # after load, which turns a TIFF by itself
+        # After load, which turns a TIFF by itself.
+        orientation = image.getexif().get(_EXIF_ORIENTATION)
     except Exception:  # damaged EXIF in a whole image
         orientation = None
     scaled = False
@@ -133,13 +155,15 @@ def _rgb(image, background):
         layer = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", layer.size, (*background, 255)), layer)
     image = image.convert("RGB")
-    return image.transpose(_ORIENTATIONS[orientation]) if orientation in _ORIENTATIONS else image, scaled
+    return image.transpose(
+        _ORIENTATIONS[orientation]) if orientation in _ORIENTATIONS else image, scaled
 
 
 def _eight_bits(image):
     """A grey image of 16 or 32 bits as "L" or "LA", and whether it was scaled by its range."""
     values, tags = np.asarray(image), getattr(image, "tag_v2", {})
-    scaled = not (image.mode.startswith("I;16") or image.format in ("PNG", "PPM") and image.mode == "I")
+    scaled = not (image.mode.startswith("I;16")
+                  or image.format in ("PNG", "PPM") and image.mode == "I")
     if scaled:
         if image.mode == "I" and _first(tags.get(_SAMPLE_FORMAT, 1)) == 1:
             values = values.view(np.uint32)  # Pillow reads unsigned values as signed ones
@@ -147,7 +171,8 @@ def _eight_bits(image):
             raise Unreadable("it holds NaN or infinite values")
         low, high = float(values.min()), float(values.max())
         if low == high:
-            raise Unreadable(f"every pixel is {low:g}, and images of such values are scaled by their range")
+            raise Unreadable(
+                f"every pixel is {low:g}, and images of such values are scaled by their range")
     else:
         low, high = 0.0, 2.0 ** _first(tags.get(_BITS, 16)) - 1
     grey = (values.astype(np.float64) - low) * (255 / (high - low))
@@ -165,13 +190,16 @@ def _first(value):
 
 
 def recognised(head: bytes) -> str | None:
-    """What a file that is no image is, in words, from its first bytes (4096 are enough); `None` if that cannot be told."""
+    """What a file that is no image is, in words, from its first bytes (4096 are enough); `None` if
+    that cannot be told.
+    """
     if not head:
         return "an empty file"
     text = head.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
     if text.startswith((b"<!doctype html", b"<html", b"<head", b"<!--")):
         title = re.search(rb"<title[^>]*>(.*?)</title", head, re.IGNORECASE | re.DOTALL)
-        words = printable(" ".join(title.group(1).decode("utf-8", "replace").split())) if title else ""
+        words = printable(" ".join(title.group(1).decode("utf-8",
+                                                         "replace").split())) if title else ""
         return f"an HTML page ({words})" if words else "an HTML page"
     if head[257:262] == b"ustar":
         return "a tar archive"

@@ -1,4 +1,6 @@
-"""Numbers as text: CSV and its relatives. pandas parses; what a file leaves open is guessed here, and said."""
+"""Numbers as text: CSV and its relatives. pandas parses; what a file leaves open is guessed here,
+and said.
+"""
 import csv
 import io
 import itertools
@@ -11,23 +13,28 @@ from tfisovae.sources import content, headers
 
 SEPARATORS = {",": ",", ";": ";", "tab": "\t", "|": "|", "whitespace": r"\s+"}
 _HEAD, _CELLS = 100, 100_000  # lines that guesses look at, fewer where they are long
-_OTHERS = {b"PK\x03\x04": "a zip file or an Excel workbook", b"\xd0\xcf\x11\xe0": "an old Excel workbook", b"PAR1": "Parquet",
-           b"\x93NUMPY": "a .npy file"}
+_OTHERS = {
+    b"PK\x03\x04": "a zip file or an Excel workbook", b"\xd0\xcf\x11\xe0": "an old Excel workbook",
+    b"PAR1": "Parquet", b"\x93NUMPY": "a .npy file"
+}
 
 
-def read(path: str, header: str = "auto", separator: str | None = None,
-         decimal: str | None = None) -> tuple[Callable[[list[int]], np.ndarray], list[str] | None, int, dict[str, str], str]:
+def read(
+    path: str, header: str = "auto", separator: str | None = None, decimal: str | None = None
+) -> tuple[Callable[[list[int]], np.ndarray], list[str] | None, int, dict[str, str], str]:
     """Reads a table of text.
 
     Args:
       path: the file, in UTF-8 or, where it begins with its mark, UTF-16; also packed by gzip.
       header: "yes", "no", or "auto": see `headers.guess`.
-      separator: of columns, a key of `SEPARATORS` (or a tab, or a blank); `None`: the one that makes most lines numbers.
-      decimal: "." or ","; `None`: the comma where columns are not separated by it and it stands between digits, and no point does.
+      separator: of columns, a key of `SEPARATORS` (or a tab, or a blank); `None`: the one that
+        makes most lines numbers.
+      decimal: "." or ","; `None`: the comma where columns are not separated by it and it stands
+        between digits, and no point does.
     Returns:
-      `(parse, names, width, options, encoding)`: a function from positions of columns to their numbers, `[N, m]` float64; the
-      names of all columns, `None` where there is no header; their number; header, separator and decimal as understood; "utf-8"
-      or "utf-16".
+      `(parse, names, width, options, encoding)`: a function from positions of columns to their
+      numbers, `[N, m]` float64; the names of all columns, `None` where there is no header; their
+      number; header, separator and decimal as understood; "utf-8" or "utf-16".
     Raises:
       ValueError: if it is no table of text, or a guess cannot be made.
     """
@@ -49,10 +56,12 @@ def read(path: str, header: str = "auto", separator: str | None = None,
     width = len(first[0])
     if names is not None and len(names) != width:
         if len(names) != width - 1 or not headers.is_index([row[0] for row in head[1:] if row]):
-            raise ValueError(f"{path}: the header names {len(names)} columns, and the row under it has {width}.")
+            raise ValueError(
+                f"{path}: the header names {len(names)} columns, and the row under it has {width}.")
         names = ["", *names]  # as R writes a table: its row names have no name
     options = {"header": "yes" if has_header else "no", "separator": separator, "decimal": decimal}
-    return (lambda chosen: _parse(path, data, options, chosen, width)), names, width, options, encoding
+    return (
+        lambda chosen: _parse(path, data, options, chosen, width)), names, width, options, encoding
 
 
 def _text(path):
@@ -61,22 +70,32 @@ def _text(path):
     if re.match(rb"\s*<(!doctype|html)", data[:200], re.IGNORECASE):
         kind = "a web page"
     if kind:
-        raise ValueError(f"{path} is {kind} by its content, no CSV file. Save the table as CSV in UTF-8.")
+        raise ValueError(
+            f"{path} is {kind} by its content, no CSV file. Save the table as CSV in UTF-8.")
     wide = data[:2] in (b"\xff\xfe", b"\xfe\xff")
     try:
         text = data.decode("utf-16" if wide else "utf-8-sig")
     except UnicodeDecodeError as error:
-        raise ValueError(f"{path} is no CSV file in {'UTF-16' if wide else 'UTF-8'} ({error}). Save it as CSV in UTF-8.") from None
+        raise ValueError(
+            f"{path} is no CSV file in {'UTF-16' if wide else 'UTF-8'} ({error}). Save it as CSV "
+            f"in UTF-8."
+        ) from None
     if "\0" in text:
-        raise ValueError(f"{path} is no CSV file in UTF-8: it holds zero bytes. Is it UTF-16? Save it as CSV in UTF-8.")
-    return (text.encode() if wide else data.removeprefix(b"\xef\xbb\xbf")), "utf-16" if wide else "utf-8"
+        raise ValueError(
+            f"{path} is no CSV file in UTF-8: it holds zero bytes. Is it UTF-16? Save it as CSV "
+            f"in UTF-8."
+        )
+    return (text.encode()
+            if wide else data.removeprefix(b"\xef\xbb\xbf")), "utf-16" if wide else "utf-8"
 
 
 def _separator(data, separator, path):
     if separator is not None:
-        separator = {"\t": "tab", "\\t": "tab", " ": "whitespace", r"\s+": "whitespace"}.get(separator, separator)
+        separator = {"\t": "tab", "\\t": "tab", " ": "whitespace", r"\s+": "whitespace"}.get(
+            separator, separator)
         if separator not in SEPARATORS:
-            raise ValueError(f"separator must be one of {', '.join(map(repr, SEPARATORS))}; got {separator!r}.")
+            raise ValueError(
+                f"separator must be one of {', '.join(map(repr, SEPARATORS))}; got {separator!r}.")
         return separator
     scores = {}
     for name in ("tab", ";", ",", "|", "whitespace"):
@@ -88,14 +107,18 @@ def _separator(data, separator, path):
         width = max(set(widths), key=widths.count, default=0)
         alike = [row for row in rows if len(row) == width > 1]
         signs = (".",) if name == "," else (".", ",")
-        numbers = sum(all(not cell or any(headers.is_number(cell, sign) for sign in signs) for cell in row) for row in alike)
+        numbers = sum(
+            all(not cell or any(headers.is_number(cell, sign) for sign in signs) for cell in row)
+            for row in alike)
         scores[name] = (numbers, len(alike) if width > 1 and len(alike) > len(rows) / 2 else 0)
     best = max(scores, key=scores.get, default=",")
     return best if any(scores.get(best, ())) else ","
 
 
 def _without_empty_end(data, separator):
-    """Lines at the end that hold nothing, or nothing but separators, as spreadsheets write them, are no rows."""
+    """Lines at the end that hold nothing, or nothing but separators, as spreadsheets write them,
+    are no rows.
+    """
     blank = b" \t\r\n" + (separator.encode() if len(separator) == 1 else b"")
     end = len(data)
     while end:
@@ -133,15 +156,21 @@ def _decimal(path, data, separator, decimal):
     if decimal not in (None, ".", ","):
         raise ValueError(f"decimal must be '.' or ','; got {decimal!r}.")
     if decimal == "," and separator == ",":
-        raise ValueError(f"{path}: commas cannot be both the separator and the decimal sign. Say which separates "
-                         "with separator. Where it is the comma, and cells in quotes have decimal commas, save the table with ';'.")
+        raise ValueError(
+            f"{path}: commas cannot be both the separator and the decimal sign. Say which "
+            f"separates "
+            "with separator. Where it is the comma, and cells in quotes have decimal commas, save "
+            "the table with ';'."
+        )
     if decimal or separator == "," or not re.search(rb"\d,\d", data):
         return decimal or "."
     if re.search(rb"\d\.\d", data):
         return "."  # the cell with a comma is refused when it is met
     if not re.search(rb"(?<![\d,])(0\d*,|\d{4,},|\d+,\d{0,2}(?!\d)|\d+,\d{4})", data):
-        raise ValueError(f"{path} has numbers like 1,234, where the comma may be a decimal sign or part thousands. Say decimal=',' "
-                         "for the first; take the commas out for the second.")
+        raise ValueError(
+            f"{path} has numbers like 1,234, where the comma may be a decimal sign or part "
+            f"thousands. Say decimal=',' "
+            "for the first; take the commas out for the second.")
     return ","
 
 
@@ -153,8 +182,10 @@ def _has_header(path, head, option, decimal):
     guessed = head[0][0].startswith("#") or headers.guess(head[0], head[1:], decimal)
     if guessed is None:
         shown = ", ".join(head[0][:5]) + (", ..." if len(head[0]) > 5 else "")
-        raise ValueError(f"{path}: the first line ({shown}) may hold the names of the columns or an example. Say "
-                         "which: header='yes' or header='no'.")
+        raise ValueError(
+            f"{path}: the first line ({shown}) may hold the names of the columns or an example. "
+            f"Say "
+            "which: header='yes' or header='no'.")
     return guessed
 
 
@@ -167,7 +198,9 @@ def _names(cells):
 
 
 def _parse(path, data, options, chosen, width):
-    """Chosen columns by pandas, float64; whatever it cannot read, and what is missing, is looked for line by line."""
+    """Chosen columns by pandas, float64; whatever it cannot read, and what is missing, is looked
+    for line by line.
+    """
     import pandas as pd
 
     separator, decimal = SEPARATORS[options["separator"]], options["decimal"]
@@ -175,12 +208,15 @@ def _parse(path, data, options, chosen, width):
     try:
         with content.naming(path, "CSV"):
             kept, every = set(chosen), chosen == list(range(width))
-            frame = pd.read_csv(io.BytesIO(data), header=None, skiprows=int(options["header"] == "yes"), sep=separator,
-                                decimal=decimal, low_memory=False, float_precision="round_trip", skipinitialspace=True,
-                                skip_blank_lines=False, dtype=np.float64 if every else
-                                {k: np.float64 if k in kept else str for k in range(width)})
+            frame = pd.read_csv(
+                io.BytesIO(data), header=None, skiprows=int(options["header"] == "yes"),
+                sep=separator, decimal=decimal, low_memory=False, float_precision="round_trip",
+                skipinitialspace=True, skip_blank_lines=False, dtype=np.float64
+                if every else {k: np.float64 if k in kept else str
+                               for k in range(width)})
             x = (frame if every else frame[chosen]).to_numpy(np.float64)
-            missing = np.isnan(x).any() or frame[width - 1].isna().any()  # the last cell of a line that is too short
+            # The last cell of a line that is too short.
+            missing = np.isnan(x).any() or frame[width - 1].isna().any()
     except ValueError as error:
         reason = str(error)
     if reason or missing:
@@ -191,10 +227,13 @@ def _parse(path, data, options, chosen, width):
 
 
 def _fault(path, data, options, chosen, width):
-    """What is wrong with the first line that is no row of numbers; `None` where every line is one (NaN is a number)."""
+    """What is wrong with the first line that is no row of numbers; `None` where every line is one
+    (NaN is a number).
+    """
     decimal, truths = options["decimal"], None
     with content.naming(path, "CSV"):
-        for number, row in itertools.islice(_rows(data, options["separator"]), int(options["header"] == "yes"), None):
+        for number, row in itertools.islice(_rows(data, options["separator"]),
+                                            int(options["header"] == "yes"), None):
             where = f"{path}, line {number}"
             if not any(row):
                 return f"{where} is empty. Left out, it would shift the numbers of the rows below: remove it or fill it."
@@ -221,6 +260,8 @@ def _complaint(cell, decimal, truth):
     if headers.is_missing(cell):
         return f"{shown} is a missing value. Remove or fill such rows, or leave the column out with columns."
     if re.fullmatch(r"[+-]?\d[\d.,' ]*", cell):
-        return (f"{shown} is no number where the decimal sign is {decimal!r}. Take separators of thousands out; say with decimal "
-                "if the decimal sign is another.")
+        return (
+            f"{shown} is no number where the decimal sign is {decimal!r}. Take separators of "
+            f"thousands out; say with decimal "
+            "if the decimal sign is another.")
     return f"{shown} is no number. Columns of text are left out by columns, the names or numbers (from 0) of the others."

@@ -1,7 +1,9 @@
-"""Faces drawn by this package: 64 x 64 RGB, anti-aliased, from factors whose distributions are known.
+"""Faces drawn by this package: 64 x 64 RGB, anti-aliased, from factors whose distributions are
+known.
 
-They let every experiment on images run anywhere, and the measured importance of latent variables be set beside the factors
-that made the images. They are no photographs, and results on them say nothing about CelebA.
+They let every experiment on images run anywhere, and the measured importance of latent variables be
+set beside the factors that made the images. They are no photographs, and results on them say
+nothing about CelebA.
 """
 import typing
 from collections.abc import Callable
@@ -11,7 +13,8 @@ import tensorflow as tf
 
 SIZE = 64
 
-# Name, distribution: uniform on [-1, 1], or normal(0, 1) cut at +-2.5. Ordered roughly by weight in the image.
+# Name, distribution: uniform on [-1, 1], or normal(0, 1) cut at +-2.5. Ordered roughly by weight in
+# the image.
 FACTORS = (
     ("background", "uniform"),    # from dark blue to a light wall
     ("light", "normal"),          # from the left or from the right
@@ -57,7 +60,8 @@ def sample_factors(num_examples: int, seed: int) -> np.ndarray:
     return np.stack(columns, -1).astype(np.float32).reshape(num_examples, len(FACTORS))
 
 
-def faces(num_examples: int, seed: int = 0, progress: Callable[[int], object] | None = None) -> Faces:
+def faces(num_examples: int, seed: int = 0,
+          progress: Callable[[int], object] | None = None) -> Faces:
     """Draws faces.
 
     Args:
@@ -82,7 +86,9 @@ def faces(num_examples: int, seed: int = 0, progress: Callable[[int], object] | 
 
 
 def _coverage(signed_distance):
-    """How much of a pixel lies inside a shape: 1 inside, 0 outside, a ramp of one pixel at the edge."""
+    """How much of a pixel lies inside a shape: 1 inside, 0 outside, a ramp of one pixel at the
+    edge.
+    """
     return tf.clip_by_value(0.5 - signed_distance * (SIZE / 2), 0.0, 1.0)
 
 

@@ -1,15 +1,19 @@
-"""Whether the first line of a table holds the names of its columns or an example: where it can be told, and where not."""
+"""Whether the first line of a table holds the names of its columns or an example: where it can be
+told, and where not.
+"""
 import re
 from collections.abc import Sequence
 
-_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|[+-]?(nan|inf|infinity)", re.ASCII | re.IGNORECASE)
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|[+-]?(nan|inf|infinity)",
+                     re.ASCII | re.IGNORECASE)
 _INTEGER = re.compile(r"0|[1-9]\d{0,8}", re.ASCII)
 _MISSING = {"", "NA", "N/A", "n/a", "#N/A", "<NA>", "null", "NULL", "None", "NaT", "?", "-"}
 _TRUTHS = {"True", "False", "TRUE", "FALSE", "true", "false"}
 
 
 def is_number(cell: str, decimal: str = ".") -> bool:
-    """Whether a cell is a decimal number, and nothing that only Python takes for one, as `2010_01`."""
+    """Whether a cell is a decimal number, and nothing that only Python takes for one, as `2010_01`.
+    """
     if decimal != ".":
         cell = "x" if "." in cell else cell.replace(decimal, ".")
     return _NUMBER.fullmatch(cell) is not None
@@ -26,7 +30,9 @@ def is_missing(cell: str) -> bool:
 
 
 def is_index(column: Sequence[str]) -> bool:
-    """Whether the cells of a column are those of an index: text, or whole numbers that count by one."""
+    """Whether the cells of a column are those of an index: text, or whole numbers that count by
+    one.
+    """
     if not all(map(_INTEGER.fullmatch, column)):
         return not all(map(is_number, column))
     return len(column) > 1 and all(int(b) - int(a) == 1 for a, b in zip(column, column[1:]))
@@ -35,8 +41,9 @@ def is_index(column: Sequence[str]) -> bool:
 def guess(first: Sequence[str], rest: Sequence[Sequence[str]], decimal: str = ".") -> bool | None:
     """Tells names from numbers.
 
-    Text over numbers is a header. Numbers are one where they count the columns, as pandas writes them for columns without names
-    (`0,1,2`), or are years, and the lines below are not like that: their numbers have a fraction, or lie elsewhere.
+    Text over numbers is a header. Numbers are one where they count the columns, as pandas writes
+    them for columns without names (`0,1,2`), or are years, and the lines below are not like that:
+    their numbers have a fraction, or lie elsewhere.
 
     Args:
       first: cells of the first line, stripped.
@@ -47,12 +54,17 @@ def guess(first: Sequence[str], rest: Sequence[Sequence[str]], decimal: str = ".
     """
     valued = [is_number(cell, decimal) or is_truth(cell) for cell in first]
     values = [cell for cell, value in zip(first, valued) if value]
-    texts = [k for k, (cell, value) in enumerate(zip(first, valued)) if not value and not is_missing(cell)]
-    below = [[row[k] for row in rest if k < len(row) and not is_missing(row[k])] for k in range(len(first))]
+    texts = [
+        k for k, (cell, value) in enumerate(zip(first, valued))
+        if not value and not is_missing(cell)
+    ]
+    below = [[row[k] for row in rest if k < len(row) and not is_missing(row[k])]
+             for k in range(len(first))]
     if not values:
         return bool(texts)  # nothing but missing values is an example
     if texts:
-        dated = any(column and not is_number(column[0], decimal) for column in (below[k] for k in texts))
+        dated = any(
+            column and not is_number(column[0], decimal) for column in (below[k] for k in texts))
         named = _are_names(values, 1)
         return None if named == dated else named
     if first[0] == "" and len(values) == len(first) - 1:  # an index of pandas has no name
@@ -67,37 +79,46 @@ def _are_names_over(values, below, rest, decimal):
     width = len(values)
     if not all(_INTEGER.fullmatch(value) for value in values):
         rising = [row for row in rest if _rises(row, decimal)]
-        return None if width >= 8 and len(rest) >= 3 and _rises(values, decimal) and not rising else False
-    broken = all(column and not any(_INTEGER.fullmatch(cell.lstrip("+-")) for cell in column) for column in below)
+        return None if width >= 8 and len(rest) >= 3 and _rises(values,
+                                                                decimal) and not rising else False
+    broken = all(column and not any(_INTEGER.fullmatch(cell.lstrip("+-")) for cell in column)
+                 for column in below)
     if width <= 2:  # a curve may begin at 0, 1
         if values not in (["0"], ["0", "1"]) and not (width == 2 and _are_years(values)):
             return False
         return (True if width == 2 and len(rest) >= 20 else None) if broken else False
     if not _are_names(values, 5):
         return False
-    if any(len(row) == width and all(map(_INTEGER.fullmatch, row)) and _are_names(row, 5) for row in rest):
+    if any(
+            len(row) == width and all(map(_INTEGER.fullmatch, row)) and _are_names(row, 5)
+            for row in rest):
         return False if _are_years(values) else None
     if broken:
         return True
-    ranges = [[float(cell.replace(decimal, ".")) for cell in column if is_number(cell, decimal)] for column in below]
-    outside = any(column and not min(column) <= int(value) <= max(column) for value, column in zip(values, ranges))
+    ranges = [[float(cell.replace(decimal, ".")) for cell in column if is_number(cell, decimal)]
+              for column in below]
+    outside = any(column and not min(column) <= int(value) <= max(column)
+                  for value, column in zip(values, ranges))
     return True if width >= 5 and outside else None
 
 
 def _are_names(values, least):
-    """Whether whole numbers count by one, are rising years, or, from so many on, count by any step."""
+    """Whether whole numbers count by one, are rising years, or, from so many on, count by any step.
+    """
     if not all(_INTEGER.fullmatch(value) for value in values):
         return False
     numbers = [int(value) for value in values]
     steps = {b - a for a, b in zip(numbers, numbers[1:])}
     if len(numbers) == 1:
         return numbers == [0] or _are_years(values)
-    return steps == {1} or _are_years(values) or (len(numbers) >= max(3, least) and len(steps) == 1 and min(steps) > 0)
+    return steps == {1} or _are_years(values) or (len(numbers) >= max(3, least) and len(steps) == 1
+                                                  and min(steps) > 0)
 
 
 def _are_years(values):
     numbers = [int(value) for value in values]
-    return all(1900 <= number <= 2100 for number in numbers) and all(a < b for a, b in zip(numbers, numbers[1:]))
+    return all(1900 <= number <= 2100
+               for number in numbers) and all(a < b for a, b in zip(numbers, numbers[1:]))
 
 
 def _rises(row, decimal):

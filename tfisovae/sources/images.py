@@ -1,7 +1,7 @@
 """Images as a `Source`: a data set of TFDS, a directory, a zip file, or the faces drawn here.
 
-Whatever the form, images are decoded once into an uint8 file on disk (12,288 bytes an image of 64 x 64 RGB: 2.5 GB for
-CelebA), which is then read row by row through a memory map.
+Whatever the form, images are decoded once into an uint8 file on disk (12,288 bytes an image of 64 x
+64 RGB: 2.5 GB for CelebA), which is then read row by row through a memory map.
 """
 import concurrent.futures
 import functools
@@ -25,33 +25,37 @@ _TOLERATED = 0.01  # share of images that may be unreadable
 _SHOWN = 5  # names in a message
 
 
-def load_images(data: str | os.PathLike, cache_dir: str | os.PathLike | None = None, num_faces: int = 20_000,
-                data_dir: str | os.PathLike | None = None, progress: bool = True, *, image_size: int = 64, crop: str = "center",
+def load_images(data: str | os.PathLike, cache_dir: str | os.PathLike | None = None,
+                num_faces: int = 20_000, data_dir: str | os.PathLike | None = None,
+                progress: bool = True, *, image_size: int = 64, crop: str = "center",
                 grayscale: bool = False, background: str = "white") -> Source:
-    """Opens images as a `Source` of `[image_size, image_size, channels]` uint8 rows, decoding them into the cache if they are
-    not there yet. How files become 8-bit pixels is said in `decoding`.
+    """Opens images as a `Source` of `[image_size, image_size, channels]` uint8 rows, decoding them
+    into the cache if they are not there yet. How files become 8-bit pixels is said in `decoding`.
 
-    Files that are no images by name and content are left out; images that are broken are skipped, up to 1 % of them. Both are
-    said, and listed in the manifest as `not_images` and `skipped`.
+    Files that are no images by name and content are left out; images that are broken are skipped,
+    up to 1 % of them. Both are said, and listed in the manifest as `not_images` and `skipped`.
 
     Args:
       data: "celeb_a" (TFDS), a directory, a `.zip` file, or "faces".
-      cache_dir: where decoded images are kept; by default `$TFISOVAE_CACHE`, or `~/.cache/tfisovae`.
+      cache_dir: where decoded images are kept; by default `$TFISOVAE_CACHE`, or
+        `~/.cache/tfisovae`.
       num_faces: how many faces to draw for "faces".
       data_dir: TFDS' own directory, for "celeb_a".
       progress: whether to show a progress bar while decoding.
-      image_size: height and width, at least 11. Faces are drawn at 64, and can be made smaller only.
-      crop: "center" (the centre square), "celeba" (the same, of images that must have 178 x 218 pixels: 178 x 178), or "none"
-        (the whole image squeezed to a square: its aspect changes).
+      image_size: height and width, at least 11. Faces are drawn at 64, and can be made smaller
+        only.
+      crop: "center" (the centre square), "celeba" (the same, of images that must have 178 x 218
+        pixels: 178 x 178), or "none" (the whole image squeezed to a square: its aspect changes).
       grayscale: one channel, luma, instead of three.
       background: an opaque colour ("white", "#ff8000") for what is transparent.
     Raises:
-      ValueError: for an unknown name, a directory or zip file without images, images below 11 pixels, more than 1 % unreadable
-        ones, or an option that makes no sense.
+      ValueError: for an unknown name, a directory or zip file without images, images below 11
+        pixels, more than 1 % unreadable ones, or an option that makes no sense.
       ConnectionError: if "celeb_a" is neither prepared nor within reach.
     """
     framing = Framing(image_size, crop, grayscale, background)
-    cache_dir = os.path.expanduser(cache_dir or os.environ.get("TFISOVAE_CACHE") or "~/.cache/tfisovae")
+    cache_dir = os.path.expanduser(cache_dir or os.environ.get("TFISOVAE_CACHE")
+                                   or "~/.cache/tfisovae")
     data = os.fspath(data)
     if data == "faces":
         name, key = "faces", _faces_key(num_faces, framing)
@@ -71,23 +75,30 @@ def _framed(key, framing):
 def _faces_key(num_faces, framing):
     framing.check("A drawn face", (FACE_SIZE, FACE_SIZE))
     if framing.image_size > FACE_SIZE:
-        raise ValueError(f"Faces are drawn at {FACE_SIZE} x {FACE_SIZE} pixels: image_size must be at most {FACE_SIZE} for them; "
-                         f"got {framing.image_size}.")
-    relevant = Framing(framing.image_size, grayscale=framing.grayscale)  # squares without transparency
+        raise ValueError(
+            f"Faces are drawn at {FACE_SIZE} x {FACE_SIZE} pixels: image_size must be at most "
+            f"{FACE_SIZE} for them; "
+            f"got {framing.image_size}.")
+    # Squares without transparency.
+    relevant = Framing(framing.image_size, grayscale=framing.grayscale)
     return _framed(cache.key("faces", str(num_faces), _FACES_VERSION), relevant)
 
 
 def _draw_all(num_faces, framing, progress, directory):
-    with tqdm.tqdm(total=num_faces, desc="drawing faces", unit=" images", disable=not progress) as bar:
+    with tqdm.tqdm(total=num_faces, desc="drawing faces", unit=" images",
+                   disable=not progress) as bar:
         drawn = faces(num_faces, seed=0, progress=lambda done: bar.update(done - bar.n))
     images = drawn.images
     if framing.key():
         images = np.stack([framing(Image.fromarray(image)) for image in images])
     images.tofile(os.path.join(directory, "images.uint8"))
     np.save(os.path.join(directory, "factors.npy"), drawn.factors)
-    files.write_json(os.path.join(directory, "manifest.json"), {
-        "names": [str(i) for i in range(num_faces)], "skipped": [], "not_images": [],
-        "fingerprint": hashlib.sha256(images).hexdigest(), "factor_names": list(drawn.factor_names)})
+    files.write_json(
+        os.path.join(directory, "manifest.json"), {
+            "names": [str(i) for i in range(num_faces)], "skipped": [], "not_images": [],
+            "fingerprint": hashlib.sha256(images).hexdigest(), "factor_names": list(
+                drawn.factor_names)
+        })
 
 
 def _open(path, source, framing):
@@ -96,7 +107,8 @@ def _open(path, source, framing):
         manifest = files.read_json(os.path.join(path, "manifest.json"))
         names = manifest.pop("names")
         fingerprint, factor_names = manifest["fingerprint"], tuple(manifest.get("factor_names", ()))
-        size, expected = os.path.getsize(os.path.join(path, "images.uint8")), len(names) * int(np.prod(framing.shape))
+        size, expected = os.path.getsize(os.path.join(
+            path, "images.uint8")), len(names) * int(np.prod(framing.shape))
         if not isinstance(fingerprint, str) or not all(isinstance(name, str) for name in names):
             raise ValueError("names and a fingerprint are expected")
     except (FileNotFoundError, NotADirectoryError) as error:
@@ -107,7 +119,8 @@ def _open(path, source, framing):
         raise files.DamagedFile(f"images.uint8 has {size} bytes, not {expected}")
     train, evaluation = held_out(names)
     factors = _factors(path, len(names), len(factor_names))[evaluation] if factor_names else None
-    images = np.memmap(os.path.join(path, "images.uint8"), np.uint8, "r", shape=(len(names), *framing.shape))
+    images = np.memmap(os.path.join(path, "images.uint8"), np.uint8, "r",
+                       shape=(len(names), *framing.shape))
     manifest.setdefault("not_images", [])
     manifest.update(source=source, num_train=len(train), num_eval=len(evaluation), cache=path)
     return Source(Rows(images, train), Rows(images, evaluation), manifest, factors, factor_names)
@@ -123,12 +136,15 @@ def _factors(path, count, columns):
     except Exception:  # of NumPy's many kinds
         raise files.DamagedFile("factors.npy is no whole array") from None
     if factors.shape != (count, columns):
-        raise files.DamagedFile(f"factors.npy has the shape {factors.shape}, not {(count, columns)}")
+        raise files.DamagedFile(
+            f"factors.npy has the shape {factors.shape}, not {(count, columns)}")
     return factors
 
 
 def _decode_all(listing, framing, progress, directory):
-    """Decodes every image of a listing into `images.uint8`; unreadable ones are named, skipped and counted."""
+    """Decodes every image of a listing into `images.uint8`; unreadable ones are named, skipped and
+    counted.
+    """
     names, skipped, others, scaled, digest = [], [], {}, 0, hashlib.sha256()
     with open(os.path.join(directory, "images.uint8"), "wb") as file, \
             concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool, \
@@ -148,12 +164,20 @@ def _decode_all(listing, framing, progress, directory):
     if not names and not skipped:
         raise ValueError(f"{listing} holds no images: {_listed(others)}.{_packed(others)}")
     if len(skipped) > _TOLERATED * (len(names) + len(skipped)):
-        raise ValueError(f"{len(skipped)} of {len(names) + len(skipped)} images in {listing} are unreadable ({_listed(skipped)}); "
-                         f"at most {_TOLERATED:.0%} may be. Remove or replace them.")
+        raise ValueError(
+            f"{len(skipped)} of {len(names) + len(skipped)} images in {listing} are unreadable "
+            f"({_listed(skipped)}); "
+            f"at most {_TOLERATED:.0%} may be. Remove or replace them.")
     if others:
-        tqdm.tqdm.write(f"Left out {len(others)} files of {listing} that are no images: {_listed(others)}.{_packed(others)}")
+        tqdm.tqdm.write(
+            f"Left out {len(others)} files of {listing} that are no images: "
+            f"{_listed(others)}.{_packed(others)}"
+        )
     if scaled:
-        tqdm.tqdm.write(f"{scaled} images of {listing} hold floating-point or 32-bit values: each was scaled by its own range.")
+        tqdm.tqdm.write(
+            f"{scaled} images of {listing} hold floating-point or 32-bit values: each was scaled "
+            f"by its own range."
+        )
     files.write_json(os.path.join(directory, "manifest.json"), {
         "names": names, "skipped": skipped, "not_images": list(others), "scaled_by_range": scaled,
         "fingerprint": digest.hexdigest()})

@@ -1,6 +1,7 @@
 """The files that images come from: a directory, a zip file, or a data set of TFDS.
 
-A listing has a length, a name (`str`), a cache key, and yields `(name, open_file)` in the order of the names.
+A listing has a length, a name (`str`), a cache key, and yields `(name, open_file)` in the order of
+the names.
 """
 import io
 import os
@@ -10,25 +11,32 @@ from typing import BinaryIO
 
 from tfisovae.sources import cache, decoding, prepared
 
-_VERSION = "2"  # of what is made of files: which are left out, orientation, bits, transparency, crop, filter
+# Of what is made of files: which are left out, orientation, bits, transparency, crop, filter.
+_VERSION = "2"
 _TFDS_VERSION = "1"  # of what is made of CelebA, whose images are upright, of 8 bits and opaque
 _LARGEST = 2 ** 30  # bytes of a member of a zip file: more than any image within Pillow's limit
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA)
 _THREE_OTHER_WAYS = (
-    "Give the images in another way: data=DIRECTORY with the image files, data=img_align_celeba.zip (any .zip of images), "
+    "Give the images in another way: data=DIRECTORY with the image files, "
+    "data=img_align_celeba.zip (any .zip of images), "
     "or data=faces for the faces drawn by this package.")
 
 
-def open_listing(data: str, data_dir: str | os.PathLike | None = None) -> "Prepared | Directory | Zip":
-    """The listing of "celeb_a", of a directory or of a zip file; raises ValueError that says what else `data` is."""
+def open_listing(data: str,
+                 data_dir: str | os.PathLike | None = None) -> "Prepared | Directory | Zip":
+    """The listing of "celeb_a", of a directory or of a zip file; raises ValueError that says what
+    else `data` is.
+    """
     if data == "celeb_a":
         return Prepared(data_dir)
     path = os.path.expanduser(data)
     if os.path.isdir(path):
         return Directory(path)
     if not os.path.exists(path):
-        raise ValueError(f"Unknown data {data!r}: there are 'celeb_a', 'faces', a directory of images, or a .zip of images; "
-                         "no file or directory of that name exists.")
+        raise ValueError(
+            f"Unknown data {data!r}: there are 'celeb_a', 'faces', a directory of images, or a "
+            f".zip of images; "
+            "no file or directory of that name exists.")
     if not os.path.isfile(path):
         raise ValueError(f"{path} is neither a directory nor a zip file of images.")
     if zipfile.is_zipfile(path):
@@ -38,10 +46,15 @@ def open_listing(data: str, data_dir: str | os.PathLike | None = None) -> "Prepa
     if kind is None:
         raise ValueError(f"{path} is neither a directory nor a zip file of images.")
     if kind.startswith("an HTML page"):
-        raise ValueError(f"{path} is {kind}, not a zip file: the server answered with a page in place of the data, such as that "
-                         "its quota is used up. Download it again, later or with a browser.")
+        raise ValueError(
+            f"{path} is {kind}, not a zip file: the server answered with a page in place of the "
+            f"data, such as that "
+            "its quota is used up. Download it again, later or with a browser.")
     if kind == "a zip file":
-        raise ValueError(f"{path} is a zip file that was cut short: its end is missing. Download or copy it again.")
+        raise ValueError(
+            f"{path} is a zip file that was cut short: its end is missing. Download or copy it "
+            f"again."
+        )
     raise ValueError(f"{path} is {kind}, not a directory or a zip file of images." + (
         " Unpack it, and give the directory." if is_archive(kind) else ""))
 
@@ -56,7 +69,8 @@ def _hidden(name):
 
 
 class Directory:
-    """The files of a directory and its subdirectories, hidden ones left out. Links are followed, each directory once.
+    """The files of a directory and its subdirectories, hidden ones left out. Links are followed,
+    each directory once.
 
     Args:
       path: of the directory.
@@ -64,7 +78,9 @@ class Directory:
 
     def __init__(self, path: str) -> None:
         self.path = path
-        self.files = dict(sorted((os.fsencode(name).decode("utf-8", "backslashreplace"), name) for name in _walk(path)))
+        self.files = dict(
+            sorted((os.fsencode(name).decode("utf-8", "backslashreplace"), name)
+                   for name in _walk(path)))
         if not self.files:
             raise ValueError(f"The directory {path} is empty: it should hold image files.")
 
@@ -79,7 +95,8 @@ class Directory:
             yield shown, lambda name=name: open(os.path.join(self.path, name), "rb")
 
     def key(self) -> str:
-        return cache.key(_VERSION, *(f"{shown} {self._stamp(name)}" for shown, name in self.files.items()))
+        return cache.key(_VERSION,
+                         *(f"{shown} {self._stamp(name)}" for shown, name in self.files.items()))
 
     def _stamp(self, name):
         try:
@@ -90,7 +107,9 @@ class Directory:
 
 
 def _walk(root):
-    """Relative paths of files under `root`: directories first where they are, then where links lead."""
+    """Relative paths of files under `root`: directories first where they are, then where links
+    lead.
+    """
     seen, linked, folders = set(), [], [""]
     while folders or linked:
         folder = folders.pop() if folders else linked.pop(0)
@@ -117,7 +136,8 @@ class Zip:
     Args:
       path: of the file.
     Raises:
-      ValueError: for a damaged, encrypted or empty file, and for one with members that point out of it.
+      ValueError: for a damaged, encrypted or empty file, and for one with members that point out of
+        it.
     """
 
     def __init__(self, path: str) -> None:
@@ -132,16 +152,22 @@ class Zip:
         for member in members:
             parts = member.filename.replace("\\", "/").split("/")
             if ".." in parts or parts[0] == "" or ":" in parts[0]:
-                raise ValueError(f"{path} has the member {member.filename!r}, which points out of the archive: refused.")
+                raise ValueError(
+                    f"{path} has the member {member.filename!r}, which points out of the archive: "
+                    f"refused."
+                )
         self.members = [m for m in sorted(members, key=lambda m: m.filename)
                         if not _hidden(m.filename) and not m.filename.startswith("__MACOSX/")]
         if not self.members:
             raise ValueError(f"The zip file {path} holds no files.")
         if any(m.flag_bits & 0x41 for m in self.members):  # encrypted, the stronger way too
-            raise ValueError(f"{path} is encrypted. Unpack it with its password, and give the directory.")
+            raise ValueError(
+                f"{path} is encrypted. Unpack it with its password, and give the directory.")
         if any(m.compress_type not in _METHODS for m in self.members):
-            raise ValueError(f"{path} is packed in a way that Python does not read (such as Deflate64). Unpack it, and give the "
-                             "directory.")
+            raise ValueError(
+                f"{path} is packed in a way that Python does not read (such as Deflate64). Unpack "
+                f"it, and give the "
+                "directory.")
 
     def __len__(self) -> int:
         return len(self.members)
@@ -184,7 +210,8 @@ class Prepared:
 
         for split in self.splits:
             decoders = {"image": tfds.decode.SkipDecoding()}
-            for i, example in enumerate(self.builder.as_dataset(split=split, decoders=decoders, shuffle_files=False)):
+            for i, example in enumerate(
+                    self.builder.as_dataset(split=split, decoders=decoders, shuffle_files=False)):
                 yield f"{split}/{i:06d}", lambda image=example["image"]: io.BytesIO(image.numpy())
 
     def key(self) -> str:

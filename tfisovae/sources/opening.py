@@ -15,7 +15,8 @@ from tfisovae.sources.toy import SHAPES, load_toy
 
 
 def load_vectors(name: str | os.PathLike, num_examples: int = 50_000, seed: int = 0,
-                 standardize: bool | Sequence[npt.ArrayLike] = False, reading: Mapping[str, Any] | None = None) -> Source:
+                 standardize: bool | Sequence[npt.ArrayLike] = False,
+                 reading: Mapping[str, Any] | None = None) -> Source:
     """Opens vectors as a `Source`: toy data by name, or the table in a file.
 
     Args:
@@ -23,18 +24,24 @@ def load_vectors(name: str | os.PathLike, num_examples: int = 50_000, seed: int 
       num_examples: how many to draw to train on, for toy data.
       seed: of the toy data.
       standardize: for tables, see `load_table`.
-      reading: a dict of the other options of `load_table`; the `options` of a manifest's `reading` read the same again.
+      reading: a dict of the other options of `load_table`; the `options` of a manifest's `reading`
+        read the same again.
     """
     name = os.fspath(name)
     if name in SHAPES:
         if standardize:
-            raise ValueError(f"standardize is for tables; the toy data {name!r} would lose the densities that they are known for.")
+            raise ValueError(
+                f"standardize is for tables; the toy data {name!r} would lose the densities that "
+                f"they are known for."
+            )
         if reading:
             raise ValueError(f"{', '.join(reading)} are for tables; {name!r} is toy data.")
         return load_toy(name, num_examples, seed)
     if not os.path.exists(name) and ending(name) not in ENDINGS:
-        raise ValueError(f"Unknown source {name!r}; there are {', '.join(map(repr, SHAPES))}, and tables in files that end in "
-                         f"{', '.join(ENDINGS)}.")
+        raise ValueError(
+            f"Unknown source {name!r}; there are {', '.join(map(repr, SHAPES))}, and tables in "
+            f"files that end in "
+            f"{', '.join(ENDINGS)}.")
     return load_table(name, standardize, **(reading or {}))
 
 
@@ -43,50 +50,71 @@ def kind_of(config: Mapping[str, Any]) -> str:
 
     Runs of before this was written down are told by their network.
     """
-    return config.get("data_kind") or {"toy": "vectors", "mnist": "mnist"}.get(config["network"], "images")
+    return config.get("data_kind") or {"toy": "vectors", "mnist": "mnist"}.get(
+        config["network"], "images")
 
 
 def _options(config, name):
-    """The options by which a run's table was read; of a table of another kind the columns alone, as it has its own separator."""
+    """The options by which a run's table was read; of a table of another kind the columns alone, as
+    it has its own separator.
+    """
     options = config["data_manifest"].get("reading", {}).get("options") or {}
     before, now = ending(config["data"]), ending(name)
-    kept = options if now == before else ("columns", "drop_index") if {now, before} <= set(TEXT) else ("columns",)
+    kept = options if now == before else (
+        "columns", "drop_index") if {now, before} <= set(TEXT) else ("columns", )
     return {key: options[key] for key in kept if key in options}
 
 
-def of_run(config: Mapping[str, Any], data: str | None = None, cache_dir: str | os.PathLike | None = None) -> Source:
-    """The `Source` that a run of this configuration was trained on, or `data` where that is given, read as the run's was.
+def of_run(config: Mapping[str, Any], data: str | None = None,
+           cache_dir: str | os.PathLike | None = None) -> Source:
+    """The `Source` that a run of this configuration was trained on, or `data` where that is given,
+    read as the run's was.
 
     Raises:
       ValueError: if the data are no longer those of the run.
     """
     name, trained_on = data or config["data"], config["data_manifest"]
     if kind_of(config) == "vectors":
-        standardize = (trained_on.get("standardization") or True) if config["standardize"] else False
+        standardize = (trained_on.get("standardization")
+                       or True) if config["standardize"] else False
         before = trained_on.get("reading", {})
         options = _options(config, name)
         source = load_vectors(name, config["num_examples"], config["seed"], standardize, options)
-        if ending(name) == ".npz" and source.manifest["fingerprint"] != trained_on["fingerprint"]:  # not what was trained on
-            source = load_vectors(name, config["num_examples"], config["seed"], standardize, {**options, "arrays": OF_TESTS})
+        # Not what was trained on.
+        if ending(name) == ".npz" and source.manifest["fingerprint"] != trained_on["fingerprint"]:
+            source = load_vectors(name, config["num_examples"], config["seed"], standardize,
+                                  {**options, "arrays": OF_TESTS})
         names, now = before.get("names"), source.manifest.get("reading", {}).get("names")
         if names and now and names != now:
-            raise ValueError(f"{name} has the columns {', '.join(now)}; the run was trained on {', '.join(names)}, in this order.")
+            raise ValueError(
+                f"{name} has the columns {', '.join(now)}; the run was trained on "
+                f"{', '.join(names)}, in this order."
+            )
     elif kind_of(config) == "mnist":
         source = load_mnist(name, config.get("data_dir"))
     else:
-        framing = {option: config[option] for option in OPTIONS if option in config}  # runs of before have the defaults
-        source = load_images(name, cache_dir, config["num_faces"], config.get("data_dir"), **framing)
+        # Runs of before have the defaults.
+        framing = {option: config[option] for option in OPTIONS if option in config}
+        source = load_images(name, cache_dir, config["num_faces"], config.get("data_dir"),
+                             **framing)
     if not data and source.manifest["fingerprint"] != trained_on["fingerprint"]:
-        raise ValueError(f"{config['data']} no longer holds the data that the run was trained on, so its held-out examples are "
-                         "not known. Give the data to measure on: data=PATH.")
+        raise ValueError(
+            f"{config['data']} no longer holds the data that the run was trained on, so its "
+            f"held-out examples are "
+            "not known. Give the data to measure on: data=PATH.")
     return source
 
 
 def check_split(config: Mapping[str, Any], source: Source) -> None:
-    """Raises ValueError for the examples of a run, `source`, under other names than they had, by which others are held out."""
+    """Raises ValueError for the examples of a run, `source`, under other names than they had, by
+    which others are held out.
+    """
     trained_on = config["data_manifest"]
     own = source.manifest["fingerprint"] == trained_on["fingerprint"]
     if own and trained_on.get("held_out", source.held_out) != source.held_out:
-        raise ValueError(f"{source.manifest['source']} holds the examples of the run under other names than {config['data']} had, "
-                         "and names tell which are held out: what is held out here was trained on. Give them by the paths that "
-                         "they had, as in the same directory or .zip.")
+        raise ValueError(
+            f"{source.manifest['source']} holds the examples of the run under other names than "
+            f"{config['data']} had, "
+            "and names tell which are held out: what is held out here was trained on. Give them "
+            "by the paths that "
+            "they had, as in the same directory or .zip.")

@@ -1,4 +1,6 @@
-"""Data sets of TensorFlow Datasets: prepared ones at once, others by download where there is a network."""
+"""Data sets of TensorFlow Datasets: prepared ones at once, others by download where there is a
+network.
+"""
 import os
 import socket
 import typing
@@ -9,7 +11,8 @@ if typing.TYPE_CHECKING:
 _HOSTS = {"celeb_a": ("drive.google.com", 443), "mnist": ("storage.googleapis.com", 443)}
 
 
-def builder(name: str, data_dir: str | os.PathLike | None, other_ways: str) -> "tfds.core.DatasetBuilder":
+def builder(name: str, data_dir: str | os.PathLike | None,
+            other_ways: str) -> "tfds.core.DatasetBuilder":
     """TFDS' builder of a data set, prepared.
 
     Args:
@@ -29,10 +32,13 @@ def builder(name: str, data_dir: str | os.PathLike | None, other_ways: str) -> "
         try:
             socket.create_connection(host, timeout=5).close()
         except OSError as error:
-            raise ConnectionError(f"{name} is not prepared in {made.data_dir} and cannot be downloaded: {host[0]} is out of "
-                                  f"reach ({error}). {other_ways}") from error
+            raise ConnectionError(
+                f"{name} is not prepared in {made.data_dir} and cannot be downloaded: {host[0]} "
+                f"is out of "
+                f"reach ({error}). {other_ways}") from error
         try:
             made.download_and_prepare()
         except Exception as error:  # of TFDS' own many kinds: quota, checksum, network
-            raise ConnectionError(f"TFDS could not prepare {name}: {error}. {other_ways}") from error
+            raise ConnectionError(
+                f"TFDS could not prepare {name}: {error}. {other_ways}") from error
     return made

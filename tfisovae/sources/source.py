@@ -1,4 +1,6 @@
-"""A source of examples: two arrays that training and evaluation read rows from, and a manifest that identifies them."""
+"""A source of examples: two arrays that training and evaluation read rows from, and a manifest that
+identifies them.
+"""
 import dataclasses
 import hashlib
 from collections.abc import Sequence
@@ -9,7 +11,8 @@ import numpy.typing as npt
 
 
 class Rows:
-    """Chosen rows of an array, which may be a memory map far larger than memory. Indexing copies only what is asked for.
+    """Chosen rows of an array, which may be a memory map far larger than memory. Indexing copies
+    only what is asked for.
 
     Args:
       array: `[N, ...]`, uint8 (an image, scaled to [0, 1] when read) or float.
@@ -46,7 +49,8 @@ class Source:
       train: `Rows`.
       eval: `Rows`, held out by a rule that depends on the data alone.
       manifest: what the data are: at least `fingerprint`; written into the run's `config.json`.
-      factors: `[N, k]` for the rows of `eval` where the data were made from known factors, else `None`.
+      factors: `[N, k]` for the rows of `eval` where the data were made from known factors, else
+        `None`.
       factor_names: k names.
       log_density: log p(x), nats, `[N]` for the rows of `eval` where it is known, else `None`.
     """
@@ -67,11 +71,13 @@ class Source:
 def fingerprint(array: np.ndarray) -> str:
     """A short hash of an array's shape and content."""
     array = np.ascontiguousarray(array)
-    return hashlib.sha1(repr((array.shape, array.dtype.str)).encode() + array.tobytes()).hexdigest()[:16]
+    return hashlib.sha1(repr((array.shape, array.dtype.str)).encode()
+                        + array.tobytes()).hexdigest()[:16]
 
 
 def held_out(names: Sequence[str], fraction: float = 0.1) -> tuple[np.ndarray, np.ndarray]:
-    """Splits rows by the rank of the hash of their names: the same names are split alike on every machine.
+    """Splits rows by the rank of the hash of their names: the same names are split alike on every
+    machine.
 
     Args:
       names: one string for each row.
@@ -80,7 +86,8 @@ def held_out(names: Sequence[str], fraction: float = 0.1) -> tuple[np.ndarray, n
       `(train_rows, eval_rows)`, sorted integer arrays.
     """
     if len(names) < 2:
-        raise ValueError(f"At least 2 examples are needed, one of them to evaluate on; got {len(names)}.")
+        raise ValueError(
+            f"At least 2 examples are needed, one of them to evaluate on; got {len(names)}.")
     order = np.argsort([hashlib.sha1(name.encode()).hexdigest() for name in names], kind="stable")
     count = min(max(1, round(len(names) * fraction)), len(names) - 1)
     return np.sort(order[count:]), np.sort(order[:count])

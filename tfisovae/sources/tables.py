@@ -19,37 +19,48 @@ def ending(path: str | os.PathLike) -> str:
     return os.path.splitext(path.removesuffix(".gz"))[1]
 
 
-def load_table(path: str | os.PathLike, standardize: bool | Sequence[npt.ArrayLike] = False, *, header: str = "auto",
-               separator: str | None = None, decimal: str | None = None, columns: Sequence[str | int] | None = None,
-               drop_index: str = "auto", arrays: Sequence[str] = columnar.OF_TRAINING) -> Source:
-    """Opens a table as a `Source` of `[m]` float32 rows; a tenth of them, fixed by their positions, is held out.
+def load_table(path: str | os.PathLike, standardize: bool | Sequence[npt.ArrayLike] = False, *,
+               header: str = "auto", separator: str | None = None, decimal: str | None = None,
+               columns: Sequence[str | int] | None = None, drop_index: str = "auto",
+               arrays: Sequence[str] = columnar.OF_TRAINING) -> Source:
+    """Opens a table as a `Source` of `[m]` float32 rows; a tenth of them, fixed by their positions,
+    is held out.
 
-    How the file was read stands in `manifest["reading"]`: `format`, `num_rows`, `num_columns`, `names` (`None` without a header),
-    `dropped` (the names of index columns), `encoding` of text, and `options`, with which `load_table(path, **options)` reads the
-    same again and guesses nothing. `manifest["notes"]` says it in words, a line each, with what may be wrong.
+    How the file was read stands in `manifest["reading"]`: `format`, `num_rows`, `num_columns`,
+    `names` (`None` without a header), `dropped` (the names of index columns), `encoding` of text,
+    and `options`, with which `load_table(path, **options)` reads the same again and guesses
+    nothing. `manifest["notes"]` says it in words, a line each, with what may be wrong.
 
     Args:
-      path: `.npy` or `.npz` with an array `[N, m]` (in an `.npz` the only one, or one of `arrays`), `.parquet`,
-        or `.csv`, `.tsv`, `.txt` with or without a header. Each may be packed by gzip, whatever its name.
-      standardize: whether to subtract each column's mean and divide by its deviation, both over the training rows; or these
-        two, as `(mean [m], deviation [m])` of another table. Done in float64, before the cast to float32.
-      header: "yes" or "no": whether the first line of text names the columns; "auto": see `headers.guess`.
+      path: `.npy` or `.npz` with an array `[N, m]` (in an `.npz` the only one, or one of `arrays`),
+        `.parquet`, or `.csv`, `.tsv`, `.txt` with or without a header. Each may be packed by gzip,
+        whatever its name.
+      standardize: whether to subtract each column's mean and divide by its deviation, both over the
+        training rows; or these two, as `(mean [m], deviation [m])` of another table. Done in
+        float64, before the cast to float32.
+      header: "yes" or "no": whether the first line of text names the columns; "auto": see
+        `headers.guess`.
       separator: of columns of text: one of `delimited.SEPARATORS`; `None`: found.
       decimal: "." or ",": the decimal sign of text; `None`: found.
-      columns: names or numbers (from 0, as in the file) of the columns to keep, in this order; `None`: all but an index.
-      drop_index: whether the first column (in Parquet: what pandas stored as index) is left out: "yes", "no", or "auto": where text
-        has a header with no name for it (or "Unnamed: 0"), and where Parquet has such an index. Not used with `columns`.
+      columns: names or numbers (from 0, as in the file) of the columns to keep, in this order;
+        `None`: all but an index.
+      drop_index: whether the first column (in Parquet: what pandas stored as index) is left out:
+        "yes", "no", or "auto": where text has a header with no name for it (or "Unnamed: 0"), and
+        where Parquet has such an index. Not used with `columns`.
       arrays: names in an `.npz`, the first of which that is there is taken.
     Raises:
-      ValueError: if it is no table of finite numbers, cannot be read, a guess cannot be made, or standardising meets a constant
-        column.
+      ValueError: if it is no table of finite numbers, cannot be read, a guess cannot be made, or
+        standardising meets a constant column.
     """
     path = os.fspath(path)
     kind, array = ending(path), None
     if os.path.isdir(path):
         raise ValueError(f"{path} is a directory; a table is one file.")
     if kind not in ENDINGS:
-        raise ValueError(f"{path} ends in none of {', '.join(ENDINGS)} (also with .gz), the tables that can be read.")
+        raise ValueError(
+            f"{path} ends in none of {', '.join(ENDINGS)} (also with .gz), the tables that can be "
+            f"read."
+        )
     if drop_index not in ("auto", "yes", "no"):
         raise ValueError(f"drop_index must be 'auto', 'yes' or 'no'; got {drop_index!r}.")
     if kind in TEXT:
@@ -58,7 +69,8 @@ def load_table(path: str | os.PathLike, standardize: bool | Sequence[npt.ArrayLi
         reading = {"format": "text", "encoding": encoding}
     else:
         if (header, separator, decimal) != ("auto", None, None):
-            raise ValueError(f"header, separator and decimal are for tables of text; {path} is none.")
+            raise ValueError(
+                f"header, separator and decimal are for tables of text; {path} is none.")
         if kind == ".parquet":
             parse, names, width, index = columnar.read_parquet(path)
         else:
@@ -67,9 +79,12 @@ def load_table(path: str | os.PathLike, standardize: bool | Sequence[npt.ArrayLi
     chosen, dropped = _chosen(path, names, width, index, columns, drop_index)
     x = parse(chosen)
     labels = [f"{k} ({names[k]!r})" if names else str(k) for k in chosen]
-    kept = None if columns is None else [column if isinstance(column, str) else int(column) for column in columns]
-    reading.update(num_rows=len(x), num_columns=x.shape[1], names=names and [names[k] for k in chosen],
-                   dropped=[names[k] if names else k for k in dropped],
+    kept = None if columns is None else [
+        column if isinstance(column, str) else int(column) for column in columns
+    ]
+    reading.update(num_rows=len(x), num_columns=x.shape[1], names=names
+                   and [names[k]
+                        for k in chosen], dropped=[names[k] if names else k for k in dropped],
                    options={**options, "columns": kept, "drop_index": "yes" if dropped else "no"})
     return _source(path, x, labels, standardize, reading, array)
 
@@ -84,23 +99,31 @@ def _source(path, x, labels, standardize, reading, array):
         single = x.astype(np.float32)
     merged = _merged(x, single)
     constant = [k for k in range(x.shape[1]) if np.ptp(x[train, k]) == 0]
-    # Of tables that float32 holds, the hash is that of float32, so that text and arrays of one content are one.
+    # Of tables that float32 holds, the hash is that of float32, so that text and arrays of one
+    # content are one.
     exact = bool(merged) or not np.isfinite(single).all()
-    manifest = {"source": os.path.abspath(path), "fingerprint": fingerprint(x.astype(np.float64) if exact else single),
-                "skipped": [], "num_train": len(train), "num_eval": len(evaluation), "reading": reading}
+    manifest = {
+        "source": os.path.abspath(path),
+        "fingerprint": fingerprint(x.astype(np.float64) if exact else single), "skipped": [],
+        "num_train": len(train), "num_eval": len(evaluation), "reading": reading
+    }
     notes = [_line(path, reading, array), *_counting(x, labels)]
     if standardize is False:
         _check_finite(path, np.isfinite(single))
-        notes += _coarse(merged, labels, "Standardise the table (standardize=True): float64 is kept until then.")
+        notes += _coarse(merged, labels,
+                         "Standardise the table (standardize=True): float64 is kept until then.")
         if constant:
             notes.append(f"Warning: {_plural(constant, labels)} constant over the training rows.")
     else:
-        mean, deviation = _statistics(path, x, train, constant, labels) if standardize is True else _given(path, x, standardize)
+        mean, deviation = _statistics(path, x, train, constant,
+                                      labels) if standardize is True else _given(
+                                          path, x, standardize)
         with np.errstate(over="ignore"):
             for k in range(x.shape[1]):
                 single[:, k] = (x[:, k].astype(np.float64) - mean[k]) / deviation[k]
         _check_finite(path, np.isfinite(single))
-        notes += _coarse(_merged(x, single, mean, deviation), labels, "Is there a value far out, as a code for missing ones?")
+        notes += _coarse(_merged(x, single, mean, deviation), labels,
+                         "Is there a value far out, as a code for missing ones?")
         manifest["standardization"] = [mean.tolist(), deviation.tolist()]
     return Source(Rows(single, train), Rows(single, evaluation), {**manifest, "notes": notes})
 
@@ -112,7 +135,8 @@ def _chosen(path, names, width, index, columns, drop_index):
             raise ValueError(f"columns must be a list of names or numbers; got {columns!r}.")
         chosen = [_position(path, names, width, column) for column in columns]
         if not chosen or len(set(chosen)) != len(chosen):
-            raise ValueError(f"columns must name at least one column, and each once; got {list(columns)}.")
+            raise ValueError(
+                f"columns must name at least one column, and each once; got {list(columns)}.")
         return chosen, []
     dropped = {"auto": index, "yes": index or [0], "no": []}[drop_index]
     chosen = [k for k in range(width) if k not in dropped]
@@ -124,7 +148,8 @@ def _chosen(path, names, width, index, columns, drop_index):
 def _position(path, names, width, column):
     count = names.count(column) if names else 0
     if count > 1:
-        raise ValueError(f"{path} has {count} columns named {column!r}: give columns by their numbers, from 0.")
+        raise ValueError(
+            f"{path} has {count} columns named {column!r}: give columns by their numbers, from 0.")
     if count:
         return names.index(column)
     if str(column).isdecimal() and int(column) < width:
@@ -136,34 +161,43 @@ def _position(path, names, width, column):
 def _check_finite(path, finite):
     if not finite.all():
         bad = np.argwhere(~finite)
-        raise ValueError(f"{path} has {len(bad)} entries that are not finite, or too large for float32; the first is in row "
-                         f"{bad[0][0]}, column {bad[0][1]} (counted from 0). Remove or fill them.")
+        raise ValueError(
+            f"{path} has {len(bad)} entries that are not finite, or too large for float32; the "
+            f"first is in row "
+            f"{bad[0][0]}, column {bad[0][1]} (counted from 0). Remove or fill them.")
 
 
 def _statistics(path, x, train, constant, labels):
     if constant:
-        raise ValueError(f"{_plural(constant, labels, path)} constant, which cannot be standardised. Leave out with columns what "
-                         "is constant.")
+        raise ValueError(
+            f"{_plural(constant, labels, path)} constant, which cannot be standardised. Leave out "
+            f"with columns what "
+            "is constant.")
     mean, deviation = np.empty((2, x.shape[1]))
     for k in range(x.shape[1]):
         with np.errstate(over="ignore", invalid="ignore"):
             column = x[train, k].astype(np.float64)
             mean[k], deviation[k] = column.mean(), column.std()
         if not (0 < deviation[k] < np.inf and np.isfinite(mean[k])):
-            raise ValueError(f"Column {labels[k]} of {path} has no deviation that float64 can hold: it reaches from "
-                             f"{column.min():g} to {column.max():g}.")
+            raise ValueError(
+                f"Column {labels[k]} of {path} has no deviation that float64 can hold: it reaches "
+                f"from "
+                f"{column.min():g} to {column.max():g}.")
     return mean, deviation
 
 
 def _given(path, x, standardize):
     mean, deviation = (np.asarray(values, np.float64) for values in standardize)
     if len(mean) != x.shape[1]:
-        raise ValueError(f"{path} has {x.shape[1]} columns, the table it is standardised like has {len(mean)}.")
+        raise ValueError(
+            f"{path} has {x.shape[1]} columns, the table it is standardised like has {len(mean)}.")
     return mean, deviation
 
 
 def _merged(x, single, mean=None, deviation=None):
-    """The columns whose distinct values float32 merges, moving them by over 1e-5 deviations: `{column: (before, after)}`."""
+    """The columns whose distinct values float32 merges, moving them by over 1e-5 deviations:
+    `{column: (before, after)}`.
+    """
     if x.dtype in (np.float32, np.float16) and mean is None:
         return {}
     merged = {}
@@ -180,19 +214,27 @@ def _merged(x, single, mean=None, deviation=None):
 
 
 def _coarse(merged, labels, advice):
-    return [f"Warning: float32 merges the {before:,} values of column {labels[k]} into {after:,}. {advice}"
-            for k, (before, after) in merged.items()]
+    return [
+        f"Warning: float32 merges the {before:,} values of column {labels[k]} into {after:,}. "
+        f"{advice}"
+        for k, (before, after) in merged.items()
+    ]
 
 
 def _counting(x, labels):
     """A note where the first column numbers the rows."""
-    if x.shape[1] > 1 and len(x) > 2 and x[0, 0] in (0, 1) and np.all(np.diff(x[:, 0].astype(np.float64)) == 1):
-        return [f"Warning: column {labels[0]} counts the rows. If it is an index, leave it out by drop_index='yes'."]
+    if x.shape[1] > 1 and len(x) > 2 and x[0, 0] in (0, 1) and np.all(
+            np.diff(x[:, 0].astype(np.float64)) == 1):
+        return [
+            f"Warning: column {labels[0]} counts the rows. If it is an index, leave it out by "
+            f"drop_index='yes'."
+        ]
     return []
 
 
 def _plural(constant, labels, path=None):
-    shown = ", ".join(labels[k] for k in constant[:_SHOWN]) + (", ..." if len(constant) > _SHOWN else "")
+    shown = ", ".join(labels[k]
+                      for k in constant[:_SHOWN]) + (", ..." if len(constant) > _SHOWN else "")
     of = f" of {path}" if path else ""
     return f"Column{'s' * (len(constant) > 1)} {shown}{of} {'are' if len(constant) > 1 else 'is'}"
 
@@ -200,7 +242,10 @@ def _plural(constant, labels, path=None):
 def _line(path, reading, array):
     """How a table was read, in one line."""
     names, options = reading["names"], reading["options"]
-    parts = [f"{reading['num_rows']:,} rows", f"{reading['num_columns']:,} column{'s' * (reading['num_columns'] > 1)}"]
+    parts = [
+        f"{reading['num_rows']:,} rows",
+        f"{reading['num_columns']:,} column{'s' * (reading['num_columns'] > 1)}"
+    ]
     if names:
         shown = ", ".join(" ".join(name.split())[:40] for name in names[:_SHOWN])
         parts[1] += f" ({shown}{', ...' if len(names) > _SHOWN else ''})"

@@ -1,9 +1,10 @@
-"""The toy data of section 4.1 and appendix E.2: three independent variables with known densities, laid out in R^16.
+"""The toy data of section 4.1 and appendix E.2: three independent variables with known densities,
+laid out in R^16.
 
     x = s_1 v_1 + s_2 v_2 + s_3 v_3,        p(x) = p(s_1) p(s_2) p(s_3)
 
-The v_i are orthonormal, so p(x) is the density per unit of volume of the three-dimensional data manifold. The sources are
-centred, with variances 1/6, 2/3 and 8/3; E|x|^2 = 7/2.
+The v_i are orthonormal, so p(x) is the density per unit of volume of the three-dimensional data
+manifold. The sources are centred, with variances 1/6, 2/3 and 8/3; E|x|^2 = 7/2.
 """
 import dataclasses
 import math
@@ -20,21 +21,27 @@ NUM_INPUTS = 16
 
 
 def _ramp(length):
-    """Density rising linearly from 0: a right triangle of this length, centred; variance length^2 / 18."""
+    """Density rising linearly from 0: a right triangle of this length, centred; variance length^2 /
+    18.
+    """
     return scipy.stats.triang(1, -2 / 3 * length, length)
 
 
 _RAMPS = tuple(_ramp(math.sqrt(squared)) for squared in (3, 12, 48))
 
 SHAPES = {
-    "mix": (scipy.stats.triang(0.5, -1, 2), scipy.stats.uniform(-math.sqrt(2), 2 * math.sqrt(2)), _RAMPS[2]),
+    "mix": (scipy.stats.triang(0.5, -1, 2), scipy.stats.uniform(-math.sqrt(2),
+                                                                2 * math.sqrt(2)), _RAMPS[2]),
     "ramp": _RAMPS,
     "norm": tuple(scipy.stats.norm(0, math.sqrt(variance)) for variance in (1 / 6, 2 / 3, 8 / 3)),
 }
 
 
 # a_x as a function of |x|^2 (Eqs. 19, 55); `None` where it is 1.
-_SCALES = {"sse": None, "downward_convex": convex_scale, "upward_convex": lambda square: 1 / convex_scale(square)}
+_SCALES = {
+    "sse": None, "downward_convex": convex_scale,
+    "upward_convex": lambda square: 1 / convex_scale(square)
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,31 +82,39 @@ def toy(name: str, num_examples: int = 50_000, seed: int = 0) -> Toy:
     """
     if name not in SHAPES:
         raise ValueError(f"Unknown toy data {name!r}; there are {', '.join(map(repr, SHAPES))}.")
-    if isinstance(num_examples, bool) or not isinstance(num_examples, (int, np.integer)) or num_examples < 1:
+    if isinstance(num_examples, bool) or not isinstance(num_examples,
+                                                        (int, np.integer)) or num_examples < 1:
         raise ValueError(f"num_examples must be a positive integer; got {num_examples!r}.")
     shapes = SHAPES[name]
-    basis, _ = np.linalg.qr(np.random.default_rng([seed, 0]).standard_normal((NUM_INPUTS, len(shapes))))
+    basis, _ = np.linalg.qr(
+        np.random.default_rng([seed, 0]).standard_normal((NUM_INPUTS, len(shapes))))
     uniform = np.random.default_rng([seed, 1]).random((num_examples, len(shapes)))
     s = np.stack([shape.ppf(u) for shape, u in zip(shapes, uniform.T)], 1)
-    return Toy(name, (s @ basis.T).astype(np.float32), s, log_density(name, s), np.ascontiguousarray(basis.T))
+    return Toy(name, (s @ basis.T).astype(np.float32), s, log_density(name, s),
+               np.ascontiguousarray(basis.T))
 
 
 def log_density(name: str, s: npt.ArrayLike) -> np.ndarray:
-    """log p(s_1) + log p(s_2) + log p(s_3) of `s` `[N, 3]`, nats, `[N]`; -inf outside the support."""
+    """log p(s_1) + log p(s_2) + log p(s_3) of `s` `[N, 3]`, nats, `[N]`; -inf outside the support.
+    """
     return sum(shape.logpdf(column) for shape, column in zip(SHAPES[name], np.asarray(s).T))
 
 
 def toy_entropies(name: str) -> list[float]:
-    """Differential entropies of s_1, s_2, s_3, nats: of a triangle of length w 1/2 + log(w / 2), of a uniform variable log w."""
+    """Differential entropies of s_1, s_2, s_3, nats: of a triangle of length w 1/2 + log(w / 2), of
+    a uniform variable log w.
+    """
     return [float(shape.entropy()) for shape in SHAPES[name]]
 
 
 def predicted_precision(name: str, distortion: str, beta: float) -> list[float] | None:
-    """E[sigma_j^-2] of s_1, s_2, s_3 where each has a latent variable to itself, or 1 where it would collapse.
+    """E[sigma_j^-2] of s_1, s_2, s_3 where each has a latent variable to itself, or 1 where it
+    would collapse.
 
     Args:
       name: of the toy data.
-      distortion: "sse", "downward_convex" or "upward_convex", whose a_x is averaged over the other two sources.
+      distortion: "sse", "downward_convex" or "upward_convex", whose a_x is averaged over the other
+        two sources.
       beta: 1 / lmbda.
     Returns:
       A list of numbers; `None` for another distortion.
@@ -107,12 +122,18 @@ def predicted_precision(name: str, distortion: str, beta: float) -> list[float] 
     if distortion not in _SCALES:
         return None
     shapes = SHAPES[name]
-    return [max(1.0, theory.shape_precision(shape, beta, _mean_scale(_SCALES[distortion], shapes[:k] + shapes[k + 1:])))
-            for k, shape in enumerate(shapes)]
+    return [
+        max(
+            1.0,
+            theory.shape_precision(shape, beta,
+                                   _mean_scale(_SCALES[distortion], shapes[:k] + shapes[k + 1:])))
+        for k, shape in enumerate(shapes)
+    ]
 
 
 def _mean_scale(scale, others, num_nodes=100):
-    """a_x of |x|^2 as a function of one source, averaged over the other two; `None` where a_x is 1."""
+    """a_x of |x|^2 as a function of one source, averaged over the other two; `None` where a_x is 1.
+    """
     if scale is None:
         return None
     nodes, weights = np.polynomial.legendre.leggauss(num_nodes)  # over quantiles
@@ -120,15 +141,20 @@ def _mean_scale(scale, others, num_nodes=100):
     return lambda s: weights / 2 @ scale(s * s + first[:, None] + second) @ weights / 2
 
 
-def load_toy(name: str, num_examples: int = 50_000, seed: int = 0, num_eval: int = 10_000) -> Source:
-    """Toy data as a `Source`: `num_examples` to train on, then `num_eval` more of the same basis to evaluate on."""
+def load_toy(name: str, num_examples: int = 50_000, seed: int = 0,
+             num_eval: int = 10_000) -> Source:
+    """Toy data as a `Source`: `num_examples` to train on, then `num_eval` more of the same basis to
+    evaluate on.
+    """
     if num_eval < 1:
         raise ValueError(f"num_eval must be at least 1; got {num_eval!r}.")
     if num_examples < 1:
         raise ValueError(f"num_examples must be at least 1; got {num_examples!r}.")
     drawn = toy(name, num_examples + num_eval, seed)
-    manifest = {"toy": name, "source": f"toy data {name!r}, seed {seed}", "fingerprint": fingerprint(drawn.x), "skipped": [],
-                "num_train": num_examples, "num_eval": num_eval}
+    manifest = {
+        "toy": name, "source": f"toy data {name!r}, seed {seed}", "fingerprint": fingerprint(
+            drawn.x), "skipped": [], "num_train": num_examples, "num_eval": num_eval
+    }
     rows = np.arange(num_examples + num_eval)
     return Source(Rows(drawn.x, rows[:num_examples]), Rows(drawn.x, rows[num_examples:]), manifest,
                   drawn.s[num_examples:], ("s1", "s2", "s3"), drawn.log_density[num_examples:])

@@ -10,8 +10,8 @@ from tfisovae.autoencoder.data import as_float
 def training_batches(rows, batch_size, seed, first_step, strategy):
     """Endless batches of float32 examples, a function of the seed and the step alone.
 
-    Epochs are permutations of all rows, one after the other without a gap; step t takes positions t * batch_size onwards.
-    Each replica, on whichever worker, reads its own rows of the global batch.
+    Epochs are permutations of all rows, one after the other without a gap; step t takes positions t
+    * batch_size onwards. Each replica, on whichever worker, reads its own rows of the global batch.
 
     Args:
       rows: `Rows`, or any array that can be indexed by an integer array.
@@ -24,7 +24,10 @@ def training_batches(rows, batch_size, seed, first_step, strategy):
     """
     replicas, size = strategy.num_replicas_in_sync, len(rows)
     if batch_size < 1 or batch_size % replicas:
-        raise ValueError(f"batch_size must be a positive multiple of the {replicas} replica(s); got {batch_size!r}.")
+        raise ValueError(
+            f"batch_size must be a positive multiple of the {replicas} replica(s); got "
+            f"{batch_size!r}."
+        )
     share, rows_at = batch_size // replicas, _order(size, seed)
 
     def for_worker(context):
@@ -47,10 +50,11 @@ def training_batches(rows, batch_size, seed, first_step, strategy):
 
 
 def resident_batches(size, batch_size, seed, first_step, steps, strategy):
-    """Endless elements `[steps, batch_size]` of row numbers, int32: the rows of `training_batches` for `steps` steps at once.
+    """Endless elements `[steps, batch_size]` of row numbers, int32: the rows of `training_batches`
+    for `steps` steps at once.
 
-    For `fit` of a VAE compiled with `resident` data, which stay on the device. `steps` is a number, or a list of numbers that the
-    elements have in turn.
+    For `fit` of a VAE compiled with `resident` data, which stay on the device. `steps` is a number,
+    or a list of numbers that the elements have in turn.
     """
     rows_at, lengths = _order(size, seed), np.atleast_1d(steps)
     ends = np.cumsum(lengths)
@@ -60,20 +64,24 @@ def resident_batches(size, batch_size, seed, first_step, steps, strategy):
         turn, place = divmod(int(call), len(lengths))
         count = int(lengths[place])
         start = first_step + turn * int(ends[-1]) + int(ends[place]) - count
-        return rows_at(start * batch_size, count * batch_size).astype(np.int32).reshape(count, batch_size)
+        return rows_at(start * batch_size, count * batch_size).astype(np.int32).reshape(
+            count, batch_size)
 
     def load(call):
         return tf.ensure_shape(tf.numpy_function(read, [call], tf.int32), (known, batch_size))
 
     elements = tf.data.Dataset.range(tf.int64.max)
     # Distributed by hand: Keras' own distribution would take the first axis for that of a batch.
-    return strategy.distribute_datasets_from_function(lambda context: elements.map(load).prefetch(2))
+    return strategy.distribute_datasets_from_function(
+        lambda context: elements.map(load).prefetch(2))
 
 
 def call_lengths(done, length, longest):
-    """The lengths of the calls that make the last `length` steps of an interval of which `done` are done already, a list.
+    """The lengths of the calls that make the last `length` steps of an interval of which `done` are
+    done already, a list.
 
-    They end where they would if the interval had begun anew: what it sums is summed in the same order.
+    They end where they would if the interval had begun anew: what it sums is summed in the same
+    order.
     """
     total = done + length
     size = -(-total // -(-total // longest))
@@ -82,7 +90,8 @@ def call_lengths(done, length, longest):
 
 
 def _order(size, seed):
-    """The function from a position in the endless sequence of epochs, and a count, to row numbers."""
+    """The function from a position in the endless sequence of epochs, and a count, to row numbers.
+    """
     @functools.lru_cache(2)
     def permutation(epoch):
         return np.random.default_rng([seed, epoch]).permutation(size)
@@ -96,7 +105,9 @@ def _order(size, seed):
 
 
 def drawn(size, count, seed):
-    """`count` of the numbers below `size`, drawn at random, ascending; all of them where `count` is `None`."""
+    """`count` of the numbers below `size`, drawn at random, ascending; all of them where `count` is
+    `None`.
+    """
     return np.sort(np.random.default_rng(seed).permutation(size)[:count])
 
 
@@ -110,7 +121,9 @@ def evaluation_batches(rows, batch_size=100):
     starts = tf.data.Dataset.range(0, len(rows), batch_size)
 
     def load(start):
-        batch = tf.numpy_function(lambda s: rows[np.arange(s, min(s + batch_size, len(rows)))], [start], rows.dtype)
+        batch = tf.numpy_function(lambda s: rows[np.arange(s, min(s + batch_size, len(rows)))],
+                                  [start], rows.dtype)
         return as_float(tf.ensure_shape(batch, (None, *rows.shape[1:])))
 
-    return starts.map(load).prefetch(2).apply(tf.data.experimental.assert_cardinality(-(-len(rows) // batch_size)))
+    return starts.map(load).prefetch(2).apply(
+        tf.data.experimental.assert_cardinality(-(-len(rows) // batch_size)))

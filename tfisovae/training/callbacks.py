@@ -30,14 +30,18 @@ def check_finite(model):
     """Raises RunError where a weight is not finite."""
     for weight in model.trainable_variables:
         if not np.isfinite(weight.numpy()).all():
-            raise RunError(f"The weight {weight.name} is not finite after step {_step(model)}. The last checkpoint is "
-                           "kept. Lower learning_rate, or set clipnorm=1.")
+            raise RunError(
+                f"The weight {weight.name} is not finite after step {_step(model)}. The last "
+                f"checkpoint is "
+                "kept. Lower learning_rate, or set clipnorm=1.")
 
 
 class Checkpoints(tf.keras.callbacks.Callback):
-    """Saves weights, optimizer and step every `every` steps and at the last, and where a signal ends the run.
+    """Saves weights, optimizer and step every `every` steps and at the last, and where a signal
+    ends the run.
 
-    In the middle of an interval a checkpoint holds what the metrics have summed, too: so the row of the history is the same.
+    In the middle of an interval a checkpoint holds what the metrics have summed, too: so the row of
+    the history is the same.
 
     Args:
       keeper: `checkpoints.Keeper`.
@@ -49,7 +53,9 @@ class Checkpoints(tf.keras.callbacks.Callback):
     def __init__(self, keeper, config, watch, found=None):
         super().__init__()
         self.keeper, self.watch = keeper, watch
-        self.steps, self.every, self.log_every = (config[name] for name in ("steps", "checkpoint_every", "log_every"))
+        self.steps, self.every, self.log_every = (config[name]
+                                                  for name in ("steps", "checkpoint_every",
+                                                               "log_every"))
         self.interval = found.said.get("interval") if found else None
 
     def on_epoch_begin(self, epoch, logs=None):
@@ -61,7 +67,8 @@ class Checkpoints(tf.keras.callbacks.Callback):
         self.watch.at_stake = True
         if self.watch.received:
             step = _step(self.model)
-            if step % self.log_every and step < self.steps:  # at the end of an interval its row comes first
+            # At the end of an interval its row comes first.
+            if step % self.log_every and step < self.steps:
                 check_finite(self.model)
                 self.keeper.save(step, checkpoints.sums(self.model.metrics))
                 self.watch.stop(step, self.keeper.last)
@@ -75,7 +82,8 @@ class Checkpoints(tf.keras.callbacks.Callback):
 
 
 class Standardization(tf.keras.callbacks.Callback):
-    """Standardizes the latent variables once: after the last step of the annealing, or the call of many steps that it is in.
+    """Standardizes the latent variables once: after the last step of the annealing, or the call of
+    many steps that it is in.
 
     Args:
       standardize: function of the `VAE`.
@@ -96,7 +104,9 @@ class Standardization(tf.keras.callbacks.Callback):
 
 
 class History(tf.keras.callbacks.Callback):
-    """Appends a row to `history.csv` after each interval; rows after the step gone on from are dropped first."""
+    """Appends a row to `history.csv` after each interval; rows after the step gone on from are
+    dropped first.
+    """
 
     def __init__(self, path, step):
         super().__init__()
@@ -104,23 +114,31 @@ class History(tf.keras.callbacks.Callback):
         history.go_on(path, step)
 
     def on_epoch_end(self, epoch, logs=None):
-        history.append(self.path, {"step": _step(self.model), **{name: float(logs[name]) for name in COLUMNS[1:]}})
+        history.append(
+            self.path,
+            {"step": _step(self.model), **{name: float(logs[name])
+                                           for name in COLUMNS[1:]}})
 
 
 def fall_of_the_loss(directory, config):
-    """The `LossFall` of a run's history at its final lmbda, whatever that was annealed from; `None` where it is too short to tell.
+    """The `LossFall` of a run's history at its final lmbda, whatever that was annealed from; `None`
+    where it is too short to tell.
 
     Args:
       directory: of the run. config: its manifest.
     """
     rows = [row for row in history.read(os.path.join(directory, "history.csv")) if row.get("loss")]
-    losses = [config["lmbda"] * float(row["distortion"]) + float(row["rate"]) if config.get("anneal_steps") else float(row["loss"])
-              for row in rows]
+    losses = [
+        config["lmbda"] * float(row["distortion"])
+        + float(row["rate"]) if config.get("anneal_steps") else float(row["loss"]) for row in rows
+    ]
     return loss_fall([int(row["step"]) for row in rows], losses)
 
 
 class Progress(tf.keras.callbacks.Callback):
-    """A progress bar on a terminal, a line for each interval elsewhere: losses, images/s, time left."""
+    """A progress bar on a terminal, a line for each interval elsewhere: losses, images/s, time
+    left.
+    """
 
     def __init__(self, config):
         super().__init__()
@@ -129,8 +147,8 @@ class Progress(tf.keras.callbacks.Callback):
 
     def on_train_begin(self, logs=None):
         step = _step(self.model)
-        self.bar = tqdm.tqdm(total=self.steps, initial=step, desc="training", unit="step", file=sys.stderr,
-                             disable=not sys.stderr.isatty(), dynamic_ncols=True)
+        self.bar = tqdm.tqdm(total=self.steps, initial=step, desc="training", unit="step",
+                             file=sys.stderr, disable=not sys.stderr.isatty(), dynamic_ncols=True)
         self.started, self.first = time.perf_counter(), step
 
     def on_train_batch_end(self, batch, logs=None):
@@ -140,8 +158,12 @@ class Progress(tf.keras.callbacks.Callback):
         step = _step(self.model)
         self.bar.update(step - self.bar.n)  # where a call does many steps
         seconds = (time.perf_counter() - self.started) / max(1, step - self.first)
-        text = (f"loss {float(logs['loss']):.2f}  distortion {float(logs['distortion']):.4g}  rate {float(logs['rate']):.2f} nats  "
-                f"active {int(logs['active_dimensions'])}/{self.model.n}  {self.batch_size / seconds:.0f} examples/s")
+        text = (
+            f"loss {float(logs['loss']):.2f}  distortion {float(logs['distortion']):.4g}  rate "
+            f"{float(logs['rate']):.2f} nats  "
+            f"active {int(logs['active_dimensions'])}/{self.model.n}  "
+            f"{self.batch_size / seconds:.0f} examples/s"
+        )
         if self.bar.disable:
             left = tqdm.tqdm.format_interval(seconds * (self.steps - step))
             print(f"step {step}/{self.steps}  {text}  {left} left", file=sys.stderr, flush=True)
@@ -153,7 +175,8 @@ class Progress(tf.keras.callbacks.Callback):
 
 
 class TensorBoard(tf.keras.callbacks.Callback):
-    """Scalars of every interval, and every `image_every` intervals inputs above their reconstructions.
+    """Scalars of every interval, and every `image_every` intervals inputs above their
+    reconstructions.
 
     Where a run goes on from a step, TensorBoard is told to forget what was written of later ones.
     """
@@ -171,12 +194,14 @@ class TensorBoard(tf.keras.callbacks.Callback):
             if self.examples.shape.rank == 4 and (epoch + 1) % self.image_every == 0:
                 with as_first_replica():
                     pairs = tf.concat([self.examples, self.model(self.examples)], 1)
-                tf.summary.image("reconstructions", tf.clip_by_value(pairs, 0, 1), max_outputs=len(self.examples))
+                tf.summary.image("reconstructions", tf.clip_by_value(pairs, 0, 1),
+                                 max_outputs=len(self.examples))
         self.writer.flush()
 
 
 class CollapseWarning(tf.keras.callbacks.Callback):
-    """Says in words that the run has collapsed: no active dimension for three intervals in a row."""
+    """Says in words that the run has collapsed: no active dimension for three intervals in a row.
+    """
 
     def __init__(self, config):
         super().__init__()
@@ -185,13 +210,22 @@ class CollapseWarning(tf.keras.callbacks.Callback):
     def on_epoch_end(self, epoch, logs=None):
         self.low = 0 if logs["active_dimensions"] else self.low + 1
         if self.low == 3:
-            tqdm.tqdm.write(collapse_message(float(logs["rate"]), _step(self.model), self.config), file=sys.stderr)
+            tqdm.tqdm.write(collapse_message(float(logs["rate"]), _step(self.model), self.config),
+                            file=sys.stderr)
 
 
 def collapse_message(rate, step, config):
     """What a collapse is, and what to do about it, in words."""
     remedies = ["raise lmbda", "lower learning_rate"]
     if config.get("decomposed"):
-        remedies.insert(0, f"give warmup_steps more than {config.get('warmup_steps', 0)} steps of the conventional loss")
-    return (f"The VAE has collapsed: at step {step} no dimension is active and its rate is {rate:.3f} nats, so the latent "
-            f"variables carry no information and nothing below is a measurement. What helps: {'; '.join(remedies)}.")
+        remedies.insert(
+            0,
+            f"give warmup_steps more than {config.get('warmup_steps', 0)} steps of the "
+            f"conventional loss"
+        )
+    return (
+        f"The VAE has collapsed: at step {step} no dimension is active and its rate is {rate:.3f} "
+        f"nats, so the latent "
+        f"variables carry no information and nothing below is a measurement. What helps: "
+        f"{'; '.join(remedies)}."
+    )

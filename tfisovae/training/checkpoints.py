@@ -1,7 +1,9 @@
-"""The checkpoints of a run: written whole, known to be whole, and never removed before a newer one is.
+"""The checkpoints of a run: written whole, known to be whole, and never removed before a newer one
+is.
 
-A checkpoint of step t is TensorFlow's `ckpt-t.index` and `ckpt-t.data-...`, and `ckpt-t.json`, written after these: their digests,
-the manifest of the run, and the interval of logging that was under way, if any.
+A checkpoint of step t is TensorFlow's `ckpt-t.index` and `ckpt-t.data-...`, and `ckpt-t.json`,
+written after these: their digests, the manifest of the run, and the interval of logging that was
+under way, if any.
 """
 import contextlib
 import dataclasses
@@ -21,7 +23,9 @@ _KEPT = 2
 
 @dataclasses.dataclass(frozen=True)
 class Found:
-    """A whole checkpoint: its step, TensorFlow's name of it, and what its JSON says (empty where there is none)."""
+    """A whole checkpoint: its step, TensorFlow's name of it, and what its JSON says (empty where
+    there is none).
+    """
 
     step: int
     prefix: str
@@ -44,7 +48,9 @@ def steps(directory):
 
 
 def was_one(directory):
-    """Whether a whole checkpoint has been there: its JSON, or TensorFlow's list, is written after it."""
+    """Whether a whole checkpoint has been there: its JSON, or TensorFlow's list, is written after
+    it.
+    """
     names = os.listdir(directory) if os.path.isdir(directory) else ()
     return any(name == "checkpoint" or re.fullmatch(r"ckpt-\d+\.json", name) for name in names)
 
@@ -65,7 +71,8 @@ class Keeper:
       directory: made if it is missing. What a process that died was writing there is removed.
       manifest: of the run, kept beside each.
       found: the checkpoint that was gone on from, or `None`.
-      alone: whether this process is the only one of the run, or the chief; the others write what is thrown away.
+      alone: whether this process is the only one of the run, or the chief; the others write what is
+        thrown away.
     """
 
     def __init__(self, checkpoint, directory, manifest, found=None, alone=True):
@@ -83,10 +90,13 @@ class Keeper:
         return self._whole[-1] if self._whole else 0
 
     def save(self, step, interval=None):
-        """Writes the checkpoint of a step; `interval` is what the metrics have summed of an interval that is not over."""
+        """Writes the checkpoint of a step; `interval` is what the metrics have summed of an
+        interval that is not over.
+        """
         prefix = _prefix(self._directory, step)
         with contextlib.suppress(FileNotFoundError):
-            os.unlink(f"{prefix}.json")  # of one that is damaged: its digests are not of what comes now
+            # Of one that is damaged: its digests are not of what comes now.
+            os.unlink(f"{prefix}.json")
         try:
             self._checkpoint.write(prefix)
         except BaseException:
@@ -97,16 +107,23 @@ class Keeper:
             return
         for part in _parts(prefix):
             files.to_disk(part)
-        files.write_json(f"{prefix}.json", {"step": step, "files": files.digests(_parts(prefix)), "interval": interval,
-                                            "manifest": self._manifest}, digits=None)
-        files.write_text(os.path.join(self._directory, "checkpoint"), f'model_checkpoint_path: "ckpt-{step}"\n')  # for TensorFlow
+        files.write_json(
+            f"{prefix}.json", {
+                "step": step, "files": files.digests(_parts(prefix)), "interval": interval,
+                "manifest": self._manifest
+            }, digits=None)
+        # For TensorFlow.
+        files.write_text(os.path.join(self._directory, "checkpoint"),
+                         f'model_checkpoint_path: "ckpt-{step}"\n')
         self._whole.append(step)
         for other in steps(self._directory):
             if other not in self._whole[-_KEPT:]:
                 self._remove(other)
 
     def _remove(self, step):
-        for path in sorted(glob.glob(f"{glob.escape(_prefix(self._directory, step))}.*"), reverse=True):  # the JSON first
+        # The JSON first.
+        for path in sorted(glob.glob(f"{glob.escape(_prefix(self._directory, step))}.*"),
+                           reverse=True):
             with contextlib.suppress(OSError):
                 os.unlink(path)
         shutil.rmtree(f"{_prefix(self._directory, step)}_temp", ignore_errors=True)
@@ -121,7 +138,8 @@ def set_sums(metrics, values):
     """Lets metrics go on from `values` of `sums`; does nothing where they are of other metrics."""
     now = [metric.get_weights() for metric in metrics]
     given = [[np.array(value, np.float64) for value in metric] for metric in values]
-    if [[value.shape for value in metric] for metric in now] == [[value.shape for value in metric] for metric in given]:
+    if [[value.shape for value in metric] for metric in now] == [[value.shape for value in metric]
+                                                                 for metric in given]:
         for metric, arrays in zip(metrics, given):
             metric.set_weights(arrays)
 
@@ -153,11 +171,16 @@ def _is_whole(directory, step, said):
 
 
 def _reads(prefix, step):
-    """Whether all tensors of a checkpoint without digests can be read, which have checksums of their own, and its step is that."""
+    """Whether all tensors of a checkpoint without digests can be read, which have checksums of
+    their own, and its step is that.
+    """
     try:
         reader = tf.train.load_checkpoint(prefix)
         tensors = {name: reader.get_tensor(name) for name in reader.get_variable_to_shape_map()}
     except (tf.errors.OpError, IndexError, ValueError, RuntimeError):
         return False
-    at = [int(value) for name, value in tensors.items() if name.endswith("_iterations/.ATTRIBUTES/VARIABLE_VALUE")]
+    at = [
+        int(value) for name, value in tensors.items()
+        if name.endswith("_iterations/.ATTRIBUTES/VARIABLE_VALUE")
+    ]
     return not at or step in at

@@ -1,4 +1,6 @@
-"""A lock on a directory that writing processes share: of the kernel where the file system has one, else a file of its own."""
+"""A lock on a directory that writing processes share: of the kernel where the file system has one,
+else a file of its own.
+"""
 import contextlib
 import errno
 import json
@@ -21,8 +23,9 @@ class Held(OSError):
 class Lock:
     """Held from its making to `close`, or to the end of the process.
 
-    Where the file system knows `flock`, the kernel lets go of it when the process dies. Elsewhere a file `<path>.owner` with host
-    and process id stands for it, which the next process on that host removes if its process is gone; a warning says so.
+    Where the file system knows `flock`, the kernel lets go of it when the process dies. Elsewhere a
+    file `<path>.owner` with host and process id stands for it, which the next process on that host
+    removes if its process is gone; a warning says so.
 
     Args:
       path: of the lock file, which stays.
@@ -68,14 +71,17 @@ class Lock:
                 with open(path, encoding="utf-8") as file:
                     other = _read(file)
                     holder = _holder(file)
-                if not (other.get("host") == socket.gethostname() and not files.is_alive(other["pid"])):
+                if not (other.get("host") == socket.gethostname()
+                        and not files.is_alive(other["pid"])):
                     raise Held(f"{holder}; if it is gone, remove {path}") from None
                 with contextlib.suppress(FileNotFoundError):
                     os.unlink(path)
                 continue
             self._owner = path
-            print(f"The file system of {path} has no locks ({error.strerror}): {path} stands for one. Start no second command on "
-                  "this directory while one runs.", file=sys.stderr)
+            print(
+                f"The file system of {path} has no locks ({error.strerror}): {path} stands for "
+                f"one. Start no second command on "
+                "this directory while one runs.", file=sys.stderr)
             return
         raise Held("another process, which took it just now")
 
@@ -85,11 +91,13 @@ def _self():
 
 
 def _read(file):
-    """Host and process of a lock file; an empty dict where it says nothing that can be understood."""
+    """Host and process of a lock file; an empty dict where it says nothing that can be understood.
+    """
     try:
         file.seek(0)
         said = json.load(file)
-        return said if isinstance(said.get("pid"), int) and isinstance(said.get("host"), str) else {}
+        return said if isinstance(said.get("pid"), int) and isinstance(said.get("host"),
+                                                                       str) else {}
     except (ValueError, OSError, AttributeError):
         return {}
 

@@ -1,9 +1,10 @@
 """A run directory: its manifest, its lock, and its model.
 
-It holds `config.json` (every option resolved, seeds, versions, fingerprint of the data), `history.csv` (and
-`isometry-history.csv` where the training is monitored), `checkpoints/`, `tensorboard/` and `model/` (the SavedModel); the measuring
-commands add what they measure and draw. The manifest also stands beside each checkpoint and in the model, so that a `config.json`
-that is damaged can be made anew.
+It holds `config.json` (every option resolved, seeds, versions, fingerprint of the data),
+`history.csv` (and `isometry-history.csv` where the training is monitored), `checkpoints/`,
+`tensorboard/` and `model/` (the SavedModel); the measuring commands add what they measure and draw.
+The manifest also stands beside each checkpoint and in the model, so that a `config.json` that is
+damaged can be made anew.
 """
 import hashlib
 import importlib.metadata
@@ -18,10 +19,14 @@ from tfisovae.training import checkpoints, locks
 from tfisovae.vae.vae import load
 
 # Without making it another run:
-_MAY_CHANGE = ("steps", "epochs", "checkpoint_every", "log_every", "monitor_every", "monitor_share", "versions")
-_PLACES = ("data", "data_dir", "strategy")  # where the data lie and what computes, which the same data and weights may change
-_OF_A_RUN = ("config.json", "history.csv", history.ISOMETRY, "checkpoints", "tensorboard", "model", "lock")
-_COPY = os.path.join("assets.extra", "run.json")  # in the model: its step, its digests, and the manifest
+_MAY_CHANGE = ("steps", "epochs", "checkpoint_every", "log_every", "monitor_every", "monitor_share",
+               "versions")
+# Where the data lie and what computes, which the same data and weights may change.
+_PLACES = ("data", "data_dir", "strategy")
+_OF_A_RUN = ("config.json", "history.csv", history.ISOMETRY, "checkpoints", "tensorboard", "model",
+             "lock")
+# In the model: its step, its digests, and the manifest.
+_COPY = os.path.join("assets.extra", "run.json")
 
 
 class RunError(ValueError):
@@ -34,10 +39,12 @@ class Run:
     Args:
       directory: made if it is missing.
       config: every option of the run, JSON-serialisable; the manifest.
-      chief: whether this process writes. The other workers of a multi-worker run share the directory and only read.
+      chief: whether this process writes. The other workers of a multi-worker run share the
+        directory and only read.
     Raises:
-      RunError: if the directory belongs to another process now, holds a run of another configuration, or one that has no whole
-        checkpoint to go on from. Nothing has been changed then.
+      RunError: if the directory belongs to another process now, holds a run of another
+        configuration, or one that has no whole checkpoint to go on from. Nothing has been changed
+        then.
       files.DamagedFile: if its history is none.
     """
 
@@ -54,11 +61,15 @@ class Run:
             self._check_what_is_there()
             self._lock = locks.Lock(self.path("lock"))
         except locks.Held as error:
-            raise RunError(f"Another process is writing {self.directory} now ({error}). Wait for it, or choose another "
-                           "run_dir.") from None
+            raise RunError(
+                f"Another process is writing {self.directory} now ({error}). Wait for it, or "
+                f"choose another "
+                "run_dir.") from None
         except OSError as error:
-            raise RunError(f"The run directory {self.directory} cannot be {can} ({error.strerror}). Choose another "
-                           "run_dir.") from None
+            raise RunError(
+                f"The run directory {self.directory} cannot be {can} ({error.strerror}). Choose "
+                f"another "
+                "run_dir.") from None
         try:
             files.sweep(self.directory)
             self._write_manifest()
@@ -80,17 +91,32 @@ class Run:
         self.close()
 
     def save_model(self, vae):
-        """Writes the trained `VAE` to `model/`, with its step and digests; a model that is there stays until this one is whole."""
+        """Writes the trained `VAE` to `model/`, with its step and digests; a model that is there
+        stays until this one is whole.
+        """
         with files.replacing_directory(self.path("model")) as new:
             vae.save(new)
-            files.write_json(os.path.join(new, _COPY), {"step": self.config["steps"], "files": _digests(new),
-                                                        "manifest": self.config}, digits=None)
+            files.write_json(
+                os.path.join(new, _COPY),
+                {"step": self.config["steps"], "files": _digests(new), "manifest": self.config},
+                digits=None)
 
     def _check_what_is_there(self):
-        others = {name for name in os.listdir(self.directory) if not files.is_temporary(name) and name not in files.OF_DESKTOPS}
-        strange = {name for name in others if not any(name == one or name.startswith(f"{one}.") for one in _OF_A_RUN)}
+        others = {
+            name
+            for name in os.listdir(self.directory)
+            if not files.is_temporary(name) and name not in files.OF_DESKTOPS
+        }
+        strange = {
+            name
+            for name in others
+            if not any(name == one or name.startswith(f"{one}.") for one in _OF_A_RUN)
+        }
         if "config.json" not in others and strange:
-            raise RunError(f"{self.directory} is not empty and holds no run (no config.json). Choose another run_dir.")
+            raise RunError(
+                f"{self.directory} is not empty and holds no run (no config.json). Choose another "
+                f"run_dir."
+            )
 
     def _write_manifest(self):
         before, path = _manifest(self.directory), self.path("config.json")
@@ -98,48 +124,73 @@ class Run:
         reached = history.last_step(self.path("history.csv"))
         history.read(self.path(history.ISOMETRY), history.OF_ISOMETRY)
         found = checkpoints.newest(self.path("checkpoints"))
-        written = checkpoints.was_one(self.path("checkpoints")) or os.path.exists(self.path("model"))
+        written = checkpoints.was_one(self.path("checkpoints")) or os.path.exists(
+            self.path("model"))
         if before is None and (found or written or reached > 0):
-            raise RunError(f"{path} is missing or damaged, and so is every copy of it, so it is not known which run this is. "
-                           "Choose another run_dir; nothing here has been changed.")
+            raise RunError(
+                f"{path} is missing or damaged, and so is every copy of it, so it is not known "
+                f"which run this is. "
+                "Choose another run_dir; nothing here has been changed.")
         if before is not None:
             if not _is_manifest(_read(path)):
-                print(f"{path} was missing or damaged; it is made anew from a copy.", file=sys.stderr)
+                print(f"{path} was missing or damaged; it is made anew from a copy.",
+                      file=sys.stderr)
             self._check_same(before)
             trained = found.step if found else 0
             if trained > self.config.get("steps", trained):
-                raise RunError(f"{self.directory} has been trained to step {trained}; {self.config['steps']} steps end before "
-                               "that. Ask for more, or choose another run_dir.")
+                raise RunError(
+                    f"{self.directory} has been trained to step {trained}; {self.config['steps']} "
+                    f"steps end before "
+                    "that. Ask for more, or choose another run_dir.")
             lost = not found and (written or 0 < before.get("checkpoint_every", 0) < reached)
             if lost and not is_finished(self.directory, self.config):
-                raise RunError(f"{self.directory} has been trained, and none of its checkpoints is whole, so it cannot go on. Put "
-                               "a copy of checkpoints/ there, or train anew in another run_dir; nothing here has been changed.")
+                raise RunError(
+                    f"{self.directory} has been trained, and none of its checkpoints is whole, so "
+                    f"it cannot go on. Put "
+                    "a copy of checkpoints/ there, or train anew in another run_dir; nothing here "
+                    "has been changed."
+                )
             self._mark_model(before["steps"])
         files.write_json(path, self.config, digits=None)
 
     def _mark_model(self, step):
-        """Writes its step into a model that does not say it, as of older versions: it must not pass for one of more steps."""
+        """Writes its step into a model that does not say it, as of older versions: it must not pass
+        for one of more steps.
+        """
         model = self.path("model")
-        if os.path.isdir(model) and not isinstance((_read(os.path.join(model, _COPY)) or {}).get("step"), int):
+        if os.path.isdir(model) and not isinstance(
+            (_read(os.path.join(model, _COPY)) or {}).get("step"), int):
             os.makedirs(os.path.join(model, os.path.dirname(_COPY)), exist_ok=True)
             files.write_json(os.path.join(model, _COPY), {"step": step}, digits=None)
 
     def _check_same(self, before):
         now = json.loads(json.dumps(self.config))
         data, other = (manifest.get("data_manifest") or {} for manifest in (now, before))
-        known = {key for key in ("held_out",) if key not in data or key not in other}  # older manifests lack it
-        passed = {*known, "num_skipped", "num_not_images"}  # what lies beside the examples is none of the run
-        same_data = {k: v for k, v in data.items() if k not in passed} == {k: v for k, v in other.items() if k not in passed}
+        # Older manifests lack it.
+        known = {key for key in ("held_out",) if key not in data or key not in other}
+        # What lies beside the examples is none of the run.
+        passed = {*known, "num_skipped", "num_not_images"}
+        same_data = {k: v
+                     for k, v in data.items()
+                     if k not in passed} == {k: v
+                                             for k, v in other.items() if k not in passed}
         skipped = {*_MAY_CHANGE, *(("data_manifest",) if same_data else ())}
         if same_data and not known:
             skipped |= {*_PLACES}
-        differences = [f"  {key}: {before.get(key, '(unset)')!r} there, {now.get(key, '(unset)')!r} here"
-                       for key in sorted({*before, *now} - skipped) if before.get(key) != now.get(key)]
+        differences = [
+            f"  {key}: {before.get(key, '(unset)')!r} there, {now.get(key, '(unset)')!r} here"
+            for key in sorted({*before, *now} - skipped) if before.get(key) != now.get(key)
+        ]
         if differences:
-            cosine = ["A cosine ends at its last step: with more steps it would have been another from the first step on."] * (
-                before.get("schedule_steps") != now.get("schedule_steps") and before.get("schedule") == now.get("schedule"))
-            raise RunError("\n".join([f"{self.directory} holds a run of another configuration:", *differences, *cosine,
-                                      "Choose another run_dir, or remove that one."]))
+            cosine = [
+                "A cosine ends at its last step: with more steps it would have been another from "
+                "the first step on."
+            ] * (before.get("schedule_steps") != now.get("schedule_steps")
+                 and before.get("schedule") == now.get("schedule"))
+            raise RunError("\n".join([
+                f"{self.directory} holds a run of another configuration:", *differences, *cosine,
+                "Choose another run_dir, or remove that one."
+            ]))
 
 
 def _read(path):
@@ -165,7 +216,8 @@ def _manifest(directory):
 
 
 def load_config(directory):
-    """The manifest of a run; where `config.json` is damaged, the copy of it that stands beside a checkpoint or in the model.
+    """The manifest of a run; where `config.json` is damaged, the copy of it that stands beside a
+    checkpoint or in the model.
 
     Raises:
       RunError: if `directory` holds no run, or no whole manifest.
@@ -175,9 +227,13 @@ def load_config(directory):
     if found is not None:
         return found
     if not os.path.exists(path):
-        raise RunError(f"{directory} holds no run: it has no config.json. A run directory is what the training commands write.")
+        raise RunError(
+            f"{directory} holds no run: it has no config.json. A run directory is what the "
+            f"training commands write."
+        )
     files.read_json(path, "Give the training command again.")  # which says what is wrong with it
-    raise RunError(f"{path} is not a run's: it has no number of steps. Give the training command again.")
+    raise RunError(
+        f"{path} is not a run's: it has no number of steps. Give the training command again.")
 
 
 def trained_step(directory):
@@ -212,16 +268,20 @@ def load_run(directory):
     model = os.path.join(directory, "model")
     said = _read(os.path.join(model, _COPY)) or {}
     if "step" not in said:  # of a version that wrote no copy, or it is damaged
-        step = config["steps"] if os.path.exists(model) and trained_step(directory) in (0, config["steps"]) else None
+        step = config["steps"] if os.path.exists(model) and trained_step(directory) in (
+            0, config["steps"]) else None
     else:
         step = said["step"]
     if step != config["steps"]:
         at = trained_step(directory)
-        raise RunError(f"{directory} has no model yet: its training has not ended. Give the training command again"
-                       + (f", and it goes on from the checkpoint of step {at}." if at else "."))
+        raise RunError(
+            f"{directory} has no model yet: its training has not ended. Give the training command "
+            f"again"
+            + (f", and it goes on from the checkpoint of step {at}." if at else "."))
     damage = _damage(model, said)
     if damage is None:
-        of_damage = files.DamagedFile if said.get("files") else (FileNotFoundError, ValueError, TypeError, KeyError)
+        of_damage = files.DamagedFile if said.get("files") else (FileNotFoundError, ValueError,
+                                                                 TypeError, KeyError)
         try:
             return config, load(model)
         except of_damage as error:
@@ -235,7 +295,9 @@ def load_run(directory):
 
 def model_digest(directory):
     """A digest of the model of a run, which another model has not got."""
-    return hashlib.sha256(json.dumps(_digests(os.path.join(directory, "model")), sort_keys=True).encode()).hexdigest()
+    return hashlib.sha256(
+        json.dumps(_digests(os.path.join(directory, "model")),
+                   sort_keys=True).encode()).hexdigest()
 
 
 def _digests(model):
@@ -249,7 +311,9 @@ def _digests(model):
 
 
 def _damage(model, said):
-    """What is wrong with a model by the digests that were kept of it, in words; `None` where nothing is."""
+    """What is wrong with a model by the digests that were kept of it, in words; `None` where
+    nothing is.
+    """
     try:
         now = _digests(model)
     except OSError as error:
@@ -263,4 +327,8 @@ def _damage(model, said):
 def versions():
     """Versions of what computes the results."""
     packages = ("tensorflow", "tensorflow-compression", "keras", "numpy")
-    return {"python": platform.python_version(), **{name: importlib.metadata.version(name) for name in packages}}
+    return {
+        "python": platform.python_version(),
+        **{name: importlib.metadata.version(name)
+           for name in packages}
+    }

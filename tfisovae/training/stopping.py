@@ -1,4 +1,6 @@
-"""Ctrl-C and SIGTERM end a training after a whole step, with a checkpoint; why one in a process of its own has ended."""
+"""Ctrl-C and SIGTERM end a training after a whole step, with a checkpoint; why one in a process of
+its own has ended.
+"""
 import contextlib
 import os
 import signal
@@ -10,7 +12,9 @@ _NAMES = {signal.SIGINT: "Ctrl-C", signal.SIGTERM: "SIGTERM"}
 
 
 class Stopped(KeyboardInterrupt):
-    """A training that was told to end; the message says at which step. `status` is the exit status that a shell expects."""
+    """A training that was told to end; the message says at which step. `status` is the exit status
+    that a shell expects.
+    """
 
     def __init__(self, message, signum):
         super().__init__(message)
@@ -22,14 +26,17 @@ class Watch:
 
     Attributes:
       received: the number of the first, or `None`.
-      at_stake: whether steps have been done that no checkpoint holds, so that the end of the step under way is to be waited for.
+      at_stake: whether steps have been done that no checkpoint holds, so that the end of the step
+        under way is to be waited for.
     """
 
     def __init__(self, directory):
         self.directory, self.received, self.at_stake = directory, None, False
 
     def stop(self, step, kept):
-        """Ends the training at a step; `kept` is that of the last checkpoint, 0 where there is none."""
+        """Ends the training at a step; `kept` is that of the last checkpoint, 0 where there is
+        none.
+        """
         there = f"The same command goes on from the checkpoint of step {kept} in {self.directory}." if kept else \
             "There is no checkpoint: the same command begins anew."
         raise Stopped(f"stopped by {_NAMES[self.received]} at step {step}. {there}", self.received)
@@ -39,8 +46,8 @@ class Watch:
 def watching(directory, alone=True):
     """A `Watch`, for a training in `directory`. A second Ctrl-C ends the process at once.
 
-    With several workers, all of which a checkpoint would take, the first signal ends the process at once. Outside of the main
-    thread, which alone may handle signals, nothing is watched.
+    With several workers, all of which a checkpoint would take, the first signal ends the process at
+    once. Outside of the main thread, which alone may handle signals, nothing is watched.
 
     Args:
       directory: of the run, for messages.
@@ -54,7 +61,9 @@ def watching(directory, alone=True):
     def handle(signum, _):
         watch.received = watch.received or signum
         if not watch.at_stake:
-            raise Stopped(f"stopped by {_NAMES[signum]} before a new step was done; {directory} is as it was.", signum)
+            raise Stopped(
+                f"stopped by {_NAMES[signum]} before a new step was done; {directory} is as it was.",
+                signum)
 
     # Python's handlers wait for TensorFlow to return; a byte on this pipe does not.
     reader, writer = socket.socketpair()
@@ -77,13 +86,16 @@ def watching(directory, alone=True):
 def why_it_ended(code, printed):
     """Why a process has failed: the signal that ended it, or the last line that it printed."""
     if code < 0:
-        return f"ended by {signal.Signals(-code).name}" + (", as where memory runs out" if code == -signal.SIGKILL else "")
+        return f"ended by {signal.Signals(-code).name}" + (", as where memory runs out"
+                                                           if code == -signal.SIGKILL else "")
     lines = printed.strip().splitlines()
     return lines[-1] if lines else f"exit status {code}"
 
 
 def _listen(reader, alone):
-    """Says that a signal has come; ends the process at the second Ctrl-C, or at once where it is one of several."""
+    """Says that a signal has come; ends the process at the second Ctrl-C, or at once where it is
+    one of several.
+    """
     told = False
     while True:
         received = reader.recv(1)
@@ -95,7 +107,8 @@ def _listen(reader, alone):
         if alone and not told:
             _say(f"{_NAMES[signum]}: stopping. Ctrl-C again ends at once.")
         elif not alone or signum == signal.SIGINT:
-            _say(f"{_NAMES[signum]}: stopped" + (" at once." if alone else "; the other workers end too."))
+            _say(f"{_NAMES[signum]}: stopped"
+                 + (" at once." if alone else "; the other workers end too."))
             os._exit(128 + signum)
         told = True
 

@@ -6,11 +6,14 @@ from tfisovae.metrics.measurement import Measurement, once
 
 
 class Batch(Measurement):
-    """The `Measurement` of a batch by a `Mode`, whose objective has the networks' own losses in it."""
+    """The `Measurement` of a batch by a `Mode`, whose objective has the networks' own losses in it.
+    """
 
     @once
     def _both(self):
-        """x_check and x_hat of one pass: layers that look at the batch see both points at once, through one decoder."""
+        """x_check and x_hat of one pass: layers that look at the batch see both points at once,
+        through one decoder.
+        """
         z = tf.concat([self.posterior.mean, self.posterior.sample(self.noise)], 0)
         return tf.split(self.autoencoder.decode(z), 2)
 
@@ -25,11 +28,14 @@ class Batch(Measurement):
 
     @once
     def x_hat(self):
-        return self._both[1] if self._in_one_pass else self.autoencoder.decode(self.posterior.sample(self.noise))
+        return self._both[1] if self._in_one_pass else self.autoencoder.decode(
+            self.posterior.sample(self.noise))
 
     @once
     def own_losses(self):
-        """The sum of regularisers and of what layers added by `add_loss` when they were last called, a scalar."""
+        """The sum of regularisers and of what layers added by `add_loss` when they were last
+        called, a scalar.
+        """
         self.x_hat  # noqa: B018  (the networks are called before they are asked)
         losses = [tf.reduce_mean(tf.cast(loss, tf.float32)) for loss in self.autoencoder.vae.losses]
         return tf.add_n(losses) if losses else tf.zeros([])
@@ -41,13 +47,3 @@ class Batch(Measurement):
     @once
     def objective(self):
         return self.loss(self.distortion)
-
-
-
-
-
-
-
-
-
-

@@ -21,36 +21,49 @@ class NonFiniteLoss(ValueError):
 
 
 def parts(x, count):
-    """`x` `[B, ...]` cut into `count` parts that are as equal as they can be, none of them empty."""
+    """`x` `[B, ...]` cut into `count` parts that are as equal as they can be, none of them empty.
+    """
     if count == 1:
         return [x]
     size = tf.shape(x)[0] if x.shape[0] is None else x.shape[0]
-    check = tf.debugging.Assert(size >= count, ["A batch of", size, "examples", _CUT, count, "parts: leave out what remains of an "
-                                                "epoch, by drop_remainder=True, or take fewer num_parts"])
+    check = tf.debugging.Assert(size >= count, [
+        "A batch of", size, "examples", _CUT, count, "parts: leave out what remains of an "
+        "epoch, by drop_remainder=True, or take fewer num_parts"
+    ])
     with tf.control_dependencies([check] if check is not None else []):
         cuts = [size * k // count for k in range(count + 1)]
         return [x[start:end] for start, end in zip(cuts, cuts[1:])]
 
 
 def finite_examples(x, first_row, *where):
-    """`x`, with the assertion that every example is finite; the message counts them from `first_row`, and says `where`."""
+    """`x`, with the assertion that every example is finite; the message counts them from
+    `first_row`, and says `where`.
+    """
     rows = tf.reduce_all(tf.math.is_finite(tf.reshape(x, [tf.shape(x)[0], -1])), 1)
     broken = tf.cast(first_row, tf.int64) + tf.argmin(tf.cast(rows, tf.int32))
-    check = tf.debugging.Assert(tf.reduce_all(rows), ["x must be finite; example", broken, "(counted from 0)", *where, "is not"])
+    check = tf.debugging.Assert(
+        tf.reduce_all(rows),
+        ["x must be finite; example", broken, "(counted from 0)", *where, "is not"])
     with tf.control_dependencies([check] if check is not None else []):
         return tf.identity(x)
 
 
 def finite_loss(loss, x, step):
-    """`loss`, with the assertion that it, and before it the examples `x` that it is of, are finite."""
+    """`loss`, with the assertion that it, and before it the examples `x` that it is of, are finite.
+    """
     x = finite_examples(x, 0, "of the batch of step", step + 1)
-    with tf.control_dependencies([x]), tf.control_dependencies(loss_check(tf.math.is_finite(loss), step + 1)):
+    with tf.control_dependencies([x]), tf.control_dependencies(
+            loss_check(tf.math.is_finite(loss), step + 1)):
         return tf.identity(loss)
 
 
 def loss_check(finite, number):
-    """The assertion that the loss of the step with a `number`, counted from 1, is finite, in a list; empty where it was made."""
-    check = tf.debugging.Assert(finite, ["The loss is not finite at step", number, "- lower the learning rate, or set clipnorm"])
+    """The assertion that the loss of the step with a `number`, counted from 1, is finite, in a
+    list; empty where it was made.
+    """
+    check = tf.debugging.Assert(
+        finite,
+        ["The loss is not finite at step", number, "- lower the learning rate, or set clipnorm"])
     return [] if check is None else [check]
 
 
@@ -70,5 +83,6 @@ def plain_errors():
         if not any(ours in message for ours in _OURS):
             raise
         if "loss is not finite" in message:
-            raise NonFiniteLoss(f"{message}.", int(re.search(r"at step (\d+)", message)[1])) from None
+            raise NonFiniteLoss(f"{message}.", int(re.search(r"at step (\d+)",
+                                                             message)[1])) from None
         raise ValueError(f"{message}.") from None

@@ -1,7 +1,8 @@
-"""The two networks of a VAE as people bring them: any Keras models, with any outputs, in training or in inference mode.
+"""The two networks of a VAE as people bring them: any Keras models, with any outputs, in training
+or in inference mode.
 
-In inference mode they compute in float32 whatever they were trained in: half precision has 3 digits, and differences of its
-outputs are noise.
+In inference mode they compute in float32 whatever they were trained in: half precision has 3
+digits, and differences of its outputs are noise.
 """
 import tensorflow as tf
 
@@ -11,15 +12,18 @@ from tfisovae.autoencoder.posterior import Posterior, read_scale
 
 layers = tf.keras.layers
 
-# Layers of Keras' that look at more than one example of a batch, or hide what they do. All other layers of Keras, of
-# tensorflow-compression and of this package treat every example on its own.
-_TOGETHER = (layers.BatchNormalization, layers.experimental.SyncBatchNormalization, layers.Lambda, layers.SpectralNormalization)
+# Layers of Keras' that look at more than one example of a batch, or hide what they do. All other
+# layers of Keras, of tensorflow-compression and of this package treat every example on its own.
+_TOGETHER = (layers.BatchNormalization, layers.experimental.SyncBatchNormalization, layers.Lambda,
+             layers.SpectralNormalization)
 _HIDDEN = ("TFOpLambda", "SlicingOpLambda", "ClassMethod", "AddLoss", "AddMetric")
 _KNOWN = ("keras", "tensorflow_compression", "tfisovae")
 
 
 class _InMode(layers.Layer):
-    """Calls a network whose own `call` takes no `training`, with the mode that its layers then find in Keras' context."""
+    """Calls a network whose own `call` takes no `training`, with the mode that its layers then find
+    in Keras' context.
+    """
 
     def __init__(self, network):
         super().__init__(dtype="float32", autocast=False)
@@ -49,7 +53,8 @@ def encode(encoder, x, scale="log_variance", training=False):
     """The `Posterior` of `x` `[B, ...]`, float32.
 
     Args:
-      encoder: Keras model that returns `[B, 2n]`, or mean and log-variance, or these and a sample, which is not used.
+      encoder: Keras model that returns `[B, 2n]`, or mean and log-variance, or these and a sample,
+        which is not used.
       x: `[B, ...]`.
       scale: what the second output is, as in `as_autoencoder`.
       training: whether the layers are in training mode.
@@ -57,8 +62,9 @@ def encode(encoder, x, scale="log_variance", training=False):
     both = outputs(encoder, tf.cast(x, tf.float32), training).mean_and_spread(None)
     mean, spread = (tf.cast(value, tf.float32) for value in both)
     if mean.shape.rank != 2 or mean.shape[-1] is None:
-        raise ValueError(f"The encoder's mean must have the shape [batch, n]; got {mean.shape.as_list()}. "
-                         "Flatten it in the encoder.")
+        raise ValueError(
+            f"The encoder's mean must have the shape [batch, n]; got {mean.shape.as_list()}. "
+            "Flatten it in the encoder.")
     if spread.shape[-1] != mean.shape[-1]:
         spread = tf.broadcast_to(spread, tf.shape(mean))
     return Posterior(mean, read_scale(spread, scale))
@@ -75,9 +81,12 @@ def parts(network):
 
 
 def treats_examples_apart(network):
-    """Whether each output in training mode is known to depend on its own example alone, and no loss or state on the batch."""
+    """Whether each output in training mode is known to depend on its own example alone, and no loss
+    or state on the batch.
+    """
     def apart(layer):
-        known = type(layer).__module__.split(".")[0] in _KNOWN and type(layer).__name__ not in _HIDDEN
+        known = type(layer).__module__.split(".")[0] in _KNOWN and type(
+            layer).__name__ not in _HIDDEN
         return known and not isinstance(layer, _TOGETHER) and not getattr(layer, "stateful", False)
 
     return all(apart(layer) for layer in parts(network))
@@ -86,7 +95,9 @@ def treats_examples_apart(network):
 def can_be_made_anew(network):
     """Whether Keras' own configuration is known to be enough to make the network again."""
     known = ("keras", "tfisovae")
-    return all(type(layer).__module__.split(".")[0] in known and not isinstance(layer, layers.Lambda) for layer in parts(network))
+    return all(
+        type(layer).__module__.split(".")[0] in known and not isinstance(layer, layers.Lambda)
+        for layer in parts(network))
 
 
 def classes(*networks):
@@ -95,7 +106,9 @@ def classes(*networks):
 
 
 def input_shape(network, role):
-    """The shape of one example that a network takes; entries that it leaves open are None. None where it says nothing."""
+    """The shape of one example that a network takes; entries that it leaves open are None. None
+    where it says nothing.
+    """
     inputs = getattr(network, "inputs", None)
     if inputs:
         if len(inputs) != 1:
@@ -115,45 +128,58 @@ def _reconstruction_shape(decoder, latents):
     static = getattr(decoder, "output_shape", None) if getattr(decoder, "inputs", None) else None
     if isinstance(static, tuple) and None not in static[1:]:
         return static[1:]
-    return tuple(Outputs.of(_call(decoder, _zeros([latents]), False)).reconstruction(None).shape[1:])
+    return tuple(
+        Outputs.of(_call(decoder, _zeros([latents]), False)).reconstruction(None).shape[1:])
 
 
 def _means(encoder, shape):
-    """How many means the encoder returns: as its outputs say, or of a zero example; None where neither is to be had."""
+    """How many means the encoder returns: as its outputs say, or of a zero example; None where
+    neither is to be had.
+    """
     shapes = getattr(encoder, "outputs", None)
     known = Outputs.of(shapes, encoder.output_names) if shapes else None
     if known is None or any(tensor.shape[-1] is None for tensor in known.tensors):
         if shape is None or None in shape:
             return None
-        known = Outputs.of(_call(encoder, _zeros(shape), False), getattr(encoder, "output_names", None))
-    return known.mean_and_spread(None)[0].shape[-1] if len(known.tensors) > 1 else known.tensors[0].shape[-1] / 2
+        known = Outputs.of(_call(encoder, _zeros(shape), False),
+                           getattr(encoder, "output_names", None))
+    return known.mean_and_spread(None)[0].shape[-1] if len(
+        known.tensors) > 1 else known.tensors[0].shape[-1] / 2
 
 
 def _joined(taken, returned):
     """The shape that agrees with two, each of which may be None or have entries None."""
     if taken is None or returned is None:
         return returned if taken is None else taken
-    if len(taken) != len(returned) or any(None not in pair and pair[0] != pair[1] for pair in zip(taken, returned)):
-        raise ValueError(f"The decoder returns {tuple(returned)}, the encoder takes {tuple(taken)}: a VAE returns what it takes.")
+    if len(taken) != len(returned) or any(None not in pair and pair[0] != pair[1]
+                                          for pair in zip(taken, returned)):
+        raise ValueError(
+            f"The decoder returns {tuple(returned)}, the encoder takes {tuple(taken)}: a VAE "
+            f"returns what it takes."
+        )
     return tuple(a if b is None else b for a, b in zip(taken, returned))
 
 
 def settle(encoder, decoder, example_shape=None):
-    """The shape of one example and the number of latent dimensions, from what the networks say, or do to a zero example.
+    """The shape of one example and the number of latent dimensions, from what the networks say, or
+    do to a zero example.
 
     Args:
       encoder, decoder: Keras models, built or not.
       example_shape: shape of one example, where it is known from elsewhere.
     Returns:
-      `(shape, n)`, where entries of `shape` may be None; or None where the networks must see an example first.
+      `(shape, n)`, where entries of `shape` may be None; or None where the networks must see an
+      example first.
     Raises:
       ValueError: if they do not fit together.
     """
     taken = _joined(input_shape(encoder, "encoder"), example_shape)
     latents = input_shape(decoder, "decoder")
     if latents is not None and len(latents) != 1:
-        raise ValueError(f"The decoder must take z of the shape [batch, n]; it takes {[None, *latents]}. Reshape it in the "
-                         "decoder.")
+        raise ValueError(
+            f"The decoder must take z of the shape [batch, n]; it takes {[None, *latents]}. "
+            f"Reshape it in the "
+            "decoder.")
     n = latents[0] if latents else None
     if n is not None:
         taken = _joined(taken, _reconstruction_shape(decoder, n))
@@ -162,8 +188,11 @@ def settle(encoder, decoder, example_shape=None):
         return None
     n = means if n is None else n
     if means not in (None, n):
-        raise ValueError("The encoder must return [batch, 2n], means then log-variances, or both as two outputs, for the "
-                         f"decoder's n inputs; the encoder returns {2 * means:g} numbers, the decoder takes {n}.")
+        raise ValueError(
+            "The encoder must return [batch, 2n], means then log-variances, or both as two "
+            "outputs, for the "
+            f"decoder's n inputs; the encoder returns {2 * means:g} numbers, the decoder takes {n}."
+        )
     if n != int(n):
         raise ValueError("The encoder must return [batch, 2n], means then log-variances; "
                          f"it returns {2 * n:g} numbers, which is odd.")

@@ -1,11 +1,13 @@
 """A smaller VAE of the latent variables that matter, and what leaving out the others costs.
 
-A variable that is left out stands still at its mean. To the second order, with the posterior of an optimum, that costs and saves
+A variable that is left out stands still at its mean. To the second order, with the posterior of an
+optimum, that costs and saves
 
     distortion:  (beta / 2) (E[sigma_j^-2] - 1)        rate:  E[KL_j]
 
-its importance less the beta / 2 that its own noise costs already; both are 0 of one that has collapsed. On Gaussian data with a
-sum of squares they are exact: v_j - beta / 2, and log(2 v_j / beta) / 2 nats.
+its importance less the beta / 2 that its own noise costs already; both are 0 of one that has
+collapsed. On Gaussian data with a sum of squares they are exact: v_j - beta / 2, and log(2 v_j /
+beta) / 2 nats.
 """
 import dataclasses
 import numbers
@@ -55,11 +57,15 @@ class Pruning:
     Attributes:
       kept, left_out: numbers of the latent variables, as the model before counts them, ascending.
       values: where the others stand, `[len(left_out)]`.
-      share: what the kept ones have of the importance of all active variables; NaN where there were no data.
-      encoder_sliced, decoder_sliced: whether the network got smaller; else it stands as it was behind a layer that selects.
+      share: what the kept ones have of the importance of all active variables; NaN where there were
+        no data.
+      encoder_sliced, decoder_sliced: whether the network got smaller; else it stands as it was
+        behind a layer that selects.
       num_examples: measured; 0 where there were no data.
-      distortion: as trained, in its own unit. rate: E[KL], nats. loss: distortion / beta + rate, nats. `Change`s, or `None`.
-      weights_shared: whether some weights are those of the model before, so that training one changes the other.
+      distortion: as trained, in its own unit. rate: E[KL], nats. loss: distortion / beta + rate,
+        nats. `Change`s, or `None`.
+      weights_shared: whether some weights are those of the model before, so that training one
+        changes the other.
     """
 
     kept: np.ndarray
@@ -77,8 +83,11 @@ class Pruning:
     def sentences(self) -> str:
         """What it says, in lines of plain words."""
         whole = len(self.kept) + len(self.left_out)
-        said = [f"{len(self.kept)} of {whole} dimensions kept: {', '.join(map(str, self.kept))}"
-                + (f", with {100 * self.share:.4g} % of the importance." if np.isfinite(self.share) else ".")]
+        said = [
+            f"{len(self.kept)} of {whole} dimensions kept: {', '.join(map(str, self.kept))}" +
+            (f", with {100 * self.share:.4g} % of the importance."
+             if np.isfinite(self.share) else ".")
+        ]
         if self.weights_shared:
             said.append("Weights are those of the model before: training one changes the other.")
         if self.distortion is None:
@@ -86,11 +95,15 @@ class Pruning:
         for name, unit in (("distortion", ""), ("rate", " nats"), ("loss", " nats")):
             change = getattr(self, name)
             error = f" +- {change.standard_error:.1g}" if np.isfinite(change.standard_error) else ""
-            said.append(f"{name} {change.before:.5g} before, {change.after:.5g}{unit} after: {change.difference:+.3g}{error}, "
-                        f"predicted {change.predicted:+.3g}")
+            said.append(
+                f"{name} {change.before:.5g} before, {change.after:.5g}{unit} after: "
+                f"{change.difference:+.3g}{error}, "
+                f"predicted {change.predicted:+.3g}")
         examples = "1 example, whose error is not known" if self.num_examples == 1 else f"{self.num_examples} examples"
-        return "\n".join([*said, f"on {examples}; a dimension that is left out is predicted to cost its "
-                                 "importance less beta / 2, and to save its KL."])
+        return "\n".join([
+            *said, f"on {examples}; a dimension that is left out is predicted to cost its "
+            "importance less beta / 2, and to save its KL."
+        ])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -105,14 +118,18 @@ class PrunedAutoencoder(Autoencoder):
 
 
 def prune(model: AutoencoderLike, keep: Sequence[int] | int | float | str, data: Data | None = None,
-          num_examples: int | None = None, progress: bool = False, *, distortion: Distortion | str | None = None,
-          beta: float | None = None, scale: str = "log_variance", decomposed: bool | None = None) -> VAE | PrunedAutoencoder:
-    """A smaller VAE without the latent variables that are left out, which stand still at their mean over `data` (else at 0).
+          num_examples: int | None = None, progress: bool = False, *,
+          distortion: Distortion | str | None = None, beta: float | None = None,
+          scale: str = "log_variance", decomposed: bool | None = None) -> VAE | PrunedAutoencoder:
+    """A smaller VAE without the latent variables that are left out, which stand still at their mean
+    over `data` (else at 0).
 
-    For the variables that are kept the posterior is the same, number for number. Of Keras networks whose heads and whose
-    decoder's first layer are dense these are sliced; others stand behind a layer that selects (`tfisovae.slicing`). The model
-    itself is not changed, and the smaller one has weights of its own, to be trained further; only of networks that cannot be made
-    anew (subclassed ones without `get_config`, SavedModels, functions) it has those of the model, and says so (`Pruning`).
+    For the variables that are kept the posterior is the same, number for number. Of Keras networks
+    whose heads and whose decoder's first layer are dense these are sliced; others stand behind a
+    layer that selects (`tfisovae.slicing`). The model itself is not changed, and the smaller one
+    has weights of its own, to be trained further; only of networks that cannot be made anew
+    (subclassed ones without `get_config`, SavedModels, functions) it has those of the model, and
+    says so (`Pruning`).
 
     Args:
       model: whatever `as_autoencoder` takes.
@@ -120,39 +137,52 @@ def prune(model: AutoencoderLike, keep: Sequence[int] | int | float | str, data:
 
         - a list of their numbers, in any order (the smaller model has them in ascending order);
         - an integer: so many, by importance;
-        - a float between 0 and 1: as few as have this share of the importance of all active ones (`scree.Scree.count`);
+        - a float between 0 and 1: as few as have this share of the importance of all active ones
+          (`scree.Scree.count`);
         - "active": those whose mean KL is above .01 nat.
-      data: `[N, ...]` or batches, read twice. All but a list need them; with them the cost is measured.
+      data: `[N, ...]` or batches, read twice. All but a list need them; with them the cost is
+        measured.
       num_examples: how many to use; all by default.
       progress: whether to show progress bars.
-      distortion, beta, scale, decomposed: as `as_autoencoder` takes them, for models that do not say them.
+      distortion, beta, scale, decomposed: as `as_autoencoder` takes them, for models that do not
+        say them.
     Returns:
-      With Keras networks a `VAE`, not compiled, with the lmbda and the loss of the model as they are now; of other models
-      (SavedModels, functions) an `Autoencoder`. Its `pruning` is a `Pruning`: what was kept, what it cost, and what was
-      predicted.
+      With Keras networks a `VAE`, not compiled, with the lmbda and the loss of the model as they
+      are now; of other models (SavedModels, functions) an `Autoencoder`. Its `pruning` is a
+      `Pruning`: what was kept, what it cost, and what was predicted.
     Raises:
-      ValueError: for a `keep` that leaves out nothing or everything, names a variable twice or one that there is not, or is
-        no share; for a model that has collapsed, data that are missing or a generator, and a distortion that is not finite.
+      ValueError: for a `keep` that leaves out nothing or everything, names a variable twice or one
+        that there is not, or is no share; for a model that has collapsed, data that are missing or
+        a generator, and a distortion that is not finite.
     """
     if isinstance(model, (str, os.PathLike)) and os.path.isfile(os.path.join(model, CONFIG)):
         model = load(model)
-    before = as_autoencoder(model, distortion, beta, scale, decomposed, needs_beta=data is not None or _networks(model) is not None)
+    before = as_autoencoder(model, distortion, beta, scale, decomposed, needs_beta=data is not None
+                            or _networks(model) is not None)
     if isinstance(data, Iterator):
-        raise ValueError(f"data is read twice, and a {type(data).__name__} can be read only once. Give an array [N, ...] or a "
-                         "tf.data.Dataset of batches.")
+        raise ValueError(
+            f"data is read twice, and a {type(data).__name__} can be read only once. Give an "
+            f"array [N, ...] or a "
+            "tf.data.Dataset of batches.")
     if isinstance(model, VAE) and model.n is not None:
         check(keep, model.n)  # before the data are read
-    seen = posterior_means.posterior_means(before, data, num_examples, progress) if data is not None else None
+    seen = posterior_means.posterior_means(before, data, num_examples,
+                                           progress) if data is not None else None
     n = len(seen.mean) if seen else _size(model, before)
     kept = chosen(keep, n, seen)
     left_out = np.setdiff1d(np.arange(n), kept)
     values = np.zeros(n) if seen is None else seen.mean
     made, sliced = _smaller(model, before, kept, values, scale)
     share = np.nan if seen is None else seen.share(kept)
-    shared = {id(weight) for weight in weights_of(made)} & {id(weight) for one in (model, before) for weight in weights_of(one)}
+    shared = {id(weight)
+              for weight in weights_of(made)
+              } & {id(weight)
+                   for one in (model, before)
+                   for weight in weights_of(one)}
     record = Pruning(kept, left_out, values[left_out], share, *sliced, weights_shared=bool(shared))
     if seen is not None:
-        record = dataclasses.replace(record, **_cost(before, made, seen, kept, left_out, data, num_examples, progress))
+        record = dataclasses.replace(
+            record, **_cost(before, made, seen, kept, left_out, data, num_examples, progress))
     if isinstance(made, VAE):
         made.pruning = record
         return made
@@ -165,8 +195,11 @@ def _networks(model):
     if isinstance(model, (tuple, list)):
         pair = tuple(model)
     else:
-        pair = tuple(model.get(name) if isinstance(model, Mapping) else getattr(model, name, None) for name in names)
-    return pair if len(pair) == 2 and all(isinstance(part, tf.keras.Model) for part in pair) else None
+        pair = tuple(
+            model.get(name) if isinstance(model, Mapping) else getattr(model, name, None)
+            for name in names)
+    return pair if len(pair) == 2 and all(isinstance(part, tf.keras.Model)
+                                          for part in pair) else None
 
 
 def _size(model, autoencoder):
@@ -176,7 +209,10 @@ def _size(model, autoencoder):
     if known is None and shape is not None and None not in shape:
         known = autoencoder.encode(tf.zeros([1, *shape]))[0].shape[-1]
     if known is None:
-        raise ValueError("data is missing: the model does not say how many latent variables it has. Give data=, some examples.")
+        raise ValueError(
+            "data is missing: the model does not say how many latent variables it has. Give "
+            "data=, some examples."
+        )
     return int(known)
 
 
@@ -185,18 +221,24 @@ def _smaller(model, before, kept, values, scale):
     pair = _networks(model)
     if pair is None:
         encode, decode = _Kept(before.encode, kept), _Restoring(before.decode, kept, values)
-        return PrunedAutoencoder(encode, decode, before.distortion, before.beta, before.decomposed), (False, False)
-    known = {"lmbda": 1 / before.beta, "decomposed": before.decomposed, "scale": model.scale if isinstance(model, VAE) else scale}
+        return PrunedAutoencoder(encode, decode, before.distortion, before.beta,
+                                 before.decomposed), (False, False)
+    known = {
+        "lmbda": 1 / before.beta, "decomposed": before.decomposed,
+        "scale": model.scale if isinstance(model, VAE) else scale
+    }
     if isinstance(model, VAE):
         config = model.config_now()
         known |= {name: config[name] for name in ("warmup_steps", "seed", "name")}
         if model.beta == before.beta:
             known["lmbda"] = config["lmbda"]  # which 1 / beta need not be, to the last digit
     else:
-        model = VAE(*pair, before.distortion, **known)  # which knows shapes, or says what is missing
+        # Which knows shapes, or says what is missing.
+        model = VAE(*pair, before.distortion, **known)
     encoder, first = slicing.encoder_of(pair[0], kept, model.n, model.example_shape)
     decoder, second = slicing.decoder_of(pair[1], kept, values)
-    return VAE(encoder, decoder, before.distortion, example_shape=model.example_shape, **known), (first, second)
+    return VAE(encoder, decoder, before.distortion, example_shape=model.example_shape,
+               **known), (first, second)
 
 
 class _Kept:
@@ -215,7 +257,8 @@ class _Restoring:
     """A decoder of some latent variables, in which the others stand still."""
 
     def __init__(self, decode, kept, values):
-        self._decode, self._restore = decode, slicing.Restored(kept, values, dtype=tf.float64, autocast=False)
+        self._decode, self._restore = decode, slicing.Restored(kept, values, dtype=tf.float64,
+                                                               autocast=False)
         self.owner = getattr(decode, "owner", None)
 
     @property
@@ -241,13 +284,16 @@ def _cost(before, after, seen, kept, left_out, data, num_examples, progress):
                            streaming.examples_of(before, data, num_examples, "pruned", progress)])
     finite = np.isfinite(rows).all(1)
     if not finite.all():
-        raise ValueError(f"The distortion of example {int(np.argmin(finite))} (counted from 0) is not finite: what pruning costs "
-                         "cannot be said. Leave the example out, or mend the decoder.")
+        raise ValueError(
+            f"The distortion of example {int(np.argmin(finite))} (counted from 0) is not finite: "
+            f"what pruning costs "
+            "cannot be said. Leave the example out, or mend the decoder.")
     rows = np.concatenate([rows, rows[:, :2] / before.beta + rows[:, 2:]], 1)
     costs = before.beta / 2 * float(np.sum(seen.precision[left_out] - 1))
     saved = float(np.sum(seen.kl[left_out]))
     changes = {}
-    for k, (name, predicted) in enumerate((("distortion", costs), ("rate", -saved), ("loss", costs / before.beta - saved))):
+    for k, (name, predicted) in enumerate(
+        (("distortion", costs), ("rate", -saved), ("loss", costs / before.beta - saved))):
         one, other = rows[:, 2 * k], rows[:, 2 * k + 1]
         error = float(np.std(other - one, ddof=1) / np.sqrt(len(rows))) if len(rows) > 1 else np.nan
         changes[name] = Change(float(one.mean()), float(other.mean()), error, predicted)
@@ -265,11 +311,13 @@ def check(keep: Sequence[int] | np.ndarray | int | float | str, n: int) -> None:
         return
     if isinstance(keep, numbers.Integral):
         if not 1 <= keep <= n:
-            raise ValueError(f"keep must be a count from 1 to {n - 1}, of {n} latent variables; got {keep}.")
+            raise ValueError(
+                f"keep must be a count from 1 to {n - 1}, of {n} latent variables; got {keep}.")
         _check_fewer(keep, n)
     elif isinstance(keep, numbers.Real):
         if not 0 < keep < 1:
-            raise ValueError(f"keep must be a share above 0 and below 1, where it is no integer; got {keep!r}.")
+            raise ValueError(
+                f"keep must be a share above 0 and below 1, where it is no integer; got {keep!r}.")
     else:
         _check_numbers(np.asarray(keep), n)
 
@@ -277,13 +325,15 @@ def check(keep: Sequence[int] | np.ndarray | int | float | str, n: int) -> None:
 def _check_numbers(keep, n):
     if keep.ndim != 1 or keep.dtype.kind not in "iu" or not len(keep):
         hint = " Of a mask, give numpy.flatnonzero(mask)." if keep.dtype.kind == "b" else ""
-        raise ValueError(f"keep must be {_WAYS}, with one variable at least; got {keep.tolist()!r}.{hint}")
+        raise ValueError(
+            f"keep must be {_WAYS}, with one variable at least; got {keep.tolist()!r}.{hint}")
     outside = keep[(keep < 0) | (keep >= n)]
     if len(outside):
         raise ValueError(f"keep must be of numbers from 0 to {n - 1}; got {outside[0]}.")
     names, counts = np.unique(keep, return_counts=True)
     if (counts > 1).any():
-        raise ValueError(f"keep must name each variable once; got {names[counts > 1][0]} more than once.")
+        raise ValueError(
+            f"keep must name each variable once; got {names[counts > 1][0]} more than once.")
     _check_fewer(len(keep), n)
 
 
@@ -292,7 +342,8 @@ def _check_fewer(count, n):
         raise ValueError(f"There is nothing to prune: all {n} latent variables would be kept.")
 
 
-def chosen(keep: Sequence[int] | np.ndarray | int | float | str, n: int, seen: PosteriorMeans | None = None) -> np.ndarray:
+def chosen(keep: Sequence[int] | np.ndarray | int | float | str, n: int,
+           seen: PosteriorMeans | None = None) -> np.ndarray:
     """The numbers of the latent variables that `keep` means, ascending.
 
     Args:
@@ -300,22 +351,30 @@ def chosen(keep: Sequence[int] | np.ndarray | int | float | str, n: int, seen: P
       n: how many there are.
       seen: `PosteriorMeans`, which all but a list need.
     Raises:
-      ValueError: for a `keep` that is none of its four kinds, leaves out nothing or everything, names a variable twice or one that
-        there is not; for a model that has collapsed, and without `seen` where that is needed.
+      ValueError: for a `keep` that is none of its four kinds, leaves out nothing or everything,
+        names a variable twice or one that there is not; for a model that has collapsed, and without
+        `seen` where that is needed.
     """
     check(keep, n)
     if not isinstance(keep, (str, numbers.Real)):
         return np.sort(np.asarray(keep)).astype(int)
     if seen is None:
-        raise ValueError(f"data is missing: which variables keep={keep!r} means is seen in their posteriors. Give data=, or a list "
-                         "of numbers.")
+        raise ValueError(
+            f"data is missing: which variables keep={keep!r} means is seen in their posteriors. "
+            f"Give data=, or a list "
+            "of numbers.")
     if not seen.active.any():
-        raise ValueError("The model has collapsed: no latent variable is active, so none is more important than another.")
+        raise ValueError(
+            "The model has collapsed: no latent variable is active, so none is more important "
+            "than another."
+        )
     if isinstance(keep, str):
         kept = np.flatnonzero(seen.active)
     else:
-        count = int(keep) if isinstance(keep, numbers.Integral) else scree.count_for(seen.counted, keep)
-        order = np.lexsort((-seen.precision, ~seen.active))  # the active ones first, each kind by precision
+        count = int(keep) if isinstance(keep, numbers.Integral) else scree.count_for(
+            seen.counted, keep)
+        # The active ones first, each kind by precision.
+        order = np.lexsort((-seen.precision, ~seen.active))
         kept = np.sort(order[:count])
     _check_fewer(len(kept), n)
     return kept

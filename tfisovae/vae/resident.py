@@ -8,34 +8,45 @@ from tfisovae.autoencoder.noise import noise_steps
 from tfisovae.vae.checks import finite_examples, loss_check
 
 _layers = tf.keras.layers
-# What keeping an array on the device is measured to help (two cores): the toy network, 2 ms a step by `fit` and .35 ms resident,
-# for a second and a half of compilation. At 5 million weights it is slower.
-_SMALL = (_layers.Dense, _layers.Activation, _layers.Flatten, _layers.Reshape, _layers.LayerNormalization, _layers.InputLayer,
-          tf.keras.Sequential)
+# What keeping an array on the device is measured to help (two cores): the toy network, 2 ms a step
+# by `fit` and .35 ms resident, for a second and a half of compilation. At 5 million weights it is
+# slower.
+_SMALL = (_layers.Dense, _layers.Activation, _layers.Flatten, _layers.Reshape,
+          _layers.LayerNormalization, _layers.InputLayer, tf.keras.Sequential)
 _MOST_WEIGHTS, _LEAST_STEPS, _MOST_NUMBERS = 200_000, 2_000, 2**27
 _BATCH_HOOKS = ("on_batch_begin", "on_batch_end", "on_train_batch_begin", "on_train_batch_end")
 
 
 def pays(vae, x, batch_size, epochs, callbacks):
-    """Whether `fit` of an array is measured to be faster with the array on the device, and otherwise the same.
+    """Whether `fit` of an array is measured to be faster with the array on the device, and
+    otherwise the same.
 
-    That is so for small dense networks, on a CPU, over some thousand steps, where no callback wants to see every batch
-    (one that has batch hooks and `takes_many_steps` does not).
+    That is so for small dense networks, on a CPU, over some thousand steps, where no callback wants
+    to see every batch (one that has batch hooks and `takes_many_steps` does not).
     """
-    layers = [layer for network in (vae.encoder, vae.decoder) for layer in (network, *network.submodules)
-              if isinstance(layer, _layers.Layer)]
+    layers = [
+        layer for network in (vae.encoder, vae.decoder) for layer in (network, *network.submodules)
+        if isinstance(layer, _layers.Layer)
+    ]
     base = tf.keras.callbacks.Callback
-    return (all(isinstance(layer, _SMALL) and type(layer).__module__.split(".")[0] in ("keras", "tfisovae") for layer in layers)
-            and sum(weight.shape.num_elements() for weight in vae.weights) <= _MOST_WEIGHTS
+    return (all(
+        isinstance(layer, _SMALL) and type(layer).__module__.split(".")[0] in ("keras", "tfisovae")
+        for layer in layers) and sum(weight.shape.num_elements()
+                                     for weight in vae.weights) <= _MOST_WEIGHTS
             and len(x) >= batch_size and epochs * -(-len(x) // batch_size) >= _LEAST_STEPS
             and x.size <= _MOST_NUMBERS and vae.distribute_strategy.num_replicas_in_sync == 1
-            and not any(getattr(type(callback), hook) is not getattr(base, hook) or hook in vars(callback)  # as of a LambdaCallback
-                        for callback in callbacks for hook in _BATCH_HOOKS if not getattr(callback, "takes_many_steps", False))
-            and not tf.config.list_physical_devices("GPU"))
+            # As of a LambdaCallback.
+            and not any(
+                getattr(type(callback), hook) is not getattr(base, hook) or hook in vars(callback)
+                for callback in callbacks
+                for hook in _BATCH_HOOKS if not getattr(callback, "takes_many_steps", False)) and
+            not tf.config.list_physical_devices("GPU"))
 
 
 def epoch_rows(size, batch_size, shuffle):
-    """A data set of one epoch, `[steps, batch]` row numbers and the shorter last batch, in another order each time if `shuffle`."""
+    """A data set of one epoch, `[steps, batch]` row numbers and the shorter last batch, in another
+    order each time if `shuffle`.
+    """
     whole = size // batch_size
 
     def epoch():
@@ -44,12 +55,14 @@ def epoch_rows(size, batch_size, shuffle):
         if size % batch_size:
             yield order[None, whole * batch_size:]
 
-    rows = tf.data.Dataset.from_generator(epoch, output_signature=tf.TensorSpec([None, None], tf.int32))
+    rows = tf.data.Dataset.from_generator(epoch, output_signature=tf.TensorSpec([None, None],
+                                                                                tf.int32))
     return rows.apply(tf.data.experimental.assert_cardinality(2 if size % batch_size else 1))
 
 
 class Steps(typing.NamedTuple):
-    """What the trackers of a VAE need of many steps, as if they were one batch of all their examples.
+    """What the trackers of a VAE need of many steps, as if they were one batch of all their
+    examples.
 
     Attributes:
       distortion: `[N]`, as trained.
@@ -85,18 +98,20 @@ class Compiled:
 
     def _one(self, x, noise, alive=True):
         parts, done = self.vae.train_on(x, noise, tf.convert_to_tensor(alive))
-        return [tf.concat([getattr(part, name) for part in parts], 0) for name in Steps._fields], done
+        return [tf.concat([getattr(part, name) for part in parts], 0)
+                for name in Steps._fields], done
 
 
 class Resident(Compiled):
     """The examples of a `VAE` on its device, and the compiled loop of steps over them.
 
-    XLA turns a step of a small network into a few fused loops without the overhead of an operation, which is most of the time
-    of such a step.
+    XLA turns a step of a small network into a few fused loops without the overhead of an operation,
+    which is most of the time of such a step.
 
     Args:
       vae: compiled `VAE`.
-      examples: `[N, ...]`, float32; a tensor, or a `tf.Variable` where others of the same shape may follow.
+      examples: `[N, ...]`, float32; a tensor, or a `tf.Variable` where others of the same shape may
+        follow.
     """
 
     def __init__(self, vae, examples):
@@ -106,16 +121,19 @@ class Resident(Compiled):
     def train(self, rows):
         """Trains on the rows `[steps, B]`, int32, of the examples: `Steps`."""
         if rows.shape.rank != 2 or not rows.dtype.is_integer:
-            raise ValueError("A VAE with resident data is trained on row numbers [steps, batch], integers; "
-                             f"got {rows.dtype.name} {rows.shape}.")
+            raise ValueError(
+                "A VAE with resident data is trained on row numbers [steps, batch], integers; "
+                f"got {rows.dtype.name} {rows.shape}.")
         vae, steps, batch_size = self.vae, tf.shape(rows)[0], rows.shape[1] or tf.shape(rows)[1]
         first = vae.optimizer.iterations
         noise = noise_steps(steps, first, batch_size, vae.n, vae.seed)
         before = tf.identity(first)
         distortion, kl, objective, done = self._steps(rows, noise)
-        number = before + tf.reduce_sum(tf.cast(done, before.dtype)) + 1  # of the first that was not done
+        # Of the first that was not done.
+        number = before + tf.reduce_sum(tf.cast(done, before.dtype)) + 1
         with tf.control_dependencies(loss_check(tf.reduce_all(done), number)):
-            return Steps(tf.reshape(distortion, [-1]), tf.reshape(kl, [-1, vae.n]), tf.reshape(objective, [-1]))
+            return Steps(tf.reshape(distortion, [-1]), tf.reshape(kl, [-1, vae.n]),
+                         tf.reshape(objective, [-1]))
 
     def _loop(self, rows, noise):
         steps = tf.shape(rows)[0]

@@ -1,4 +1,6 @@
-"""A VAE on a disk: a SavedModel with its weights and signatures, and the configuration that makes it anew, as JSON."""
+"""A VAE on a disk: a SavedModel with its weights and signatures, and the configuration that makes
+it anew, as JSON.
+"""
 import json
 import os
 from collections.abc import Mapping, Sequence
@@ -10,14 +12,18 @@ from tfisovae import files
 from tfisovae.autoencoder.autoencoder import CONFIG, FORMAT, read_saved_config
 
 _KEYS = ("encoder", "decoder", "distortion", "lmbda")
-_WRITTEN = ("saved_model.pb", "variables", "assets", "assets.extra", "fingerprint.pb", "keras_metadata.pb")
+_WRITTEN = ("saved_model.pb", "variables", "assets", "assets.extra", "fingerprint.pb",
+            "keras_metadata.pb")
 _WAY_OUT = "Save the VAE again, or take a copy that is whole."
 
 
 class Weights(tf.Module):
-    """The weights alone: Keras models inside would be exported layer by layer, which GDN layers do not survive."""
+    """The weights alone: Keras models inside would be exported layer by layer, which GDN layers do
+    not survive.
+    """
 
-    def __init__(self, encoder_weights: Sequence[tf.Variable], decoder_weights: Sequence[tf.Variable]) -> None:
+    def __init__(self, encoder_weights: Sequence[tf.Variable],
+                 decoder_weights: Sequence[tf.Variable]) -> None:
         super().__init__()
         self.encoder_weights, self.decoder_weights = encoder_weights, decoder_weights
 
@@ -27,9 +33,11 @@ def is_saved_model(path: str | os.PathLike) -> bool:
     return os.path.isfile(os.path.join(path, "saved_model.pb"))
 
 
-def write(path: str | os.PathLike, weights: Weights, signatures: Mapping[str, tf.types.experimental.GenericFunction],
+def write(path: str | os.PathLike, weights: Weights,
+          signatures: Mapping[str, tf.types.experimental.GenericFunction],
           config: Mapping[str, Any], overwrite: bool = True) -> None:
-    """Writes a SavedModel, whole or not at all; one that was there stays until the new one is whole, and what lies beside it stays.
+    """Writes a SavedModel, whole or not at all; one that was there stays until the new one is
+    whole, and what lies beside it stays.
 
     Args:
       path: directory.
@@ -41,12 +49,14 @@ def write(path: str | os.PathLike, weights: Weights, signatures: Mapping[str, tf
       FileExistsError: if something is there that may not be replaced.
     """
     if os.path.exists(path) and (not overwrite or not is_saved_model(path)):
-        raise FileExistsError(f"{path} exists" + ("" if not overwrite else " and is no SavedModel") + "; it is left as it is.")
+        raise FileExistsError(f"{path} exists" + ("" if not overwrite else " and is no SavedModel")
+                              + "; it is left as it is.")
     files.sweep(os.path.dirname(os.path.abspath(path)))
     with files.replacing_directory(path) as new:
         tf.saved_model.save(weights, new, signatures=signatures)
         os.makedirs(os.path.join(new, "assets.extra"))
-        files.write_text(os.path.join(new, CONFIG), json.dumps({"format": FORMAT, **config}, indent=1))
+        files.write_text(os.path.join(new, CONFIG),
+                         json.dumps({"format": FORMAT, **config}, indent=1))
         for name in set(os.listdir(path) if os.path.isdir(path) else ()) - set(_WRITTEN):
             files.link(os.path.join(path, name), os.path.join(new, name))
 
@@ -65,8 +75,11 @@ def read_config(path: str | os.PathLike) -> dict[str, Any]:
         raise FileNotFoundError(f"No SavedModel at {path}.")
     config = os.path.join(path, CONFIG)
     if not os.path.isfile(config):
-        kind = "a SavedModel, but not one that VAE.save wrote" if is_saved_model(path) else "not a SavedModel"
-        raise ValueError(f"{path} is {kind} (it has no {CONFIG}); tfisovae.load reads what vae.save(path) wrote.")
+        kind = "a SavedModel, but not one that VAE.save wrote" if is_saved_model(
+            path) else "not a SavedModel"
+        raise ValueError(
+            f"{path} is {kind} (it has no {CONFIG}); tfisovae.load reads what vae.save(path) wrote."
+        )
     found = read_saved_config(path, _WAY_OUT)
     missing = [key for key in _KEYS if key not in found]
     if missing:
@@ -82,7 +95,10 @@ def restore(path: str | os.PathLike, weights: Weights) -> None:
     """
     variables = os.path.join(path, "variables", "variables")
     try:
-        tf.train.Checkpoint(weights).read(variables).assert_existing_objects_matched().run_restore_ops()
-    except (tf.errors.OpError, IndexError, AssertionError, ValueError) as error:  # missing, cut, others, of other shapes
+        tf.train.Checkpoint(weights).read(
+            variables).assert_existing_objects_matched().run_restore_ops()
+    # Missing, cut, others, of other shapes.
+    except (tf.errors.OpError, IndexError, AssertionError, ValueError) as error:
         message = " ".join(str(getattr(error, "message", error)).split())
-        raise files.DamagedFile(f"The weights {variables}.* are damaged ({message[:200]}). {_WAY_OUT}") from None
+        raise files.DamagedFile(
+            f"The weights {variables}.* are damaged ({message[:200]}). {_WAY_OUT}") from None

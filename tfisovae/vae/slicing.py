@@ -1,8 +1,9 @@
 """Encoders and decoders of fewer latent variables, made of a VAE's Keras networks.
 
-Where the heads of the encoder and the first layer of the decoder are dense, their columns and rows are left out, and the networks
-get smaller: what they return for the variables that are kept is the same, number for number. Elsewhere the networks stay as they
-are, behind a layer that leaves out, or puts in, the other variables.
+Where the heads of the encoder and the first layer of the decoder are dense, their columns and rows
+are left out, and the networks get smaller: what they return for the variables that are kept is the
+same, number for number. Elsewhere the networks stay as they are, behind a layer that leaves out, or
+puts in, the other variables.
 """
 import contextlib
 from collections.abc import Callable, Sequence
@@ -18,8 +19,8 @@ from tfisovae.vae.networks import decode
 
 layers = tf.keras.layers
 DENSE = (layers.Dense, networks.Dense)  # exactly these: a subclass may do anything
-_APART = ("linear", "relu", "tanh", "sigmoid", "softplus", "elu", "selu", "exponential", "softsign", "swish", "gelu",
-          "hard_sigmoid")
+_APART = ("linear", "relu", "tanh", "sigmoid", "softplus", "elu", "selu", "exponential", "softsign",
+          "swish", "gelu", "hard_sigmoid")
 _AGREEMENT = 1e-4  # relative to the largest output: float32 sums in another order
 
 
@@ -32,7 +33,8 @@ class Columns(layers.Layer):
     """
 
     def __init__(self, columns: Sequence[int], **kwargs: Any) -> None:
-        super().__init__(**{"dtype": "float32", **kwargs})  # whatever the policy: it only moves numbers, and must not round them
+        # Whatever the policy: it only moves numbers, and must not round them.
+        super().__init__(**{"dtype": "float32", **kwargs})
         self.columns = tuple(map(int, columns))
 
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
@@ -52,7 +54,8 @@ class Restored(layers.Layer):
     """
 
     def __init__(self, kept: Sequence[int], values: Sequence[float], **kwargs: Any) -> None:
-        super().__init__(**{"dtype": "float32", **kwargs})  # whatever the policy: it only moves numbers, and must not round them
+        # Whatever the policy: it only moves numbers, and must not round them.
+        super().__init__(**{"dtype": "float32", **kwargs})
         self.kept, self.values = tuple(map(int, kept)), tuple(map(float, values))
 
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
@@ -76,27 +79,33 @@ def encoder_of(encoder: tf.keras.Model, kept: np.ndarray, n: int,
       n: how many there are.
       example_shape: of one x.
     Returns:
-      A network of weights of its own, where the encoder's configuration makes it anew; elsewhere the weights are those of `encoder`
-      itself.
+      A network of weights of its own, where the encoder's configuration makes it anew; elsewhere
+      the weights are those of `encoder` itself.
     """
     def selected(network, x):
         outputs = Outputs.of(network(x), getattr(network, "output_names", None)).parameters()
         if len(outputs) == 1:
             return Columns([*kept, *(n + kept)], name="kept")(outputs[0])
         names = ("kept_mean", "kept_spread")
-        return [Columns(kept, name=name)(value) if value.shape[-1] == n else value for name, value in zip(names, outputs)]
+        return [
+            Columns(kept, name=name)(value) if value.shape[-1] == n else value
+            for name, value in zip(names, outputs)
+        ]
 
     sliced = _attempt(_sliced_encoder, encoder, kept, n)
     if sliced is not None and _agree(lambda x: _parameters(sliced, x),
-                                     lambda x: _selected_columns(_parameters(encoder, x), kept, n), example_shape):
+                                     lambda x: _selected_columns(_parameters(encoder, x), kept, n),
+                                     example_shape):
         return sliced, True
     x = tf.keras.Input(tuple(example_shape))
     own = _anew(encoder, x, _parameters, example_shape)
     return tf.keras.Model(x, selected(own, x), name=encoder.name), False
 
 
-def decoder_of(decoder: tf.keras.Model, kept: np.ndarray, values: np.ndarray) -> tuple[tf.keras.Model, bool]:
-    """The decoder of some latent variables, while the others stand still: `(network, whether it was sliced)`.
+def decoder_of(decoder: tf.keras.Model, kept: np.ndarray,
+               values: np.ndarray) -> tuple[tf.keras.Model, bool]:
+    """The decoder of some latent variables, while the others stand still: `(network, whether it was
+    sliced)`.
 
     Args:
       decoder: built Keras model, as `VAE` takes it.
@@ -108,15 +117,19 @@ def decoder_of(decoder: tf.keras.Model, kept: np.ndarray, values: np.ndarray) ->
     values = np.where(np.isin(np.arange(len(values)), kept), 0.0, values)
     sliced = _attempt(_sliced_decoder, decoder, kept, values)
     restore = Restored(kept, values)
-    if sliced is not None and _agree(lambda z: decode(sliced, z), lambda z: decode(decoder, restore(z)), [len(kept)]):
+    if sliced is not None and _agree(lambda z: decode(sliced, z),
+                                     lambda z: decode(decoder, restore(z)), [len(kept)]):
         return sliced, True
     z = tf.keras.Input((len(kept),))
     own = _anew(decoder, restore(z), decode, [len(values)])
     return tf.keras.Model(z, own(restore(z)), name=decoder.name), False
 
 
-def _attempt(make: Callable[..., tf.keras.Model | None], network: tf.keras.Model, *args: Any) -> tf.keras.Model | None:
-    """What `make` makes of a graph of layers; None of other networks, and of those whose layers cannot be made anew."""
+def _attempt(make: Callable[..., tf.keras.Model | None], network: tf.keras.Model, *args:
+             Any) -> tf.keras.Model | None:
+    """What `make` makes of a graph of layers; None of other networks, and of those whose layers
+    cannot be made anew.
+    """
     if not _is_graph(network):
         return None
     with contextlib.suppress(ValueError, TypeError, NotImplementedError):
@@ -142,12 +155,15 @@ def _anew(network, inputs, call, shape):
             other = type(network).from_config(network.get_config())
             other(inputs)
             other.set_weights(network.get_weights())
-            made = other if _agree(lambda x: call(other, x), lambda x: call(network, x), shape) else None
+            made = other if _agree(lambda x: call(other, x), lambda x: call(network, x),
+                                   shape) else None
     return network if made is None else made
 
 
 def _cloned(network, configs, weights, inputs=None):
-    """The network anew, on other `inputs`; of some layers with entries of the configuration and weights replaced, by layer."""
+    """The network anew, on other `inputs`; of some layers with entries of the configuration and
+    weights replaced, by layer.
+    """
     made = {}
 
     def anew(layer):
@@ -164,19 +180,24 @@ def _cloned(network, configs, weights, inputs=None):
 
 
 def heads_of(encoder: tf.keras.Model) -> list[tf.keras.layers.Layer]:
-    """The layers that end in the posterior's mean and in its spread, or the one of both; none of what is no graph of layers."""
+    """The layers that end in the posterior's mean and in its spread, or the one of both; none of
+    what is no graph of layers.
+    """
     if not _is_graph(encoder):
         return []
     return [tensor._keras_history.layer for tensor in _parameters_of(encoder)]
 
 
 def _parameters_of(graph):
-    """The posterior's mean and spread, `[B, n]` each, also where they are returned concatenated; or one tensor of both."""
+    """The posterior's mean and spread, `[B, n]` each, also where they are returned concatenated; or
+    one tensor of both.
+    """
     found = Outputs.of(graph.output, graph.output_names).parameters()
     history = found[0]._keras_history
     if len(found) == 1 and type(history.layer) is layers.Concatenate:
         halves = tf.nest.flatten(history.layer.get_input_at(history.node_index))
-        if len(halves) == 2 and halves[0].shape.as_list() == halves[1].shape.as_list():  # of [B, k] there is no other axis
+        # Of [B, k] there is no other axis.
+        if len(halves) == 2 and halves[0].shape.as_list() == halves[1].shape.as_list():
             return halves
     return found
 
@@ -185,8 +206,11 @@ def first_of(decoder: tf.keras.Model) -> tf.keras.layers.Layer | None:
     """The dense layer that alone takes the latent variables; None of other networks."""
     if not _is_graph(decoder):
         return None
-    takers = [node.layer for nodes in decoder._nodes_by_depth.values() for node in nodes
-              if any(source is decoder.inputs[0] for source in node.keras_inputs) and not isinstance(node.layer, layers.InputLayer)]
+    takers = [
+        node.layer for nodes in decoder._nodes_by_depth.values() for node in nodes
+        if any(source is decoder.inputs[0]
+               for source in node.keras_inputs) and not isinstance(node.layer, layers.InputLayer)
+    ]
     return takers[0] if len(takers) == 1 and type(takers[0]) in DENSE else None
 
 
@@ -197,11 +221,19 @@ def _is_graph(network):
 def _sliced_encoder(encoder, kept, n):
     found = heads_of(encoder)
     columns = kept if len(found) == 2 else np.concatenate([kept, n + kept])
-    heads = {head for head, tensor in zip(found, _parameters_of(encoder)) if len(found) == 1 or tensor.shape[-1] == n}
-    if not all(type(head) in DENSE and tf.keras.activations.serialize(head.activation) in _APART for head in heads):
+    heads = {
+        head
+        for head, tensor in zip(found, _parameters_of(encoder))
+        if len(found) == 1 or tensor.shape[-1] == n
+    }
+    if not all(
+            type(head) in DENSE and tf.keras.activations.serialize(head.activation) in _APART
+            for head in heads):
         return None
-    return _cloned(encoder, {head: {"units": len(columns)} for head in heads},
-                   {head: [weight[..., columns] for weight in head.get_weights()] for head in heads})
+    return _cloned(encoder, {head: {"units": len(columns)}
+                             for head in heads},
+                   {head: [weight[..., columns] for weight in head.get_weights()]
+                    for head in heads})
 
 
 def _sliced_decoder(decoder, kept, values):
@@ -209,7 +241,8 @@ def _sliced_decoder(decoder, kept, values):
     if first is None:
         return None
     kernel, *bias = first.get_weights()
-    shift = (values @ kernel.astype(np.float64)).astype(kernel.dtype)  # of the variables that are left out
+    # Of the variables that are left out.
+    shift = (values @ kernel.astype(np.float64)).astype(kernel.dtype)
     weights = [kernel[kept]]
     if bias or shift.any():
         weights.append(shift + (bias[0] if bias else 0))
@@ -223,14 +256,18 @@ def _parameters(encoder, x):
 
 def _selected_columns(outputs, kept, n):
     columns = kept if len(outputs) == 2 else np.concatenate([kept, n + kept])
-    return [value if value.shape[-1] < n else tf.gather(value, columns, axis=-1) for value in outputs]
+    return [
+        value if value.shape[-1] < n else tf.gather(value, columns, axis=-1) for value in outputs
+    ]
 
 
 def _agree(one, other, shape):
-    """Whether two functions of examples of a shape return the same of two of them, to rounding; True where the shape is open."""
+    """Whether two functions of examples of a shape return the same of two of them, to rounding;
+    True where the shape is open.
+    """
     if None in shape:
         return True
     x = tf.constant(np.random.default_rng(0).uniform(size=[2, *shape]), tf.float32)
     pairs = zip(tf.nest.flatten(one(x)), tf.nest.flatten(other(x)))
-    return all(a.shape == b.shape and np.abs(a - b).max() <= _AGREEMENT * (np.abs(b).max() + 1e-6) for a, b in
-               ((np.asarray(a), np.asarray(b)) for a, b in pairs))
+    return all(a.shape == b.shape and np.abs(a - b).max() <= _AGREEMENT * (np.abs(b).max() + 1e-6)
+               for a, b in ((np.asarray(a), np.asarray(b)) for a, b in pairs))

@@ -16,17 +16,29 @@ from tfisovae.vae.batch import Batch
 from tfisovae.vae.resident import Compiled, Resident
 
 _ROWS = 4096  # of an array, looked at together
-_WITH_KEPT = {"shuffle", "initial_epoch", "validation_data", "validation_freq", "validation_batch_size", "validation_steps"}
+_WITH_KEPT = {
+    "shuffle", "initial_epoch", "validation_data", "validation_freq", "validation_batch_size",
+    "validation_steps"
+}
 
 
 class Trainable(tf.keras.Model):
-    """The base of `VAE`, which has the networks, the distortion and lmbda; here is how they are trained."""
+    """The base of `VAE`, which has the networks, the distortion and lmbda; here is how they are
+    trained.
+    """
 
     def __init__(self, name):
-        super().__init__(name=name, dtype="float32")  # its own layers are none: mixed precision is that of the networks
-        self._trackers = [metrics_lib.Loss(), metrics_lib.Distortion(), metrics_lib.Rate(), metrics_lib.ActiveDimensions()]
+        # Its own layers are none: mixed precision is that of the networks.
+        super().__init__(name=name, dtype="float32")
+        self._trackers = [
+            metrics_lib.Loss(),
+            metrics_lib.Distortion(),
+            metrics_lib.Rate(),
+            metrics_lib.ActiveDimensions()
+        ]
         self._measures, self._asked_parts, self._resident, self._annealing = [], 1, None, None
-        self._may_keep, self._kept = False, None  # an array that `fit` was given, and the steps compiled for it
+        # An array that `fit` was given, and the steps compiled for it.
+        self._may_keep, self._kept = False, None
         self._compiled = None  # the steps, where XLA compiles them one by one
         self._left = None  # lmbda where a schedule has left it, and what it was given
 
@@ -36,25 +48,34 @@ class Trainable(tf.keras.Model):
         Args:
           optimizer: a Keras optimizer, or the name of one.
           metrics: instances of `tfisovae.metrics`, measured by `evaluate`.
-          num_parts: how many parts of a batch, as equal as they can be, `fit` works on side by side. The step is the same to
-            rounding; on a CPU one part to a core is faster than all cores on one operation after the other. Networks with layers
-            that look at a whole batch (batch normalisation), or may do so (layers of your own, `Lambda`, `add_loss`), get batches
-            whole.
-          resident: `[N, ...]`, examples to keep on the device. None: `fit` keeps the array it is given there by itself, where
-            that is measured to be faster (`tfisovae.vae.resident.pays`: small dense networks on a CPU, 2,000 steps at least); an
-            epoch then is one call. False: never. With examples, `fit` takes data sets of row numbers `[steps, B]`, int32
-            (`tfisovae.training.batches.resident_batches`), and does the steps of each element in one call compiled by XLA. The
-            weights are those of ordinary batches to rounding; small networks train several times faster.
-          **kwargs: `run_eagerly`, `steps_per_execution`, `jit_compile` of `tf.keras.Model.compile`; `jit_compile` is of training
-            steps, between the checks of data and loss, which XLA would drop.
+          num_parts: how many parts of a batch, as equal as they can be, `fit` works on side by
+            side. The step is the same to rounding; on a CPU one part to a core is faster than all
+            cores on one operation after the other. Networks with layers that look at a whole batch
+            (batch normalisation), or may do so (layers of your own, `Lambda`, `add_loss`), get
+            batches whole.
+          resident: `[N, ...]`, examples to keep on the device. None: `fit` keeps the array it is
+            given there by itself, where that is measured to be faster
+            (`tfisovae.vae.resident.pays`: small dense networks on a CPU, 2,000 steps at least); an
+            epoch then is one call. False: never. With examples, `fit` takes data sets of row
+            numbers `[steps, B]`, int32 (`tfisovae.training.batches.resident_batches`), and does the
+            steps of each element in one call compiled by XLA. The weights are those of ordinary
+            batches to rounding; small networks train several times faster.
+          **kwargs: `run_eagerly`, `steps_per_execution`, `jit_compile` of `tf.keras.Model.compile`;
+            `jit_compile` is of training steps, between the checks of data and loss, which XLA would
+            drop.
         """
         for name in ("loss", "loss_weights", "weighted_metrics"):
             if kwargs.pop(name, None) is not None:
-                raise ValueError(f"compile({name}=...) has no meaning for a VAE: its loss is lmbda D + KL, and D is the "
-                                 "distortion that the VAE was made with.")
+                raise ValueError(
+                    f"compile({name}=...) has no meaning for a VAE: its loss is lmbda D + KL, and "
+                    f"D is the "
+                    "distortion that the VAE was made with.")
         for metric in metrics or []:
             if not hasattr(metric, "measure"):
-                raise ValueError(f"metrics must be instances of tfisovae.metrics, which measure a VAE; got {metric!r}.")
+                raise ValueError(
+                    f"metrics must be instances of tfisovae.metrics, which measure a VAE; got "
+                    f"{metric!r}."
+                )
             if self.n is not None:
                 metric.build(self.n)
         if num_parts < 1:
@@ -84,7 +105,8 @@ class Trainable(tf.keras.Model):
         return noise_rows(tf.shape(x)[0], self.n, self.seed, step, self._row(x, 0))
 
     def _check_data(self, data):
-        """Looks at what `fit` or `evaluate` is given, as far as that is possible before it begins."""
+        """Looks at what `fit` or `evaluate` is given, as far as that is possible before it begins.
+        """
         spec = getattr(data, "element_spec", None)
         if spec is not None:
             shape = getattr(x_of(spec), "shape", None) if self._resident is None else None
@@ -98,7 +120,8 @@ class Trainable(tf.keras.Model):
                 check_finite(rows, first)
                 self._prepare(rows)
 
-    def fit(self, x=None, y=None, batch_size=None, epochs=1, verbose="auto", callbacks=None, **kwargs):
+    def fit(self, x=None, y=None, batch_size=None, epochs=1, verbose="auto", callbacks=None,
+            **kwargs):
         """Trains: `tf.keras.Model.fit`, for data as the class describes them.
 
         Arrays are looked at as a whole before the first step, data sets batch by batch.
@@ -110,11 +133,16 @@ class Trainable(tf.keras.Model):
         self._check_data(x)
         if kwargs.get("validation_data") is not None:
             self._check_data(kwargs["validation_data"])
-            if hasattr(kwargs["validation_data"], "dtype"):  # Keras takes pairs alone, and asks an array whether it is true
+            # Keras takes pairs alone, and asks an array whether it is true.
+            if hasattr(kwargs["validation_data"], "dtype"):
                 kwargs["validation_data"] = (kwargs["validation_data"],)
-        attached = [callback for callback in tf.nest.flatten(getattr(callbacks, "callbacks", callbacks)) if callback is not None]
+        attached = [
+            callback for callback in tf.nest.flatten(getattr(callbacks, "callbacks", callbacks))
+            if callback is not None
+        ]
         self._anneal(attached)
-        with checks.plain_errors(), self._keeping(x, batch_size or 32, epochs, attached, kwargs) as kept:
+        with checks.plain_errors(), self._keeping(x, batch_size or 32, epochs, attached,
+                                                  kwargs) as kept:
             if kept is not None:
                 x, y, batch_size = kept, None, None
             try:
@@ -125,9 +153,12 @@ class Trainable(tf.keras.Model):
 
     @contextlib.contextmanager
     def _keeping(self, x, batch_size, epochs, callbacks, kwargs):
-        """Keeps an array on the device while `fit` trains, where that pays: the data set of its rows, or None."""
+        """Keeps an array on the device while `fit` trains, where that pays: the data set of its
+        rows, or None.
+        """
         x = None if hasattr(x, "element_spec") else x_of(x)
-        plain = self._may_keep and hasattr(x, "shape") and hasattr(x, "dtype") and set(kwargs) <= _WITH_KEPT
+        plain = self._may_keep and hasattr(x, "shape") and hasattr(
+            x, "dtype") and set(kwargs) <= _WITH_KEPT
         if not plain or not resident.pays(self, np.asarray(x), batch_size, epochs, callbacks):
             yield None
             return
@@ -151,10 +182,13 @@ class Trainable(tf.keras.Model):
             return super().evaluate(x, *args, **kwargs)
 
     def _anneal(self, callbacks):
-        """Follows the `LambdaSchedule` among the callbacks, if there is one; steps compiled for another are compiled anew."""
+        """Follows the `LambdaSchedule` among the callbacks, if there is one; steps compiled for
+        another are compiled anew.
+        """
         schedules = [callback for callback in callbacks if isinstance(callback, LambdaSchedule)]
         lmbda = float(self.lmbda.numpy())
-        given = self._left[1] if self._left and self._left[0] == lmbda else lmbda  # a training that was stopped half-way goes on
+        # A training that was stopped half-way goes on.
+        given = self._left[1] if self._left and self._left[0] == lmbda else lmbda
         annealing = schedules[0].annealing(given) if schedules else None
         if annealing != self._annealing:
             self._annealing, self.train_function, self._kept = annealing, None, None
@@ -168,7 +202,8 @@ class Trainable(tf.keras.Model):
             return self._report([self._resident.train(data)], self._trackers)
         x = self._prepare(data)
         noise = self._noise(x, self.optimizer.iterations)
-        done = [self._compiled.train_batch(x, noise)] if self._compiled else self.train_on(x, noise)[0]
+        done = [self._compiled.train_batch(x, noise)] if self._compiled else self.train_on(
+            x, noise)[0]
         return self._report(done, self._trackers)
 
     def train_on(self, x, noise, alive=None):
@@ -176,12 +211,14 @@ class Trainable(tf.keras.Model):
 
         Args:
           x, noise: examples and their noise.
-          alive: None, and a loss that is not finite is an error; or, where XLA compiles the step, a scalar tensor, bool: whether to
-            do the step at all.
+          alive: None, and a loss that is not finite is an error; or, where XLA compiles the step, a
+            scalar tensor, bool: whether to do the step at all.
         Returns:
-          `(the Measurements of its parts, whether the step was done)`; a step whose loss is not finite is not done.
+          `(the Measurements of its parts, whether the step was done)`; a step whose loss is not
+          finite is not done.
         """
-        step, replicas = self.optimizer.iterations, tf.distribute.get_strategy().num_replicas_in_sync
+        step, replicas = self.optimizer.iterations, tf.distribute.get_strategy(
+        ).num_replicas_in_sync
         lmbda = self._annealing(step) if self._annealing is not None else None
         if lmbda is not None:
             self.lmbda.assign(lmbda)
@@ -189,7 +226,8 @@ class Trainable(tf.keras.Model):
         batches, losses, gradients = [], [], []
         # Parts have no data in common: on a CPU the executor runs them side by side, one to a core.
         size = tf.cast(tf.shape(x)[0], tf.float32)
-        for x_part, noise_part in zip(*(checks.parts(value, self.num_parts) for value in (x, noise))):
+        for x_part, noise_part in zip(*(checks.parts(value, self.num_parts)
+                                        for value in (x, noise))):
             with tf.GradientTape() as tape:
                 batch = Batch(mode, x_part, noise_part)
                 loss = tf.reduce_sum(self._training_loss(batch)) / (size * replicas)
@@ -199,7 +237,8 @@ class Trainable(tf.keras.Model):
             gradients.append(tape.gradient(scaled, self.trainable_variables))
         # What no output depends on, such as the head of a sample that is not used, stays as it is.
         moved = [(tf.add_n([tf.convert_to_tensor(part) for part in parts]), variable)
-                 for *parts, variable in zip(*gradients, self.trainable_variables) if parts[0] is not None]
+                 for *parts, variable in zip(*gradients, self.trainable_variables)
+                 if parts[0] is not None]
 
         def move():
             total = [gradient for gradient, _ in moved]
@@ -217,13 +256,17 @@ class Trainable(tf.keras.Model):
         return batches, tf.cond(alive & tf.math.is_finite(loss), move, lambda: False)
 
     def _build_optimizer(self):
-        """Makes what the optimizer keeps of each weight, also of those that no loss moves: Keras asks for the averages of all."""
+        """Makes what the optimizer keeps of each weight, also of those that no loss moves: Keras
+        asks for the averages of all.
+        """
         if hasattr(self.optimizer, "build"):
             with tf.init_scope():
                 self.optimizer.build(self.trainable_variables)
 
     def _with_loss_scale(self, optimizer):
-        """The optimizer, scaled where a network computes in float16, in which small gradients would be 0."""
+        """The optimizer, scaled where a network computes in float16, in which small gradients would
+        be 0.
+        """
         optimizer = tf.keras.optimizers.get(optimizer)
         layers = [*networks.parts(self.encoder), *networks.parts(self.decoder)]
         narrow = any(layer.compute_dtype == "float16" for layer in layers)
@@ -236,7 +279,8 @@ class Trainable(tf.keras.Model):
 
     def test_step(self, data):
         x = self._prepare(data)
-        seen = tf.cast(self._trackers[0].count, tf.int32) * tf.distribute.get_strategy().num_replicas_in_sync
+        seen = tf.cast(self._trackers[0].count,
+                       tf.int32) * tf.distribute.get_strategy().num_replicas_in_sync
         first_row = self._row(x, seen)
         x = checks.finite_examples(x, first_row)
         batch = measure(Mode(self, False), x, first_row, self.seed, kind=Batch)
@@ -244,10 +288,11 @@ class Trainable(tf.keras.Model):
         return self._report([batch], self.metrics)
 
     def training_objective(self, x, first_row=0, seed=0):
-        """The loss that `fit` makes small, of the examples `x` `[B, ...]`: `[B]`, nats, the networks' own losses in it.
+        """The loss that `fit` makes small, of the examples `x` `[B, ...]`: `[B]`, nats, the
+        networks' own losses in it.
 
-        Layers that are random in training (dropout), or compute in 16 bits, do so here too, where no layer looks at the whole
-        batch; else all are in inference mode.
+        Layers that are random in training (dropout), or compute in 16 bits, do so here too, where
+        no layer looks at the whole batch; else all are in inference mode.
         """
         otherwise = any(found(network) for network in (self.encoder, self.decoder)
                         for found in (graph.random_layers, graph.narrow_layers))
@@ -264,7 +309,8 @@ class Trainable(tf.keras.Model):
         if not (self.decomposed and self.warmup_steps):
             return batch.objective
         warming_up = self.optimizer.iterations < self.warmup_steps
-        return batch.loss(tf.where(warming_up, self.distortion(batch.x, batch.x_hat), batch.distortion))
+        return batch.loss(
+            tf.where(warming_up, self.distortion(batch.x, batch.x_hat), batch.distortion))
 
     def _report(self, measurements, metrics):
         logs = {}

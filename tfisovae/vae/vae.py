@@ -14,7 +14,8 @@ from tfisovae.vae.training import Trainable
 
 
 def _checked_lmbda(lmbda):
-    if isinstance(lmbda, bool) or not isinstance(lmbda, numbers.Real) or not 0 < lmbda < float("inf"):
+    if isinstance(lmbda,
+                  bool) or not isinstance(lmbda, numbers.Real) or not 0 < lmbda < float("inf"):
         raise ValueError(f"lmbda must be a positive, finite number; got {lmbda!r}.")
     return float(lmbda)
 
@@ -25,51 +26,63 @@ class VAE(Trainable):
 
     The loss, in nats per example, averaged over the batch, is that of Eq. 54 with beta = 1 / lmbda:
 
-        L = lmbda D(x, x_hat) + KL,                                  x_hat = Dec(mean + scale * noise)
-        L = lmbda (D(x, x_check) + D(x_check, x_hat)) + KL           decomposed, x_check = Dec(mean)
+        L = lmbda D(x, x_hat) + KL,                                  x_hat = Dec(mean + scale *
+        noise) L = lmbda (D(x, x_check) + D(x_check, x_hat)) + KL           decomposed, x_check =
+        Dec(mean)
 
-    and the networks' own losses (regularisers, `add_loss`) on top. `fit` and `evaluate` report `loss`, all of that (nats);
-    `distortion` (of D), `rate` (nats) and `active_dimensions`; `evaluate` adds the metrics given to `compile(metrics=[...])`.
-    Data are arrays or data sets of x, of pairs whose first is x, or of dicts (`tfisovae.autoencoder.data.x_of`).
+    and the networks' own losses (regularisers, `add_loss`) on top. `fit` and `evaluate` report
+    `loss`, all of that (nats); `distortion` (of D), `rate` (nats) and `active_dimensions`;
+    `evaluate` adds the metrics given to `compile(metrics=[...])`. Data are arrays or data sets of
+    x, of pairs whose first is x, or of dicts (`tfisovae.autoencoder.data.x_of`).
 
-    Layers are in training mode in `fit` alone: batch normalisation and dropout work as in any Keras model. Everything that
-    measures (`encode`, `decode`, `evaluate`, `predict`, `analyze`) is in inference mode, and in float32, whatever
-    mixed-precision policy the networks are trained in. On several replicas batch normalisation sees each replica's part of the
-    batch, as in Keras, unless it is told to be `synchronized`. Dropout draws TensorFlow's own random numbers, which are no
+    Layers are in training mode in `fit` alone: batch normalisation and dropout work as in any Keras
+    model. Everything that measures (`encode`, `decode`, `evaluate`, `predict`, `analyze`) is in
+    inference mode, and in float32, whatever mixed-precision policy the networks are trained in. On
+    several replicas batch normalisation sees each replica's part of the batch, as in Keras, unless
+    it is told to be `synchronized`. Dropout draws TensorFlow's own random numbers, which are no
     function of the step: a run with it can be resumed, but not to the bit.
 
     Args:
-      encoder: Keras model from `[B, ...]` to `[B, 2n]`, the posterior's mean, then its log-variance; or to the two one by one;
-        or to these and a sample, as in Keras' own examples, which is not used.
+      encoder: Keras model from `[B, ...]` to `[B, 2n]`, the posterior's mean, then its
+        log-variance; or to the two one by one; or to these and a sample, as in Keras' own examples,
+        which is not used.
       decoder: Keras model from `[B, n]` to the shape of x.
       distortion: a `Distortion`, or the name of one.
-      lmbda: weight of the distortion, positive. `vae.lmbda` is a variable that every step reads: `vae.lmbda = 10.0` in a callback
-        is obeyed, and `tfisovae.callbacks.LambdaSchedule` anneals it.
+      lmbda: weight of the distortion, positive. `vae.lmbda` is a variable that every step reads:
+        `vae.lmbda = 10.0` in a callback is obeyed, and `tfisovae.callbacks.LambdaSchedule` anneals
+        it.
       decomposed: whether to train the decomposed loss of section 4.2.
-      warmup_steps: steps of the conventional loss before the decomposed one, which from scratch tends to collapse (500 is a
-        good number; the logs give the decomposed loss from the first step on).
-      seed: seed of the posterior noise. Noise is a function of the seed, the step and the row of the global batch.
-      scale: what the encoder's second half, or second output, is: "log_variance", "variance", "log_scale" or "scale".
+      warmup_steps: steps of the conventional loss before the decomposed one, which from scratch
+        tends to collapse (500 is a good number; the logs give the decomposed loss from the first
+        step on).
+      seed: seed of the posterior noise. Noise is a function of the seed, the step and the row of
+        the global batch.
+      scale: what the encoder's second half, or second output, is: "log_variance", "variance",
+        "log_scale" or "scale".
       example_shape: shape of one example, for networks that do not say it; else the first data do.
 
     Attributes:
-      example_shape: shape of one example; entries that the networks leave open are None. None until it is known.
+      example_shape: shape of one example; entries that the networks leave open are None. None until
+        it is known.
       n: latent dimensions; None until they are known.
-      pruning: what was left out of a larger VAE, and what that cost (`tfisovae.prune`); None of others, and of loaded ones.
-      treats_examples_apart: whether no layer looks at a whole batch (batch normalisation, or what is not known not to).
+      pruning: what was left out of a larger VAE, and what that cost (`tfisovae.prune`); None of
+        others, and of loaded ones.
+      treats_examples_apart: whether no layer looks at a whole batch (batch normalisation, or what
+        is not known not to).
     """
 
     pruning = None
 
-    def __init__(self, encoder, decoder, distortion, lmbda, decomposed=False, *, warmup_steps=0, seed=0, scale="log_variance",
-                 example_shape=None, name="vae"):
+    def __init__(self, encoder, decoder, distortion, lmbda, decomposed=False, *, warmup_steps=0,
+                 seed=0, scale="log_variance", example_shape=None, name="vae"):
         super().__init__(name)
         if warmup_steps < 0:
             raise ValueError(f"warmup_steps must be at least 0; got {warmup_steps!r}.")
         networks.read_scale(tf.zeros([]), scale)
         self.encoder, self.decoder = encoder, decoder
         self.distortion = distortions.get(distortion)
-        self._lmbda = tf.Variable(_checked_lmbda(lmbda), trainable=False, dtype=tf.float64, name="lmbda",
+        self._lmbda = tf.Variable(_checked_lmbda(lmbda), trainable=False, dtype=tf.float64,
+                                  name="lmbda",
                                   aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA)
         self.decomposed = bool(decomposed)
         self.warmup_steps = int(warmup_steps)
@@ -79,14 +92,18 @@ class VAE(Trainable):
         self._settle(example_shape)
 
     def _settle(self, example_shape):
-        """Learns shapes and n from the networks, which are built by it, and from the shape of an example."""
+        """Learns shapes and n from the networks, which are built by it, and from the shape of an
+        example.
+        """
         with tf.init_scope(), self.distribute_strategy.scope():
-            settled = networks.settle(self.encoder, self.decoder, None if example_shape is None else tuple(example_shape))
+            settled = networks.settle(self.encoder, self.decoder,
+                                      None if example_shape is None else tuple(example_shape))
             if settled is None:
                 return
             shape, self.n = settled
             self.__dict__["example_shape"] = shape  # Keras would wrap the tuple
-            self.treats_examples_apart = all(map(networks.treats_examples_apart, (self.encoder, self.decoder)))
+            self.treats_examples_apart = all(
+                map(networks.treats_examples_apart, (self.encoder, self.decoder)))
             for metric in self.metrics:
                 metric.build(self.n)
         self.built = True
@@ -95,11 +112,16 @@ class VAE(Trainable):
         if self.n is None:
             self._settle(x.shape[1:])
             if self.n is None:
-                raise ValueError("Neither network says what it takes, nor do the data. Give VAE(..., example_shape=...).")
+                raise ValueError(
+                    "Neither network says what it takes, nor do the data. Give VAE(..., "
+                    "example_shape=...)."
+                )
 
     @property
     def lmbda(self):
-        """The weight of the distortion: a scalar `tf.Variable`, float64. `vae.lmbda = value` assigns; `.numpy()` reads it."""
+        """The weight of the distortion: a scalar `tf.Variable`, float64. `vae.lmbda = value`
+        assigns; `.numpy()` reads it.
+        """
         return self._lmbda
 
     @lmbda.setter
@@ -108,8 +130,11 @@ class VAE(Trainable):
 
     @property
     def beta(self):
-        """1 / lmbda as it is now, a float; inside a graph a scalar tensor, float32, which is that of every call."""
-        return 1 / float(self.lmbda.numpy()) if tf.executing_eagerly() else tf.cast(1 / self.lmbda, tf.float32)
+        """1 / lmbda as it is now, a float; inside a graph a scalar tensor, float32, which is that
+        of every call.
+        """
+        return 1 / float(self.lmbda.numpy()) if tf.executing_eagerly() else tf.cast(
+            1 / self.lmbda, tf.float32)
 
     def encode(self, x, training=False):
         """The posterior of `x` `[B, ...]`: a `Posterior` of mean and scale, `[B, n]` each."""
@@ -129,10 +154,15 @@ class VAE(Trainable):
         return self.encoder.weights + self.decoder.weights
 
     def check(self, x):
-        """Raises ValueError if `x` are no examples of this VAE: their shape, or values outside the distortion's domain."""
+        """Raises ValueError if `x` are no examples of this VAE: their shape, or values outside the
+        distortion's domain.
+        """
         shape = self.example_shape
         if shape is not None and not x.shape.is_compatible_with([None, *shape]):
-            raise ValueError(f"x must have the shape [batch, {', '.join(map(str, shape))}]; got {tuple(x.shape)}.")
+            raise ValueError(
+                f"x must have the shape [batch, {', '.join(map(str, shape))}]; got "
+                f"{tuple(x.shape)}."
+            )
         self.distortion.check(x)
 
     def _prepare(self, data):
@@ -142,28 +172,35 @@ class VAE(Trainable):
         return x
 
     def measure(self, x, first_row=0):
-        """What can be measured on the examples `x` `[B, ...]`: a `tfisovae.metrics.measurement.Measurement`.
+        """What can be measured on the examples `x` `[B, ...]`: a
+        `tfisovae.metrics.measurement.Measurement`.
 
-        Its posterior noise depends on the seed and on `first_row`, the number of examples before these ones, alone.
+        Its posterior noise depends on the seed and on `first_row`, the number of examples before
+        these ones, alone.
         """
         return measure(self, x, self._row(x, first_row), self.seed)
 
     def get_config(self):
-        return {"encoder": tf.keras.utils.serialize_keras_object(self.encoder),
-                "decoder": tf.keras.utils.serialize_keras_object(self.decoder),
-                "distortion": tf.keras.utils.serialize_keras_object(self.distortion),
-                "lmbda": float(self.lmbda.numpy()), "decomposed": self.decomposed, "warmup_steps": self.warmup_steps,
-                "seed": self.seed, "scale": self.scale, "example_shape": self.example_shape and list(self.example_shape),
-                "name": self.name}
+        return {
+            "encoder": tf.keras.utils.serialize_keras_object(
+                self.encoder), "decoder": tf.keras.utils.serialize_keras_object(self.decoder),
+            "distortion": tf.keras.utils.serialize_keras_object(self.distortion), "lmbda": float(
+                self.lmbda.numpy()), "decomposed": self.decomposed,
+            "warmup_steps": self.warmup_steps, "seed": self.seed, "scale": self.scale,
+            "example_shape": self.example_shape and list(self.example_shape), "name": self.name
+        }
 
     @classmethod
     def from_config(cls, config, custom_objects=None):
-        parts = {key: tf.keras.utils.deserialize_keras_object(config[key], custom_objects=custom_objects)
-                 for key in ("encoder", "decoder", "distortion")}
+        parts = {
+            key: tf.keras.utils.deserialize_keras_object(config[key], custom_objects=custom_objects)
+            for key in ("encoder", "decoder", "distortion")
+        }
         return cls(**{**config, **parts})
 
     def save(self, filepath, overwrite=True, **kwargs):
-        """Writes a SavedModel with the signatures `encode` (x to mean and scale) and `decode` (z to x_hat).
+        """Writes a SavedModel with the signatures `encode` (x to mean and scale) and `decode` (z to
+        x_hat).
 
         `tf.saved_model.load` gives the signatures anywhere; `tfisovae.load` gives the VAE back.
 
@@ -171,23 +208,33 @@ class VAE(Trainable):
           filepath: directory to write.
           overwrite: whether an existing SavedModel there may be replaced.
         Raises:
-          ValueError: for `.keras` and `.h5`, which do not keep the weights of GDN layers; for networks that their own
-            configuration does not make anew (subclassed ones without `get_config`, `Lambda`).
+          ValueError: for `.keras` and `.h5`, which do not keep the weights of GDN layers; for
+            networks that their own configuration does not make anew (subclassed ones without
+            `get_config`, `Lambda`).
           FileExistsError: if something is there that may not be replaced.
         """
         path = os.fspath(filepath).rstrip(os.sep)
-        if path.endswith((".keras", ".h5", ".hdf5")) or kwargs.get("save_format") in ("keras", "h5"):
-            raise ValueError("A VAE is saved as a SavedModel directory. The formats .keras and .h5 do not keep the parameters "
-                             "of tensorflow-compression's layers: they load back with wrong weights, or not at all. "
-                             f"Got {filepath!r}; use a name without that ending.")
+        if path.endswith(
+            (".keras", ".h5", ".hdf5")) or kwargs.get("save_format") in ("keras", "h5"):
+            raise ValueError(
+                "A VAE is saved as a SavedModel directory. The formats .keras and .h5 do not keep "
+                "the parameters "
+                "of tensorflow-compression's layers: they load back with wrong weights, or not at "
+                "all. "
+                f"Got {filepath!r}; use a name without that ending.")
         if self.n is None:
-            raise ValueError("The networks have no weights yet: they must see an example before they can be saved.")
+            raise ValueError(
+                "The networks have no weights yet: they must see an example before they can be "
+                "saved."
+            )
         config = self.config_now()
         self._try_anew(config)
-        saving.write(path, saving.Weights(self.encoder.weights, self.decoder.weights), self._signatures(), config, overwrite)
+        saving.write(path, saving.Weights(self.encoder.weights, self.decoder.weights),
+                     self._signatures(), config, overwrite)
 
     def save_weights(self, filepath, *args, **kwargs):
-        """`tf.keras.Model.save_weights`; refuses the format that does not keep the weights of GDN layers.
+        """`tf.keras.Model.save_weights`; refuses the format that does not keep the weights of GDN
+        layers.
 
         Raises:
           ValueError: for a name that ends in `.weights.h5`.
@@ -202,25 +249,40 @@ class VAE(Trainable):
 
     def _check_weights_name(self, filepath):
         if os.fspath(filepath).endswith(".weights.h5"):
-            raise ValueError("filepath: the format .weights.h5 does not keep the parameters of tensorflow-compression's layers; "
-                             f"got {filepath!r}. Another name that ends in .h5, or has no ending, does; vae.save keeps all.")
+            raise ValueError(
+                "filepath: the format .weights.h5 does not keep the parameters of "
+                "tensorflow-compression's layers; "
+                f"got {filepath!r}. Another name that ends in .h5, or has no ending, does; "
+                f"vae.save keeps all."
+            )
 
     def _try_anew(self, config):
-        """Raises ValueError where a network of the user's own is not made anew, weight for weight, by its configuration."""
-        doubtful = [network for network in (self.encoder, self.decoder) if not networks.can_be_made_anew(network)]
+        """Raises ValueError where a network of the user's own is not made anew, weight for weight,
+        by its configuration.
+        """
+        doubtful = [
+            network for network in (self.encoder, self.decoder)
+            if not networks.can_be_made_anew(network)
+        ]
         if not doubtful:
             return
         try:
-            other = self.from_config(json.loads(json.dumps(config)), networks.classes(self.encoder, self.decoder))
-            cause = None if [w.shape for w in other.weights] == [w.shape for w in self.weights] else ValueError("other weights")
+            other = self.from_config(json.loads(json.dumps(config)),
+                                     networks.classes(self.encoder, self.decoder))
+            cause = None if [w.shape for w in other.weights] == [w.shape for w in self.weights
+                                                                 ] else ValueError("other weights")
         except Exception as error:  # of whatever the user's classes do
             cause = error
         if cause is not None:
             named = {"encoder": self.encoder, "decoder": self.decoder}.items()
-            names = " or ".join(f"{role} ({type(part).__name__})" for role, part in named if part in doubtful)
-            raise ValueError(f"The {names} cannot be saved, as its configuration does not make it anew. Define get_config, which "
-                             "returns the arguments of __init__, or build it of Keras' own layers by the functional API."
-                             ) from cause
+            names = " or ".join(
+                f"{role} ({type(part).__name__})" for role, part in named if part in doubtful)
+            raise ValueError(
+                f"The {names} cannot be saved, as its configuration does not make it anew. Define "
+                f"get_config, which "
+                "returns the arguments of __init__, or build it of Keras' own layers by the "
+                "functional API."
+            ) from cause
 
     def config_now(self):
         """The configuration to go on from: a warm-up that is over is not repeated."""
@@ -230,7 +292,8 @@ class VAE(Trainable):
         return config
 
     def _signatures(self):
-        @tf.function(input_signature=[tf.TensorSpec([None, *self.example_shape], tf.float32, name="x")])
+        @tf.function(
+            input_signature=[tf.TensorSpec([None, *self.example_shape], tf.float32, name="x")])
         def encode(x):
             posterior = self.encode(x)
             return {"mean": posterior.mean, "scale": posterior.scale}
@@ -250,7 +313,8 @@ def load(path, custom_objects=None):
       custom_objects: classes by name, for distortions or layers that are not registered with Keras.
     Raises:
       FileNotFoundError: if there is nothing at `path`.
-      ValueError: if what is there is not a VAE, was saved by another version, or has parts of a class that is not known here.
+      ValueError: if what is there is not a VAE, was saved by another version, or has parts of a
+        class that is not known here.
     """
     config = saving.read_config(path)
     try:
@@ -259,7 +323,9 @@ def load(path, custom_objects=None):
         unknown = re.search(r"Could not locate class '(?:\w+>)?(\w+)'", str(error))
         if unknown is None:
             raise
-        raise ValueError(f"{path} has parts of the class {unknown[1]}, which is not registered with Keras here. Import what "
-                         f"registers it, or give custom_objects={{{unknown[1]!r}: {unknown[1]}}}.") from None
+        raise ValueError(
+            f"{path} has parts of the class {unknown[1]}, which is not registered with Keras "
+            f"here. Import what "
+            f"registers it, or give custom_objects={{{unknown[1]!r}: {unknown[1]}}}.") from None
     saving.restore(path, saving.Weights(vae.encoder.weights, vae.decoder.weights))
     return vae

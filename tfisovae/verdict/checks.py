@@ -7,22 +7,31 @@ import numpy.typing as npt
 from tfisovae.verdict.tests_of_means import LossFall, MeanGradient, Moments
 
 LEVEL = 0.05  # of false alarms, over all checks together
-TOLERANCE = 0.05  # deviations that do not matter, of E[mu], E[mu^2 + sigma^2] and the posterior balance
+# Deviations that do not matter, of E[mu], E[mu^2 + sigma^2] and the posterior balance.
+TOLERANCE = 0.05
 FALL_TOLERANCE = 0.01  # nats, of the fall of the loss over the last third of a training
-MIN_EXAMPLES = 300  # the smallest N at which the simulated false alarms stay below LEVEL for exponential means, n up to 256
-MIN_GRADIENT_EXAMPLES = 4000  # below, gradients as skewed as squared exponentials stand out more often than three times too often
-GRADIENT_CAUTION = 3  # factor of the p-value of the gradient, for the same: simulated, 2.8 times as often at 8,000 examples
+# The smallest N at which the simulated false alarms stay below LEVEL for exponential means, n up to
+# 256.
+MIN_EXAMPLES = 300
+# Below, gradients as skewed as squared exponentials stand out more often than three times too
+# often.
+MIN_GRADIENT_EXAMPLES = 4000
+# Factor of the p-value of the gradient, for the same: simulated, 2.8 times as often at 8,000
+# examples.
+GRADIENT_CAUTION = 3
 MEAN, SECOND, BALANCE, GRADIENT, FALL = "E[mu]", "E[mu^2 + sigma^2]", "the posterior balance", "the mean gradient", "the loss"
 
 
 @dataclasses.dataclass(frozen=True)
 class Conditions:
-    """Whether the networks are such that a stationarity holds at the optimum: `True`, `False`, or `None` where that is unknown.
+    """Whether the networks are such that a stationarity holds at the optimum: `True`, `False`, or
+    `None` where that is unknown.
 
     Attributes:
       moments: of E[mu] = 0 and E[mu^2 + sigma^2] = 1. moments_why: in words.
       balance: of the posterior balance. balance_why: in words.
-      gradient: of the mean gradient, as `stationarity.block_gradients` takes it. gradient_why: in words.
+      gradient: of the mean gradient, as `stationarity.block_gradients` takes it. gradient_why: in
+        words.
     """
 
     moments: bool | None = None
@@ -35,14 +44,17 @@ class Conditions:
 
 @dataclasses.dataclass(frozen=True)
 class Stationarity:
-    """What is stationary in scale, shift and noise at the optimum of every VAE (PAPER_NOTES 3), as measured. Vectors are `[n]`.
+    """What is stationary in scale, shift and noise at the optimum of every VAE (PAPER_NOTES 3), as
+    measured. Vectors are `[n]`.
 
     Attributes:
       latent_mean: `Moments` of mu_j, 0 at the optimum.
       latent_second_moment: `Moments` of mu_j^2 + sigma_j^2, 1 at the optimum.
-      balance_difference: `Moments` of eps_j sigma_j dD/dz_j / beta - (1 - sigma_j^2), 0 at the optimum.
+      balance_difference: `Moments` of eps_j sigma_j dD/dz_j / beta - (1 - sigma_j^2), 0 at the
+        optimum.
       one_minus_variance: E[1 - sigma_j^2].
-      strong: whether the balance is looked at: on weak dimensions both of its sides are near 0 (`posterior.STRONG_KL`).
+      strong: whether the balance is looked at: on weak dimensions both of its sides are near 0
+        (`posterior.STRONG_KL`).
     """
 
     latent_mean: Moments
@@ -66,7 +78,8 @@ class Check:
       skewness: of the examples whose mean `value` is.
       p_value: of the hypothesis that it is as expected, alone.
       matters: whether it is off by more than the tolerance.
-      applies: whether its conditions are met; `None` where that is unknown. Only where `True` is it more than a hint.
+      applies: whether its conditions are met; `None` where that is unknown. Only where `True` is it
+        more than a hint.
       why: of `applies`, in words.
       decided: `False` where the tails are too heavy for N.
     """
@@ -88,14 +101,16 @@ class Check:
         return bool(np.isfinite([self.value, self.standard_error]).all())
 
 
-def overall_balance(balance: npt.ArrayLike, one_minus_variance: npt.ArrayLike, active: npt.ArrayLike) -> float:
+def overall_balance(balance: npt.ArrayLike, one_minus_variance: npt.ArrayLike,
+                    active: npt.ArrayLike) -> float:
     """sum_j E[eps_j sigma_j dD/dz_j] / sum_j beta E[1 - sigma_j^2] over the active dimensions.
 
     Args:
-      balance: of each dimension, `[n]`. one_minus_variance: E[1 - sigma_j^2], `[n]`. active: which dimensions, `[n]`.
+      balance: of each dimension, `[n]`. one_minus_variance: E[1 - sigma_j^2], `[n]`. active: which
+        dimensions, `[n]`.
     Returns:
-      A number, 1 at the optimum; NaN where no dimension is active, or all posteriors are as wide as the prior. A mean of the
-      ratios would be ruled by the weakest of them.
+      A number, 1 at the optimum; NaN where no dimension is active, or all posteriors are as wide as
+      the prior. A mean of the ratios would be ruled by the weakest of them.
     """
     active = np.asarray(active, bool)
     weights = np.asarray(one_minus_variance)[active]
@@ -104,19 +119,22 @@ def overall_balance(balance: npt.ArrayLike, one_minus_variance: npt.ArrayLike, a
     return float(np.where(weights, np.asarray(balance)[active], 0) @ weights / weights.sum())
 
 
-def checks(stationarity: Stationarity | None, conditions: Conditions | None = None, gradient: MeanGradient | None = None,
-           fall: LossFall | None = None, num_train: int | None = None, annealed: bool = False,
+def checks(stationarity: Stationarity | None, conditions: Conditions | None = None,
+           gradient: MeanGradient | None = None, fall: LossFall | None = None,
+           num_train: int | None = None, annealed: bool = False,
            tolerance: float = TOLERANCE) -> list[Check]:
     """The tests of what was measured, one for each dimension and kind.
 
     Args:
       stationarity: `Stationarity`, or `None`.
-      conditions: `Conditions`; unknown by default, which makes all of them but the gradient and the fall hints.
+      conditions: `Conditions`; unknown by default, which makes all of them but the gradient and the
+        fall hints.
       gradient: `tfisovae.verdict.tests_of_means.MeanGradient` over examples of training, or `None`.
       fall: `tfisovae.verdict.tests_of_means.LossFall` of the training, or `None`.
-      num_train: size of the training set where the examples are held out: the optimum is that of other examples, which
-        widens the errors by sqrt(1 + N / num_train).
-      annealed: whether the learning rate ended at 0. Then the loss has fallen to the end, and stands still now.
+      num_train: size of the training set where the examples are held out: the optimum is that of
+        other examples, which widens the errors by sqrt(1 + N / num_train).
+      annealed: whether the learning rate ended at 0. Then the loss has fallen to the end, and
+        stands still now.
       tolerance: deviations up to this do not matter.
     Returns:
       List of `Check`.
@@ -124,28 +142,35 @@ def checks(stationarity: Stationarity | None, conditions: Conditions | None = No
     found, conditions = [], conditions or Conditions()
     if stationarity is not None:
         target = np.asarray(stationarity.one_minus_variance, np.float64)
-        n, strong = len(target), np.flatnonzero(np.asarray(stationarity.strong) | ~np.isfinite(target))
+        n, strong = len(target), np.flatnonzero(
+            np.asarray(stationarity.strong) | ~np.isfinite(target))
         moments, why = conditions.moments, conditions.moments_why
         parts = [(MEAN, stationarity.latent_mean, 0.0, np.ones(n), range(n), moments, why),
-                 (SECOND, stationarity.latent_second_moment, 1.0, np.ones(n), range(n), moments, why),
-                 (BALANCE, stationarity.balance_difference, 0.0, np.where(target == 0, 1, target), strong, conditions.balance,
-                  conditions.balance_why)]
+                 (SECOND, stationarity.latent_second_moment, 1.0, np.ones(n), range(n), moments,
+                  why),
+                 (BALANCE, stationarity.balance_difference, 0.0, np.where(
+                     target == 0, 1, target), strong, conditions.balance, conditions.balance_why)]
         for name, values, expected, unit, rows, applies, why in parts:
             if num_train is not None:
                 values = dataclasses.replace(values, standard_deviation=values.standard_deviation
                                              * np.sqrt(1 + values.num_examples / num_train))
             p, error, heavy = values.p_value(expected), values.standard_error, values.heavy
-            shown = 1.0 if name == BALANCE else expected  # a ratio is easier to read than a difference
+            # A ratio is easier to read than a difference.
+            shown = 1.0 if name == BALANCE else expected
             for j in rows:
                 off = (values.mean[j] - expected) / unit[j]
-                found.append(Check(
-                    name, int(j), float(shown + off), shown, float(error[j] / abs(unit[j])), float(values.skewness[j]), float(p[j]),
-                    bool(abs(off) > tolerance), applies, why, not heavy[j]))
+                found.append(
+                    Check(name, int(j), float(shown + off), shown, float(error[j] / abs(unit[j])),
+                          float(values.skewness[j]), float(p[j]), bool(abs(off) > tolerance),
+                          applies, why, not heavy[j]))
     if gradient is not None:
         p_value = min(1.0, GRADIENT_CAUTION * gradient.p_value)
-        found.append(Check(GRADIENT, None, gradient.squared_norm, 0.0, gradient.standard_error, 0.0, p_value, True,
-                           conditions.gradient, conditions.gradient_why, gradient.num_examples >= MIN_GRADIENT_EXAMPLES))
+        found.append(
+            Check(GRADIENT, None, gradient.squared_norm, 0.0, gradient.standard_error, 0.0, p_value,
+                  True, conditions.gradient, conditions.gradient_why, gradient.num_examples
+                  >= MIN_GRADIENT_EXAMPLES))
     if fall is not None and not annealed:
         matters = bool(abs(fall.fall) > FALL_TOLERANCE)
-        found.append(Check(FALL, None, fall.fall, 0.0, fall.standard_error, 0.0, fall.p_value, matters))
+        found.append(
+            Check(FALL, None, fall.fall, 0.0, fall.standard_error, 0.0, fall.p_value, matters))
     return found
