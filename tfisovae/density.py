@@ -49,6 +49,8 @@ from tfisovae.autoencoder.posterior import active as is_active
 from tfisovae.distortions.base import Distortion, decomposed
 from tfisovae.geometry import pullback
 
+__all__ = ["log_densities"]
+
 FORMS = ("prior", "objective", "posterior", "scaled_objective", "scaled_posterior", "volume",
          "corrected_volume")
 _SCALED = {"scaled_objective", "scaled_posterior"}

@@ -8,6 +8,8 @@ from typing import Any
 import tensorflow as tf
 import tensorflow_compression as tfc
 
+__all__ = ["celeba", "celeba_large", "mnist", "toy"]
+
 layers = tf.keras.layers
 
 

@@ -13,6 +13,8 @@ import scipy.integrate
 import scipy.optimize
 import scipy.stats
 
+__all__ = ["LinearVAE", "reverse_water_filling"]
+
 # Of z: where the tails begin; where probabilities, 1e-283, are the last in float64.
 _EDGE, _LAST_DEVIATION = 5, 36
 _FOUR = scipy.stats.norm.sf(4)
