@@ -14,9 +14,9 @@ PACKAGE = ROOT / "tfisovae"
 
 # The one list of the house: the parts of the package, in order. Each imports only from parts before
 # it.
-HOUSE = ("_lazy", "version", "files", "theory", "distortions", "verdict", "sources", "autoencoder",
-         "networks", "geometry", "metrics", "density", "analysis", "codec", "callbacks", "show",
-         "vae", "training", "commands", "__main__")
+HOUSE = ("_lazy", "version", "files", "theory", "distortions", "verdict", "sources",
+         "autoencoder", "networks", "geometry", "metrics", "density", "analysis", "codec",
+         "callbacks", "show", "vae", "training", "commands", "__main__")
 WITHOUT_TENSORFLOW = {
     "theory", "files", "verdict", "geometry/flatness", "geometry/monotone",
     "analysis/rate_distortion", "codec/breakdown", "codec/claims", "codec/container",
@@ -81,6 +81,19 @@ def test_the_list_is_the_listing():
         for path in PACKAGE.iterdir() if path.suffix == ".py" or path.is_dir()
     }
     assert listing - {"__init__", "__pycache__"} == set(HOUSE)
+
+
+def test_the_readme_repeats_the_list():
+    """Its table names parts in the order of the house, and leaves out only what starts the package.
+    """
+    table = re.search(r"\| part \| what it holds \|\n(.*?)\n\n", (ROOT / "README.md").read_text(),
+                      re.S)[1]
+    named = [
+        name for row in table.splitlines() for name in re.findall(r"`(\w+)/?`",
+                                                                  row.split("|")[1])
+    ]
+    assert named == [name for name in HOUSE if name in named]
+    assert set(HOUSE) - set(named) == {"_lazy", "version", "__main__"}
 
 
 def test_tests_have_the_folders_of_the_package():
