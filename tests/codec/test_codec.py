@@ -12,8 +12,9 @@ import tensorflow as tf
 
 import tfisovae
 from tests.support import linear_vae
-from tfisovae import Autoencoder, Codec, codec, files, sources, theory
+from tfisovae import Autoencoder, Codec, files, sources, theory
 from tfisovae.codec import container
+from tfisovae.codec.codec import PRIORS, QUANTIZATIONS
 
 BETA = 0.02
 N = 20_000
@@ -101,8 +102,8 @@ def test_the_error_of_y_is_uniform_and_independent_of_it(gaussian):
                                x @ BASIS.T * theory.LinearVAE(0.25, BETA).encoder_gain, atol=1e-5)
 
 
-@pytest.mark.parametrize("quantization", codec.QUANTIZATIONS)
-@pytest.mark.parametrize("prior", codec.PRIORS)
+@pytest.mark.parametrize("quantization", QUANTIZATIONS)
+@pytest.mark.parametrize("prior", PRIORS)
 def test_round_trip_without_the_loss_of_a_symbol(gaussian, tmp_path, quantization, prior):
     """10,000 examples, and means at 12 in every direction, far outside of every table: by strings,
     and by a file.
@@ -268,7 +269,7 @@ def test_trained_toys_cost_what_is_predicted(toy, tmp_path):
     assert posterior.scale.numpy().mean(0).max() < 0.2 and len(made.dimensions) == 3
     expected = posterior.kl().numpy().sum(1).mean() / np.log(2) + 3 * 0.5 * np.log2(
         np.pi * np.e / 6)
-    for quantization in codec.QUANTIZATIONS:
+    for quantization in QUANTIZATIONS:
         assert made.at(quantization=quantization).quantize(x).bits.sum(1).mean() == pytest.approx(
             expected, rel=0.01)
     assert made.predicted.exact.sum() == pytest.approx(expected, rel=0.015)

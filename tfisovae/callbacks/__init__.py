@@ -1,7 +1,6 @@
 """Keras callbacks of a training: annealing of lmbda, a monitor of isometry, and the history as a
 CSV file.
 """
-from tfisovae._lazy import lazy
+import lazy_loader
 
-__getattr__, __dir__, __all__ = lazy(__name__,
-                                     {"LambdaSchedule": "annealing", "IsometryMonitor": "monitor"})
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -4,7 +4,6 @@
 `container` makes a file of bits. `identity` compares models, and `directory` holds what decoding
 needs, next to the model. `evaluation` measures rate and distortion.
 """
-from tfisovae._lazy import lazy
+import lazy_loader
 
-__getattr__, __dir__, __all__ = lazy(
-    __name__, {"Codec": "codec", "BLOCK": "codec", "PRIORS": "codec", "QUANTIZATIONS": "codec"})
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

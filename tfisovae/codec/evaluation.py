@@ -16,8 +16,8 @@ import tensorflow as tf
 from tfisovae import theory
 from tfisovae.autoencoder import streaming
 from tfisovae.autoencoder.data import Data, Repeated
-from tfisovae.codec import BLOCK, Codec
 from tfisovae.codec.breakdown import Ledger, Point
+from tfisovae.codec.codec import BLOCK, Codec
 from tfisovae.codec.container import Written
 from tfisovae.codec.quantizer import Quantized
 from tfisovae.distortions import SSIM

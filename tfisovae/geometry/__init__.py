@@ -1,8 +1,6 @@
 """What the decoder does to lengths and angles: pullback metric, Gram matrix, isometric variable,
 flatness.
 """
-from tfisovae._lazy import lazy
+import lazy_loader
 
-__getattr__, __dir__, __all__ = lazy(__name__, {
-    "isometry_gram": "pullback", "numerical_derivatives": "pullback", "pullback_metric": "pullback"
-})
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

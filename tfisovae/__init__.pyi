@@ -1,0 +1,24 @@
+# The public names, and where each is defined. The package imports them when they are first used.
+from . import callbacks as callbacks
+from . import codec as codec
+from . import density as density
+from . import distortions as distortions
+from . import geometry as geometry
+from . import metrics as metrics
+from . import networks as networks
+from . import sources as sources
+from . import theory as theory
+from . import verdict as verdict
+from .analysis.analysis import Analysis as Analysis
+from .analysis.analysis import analyze as analyze
+from .analysis.beta import BetaEstimate as BetaEstimate
+from .analysis.beta import estimate_beta as estimate_beta
+from .autoencoder.autoencoder import Autoencoder as Autoencoder
+from .autoencoder.autoencoder import as_autoencoder as as_autoencoder
+from .autoencoder.objective import Objective as Objective
+from .autoencoder.objective import objective as objective
+from .codec.codec import Codec as Codec
+from .vae.pruning import prune as prune
+from .vae.standardizing import standardize_latents as standardize_latents
+from .vae.vae import VAE as VAE
+from .vae.vae import load as load

@@ -1,0 +1,2 @@
+from .annealing import LambdaSchedule as LambdaSchedule
+from .monitor import IsometryMonitor as IsometryMonitor
