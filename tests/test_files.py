@@ -1,9 +1,14 @@
-"""Files and directories that are whole or not there, and JSON that every reader takes."""
+"""Files and directories that are whole or not there, locks, and JSON that every reader takes."""
+import errno
+import fcntl
 import json
 import multiprocessing
 import os
 import pathlib
+import socket
 import stat
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -68,44 +73,153 @@ def test_what_has_no_name_replaces_nothing(tmp_path, monkeypatch):
     assert (tmp_path / "kept").read_text() == "mine"
 
 
-def dead_pid():
-    process = multiprocessing.get_context("fork").Process(target=int)
-    process.start()
-    process.join()
-    return process.pid
+TOKEN = "0123456789abcdef"
+OLDER = f".a.json.writing-host-{os.getpid()}-xyz"  # as older versions wrote it
 
 
-def test_what_dead_processes_were_writing_is_swept(tmp_path):
-    """Of this host at once; what the living write, and what has the name of another host and is
-    fresh, is left.
-    """
-    host, dead = files._host(), dead_pid()
-    for name in (f".a.json.writing-{host}-{dead}-xyz", f".a.json.writing-{host}-{os.getppid()}-xyz",
-                 ".a.json.writing-else-1-xyz", ".hidden", "a.json"):
+def test_only_what_nobody_holds_is_swept(tmp_path):
+    """A living writer keeps what it writes. Leftovers go, and older versions get a day."""
+    for name in (f".a.json.writing-{TOKEN}", OLDER, ".hidden", "a.json"):
         (tmp_path / name).write_text("half")
-    (tmp_path / f".model.writing-{host}-{dead}-abc" / "new").mkdir(parents=True)
-    # Of an earlier process that had our number.
-    (tmp_path / f".own.writing-{host}-{os.getpid()}-abc").write_text("")
+    (tmp_path / f".a.json.writing-{TOKEN}.lock").write_text("")
+    (tmp_path / f".model.writing-{TOKEN}" / "new").mkdir(parents=True)
+    (tmp_path / f".model.writing-{TOKEN}.lock").write_text("")
+    (tmp_path / f".b.writing-{TOKEN}.lock").write_text("")  # killed before it wrote anything
+    with files.replacing(tmp_path / "living") as file:
+        file.write("whole")
+        files.sweep(tmp_path)
+    assert sorted(p.name for p in tmp_path.iterdir()) == [OLDER, ".hidden", "a.json", "living"]
+    os.utime(tmp_path / OLDER, (0, 0))
     files.sweep(tmp_path)
-    assert sorted(p.name for p in tmp_path.iterdir()) == [
-        ".a.json.writing-else-1-xyz", f".a.json.writing-{host}-{os.getppid()}-xyz", ".hidden",
-        "a.json"
-    ]
-    os.utime(tmp_path / ".a.json.writing-else-1-xyz", (0, 0))
-    files.sweep(tmp_path)
-    assert not (tmp_path / ".a.json.writing-else-1-xyz").exists()
+    assert sorted(p.name for p in tmp_path.iterdir()) == [".hidden", "a.json", "living"]
     files.sweep(tmp_path / "missing")
 
 
-def test_what_was_about_to_be_replaced_is_put_back(tmp_path):
-    """Where a process died between the two renames that exchange directories."""
-    temporary = tmp_path / f".model.writing-{files._host()}-{dead_pid()}-abc"
+WRITER = """
+import os, socket, sys, time
+os.getpid, socket.gethostname = lambda: 1, lambda: "container"
+from tfisovae import files
+with files.replacing_directory(sys.argv[1]) as new:
+    os.mkdir(new)
+    open(os.path.join(new, "half"), "w").close()
+    print("ready", flush=True)
+    sys.stdin.readline()
+"""
+
+
+@pytest.fixture
+def writer(root):
+    """Starts a process that takes itself for number 1 of the host "container", and is half way
+    through a directory.
+    """
+    started = []
+
+    def start(path):
+        process = subprocess.Popen([sys.executable, "-c", WRITER, str(path)], cwd=root, text=True,
+                                   stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        started.append(process)
+        assert process.stdout.readline() == "ready\n"
+        return process
+
+    yield start
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+def test_two_containers_do_not_remove_what_the_other_writes(tmp_path, writer, monkeypatch):
+    """All three have the same host name and process number, as containers may. Each sweeps."""
+    first, second = writer(tmp_path / "a"), writer(tmp_path / "b")
+    monkeypatch.setattr(os, "getpid", lambda: 1)
+    monkeypatch.setattr(socket, "gethostname", lambda: "container")
+    files.sweep(tmp_path)
+    for process, name in ((first, "a"), (second, "b")):
+        process.communicate("\n")
+        assert process.returncode == 0 and os.listdir(tmp_path / name) == ["half"]
+    assert sorted(os.listdir(tmp_path)) == ["a", "b"]
+
+
+def test_what_a_killed_process_leaves_is_swept(tmp_path, writer):
+    """What it was about to replace is untouched."""
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "former").write_text("")
+    process = writer(tmp_path / "a")
+    process.kill()
+    process.wait()
+    assert len(os.listdir(tmp_path)) == 3 and all(
+        name == "a" or files.is_temporary(name) for name in os.listdir(tmp_path))
+    files.sweep(tmp_path)
+    assert os.listdir(tmp_path) == ["a"] and os.listdir(tmp_path / "a") == ["former"]
+
+
+@pytest.mark.parametrize("locked", [True, False])
+def test_what_was_about_to_be_replaced_is_put_back(tmp_path, locked):
+    """Where a process died between the two renames that exchange directories, of any version."""
+    temporary = tmp_path / f".model.writing-{TOKEN if locked else 'host-1-abc'}"
     for part in ("new", "before"):
         (temporary / part).mkdir(parents=True)
         (temporary / part / part).write_text("")
+    if locked:
+        (tmp_path / f"{temporary.name}.lock").write_text("")
+    else:
+        os.utime(temporary, (0, 0))
     files.sweep(tmp_path)
     assert [p.name
             for p in tmp_path.iterdir()] == ["model"] and (tmp_path / "model" / "before").exists()
+
+
+def test_a_lock_names_its_holder(tmp_path):
+    held = files.Lock(tmp_path / "lock", holder="process 7 on host")
+    with pytest.raises(files.Held, match="^process 7 on host$"):
+        files.Lock(tmp_path / "lock")
+    held.release()
+    files.Lock(tmp_path / "lock").release()
+
+
+@pytest.fixture
+def without_locks(monkeypatch):
+    """A file system that knows no locks, as some network file systems."""
+    def none(*_):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", none)
+
+
+def test_a_file_system_without_locks(tmp_path, without_locks):
+    """A file is the lock. A dead owner's is removed; another host's is named, and stays."""
+    held = files.Lock(tmp_path / "lock", holder="me")
+    assert held.owner == str(tmp_path / "lock.owner")
+    with pytest.raises(files.Held, match=r"^me; if it has ended, remove .*lock\.owner$"):
+        files.Lock(tmp_path / "lock")
+    content = (tmp_path / "lock.owner").read_text().splitlines()
+    held.release()
+    assert not (tmp_path / "lock.owner").exists()
+    child = multiprocessing.get_context("fork").Process(target=os._exit, args=(0,))
+    child.start()
+    child.join()
+    (tmp_path / "lock.owner").write_text("\n".join([str(child.pid), *content[1:2], ""]))
+    files.Lock(tmp_path / "lock").release()
+    (tmp_path / "lock.owner").write_text(f"{child.pid}\nelsewhere\n")
+    with pytest.raises(files.Held, match="lock.owner"):
+        files.Lock(tmp_path / "lock")
+
+
+def test_writing_without_locks(tmp_path, without_locks):
+    with files.replacing_directory(tmp_path / "d") as new:
+        os.mkdir(new)
+        files.write_text(os.path.join(new, "x"), "whole")
+        files.sweep(tmp_path)
+    assert os.listdir(tmp_path) == ["d"] and (tmp_path / "d" / "x").read_text() == "whole"
+
+
+def test_the_place_of_the_cache(tmp_path, monkeypatch):
+    """The argument, then the variable, then the system's place for caches."""
+    monkeypatch.delenv("TFISOVAE_CACHE", raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert files.cache_directory() == str(tmp_path / "tfisovae")
+    monkeypatch.setenv("TFISOVAE_CACHE", "~/mine")
+    assert files.cache_directory() == os.path.expanduser("~/mine")
+    assert files.cache_directory("/other") == "/other"
 
 
 def test_what_is_written_may_be_read_by_others(tmp_path):

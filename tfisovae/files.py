@@ -1,5 +1,8 @@
-"""Files and directories that are written whole or not at all, and JSON: the package writes what it
-writes by these.
+"""The one writer of whole files and directories. Also locks, JSON, and the place of the cache.
+
+A file or a directory is written in a directory of its own, `.NAME.writing-TOKEN`, and then renamed.
+A reader, or a crash, finds it whole or not at all. While it is written, its writer holds the lock
+`.NAME.writing-TOKEN.lock`. `sweep` removes what a dead writer left: everything that it can lock.
 """
 import contextlib
 import errno
@@ -8,95 +11,247 @@ import json
 import math
 import os
 import re
+import secrets
 import shutil
-import socket
-import tempfile
 import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import IO, Any, TypeVar
 
+import filelock
 import numpy as np
+import platformdirs
+import tqdm
 
-_TEMPORARY = re.compile(r"\.(?P<name>.+)\.writing-(?P<host>[\w.]+)-(?P<pid>\d+)-\w+", re.DOTALL)
-_BEFORE = "before"  # what is replaced, for the moment between two renames
-_FOREIGN_AGE = 24 * 3600  # seconds after which what another host was writing counts as left over
-# Which file managers leave in a directory that is empty else.
+# Older versions wrote host and process number in place of the token, and held no lock.
+_TEMPORARY = re.compile(
+    r"(?P<temporary>(?:\.(?P<name>.+)|[0-9a-f]{20})\.writing-(?:[0-9a-f]{16}|[\w.]+-\d+-\w+))"
+    r"(?:\.lock(?:\.owner)?)?", re.DOTALL)
+_BEFORE = "before"  # the former directory, between the two renames that exchange it
+_DAY = 24 * 3600  # seconds until a directory without a lock, of an older version, is swept
+_NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EINVAL)
+_KEY_DIGITS = 20  # of a cache entry's name, out of the 64 of its key
+# File managers leave these in a directory that is empty otherwise.
 OF_DESKTOPS = frozenset({".DS_Store", "desktop.ini", ".directory"})
-_ours = set()  # what this process is writing
+
+_Path = str | os.PathLike
+_Result = TypeVar("_Result")
 
 
 class DamagedFile(ValueError):
     """A file that is not what it should be; the message names it."""
 
 
-@contextlib.contextmanager
-def replacing(path, mode="w", **kwargs):
-    """Opens a new file that takes the place of `path` when the block ends, so that a reader, or a
-    crash, finds one of them whole.
+class Held(OSError):
+    """Another process holds the lock; the message says which one, if it is known."""
 
-    The new file has a name of its own until then, and is removed where the block fails.
+
+class Lock:
+    """A lock that this process holds until `release`, or until it ends in whatever way.
+
+    The kernel releases it when the process ends. On a file system without locks, the file
+    `<path>.owner` is the lock instead. Such a file survives a kill -9; the next process removes it
+    if it can see that its owner, on the same host and in the same container, has ended.
+
+    Args:
+      path: of the lock file, which stays after `release`.
+      wait: whether to wait while another process holds the lock.
+      holder: what to write into the file, for the message of `Held`.
+    Attributes:
+      owner: path of the file that is the lock, on a file system without locks; else None.
+    Raises:
+      Held: if another process holds the lock.
+      OSError: if the file cannot be made.
+    """
+
+    def __init__(self, path: _Path, wait: bool = False, holder: str | None = None) -> None:
+        self._path, self.owner = os.fspath(path), None
+        try:
+            self._take(filelock.FileLock(self._path, fallback_to_soft=False, thread_local=False),
+                       -1 if wait else 0)
+        except OSError as error:
+            if error.errno not in _NO_LOCKS:
+                raise
+            self.owner = f"{self._path}.owner"
+            # It removes the file of a dead owner at the first try, and takes the lock at the next.
+            self._take(filelock.SoftFileLock(self.owner, thread_local=False), -1 if wait else 0.2)
+        if holder:
+            with open(self._path, "w", encoding="utf-8") as file:
+                file.write(holder)
+
+    def _take(self, lock, timeout):
+        try:
+            lock.acquire(timeout)
+        except filelock.Timeout:
+            by = "another process"
+            with contextlib.suppress(OSError, UnicodeDecodeError), \
+                    open(self._path, encoding="utf-8") as file:
+                by = file.read() or by
+            way_out = f"; if it has ended, remove {self.owner}" if self.owner else ""
+            raise Held(f"{by}{way_out}") from None
+        self._lock = lock
+
+    def release(self) -> None:
+        self._lock.release()
+
+    def remove(self) -> None:
+        """Removes the lock's file, and releases the lock."""
+        remove(self._path)
+        self.release()
+
+
+@contextlib.contextmanager
+def replacing(path: _Path, mode: str = "w", **kwargs: Any) -> Iterator[IO]:
+    """Opens a new file, which replaces `path` when the block ends.
+
+    If the block fails, nothing has changed.
 
     Raises:
       ValueError: if `path` is empty.
     """
-    _check_named(path)
-    directory, name = os.path.split(os.path.abspath(os.fspath(path)))
-    handle, temporary = tempfile.mkstemp(prefix=_prefix(name), dir=directory)
-    _ours.add(temporary)
-    try:
-        os.chmod(temporary, 0o666 & ~_umask())  # mkstemp's own is for the owner alone
-        with open(handle, mode, **kwargs) as file:
+    with _unfinished(path) as (temporary, path):
+        new = os.path.join(temporary, "new")
+        with open(new, mode, **kwargs) as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        remove(temporary)
-        raise
-    finally:
-        _ours.discard(temporary)
+        os.replace(new, path)
 
 
 @contextlib.contextmanager
-def replacing_directory(path, durable=True):
-    """Gives the name of a new directory, to be made by the block, that takes the place of `path`
-    when the block ends.
+def replacing_directory(path: _Path, durable: bool = True) -> Iterator[str]:
+    """Gives the name of a directory that the block makes, and that replaces `path` when it ends.
 
-    Every file in it is waited for until it is on the disk, which takes milliseconds a file;
-    `durable=False` leaves that to the system, for thousands of files that can be made again.
-    Directories above it are made where they are missing.
+    Missing directories above it are made. The former directory stays until the new one is whole
+    and on the disk. Two renames exchange them; if a process dies between the two, `sweep` puts the
+    former one back.
 
-    A directory that was at `path` stays until the new one is whole and on the disk. Between the two
-    renames that exchange them there is none of that name; `sweep` puts the former one back where a
-    process died just there.
-
+    Args:
+      path: of the directory.
+      durable: whether to wait until every file is on the disk, which takes milliseconds a file.
+        Otherwise the system writes them later: for thousands of files that can be made again.
     Raises:
       ValueError: if `path` is empty.
     """
-    _check_named(path)
-    directory, name = os.path.split(os.path.abspath(os.fspath(path)))
-    os.makedirs(directory, exist_ok=True)
-    path, temporary = os.path.join(directory, name), tempfile.mkdtemp(prefix=_prefix(name),
-                                                                      dir=directory)
-    _ours.add(temporary)
-    new, before = os.path.join(temporary, "new"), os.path.join(temporary, _BEFORE)
-    try:
+    with _unfinished(path, make_parents=True) as (temporary, path):
+        new = os.path.join(temporary, "new")
         yield new
-        for folder, _, names in os.walk(new, topdown=False):
-            for entry in (*(os.path.join(folder, entry)
-                            for entry in names), folder) if durable else ():
+        for folder, _, names in os.walk(new, topdown=False) if durable else ():
+            for entry in (*(os.path.join(folder, name) for name in names), folder):
                 to_disk(entry)
         if os.path.lexists(path):
-            os.rename(path, before)
+            os.rename(path, os.path.join(temporary, _BEFORE))
         os.rename(new, path)
-        to_disk(directory)
+        to_disk(os.path.dirname(path))
+
+
+@contextlib.contextmanager
+def _unfinished(path, make_parents=False):
+    """A new directory next to `path`, which no other process removes in the block; and the absolute
+    `path`.
+    """
+    if not os.fspath(path):  # it would be the current directory, with everything in it
+        raise ValueError("The name of what is to be written is empty; give one.")
+    path = os.path.abspath(os.fspath(path))
+    directory, name = os.path.split(path)
+    if make_parents:
+        os.makedirs(directory, exist_ok=True)
+    os.stat(directory)  # FileNotFoundError; filelock would make it
+    temporary = os.path.join(directory, f".{name}.writing-{secrets.token_hex(8)}")
+    lock = Lock(f"{temporary}.lock", wait=True)
+    try:
+        os.mkdir(temporary, 0o700)
+        yield temporary, path
     finally:
-        _put_back(temporary, path)
-        shutil.rmtree(temporary, ignore_errors=True)
-        _ours.discard(temporary)
+        _discard(temporary, path, lock)
 
 
-def link(path, new):
-    """Gives a file, or all files of a directory, a second name `new`; where the file system has no
-    links, copies them.
+def _discard(temporary, path, lock):
+    """Removes what was left unfinished, and its lock; gives the former directory its name back, if
+    the new one never got it.
+    """
+    before = os.path.join(temporary, _BEFORE)
+    try:
+        if os.path.lexists(before) and not os.path.lexists(path):
+            os.rename(before, path)
+        if os.path.isdir(temporary):
+            shutil.rmtree(temporary, ignore_errors=True)
+        else:
+            remove(temporary)
+        if not os.path.lexists(temporary):
+            lock.remove()
+    finally:
+        lock.release()
+
+
+def sweep(directory: _Path) -> None:
+    """Removes what dead processes were writing in a directory, and puts back what they were about
+    to replace. It touches only what it can lock.
+    """
+    directory = os.path.abspath(os.fspath(directory))
+    names = os.listdir(directory) if os.path.isdir(directory) else ()
+    left = {match["temporary"]: match["name"] for match in map(_TEMPORARY.fullmatch, names) if match}
+    for temporary, name in left.items():
+        path = os.path.join(directory, temporary)
+        # Not all may be ours to remove; or another process holds it, or was faster.
+        with contextlib.suppress(OSError):
+            if not os.path.lexists(f"{path}.lock") and time.time() - os.lstat(path).st_mtime < _DAY:
+                continue
+            _discard(path, os.path.join(directory, name or temporary), Lock(f"{path}.lock"))
+
+
+def is_temporary(name: str) -> bool:
+    """Whether a file of this name belongs to something unfinished."""
+    return bool(_TEMPORARY.fullmatch(name))
+
+
+def cache_directory(path: _Path | None = None) -> str:
+    """The directory of the cache: `path`, or `$TFISOVAE_CACHE`, or the user's own for caches (on
+    Linux `~/.cache/tfisovae`).
+    """
+    return os.path.expanduser(path or os.environ.get("TFISOVAE_CACHE")
+                              or platformdirs.user_cache_dir("tfisovae", appauthor=False))
+
+
+def cache_key(*parts: str) -> str:
+    """A key of 64 digits from strings."""
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()
+
+
+def cached(key: str, directory: _Path, write: Callable[[str], object],
+           read: Callable[[str], _Result]) -> _Result:
+    """Reads an entry of a cache. A missing or damaged entry is made first.
+
+    Args:
+      key: of the entry.
+      directory: of the cache.
+      write: `write(path)` fills the empty directory `path`.
+      read: `read(path)` gives the result, or raises `DamagedFile`.
+    """
+    sweep(directory)
+    path = os.path.join(directory, key[:_KEY_DIGITS])
+    if os.path.lexists(path):
+        try:
+            return read(path)
+        except DamagedFile as error:
+            tqdm.tqdm.write(f"The cache entry {path} is damaged ({error}): it is made again.")
+            # Another process may have moved it already.
+            with _unfinished(path) as (away, _), contextlib.suppress(FileNotFoundError):
+                os.rename(path, os.path.join(away, "damaged"))
+    with _unfinished(path, make_parents=True) as (temporary, _):
+        new = os.path.join(temporary, "new")
+        os.mkdir(new)
+        write(new)
+        try:
+            os.rename(new, path)
+        except OSError:  # another process was faster
+            if not os.path.exists(path):
+                raise
+    return read(path)
+
+
+def link(path: _Path, new: _Path) -> None:
+    """Gives a file, or all files of a directory, a second name `new`. Copies them on a file system
+    without links.
     """
     def one(source, target):
         try:
@@ -110,89 +265,18 @@ def link(path, new):
         one(path, new)
 
 
-def is_empty(path):
+def is_empty(path: _Path) -> bool:
     """Whether a directory holds nothing but what file managers leave in one."""
     return OF_DESKTOPS.issuperset(os.listdir(path))
 
 
-def remove(path):
-    """Removes a file, where there is one."""
+def remove(path: _Path) -> None:
+    """Removes a file, if there is one."""
     with contextlib.suppress(FileNotFoundError):
         os.unlink(path)
 
 
-def _check_named(path):
-    """An empty name would be the current directory's own, which would be replaced with all that it
-    holds.
-    """
-    if not os.fspath(path):
-        raise ValueError("The name of what is to be written is empty; give one.")
-
-
-def _put_back(temporary, path):
-    """Gives a directory its name again, where the one that was to replace it never got it."""
-    before = os.path.join(temporary, _BEFORE)
-    if os.path.lexists(before) and not os.path.lexists(path):
-        os.rename(before, path)
-
-
-def sweep(directory):
-    """Removes what processes that are gone were writing in a directory, and puts back what they
-    were about to replace.
-    """
-    directory = os.path.abspath(os.fspath(directory))
-    for entry in os.listdir(directory) if os.path.isdir(directory) else ():
-        found, temporary = _TEMPORARY.fullmatch(entry), os.path.join(directory, entry)
-        if found and _is_left_over(temporary, found["host"], int(found["pid"])):
-            # Of a directory that may only be read, or another process was faster.
-            with contextlib.suppress(OSError):
-                _put_back(temporary, os.path.join(directory, found["name"]))
-                if os.path.isdir(temporary):
-                    shutil.rmtree(temporary)
-                else:
-                    os.unlink(temporary)
-
-
-def is_temporary(name):
-    """Whether a file of this name is one that `replacing` and `replacing_directory` make before
-    they rename it.
-    """
-    return bool(_TEMPORARY.fullmatch(name))
-
-
-def _prefix(name):
-    return f".{name}.writing-{_host()}-{os.getpid()}-"
-
-
-def _host():
-    return re.sub(r"[^\w.]", "_", socket.gethostname())
-
-
-def _is_left_over(path, host, pid):
-    """Whether the process that was writing `path` is gone; of another host, whether it has not
-    written for a day.
-    """
-    if host == _host():
-        # Process numbers come again.
-        return not is_alive(pid) if pid != os.getpid() else path not in _ours
-    try:
-        return time.time() - os.lstat(path).st_mtime > _FOREIGN_AGE
-    except OSError:
-        return False
-
-
-def is_alive(pid):
-    """Whether a process of this host lives."""
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:  # of another user
-        return True
-    return True
-
-
-def to_disk(path):
+def to_disk(path: _Path) -> None:
     """Waits until what was written to a file, or the names in a directory, are on the disk."""
     handle = os.open(path, os.O_RDONLY)
     try:
@@ -205,7 +289,7 @@ def to_disk(path):
         os.close(handle)
 
 
-def digests(paths):
+def digests(paths: Iterable[_Path]) -> dict[str, str]:
     """`{name: SHA-256}` of files, hexadecimal."""
     found = {}
     for path in paths:
@@ -214,23 +298,18 @@ def digests(paths):
     return found
 
 
-def _umask():
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
-
-def write_text(path, text):
+def write_text(path: _Path, text: str) -> None:
     """Writes text, whole or not at all."""
     with replacing(path, encoding="utf-8") as file:
         file.write(text)
 
 
-def write_json(path, values, digits=7):
+def write_json(path: _Path, values: Mapping[str, Any], digits: int | None = 7) -> None:
     """Writes a dict as JSON, one entry to a line.
 
     Args:
       path: of the file.
-      values: what JSON holds, and NumPy's arrays and numbers. What is not finite becomes `null`.
+      values: what JSON holds, and NumPy's arrays and numbers. NaN and infinity become `null`.
       digits: significant digits of floating-point numbers; `None` keeps all.
     """
     lines = [
@@ -240,9 +319,9 @@ def write_json(path, values, digits=7):
     write_text(path, "{\n" + ",\n".join(lines) + "\n}\n")
 
 
-def plain(value, digits=None):
-    """A value as JSON holds it: lists for NumPy's arrays, `None` for numbers that are not finite,
-    floats of so many digits.
+def plain(value: Any, digits: int | None = None) -> Any:
+    """A value as JSON holds it: lists for NumPy's arrays, `None` for NaN and infinity, floats
+    rounded to `digits` significant digits.
     """
     if isinstance(value, (np.ndarray, np.generic)):
         value = value.tolist()
@@ -257,7 +336,8 @@ def plain(value, digits=None):
     return value
 
 
-def read_json(path, way_out="Make it again with the command that wrote it."):
+def read_json(path: _Path,
+              way_out: str = "Make it again with the command that wrote it.") -> dict[str, Any]:
     """The dict that a JSON file holds.
 
     Raises:

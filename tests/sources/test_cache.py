@@ -1,5 +1,5 @@
-"""The cache of decoded images: whole entries or none, what is damaged made anew, what was left
-behind removed.
+"""The cache of decoded images: entries are whole or missing, damaged ones are made again, leftovers
+are removed.
 """
 import json
 import os
@@ -11,8 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tfisovae import sources
-from tfisovae.sources import cache
+from tfisovae import files, sources
 
 
 @pytest.fixture
@@ -64,7 +63,7 @@ DAMAGE = {
 
 
 @pytest.mark.parametrize("kind", DAMAGE)
-def test_a_damaged_entry_is_named_and_made_anew(kind, folder, tmp_path, capsys):
+def test_a_damaged_entry_is_named_and_made_again(kind, folder, tmp_path, capsys):
     damage, message = DAMAGE[kind]
     whole = load(folder, tmp_path)
     pixels = whole.train.array[:].copy()
@@ -72,7 +71,7 @@ def test_a_damaged_entry_is_named_and_made_anew(kind, folder, tmp_path, capsys):
     damage(path)
     again = load(folder, tmp_path)
     assert f"The cache entry {path} is damaged (" in (
-        out := capsys.readouterr().out) and "it is made anew" in out
+        out := capsys.readouterr().out) and "it is made again" in out
     assert re.search(message, out)
     np.testing.assert_array_equal(again.train.array, pixels)
     assert again.manifest == whole.manifest
@@ -87,7 +86,7 @@ def test_a_damaged_entry_is_named_and_made_anew(kind, folder, tmp_path, capsys):
     (lambda path: np.save(path, np.zeros([3, 2])),
      r"factors.npy has the shape \(3, 2\), not \(12, 15\)"),
 ])
-def test_damaged_factors_are_drawn_anew(damage, message, tmp_path, capsys):
+def test_damaged_factors_are_drawn_again(damage, message, tmp_path, capsys):
     def faces():
         return sources.load_images("faces", tmp_path, num_faces=12, progress=False)
 
@@ -123,7 +122,7 @@ def content(directory):
 
 @pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGTERM])
 def test_what_a_killed_process_leaves_is_swept(end, tmp_path):
-    """Not before its process is gone, and not what another host is filling."""
+    """But not while its process lives; and what has another name stays."""
     ready = os.pipe()
 
     def fill(directory):
@@ -131,31 +130,25 @@ def test_what_a_killed_process_leaves_is_swept(end, tmp_path):
         os.write(ready[1], b".")
         signal.pause()
 
-    pid = forked(lambda: cache.entry(KEY, tmp_path, fill, content))
+    pid = forked(lambda: files.cached(KEY, tmp_path, fill, content))
     os.read(ready[0], 1)
-    left, = os.listdir(tmp_path)
-    assert left.startswith(f"{KEY[:20]}.writing-") and f"-{pid}-" in left
-    others = [f"{KEY[:20]}.writing-another.host-1-00ff", "photographs.writing-of-1-00ff"]
-    for name in others:
-        (tmp_path / name).mkdir()
-    cache.sweep(tmp_path)
-    assert left in os.listdir(tmp_path)
+    left = sorted(os.listdir(tmp_path))
+    assert len(left) == 2 and all(name.startswith(f".{KEY[:20]}.writing-") for name in left)
+    (tmp_path / "photographs.writing-of-1-00ff").mkdir()
+    files.sweep(tmp_path)
+    assert set(left) < set(os.listdir(tmp_path))
     os.kill(pid, end)
     os.waitpid(pid, 0)
-    assert cache.entry(KEY, tmp_path, filled, content) == "whole"
-    assert sorted(os.listdir(tmp_path)) == [KEY[:20], *others]
+    assert files.cached(KEY, tmp_path, filled, content) == "whole"
+    assert sorted(os.listdir(tmp_path)) == [KEY[:20], "photographs.writing-of-1-00ff"]
 
 
-def test_what_an_earlier_process_of_the_same_number_left_is_swept(tmp_path):
-    """In a container every process may be number 1; what this one is filling itself stays."""
-    earlier = tmp_path / f"{KEY[:20]}.writing-{cache._HOST}-{os.getpid()}-00ff"
-    earlier.mkdir()
-
+def test_what_this_process_is_filling_stays(tmp_path):
     def fill(directory):
-        cache.sweep(tmp_path)
+        files.sweep(tmp_path)
         filled(directory)
 
-    assert cache.entry(KEY, tmp_path, fill, content) == "whole"
+    assert files.cached(KEY, tmp_path, fill, content) == "whole"
     assert os.listdir(tmp_path) == [KEY[:20]]
 
 
@@ -171,7 +164,7 @@ def test_processes_that_fill_one_entry_at_once(tmp_path):
         os.read(barrier[1][0], 1)  # until all of them are here
 
     def work():
-        (results / str(os.getpid())).write_text(cache.entry(KEY, tmp_path / "cache", fill, content))
+        (results / str(os.getpid())).write_text(files.cached(KEY, tmp_path / "cache", fill, content))
 
     pids = [forked(work) for _ in range(8)]
     for _ in pids:
@@ -189,6 +182,6 @@ def test_a_failure_leaves_nothing_and_is_not_kept(tmp_path):
         raise OSError(28, "No space left on device")
 
     with pytest.raises(OSError, match="No space left"):
-        cache.entry(KEY, tmp_path, fill, content)
+        files.cached(KEY, tmp_path, fill, content)
     assert os.listdir(tmp_path) == []
-    assert cache.entry(KEY, tmp_path, filled, content) == "whole"
+    assert files.cached(KEY, tmp_path, filled, content) == "whole"

@@ -12,7 +12,7 @@ import tensorflow as tf
 import tfisovae
 from tests.support import CONFIG, equal, make_vae, train
 from tfisovae import files
-from tfisovae.training import batches, checkpoints, devices, locks, loop, runs, stopping
+from tfisovae.training import batches, checkpoints, devices, loop, runs, stopping
 
 
 class Send(tf.keras.callbacks.Callback):
@@ -278,34 +278,6 @@ def test_a_checkpoint_is_only_removed_when_a_newer_one_is_whole(tmp_path, monkey
     assert {1, 2} <= set(checkpoints.steps(tmp_path / "c"))
     keeper.save(4)
     assert checkpoints.steps(tmp_path / "c") == [2, 4]
-
-
-def test_lock(tmp_path, monkeypatch, capsys):
-    """Of the kernel, which names the holder; where the file system has none, a file, which a
-    process that died leaves behind.
-    """
-    held = locks.Lock(tmp_path / "lock")
-    with pytest.raises(locks.Held, match=f"process {os.getpid()} on "):
-        locks.Lock(tmp_path / "lock")
-    held.close()
-
-    def none(*_):
-        raise OSError(37, "No locks available")
-
-    monkeypatch.setattr(locks.fcntl, "flock", none)
-    held = locks.Lock(tmp_path / "lock")
-    assert "has no locks (No locks available)" in capsys.readouterr().err
-    with pytest.raises(locks.Held,
-                       match=f"process {os.getpid()} on .*; if it is gone, remove .*lock.owner"):
-        locks.Lock(tmp_path / "lock")
-    held.close()
-    assert not (tmp_path / "lock.owner").exists()
-    gone = {"host": json.loads((tmp_path / "lock").read_text())["host"], "pid": 2**22 + 1}
-    (tmp_path / "lock.owner").write_text(json.dumps(gone))
-    locks.Lock(tmp_path / "lock").close()
-    (tmp_path / "lock.owner").write_text(json.dumps({**gone, "host": "elsewhere"}))
-    with pytest.raises(locks.Held, match="on elsewhere"):
-        locks.Lock(tmp_path / "lock")
 
 
 def test_tensorboard_forgets_what_was_written_after_the_step_gone_on_from(tmp_path):

@@ -13,7 +13,7 @@ import tqdm
 from PIL import Image
 
 from tfisovae import files
-from tfisovae.sources import cache, decoding, listings
+from tfisovae.sources import decoding, listings
 from tfisovae.sources.faces import SIZE as FACE_SIZE
 from tfisovae.sources.faces import faces
 from tfisovae.sources.framing import Framing
@@ -37,8 +37,8 @@ def load_images(data: str | os.PathLike, cache_dir: str | os.PathLike | None = N
 
     Args:
       data: "celeb_a" (TFDS), a directory, a `.zip` file, or "faces".
-      cache_dir: where decoded images are kept; by default `$TFISOVAE_CACHE`, or
-        `~/.cache/tfisovae`.
+      cache_dir: where decoded images are kept; by default `$TFISOVAE_CACHE`, or the user's
+        directory for caches (on Linux `~/.cache/tfisovae`).
       num_faces: how many faces to draw for "faces".
       data_dir: TFDS' own directory, for "celeb_a".
       progress: whether to show a progress bar while decoding.
@@ -54,8 +54,6 @@ def load_images(data: str | os.PathLike, cache_dir: str | os.PathLike | None = N
       ConnectionError: if "celeb_a" is neither prepared nor within reach.
     """
     framing = Framing(image_size, crop, grayscale, background)
-    cache_dir = os.path.expanduser(cache_dir or os.environ.get("TFISOVAE_CACHE")
-                                   or "~/.cache/tfisovae")
     data = os.fspath(data)
     if data == "faces":
         name, key = "faces", _faces_key(num_faces, framing)
@@ -64,12 +62,13 @@ def load_images(data: str | os.PathLike, cache_dir: str | os.PathLike | None = N
         listing = listings.open_listing(data, data_dir)
         name, key = str(listing), _framed(listing.key(), framing)
         write = functools.partial(_decode_all, listing, framing, progress)
-    return cache.entry(key, cache_dir, write, lambda directory: _open(directory, name, framing))
+    return files.cached(key, files.cache_directory(cache_dir), write,
+                        lambda directory: _open(directory, name, framing))
 
 
 def _framed(key, framing):
     """The key of an entry; that of the default framing is the listing's own."""
-    return cache.key(key, *framing.key()) if framing.key() else key
+    return files.cache_key(key, *framing.key()) if framing.key() else key
 
 
 def _faces_key(num_faces, framing):
@@ -81,7 +80,7 @@ def _faces_key(num_faces, framing):
             f"got {framing.image_size}.")
     # Squares without transparency.
     relevant = Framing(framing.image_size, grayscale=framing.grayscale)
-    return _framed(cache.key("faces", str(num_faces), _FACES_VERSION), relevant)
+    return _framed(files.cache_key("faces", str(num_faces), _FACES_VERSION), relevant)
 
 
 def _draw_all(num_faces, framing, progress, directory):

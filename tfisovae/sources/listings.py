@@ -9,7 +9,8 @@ import zipfile
 from collections.abc import Callable, Iterator
 from typing import BinaryIO
 
-from tfisovae.sources import cache, decoding, prepared
+from tfisovae import files
+from tfisovae.sources import decoding, prepared
 
 # Of what is made of files: which are left out, orientation, bits, transparency, crop, filter.
 _VERSION = "2"
@@ -95,8 +96,8 @@ class Directory:
             yield shown, lambda name=name: open(os.path.join(self.path, name), "rb")
 
     def key(self) -> str:
-        return cache.key(_VERSION,
-                         *(f"{shown} {self._stamp(name)}" for shown, name in self.files.items()))
+        return files.cache_key(_VERSION,
+                               *(f"{shown} {self._stamp(name)}" for shown, name in self.files.items()))
 
     def _stamp(self, name):
         try:
@@ -185,7 +186,8 @@ class Zip:
         return io.BytesIO(self.file.read(member))
 
     def key(self) -> str:
-        return cache.key(_VERSION, *(f"{m.filename} {m.file_size} {m.CRC}" for m in self.members))
+        return files.cache_key(_VERSION,
+                               *(f"{m.filename} {m.file_size} {m.CRC}" for m in self.members))
 
 
 class Prepared:
@@ -215,4 +217,4 @@ class Prepared:
                 yield f"{split}/{i:06d}", lambda image=example["image"]: io.BytesIO(image.numpy())
 
     def key(self) -> str:
-        return cache.key(_TFDS_VERSION, str(self), str(len(self)))
+        return files.cache_key(_TFDS_VERSION, str(self), str(len(self)))

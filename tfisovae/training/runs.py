@@ -11,11 +11,12 @@ import importlib.metadata
 import json
 import os
 import platform
+import socket
 import sys
 
 from tfisovae import files
 from tfisovae.callbacks import history
-from tfisovae.training import checkpoints, locks
+from tfisovae.training import checkpoints
 from tfisovae.vae.vae import load
 
 # Without making it another run:
@@ -59,17 +60,19 @@ class Run:
             os.makedirs(self.directory, exist_ok=True)
             can = "written"
             self._check_what_is_there()
-            self._lock = locks.Lock(self.path("lock"))
-        except locks.Held as error:
+            self._lock = files.Lock(self.path("lock"),
+                                    holder=f"process {os.getpid()} on {socket.gethostname()}")
+        except files.Held as error:
             raise RunError(
                 f"Another process is writing {self.directory} now ({error}). Wait for it, or "
-                f"choose another "
-                "run_dir.") from None
+                "choose another run_dir.") from None
         except OSError as error:
             raise RunError(
                 f"The run directory {self.directory} cannot be {can} ({error.strerror}). Choose "
-                f"another "
-                "run_dir.") from None
+                "another run_dir.") from None
+        if self._lock.owner:
+            print(f"The file system of {self.directory} has no locks. The file "
+                  f"{self._lock.owner} is the lock.", file=sys.stderr)
         try:
             files.sweep(self.directory)
             self._write_manifest()
@@ -82,7 +85,7 @@ class Run:
 
     def close(self):
         if self._lock:
-            self._lock.close()
+            self._lock.release()
 
     def __enter__(self):
         return self
