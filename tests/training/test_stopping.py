@@ -68,6 +68,26 @@ def test_a_signal_before_the_first_step_leaves_the_run_as_it_was(tmp_path):
     assert e.value.status == 143 and not (tmp_path / "run" / "checkpoints").exists()
 
 
+@pytest.mark.parametrize("first", [signal.SIGINT, signal.SIGTERM])
+def test_a_second_ctrl_c_ends_the_process_at_once(first, capsys):
+    """The kernel's own handler takes it, which does not wait for TensorFlow to return."""
+    before = signal.getsignal(signal.SIGINT)
+    with stopping.watching("run") as watch:
+        watch.at_stake = True
+        signal.raise_signal(first)
+        assert watch.received == first and "stopping. Ctrl-C again" in capsys.readouterr().err
+        assert signal.getsignal(signal.SIGINT) == signal.SIG_DFL
+        signal.raise_signal(signal.SIGTERM)  # no reason to lose the step
+        assert watch.received == first
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_one_of_several_workers_ends_at_the_first_signal():
+    """It may wait for the others inside TensorFlow, where no handler of Python runs."""
+    with stopping.watching("run", alone=False):
+        assert {signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM)} == {signal.SIG_DFL}
+
+
 def test_a_signal_in_a_resident_run_waits_for_a_short_call_alone(tmp_path, monkeypatch):
     """An interval of ten steps in calls of four: stopped after the second, it ends as a run that
     was not, history and all.

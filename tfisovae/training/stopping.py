@@ -1,10 +1,8 @@
-"""Ctrl-C and SIGTERM end a training after a whole step, with a checkpoint; why one in a process of
-its own has ended.
+"""Ctrl-C and SIGTERM end a training after a whole step, with a checkpoint. Also why another process
+has ended.
 """
 import contextlib
-import os
 import signal
-import socket
 import sys
 import threading
 
@@ -12,8 +10,8 @@ _NAMES = {signal.SIGINT: "Ctrl-C", signal.SIGTERM: "SIGTERM"}
 
 
 class Stopped(KeyboardInterrupt):
-    """A training that was told to end; the message says at which step. `status` is the exit status
-    that a shell expects.
+    """A training was told to end; the message says at which step. `status` is the exit status for
+    the shell.
     """
 
     def __init__(self, message, signum):
@@ -26,19 +24,19 @@ class Watch:
 
     Attributes:
       received: the number of the first, or `None`.
-      at_stake: whether steps have been done that no checkpoint holds, so that the end of the step
-        under way is to be waited for.
+      at_stake: whether a step has been done since `watching` began. Then a signal waits for the end
+        of the current step, and a checkpoint.
     """
 
     def __init__(self, directory):
         self.directory, self.received, self.at_stake = directory, None, False
 
     def stop(self, step, kept):
-        """Ends the training at a step; `kept` is that of the last checkpoint, 0 where there is
-        none.
-        """
-        there = f"The same command goes on from the checkpoint of step {kept} in {self.directory}." if kept else \
-            "There is no checkpoint: the same command begins anew."
+        """Ends the training at a step. `kept` is the step of the last checkpoint, or 0."""
+        there = "There is no checkpoint: the same command begins again."
+        if kept:
+            there = (f"The same command goes on from the checkpoint of step {kept} in "
+                     f"{self.directory}.")
         raise Stopped(f"stopped by {_NAMES[self.received]} at step {step}. {there}", self.received)
 
 
@@ -46,8 +44,8 @@ class Watch:
 def watching(directory, alone=True):
     """A `Watch`, for a training in `directory`. A second Ctrl-C ends the process at once.
 
-    With several workers, all of which a checkpoint would take, the first signal ends the process at
-    once. Outside of the main thread, which alone may handle signals, nothing is watched.
+    With several workers the first signal ends the process at once: a checkpoint would need them
+    all. Only the main thread can handle signals; in other threads nothing is watched.
 
     Args:
       directory: of the run, for messages.
@@ -60,27 +58,24 @@ def watching(directory, alone=True):
 
     def handle(signum, _):
         watch.received = watch.received or signum
+        # Python's handlers wait for TensorFlow to return; the kernel's does not.
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
         if not watch.at_stake:
             raise Stopped(
                 f"stopped by {_NAMES[signum]} before a new step was done; {directory} is as it was.",
                 signum)
+        with contextlib.suppress(OSError, RuntimeError, ValueError):  # of a stream in use, or closed
+            print(f"{_NAMES[signum]}: stopping. Ctrl-C again ends at once.", file=sys.stderr,
+                  flush=True)
 
-    # Python's handlers wait for TensorFlow to return; a byte on this pipe does not.
-    reader, writer = socket.socketpair()
-    writer.setblocking(False)
-    thread = threading.Thread(target=_listen, args=(reader, alone), daemon=True)
-    before = {signum: signal.signal(signum, handle) for signum in _NAMES}
-    wakeup = signal.set_wakeup_fd(writer.fileno(), warn_on_full_buffer=False)
-    thread.start()
+    # Workers wait for each other inside TensorFlow, where no Python handler would run.
+    before = {signum: signal.signal(signum, handle if alone else signal.SIG_DFL)
+              for signum in _NAMES}
     try:
         yield watch
     finally:
-        signal.set_wakeup_fd(wakeup)
         for signum, handler in before.items():
             signal.signal(signum, handler)
-        writer.close()
-        thread.join()
-        reader.close()
 
 
 def why_it_ended(code, printed):
@@ -90,29 +85,3 @@ def why_it_ended(code, printed):
                                                            if code == -signal.SIGKILL else "")
     lines = printed.strip().splitlines()
     return lines[-1] if lines else f"exit status {code}"
-
-
-def _listen(reader, alone):
-    """Says that a signal has come; ends the process at the second Ctrl-C, or at once where it is
-    one of several.
-    """
-    told = False
-    while True:
-        received = reader.recv(1)
-        if not received:
-            return
-        signum = received[0]
-        if signum not in _NAMES:
-            continue
-        if alone and not told:
-            _say(f"{_NAMES[signum]}: stopping. Ctrl-C again ends at once.")
-        elif not alone or signum == signal.SIGINT:
-            _say(f"{_NAMES[signum]}: stopped"
-                 + (" at once." if alone else "; the other workers end too."))
-            os._exit(128 + signum)
-        told = True
-
-
-def _say(text):
-    with contextlib.suppress(OSError, ValueError):
-        print(text, file=sys.stderr, flush=True)
