@@ -19,7 +19,7 @@ import timing
 
 import tfisovae
 from tfisovae import networks
-from tfisovae.training import devices, precision
+from tfisovae.training import devices
 from tfisovae.vae.optimizers import FusedAdam
 
 # Multiply-adds x 2 of one step: each convolution forward and backward to input and kernel (no input
@@ -115,7 +115,7 @@ def step_costs(network, side):
     distortion, lmbda, shape, _, steps = SETTINGS[network]
     if side != "fit":
         devices.prepare_cpu(shape[0], "one_device")
-    with precision.using("bfloat16" if side == "bfloat16" else None):
+    with devices.using_precision("bfloat16" if side == "bfloat16" else None):
         vae = tfisovae.VAE(*getattr(networks, network)(32), distortion, lmbda)
     if side == "fit":
         vae.compile("adam")

@@ -9,7 +9,7 @@ import tensorflow as tf
 import tfisovae
 from results import tables
 from tfisovae import geometry, networks
-from tfisovae.training import precision
+from tfisovae.training import devices
 
 X86 = "processor\t: 0\nmodel name\t: Some Processor\nflags\t\t: fpu sse avx512f {}\npower management:\n\nprocessor\t: 1\n"
 EPYC, XEON, OLDER = "avx512_bf16 clzero", "avx512_bf16 amx_bf16 amx_tile", "avx512_vnni avx512_bf16_not"
@@ -41,7 +41,7 @@ def gpus(monkeypatch):
 @pytest.mark.parametrize("flags, found", [(EPYC, "AVX512_BF16"), (XEON, "AMX"), (OLDER, None),
                                           ("", None)])
 def test_the_processor_says_what_it_has(cpuinfo, flags, found):
-    assert precision.units(cpuinfo(flags)) == found
+    assert devices.bfloat16_units(cpuinfo(flags)) == found
 
 
 @pytest.mark.parametrize(
@@ -50,13 +50,13 @@ def test_the_processor_says_what_it_has(cpuinfo, flags, found):
 def test_what_says_nothing_is_no_error(tmp_path, text):
     path = tmp_path / "cpuinfo"
     path.write_bytes(text if isinstance(text, bytes) else text.encode())
-    assert precision.units(str(path)) is None and precision.units(str(tmp_path / "none")) is None
+    assert devices.bfloat16_units(str(path)) is None and devices.bfloat16_units(str(tmp_path / "none")) is None
 
 
 @pytest.mark.parametrize("setting, found", [("0", None), ("false", None), ("1", "AVX512_BF16")])
 def test_without_onednn_the_units_are_not_used(cpuinfo, monkeypatch, setting, found):
     monkeypatch.setenv("TF_ENABLE_ONEDNN_OPTS", setting)
-    assert precision.units(cpuinfo(EPYC)) == found
+    assert devices.bfloat16_units(cpuinfo(EPYC)) == found
 
 
 @pytest.mark.parametrize("capabilities, found", [([(8, 0)], "A GPU"), ([(9, 0), (8, 6)], "A GPU"),
@@ -66,42 +66,40 @@ def test_where_there_are_gpus_all_of_them_must_have_it(cpuinfo, gpus, capabiliti
     """Whatever the processor has."""
     gpus(*({"device_name": "A GPU", **({"compute_capability": able} if able else {})}
            for able in capabilities))
-    assert precision.units(cpuinfo(EPYC)) == found
+    assert devices.bfloat16_units(cpuinfo(EPYC)) == found
 
 
 @pytest.mark.parametrize("name, found, chosen, said", [
     ("auto", "AMX", "bfloat16",
      "computes in bfloat16, for which there is AMX. Weights, losses and measurements are float32."),
-    ("auto", None, None, "computes in float32: nothing was found here"),
-    ("none", "AMX", None,
-     "float32, as the paper's. With mixed_precision auto it would be in bfloat16, for which there "
-     "is AMX"
-     ), ("none", None, None, None), ("bfloat16", "AMX", "bfloat16", None),
-    ("bfloat16", None, "bfloat16", "Nothing was found here that is faster in bfloat16"),
+    ("auto", None, None, "computes in float32: nothing here"),
+    ("none", "AMX", None, "with mixed_precision auto: there is AMX"),
+    ("none", None, None, None), ("bfloat16", "AMX", "bfloat16", None),
+    ("bfloat16", None, "bfloat16", "Nothing here is known to be faster in bfloat16"),
     ("float16", "AMX", "float16", None)
 ])
 def test_what_is_chosen_and_what_is_said(monkeypatch, name, found, chosen, said):
-    monkeypatch.setattr(precision, "units", lambda: found)
-    policy, note = precision.choose(name)
+    monkeypatch.setattr(devices, "bfloat16_units", lambda: found)
+    policy, note = devices.choose_precision(name)
     assert policy == chosen and (note is None if said is None else said in note)
 
 
 def test_what_cannot_be_chosen(monkeypatch):
     with pytest.raises(ValueError,
                        match="must be one of auto, none, bfloat16, float16; got 'bf16'"):
-        precision.choose("bf16")
+        devices.choose_precision("bf16")
     with pytest.raises(
             ValueError,
-            match="auto looks at one machine.* give each the same: bfloat16, float16 or none"):
-        precision.choose("auto", several_machines=True)
-    assert precision.choose("bfloat16", several_machines=True)[0] == "bfloat16"
+            match="mixed_precision auto looks at one machine"):
+        devices.choose_precision("auto", several_machines=True)
+    assert devices.choose_precision("bfloat16", several_machines=True)[0] == "bfloat16"
 
 
 def test_a_run_in_bfloat16(main, tmp_path, monkeypatch):
     """auto is resolved in the manifest; the model is measured as a float32 one of the same weights,
     to the last digit.
     """
-    monkeypatch.setattr(precision, "units", lambda: "AMX")
+    monkeypatch.setattr(devices, "bfloat16_units", lambda: "AMX")
     path = tmp_path / "run"
     options = [
         "--data", "faces", "--num_faces", 64, "--latent_dim", 3, "--batch_size", 4, "--steps", 2,
@@ -136,7 +134,7 @@ def test_the_loss_of_a_step_in_bfloat16_is_float32():
     """Of x = 0 and x_hat = 1 + 2^-12, the float32 output of bfloat16 features, whose square
     bfloat16 would call 1.
     """
-    with precision.using("bfloat16"):
+    with devices.using_precision("bfloat16"):
         encoder = tf.keras.Sequential(
             [tf.keras.layers.Input((1, )),
              tf.keras.layers.Dense(2, kernel_initializer="zeros")])
@@ -158,7 +156,7 @@ def test_the_loss_of_a_step_in_bfloat16_is_float32():
 def test_float16_takes_a_loss_scale(policy, scaled):
     """Gradients of 1e-9 are 0 in float16, which without a scale would stop the weights before them.
     """
-    with precision.using(policy):
+    with devices.using_precision(policy):
         layers = tf.keras.layers
         encoder = tf.keras.Sequential([layers.Input((4,)), layers.Dense(4)])
         decoder = tf.keras.Sequential([

@@ -9,7 +9,7 @@ import tensorflow as tf
 import tfisovae
 from tfisovae import Autoencoder, networks, theory
 from tfisovae.analysis import posterior_means
-from tfisovae.training import precision, runs
+from tfisovae.training import devices, runs
 from tfisovae.vae import pruning, slicing
 from tfisovae.vae.pruning import chosen
 
@@ -128,7 +128,7 @@ def test_pruning_what_has_collapsed_changes_nothing(kind, sliced, policy, tmp_pa
     """Twenty collapsed variables: reconstructions within 1e-3 (here: to rounding), the rate not at
     all, the model itself untouched; and the smaller one is saved with both signatures, and loaded.
     """
-    with precision.using(policy):
+    with devices.using_precision(policy):
         encoder, decoder, shape, dead = collapsed_pair(kind)
         vae = tfisovae.VAE(encoder, decoder, "sse", 50.0)
         x = np.random.default_rng(2).uniform(size=(20, *shape)).astype(np.float32)

@@ -61,11 +61,11 @@ def resolve(args):
 def prepare(args):
     """The configuration, the data, and the default directory of a run."""
     from tfisovae import sources
-    from tfisovae.training import precision
+    from tfisovae.training import devices
 
     config = resolve(args)
-    config["mixed_precision"], note = precision.choose(args.mixed_precision,
-                                                       args.strategy == "multi_worker")
+    config["mixed_precision"], note = devices.choose_precision(args.mixed_precision,
+                                                               args.strategy == "multi_worker")
     if note:
         print(note, file=sys.stderr)
     source = sources.load_images(args.data, args.cache_dir, args.num_faces, args.data_dir,

@@ -206,7 +206,7 @@ def run(args, prepare, networks):
         what makes no sense.
       networks: function of the config to `(encoder, decoder)`.
     """
-    from tfisovae.training import devices, loop, precision, runs
+    from tfisovae.training import devices, loop, runs
 
     devices.prepare_cpu(args.batch_size, args.strategy)
     strategy = devices.make_strategy(args.strategy, args.worker_timeout)
@@ -234,7 +234,7 @@ def run(args, prepare, networks):
     if config["schedule"] != "constant":
         # More steps would be another schedule, hence another run.
         config["schedule_steps"] = config["steps"]
-    with precision.using(config.get("mixed_precision")), \
+    with devices.using_precision(config.get("mixed_precision")), \
             runs.Run(args.run_dir or run_dir, config, devices.is_chief(strategy)) as opened:
         loop.train(opened, lambda: make_vae(config, networks), source, strategy,
                    resident=resident and devices.keeps_data(strategy))

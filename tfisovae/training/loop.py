@@ -14,13 +14,20 @@ import tensorflow as tf
 from tfisovae.autoencoder.data import as_float
 from tfisovae.callbacks import IsometryMonitor, LambdaSchedule, history
 from tfisovae.sources import Source
-from tfisovae.training import batches, callbacks, checkpoints, devices, runs, stopping
+from tfisovae.training import (
+    SCHEDULES,
+    batches,
+    callbacks,
+    checkpoints,
+    devices,
+    runs,
+    stopping,
+)
 from tfisovae.vae.checks import NonFiniteLoss
 from tfisovae.vae.optimizers import FusedAdam
 from tfisovae.vae.standardizing import layers_of, standardize_latents
 from tfisovae.vae.vae import load
 
-SCHEDULES = ("constant", "cosine")
 _EXAMPLES_OF_A_CALL = 2**19  # at most, with resident data: seconds, for which a signal waits
 # Examples at most: an error of 1 % at the second moment of Gaussian variables.
 _STANDARDIZED_OVER = 20_000
