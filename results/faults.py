@@ -60,8 +60,9 @@ def same(a, b):
     """Whether the model and, where both have a checkpoint of the last step, the checkpoint are
     equal, bit for bit.
     """
-    return all(np.array_equal(a[name], b[name]) for name in a if name.startswith("model/") or name in b) and \
-        {name for name in a if name.startswith("model/")} == {name for name in b if name.startswith("model/")}
+    models = [{name for name in tensors if name.startswith("model/")} for tensors in (a, b)]
+    return models[0] == models[1] and all(np.array_equal(a[name], b[name]) for name in a
+                                          if name in b)
 
 
 @dataclasses.dataclass

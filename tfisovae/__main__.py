@@ -1,11 +1,58 @@
 """The command line: `tfisovae NAME ...`, or `python -m tfisovae NAME ...`."""
 import argparse
+import contextlib
 import importlib
 import os
 import sys
 
 from tfisovae import commands
-from tfisovae.commands import recipes, streams, wording
+from tfisovae.commands import recipes, wording
+
+
+class _Closable:
+    """A stream whose reader may leave, as `head` does. From then on it leads nowhere."""
+
+    def __init__(self, stream):
+        self._stream = stream
+
+    def __getattr__(self, name):
+        return getattr(self._stream, name)
+
+    def write(self, text):
+        self._tried(self._stream.write, text)
+        return len(text)
+
+    def flush(self):
+        self._tried(self._stream.flush)
+
+    def _tried(self, call, *arguments):
+        try:
+            call(*arguments)
+        except UnicodeEncodeError:
+            raise
+        except (OSError, ValueError):  # a pipe without a reader, a terminal that is gone, closed
+            with open(os.devnull, "w") as nowhere:
+                # The interpreter flushes the old stream when it ends: it must lead nowhere, too.
+                with contextlib.suppress(OSError, ValueError, AttributeError):
+                    os.dup2(nowhere.fileno(), self._stream.fileno())
+                    return
+            self._stream = open(os.devnull, "w")
+
+
+@contextlib.contextmanager
+def closable():
+    """In the block, what is written to standard output or error is lost once its reader has left,
+    and the work goes on. The same where the shell has closed one.
+    """
+    before = sys.stdout, sys.stderr
+    with open(os.devnull, "w") as nowhere:
+        sys.stdout, sys.stderr = (_Closable(stream or nowhere) for stream in before)
+        try:
+            yield
+        finally:
+            sys.stdout.flush()
+            sys.stderr.flush()
+            sys.stdout, sys.stderr = before
 
 
 def parser(name):
@@ -25,7 +72,7 @@ def main(argv=None):
     """
     # A notebook names its own, which its shell commands have no module of.
     os.environ["MPLBACKEND"] = "Agg"
-    with streams.closable():
+    with closable():
         status = _run(sys.argv[1:] if argv is None else list(argv))
     if status:
         sys.exit(status)

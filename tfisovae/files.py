@@ -189,8 +189,8 @@ def sweep(directory: _Path) -> None:
     """
     directory = os.path.abspath(os.fspath(directory))
     names = os.listdir(directory) if os.path.isdir(directory) else ()
-    left = {match["temporary"]: match["name"] for match in map(_TEMPORARY.fullmatch, names) if match}
-    for temporary, name in left.items():
+    found = filter(None, map(_TEMPORARY.fullmatch, names))
+    for temporary, name in {(match["temporary"], match["name"]) for match in found}:
         path = os.path.join(directory, temporary)
         # Not all may be ours to remove; or another process holds it, or was faster.
         with contextlib.suppress(OSError):

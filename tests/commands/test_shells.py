@@ -15,7 +15,7 @@ import tensorflow as tf
 from tfisovae import Analysis
 from tfisovae import __main__ as command_line
 from tfisovae.autoencoder import streaming
-from tfisovae.commands import streams, training, wording
+from tfisovae.commands import training, wording
 
 
 @pytest.fixture
@@ -33,7 +33,7 @@ def broken_pipe():
 
 def test_a_reader_that_leaves_does_not_end_the_work(monkeypatch, broken_pipe):
     monkeypatch.setattr(sys, "stdout", broken_pipe)
-    with streams.closable():
+    with command_line.closable():
         for _ in range(3):
             print("x" * 100_000, flush=True)
     with pytest.raises(SystemExit) as stop:
@@ -43,7 +43,7 @@ def test_a_reader_that_leaves_does_not_end_the_work(monkeypatch, broken_pipe):
 
 def test_streams_that_a_shell_has_closed(monkeypatch):
     monkeypatch.setattr(sys, "stderr", None)
-    with streams.closable():
+    with command_line.closable():
         print("lost", file=sys.stderr, flush=True)
         assert not sys.stderr.isatty()
     assert sys.stderr is None
@@ -52,7 +52,7 @@ def test_streams_that_a_shell_has_closed(monkeypatch):
 def test_other_errors_of_a_stream_are_not_swallowed(tmp_path, monkeypatch):
     with open(tmp_path / "ascii", "w", encoding="ascii") as stream:
         monkeypatch.setattr(sys, "stdout", stream)
-        with streams.closable(), pytest.raises(UnicodeEncodeError):
+        with command_line.closable(), pytest.raises(UnicodeEncodeError):
             print("\u03c3")
 
 

@@ -164,7 +164,8 @@ def test_processes_that_fill_one_entry_at_once(tmp_path):
         os.read(barrier[1][0], 1)  # until all of them are here
 
     def work():
-        (results / str(os.getpid())).write_text(files.cached(KEY, tmp_path / "cache", fill, content))
+        made = files.cached(KEY, tmp_path / "cache", fill, content)
+        (results / str(os.getpid())).write_text(made)
 
     pids = [forked(work) for _ in range(8)]
     for _ in pids:

@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tfisovae.sources.decoding import decode
-from tfisovae.sources.framing import Framing, UnsuitableSize
+from tfisovae.sources.decoding import Framing, UnsuitableSize, decode
 
 
 def framed(pixels, **options):

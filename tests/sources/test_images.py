@@ -8,8 +8,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tfisovae.sources.decoding import NoImage, Unreadable, decode, is_image_name, recognised
-from tfisovae.sources.framing import Framing, UnsuitableSize
+from tfisovae.sources.decoding import (
+    Framing,
+    NoImage,
+    Unreadable,
+    UnsuitableSize,
+    decode,
+    is_image_name,
+    recognised,
+)
 
 SIZE = 64  # as decoded, so that every pixel comes out as it went in
 WHITE = np.full(3, 255.0)

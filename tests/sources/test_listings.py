@@ -14,7 +14,7 @@ from PIL import Image
 
 from tfisovae import sources
 from tfisovae.sources import images, listings
-from tfisovae.sources.framing import Framing, UnsuitableSize
+from tfisovae.sources.decoding import Framing, UnsuitableSize
 
 
 def jpeg(size=(178, 218), color=None, seed=0):

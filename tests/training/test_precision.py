@@ -11,8 +11,10 @@ from results import tables
 from tfisovae import geometry, networks
 from tfisovae.training import devices
 
-X86 = "processor\t: 0\nmodel name\t: Some Processor\nflags\t\t: fpu sse avx512f {}\npower management:\n\nprocessor\t: 1\n"
-EPYC, XEON, OLDER = "avx512_bf16 clzero", "avx512_bf16 amx_bf16 amx_tile", "avx512_vnni avx512_bf16_not"
+X86 = ("processor\t: 0\nmodel name\t: Some Processor\nflags\t\t: fpu sse avx512f {}\n"
+       "power management:\n\nprocessor\t: 1\n")
+EPYC, XEON = "avx512_bf16 clzero", "avx512_bf16 amx_bf16 amx_tile"
+OLDER = "avx512_vnni avx512_bf16_not"
 
 
 @pytest.fixture
@@ -50,7 +52,8 @@ def test_the_processor_says_what_it_has(cpuinfo, flags, found):
 def test_what_says_nothing_is_no_error(tmp_path, text):
     path = tmp_path / "cpuinfo"
     path.write_bytes(text if isinstance(text, bytes) else text.encode())
-    assert devices.bfloat16_units(str(path)) is None and devices.bfloat16_units(str(tmp_path / "none")) is None
+    assert devices.bfloat16_units(str(path)) is None
+    assert devices.bfloat16_units(str(tmp_path / "none")) is None
 
 
 @pytest.mark.parametrize("setting, found", [("0", None), ("false", None), ("1", "AVX512_BF16")])

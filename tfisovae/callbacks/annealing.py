@@ -5,7 +5,7 @@ import numbers
 
 import tensorflow as tf
 
-ANNEALINGS = ("linear", "cosine", "cyclical")
+from tfisovae.callbacks import ANNEALINGS
 
 
 @dataclasses.dataclass(frozen=True)

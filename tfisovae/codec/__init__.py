@@ -6,4 +6,6 @@ needs, next to the model. `evaluation` measures rate and distortion.
 """
 import lazy_loader
 
+QUANTIZATIONS = ("universal", "rounding")
+PRIORS = ("normal", "empirical")
 __getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

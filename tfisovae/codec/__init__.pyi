@@ -1,1 +1,4 @@
 from .codec import Codec as Codec
+
+QUANTIZATIONS: tuple[str, ...]
+PRIORS: tuple[str, ...]

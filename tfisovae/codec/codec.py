@@ -32,15 +32,13 @@ from tfisovae import files
 from tfisovae.autoencoder import streaming
 from tfisovae.autoencoder.autoencoder import AutoencoderLike, as_autoencoder
 from tfisovae.autoencoder.data import Data
-from tfisovae.codec import container, directory
+from tfisovae.codec import PRIORS, QUANTIZATIONS, container, directory
 from tfisovae.codec.entropy import Code, Tables
 from tfisovae.codec.identity import Functions, Identity
 from tfisovae.codec.quantizer import Quantized, Quantizer
 from tfisovae.codec.transform import Prediction, Transform, check_shape
 from tfisovae.distortions.base import Distortion
 
-QUANTIZATIONS = ("universal", "rounding")
-PRIORS = ("normal", "empirical")
 BLOCK = 4_096  # examples to a code in a file
 _MAX_FACTOR = 1_000_000  # of the step
 _DECODED = 256  # examples in the decoder at once

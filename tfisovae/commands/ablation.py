@@ -16,7 +16,7 @@ import tqdm
 from tfisovae import files
 from tfisovae.commands import choices, recipes
 from tfisovae.commands.training import command_line
-from tfisovae.training import stopping
+from tfisovae.training import SCHEDULES, stopping
 
 LMBDAS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
 DISTORTIONS = ("sse", "downward_convex", "upward_convex")
@@ -37,7 +37,7 @@ def add_arguments(p):
     p.add_argument("--epochs", type=int, default=500,
                    help="passes over the training data, each cell")
     p.add_argument("--num_examples", type=int, default=50_000, help="toy examples to train on")
-    p.add_argument("--schedule", choices=choices.SCHEDULES, default="constant",
+    p.add_argument("--schedule", choices=SCHEDULES, default="constant",
                    help="of the learning rate")
     p.add_argument("--seed", type=int, default=0, help="of every cell")
     p.add_argument("--workers", type=int,
@@ -127,7 +127,8 @@ class Cell:
     """
 
     def __init__(self, directory, options, gpu=None):
-        self.directory, self.options, self.gpu, self.process, self.error = directory, options, gpu, None, None
+        self.directory, self.options, self.gpu = directory, options, gpu
+        self.process = self.error = None
 
     def run(self, stop):
         """Trains the cell; `error` then holds what went wrong, or `None`."""
@@ -174,7 +175,8 @@ def train(path, settings, workers):
     gpus = visible_gpus()
     started, done = time.time(), 0
     with concurrent.futures.ThreadPoolExecutor(workers) as pool, \
-            tqdm.tqdm(total=total, initial=total - len(waiting), desc="ablation", unit="cell", file=sys.stderr) as bar:
+            tqdm.tqdm(total=total, initial=total - len(waiting), desc="ablation", unit="cell",
+                      file=sys.stderr) as bar:
         futures = {}
         for i, (name, options) in enumerate(waiting.items()):
             cell = Cell(os.path.join(path, name), [*options, *shared],

@@ -6,6 +6,7 @@ import os
 import sys
 
 from tfisovae.commands import choices, training
+from tfisovae.training import PRECISIONS
 
 
 def add_arguments(p):
@@ -22,7 +23,7 @@ def add_arguments(p):
                    help="distortion that is trained")
     training.add_steps(p, steps=300_000, log_every=100, checkpoint_every=500)
     p.add_argument(
-        "--mixed_precision", choices=choices.PRECISIONS, default="none", help=
+        "--mixed_precision", choices=PRECISIONS, default="none", help=
         "train in 16 bits, and measure in float32; auto: in bfloat16 where the processor is "
         "faster at it"
     )
@@ -71,7 +72,8 @@ def prepare(args):
     source = sources.load_images(args.data, args.cache_dir, args.num_faces, args.data_dir,
                                  image_size=args.image_size, crop=args.crop,
                                  grayscale=args.grayscale, background=args.background)
-    run_dir = f"runs/celeba-lmbda{args.lmbda:g}{'-decomposed' if args.decomposed else ''}-seed{args.seed}"
+    run_dir = (f"runs/celeba-lmbda{args.lmbda:g}{'-decomposed' if args.decomposed else ''}"
+               f"-seed{args.seed}")
     return config, source, run_dir, False
 
 

@@ -5,7 +5,7 @@ import os
 import sys
 
 from tfisovae import files
-from tfisovae.commands.choices import QUANTIZATIONS
+from tfisovae.codec import QUANTIZATIONS
 
 DIRECTORY = "codec"
 FITTED_TO = 20_000  # examples of training

@@ -6,7 +6,8 @@ The codec is kept in RUN/codec/, which decompressing needs: where the model goes
 import os
 
 from tfisovae import files
-from tfisovae.commands import choices, coding, measuring
+from tfisovae.codec import PRIORS
+from tfisovae.commands import coding, measuring
 
 
 def add_arguments(p):
@@ -30,7 +31,7 @@ def add_arguments(p):
     )
     coding.add_options(p)
     p.add_argument(
-        "--prior", choices=choices.PRIORS, default="normal", help=
+        "--prior", choices=PRIORS, default="normal", help=
         "empirical: the distribution that the means of the training data have, instead of N(0, 1)")
     p.add_argument("--cache_dir", type=os.path.expanduser,
                    help="where decoded images are kept (default: ~/.cache/tfisovae)")

@@ -92,7 +92,8 @@ def warmup_within(args, warmup, steps):
     Args:
       args: of the command. warmup: steps, or `None`. steps: of the training.
     """
-    if args.recipe == "paper" or "learning_rate_warmup" in args.given or not warmup or warmup < steps:
+    chosen = args.recipe == "paper" or "learning_rate_warmup" in args.given
+    if chosen or not warmup or warmup < steps:
         return warmup
     print(
         f"--recipe {args.recipe}: of the {steps} steps that these data make, a tenth warm the "

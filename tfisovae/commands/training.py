@@ -7,7 +7,9 @@ import shlex
 import shutil
 import sys
 
-from tfisovae.commands import choices, recipes
+from tfisovae.callbacks import ANNEALINGS
+from tfisovae.commands import recipes
+from tfisovae.training import SCHEDULES, STRATEGIES
 
 # Options that do not make the run what it is.
 _OF_A_COMMAND = (*recipes.BOOKKEEPING, "run_dir", "cache_dir", "num_eval", "worker_timeout",
@@ -28,7 +30,7 @@ def add_arguments(p, command, **defaults):
     p.add_argument("--lmbda", type=float, help="weight of the distortion; beta = 1 / lmbda")
     p.add_argument("--batch_size", type=int, help="of the global batch")
     p.add_argument("--learning_rate", type=float, default=1e-3, help="of Adam")
-    p.add_argument("--schedule", choices=choices.SCHEDULES, default="constant",
+    p.add_argument("--schedule", choices=SCHEDULES, default="constant",
                    help="of the learning rate; cosine: from its value to 0 at the last step")
     p.add_argument(
         "--learning_rate_warmup", type=int, metavar="STEPS",
@@ -50,7 +52,7 @@ def add_arguments(p, command, **defaults):
         "--anneal_steps", type=int,
         help="steps of KL annealing, in which the KL's weight grows from 1 %% of what "
         "--lmbda gives it (default: 0, none)")
-    p.add_argument("--anneal", choices=choices.ANNEALINGS, help="how it grows (default: linear)")
+    p.add_argument("--anneal", choices=ANNEALINGS, help="how it grows (default: linear)")
     p.add_argument(
         "--standardize_latents", action=argparse.BooleanOptionalAction, default=False, help=
         "bring each latent variable to mean 0 and second moment 1, in closed form, over 20,000 "
@@ -67,7 +69,7 @@ def add_arguments(p, command, **defaults):
         "(default: 0.02)"
     )
     p.add_argument(
-        "--strategy", choices=choices.STRATEGIES, default="auto",
+        "--strategy", choices=STRATEGIES, default="auto",
         help="auto: every visible GPU; mirrored: also over logical CPUs; multi_worker: see "
              "TF_CONFIG"
     )
@@ -77,7 +79,8 @@ def add_arguments(p, command, **defaults):
     p.add_argument("--worker_timeout", type=float, default=300.0,
                    help="seconds to wait for the other workers of multi_worker")
     p.add_argument("--cache_dir", type=os.path.expanduser,
-                   help="where decoded images are kept (default: ~/.cache/tfisovae)")
+                   help="directory for decoded images (default: TFISOVAE_CACHE, or the user's "
+                        "directory for caches)")
     p.set_defaults(**defaults)
 
 

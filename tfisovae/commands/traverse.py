@@ -7,8 +7,9 @@ import os
 import numpy as np
 
 from tfisovae import files
-from tfisovae.commands import choices, measuring
+from tfisovae.commands import measuring
 from tfisovae.commands.training import command_line
+from tfisovae.geometry import STEPS
 
 
 def add_arguments(p):
@@ -18,7 +19,7 @@ def add_arguments(p):
     p.add_argument("--columns", type=int, default=9, help="images in a row")
     p.add_argument("--limit", type=float, default=2.0, help="z_j goes from -limit to limit")
     p.add_argument(
-        "--steps", choices=choices.STEPS, default="decoder", help=
+        "--steps", choices=STEPS, default="decoder", help=
         "what a row's steps are equal in: the distortion, by the decoder or the posteriors; or z, "
         "as in the paper"
     )

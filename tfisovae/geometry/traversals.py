@@ -19,9 +19,9 @@ import tensorflow as tf
 
 from tfisovae.autoencoder.autoencoder import AutoencoderLike, as_autoencoder
 from tfisovae.distortions import Distortion
+from tfisovae.geometry import STEPS
 from tfisovae.geometry.isometric_variable import IsometricVariable
 
-STEPS = ("decoder", "posterior", "z")
 _TOGETHER = 100  # decodes
 # Relative changes of x up to this are what float32 makes of a decoder that stands still.
 _ROUNDING = 1e-6

@@ -236,7 +236,8 @@ def _fault(path, data, options, chosen, width):
                                             int(options["header"] == "yes"), None):
             where = f"{path}, line {number}"
             if not any(row):
-                return f"{where} is empty. Left out, it would shift the numbers of the rows below: remove it or fill it."
+                return (f"{where} is empty. Without it, the rows below would get other numbers: "
+                        "remove it or fill it.")
             if len(row) != width:
                 return f"{where}: {len(row)} columns, where the first row has {width}."
             truths = truths or [headers.is_truth(cell) for cell in row]
@@ -258,10 +259,12 @@ def _complaint(cell, decimal, truth):
     if truth and not headers.is_missing(cell):
         return None
     if headers.is_missing(cell):
-        return f"{shown} is a missing value. Remove or fill such rows, or leave the column out with columns."
+        return (f"{shown} is a missing value. Remove or fill such rows, or leave the column out "
+                "with columns.")
     if re.fullmatch(r"[+-]?\d[\d.,' ]*", cell):
         return (
             f"{shown} is no number where the decimal sign is {decimal!r}. Take separators of "
             f"thousands out; say with decimal "
             "if the decimal sign is another.")
-    return f"{shown} is no number. Columns of text are left out by columns, the names or numbers (from 0) of the others."
+    return (f"{shown} is no number. Leave columns of text out: columns takes the names or numbers "
+            "(from 0) of the others.")

@@ -14,9 +14,9 @@ from PIL import Image
 
 from tfisovae import files
 from tfisovae.sources import decoding, listings
+from tfisovae.sources.decoding import Framing
 from tfisovae.sources.faces import SIZE as FACE_SIZE
 from tfisovae.sources.faces import faces
-from tfisovae.sources.framing import Framing
 from tfisovae.sources.source import Rows, Source, held_out, printable
 
 NAMES = ("celeb_a", "faces")  # what is no path
@@ -147,7 +147,8 @@ def _decode_all(listing, framing, progress, directory):
     names, skipped, others, scaled, digest = [], [], {}, 0, hashlib.sha256()
     with open(os.path.join(directory, "images.uint8"), "wb") as file, \
             concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool, \
-            tqdm.tqdm(total=len(listing), desc="decoding images", unit=" images", disable=not progress) as bar:
+            tqdm.tqdm(total=len(listing), desc="decoding images", unit=" images",
+                      disable=not progress) as bar:
         for name, outcome in _in_order(pool, lambda *item: _outcome(*item, framing), listing):
             bar.update()
             if isinstance(outcome, decoding.NoImage):
@@ -192,7 +193,8 @@ def _packed(others):
     archives = [name for name, kind in others.items() if listings.is_archive(kind)]
     if not archives:
         return ""
-    return f" {printable(archives[0])} is itself {others[archives[0]]}: unpack it, and give what comes out."
+    return (f" {printable(archives[0])} is itself {others[archives[0]]}: unpack it, and give what "
+            "comes out.")
 
 
 def _outcome(name, open_file, framing):

@@ -96,8 +96,8 @@ class Directory:
             yield shown, lambda name=name: open(os.path.join(self.path, name), "rb")
 
     def key(self) -> str:
-        return files.cache_key(_VERSION,
-                               *(f"{shown} {self._stamp(name)}" for shown, name in self.files.items()))
+        stamps = (f"{shown} {self._stamp(name)}" for shown, name in self.files.items())
+        return files.cache_key(_VERSION, *stamps)
 
     def _stamp(self, name):
         try:

@@ -110,7 +110,8 @@ def _from_idx(directory, prefix):
     images, labels = (_find(directory, f"{prefix}-{kind}")
                       for kind in ("images-idx3-ubyte", "labels-idx1-ubyte"))
     if images is None:
-        alone = f" It holds the labels {os.path.basename(labels)} without their images." if labels else ""
+        alone = (f" It holds the labels {os.path.basename(labels)} without their images."
+                 if labels else "")
         raise ValueError(f"{directory} has no {prefix}-images-idx3-ubyte (or .gz).{alone}")
     read = _checked(_read_idx(images, _IMAGES), images)
     if labels is not None:

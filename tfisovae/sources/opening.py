@@ -6,7 +6,7 @@ from typing import Any
 import numpy.typing as npt
 
 from tfisovae.sources.columnar import OF_TESTS
-from tfisovae.sources.framing import OPTIONS
+from tfisovae.sources.decoding import OPTIONS
 from tfisovae.sources.images import load_images
 from tfisovae.sources.mnist import load_mnist
 from tfisovae.sources.source import Source

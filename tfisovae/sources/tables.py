@@ -154,7 +154,10 @@ def _position(path, names, width, column):
         return names.index(column)
     if str(column).isdecimal() and int(column) < width:
         return int(column)
-    there = f"it has {', '.join(map(repr, names[:_SHOWN]))}{', ...' if width > _SHOWN else ''}" if names else "it has no names"
+    there = "it has no names"
+    if names:
+        more = ", ..." if width > _SHOWN else ""
+        there = f"it has {', '.join(map(repr, names[:_SHOWN]))}{more}"
     raise ValueError(f"{path} has no column {column!r}: {there}, and the numbers 0 to {width - 1}.")
 
 

@@ -76,7 +76,8 @@ class Keeper:
     """
 
     def __init__(self, checkpoint, directory, manifest, found=None, alone=True):
-        self._checkpoint, self._directory, self._manifest, self._alone = checkpoint, directory, manifest, alone
+        self._checkpoint, self._directory = checkpoint, directory
+        self._manifest, self._alone = manifest, alone
         self._whole = [found.step] if found else []
         os.makedirs(directory, exist_ok=True)
         if alone:

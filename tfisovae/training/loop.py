@@ -265,7 +265,8 @@ def _fit(vae, rows, strategy, config, attached, resident, keeper):
                     steps_per_epoch=calls, verbose=0, callbacks=attached)
             step += length * epochs
     except (NonFiniteLoss, tf.errors.OpError, OSError) as error:
-        kept = f"The checkpoint of step {keeper.last} is kept." if keeper.last else "There is no checkpoint yet."
+        kept = (f"The checkpoint of step {keeper.last} is kept."
+                if keeper.last else "There is no checkpoint yet.")
         raise runs.RunError(_words(error, kept, strategy)) from error
 
 
@@ -278,7 +279,8 @@ def _words(error, kept, strategy):
             "steps, the data's values may be too large for this lmbda.")
     message = " ".join(str(getattr(error, "message", error)).split())
     if strategy.cluster_resolver is not None and isinstance(error, _LOST):
-        return f"Another worker is gone, or out of reach. {kept} Start all workers again, with the same commands."
+        return (f"Another worker is gone, or out of reach. {kept} Start all workers again, with "
+                "the same commands.")
     if isinstance(error, tf.errors.ResourceExhaustedError) and "OOM" in message:
         return f"The memory is full ({message[:200]}). {kept} Take a smaller batch_size."
     return f"{message[:300]}. {kept} The same command goes on when this is mended."

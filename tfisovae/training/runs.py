@@ -290,9 +290,11 @@ def load_run(directory):
         except of_damage as error:
             damage = " ".join(str(error).split())
     if trained_step(directory) == config["steps"]:
-        way_out = "Give the training command again: the model is made anew from the last checkpoint."
+        way_out = ("Give the training command again: the model is made again from the last "
+                   "checkpoint.")
     else:
-        way_out = "There is no whole checkpoint to make it from. Put a copy there, or train anew in another run_dir."
+        way_out = ("There is no whole checkpoint to make it from. Put a copy there, or train "
+                   "again in another run_dir.")
     raise RunError(f"{model} is damaged ({damage}). {way_out}")
 
 

@@ -61,10 +61,10 @@ def watching(directory, alone=True):
         # Python's handlers wait for TensorFlow to return; the kernel's does not.
         signal.signal(signal.SIGINT, signal.SIG_DFL)
         if not watch.at_stake:
-            raise Stopped(
-                f"stopped by {_NAMES[signum]} before a new step was done; {directory} is as it was.",
-                signum)
-        with contextlib.suppress(OSError, RuntimeError, ValueError):  # of a stream in use, or closed
+            raise Stopped(f"stopped by {_NAMES[signum]} before a new step was done; {directory} is "
+                          "as it was.", signum)
+        # A stream may be closed, or in use just now.
+        with contextlib.suppress(OSError, RuntimeError, ValueError):
             print(f"{_NAMES[signum]}: stopping. Ctrl-C again ends at once.", file=sys.stderr,
                   flush=True)
 
