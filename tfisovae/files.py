@@ -75,8 +75,12 @@ class Lock:
             # It removes the file of a dead owner at the first try, and takes the lock at the next.
             self._take(filelock.SoftFileLock(self.owner, thread_local=False), -1 if wait else 0.2)
         if holder:
-            with open(self._path, "w", encoding="utf-8") as file:
-                file.write(holder)
+            try:
+                with open(self._path, "w", encoding="utf-8") as file:
+                    file.write(holder)
+            except BaseException:
+                self.release()
+                raise
 
     def _take(self, lock, timeout):
         try:
