@@ -139,9 +139,11 @@ class Encoder:
                 f"The encoder returns n = {mean.shape[-1]} means, the decoder takes n = "
                 f"{self._latents}. An encoder with one output returns [batch, 2n]; where it has "
                 "several, encoder_outputs= says which are meant.")
-        if spread.shape.rank != 2 or spread.shape.as_list() != mean.shape.as_list():
-            spread = tf.broadcast_to(spread, tf.shape(mean))
-        return mean, spread
+        # Static shapes of Keras networks can be trusted; elsewhere all examples may share a row.
+        trusted = isinstance(self._part.owner, tf.keras.layers.Layer) and spread.shape.rank == 2
+        if trusted and spread.shape.as_list() == mean.shape.as_list():
+            return mean, spread
+        return mean, tf.broadcast_to(spread, tf.shape(mean))
 
     def __call__(self, x: tf.Tensor, training: bool = False) -> Posterior:
         mean, spread = self.parameters(x, training)
