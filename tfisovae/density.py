@@ -43,6 +43,7 @@ import tensorflow as tf
 from tfisovae.autoencoder import streaming
 from tfisovae.autoencoder.autoencoder import AutoencoderLike, as_autoencoder
 from tfisovae.autoencoder.data import Data
+from tfisovae.autoencoder.networks import Composed
 from tfisovae.autoencoder.noise import noise_rows
 from tfisovae.autoencoder.posterior import Posterior
 from tfisovae.autoencoder.posterior import active as is_active
@@ -148,7 +149,7 @@ def log_densities(model: AutoencoderLike, x: Data, forms: str | Sequence[str] | 
     forms = [form for form in FORMS if form in (forms or FORMS)]
 
     volumes = {"volume", "corrected_volume"} & set(forms)
-    tangents = pullback.tangent_method(model, model.encode(first[:4])[0]) if volumes else None
+    tangents = pullback.tangent_method(model.decode, model.encode(first[:4])[0]) if volumes else None
 
     def measured(x, first_row):
         posterior = Posterior(*model.encode(x))
@@ -283,8 +284,13 @@ def _log_volume(decode, mean, active, tangents):
         return tf.square(tf.where(values > _PARALLEL, values, tf.zeros_like(values)))
 
     def volume(z):
-        _, images = pullback.jacobian(_Restricted(decode, z * fixed, chosen),
-                                      tf.gather(z, active, axis=1), tangents)
+        def restored(coordinates):  # [k B, n], of the active ones: k for each row of z
+            rest = tf.cast(z * fixed, coordinates.dtype)
+            copies = tf.shape(coordinates)[0] // tf.shape(rest)[0]
+            return tf.tile(rest, [copies, 1]) + coordinates @ tf.cast(chosen, coordinates.dtype)
+
+        _, images = pullback.jacobian(Composed(decode, restored), tf.gather(z, active, axis=1),
+                                      tangents)
         columns = tf.cast(tf.reshape(images, [len(active), group, -1]), tf.float64)
         length = tf.norm(columns, axis=-1)
         columns = tf.transpose(tf.math.divide_no_nan(columns, length[..., None]), [1, 0, 2])
@@ -300,22 +306,6 @@ def _log_volume(decode, mean, active, tangents):
     volumes = tf.map_fn(volume, stacked, parallel_iterations=1,
                         fn_output_signature=tf.TensorSpec([group], tf.float64))
     return tf.reshape(volumes, [-1])[:count]
-
-
-class _Restricted:
-    """A decoder as a function of some coordinates `[k B, m]`, k for each row of `rest` `[B, n]`,
-    which holds the others.
-    """
-
-    def __init__(self, decode, rest, chosen):
-        self._decode, self._rest, self._chosen = decode, rest, chosen
-        if hasattr(decode, "precision"):  # of differences: that of the decoder
-            self.precision = decode.precision
-
-    def __call__(self, coordinates):
-        rest, chosen = (tf.cast(values, coordinates.dtype) for values in (self._rest, self._chosen))
-        copies = tf.shape(coordinates)[0] // tf.shape(rest)[0]
-        return self._decode(tf.tile(rest, [copies, 1]) + coordinates @ chosen)
 
 
 def _log_metric_volume(distortion, x, n):

@@ -12,8 +12,9 @@ import tensorflow_compression as tfc
 import tfisovae
 from tfisovae import networks
 from tfisovae.analysis import conditions, mean_gradient
-from tfisovae.autoencoder import autoencoder, mode
+from tfisovae.autoencoder import autoencoder
 from tfisovae.metrics.measurement import measure
+from tfisovae.vae.batch import Mode
 from tfisovae.verdict import checks, tests_of_means
 
 LMBDA = 25.0
@@ -378,7 +379,7 @@ def test_the_gradient_of_networks_that_train_in_16_bits_is_that_of_training(gaus
     finally:
         tf.keras.mixed_precision.set_global_policy("float32")
     vae, x = tfisovae.VAE(*pair, "sse", 10.0), tf.constant(gaussian[:64])
-    trained, measured = (measure(mode.Mode(vae, training), x, 0, 0).objective.numpy()
+    trained, measured = (measure(Mode(vae, training), x, 0, 0).objective.numpy()
                          for training in (True, False))
     assert (trained != measured).any()
     np.testing.assert_array_equal(vae.training_objective(x), trained)

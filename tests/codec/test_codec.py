@@ -305,7 +305,7 @@ def test_a_vae_of_keras_3(root, tmp_path):
     """
     parts = [str(root / "tests" / "data" / "keras3_vae" / name) for name in ("encoder", "decoder")]
     model = tfisovae.as_autoencoder(parts, "bce", 0.01)
-    x = np.random.default_rng(0).random([100, *model.encode.example_shape]).astype(np.float32)
+    x = np.random.default_rng(0).random([100, *model.networks.example_shape]).astype(np.float32)
     made = Codec.fit(model, x, active=np.ones(3, bool))
     made.save(tmp_path / "codec")
     loaded = Codec.load(tmp_path / "codec", parts, distortion="bce")

@@ -17,6 +17,7 @@ from tests.support import ROOT
 from tfisovae import Autoencoder, theory
 from tfisovae.analysis import beta, inspection, mean_gradient
 from tfisovae.analysis.beta import BetaEstimate
+from tfisovae.autoencoder.networks import Networks
 from tfisovae.commands import audit
 from tfisovae.verdict import findings
 from tfisovae.verdict.findings import Finding, Kind
@@ -310,7 +311,7 @@ def test_images_of_the_size_that_the_model_takes(main, tmp_path):
                                              (None, (64, False))])
 def test_the_form_of_images_is_the_models(shape, expected):
     args = argparse.Namespace(image_size=None, grayscale=None)
-    model = types.SimpleNamespace(encode=types.SimpleNamespace(example_shape=shape))
+    model = types.SimpleNamespace(networks=Networks(example_shape=shape))
     audit.settle_images(args, model)
     assert (args.image_size, args.grayscale) == expected
     args = argparse.Namespace(image_size=28, grayscale=True)

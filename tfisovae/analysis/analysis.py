@@ -346,7 +346,7 @@ def analyze(model: AutoencoderLike, data: Data, num_examples: int | None = None,
     def start(x, mean):
         nonlocal tangents, first
         autoencoder.distortion.check_quadratic(x)
-        tangents, first = pullback.tangent_method(autoencoder, mean), x
+        tangents, first = pullback.tangent_method(autoencoder.decode, mean), x
         return tangents
 
     passes = _encoded(autoencoder, measures, data, num_examples, "measuring", progress, start)
@@ -354,9 +354,7 @@ def analyze(model: AutoencoderLike, data: Data, num_examples: int | None = None,
         encoded.numpy() for encoded, first_row in passes if first_row < flatness.MAX_EXAMPLES
     ]
     difference = _numerical_norm_difference(autoencoder, first, measures["rate"].active, tangents)
-    known = conditions.of_model(model if all(
-        hasattr(model, name)
-        for name in ("encode", "decode", "distortion", "encoder")) else autoencoder)
+    known = conditions.of_model(autoencoder)
     return _analysis(autoencoder, measures, np.concatenate(posteriors), difference, tangents, known)
 
 
@@ -377,7 +375,7 @@ def measure_stationarity(model: AutoencoderLike, data: Data, num_examples: int |
             "moments": AggregateMoments()
         }
     for _ in _encoded(autoencoder, measures, data, num_examples, "examples of training", progress,
-                      lambda x, mean: pullback.tangent_method(autoencoder, mean)):
+                      lambda x, mean: pullback.tangent_method(autoencoder.decode, mean)):
         pass
     return _stationarity(measures)
 

@@ -12,7 +12,8 @@ import numpy as np
 import tensorflow as tf
 
 from tfisovae.autoencoder import data
-from tfisovae.autoencoder.autoencoder import Measurable
+from tfisovae.autoencoder.autoencoder import Measurable, as_autoencoder
+from tfisovae.autoencoder.networks import Networks
 from tfisovae.autoencoder.posterior import READINGS, read_scale
 from tfisovae.distortions import BinaryCrossentropy
 from tfisovae.verdict.findings import Finding, Kind
@@ -55,6 +56,8 @@ def inspect(autoencoder: Measurable, x: np.ndarray | tf.Tensor) -> list[Finding]
       ValueError: for fewer than two examples, or one that is not finite.
     """
     data.check_finite(x)
+    autoencoder = as_autoencoder(autoencoder, needs_beta=False)
+    known = autoencoder.networks or Networks()
     many = tf.cast(x[:_MANY_ROWS], tf.float32)
     if len(many) < 2:
         raise ValueError(f"inspect needs two examples at least; got {len(many)}.")
@@ -84,9 +87,9 @@ def inspect(autoencoder: Measurable, x: np.ndarray | tf.Tensor) -> list[Finding]
                                  0.0 if domain else float(np.mean(scale == 0)))
     other_data = bool(other_range) and not domain
     about_scale = _scale_sign(
-        scale, other_data) + ([] if other_data or constant else _reading(autoencoder, many))
+        scale, other_data) + ([] if other_data or constant else _reading(known, many))
     return [
-        *first, *domain, *other_range, *_negative_variance(autoencoder, x), *about_encode,
+        *first, *domain, *other_range, *_negative_variance(known, x), *about_encode,
         *about_scale, *about_decode
     ]
 
@@ -142,11 +145,11 @@ def _scale_sign(scale, zero_explained):
     ]
 
 
-def _negative_variance(autoencoder, x):
+def _negative_variance(known, x):
     """Its root is not a number, which alone would not say why."""
-    if getattr(autoencoder.encode, "reading", None) != "variance":
+    if known.reading != "variance" or known.parameters is None:
         return []
-    spread = autoencoder.encode.parameters(x)[1].numpy()
+    spread = known.parameters(x)[1].numpy()
     wrong = spread < 0
     if not wrong.any():
         return []
@@ -159,16 +162,16 @@ def _negative_variance(autoencoder, x):
     ]
 
 
-def _reading(autoencoder, x):
+def _reading(known, x):
     """E[mu_j^2 + sigma_j^2] = 1 wherever a VAE has converged, for the right reading of sigma alone.
 
     One is proposed if the moments under it are near 1, and clearly nearer than under the one given;
-    whatever is not clearly worse than it is named beside it.
+    whatever is not clearly worse than it is named next to it. A model with a training objective was
+    trained under its reading, so nothing is proposed.
     """
-    parameters = getattr(autoencoder.encode, "parameters", None)
-    if parameters is None:
+    if known.parameters is None or known.training_objective is not None:
         return []
-    mean, spread = (values.numpy().astype(np.float64) for values in parameters(x))
+    mean, spread = (values.numpy().astype(np.float64) for values in known.parameters(x))
     finite = np.isfinite(mean).all(-1) & np.isfinite(spread).all(-1)
     if not finite.any():
         return []
@@ -182,7 +185,7 @@ def _reading(autoencoder, x):
         possible = bool(np.all(scale > 0) and np.isfinite(moment).all())
         moments[reading] = float(np.mean(moment)) if possible else math.inf
         misfits[reading] = float(np.sqrt(np.mean((moment - 1)**2))) if possible else math.inf
-    given, best = autoencoder.encode.reading, min(misfits, key=misfits.get)
+    given, best = known.reading, min(misfits, key=misfits.get)
     noise = 3 * float(np.sqrt(np.mean(error**2)))
     if misfits[given] < _MISFIT + noise or misfits[best] > _FITS + noise:
         return []

@@ -14,8 +14,9 @@ import numpy as np
 import tensorflow as tf
 
 from tfisovae.autoencoder import streaming
-from tfisovae.autoencoder.autoencoder import Measurable
+from tfisovae.autoencoder.autoencoder import Measurable, as_autoencoder
 from tfisovae.autoencoder.data import Data, whole
+from tfisovae.autoencoder.networks import Networks
 from tfisovae.metrics.measurement import measure
 from tfisovae.verdict import tests_of_means
 
@@ -52,16 +53,12 @@ class BlockGradients:
         return tests_of_means.mean_gradient(self.gram, self.num_examples)
 
 
-def weights_of(model: object) -> list[tf.Variable]:
+def weights_of(model: Measurable) -> list[tf.Variable]:
     """The trainable variables of a `VAE`, or of the Keras models or loaded objects behind an
     `Autoencoder`, each once.
     """
-    owners = [
-        model,
-        *(getattr(getattr(model, half, None), "owner", None) for half in ("encode", "decode"))
-    ]
-    found = [variable for owner in owners for variable in getattr(owner, "trainable_variables", ())]
-    return list({id(variable): variable for variable in found}.values())
+    known = as_autoencoder(model, needs_beta=False).networks
+    return [] if known is None else known.weights
 
 
 def held(weights: Iterable[tf.Variable]) -> list[np.ndarray]:
@@ -117,12 +114,13 @@ def block_gradients(model: Measurable, data: Data, weights: Iterable[tf.Variable
       ValueError: if there are no weights, or constraints hold all of them; the loss does not depend
         on any; there are fewer examples than asked for, or fewer than 8 batches.
     """
-    weights = list(weights_of(model) if weights is None else weights)
+    autoencoder = as_autoencoder(model)
+    known = autoencoder.networks or Networks()
+    weights = known.weights if weights is None else list(weights)
     if not weights:
         raise ValueError(
             "weights must be the variables that encode and decode use; the model has no "
-            "trainable_variables. Give "
-            "those of its Keras models or loaded SavedModels.")
+            "trainable_variables. Give those of its Keras models or loaded SavedModels.")
     data = whole(data)
     if hasattr(data, "shape"):
         data = np.asarray(data)
@@ -133,7 +131,7 @@ def block_gradients(model: Measurable, data: Data, weights: Iterable[tf.Variable
         num_examples = None
         data = tf.data.Dataset.from_tensor_slices(data).batch(
             max(1, math.ceil(len(data) / num_blocks)))
-    objective = getattr(model, "training_objective", lambda *of: measure(model, *of).objective)
+    objective = known.training_objective or (lambda *of: measure(autoencoder, *of).objective)
     free = [~components.ravel() for components in held(weights)]
     total = int(sum(map(np.sum, free)))
     if not total:
@@ -165,9 +163,9 @@ def block_gradients(model: Measurable, data: Data, weights: Iterable[tf.Variable
 
     sums, counts = [], []
     for batch, (x, first_row) in enumerate(
-            streaming.examples_of(model, data, num_examples, "gradients", progress)):
+            streaming.examples_of(autoencoder, data, num_examples, "gradients", progress)):
         if not batch:
-            _check_differentiable(model, x[:1])
+            _check_differentiable(autoencoder, x[:1])
         found = _folded(gradient(x, tf.constant(first_row)).numpy(), signs)
         block = batch % num_blocks
         if block == len(sums):

@@ -10,8 +10,8 @@ import numpy as np
 import tensorflow as tf
 
 from tfisovae import metrics
-from tfisovae.autoencoder import mode
 from tfisovae.autoencoder.autoencoder import AutoencoderLike, as_autoencoder
+from tfisovae.autoencoder.networks import Networks
 from tfisovae.geometry import pullback
 from tfisovae.metrics import isometry, rate_distortion
 from tfisovae.metrics.measurement import measure
@@ -39,13 +39,15 @@ class Meter:
     """
 
     def __init__(self, model: AutoencoderLike, example: tf.Tensor, **said: Any) -> None:
-        # Lmbda may be annealed.
-        self._vae = model if hasattr(model, "lmbda") and hasattr(model, "distortion") else None
-        self._autoencoder = model if self._vae is not None else as_autoencoder(model, **said)
+        self._autoencoder = as_autoencoder(model, **said)
+        known = self._autoencoder.networks or Networks()
+        if known.model is not None:  # its lmbda may be annealed
+            self._autoencoder = known.model
+        self._seed = known.seed
         self._autoencoder.distortion.check_quadratic(example)
         with as_first_replica():
             mean = self._autoencoder.encode(example)[0]
-            self._tangents = pullback.tangent_method(self._autoencoder, mean)
+            self._tangents = pullback.tangent_method(self._autoencoder.decode, mean)
         # Which is in no strategy's scope: the sums are this process' own.
         with concurrent.futures.ThreadPoolExecutor(1) as thread:
             thread.submit(self._make_metrics, mean.shape[-1]).result()
@@ -70,10 +72,10 @@ class Meter:
         return [*self._of_all.values(), *self._of_few.values()]
 
     def _update(self, x):
-        model = self._autoencoder if self._vae is None else mode.Mode(self._vae, training=False)
-        seed, few = getattr(self._vae, "seed", 0), -(-tf.shape(x)[0] // _FEW)
+        few = -(-tf.shape(x)[0] // _FEW)
         for some, measures in ((x, self._of_all), (x[:few], self._of_few)):
-            measurement = measure(model, some, seed=seed, tangents=self._tangents)
+            measurement = measure(self._autoencoder, some, seed=self._seed,
+                                  tangents=self._tangents)
             for metric in measures.values():
                 metric.update_state(measurement)
 

@@ -15,9 +15,9 @@ from typing import Any, Protocol, TypeAlias
 import tensorflow as tf
 
 from tfisovae import distortions, files
-from tfisovae.autoencoder import networks
-from tfisovae.autoencoder.outputs import PartError
-from tfisovae.autoencoder.posterior import Posterior, read_scale
+from tfisovae.autoencoder.networks import Decoder, Encoder, Networks, as_part
+from tfisovae.autoencoder.posterior import read_scale
+from tfisovae.autoencoder.signatures import load_saved_model
 from tfisovae.distortions import Distortion
 
 CONFIG = os.path.join("assets.extra", "tfisovae.json")
@@ -38,6 +38,8 @@ class Autoencoder:
       beta: 1 / lmbda, where the loss is lmbda D + KL in nats (Eq. 54). `None` says that it is not
         known: for `estimate_beta`.
       decomposed: whether the trained distortion is D(x, x_check) + D(x_check, x_hat) (section 4.2).
+      networks: what is known about the networks behind `encode` and `decode`; `None` where nothing
+        is.
     Raises:
       ValueError: if beta is no positive, finite number, or no distortion has that name.
     """
@@ -47,6 +49,7 @@ class Autoencoder:
     distortion: Distortion
     beta: float | None
     decomposed: bool = False
+    networks: Networks | None = dataclasses.field(default=None, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         for name in ("encode", "decode"):
@@ -60,8 +63,8 @@ class Autoencoder:
 
 
 class Measurable(Protocol):
-    """Whatever has the five attributes of an `Autoencoder`: one, or a `tfisovae.VAE`. For type
-    checkers alone.
+    """An `Autoencoder` or a `tfisovae.VAE`, for type checkers. `as_autoencoder` makes one of an
+    object that has only the five attributes before `networks`.
     """
 
     @property
@@ -79,6 +82,9 @@ class Measurable(Protocol):
     @property
     def decomposed(self) -> bool: ...
 
+    @property
+    def networks(self) -> Networks | None: ...
+
 
 AutoencoderLike: TypeAlias = (
     Autoencoder | tf.keras.Model | str | os.PathLike | Mapping[str, Any] | tuple[Any, Any] | Any)
@@ -93,88 +99,6 @@ def _checked_beta(beta):
     if isinstance(beta, bool) or not isinstance(beta, numbers.Real) or not 0 < beta < math.inf:
         raise ValueError(f"beta must be a positive, finite number (1 / lmbda); got {beta!r}.")
     return float(beta)
-
-
-class Encoder:
-    """x -> `Posterior`, of an encoder whose second output says the posterior's spread in one of
-    four ways.
-
-    Attributes:
-      reading: how the second output is read: "log_variance", "variance", "log_scale" or "scale".
-      outputs: which of its outputs were asked for, as `encoder_outputs` of `as_autoencoder`.
-    """
-
-    def __init__(self, part: networks.Part, reading: str,
-                 outputs: str | int | Sequence[str | int] | None = None,
-                 latents: int | None = None) -> None:
-        self.reading = reading
-        self.outputs = outputs
-        self._part, self._latents = part, latents
-
-    @property
-    def owner(self) -> object:
-        """What has the `trainable_variables` that it reads (a Keras model, say); `None` where that
-        is not known.
-        """
-        return self._part.owner
-
-    @property
-    def example_shape(self) -> tuple[int | None, ...] | None:
-        """The shape of one example x, where the encoder says it; an open axis is `None`."""
-        return self._part.shape
-
-    def parameters(self, x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """The mean and the second output as the encoder returns it, `[B, n]` each."""
-        outputs = self._part(tf.cast(x, tf.float32))
-        mean, spread = (_as_float(value) for value in outputs.mean_and_spread(self.outputs))
-        if mean.shape.rank != 2 or mean.shape[-1] is None:
-            raise PartError(
-                f"The encoder's mean must have the shape [batch, n]; got {mean.shape.as_list()}. "
-                "Flatten it there.")
-        if self._latents not in (None, mean.shape[-1]):
-            raise PartError(
-                f"The encoder returns n = {mean.shape[-1]} means, the decoder takes n = "
-                f"{self._latents}. "
-                "An encoder with one output returns [batch, 2n]; where it has several, "
-                "encoder_outputs= "
-                "says which are meant.")
-        return mean, tf.broadcast_to(spread, tf.shape(mean))
-
-    def __call__(self, x: tf.Tensor) -> Posterior:
-        mean, spread = self.parameters(x)
-        return Posterior(mean, read_scale(spread, self.reading))
-
-
-class Decoder:
-    """z -> x_hat. Its `precision` is what its outputs can be trusted to: float64 for NumPy
-    functions that return it.
-    """
-
-    def __init__(self, part: networks.Part, output: str | int | None = None) -> None:
-        self._part, self._output = part, output
-
-    @property
-    def owner(self) -> object:
-        """What has the `trainable_variables` that it reads (a Keras model, say); `None` where that
-        is not known.
-        """
-        return self._part.owner
-
-    @property
-    def precision(self) -> tf.DType:
-        return self._part.plain.precision if self._part.plain is not None else tf.float32
-
-    def __call__(self, z: tf.Tensor) -> tf.Tensor:
-        z = tf.convert_to_tensor(z)
-        x_hat = self._part(z).reconstruction(self._output)
-        # What is measured is float32 from end to end, unless whoever asks comes with float64.
-        return x_hat if z.dtype == x_hat.dtype == tf.float64 else _as_float(x_hat)
-
-
-def _as_float(value):
-    return tf.cast(value, tf.float32)
-
-
 
 
 def as_autoencoder(model: AutoencoderLike, distortion: Distortion | str | None = None,
@@ -210,53 +134,65 @@ def as_autoencoder(model: AutoencoderLike, distortion: Distortion | str | None =
       decoder_output: the name, or number, of the output that is x_hat.
       needs_beta: False lets a model without a known beta pass; its `beta` is then None.
     Returns:
-      `Autoencoder`. `encode.parameters(x)` of one that was adapted here gives the encoder's own two
-      outputs.
+      `Autoencoder`. Its `networks` say what is known about the model; `networks.parameters(x)` are
+      the encoder's own two outputs, also as `encode.parameters(x)` of a model that was adapted here.
     Raises:
       TypeError, ValueError, FileNotFoundError: if the model is none of these, or something that it
         leaves open is not given.
     """
     read_scale(tf.zeros([]), scale)
+    given = {"distortion": distortion, "beta": beta, "decomposed": decomposed}
     if all(hasattr(model, name) for name in ("encode", "decode", "distortion")):
         encode, decode = model.encode, model.decode
         said = {name: getattr(model, name, None) for name in ("distortion", "beta", "decomposed")}
+        networks = _known(model)
+        if networks is not None and any(value is not None for value in given.values()):
+            # Another loss than that of the model's own training.
+            networks = dataclasses.replace(networks, model=None, training_objective=None)
     else:
         encoder, decoder, owner = _halves(model)
-        encoding, decoding = networks.as_part(encoder, "encoder", owner), networks.as_part(
-            decoder, "decoder", owner)
-        encode = Encoder(encoding, "scale" if encoding.returns_scale else scale, encoder_outputs,
-                         decoding.inputs)
+        encoding, decoding = as_part(encoder, "encoder", owner), as_part(decoder, "decoder", owner)
+        reading = "scale" if encoding.returns_scale else scale
+        encode = Encoder(encoding, reading, encoder_outputs, decoding.size)
         decode = Decoder(decoding, decoder_output)
+        networks = Networks(encoding.owner, decoding.owner, encode.parameters, reading,
+                            encoder_outputs, encoding.shape, decoding.size)
         said = _written_beside(model, distortion)
-    given = {"distortion": distortion, "beta": beta, "decomposed": decomposed}
     settled = {name: said.get(name) if value is None else value for name, value in given.items()}
     if settled["distortion"] is None:
         raise ValueError(
             "distortion is missing: nothing in the model says which D it was trained with. Give "
-            "distortion=\"sse\", "
-            "\"bce\", ... (tfisovae.distortions). tfisovae.objective finds it from the loss as "
-            "you wrote it."
-        )
+            "distortion=\"sse\", \"bce\", ... (tfisovae.distortions). tfisovae.objective finds it "
+            "from the loss as you wrote it.")
     if settled["beta"] is None and needs_beta:
         raise ValueError(
             "beta is missing: nothing in the model says it. Give beta=, which is 1 / lmbda where "
-            "the loss is "
-            "lmbda D + KL. tfisovae.objective finds it from the loss as you wrote it, "
-            "tfisovae.estimate_beta from the "
-            "model and data.")
+            "the loss is lmbda D + KL. tfisovae.objective finds it from the loss as you wrote it, "
+            "tfisovae.estimate_beta from the model and data.")
     return Autoencoder(encode, decode, settled["distortion"], settled["beta"],
-                       bool(settled["decomposed"]))
+                       bool(settled["decomposed"]), networks)
+
+
+def _known(model):
+    """What a model with the five attributes says about its networks, or `None`."""
+    said = getattr(model, "networks", None)
+    if isinstance(said, Networks):
+        return said
+    pair = [getattr(model, name, None) for name in ("encoder", "decoder")]
+    if all(isinstance(network, tf.keras.layers.Layer) for network in pair):
+        return Networks(*pair)
+    return Networks(model, model) if isinstance(model, tf.Module) else None
 
 
 def _halves(model):
-    """Encoder and decoder, each as `adapters.as_part` takes it, and the object that keeps their
-    variables, if there is one.
+    """Encoder and decoder, each as `as_part` takes it, and the object that keeps their variables,
+    if there is one.
     """
     if isinstance(model, (tuple, list)):
         if len(model) != 2:
             raise ValueError(f"model must be a pair (encoder, decoder); got {len(model)} parts.")
         return *model, None
-    owner = networks.load_saved_model(model) if isinstance(model, (str, os.PathLike)) else model
+    owner = load_saved_model(model) if isinstance(model, (str, os.PathLike)) else model
     signatures = owner if isinstance(owner, Mapping) else getattr(owner, "signatures", {})
     for names in (("encode", "decode"), ("encoder", "decoder")):
         if all(name in signatures for name in names):
@@ -266,21 +202,16 @@ def _halves(model):
     if signatures:
         raise ValueError(
             "A SavedModel of a whole VAE has the signatures 'encode' and 'decode', which "
-            "tfisovae.VAE.save writes; "
-            f"this one has {', '.join(map(repr, signatures))}. Give two, (ENCODER, DECODER): "
-            f"directories, or "
-            "signatures of loaded models.")
+            f"tfisovae.VAE.save writes; this one has {', '.join(map(repr, signatures))}. Give two, "
+            "(ENCODER, DECODER): directories, or signatures of loaded models.")
     if isinstance(model, (str, os.PathLike)):
         raise ValueError(
             f"{os.fspath(model)} has no signatures; a SavedModel of a whole VAE has two, 'encode' "
-            f"and 'decode', which "
-            "tfisovae.VAE.save writes. Or give two directories, (ENCODER, DECODER), that "
-            "model.export(DIRECTORY) of "
-            "Keras writes.")
+            "and 'decode', which tfisovae.VAE.save writes. Or give two directories, (ENCODER, "
+            "DECODER), that model.export(DIRECTORY) of Keras writes.")
     raise TypeError(
-        "model must be a VAE, a pair (encoder, decoder), something with these two attributes, or "
-        "a SavedModel with the "
-        f"signatures 'encode' and 'decode'; got {type(model).__name__}.")
+        "model must be a VAE, a pair (encoder, decoder), an object with these two attributes, or "
+        f"a SavedModel with the signatures 'encode' and 'decode'; got {type(model).__name__}.")
 
 
 def read_saved_config(path: str | os.PathLike,
@@ -296,8 +227,8 @@ def read_saved_config(path: str | os.PathLike,
     if found != FORMAT:
         raise ValueError(
             f"{os.fspath(path)} was saved by another version of tfisovae, in the format "
-            f"{found!r}; this version reads "
-            f"format {FORMAT}. Load it with the version that saved it.")
+            f"{found!r}; this version reads format {FORMAT}. Load it with the version that saved "
+            "it.")
     return config
 
 
@@ -316,6 +247,5 @@ def _written_beside(model, distortion):
         except (TypeError, ValueError) as error:
             raise ValueError(
                 f"{model} was trained with the distortion {config['distortion']['class_name']}, "
-                f"which is not "
-                "registered with Keras here. Give distortion=.") from error
+                "which is not registered with Keras here. Give distortion=.") from error
     return said

@@ -5,7 +5,7 @@ It is settled by name where names say it, and by position where order means some
 """
 import dataclasses
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import tensorflow as tf
@@ -93,6 +93,11 @@ class Outputs:
         tensors = self.parameters(asked)
         return tensors if len(tensors) == 2 else _halves(tensors[0])
 
+    def size(self) -> int | None:
+        """n, by the shapes alone."""
+        tensors = self.parameters()
+        return tensors[0].shape[-1] if len(tensors) == 2 else _half(tensors[0])
+
     def _positions(self):
         count = len(self.tensors)
         if not count:
@@ -129,6 +134,43 @@ class Outputs:
         return _checked(self.tensors[0])
 
 
+@dataclasses.dataclass(frozen=True)
+class Part:
+    """Half of a VAE, of any origin, as a function of a tensor.
+
+    Attributes:
+      function: (tensor, training) -> `Outputs`. Only Keras networks have a training mode.
+      shape: of one example of its input, without the batch axis, where it is known; an open axis is
+        `None`.
+      owner: the object with the `trainable_variables` that it reads; None where it is not known.
+      returns_scale: whether it is the signature `encode` of this package's SavedModels, which
+        returns `mean` and `scale`.
+      precision: gives the type that the outputs are exact to, once the function was called.
+    """
+
+    function: Callable[..., Outputs]
+    shape: tuple[int | None, ...] | None = None
+    owner: Any = None
+    returns_scale: bool = False
+    precision: Callable[[], tf.DType] = lambda: tf.float32
+
+    @property
+    def size(self) -> int | None:
+        """How many numbers a row of its input has, where rows are vectors: n, for a decoder."""
+        return self.shape[0] if self.shape is not None and len(self.shape) == 1 else None
+
+    def __call__(self, x: tf.Tensor, training: bool = False) -> Outputs:
+        return self.function(x, training)
+
+
+def check_one_input(role: str, inputs: Sequence[Any]) -> None:
+    """Raises ValueError unless a network has one input; `inputs` are their names."""
+    if len(inputs) != 1:
+        raise ValueError(
+            f"The {role} must take one tensor; it takes {len(inputs)}: "
+            f"{', '.join(map(str, inputs))}. Give a function of one that fills in the rest.")
+
+
 def _checked(tensor):
     """An output that is used; a distribution would be taken for one sample of it."""
     if hasattr(tensor, "log_prob") and hasattr(tensor, "sample"):
@@ -141,13 +183,17 @@ def _checked(tensor):
     return tensor
 
 
-def _halves(parameters):
+def _half(parameters):
+    """n, of the one output `[B, 2n]`."""
     size = parameters.shape[-1]
     if size is None or size % 2:
         raise PartError(
             "An encoder with one output must return [batch, 2n]: means, then log-variances (or "
-            "what scale= says); "
-            f"got the shape {parameters.shape.as_list()}. An encoder with two outputs returns "
-            f"them one by one."
-        )
+            f"what scale= says); got the shape {parameters.shape.as_list()}. An encoder with two "
+            "outputs returns them one by one.")
+    return size // 2
+
+
+def _halves(parameters):
+    _half(parameters)
     return tf.split(parameters, 2, -1)

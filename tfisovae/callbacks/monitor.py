@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfisovae.analysis.monitor import Meter, spectrum_image
+from tfisovae.autoencoder.autoencoder import as_autoencoder
 from tfisovae.autoencoder.data import Data, batches, check_finite
 from tfisovae.callbacks import history
 
@@ -141,10 +142,10 @@ class IsometryMonitor(tf.keras.callbacks.Callback):
     def _start(self, step):
         """Compiles, takes the time of a measurement, and opens what is written; at step 0 measures.
         """
-        if hasattr(self.model, "_settle_by"):  # a VAE, which may not have seen an example yet
+        known = as_autoencoder(self.model, **self._said).networks
+        if known is not None and known.check is not None:
             try:
-                self.model._settle_by(self._x)
-                self.model.check(self._x)
+                known.check(self._x)
             except ValueError as error:
                 raise ValueError(
                     f"The data of IsometryMonitor are no examples of this VAE: {error}") from error

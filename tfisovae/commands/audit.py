@@ -139,7 +139,7 @@ def settle_images(args, model):
     """Gives `image_size` and `grayscale` that were not given the values of the images that the
     model takes.
     """
-    shape = getattr(model.encode, "example_shape", None) or ()
+    shape = model.networks.example_shape or ()
     known = len(shape) == 3 and shape[0] is not None and shape[0] == shape[1] and shape[2] in (1, 3)
     if args.image_size is None:
         args.image_size = shape[0] if known else 64
@@ -269,7 +269,7 @@ def run(args):
             f"--data {args.data} has {len(x)} example; an audit needs 2 at least, and its verdict "
             f"some hundreds."
         )
-    takes = getattr(model.encode, "example_shape", None)
+    takes = model.networks.example_shape
     if takes is not None and not tf.TensorShape(takes).is_compatible_with(x.shape[1:]):
         raise ValueError(
             f"--data {args.data} has examples of the shape {list(x.shape[1:])}; the encoder takes "

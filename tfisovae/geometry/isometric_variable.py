@@ -126,8 +126,7 @@ class IsometricVariable:
         that.
 
         Args:
-          model: whatever `as_autoencoder` takes, or anything with `decode` and `distortion`. Its
-            beta need not be known.
+          model: whatever `as_autoencoder` takes. Its beta need not be known.
           j: number of the latent variable.
           mean: mu_j of the examples, `[N]`: the grid goes from the smallest to the largest, and y
             is 0 at the median.
@@ -152,9 +151,7 @@ class IsometricVariable:
                 "mean must be a vector [N] of finite numbers that differ, mu_j of the examples.")
         if num_points < 2:
             raise ValueError(f"num_points must be at least 2; got {num_points!r}.")
-        if distortion is not None or not (hasattr(model, "decode")
-                                          and hasattr(model, "distortion")):
-            model = as_autoencoder(model, distortion, needs_beta=False)
+        model = as_autoencoder(model, distortion, needs_beta=False)
         z = np.linspace(mean.min(), mean.max(), num_points)
         points = np.tile(at, (num_points, 1))
         points[:, j] = z

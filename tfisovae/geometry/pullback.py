@@ -24,7 +24,7 @@ from typing import TypeAlias
 
 import tensorflow as tf
 
-from tfisovae.autoencoder.autoencoder import Measurable
+from tfisovae.autoencoder.networks import precision_of
 from tfisovae.distortions.base import Distortion
 from tfisovae.geometry import resize_gradients  # noqa: F401  (registers what the tangents of resized images need)
 
@@ -100,10 +100,8 @@ def _gradient(tape, target, source, cotangent=None):
 
 
 def _in_precision(decode, z):
-    """z in the precision that differences of `decode` are to be taken in: the higher of its own and
-    of `decode.precision`.
-    """
-    precision = getattr(decode, "precision", z.dtype)
+    """z in the precision for differences of `decode`: the higher of its own and the decoder's."""
+    precision = precision_of(decode)
     return tf.cast(z, precision) if precision.size > z.dtype.size else z
 
 
@@ -134,9 +132,8 @@ def jacobian(decode: Decode, z: tf.Tensor,
     Args:
       decode: function from `[B, n]` to `[B, ...]`.
       z: `[B, n]`.
-      tangents: "autodiff" or "differences". The second costs 2n + 1 decodes; where `decode` has an
-        attribute `precision` above the type of z, as float64 NumPy functions of `as_autoencoder`
-        have, it is evaluated, and the result is, in that.
+      tangents: "autodiff" or "differences". The second costs 2n + 1 decodes. For float64 NumPy
+        functions of `as_autoencoder` it computes, and the result is, in float64.
     Raises:
       ValueError: by "autodiff", where TensorFlow has no derivative.
     """
@@ -243,7 +240,7 @@ def distortion_slopes(decode: Decode, z: tf.Tensor, reference: tf.Tensor, distor
     return _in_groups(slopes, [z, tf.convert_to_tensor(reference)], group, [z.shape[-1]])
 
 
-def tangent_method(decode: Decode | Measurable, z: tf.Tensor, seed: int = 0) -> str:
+def tangent_method(decode: Decode, z: tf.Tensor, seed: int = 0) -> str:
     """Which tangents a decoder needs: "autodiff" where derivatives are right, else "differences".
 
     On a few rows of `z`, along random directions, the Jacobian-vector product is set against
@@ -254,7 +251,7 @@ def tangent_method(decode: Decode | Measurable, z: tf.Tensor, seed: int = 0) -> 
     graph.
 
     Args:
-      decode: function from `[B, n]` to `[B, ...]`, or an autoencoder, whose `decode` is taken.
+      decode: function from `[B, n]` to `[B, ...]`.
       z: `[B, n]`, where the decoder is to be linearised: posterior means.
       seed: of the directions.
     Returns:
@@ -262,7 +259,6 @@ def tangent_method(decode: Decode | Measurable, z: tf.Tensor, seed: int = 0) -> 
     Raises:
       ValueError: for a decoder that is random and has no derivative.
     """
-    decode = getattr(decode, "decode", decode)
     z = _check_z(z)[0][:_CHECKED]
     again, precise = decode(z), _in_precision(decode, z)
     x = decode(precise)

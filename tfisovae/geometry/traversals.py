@@ -152,8 +152,9 @@ def traverse(model: AutoencoderLike, dimensions: Sequence[int] | npt.ArrayLike, 
         raise ValueError(f"columns must be an integer of at least 2; got {columns!r}.")
     if isinstance(limit, bool) or not isinstance(limit, numbers.Real) or not 0 < limit < np.inf:
         raise ValueError(f"limit must be positive and finite; got {limit!r}.")
-    known = n if n is not None else getattr(model, "n", None)
     model = as_autoencoder(model, distortion, beta, needs_beta=steps == "posterior")
+    if n is None and model.networks is not None:
+        n = model.networks.n
     if steps == "posterior" and posterior is None:
         raise ValueError(
             'posterior is missing: steps="posterior" needs (mean, scale) of a data set, [N, n] '
@@ -161,7 +162,7 @@ def traverse(model: AutoencoderLike, dimensions: Sequence[int] | npt.ArrayLike, 
         )
     mean, scale = (None, None) if posterior is None else (np.asarray(part, np.float64)
                                                           for part in posterior)
-    at, share, n = _vectors(at, share, known, mean)
+    at, share, n = _vectors(at, share, n, mean)
     dimensions = _checked(dimensions, n)
     line = at[dimensions, None] + np.linspace(-limit, limit, columns)
     rows, points = [], max(num_points, 2 * columns - 1)

@@ -1,8 +1,28 @@
-"""One batch as `fit` and `evaluate` see it, and what they say where it cannot be."""
+"""One batch as `fit` and `evaluate` see it."""
+import functools
 
 import tensorflow as tf
 
 from tfisovae.metrics.measurement import Measurement, once
+
+
+class Mode:
+    """A VAE in training or in inference mode, with lmbda as it is at the end of a step: the five
+    attributes of an `Autoencoder`.
+
+    Args:
+      vae: `VAE`.
+      training: whether its layers are in training mode.
+      lmbda: scalar tensor, float64; by default the VAE's own.
+    """
+
+    def __init__(self, vae, training, lmbda=None):
+        self.vae, self.training = vae, training
+        self.encode = functools.partial(vae.encode, training=training)
+        self.decode = functools.partial(vae.decode, training=training)
+        self.distortion, self.decomposed = vae.distortion, vae.decomposed
+        lmbda = tf.convert_to_tensor(vae.lmbda) if lmbda is None else lmbda
+        self.lmbda, self.beta = tf.cast(lmbda, tf.float32), tf.cast(1 / lmbda, tf.float32)
 
 
 class Batch(Measurement):

@@ -12,7 +12,7 @@ beta) / 2 nats.
 import dataclasses
 import numbers
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -23,6 +23,7 @@ from tfisovae.analysis.posterior_means import PosteriorMeans
 from tfisovae.autoencoder import streaming
 from tfisovae.autoencoder.autoencoder import CONFIG, Autoencoder, AutoencoderLike, as_autoencoder
 from tfisovae.autoencoder.data import Data
+from tfisovae.autoencoder.networks import Composed, Networks
 from tfisovae.autoencoder.posterior import Posterior
 from tfisovae.distortions import Distortion
 from tfisovae.metrics import measurement
@@ -157,8 +158,10 @@ def prune(model: AutoencoderLike, keep: Sequence[int] | int | float | str, data:
     """
     if isinstance(model, (str, os.PathLike)) and os.path.isfile(os.path.join(model, CONFIG)):
         model = load(model)
-    before = as_autoencoder(model, distortion, beta, scale, decomposed, needs_beta=data is not None
-                            or _networks(model) is not None)
+    before = as_autoencoder(model, distortion, beta, scale, decomposed, needs_beta=False)
+    pair = _keras_pair(model, before)
+    if pair is not None or data is not None:
+        before = as_autoencoder(before)  # which says it where beta is missing
     if isinstance(data, Iterator):
         raise ValueError(
             f"data is read twice, and a {type(data).__name__} can be read only once. Give an "
@@ -168,17 +171,14 @@ def prune(model: AutoencoderLike, keep: Sequence[int] | int | float | str, data:
         check(keep, model.n)  # before the data are read
     seen = posterior_means.posterior_means(before, data, num_examples,
                                            progress) if data is not None else None
-    n = len(seen.mean) if seen else _size(model, before)
+    n = len(seen.mean) if seen else _size(before)
     kept = chosen(keep, n, seen)
     left_out = np.setdiff1d(np.arange(n), kept)
     values = np.zeros(n) if seen is None else seen.mean
-    made, sliced = _smaller(model, before, kept, values, scale)
+    made, sliced = _smaller(model, pair, before, kept, values, scale)
     share = np.nan if seen is None else seen.share(kept)
-    shared = {id(weight)
-              for weight in weights_of(made)
-              } & {id(weight)
-                   for one in (model, before)
-                   for weight in weights_of(one)}
+    shared = {id(weight) for weight in weights_of(made)
+              } & {id(weight) for weight in weights_of(before)}
     record = Pruning(kept, left_out, values[left_out], share, *sliced, weights_shared=bool(shared))
     if seen is not None:
         record = dataclasses.replace(
@@ -189,40 +189,34 @@ def prune(model: AutoencoderLike, keep: Sequence[int] | int | float | str, data:
     return dataclasses.replace(made, pruning=record)
 
 
-def _networks(model):
-    """The two Keras networks of a model, or None."""
-    names = ("encoder", "decoder")
-    if isinstance(model, (tuple, list)):
-        pair = tuple(model)
-    else:
-        pair = tuple(
-            model.get(name) if isinstance(model, Mapping) else getattr(model, name, None)
-            for name in names)
-    return pair if len(pair) == 2 and all(isinstance(part, tf.keras.Model)
-                                          for part in pair) else None
+def _keras_pair(model, autoencoder):
+    """The two Keras networks of a VAE or of a pair; None for other models, and for an `Autoencoder`,
+    which may read some of their outputs only.
+    """
+    known = autoencoder.networks
+    if isinstance(model, Autoencoder) or known is None:
+        return None
+    pair = known.encoder, known.decoder
+    return pair if all(isinstance(network, tf.keras.Model) for network in pair) else None
 
 
-def _size(model, autoencoder):
+def _size(autoencoder):
     """n, of a model that has seen no data."""
-    known = getattr(model, "n", None)
-    shape = getattr(autoencoder.encode, "example_shape", None)
-    if known is None and shape is not None and None not in shape:
-        known = autoencoder.encode(tf.zeros([1, *shape]))[0].shape[-1]
-    if known is None:
+    known = autoencoder.networks or Networks()
+    n, shape = known.n, known.example_shape
+    if n is None and shape is not None and None not in shape:
+        n = autoencoder.encode(tf.zeros([1, *shape]))[0].shape[-1]
+    if n is None:
         raise ValueError(
             "data is missing: the model does not say how many latent variables it has. Give "
-            "data=, some examples."
-        )
-    return int(known)
+            "data=, some examples.")
+    return int(n)
 
 
-def _smaller(model, before, kept, values, scale):
+def _smaller(model, pair, before, kept, values, scale):
     """The model of the variables `kept`, and whether its encoder and its decoder were sliced."""
-    pair = _networks(model)
     if pair is None:
-        encode, decode = _Kept(before.encode, kept), _Restoring(before.decode, kept, values)
-        return PrunedAutoencoder(encode, decode, before.distortion, before.beta,
-                                 before.decomposed), (False, False)
+        return _selected(before, kept, values), (False, False)
     known = {
         "lmbda": 1 / before.beta, "decomposed": before.decomposed,
         "scale": model.scale if isinstance(model, VAE) else scale
@@ -241,32 +235,19 @@ def _smaller(model, before, kept, values, scale):
                **known), (first, second)
 
 
-class _Kept:
-    """An encoder's posterior of some latent variables."""
+def _selected(before, kept, values):
+    """An `Autoencoder` of some latent variables, in which the others do not move."""
+    def chosen_of(function):
+        return lambda x: tuple(tf.gather(part, kept, axis=1) for part in function(x))
 
-    def __init__(self, encode, kept):
-        self._encode, self._kept = encode, kept
-        for name in ("owner", "example_shape", "reading", "outputs"):
-            setattr(self, name, getattr(encode, name, None))
-
-    def __call__(self, x):
-        return Posterior(*(tf.gather(part, self._kept, axis=1) for part in self._encode(x)))
-
-
-class _Restoring:
-    """A decoder of some latent variables, in which the others stand still."""
-
-    def __init__(self, decode, kept, values):
-        self._decode, self._restore = decode, slicing.Restored(kept, values, dtype=tf.float64,
-                                                               autocast=False)
-        self.owner = getattr(decode, "owner", None)
-
-    @property
-    def precision(self):
-        return getattr(self._decode, "precision", tf.float32)
-
-    def __call__(self, z):
-        return self._decode(self._restore(tf.convert_to_tensor(z)))
+    select, known = chosen_of(before.encode), before.networks
+    if known is not None:
+        known = dataclasses.replace(
+            known, n=len(kept), parameters=known.parameters and chosen_of(known.parameters),
+            model=None, training_objective=None)
+    restore = slicing.Restored(kept, values, dtype=tf.float64, autocast=False)
+    return PrunedAutoencoder(lambda x: Posterior(*select(x)), Composed(before.decode, restore),
+                             before.distortion, before.beta, before.decomposed, known)
 
 
 def _cost(before, after, seen, kept, left_out, data, num_examples, progress):

@@ -4,6 +4,7 @@ import typing
 import numpy as np
 import tensorflow as tf
 
+from tfisovae.autoencoder import graph
 from tfisovae.autoencoder.noise import noise_steps
 from tfisovae.vae.checks import finite_examples, loss_check
 
@@ -24,10 +25,7 @@ def pays(vae, x, batch_size, epochs, callbacks):
     That is so for small dense networks, on a CPU, over some thousand steps, where no callback wants
     to see every batch (one that has batch hooks and `takes_many_steps` does not).
     """
-    layers = [
-        layer for network in (vae.encoder, vae.decoder) for layer in (network, *network.submodules)
-        if isinstance(layer, _layers.Layer)
-    ]
+    layers = [layer for network in (vae.encoder, vae.decoder) for layer in graph.layers(network)]
     base = tf.keras.callbacks.Callback
     return (all(
         isinstance(layer, _SMALL) and type(layer).__module__.split(".")[0] in ("keras", "tfisovae")

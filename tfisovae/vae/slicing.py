@@ -13,9 +13,8 @@ import numpy as np
 import tensorflow as tf
 
 from tfisovae import networks
-from tfisovae.autoencoder.outputs import Outputs
-from tfisovae.vae import networks as networks_lib
-from tfisovae.vae.networks import decode
+from tfisovae.autoencoder import graph
+from tfisovae.autoencoder.keras_networks import called, outputs_of
 
 layers = tf.keras.layers
 DENSE = (layers.Dense, networks.Dense)  # exactly these: a subclass may do anything
@@ -83,7 +82,7 @@ def encoder_of(encoder: tf.keras.Model, kept: np.ndarray, n: int,
       the weights are those of `encoder` itself.
     """
     def selected(network, x):
-        outputs = Outputs.of(network(x), getattr(network, "output_names", None)).parameters()
+        outputs = outputs_of(network, network(x)).parameters()
         if len(outputs) == 1:
             return Columns([*kept, *(n + kept)], name="kept")(outputs[0])
         names = ("kept_mean", "kept_spread")
@@ -117,11 +116,11 @@ def decoder_of(decoder: tf.keras.Model, kept: np.ndarray,
     values = np.where(np.isin(np.arange(len(values)), kept), 0.0, values)
     sliced = _attempt(_sliced_decoder, decoder, kept, values)
     restore = Restored(kept, values)
-    if sliced is not None and _agree(lambda z: decode(sliced, z),
-                                     lambda z: decode(decoder, restore(z)), [len(kept)]):
+    if sliced is not None and _agree(lambda z: _decoded(sliced, z),
+                                     lambda z: _decoded(decoder, restore(z)), [len(kept)]):
         return sliced, True
     z = tf.keras.Input((len(kept),))
-    own = _anew(decoder, restore(z), decode, [len(values)])
+    own = _anew(decoder, restore(z), _decoded, [len(values)])
     return tf.keras.Model(z, own(restore(z)), name=decoder.name), False
 
 
@@ -130,7 +129,7 @@ def _attempt(make: Callable[..., tf.keras.Model | None], network: tf.keras.Model
     """What `make` makes of a graph of layers; None of other networks, and of those whose layers
     cannot be made anew.
     """
-    if not _is_graph(network):
+    if not graph.is_graph(network):
         return None
     with contextlib.suppress(ValueError, TypeError, NotImplementedError):
         return make(network, *args)
@@ -150,7 +149,7 @@ def _anew(network, inputs, call, shape):
         return _cloned(network, {}, {})
 
     made = _attempt(copied, network)
-    if made is None and not _is_graph(network):
+    if made is None and not graph.is_graph(network):
         with contextlib.suppress(Exception):  # of whatever the user's classes do
             other = type(network).from_config(network.get_config())
             other(inputs)
@@ -179,51 +178,20 @@ def _cloned(network, configs, weights, inputs=None):
     return clone
 
 
-def heads_of(encoder: tf.keras.Model) -> list[tf.keras.layers.Layer]:
-    """The layers that end in the posterior's mean and in its spread, or the one of both; none of
-    what is no graph of layers.
-    """
-    if not _is_graph(encoder):
-        return []
-    return [tensor._keras_history.layer for tensor in _parameters_of(encoder)]
-
-
-def _parameters_of(graph):
-    """The posterior's mean and spread, `[B, n]` each, also where they are returned concatenated; or
-    one tensor of both.
-    """
-    found = Outputs.of(graph.output, graph.output_names).parameters()
-    history = found[0]._keras_history
-    if len(found) == 1 and type(history.layer) is layers.Concatenate:
-        halves = tf.nest.flatten(history.layer.get_input_at(history.node_index))
-        # Of [B, k] there is no other axis.
-        if len(halves) == 2 and halves[0].shape.as_list() == halves[1].shape.as_list():
-            return halves
-    return found
-
-
 def first_of(decoder: tf.keras.Model) -> tf.keras.layers.Layer | None:
-    """The dense layer that alone takes the latent variables; None of other networks."""
-    if not _is_graph(decoder):
+    """The dense layer that alone takes the latent variables; None for other networks."""
+    if not graph.is_graph(decoder):
         return None
-    takers = [
-        node.layer for nodes in decoder._nodes_by_depth.values() for node in nodes
-        if any(source is decoder.inputs[0]
-               for source in node.keras_inputs) and not isinstance(node.layer, layers.InputLayer)
-    ]
+    takers = [node.layer for node in graph.takers(decoder, decoder.inputs[0])]
     return takers[0] if len(takers) == 1 and type(takers[0]) in DENSE else None
 
 
-def _is_graph(network):
-    return getattr(network, "_is_graph_network", False) and len(network.inputs) == 1
-
-
 def _sliced_encoder(encoder, kept, n):
-    found = heads_of(encoder)
+    found = graph.heads(encoder)
     columns = kept if len(found) == 2 else np.concatenate([kept, n + kept])
     heads = {
         head
-        for head, tensor in zip(found, _parameters_of(encoder))
+        for head, tensor in zip(found, graph.head_tensors(encoder))
         if len(found) == 1 or tensor.shape[-1] == n
     }
     if not all(
@@ -251,7 +219,11 @@ def _sliced_decoder(decoder, kept, values):
 
 
 def _parameters(encoder, x):
-    return networks_lib.outputs(encoder, x).parameters()
+    return called(encoder, x).parameters()
+
+
+def _decoded(decoder, z):
+    return called(decoder, z).reconstruction(None)
 
 
 def _selected_columns(outputs, kept, n):

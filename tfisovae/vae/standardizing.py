@@ -12,7 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfisovae.analysis import conditions
-from tfisovae.autoencoder import streaming
+from tfisovae.autoencoder import graph, streaming
 from tfisovae.autoencoder.data import Data
 from tfisovae.vae import slicing
 from tfisovae.vae.vae import VAE
@@ -124,7 +124,7 @@ def layers_of(vae: VAE) -> tuple[list[tf.keras.layers.Layer], tf.keras.layers.La
             f"Make one of your Keras "
             "networks: tfisovae.VAE(encoder, decoder, distortion, lmbda).")
     known = conditions.conditions_of(vae.encoder, vae.decoder)
-    heads, first = slicing.heads_of(vae.encoder), slicing.first_of(vae.decoder)
+    heads, first = graph.heads(vae.encoder), slicing.first_of(vae.decoder)
     why = None
     if not known.moments:
         why = known.moments_why
@@ -133,11 +133,11 @@ def layers_of(vae: VAE) -> tuple[list[tf.keras.layers.Layer], tf.keras.layers.La
             for head in heads) or first is None:
         why = "between the latent variables and the Dense layers there are others, or all share one spread"
     elif any(
-            len(_nodes(network, layer)) != 1
+            len(graph.nodes(network, layer)) != 1
             for network, some in ((vae.encoder, heads), (vae.decoder, [first]))
             for layer in some) or len(set(heads)) < len(heads):
         why = "a Dense layer at the latent variables is used more than once"
-    elif any(layer.weights for layer in _after(vae.encoder, heads)):
+    elif any(layer.weights for layer in graph.after(vae.encoder, heads)):
         why = "a layer with weights takes what a head of the encoder returns"
     if why:
         raise ValueError(
@@ -147,26 +147,6 @@ def layers_of(vae: VAE) -> tuple[list[tf.keras.layers.Layer], tf.keras.layers.La
             "with one, all with a "
             "bias, without constraints, and used once.")
     return heads, first
-
-
-def _nodes(network, layer=None):
-    """The calls of layers in a network, or those of one layer."""
-    return [
-        node for nodes in network._nodes_by_depth.values() for node in nodes
-        if layer is None or node.layer is layer
-    ]
-
-
-def _after(network, heads):
-    """The layers that what some layers return goes into, at once or by way of others."""
-    after = set()
-    for _, nodes in sorted(network._nodes_by_depth.items(), reverse=True):  # from the input on
-        after |= {
-            node.layer
-            for node in nodes
-            if any(source._keras_history.layer in (*heads, *after) for source in node.keras_inputs)
-        }
-    return after
 
 
 def _rescale_encoder(heads, reading, mean, scale):

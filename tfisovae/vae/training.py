@@ -6,13 +6,12 @@ import tensorflow as tf
 
 from tfisovae.autoencoder import graph
 from tfisovae.autoencoder.data import check_finite, x_of
-from tfisovae.autoencoder.mode import Mode
 from tfisovae.autoencoder.noise import noise_rows
 from tfisovae.callbacks import LambdaSchedule
 from tfisovae.metrics import rate_distortion as metrics_lib
 from tfisovae.metrics.measurement import measure
-from tfisovae.vae import checks, networks, resident
-from tfisovae.vae.batch import Batch
+from tfisovae.vae import checks, resident
+from tfisovae.vae.batch import Batch, Mode
 from tfisovae.vae.resident import Compiled, Resident
 
 _ROWS = 4096  # of an array, looked at together
@@ -268,8 +267,8 @@ class Trainable(tf.keras.Model):
         be 0.
         """
         optimizer = tf.keras.optimizers.get(optimizer)
-        layers = [*networks.parts(self.encoder), *networks.parts(self.decoder)]
-        narrow = any(layer.compute_dtype == "float16" for layer in layers)
+        narrow = any(graph.narrow_layers(network, ["float16"])
+                     for network in (self.encoder, self.decoder))
         if not narrow or isinstance(optimizer, tf.keras.mixed_precision.LossScaleOptimizer):
             return optimizer
         return tf.keras.mixed_precision.LossScaleOptimizer(optimizer)

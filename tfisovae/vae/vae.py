@@ -7,9 +7,13 @@ import re
 import tensorflow as tf
 
 from tfisovae import distortions
+from tfisovae.autoencoder import graph
 from tfisovae.autoencoder.data import x_of
+from tfisovae.autoencoder.networks import Decoder, Encoder, Networks, as_part
+from tfisovae.autoencoder.posterior import read_scale
+from tfisovae.autoencoder.shapes import settle
 from tfisovae.metrics.measurement import measure
-from tfisovae.vae import networks, saving
+from tfisovae.vae import saving
 from tfisovae.vae.training import Trainable
 
 
@@ -78,7 +82,7 @@ class VAE(Trainable):
         super().__init__(name)
         if warmup_steps < 0:
             raise ValueError(f"warmup_steps must be at least 0; got {warmup_steps!r}.")
-        networks.read_scale(tf.zeros([]), scale)
+        read_scale(tf.zeros([]), scale)
         self.encoder, self.decoder = encoder, decoder
         self.distortion = distortions.get(distortion)
         self._lmbda = tf.Variable(_checked_lmbda(lmbda), trainable=False, dtype=tf.float64,
@@ -96,14 +100,14 @@ class VAE(Trainable):
         example.
         """
         with tf.init_scope(), self.distribute_strategy.scope():
-            settled = networks.settle(self.encoder, self.decoder,
-                                      None if example_shape is None else tuple(example_shape))
+            settled = settle(self.encoder, self.decoder,
+                             None if example_shape is None else tuple(example_shape))
             if settled is None:
                 return
             shape, self.n = settled
             self.__dict__["example_shape"] = shape  # Keras would wrap the tuple
             self.treats_examples_apart = all(
-                map(networks.treats_examples_apart, (self.encoder, self.decoder)))
+                map(graph.treats_examples_apart, (self.encoder, self.decoder)))
             for metric in self.metrics:
                 metric.build(self.n)
         self.built = True
@@ -138,11 +142,24 @@ class VAE(Trainable):
 
     def encode(self, x, training=False):
         """The posterior of `x` `[B, ...]`: a `Posterior` of mean and scale, `[B, n]` each."""
-        return networks.encode(self.encoder, x, self.scale, training)
+        return self._encoder(x, training)
 
     def decode(self, z, training=False):
         """x_hat, `[B, ...]`, of `z` `[B, n]`."""
-        return networks.decode(self.decoder, z, training)
+        return Decoder(as_part(self.decoder, "decoder"))(z, training)
+
+    @property
+    def _encoder(self):
+        return Encoder(as_part(self.encoder, "encoder"), self.scale, latents=self.n)
+
+    @property
+    def networks(self) -> Networks:
+        """What is known about the encoder, the decoder and their training."""
+        return Networks(
+            self.encoder, self.decoder, self._encoder.parameters, self.scale,
+            example_shape=self.example_shape, n=self.n, model=self, check=self.check,
+            training_objective=self.training_objective,
+            treats_examples_apart=bool(self.treats_examples_apart), seed=self.seed)
 
     def call(self, x, training=False):
         """Dec(mean): the reconstruction without posterior noise, which `predict` returns too."""
@@ -155,8 +172,9 @@ class VAE(Trainable):
 
     def check(self, x):
         """Raises ValueError if `x` are no examples of this VAE: their shape, or values outside the
-        distortion's domain.
+        distortion's domain. From the first x a VAE learns the shapes that its networks do not say.
         """
+        self._settle_by(x)
         shape = self.example_shape
         if shape is not None and not x.shape.is_compatible_with([None, *shape]):
             raise ValueError(
@@ -167,7 +185,6 @@ class VAE(Trainable):
 
     def _prepare(self, data):
         x = tf.cast(x_of(data), tf.float32)
-        self._settle_by(x)
         self.check(x)
         return x
 
@@ -262,13 +279,13 @@ class VAE(Trainable):
         """
         doubtful = [
             network for network in (self.encoder, self.decoder)
-            if not networks.can_be_made_anew(network)
+            if not graph.can_be_made_again(network)
         ]
         if not doubtful:
             return
         try:
             other = self.from_config(json.loads(json.dumps(config)),
-                                     networks.classes(self.encoder, self.decoder))
+                                     graph.custom_objects(self.encoder, self.decoder))
             cause = None if [w.shape for w in other.weights] == [w.shape for w in self.weights
                                                                  ] else ValueError("other weights")
         except Exception as error:  # of whatever the user's classes do

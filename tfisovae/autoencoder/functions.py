@@ -1,0 +1,86 @@
+"""Plain functions over arrays, of any framework, as functions of tensors."""
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from tfisovae.autoencoder.outputs import PartError
+
+
+class PlainFunction:
+    """A function over arrays, of whatever framework, as a function of tensors that works inside
+    graphs too.
+
+    It is called with NumPy arrays, float32, and may return an array, a tuple or a dict of arrays.
+    One that returns TensorFlow's tensors and can be traced is called with tensors from then on, and
+    has derivatives. Shapes and types are those of a first call, outside of any graph, on two rows.
+
+    Attributes:
+      precision: float64 if the function returns that, once it has been called; float64 tensors then
+        go in and come out as they are. Everything else is float32.
+    """
+
+    def __init__(self, function: Callable[[Any], Any], role: str) -> None:
+        self._function, self._role = function, role
+        self._template = self._traceable = None
+        self.precision = tf.float32
+
+    def __call__(self, x: tf.Tensor) -> Any:
+        if self._template is None:
+            self._try_out(x)
+        if self._traceable:
+            return self._function(x)
+        dtype = tf.float64 if x.dtype == self.precision == tf.float64 else tf.float32
+        arrays = tf.numpy_function(self._run, [tf.cast(x, dtype)],
+                                   [dtype] * len(tf.nest.flatten(self._template)))
+        arrays = [arrays] if tf.is_tensor(arrays) else arrays
+        for array, shape in zip(arrays, tf.nest.flatten(self._template)):
+            array.set_shape([x.shape[0], *shape.as_list()[1:]])
+        return tf.nest.pack_sequence_as(self._template, arrays)
+
+    def _run(self, x):
+        # Copies, both ways: the array is TensorFlow's own memory, and a function may write into it,
+        # or keep what it returns.
+        arrays = [
+            np.array(array, x.dtype) for array in tf.nest.flatten(self._function(np.array(x)))
+        ]
+        for array in arrays:
+            if array.ndim == 0 or len(array) != len(x):
+                raise PartError(
+                    f"The {self._role} must return one row for each of the {len(x)} that it gets; "
+                    f"it returned an array of the shape {array.shape}.")
+        return arrays
+
+    def _try_out(self, x):
+        if x.shape.rank is None or None in x.shape[1:]:
+            raise PartError(
+                f"The input of the {self._role} must have a known shape, except for the batch; it "
+                f"has {x.shape}.")
+        with tf.init_scope():
+            known = not tf.is_symbolic_tensor(x) and len(x) > 0
+            rows = x[:2].numpy() if known else np.full([2, *x.shape[1:]], 0.5)
+            result = self._function(rows.astype(np.float32))
+            if result is None:
+                raise PartError(
+                    f"The {self._role} returned None for an array of the shape {rows.shape}.")
+            leaves = tf.nest.flatten(result)
+            self._traceable = all(map(tf.is_tensor, leaves)) and self._can_be_traced(x)
+            arrays = [np.asarray(leaf) for leaf in leaves]
+        for array in arrays:
+            if array.dtype.kind not in "fiub":
+                raise TypeError(
+                    f"The {self._role} must return arrays of numbers; it returned "
+                    f"{type(leaves[0]).__name__}."
+                )
+        if any(array.dtype == np.float64 for array in arrays):
+            self.precision = tf.float64
+        self._template = tf.nest.map_structure(lambda leaf: tf.TensorShape(np.shape(leaf)), result)
+
+    def _can_be_traced(self, x):
+        try:
+            tf.function(self._function).get_concrete_function(
+                tf.TensorSpec([None, *x.shape[1:]], tf.float32))
+        except Exception:  # .numpy() of a tensor, say, in whatever way it shows
+            return False
+        return True

@@ -1,0 +1,103 @@
+"""Keras networks as functions of tensors: any models, with any outputs, in training or in inference
+mode.
+
+In inference mode they compute in float32, whatever they were trained in: 16 bits have 3 digits, and
+differences of such outputs are noise.
+"""
+import contextlib
+import functools
+
+import tensorflow as tf
+
+from tfisovae.autoencoder import graph
+from tfisovae.autoencoder.outputs import Outputs, Part, PartError, check_one_input
+
+
+def keras_part(network: tf.keras.layers.Layer, role: str) -> Part:
+    """The `Part` of a Keras network."""
+    return Part(functools.partial(called, network), input_shape(network, role), network)
+
+
+def called(network: tf.keras.layers.Layer, x: tf.Tensor, training: bool = False) -> Outputs:
+    """What a Keras network returns for a tensor, in training or in inference mode."""
+    _build(network, x.shape)
+    with contextlib.nullcontext() if training else _computing_in_float32(network):
+        result = _in_mode(network, x, training)
+    return outputs_of(network, result)
+
+
+def outputs_of(network: tf.keras.layers.Layer, result: object) -> Outputs:
+    """A Keras network's result as `Outputs`, with the names that the network gives them."""
+    return Outputs.of(result,
+                      network.output_names if isinstance(network, tf.keras.Model) else None)
+
+
+def built_by_zeros(network: tf.keras.layers.Layer, shape: tuple[int, ...]) -> Outputs:
+    """What a network returns for an example of zeros. It makes variables under the network's own
+    mixed-precision policy.
+    """
+    return outputs_of(network, _in_mode(network, tf.zeros([1, *shape]), False))
+
+
+def input_shape(network: tf.keras.layers.Layer,
+                role: str) -> tuple[int | None, ...] | None:
+    """The shape of one example that a network takes; entries that it leaves open are None. None
+    where it says nothing.
+    """
+    if graph.is_graph(network):
+        check_one_input(role, [x.name for x in network.inputs])
+        return tuple(network.inputs[0].shape[1:])
+    built = network._build_input_shape if network.built else None
+    return None if built is None else tuple(tf.TensorShape(built))[1:]
+
+
+class _InMode(tf.keras.layers.Layer):
+    """Calls a network whose own `call` takes no `training`. Its layers find the mode in Keras'
+    context.
+    """
+
+    def __init__(self, network):
+        super().__init__(dtype="float32", autocast=False)
+        self.network = network
+
+    def call(self, inputs, training=None):
+        return self.network(inputs)
+
+
+def _in_mode(network, x, training):
+    if network._expects_training_arg:
+        return network(x, training=training)
+    return _InMode(network)(x, training=training)
+
+
+def _build(network, shape):
+    """Makes variables outside of the graph that asks first, and under the network's own policy."""
+    known = shape.rank is not None and None not in shape.as_list()[1:]
+    if known and not (network.built
+                      and all(layer.built for layer in graph.narrow_layers(network))):
+        with tf.init_scope():
+            built_by_zeros(network, shape[1:])
+
+
+@contextlib.contextmanager
+def _computing_in_float32(network):
+    """Layers with a mixed-precision policy compute in float32 while inside, with the variables that
+    they have.
+    """
+    layers = [layer for layer in graph.layers(network) if layer.compute_dtype in graph.NARROW]
+    for layer in layers:
+        if layer.variable_dtype in graph.NARROW and layer.weights:
+            kind = layer.variable_dtype
+            raise PartError(
+                f"The layer {layer.name} has its weights in {kind}, of 3 digits, so its measures "
+                f"would be rounding errors. Train with the policy mixed_{kind}, which keeps "
+                "float32 weights, or copy the weights into layers of float32.")
+    policies = [layer.dtype_policy for layer in layers]
+    try:
+        for layer in layers:
+            # Keras has no public way to change the policy of a layer that is built.
+            layer._set_dtype_policy("float32")
+        yield
+    finally:
+        for layer, policy in zip(layers, policies):
+            layer._set_dtype_policy(policy)
