@@ -65,7 +65,8 @@ class Isometry:
     @property
     def largest(self) -> float:
         """The largest of the errors: of lengths, right angles and flatness."""
-        return float(np.nanmax([self.worst_error, self.cosine, self.unexplained]))
+        values = (self.worst_error, self.cosine, self.unexplained)
+        return max((value for value in values if math.isfinite(value)), default=math.nan)
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "Isometry":

@@ -121,7 +121,7 @@ def _not_finite(verdict):
 
 
 def _collapsed(verdict):
-    rate, = (reason.value for reason in verdict.of(ReasonKind.COLLAPSED))
+    rate = next((reason.value for reason in verdict.of(ReasonKind.COLLAPSED)), math.nan)
     return (f"no dimension carries information (rate {rate:.3f} nats). Raise lmbda, or lower "
             f"learning_rate.")
 
@@ -130,10 +130,10 @@ def _unfinished(verdict):
     off, gradient, fall = verdict.of(ReasonKind.OFF), verdict.gradient, verdict.fall
     names = {reason.check for reason in off}
     said = _listed([reason for reason in off if reason.dimension is not None])
-    if FALL in names:
+    if FALL in names and fall is not None:
         said.append(f"the loss {'still falls' if fall.fall > 0 else 'rises'}: by {_nats(fall)} "
                     f"over steps {fall.first_step} to {fall.last_step}")
-    if GRADIENT in names:
+    if GRADIENT in names and gradient is not None:
         size = (f"as large as the noise of a batch of {gradient.noise_scale:.3g} examples"
                 if math.isfinite(gradient.noise_scale) else "in flat directions only")
         said.append(
@@ -142,7 +142,7 @@ def _unfinished(verdict):
             said.append(f"the loss fell by {_nats(fall)} over steps {fall.first_step} to "
                         f"{fall.last_step}")  # how much there may be to gain
     if verdict.state is State.JITTERS:
-        said.append(f"the loss no longer falls ({_nats(fall)} over the last third)")
+        said += [f"the loss no longer falls ({_nats(fall)} over the last third)"] if fall else []
         advice = "average the weights, or let learning_rate fall to 0"
     else:  # shift and scale take no training; the rest is then to be seen
         advice = _STANDARDIZE if names & {MEAN, SECOND} and BALANCE not in names else _LONGER
@@ -220,11 +220,11 @@ def _heavy(verdict):
 
 def _too_few(count, needed):
     few = "1 example is" if count == 1 else f"{count:.0f} examples are"
-    return f"{few} too few. Measure {needed} or more."
+    return f"{few} too few. Measure {needed:.0f} or more."
 
 
 def _percent(value):
-    return f"{max(1, math.ceil(100 * value - 1e-9)):d} %"
+    return f"{max(1, math.ceil(100 * value - 1e-9)):d} %" if math.isfinite(value) else "nan %"
 
 
 def isometry_label(isometry: Isometry) -> str:
@@ -265,7 +265,7 @@ def _embedding(verdict):
         first = f" in {', '.join(_PARTS[part] for part in isometry.failing)}"
     else:
         first = f" to {_percent(isometry.largest)}"
-    unfinished = ", but training has not converged" if verdict.unfinished else ""
+    unfinished = " (training has not converged)" if verdict.unfinished else ""
     return label, f"{first}{unfinished}: {'; '.join(said)}."
 
 
