@@ -31,7 +31,7 @@ def __getattr__(name: str) -> Any:
         from tfisovae.show.observed import observe
 
         return observe
-    raise AttributeError(f"module 'tfisovae.report' has no attribute {name!r}")
+    raise AttributeError(f"module 'tfisovae.show' has no attribute {name!r}")
 
 
 def write(analysis: "Analysis | Mapping[str, Any]", path: str | os.PathLike, title: str = "VAE",
