@@ -7,10 +7,10 @@ import numpy as np
 import tfisovae
 from results import layout, paper
 from tfisovae import files
-from tfisovae.autoencoder.posterior import STRONG_KL, active
+from tfisovae.autoencoder.posterior import active
 from tfisovae.commands.isometry import follows
 from tfisovae.training import runs
-from tfisovae.verdict.checks import overall_balance
+from tfisovae.verdict.checks import STRONG_KL, overall_balance
 
 
 def _analysis(directory, name="isometry.json"):

@@ -37,7 +37,7 @@ def row(directory):
         "loss": result.loss, "balance": result.posterior_balance, "p": gradient.p_value,
         "noise_scale": gradient.noise_scale, "squared_norm": gradient.squared_norm, "fall":
             fall and fall.fall, "fall_error": fall and fall.standard_error, "fall_p":
-                fall and fall.p_value, "verdict": result.health(**evidence)
+                fall and fall.p_value, "state": result.judge(**evidence).state.value
     }
 
 

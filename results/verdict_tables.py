@@ -4,9 +4,9 @@ import os
 
 import numpy as np
 
-import tfisovae
 from results import layout
 from tfisovae import files
+from tfisovae.verdict import State, convergence, words
 
 
 def false_alarms_table(directories):
@@ -36,7 +36,7 @@ def false_alarms_table(directories):
 
 
 def mix_table(directories):
-    """What is said of trainings on Mix: where they stood, and the first words of the verdict."""
+    """The verdicts on trainings on Mix, and where these trainings were."""
     saved = files.read_json(os.path.join(layout.only(directories), "mix.json"))["runs"]
     lines = [
         "| rate | steps of its schedule | step | seed | transform / coding loss | p of the mean "
@@ -45,7 +45,7 @@ def mix_table(directories):
     ]
     for run in saved:
         batch = "-" if run["noise_scale"] is None else f"{run['noise_scale']:.3g}"
-        word = run["verdict"].partition(":")[0].partition(",")[0]
+        word = words.LABELS[State(run["state"])]
         lines.append(
             f"| {run['schedule']} | {run['schedule_steps']:,} | {run['step']:,} | {run['seed']} | "
             f"{run['transform_to_coding']:.4f} | {run['p']:.1g} | {batch} | {word} |")
@@ -65,32 +65,21 @@ def said_table(directories):
         "embedding | lengths off | cosines | log sigma unexplained |", "| --- " * 9 + "|"
     ]
     for name, group in layout.by_seed(directories):
-        numbers, words = [], []
+        numbers, said = [], []
         for one in map(layout.measured, group):
-            a, evidence = tfisovae.Analysis.from_dict(one), one["evidence"]
-            isometry = a.isometry()
-            # Of a short history, or of none, nothing is known.
-            fall = (evidence.get("fall") or {}).get("fall", np.nan)
-            numbers.append(
-                [a.loss, fall, 100 * isometry.length_error, isometry.cosine, isometry.unexplained])
-            training, embedding, *_ = one["summary"].split("\n")
-            batch = (evidence.get("gradient") or {}).get("noise_scale")
-            words.append((_verdict(training), _verdict(embedding),
-                          "-" if batch is None else f"{float(f'{batch:.2g}'):,.0f}"))
+            found, evidence = convergence.of_saved(one), convergence.evidence_of(one)
+            isometry, fall, gradient = found.isometry, evidence["fall"], evidence["gradient"]
+            numbers.append([one["loss"], fall.fall if fall else np.nan, 100 * isometry.length_error,
+                            isometry.cosine, isometry.unexplained])
+            batch = gradient.noise_scale if gradient else np.inf
+            said.append((words.LABELS[found.state], words.isometry_label(isometry),
+                         f"{float(f'{batch:.2g}'):,.0f}" if np.isfinite(batch) else "-"))
         loss, fall, length, cosine, unexplained = layout.cells(numbers,
                                                                (".1f", ".2g", ".3g", ".3g", ".3g"))
         training, embedding, batch = (", ".join(found if len(set(found)) > 1 else found[:1])
-                                      for found in zip(*words))
+                                      for found in zip(*said))
         lines.append(
             f"| {name} | {loss} | {fall} | {training} | {batch} | {embedding} | {length} % | "
             f"{cosine} | {unexplained} |"
         )
     return "\n".join(lines)
-
-
-def _verdict(sentence):
-    """The verdict itself, of a sentence of the summary: what comes before its reasons."""
-    _, _, said = sentence.partition(": ")
-    for mark in (":", ",", "("):
-        said = said.partition(mark)[0]
-    return said.strip()

@@ -1,5 +1,6 @@
 """What several tests share: small models and data, small trainings, workers, damaged files."""
 import json
+import math
 import os
 import pathlib
 import socket
@@ -10,9 +11,13 @@ import numpy as np
 import tensorflow as tf
 
 import tfisovae
+from results import verdict as simulated
 from tfisovae import files, networks
 from tfisovae.sources import Rows, Source
 from tfisovae.training import devices, loop, runs
+from tfisovae.verdict import State, Verdict, checks, tests_of_means
+from tfisovae.verdict.isometry import isometry_of, judge_isometry
+from tfisovae.verdict.record import Reason, ReasonKind
 
 ROOT = pathlib.Path(__file__).parent.parent
 
@@ -86,12 +91,11 @@ def measurement_of(n=6, num_active=4, beta=0.01, seed=0):
                     -1, 1, [n, 2]), "steps": 100, "principal_components": {
                         "eigenvalue": 2.0**-np.arange(n), "standard_error": np.full(n, 0.01),
                         "num_examples": 1000, "constant": False
-                    },
-        "summary": "Training: NOT CONVERGED: E[mu] of z_1 is 0.3. To do: train longer.\nEmbedding: "
-                   "isometric to 3 % (lengths).\n"
-                   "Do not conclude: no sign against convergence is not a proof of it."
+                    }
     }
-    return files.plain(values)
+    off = Reason(ReasonKind.OFF, checks.MEAN, 1, 0.3, 0.0, 0.01, 1e-9)
+    found = Verdict(State.NOT_CONVERGED, (off, ), isometry_of(values), 1000)
+    return files.plain({**values, "verdict": found.to_dict()})
 
 
 def damaged_copy(data, rng):
@@ -163,6 +167,9 @@ def equal(a, b):
 
 WORKER = """
 from tfisovae.training import devices, loop, runs
+from tfisovae.verdict import State, Verdict, checks, tests_of_means
+from tfisovae.verdict.isometry import isometry_of, judge_isometry
+from tfisovae.verdict.record import Reason, ReasonKind
 strategy = devices.make_strategy("multi_worker")
 from tests import support as t
 {make}
@@ -198,3 +205,29 @@ def run_workers(directories, config=None, make="make_vae = t.make_vae"):
                 }))
     errors = [worker.communicate(timeout=240)[1] for worker in workers]
     return [worker.returncode for worker in workers], errors
+
+
+KNOWN = checks.Conditions(True, "", True, "")  # the networks are such that all checks apply
+AT_REST = tests_of_means.MeanGradient(0.0, 1.0, 10.0, math.inf, 0.5, 5000)
+
+
+def stationarity(n=4, num_examples=1000, shape="gaussian", deviation=0.0, seed=0, variance=0.02):
+    """What is measured of an exactly stationary linear VAE, the first dimension of which is off by
+    `deviation`.
+    """
+    rng = np.random.default_rng(seed)
+    parts = [np.array(part) for part in simulated.quantities(shape, variance, num_examples, n, rng)]
+    off = simulated.quantities(shape, variance, num_examples, 1, rng, deviation)
+    for part, values in zip(parts, off):
+        part[:, :1] = values
+    return checks.Stationarity(*map(tests_of_means.Moments.of, parts), np.full(n, 1 - variance),
+                               np.full(n, True))
+
+
+def isometry(count=3, norm=0.95, norm_std=0.02, prediction=0.96, cosine=0.02, **known):
+    """An `Isometry` of many examples; `norm` and `prediction` may be of each dimension."""
+    vectors = (np.broadcast_to(np.asarray(value, float), count)
+               for value in (norm, norm_std, prediction))
+    known = {"num_examples": 5000, "unexplained": 0.01, "unexplained_error": 0.001,
+             "quadratic": True} | known
+    return judge_isometry(np.arange(count), *vectors, cosine, **known)

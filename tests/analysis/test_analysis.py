@@ -179,7 +179,7 @@ def test_health_allows_for_few_examples(vae):
     result = tfisovae.analyze(vae, data(30))
     assert max(abs(result.latent_second_moment - 1)) > 0.05
     assert not result.judge().unfinished
-    assert result.health() == "No verdict: 30 examples are too few to tell, measure 300 or more."
+    assert result.health() == "Not judged: 30 examples are too few. Measure 300 or more."
 
 
 def test_data_outside_the_domain_are_refused(make_linear_vae):

@@ -13,6 +13,7 @@ from tfisovae import theory
 from tfisovae.codec import claims
 from tfisovae.codec.breakdown import QUANTIZATION, Ledger, Point, bits_at
 from tfisovae.show import rate_curves
+from tfisovae.verdict import ClaimState
 
 BETA, SCALES = 0.01, np.array([0.06, 0.1, 0.21, 1.0])
 LIMIT = math.pi * math.e / 6
@@ -50,7 +51,7 @@ def exact(**changes):
 
 
 def line(ledger, start):
-    found, = (text for text in claims.summary(ledger).splitlines() if text.startswith(start + ": "))
+    found, = (one.words for one in claims.lines(ledger) if one.name == start)
     return found
 
 
@@ -70,15 +71,15 @@ def test_the_sums_close():
 def test_what_holds_is_said_to_hold():
     made = exact()
     # .02 of 10.4.
-    assert line(made, "Rate").endswith("HOLDS to 0.2 %.") and "says 10.396" in line(made, "Rate")
+    assert line(made, "Rate").endswith("HOLDS to 0.2 %.") and "predicts 10.396" in line(made, "Rate")
     assert line(made, "Distortion").endswith("HOLDS to 0.1 %.")
     assert "is 1.000 +- 0.01 of beta. HOLDS." in line(made, "Slope")
     loss = line(made, "Coding loss")
     assert "which is 0.981 of n beta / 2 = 0.015; the posterior's is 0.981 of it, E[1 - sigma^2] 0.981." in loss
     assert "By dimension it is 1.000 to 1.000 of beta / 2 E[1 - sigma_j^2]. The noise of y itself is 1.000 to 1.000" in loss
-    assert "0.013 bits from N(0, 1), most of all z_0, 0.010: tables of the data's own y would save that." in line(
+    assert "0.013 bits from N(0, 1), most in z_0 (0.010). Tables of the data's own y would save that." in line(
         made, "Prior")
-    assert "tables of the data's own y save 0.005." in line(
+    assert "Tables of the data's own y save 0.005." in line(
         exact(fitted_bits=made.table_bits.sum() - 0.005), "Prior")
 
 
@@ -94,26 +95,26 @@ def changed(**changes):
 
 @pytest.mark.parametrize("changes, start, words", [
     ({"table_bits": 0.5, "coded_bits": 0.5
-      }, "Rate", "DOES NOT HOLD: +5.0%, most of it by sigma within a step (+0.5 bits)."),
+      }, "Rate", "DOES NOT HOLD: +5.0%, most of it from sigma within a step (+0.5 bits)."),
     ({"told_bits": 0.5, "table_bits": 0.5, "coded_bits": 0.5
-      }, "Rate", "DOES NOT HOLD: +5.0%, most of it by sigma beside z (+0.5 bits)."),
+      }, "Rate", "DOES NOT HOLD: +5.0%, most of it from sigma beside z (+0.5 bits)."),
     ({"exact_bits": -1, "told_bits": -1, "table_bits": -1, "coded_bits": -1
-      }, "Rate", "DOES NOT HOLD: -9.4%, most of it by finite sigma (-1 bits)."),
-    ({"coded_bits": 4}, "Rate", "DOES NOT HOLD: +38.7%, most of it by coder (+4.02 bits)."),
+      }, "Rate", "DOES NOT HOLD: -9.4%, most of it from finite sigma (-1 bits)."),
+    ({"coded_bits": 4}, "Rate", "DOES NOT HOLD: +38.7%, most of it from coder (+4.02 bits)."),
     ({"exact_bits": 0.3, "told_bits": 0.3, "table_bits": 0.6, "coded_bits": 0.95
-      }, "Rate", "DOES NOT HOLD: +9.3%, the largest part of it by coder (+0.37 bits)."),
+      }, "Rate", "DOES NOT HOLD: +9.3%, the largest part from coder (+0.37 bits)."),
     ({"coded_bits": 0.3, "bits_difference_standard_error": 0.2
       }, "Rate", "HOLDS within its error: +3.1%, 1.5 standard errors."),
     ({
         "active_distortion": -0.001, "told_distortion": -0.001, "step_distortion": -0.001,
         "distortion": -0.001
     }, "Distortion",
-     "DOES NOT HOLD: -6.8%, most of it by no noise where nothing is coded (-0.001)."),
+     "DOES NOT HOLD: -6.8%, most of it from no noise where nothing is coded (-0.001)."),
     ({"distortion": 0.003, "step_distortion": 0.001
-      }, "Distortion", "DOES NOT HOLD: +20.4%, most of it by uniform noise (+0.002)."),
+      }, "Distortion", "DOES NOT HOLD: +20.4%, most of it from uniform noise (+0.002)."),
     ({"slope": 0.3, "slope_standard_error": 0.04, "predicted_slope": 0.2}, "Slope",
-     "1.300 +- 0.05 of beta. DOES NOT HOLD: +30.0%; with each input's own sigma for its step it "
-     "would be 1.200."
+     "1.300 +- 0.05 of beta. DOES NOT HOLD: +30.0%. With each input's own sigma as its step, "
+     "1.200 is predicted."
      ),
     ({"slope": 0.05, "slope_standard_error": 0.02}, "Slope", "HOLDS."),
 ])
@@ -123,16 +124,16 @@ def test_what_does_not_hold_is_said_with_its_cause(changes, start, words):
 
 @pytest.mark.parametrize("changes, start, words", [
     ({"slope": -0.5, "slope_standard_error": 1
-      }, "Slope", "is 0.500 +- 1 of beta. CANNOT BE TOLD of so few examples."),
+      }, "Slope", "is 0.500 +- 1 of beta. NOT JUDGED: too few examples."),
     ({"slope": 0.01, "slope_standard_error": np.nan
-      }, "Slope", "is 1.010 of beta. CANNOT BE TOLD of so few examples."),
+      }, "Slope", "is 1.010 of beta. NOT JUDGED: too few examples."),
     ({"bits_difference_standard_error": np.nan
-      }, "Rate", "CANNOT BE TOLD of so few examples: +0.2%."),
+      }, "Rate", "NOT JUDGED: too few examples (+0.2%)."),
     ({"slope": -0.5, "slope_standard_error": 0.1}, "Slope", "DOES NOT HOLD: -50.0%"),
     ({"distortion": 0.003, "difference_standard_error": 0.01
-      }, "Distortion", "CANNOT BE TOLD of so few examples: +20.4% +- 68.0%."),
+      }, "Distortion", "NOT JUDGED: too few examples (+20.4% +- 68.0%)."),
     ({"bits_difference_standard_error": 0.8
-      }, "Rate", "CANNOT BE TOLD of so few examples: +0.2% +- 7.8%."),
+      }, "Rate", "NOT JUDGED: too few examples (+0.2% +- 7.8%)."),
 ])
 def test_what_so_few_examples_cannot_tell_is_not_said_to_hold(changes, start, words):
     """Where two standard errors are more than a tenth, no difference is no evidence; a larger one
@@ -141,12 +142,27 @@ def test_what_so_few_examples_cannot_tell_is_not_said_to_hold(changes, start, wo
     assert words in line(changed(**changes), start)
 
 
+@pytest.mark.parametrize("changes, name, state", [
+    ({}, "rate", ClaimState.HOLDS), ({"coded_bits": 4}, "rate", ClaimState.DOES_NOT_HOLD),
+    ({"coded_bits": 0.3, "bits_difference_standard_error": 0.2}, "rate", ClaimState.WITHIN_ERROR),
+    ({"slope": 0.01, "slope_standard_error": np.nan}, "slope", ClaimState.NOT_JUDGED)])
+def test_claims_are_data(changes, name, state):
+    ledger = changed(**changes)
+    claim, = (one for one in claims.claims(ledger) if one.name == name)
+    assert claim.state is state and (claim.cause == "coder") == (state is ClaimState.DOES_NOT_HOLD)
+    assert claim.off == pytest.approx(claim.measured / claim.predicted - 1)
+    saved = json.loads(json.dumps(claim.to_dict()))
+    assert saved["state"] == state.value and (saved["error"] is None) == np.isnan(claim.error)
+    shown, = (one for one in claims.lines(ledger) if one.name.lower() == name)
+    assert shown.state == state.value and str(shown) in claims.summary(ledger).splitlines()
+
+
 def test_dimensions_that_cost_more_than_they_say():
     """Those of less than .1 nat, with what they take; not said where there are none, or where they
     are not coded.
     """
     made = exact()
-    assert "Weak: " not in claims.summary(made)  # the collapsed one is not coded
+    assert "Weak" not in [one.name for one in claims.lines(made)]  # the collapsed one is not coded
     weak = dataclasses.replace(made, coded=np.full(4, True), kl_bits=made.kl_bits + [0, 0, 0, 0.05],
                                table_bits=made.table_bits + [0, 0, 0, 0.45], noise=np.ones(4),
                                coding_losses=np.full(4, 0.004))
@@ -161,7 +177,7 @@ def test_rate_and_distortion_that_are_had_for_each_other():
     made = exact()
     traded = dataclasses.replace(made, coded_bits=made.predicted_bits + 0.5,
                                  distortion=made.posterior_distortion - 0.0034)
-    assert ": +0.007, as rate and distortion differ by +0.347 and -0.340: one is had for the other." in line(
+    assert ": +0.007. Rate and distortion trade off: +0.347 and -0.340 nats." in line(
         traded, "Loss")
     worse = dataclasses.replace(traded, distortion=made.posterior_distortion + 0.0034)
     assert line(worse, "Loss").endswith(": +0.687.")
@@ -177,15 +193,15 @@ def test_what_people_would_use_is_set_beside_at_the_same_distortion():
              for bits, d in ((1, 10 * made.distortion), (8, 2 * made.distortion),
                              (32, made.distortion / 2))]
     bits = 16 * 4 ** (2 / 3)  # log bits are straight in D
-    said = line(dataclasses.replace(made, beside={"other": curve, "coarse": curve[:2]}), "Beside")
+    said = line(dataclasses.replace(made, beside={"other": curve, "coarse": curve[:2]}), "Others")
     assert f"at D = 0.01571, where files take 10.42 bits (10.5 with the container): other {bits:.4g}; coarse has no such" in said
     assert said.endswith(
         f"coarse has no such quality, at its highest 16 bits for {2 * made.distortion:.4g}.")
-    assert not any(text.startswith("Beside") for text in claims.summary(made).splitlines())
+    assert "Others" not in [one.name for one in claims.lines(made)]
     images = dataclasses.replace(
         made, curve=[dataclasses.replace(at, dissimilarity=0.2 * at.factor) for at in made.curve],
         beside={"JPEG": [{"bits": 900, "distortion": 0.1}, {"bits": 400, "distortion": 0.15}]})
-    said = line(images, "Beside")
+    said = line(images, "Others")
     assert "at 1 - SSIM = 0.2, " in said and "JPEG has no such quality, at its lowest 400 bits" in said
 
 

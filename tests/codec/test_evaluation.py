@@ -9,6 +9,7 @@ from tfisovae import theory
 from tfisovae.autoencoder.autoencoder import Autoencoder
 from tfisovae.codec import Codec, claims, evaluation
 from tfisovae.codec.breakdown import QUANTIZATION
+from tfisovae.verdict import ClaimState
 
 BETA = 0.02
 # The last is below beta / 2: its dimension has collapsed.
@@ -62,7 +63,7 @@ def test_bits_of_the_linear_vae(exact):
         abs(terms[name]) < 0.015
         for name in ("finite sigma", "sigma beside z", "sigma within a step", "coder"))
     assert 0 < terms["container"] < 0.2
-    assert "HOLDS to 0." in claims.summary(exact).splitlines()[0]
+    assert claims.claims(exact)[0].state is ClaimState.HOLDS
 
 
 def test_distortion_of_the_linear_vae(exact):
@@ -141,8 +142,8 @@ def test_means_that_are_not_the_priors():
     off = (variance - 1 - np.log(variance)) / 2 / math.log(2)
     np.testing.assert_allclose(found.aggregate_kl_bits[:3], off[:3], atol=0.01)
     assert found.table_bits.sum() - found.fitted_bits == pytest.approx(off[:3].sum(), rel=0.05)
-    line = next(text for text in claims.summary(found).splitlines() if text.startswith("Prior: "))
-    assert f"{found.aggregate_kl_bits[:3].sum():.3f} bits from N(0, 1)" in line and "tables of the data's own y save 1." in line
+    line, = (one.words for one in claims.lines(found) if one.name == "Prior")
+    assert f"{found.aggregate_kl_bits[:3].sum():.3f} bits from N(0, 1)" in line and "Tables of the data's own y save 1." in line
 
 
 def test_noise_of_what_is_not_coded():
@@ -153,9 +154,9 @@ def test_noise_of_what_is_not_coded():
     found = measured(linear(decoder_gain=gain))
     assert found.distortion_terms["no noise where nothing is coded"] == pytest.approx(
         -0.01, rel=0.05)
-    line = next(
-        text for text in claims.summary(found).splitlines() if text.startswith("Distortion: "))
-    assert "DOES NOT HOLD" in line and "by no noise where nothing is coded (-0.0" in line
+    claim = claims.claims(found)[1]
+    assert claim.state is ClaimState.DOES_NOT_HOLD
+    assert claim.cause == "no noise where nothing is coded" and -0.1 < claim.cause_value < 0
 
 
 def test_the_decomposed_loss_and_rounding(exact):
@@ -187,8 +188,8 @@ def test_few_examples_are_measured_as_far_as_they_go():
     one, other = (evaluation.measure_files(codec, batched(data(0, 150), size))
                   for size in (150, 40))
     assert np.isnan(one.unexplained).all() and np.isnan(one.aggregate_kl_bits).all()
-    assert claims.summary(one).splitlines(
-    )[-1] == "Prior: how far the means are from N(0, I) takes 400 examples or more."
+    assert claims.lines(one)[-1].name == "Prior"
+    assert "takes 400 examples or more" in claims.lines(one)[-1].words
     np.testing.assert_allclose(one.table_bits, other.table_bits, rtol=1e-9)
     np.testing.assert_allclose(one.coding_losses, other.coding_losses, rtol=1e-5)
     assert one.slope == pytest.approx(other.slope, rel=1e-5) and one.coded_bits == other.coded_bits

@@ -15,12 +15,21 @@ from PIL import Image
 
 from tests.support import ROOT
 from tfisovae import Autoencoder, theory
-from tfisovae.analysis import beta, inspection, mean_gradient
+from tfisovae.analysis import inspection, mean_gradient
 from tfisovae.analysis.beta import BetaEstimate
 from tfisovae.autoencoder.networks import Networks
 from tfisovae.commands import audit
-from tfisovae.verdict import findings
-from tfisovae.verdict.findings import Finding, Kind
+from tfisovae.verdict import (
+    BetaState,
+    Finding,
+    IsometryState,
+    Kind,
+    Severity,
+    State,
+    Verdict,
+    checks,
+    words,
+)
 
 KERAS3 = ROOT / "tests" / "data" / "keras3_vae"
 VARIANCE = np.array([4.0, 1.0])
@@ -57,11 +66,11 @@ def test_a_model_of_ours_says_its_loss_itself(main, saved, tmp_path):
     np.testing.assert_allclose(measured["principal_components"]["eigenvalue"], sample, rtol=1e-4)
     assert "principal components have as much of the whole variance of the data." in done.stdout
     assert "beta: 0.05 was given, and the posterior agrees" in done.stdout
-    lines = measured["summary"].splitlines()
-    assert [line.partition(":")[0]
-            for line in lines] == ["Training", "Embedding", "Do not conclude"]
-    assert lines == done.stdout.splitlines()[-4:-1] and lines[1].startswith(
-        "Embedding: isometric to 1 %")
+    found = Verdict.from_dict(measured["verdict"])
+    assert words.summary(found).splitlines() == done.stdout.splitlines()[-4:-1]
+    assert found.isometry.state is IsometryState.ISOMETRIC and found.isometry.largest < 0.01
+    # No --train_data: only moments and balance were measured.
+    assert found.state is State.NO_SIGN and measured["findings"] == []
     written = {p.name for p in (tmp_path / "out").iterdir()}
     assert written == {"isometry.json", "isometry.png", "scree.png", "gram.png", "report.html"}
     assert {name: measured[name]
@@ -75,10 +84,12 @@ def test_beta_is_found(main, saved, tmp_path):
     options = ["--model", saved / "model", "--data", saved / "x.npy"]
     found = main("audit", *options, "--estimate_beta", "--out", tmp_path / "a").stdout
     measured = json.loads((tmp_path / "a" / "isometry.json").read_text())
-    assert "Used as it was found" in found and measured["beta"] == measured["beta_found"]["value"]
+    assert "This estimate is used" in found and measured["beta_found"]["state"] == "found"
+    assert measured["beta"] == measured["beta_found"]["value"]
     assert abs(measured["beta"] * LMBDA - 1) < 4 * measured["beta_found"]["error"] * LMBDA
     other = main("audit", *options, "--beta", 0.2, "--out", tmp_path / "b").stdout
-    assert "beta: DIFFERENT: 0.2 was given, the posterior shows beta = 0.05" in other
+    assert "DIFFERENT" in other and json.loads(
+        (tmp_path / "b" / "isometry.json").read_text())["beta_found"]["state"] == "different"
 
 
 def test_training_at_rest_is_told_from_its_gradient(main, saved, tmp_path, make_linear_vae):
@@ -90,17 +101,18 @@ def test_training_at_rest_is_told_from_its_gradient(main, saved, tmp_path, make_
         "--distortion", "sse"
     ]
     optimum = theory.LinearVAE(VARIANCE, 1 / LMBDA)
-    said = {}
+    states = {}
     for name, factor in (("rest", 1.0), ("moving", 1.1)):
         vae = make_linear_vae(np.diag(optimum.encoder_gain),
                               np.diag(optimum.decoder_gain * [factor, 1]), optimum.scale, LMBDA)
         vae.encoder.export(tmp_path / f"{name}-encoder")
         vae.decoder.export(tmp_path / f"{name}-decoder")
-        said[name] = main("audit", "--encoder", tmp_path / f"{name}-encoder", "--decoder",
-                          tmp_path / f"{name}-decoder", *options, "--out", tmp_path / name).stdout
-    assert "Training: NOT CONVERGED" in said["moving"] and "mean gradient stands out" in said[
-        "moving"]
-    assert "NOT CONVERGED" not in said["rest"] and "JITTERS" not in said["rest"]
+        main("audit", "--encoder", tmp_path / f"{name}-encoder", "--decoder",
+             tmp_path / f"{name}-decoder", *options, "--out", tmp_path / name)
+        states[name] = json.loads((tmp_path / name / "isometry.json").read_text())["verdict"]
+    assert states["rest"]["state"] == "converged" and states["moving"]["state"] == "not_converged"
+    assert [(reason["kind"], reason["check"]) for reason in states["moving"]["reasons"]] == [
+        ("off", checks.GRADIENT)]
 
 
 def test_what_keras_3_exported(main, tmp_path):
@@ -112,7 +124,7 @@ def test_what_keras_3_exported(main, tmp_path):
     done = main("audit", "--encoder", KERAS3 / "encoder", "--decoder", KERAS3 / "decoder",
                 "--distortion", "mse", "--beta", 0.01, "--data", tmp_path / "x.npy", "--out",
                 tmp_path / "out")
-    assert "on 40 examples" in done.stdout and "No verdict: 40 examples are too few" in done.stdout
+    assert "on 40 examples" in done.stdout and "Not judged: 40 examples are too few" in done.stdout
     assert (tmp_path / "out" / "reconstructions.png").exists()
     scaled = np.uint8(255 * x)
     np.save(tmp_path / "bytes.npy", scaled)
@@ -215,7 +227,7 @@ def test_the_measurement_is_kept_whatever_becomes_of_the_gradient(main, saved, t
     measured = json.loads((tmp_path / "isometry.json").read_text())
     np.testing.assert_allclose(measured["norm_mean"],
                                theory.LinearVAE(VARIANCE, 1 / LMBDA).norm, rtol=1e-4)
-    assert measured["summary"].startswith("Training: ")
+    assert State(measured["verdict"]["state"]) in State
 
 
 def test_rows_are_those_of_the_file(main, saved, tmp_path):
@@ -347,11 +359,11 @@ def test_what_is_fatal_is_said_before_anything_is_measured(main, saved, tmp_path
                 "--distortion", "sse", "--beta", 0.1, "--data", saved / "x.npy", "--out",
                 tmp_path / "out", check=False)
     assert done.code != 0 and "WRONG: decode is random" in done.stdout and "rank" not in done.stdout
-    assert "until that is mended" in done.stderr
+    assert "Stopped: correct this first" in done.stderr
 
 
 def found(encode, decode, x, distortion="sse"):
-    return findings.sentences(inspection.inspect(Autoencoder(encode, decode, distortion, 0.1), x))
+    return words.findings(inspection.inspect(Autoencoder(encode, decode, distortion, 0.1), x))
 
 
 X = np.random.default_rng(0).uniform(0.2, 0.8, (200, 2)).astype(np.float32)
@@ -381,9 +393,18 @@ def test_sentences(case, sentence):
 
 
 def test_every_kind_of_finding_has_its_sentence():
-    assert {kind.name
-            for kind in Kind} == set(findings._SENTENCES) and set(findings.FATAL) < set(
-                findings._SENTENCES)
+    numbers = dict.fromkeys((
+        "row", "rows", "of", "change", "fraction", "smallest", "largest", "error", "data_low",
+        "data_high", "model_low", "model_high"), 2)
+    made = [Finding(kind, "decode", numbers, "scale") for kind in Kind]
+    said = words.findings(made)
+    assert len(set(said)) == len(Kind)
+    for finding, line in zip(made, said):
+        assert line.startswith("WRONG: ") == (finding.severity is Severity.FATAL)
+        saved = json.loads(json.dumps(finding.to_dict()))
+        assert saved["kind"] == finding.kind.value and saved["numbers"] == numbers
+        assert saved["severity"] == finding.severity.value
+    assert {finding.severity for finding in made} == set(Severity)
 
 
 def estimate(value, error):
@@ -391,21 +412,22 @@ def estimate(value, error):
     return BetaEstimate(value, error, 0.0, 500.0, value * one, error * one, one > 0, one, 1000, 0.1)
 
 
-@pytest.mark.parametrize("given, found, sentence",
-                         [(1.0, estimate(1.0, 0.02), "the posterior agrees"),
-                          (1.0, estimate(1.4, 0.02), "DIFFERENT"),
-                          (1.0, estimate(1.4, 0.5), "neither confirms nor contradicts"),
-                          (None, estimate(1.4, 0.5), "Used as it was found"),
-                          (1.0, estimate(0.04, 0.54), "beta: 1 was given; beta cannot be told"),
-                          (None, estimate(0.04, 0.54), "though beta cannot be told")])
-def test_sentences_about_beta(given, found, sentence):
-    said = beta.beta_sentence(found, given)
+@pytest.mark.parametrize("given, found, state, sentence", [
+    (1.0, estimate(1.0, 0.02), BetaState.AGREES, "the posterior agrees"),
+    (1.0, estimate(1.4, 0.02), BetaState.DIFFERENT, "DIFFERENT"),
+    (1.0, estimate(1.4, 0.5), BetaState.UNCLEAR, "neither confirms nor contradicts"),
+    (None, estimate(1.4, 0.5), BetaState.FOUND, "This estimate is used."),
+    (1.0, estimate(0.04, 0.54), BetaState.UNKNOWN, "1 was given; the posterior does not show"),
+    (None, estimate(0.04, 0.54), BetaState.FOUND, "used, but the posterior does not show")])
+def test_sentences_about_beta(given, found, state, sentence):
+    assert found.state(given) is state
+    said = words.beta(found, given)
     assert sentence in said and "beta: beta" not in said and "from -" not in said
 
 
 def test_sentences_about_the_scale():
     def said(kind, numbers, *suggested):
-        return findings.sentences([Finding(kind, "encode", numbers, *suggested)])[0]
+        return words.findings([Finding(kind, "encode", numbers, *suggested)])[0]
 
     moments = {"log_variance": 1.02, "variance": math.inf, "log_scale": 1.05, "scale": math.inf}
     both = said(Kind.OTHER_SCALE, moments, "log_variance", ("log_scale",))
@@ -415,9 +437,9 @@ def test_sentences_about_the_scale():
                                                           {**moments, "variance": 1.0}, "variance")
     below = {"fraction": 0.4, "smallest": -3.2, "row": 0}
     for kind in (Kind.SCALE_NOT_POSITIVE, Kind.NEGATIVE_VARIANCE):
-        assert said(kind, below).startswith("WRONG") and "neither a variance nor a scale" in said(
+        assert said(kind, below).startswith("WRONG") and "is never negative" in said(
             kind, below)
-    assert "neither" not in said(Kind.SCALE_NOT_POSITIVE, {**below, "smallest": 0.0})
+    assert "never" not in said(Kind.SCALE_NOT_POSITIVE, {**below, "smallest": 0.0})
 
 
 def test_the_range_is_wrong_where_scales_vanish_by_it():
@@ -425,7 +447,7 @@ def test_the_range_is_wrong_where_scales_vanish_by_it():
     for zero, word in ((0.141, "WRONG: reconstructions are worse"),
                        (0.0, "DOUBTFUL: reconstructions are worse")):
         finding = Finding(Kind.OTHER_RANGE, "decode", {**numbers, "zero_scales": zero})
-        said = findings.sentences([finding])[0]
+        said = words.findings([finding])[0]
         assert said.startswith(word) and ("14.1% of the posterior's scales underflow"
                                           in said) is (zero > 0)
-        assert findings.is_fatal(finding) is (zero > 0)
+        assert (finding.severity is Severity.FATAL) is (zero > 0)

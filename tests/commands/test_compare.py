@@ -13,6 +13,7 @@ import pytest
 
 from tfisovae import show
 from tfisovae.show import charts, comparison
+from tfisovae.verdict import Verdict, words
 
 SMALL = ["--num_faces", "64", "--latent_dim", "3", "--batch_size", "4", "--num_eval", "0"]
 
@@ -71,7 +72,7 @@ def test_the_page_shows_both(compared):
         saved = json.loads((out / name / "isometry.json").read_text())
         assert f'href="./{name}/report.html"' in page and charts.number(saved["loss"]) in text
         assert f"{sum(saved['active'])} of {len(saved['active'])}" in text
-        for line in saved["summary"].splitlines():
+        for line in words.summary(Verdict.from_dict(saved["verdict"])).splitlines():
             assert html.escape(line[-40:]) in text  # its first words stand in tags of their own
     assert "trained for 20 steps of 30 examples on mix" in text and "trained for 4 steps of 4 examples on faces" in text
     assert "Estimated against true log density of 200 inputs" in text and "Densities were not measured." in text

@@ -14,6 +14,7 @@ from tfisovae import files, sources
 from tfisovae.commands import audit, coding, isometry, measuring, recipes, report, training
 from tfisovae.sources import opening
 from tfisovae.training import callbacks, runs
+from tfisovae.verdict import ReasonKind, State, Verdict, words
 
 OPTIONS = ["--latent_dim", 2, "--epochs", 12, "--batch_size", 30, "--num_eval", 0, "--no-resident"]
 
@@ -135,7 +136,8 @@ def test_a_report_is_of_the_data_that_it_names(run, main, tmp_path):
 def test_what_was_measured_before_more_training_is_not_said_of_the_model_now(run, main):
     files.write_json(run / "rate.json", {"steps": 3})
     saved = files.read_json(run / "isometry.json")
-    assert measuring.verdict_of(measuring.open_run(run)) == saved["summary"]
+    assert measuring.verdict_of(measuring.open_run(run)) == words.summary(
+        Verdict.from_dict(saved["verdict"]))
     fingerprint = saved["data_fingerprint"]
     parts, notes = report.records(run, "", run, 108, fingerprint)
     assert "rate" not in parts and "of rate is of other data, or of the model before" in "".join(
@@ -254,14 +256,44 @@ def test_other_data_say_nothing_of_the_training(run, main, tmp_path):
     """
     np.save(tmp_path / "x.npy", 3 * table(3, 400) + 1)
     options = ["--data", tmp_path / "x.npy", "--out", tmp_path / "out"]
-    own = files.read_json(run / "isometry.json")["summary"].split("\n")[0]
+    def verdict(path):
+        return Verdict.from_dict(files.read_json(path / "isometry.json")["verdict"])
+
+    own = verdict(run)
     said = main("isometry", run, *options).stdout
-    assert f"Training: by the run's own data: {own.removeprefix('Training: ')}\n" in said and "E[mu] of z_" not in said
+    found = verdict(tmp_path / "out")
+    assert found.on_own_data and (found.state, found.reasons) == (own.state, own.reasons)
+    assert found.isometry != own.isometry and words.summary(found) in said
     os.unlink(run / "isometry.json")
     said = main("isometry", run, *options).stdout
-    assert "Training: not judged, as these are other data than the run's own: " in said and "NOT CONVERGED" not in said
-    assert files.read_json(
-        tmp_path / "out" / "isometry.json")["summary"].startswith("Training: not judged")
+    found = verdict(tmp_path / "out")
+    reason, = found.of(ReasonKind.OTHER_DATA)
+    assert found.state is State.NOT_JUDGED and f"isometry {run}" in reason.note
+    assert reason.note in said
+    # As an older version wrote it: its moments are of other data, and say nothing.
+    saved = files.read_json(tmp_path / "out" / "isometry.json")
+    trained = measuring.open_run(run, tmp_path / "x.npy", out=tmp_path / "out")
+    del saved["verdict"]
+    older = measuring.saved_verdict(trained, saved)
+    assert (older.state, older.reasons) == (found.state, found.reasons)
+    assert older.isometry.state is found.isometry.state
+
+
+def test_a_gradient_that_was_measured_is_used_again(run, main, tmp_path):
+    """By --gradient_examples 0: of the same model and data only, and the page says so."""
+    own = files.read_json(run / "isometry.json")
+    done = main("isometry", run, "--gradient_examples", 0, "--out", tmp_path)
+    saved = files.read_json(tmp_path / "isometry.json")
+    assert saved["evidence"]["gradient"] == own["evidence"]["gradient"]
+    assert saved["verdict"]["state"] == own["verdict"]["state"]
+    assert saved["gradient_from"] == str(run / "isometry.json")
+    main("report", run, "--out", tmp_path)
+    for text in (done.stdout, (tmp_path / "report.html").read_text()):
+        assert "The mean gradient was not measured again." in text
+    files.write_json(run / "isometry.json", {**own, "steps": 3})
+    main("isometry", run, "--gradient_examples", 0, "--out", tmp_path)
+    saved = files.read_json(tmp_path / "isometry.json")
+    assert "gradient" not in saved["evidence"] and "gradient_from" not in saved
 
 
 def test_foreign_numbers_in_a_run_are_not_its_own(run, main, tmp_path):
@@ -294,8 +326,8 @@ def test_a_measurement_is_kept_whatever_becomes_of_the_gradient(run, main, monke
     monkeypatch.setattr(measuring, "training_evidence", stopped)
     assert main("isometry", run, check=False).code == 130
     saved = files.read_json(run / "isometry.json")
-    assert saved["summary"].startswith("Training: ") and len(
-        saved["norm_mean"]) == 2 and (run / "isometry.png").exists()
+    assert "state" in saved["verdict"] and len(saved["norm_mean"]) == 2
+    assert (run / "isometry.png").exists()
     assert "evidence" not in saved
     # Which has the evidence: it is not replaced by numbers without.
     files.write_json(run / "isometry.json", whole)

@@ -85,7 +85,7 @@ def test_a_measurement_of_an_older_version(faces_run, main, tmp_path):
     older = {
         name: value
         for name, value in saved.items()
-        if not name.startswith(("unexplained", "summary",
+        if not name.startswith(("unexplained", "verdict",
                                 "principal")) and not name.endswith("standard_error")
     }
     (run / "isometry.json").write_text(json.dumps(older))

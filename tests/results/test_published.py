@@ -16,6 +16,7 @@ from results import image_tables, layout, verdict_tables
 from tests.support import ROOT
 from tfisovae import files
 from tfisovae.__main__ import parser
+from tfisovae.verdict import Isometry, IsometryState, State, Verdict
 
 EVERY = sorted((ROOT / "results").glob("**/model"))
 MODELS = [path for path in EVERY if (path.parent / "isometry.json").exists()]
@@ -132,17 +133,16 @@ def test_what_is_said_of_runs_stands_in_one_table(seeds):
     for seed in seeds:
         path = pathlib.Path(seed, "isometry.json")
         saved, name = json.loads(path.read_text()), path.parent.name
-        saved |= {
-            "summary": "Training: NOT CONVERGED: of it (p 1e-05).\nEmbedding: not isometric: "
-                       "lengths, (18 %).\nDo not",
-            "evidence": {"gradient": {"noise_scale": batches[name]}, "fall": {"fall": 2.0}}
-        }
-        if name == "b":
-            saved[
-                "summary"] = "Training: Converged, as far as the examples show.\nEmbedding: isometric to 7 % (of).\nDo not"
-            # None: of too short a history.
-            saved["evidence"] = {"gradient": {"noise_scale": 20.0}, "fall": None}
-            saved["summary"] += "\nPruned: of 6 dimensions."
+        gradient = {"squared_norm": 1.0, "standard_error": 0.1, "noise": 1.0, "p_value": 1e-5,
+                    "noise_scale": batches[name], "num_examples": 5000}
+        fall = {"fall": 2.0, "standard_error": 0.1, "p_value": 1e-9, "first_step": 1,
+                "last_step": 9, "num_rows": 9, "loss": 10.0}
+        saved["evidence"] = {"gradient": gradient, "fall": fall, "annealed": True}
+        if name == "b":  # no fall: too short a history
+            saved["verdict"] = Verdict(State.CONVERGED, (), Isometry(
+                IsometryState.ISOMETRIC, worst_error=0.07, length_error=0.05, cosine=0.04)
+                                       ).to_dict()
+            saved["evidence"] |= {"fall": None}
         path.write_text(json.dumps(saved))
     first, other = (list(map(str.strip,
                              line.split("|")[1:-1]))
@@ -150,13 +150,15 @@ def test_what_is_said_of_runs_stands_in_one_table(seeds):
     assert first[0] == "a, 3 seeds" and first[2:6] == [
         "2 +- 0", "NOT CONVERGED", "150,000, -, 480", "not isometric"
     ]
-    assert other[0] == "b" and other[2:6] == ["-", "Converged", "20", "isometric to 7 %"]
-    one = tfisovae.Analysis.load(f"{seeds[3]}/isometry.json")
+    assert other[0] == "b" and other[2:8] == [
+        "-", "Converged", "20", "isometric to 7 %", "5 %", "0.04"]
+    one = tfisovae.Analysis.load(f"{seeds[0]}/isometry.json")
     among = np.flatnonzero(one.kl_mean > 0.1)
     errors = np.hypot(one.norm_mean - one.one_minus_variance,
                       one.norm_std)[among] / one.one_minus_variance[among] / 2
-    assert other[6] == f"{100 * np.sqrt(np.mean(errors**2)):.3g} %" and other[
-        7] == f"{one.cosine(among):.3g}"
+    made = verdict_tables.said_table(seeds[:1]).splitlines()[2].split("|")
+    assert made[7].strip() == f"{100 * np.sqrt(np.mean(errors**2)):.3g} %"
+    assert made[8].strip() == f"{one.cosine(among):.3g}"
 
 
 def test_tables_are_of_what_was_measured_of_the_run_as_it_is(seeds):
@@ -164,9 +166,7 @@ def test_tables_are_of_what_was_measured_of_the_run_as_it_is(seeds):
     gradient it has no batch.
     """
     path = pathlib.Path(seeds[3], "isometry.json")
-    saved = json.loads(path.read_text()) | {
-        "summary": "Training: No verdict.\nEmbedding: x.\nDo not", "evidence": {}
-    }
+    saved = json.loads(path.read_text()) | {"evidence": {}}
     path.write_text(json.dumps(saved))
     assert verdict_tables.said_table(seeds[3:]).splitlines()[2].split("|")[5].strip() == "-"
     tables = (verdict_tables.said_table, image_tables.isometry_table, image_tables.balance_table,

@@ -175,7 +175,7 @@ def beside(make_measurement, tmp_path_factory):
         reconstructions=show.Reconstructions(x[0, :3], x[1, :3], np.ones(3), np.arange(3)))
     bare = show.contents_of(
         {name: value
-         for name, value in make_measurement(40, 30).items() if name != "summary"}, "bare")
+         for name, value in make_measurement(40, 30).items() if name != "verdict"}, "bare")
     path = tmp_path_factory.mktemp("beside") / "compare.html"
     show.write_beside(
         [show.Column(pictures, "one/report.html"),

@@ -21,8 +21,18 @@ from tfisovae.analysis.scree import Scree
 from tfisovae.codec import claims
 from tfisovae.codec.breakdown import Ledger, Point
 from tfisovae.geometry.traversals import Traversals
-from tfisovae.show import charts, decoded, page, pictures, training
-from tfisovae.verdict import convergence, isometry
+from tfisovae.show import charts, decoded, pictures, training
+from tfisovae.verdict import (
+    ClaimState,
+    Isometry,
+    IsometryState,
+    Reason,
+    ReasonKind,
+    State,
+    Verdict,
+    words,
+)
+from tfisovae.verdict.convergence import of_saved
 
 VOID = {"meta", "link", "img", "input"}
 HOSTILE = "<script>alert('x')</script>\"><img src=x onerror=\"alert(1)\">&amp;{{ 7 * 7 }}"
@@ -94,7 +104,7 @@ def contents_of(values, side=16, columns=5, seed=0, **more):
         "prior": np.array([-1.0, -2.0, -3.0])
     }
     parts = {
-        "title": "a run", "measured": show.Measured(values), "summary": values.get("summary") or "",
+        "title": "a run", "measured": show.Measured(values), "verdict": of_saved(values),
         "scree": Scree.from_saved(
             {**values, "stationarity": None, "conditions": None}), "traversals": traversals_of(
                 values, rng.random([rows, columns, side, side, 3],
@@ -143,27 +153,44 @@ def test_the_numbers_are_those_of_the_measurement(parsed, values):
 def test_the_verdict_is_shown_line_by_line(parsed):
     assert [name for name, _, _ in parsed.elements if name == "h1"] == ["h1"]
     said = parsed.said("summary")
-    assert "Training NOT CONVERGED : E[mu] of z_1 is 0.3. To do: train longer." in said
-    assert "Embedding isometric to 3 % (lengths)." in said
-    shown_as = [
-        made["class"].split()[1:] for made in parsed.all("div")
-        if made.get("class", "").startswith("verdict")
-    ]
-    assert shown_as == [["bad"], ["good"], []]
+    assert "Training NOT CONVERGED : E[mu] of z_1 is 0.300 +- 0.010, not 0." in said
+    assert "Embedding not isometric in right angles" in said and "Do not conclude norms" in said
+    assert shown_as(parsed) == [["not_converged"], ["not_isometric"], []]
 
 
-def test_the_states_are_words_that_verdicts_begin_with():
-    """Each is in the source that says it, so that a change of words there is seen here."""
-    sources = open(convergence.__file__).read() + open(isometry.__file__).read()
-    for words, _ in page._STATES:
-        assert words in sources, words
-    none = convergence.judge(None)
-    assert page.verdict("Training: " + convergence.health(none, 0, 0.0))[0]["state"] == "bad"
-    alone = page.verdict("Do not conclude anything from norms, cosines or densities of this model.")
-    assert alone == [{
-        "name": "Do not conclude", "first": "", "state": "",
-        "rest": "Do not conclude anything from norms, cosines or densities of this model."
-    }]
+def shown_as(parsed):
+    """The states of the verdicts of a page: their classes."""
+    return [made["class"].split()[1:] for made in parsed.all("div")
+            if made.get("class", "").split()[:1] == ["verdict"]]
+
+
+def colour_of(state):
+    """The name of the colour that the page's style gives to a state."""
+    style = (ROOT / "tfisovae/show/templates/report.css").read_text()
+    rules = re.findall(r"^([^{}\n]*)\{ --state: var\(--(\w+)\);", style, re.MULTILINE)
+    found, = [colour for classes, colour in rules if f".{state.value}" in re.split("[ ,]+", classes)]
+    return found
+
+
+@pytest.mark.parametrize("state", [*State, *IsometryState], ids=str)
+def test_only_what_was_shown_is_green_and_what_was_not_judged_is_grey(full, state):
+    """Each state is a class of its own, by its value, and has one colour."""
+    of_training = isinstance(state, State)
+    found = Verdict(state if of_training else State.NOT_JUDGED, (
+        Reason(ReasonKind.TOO_FEW, value=30, expected=300), Reason(ReasonKind.COLLAPSED, value=0.1)
+    ), Isometry(IsometryState.NOT_JUDGED if of_training else state, worst=0, worst_error=0.01))
+    made = Parsed(show.render(show.Contents(**{**vars(full), "verdict": found})))
+    assert shown_as(made) == [[found.state.value], [found.isometry.state.value], []]
+    assert words.LABELS[state] in made.said("summary")
+    green = state in (State.CONVERGED, IsometryState.ISOMETRIC)
+    assert (colour_of(state) == "good") == green
+    assert (colour_of(state) == "quiet") == (state.value == "not_judged")
+
+
+@pytest.mark.parametrize("state", ClaimState)
+def test_claims_have_a_colour_too(state):
+    assert colour_of(state) == {"holds": "good", "within_error": "good", "not_judged": "quiet",
+                                "does_not_hold": "bad"}[state.value]
 
 
 def test_every_picture_says_what_it_shows(parsed):
@@ -267,7 +294,8 @@ def is_harmless(text):
 
 FIELDS = {
     "title": lambda v: {"title": v}, "notes": lambda v: {"notes": [v]},
-    "summary": lambda v: {"summary": f"{v}: {v}\nTraining: {v}"}, "command": lambda v: {
+    "verdict": lambda v: {"verdict": Verdict(State.NOT_JUDGED, (
+        Reason(ReasonKind.OTHER_DATA, note=v), ))}, "command": lambda v: {
         "commands": dict.fromkeys(("isometry", "density", "rate", "report", "prune"), v),
         "traversals": None, "densities": None, "reconstructions": None
     }, "manifest": lambda v: {"manifest": {v: v, "nested": {v: [v]}}},
@@ -291,13 +319,13 @@ def test_names_are_text(full, values, name):
 
 def test_every_text_of_a_measurement_is_text(full, values):
     found = list(places(values))
-    assert {path[0] for path in found} >= {"distortion_name", "factor_names", "summary"}
+    assert {path[0] for path in found} >= {"distortion_name", "factor_names", "verdict"}
     for path in found:
         hostile = replaced(values, path, HOSTILE)
         made = is_harmless(
             show.render(
                 show.Contents(**{
-                    **vars(full), "measured": show.Measured(hostile), "summary": hostile["summary"]
+                    **vars(full), "measured": show.Measured(hostile), "verdict": of_saved(hostile)
                 })))
         if path[0] in ("factor_names", "distortion_name"):
             assert HOSTILE in made.said() or " ".join(HOSTILE.split()) in made.said()
@@ -325,8 +353,9 @@ def test_every_number_may_be_missing_or_wrong(make_measurement):
             measured = show.Measured(changed)
             Parsed(
                 show.render(
-                    show.Contents("t", measured, commands={"isometry": "tfisovae isometry RUN"})))
-            if wrong is ... and name in ("unexplained", "summary", "gram_cosine", "norm_std",
+                    show.Contents("t", measured, verdict=of_saved(changed),
+                                  commands={"isometry": "tfisovae isometry RUN"})))
+            if wrong is ... and name in ("unexplained", "gram_cosine", "norm_std",
                                          "rate_standard_error", "ranking"):
                 assert len(measured.missing) == 1
 
@@ -584,6 +613,15 @@ def test_real_bits(full, of_images):
     assert len(curves) == 2 + 2 * of_images
 
 
+def test_a_measurement_without_a_verdict_is_judged_from_its_numbers(values):
+    """As older versions wrote it: words that it holds are not read."""
+    older = {name: value for name, value in values.items() if name != "verdict"}
+    older["summary"] = "Training: Converged: words of before."
+    made = Parsed(show.render(show.contents_of(older)))
+    assert shown_as(made) == [["not_judged"], ["not_isometric"], []]
+    assert "words of before" not in made.said()
+
+
 def test_written_whole_of_an_analysis_or_a_dict(values, tmp_path):
     show.write(values, tmp_path / "a.html", "named", history=list(
         csv.DictReader(["step,loss", "1,2", "2,1"])))
@@ -598,8 +636,8 @@ def test_written_whole_of_an_analysis_or_a_dict(values, tmp_path):
 
 
 def test_from_numbers_to_the_page_without_tensorflow(script, tmp_path):
-    code = ("import sys, json; from tfisovae import report\n"
-            "report.write(json.load(open('results/faces/decomposed/isometry.json')), sys.argv[1])\n"
+    code = ("import sys, json; from tfisovae import show\n"
+            "show.write(json.load(open('results/faces/decomposed/isometry.json')), sys.argv[1])\n"
             "print('tensorflow' in sys.modules, 'matplotlib' in sys.modules)")
     assert script("-c", code, tmp_path / "a.html").stdout == "False False\n"
     active = json.loads((ROOT / "results/faces/decomposed/isometry.json").read_text())["active"]

@@ -9,6 +9,7 @@ import tfisovae
 from tfisovae import networks, theory
 from tfisovae.analysis import mean_gradient
 from tfisovae.autoencoder import posterior
+from tfisovae.verdict import ReasonKind, State, checks, words
 
 layers = tf.keras.layers
 N = 3
@@ -98,18 +99,19 @@ def test_the_verdict_advises_it_where_it_helps(make_linear_vae):
                           np.diag(optimum.decoder_gain / [1.5, 1, 0.8]),
                           optimum.scale * [1.5, 1, 0.8], 10.0)
 
-    def health(vae, measured=True):
+    def judged(vae, measured=True):
         gradient = mean_gradient.block_gradients(
             vae, x, num_blocks=32).mean_gradient() if measured else None
-        return tfisovae.analyze(vae, x).health(gradient=gradient)
+        return tfisovae.analyze(vae, x).judge(gradient=gradient)
 
     for measured in (False, True):
-        said = health(vae, measured)
-        assert said.startswith("NOT CONVERGED: E[mu^2 + sigma^2] of z_0"
-                               ) and "To do: tfisovae.standardize_latents(vae, " in said
-        assert ("the mean gradient stands out" in said) == measured
+        found = judged(vae, measured)
+        assert found.state is State.NOT_CONVERGED
+        assert "To do: call tfisovae.standardize_latents(vae, " in words.health(found)
+        off = [reason.check for reason in found.of(ReasonKind.OFF)]
+        assert off[0] == checks.SECOND and (checks.GRADIENT in off) == measured
     tfisovae.standardize_latents(vae, x)
-    assert health(vae, False).startswith("No sign against convergence in scale, shift and noise")
+    assert judged(vae, False).state is State.NO_SIGN
     off = make_linear_vae(np.diag(optimum.encoder_gain), np.diag(optimum.decoder_gain),
                           optimum.scale * 1.5, 10.0)
     said = tfisovae.analyze(off, x).health()

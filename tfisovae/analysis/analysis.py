@@ -13,18 +13,17 @@ import tensorflow as tf
 from tfisovae import files, metrics, verdict
 from tfisovae.analysis import conditions
 from tfisovae.analysis.rate_distortion import Accounts
-from tfisovae.autoencoder import posterior, streaming
+from tfisovae.autoencoder import streaming
 from tfisovae.autoencoder.autoencoder import AutoencoderLike, as_autoencoder
 from tfisovae.autoencoder.data import Data
 from tfisovae.distortions.base import Distortion
 from tfisovae.geometry import flatness, pullback
 from tfisovae.metrics import rate_distortion
-from tfisovae.metrics.isometry import Derivative, root_mean_cosine
+from tfisovae.metrics.isometry import Derivative
 from tfisovae.metrics.measurement import measure
 from tfisovae.metrics.stationarity import AggregateMoments
-from tfisovae.verdict import checks, convergence
-from tfisovae.verdict import isometry as isometry_lib
-from tfisovae.verdict.isometry import Isometry
+from tfisovae.verdict import checks, convergence, words
+from tfisovae.verdict.isometry import Isometry, isometry_of, root_mean_cosine
 from tfisovae.verdict.tests_of_means import LossFall, MeanGradient, Moments
 
 _CHECKED = 16  # examples on which the exact norms are set against finite differences
@@ -172,13 +171,7 @@ class Analysis:
                 value = math.nan
             made[name] = value
         if made["stationarity"]:
-            told = made["stationarity"]
-            parts = ("mean", "standard_deviation", "skewness")
-            moments = {name: Moments(entry["num_examples"], *(_array(entry[key]) for key in parts))
-                       for name, entry in told.items() if isinstance(entry, dict)}
-            made["stationarity"] = checks.Stationarity(
-                **moments, one_minus_variance=_array(told["one_minus_variance"]),
-                strong=np.array(told["strong"]))
+            made["stationarity"] = checks.Stationarity.from_dict(made["stationarity"])
         if made["conditions"]:
             made["conditions"] = checks.Conditions(**made["conditions"])
         return cls(**made)
@@ -238,8 +231,10 @@ class Analysis:
 
     def judge(self, gradient: MeanGradient | None = None, fall: LossFall | None = None,
               num_train: int | None = None, annealed: bool = False,
-              training: checks.Stationarity | None = None) -> verdict.Verdict:
-        """What the stationarities say of the training, with a stated rate of false alarms.
+              training: checks.Stationarity | None = None, *, beta_found: bool = False,
+              beta_differs: bool = False) -> verdict.Verdict:
+        """Whether the training has converged and the embedding is isometric, as data, with a stated
+        rate of false alarms.
 
         Args:
           gradient: the `MeanGradient` of examples of training
@@ -250,51 +245,33 @@ class Analysis:
           annealed: whether the learning rate ended at 0.
           training: the `Stationarity` of examples of training (`measure_stationarity`), where those
             measured here are held out. They then decide, as the optimum is theirs.
-        """
-        losses = {"the rate": self.rate, "the distortion": self.distortion, "the loss": self.loss,
-                  "the coding loss": self.coding_loss, "the transform loss": self.transform_loss}
-        return convergence.judge(self.stationarity, self.conditions, gradient, fall, num_train,
-                                 annealed, losses=losses, training=training)
-
-    def health(self, **kwargs: typing.Any) -> str:
-        """Whether training has converged, in a line of plain words; the arguments are those of
-        `judge`.
-        """
-        return convergence.health(self.judge(**kwargs), self.num_active, self.rate)
-
-    def summary(self, *, beta_found: bool = False, beta_differs: bool = False,
-                **kwargs: typing.Any) -> str:
-        """Three lines: is the training stationary; is the embedding isometric; what not to
-        conclude.
-
-        Args:
           beta_found: whether beta was estimated from these data.
           beta_differs: whether the posterior contradicts the beta that was given
             (`BetaEstimate.differs_from`).
-          **kwargs: as of `judge`.
         """
-        return isometry_lib.summary(self.judge(**kwargs), self.isometry(beta_found, beta_differs))
+        return convergence.judge_measurement(
+            vars(self), self.stationarity, self.conditions, gradient=gradient, fall=fall,
+            num_train=num_train, annealed=annealed, training=training, beta_found=beta_found,
+            beta_differs=beta_differs)
+
+    def health(self, **kwargs: typing.Any) -> str:
+        """Whether training has converged, in a line; the arguments are those of `judge`."""
+        return words.health(self.judge(**kwargs))
+
+    def summary(self, **kwargs: typing.Any) -> str:
+        """Three lines: has training converged; is the embedding isometric; what not to conclude.
+        The arguments are those of `judge`.
+        """
+        return words.summary(self.judge(**kwargs))
 
     def isometry(self, beta_found: bool = False, beta_differs: bool = False) -> Isometry:
         """How far the embedding is from an isometric one, over the dimensions above .1 nat, or else
         those that are active.
 
         Args:
-          beta_found, beta_differs: as of `summary`.
+          beta_found, beta_differs: as of `judge`.
         """
-        among = np.flatnonzero(posterior.active(self.kl_mean, posterior.STRONG_KL))
-        among = among if len(among) else np.flatnonzero(self.active)
-        unexplained, error = math.nan, math.nan
-        if self.unexplained is not None and len(among) and np.isfinite(
-                self.unexplained[among]).all():
-            unexplained = math.sqrt(np.mean(self.unexplained[among] ** 2))
-            spread = np.sqrt(np.sum(
-                (self.unexplained * self.unexplained_standard_error)[among]**2)) / len(among)
-            error = float(spread / unexplained) if unexplained else float(
-                np.max(self.unexplained_standard_error[among]))
-        vectors = (self.norm_mean[among], self.norm_std[among], self.one_minus_variance[among])
-        return Isometry(among, self.num_examples, self.rate, *vectors, self.cosine(among),
-                        unexplained, error, bool(self.quadratic), beta_found, beta_differs)
+        return isometry_of(vars(self), beta_found, beta_differs)
 
 
 def _written(annotation):

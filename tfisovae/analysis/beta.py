@@ -6,7 +6,6 @@ saves rate.
 """
 import dataclasses
 import math
-import typing
 
 import numpy as np
 import numpy.typing as npt
@@ -16,10 +15,14 @@ import tensorflow as tf
 from tfisovae.autoencoder import streaming
 from tfisovae.autoencoder.autoencoder import AutoencoderLike, as_autoencoder
 from tfisovae.autoencoder.data import Data
-from tfisovae.autoencoder.posterior import STRONG_KL, active
+from tfisovae.autoencoder.posterior import active
 from tfisovae.distortions.base import Distortion
 from tfisovae.geometry import pullback
 from tfisovae.metrics.measurement import measure
+from tfisovae.verdict.checks import STRONG_KL
+from tfisovae.verdict.states import BetaState
+
+_SHARP = 1.25  # an interval whose ends are within this factor of the beta given confirms it
 
 
 @dataclasses.dataclass(frozen=True)
@@ -160,6 +163,18 @@ class BetaEstimate:
         low, high = self.interval(error_rate)
         return bool(high < beta * (1 - tolerance) or low > beta * (1 + tolerance))
 
+    def state(self, given: float | None = None) -> BetaState:
+        """How the beta that was `given`, or `None`, agrees with this estimate."""
+        low, high = self.interval()
+        if given is None:
+            return BetaState.FOUND
+        if self.differs_from(given):
+            return BetaState.DIFFERENT
+        if low <= 0:
+            return BetaState.UNKNOWN
+        sharp = max(given / low, high / given) <= _SHARP
+        return BetaState.AGREES if sharp else BetaState.UNCLEAR
+
     def __str__(self) -> str:
         count = int(self.strong.sum())
         between = f", which differ by {self.spread / self.value:.1%} beyond chance" if count > 1 else ""
@@ -236,44 +251,3 @@ def estimate_beta(model: AutoencoderLike, data: Data, *, num_examples: int | Non
         ]
         seen += len(x)
     return BetaEstimate.from_sums(seen, *totals, threshold=threshold)
-
-
-if typing.TYPE_CHECKING:
-    from tfisovae.analysis.beta import BetaEstimate
-
-
-
-_SHARP = 1.25  # an interval whose ends are within this factor of the beta given confirms it
-
-
-_UNKNOWN_BETA = (
-    "beta cannot be told from the posterior (95 % of such intervals hold the truth; this one "
-    "includes 0, up to "
-    "{high:.3g})")
-
-
-def beta_sentence(found: "BetaEstimate", given: float | None = None) -> str:
-    """Whether the beta given is the one that the posterior shows: a line, which is wrong in at most
-    5 % of all data sets.
-
-    Args:
-      found: `tfisovae.BetaEstimate`.
-      given: beta, or `None` where the estimate itself is used.
-    """
-    low, high = found.interval()
-    if given is None:
-        return f"{found}. Used as it was found" + (f", though {_UNKNOWN_BETA.format(high=high)}."
-                                                   if low <= 0 else ".")
-    if found.differs_from(given):
-        return (
-            f"beta: DIFFERENT: {given:.4g} was given, the posterior shows {found}. The loss was "
-            f"another (a weight, a mean "
-            "instead of a sum, a part of the KL), or training has not converged.")
-    if low <= 0:
-        return f"beta: {given:.4g} was given; {_UNKNOWN_BETA.format(high=high)}: {found}. Give more examples."
-    if max(given / low, high / given) > _SHARP:
-        return (
-            f"beta: {given:.4g} was given, which the posterior neither confirms nor contradicts: "
-            f"{found}; 95 % of such "
-            f"intervals hold the truth, and this one goes from {low:.3g} to {high:.3g}.")
-    return f"beta: {given:.4g} was given, and the posterior agrees: {found}."

@@ -13,8 +13,9 @@ from tfisovae import metrics
 from tfisovae.autoencoder.autoencoder import AutoencoderLike, as_autoencoder
 from tfisovae.autoencoder.networks import Networks
 from tfisovae.geometry import pullback
-from tfisovae.metrics import isometry, rate_distortion
+from tfisovae.metrics import rate_distortion
 from tfisovae.metrics.measurement import measure
+from tfisovae.verdict.isometry import root_mean_cosine
 
 _FEW = 4  # of so many examples one has its Gram matrix measured, which costs n + 1 decodes
 _DECADES = 4  # of E[sigma^-2], from 1 on, that a picture of it shows
@@ -99,7 +100,7 @@ class Meter:
             "num_examples": int(x.shape[0]), "active_dimensions": int(active.sum()), **{
                 name: float(values[active].mean()) if active.any() else np.nan
                 for name, values in mean.items()
-            }, "cosine": isometry.root_mean_cosine(of["gram"].cosine, np.flatnonzero(active)),
+            }, "cosine": root_mean_cosine(of["gram"].cosine, np.flatnonzero(active)),
             "balance": float(of["balance"].result()) if active.any() else np.nan, "rate": float(
                 of["rate"].result()), "distortion": float(of["distortion"].result()), **{
                     f"importance_z{j}": float(self.beta / 2 * precision)

@@ -6,8 +6,6 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 ACTIVE_KL = 0.01  # nats: a latent dimension whose mean KL is above this carries information
-# Nats: one above this carries enough for the two sides of its posterior balance to stand off 0.
-STRONG_KL = 0.1
 
 _Array = typing.TypeVar("_Array", np.ndarray, tf.Tensor)
 

@@ -1,19 +1,93 @@
-"""What a ledger of files says, in words: tables, and a line for each claim of the theory that says
-whether it holds (no model).
+"""What a ledger of files says: which predictions of the theory hold, as data and in words, and
+tables (no model).
 """
+import dataclasses
 import math
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from tfisovae import files
 from tfisovae.codec.breakdown import QUANTIZATION, Ledger, bits_at
+from tfisovae.verdict.states import ClaimState
 
-# What is predicted is said to hold up to this, relative, or within two standard errors.
+# A prediction holds if it is off by no more than this, relative, or by two standard errors.
 CLOSE = 0.02
-# Nothing is said to hold of what is not known to this, relative, in two standard errors.
+# It is not judged if two standard errors are more than this, relative.
 _LOOSE = 0.1
 _WEAK = 0.1 / math.log(2)  # bits
 _NARROW = 0.1  # E[1 - sigma^2] above which a dimension's coding loss is told from 0
 _CAUSES = ("finite sigma", "sigma beside z", "sigma within a step", "coder")
+
+
+@dataclasses.dataclass(frozen=True)
+class Claim:
+    """A prediction, and whether the files bear it out.
+
+    Attributes:
+      name: "rate", "distortion" or "slope". state: whether it holds.
+      measured, predicted: bits an example, distortion, or -dD/dR in units of beta.
+      off, error: (measured - predicted) / scale, and its standard error. The scale is the
+        prediction, or for the distortion the coding loss.
+      cause, cause_value: where it does not hold, the largest part of the difference; else "" and
+        NaN.
+    """
+
+    name: str
+    state: ClaimState
+    measured: float
+    predicted: float
+    off: float
+    error: float
+    cause: str = ""
+    cause_value: float = math.nan
+
+    @classmethod
+    def of(cls, name: str, measured: float, predicted: float, error: float,
+           causes: Mapping[str, float], scale: float | None = None) -> "Claim":
+        """Decides on a prediction; `error` is the standard error of the difference."""
+        difference, scale = measured - predicted, predicted if scale is None else scale
+        off, error = difference / scale, error / scale
+        numbers = (float(measured), float(predicted), float(off), float(error))
+        if not (2 * error <= _LOOSE or abs(off) > 2 * error):
+            return cls(name, ClaimState.NOT_JUDGED, *numbers)
+        if abs(off) <= CLOSE:
+            return cls(name, ClaimState.HOLDS, *numbers)
+        if abs(off) <= 2 * error:
+            return cls(name, ClaimState.WITHIN_ERROR, *numbers)
+        cause = max(causes, key=lambda cause: causes[cause] * math.copysign(1, difference),
+                    default="")
+        return cls(name, ClaimState.DOES_NOT_HOLD, *numbers, cause, causes.get(cause, math.nan))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain Python values, as JSON holds them."""
+        return files.plain({**dataclasses.asdict(self), "state": self.state.value})
+
+
+def claims(ledger: Ledger) -> tuple[Claim, Claim, Claim]:
+    """What the theory predicts of rate, distortion and slope, and whether it holds."""
+    terms = ledger.bit_terms
+    lost = {name: value for name, value in ledger.distortion_terms.items() if name != "posterior"}
+    return (
+        Claim.of("rate", ledger.coded_bits, ledger.predicted_bits,
+                 ledger.bits_difference_standard_error, {name: terms[name] for name in _CAUSES}),
+        Claim.of("distortion", ledger.distortion, ledger.posterior_distortion,
+                 ledger.difference_standard_error, lost, ledger.posterior_coding_loss),
+        Claim.of("slope", ledger.slope, 1.0, ledger.slope_standard_error, {}))
+
+
+class ClaimLine(NamedTuple):
+    """A line about files: its name, the value of a claim's state ("" where nothing is claimed), and
+    the words.
+    """
+
+    name: str
+    state: str
+    words: str
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.words}"
 
 
 def table(ledger: Ledger, rows: int = 10) -> str:
@@ -53,50 +127,53 @@ def table(ledger: Ledger, rows: int = 10) -> str:
     ])
 
 
+def lines(ledger: Ledger) -> list[ClaimLine]:
+    """What is true of the theory on these files."""
+    rate, distortion, slope = claims(ledger)
+    made = (
+        ClaimLine("Rate", rate.state.value, _rate(ledger, rate)),
+        ClaimLine("Weak", "", _weak(ledger)),
+        ClaimLine("Distortion", distortion.state.value, _distortion(ledger, distortion)),
+        ClaimLine("Loss", "", _loss(ledger)),
+        ClaimLine("Coding loss", "", _coding_loss(ledger)),
+        ClaimLine("Slope", slope.state.value, _slope(ledger, slope)),
+        ClaimLine("Prior", "", _prior(ledger)),
+        ClaimLine("Others", "", _others(ledger)),
+    )
+    return [line for line in made if line.words]
+
+
 def summary(ledger: Ledger) -> str:
-    """What is true of the theory on these files, a line for each claim, in plain words."""
-    lines = [
-        line(ledger)
-        for line in (_rate, _weak, _distortion, _loss, _coding_loss, _slope, _prior, _beside)
-    ]
-    return "\n".join(line for line in lines if line)
+    """`lines` as text."""
+    return "\n".join(map(str, lines(ledger)))
 
 
-def _rate(ledger):
-    terms = ledger.bit_terms
+def _rate(ledger, claim):
     return (
-        f"Rate: {ledger.coded_bits:.3f} bits an example by the range coder "
-        f"({ledger.file_bits:.3f} with the container); "
-        f"KL + 1/2 log2(pi e / 6) for {ledger.num_coded} dimensions says "
-        f"{ledger.predicted_bits:.3f}, the exact rate of a "
-        f"quantiser {float(ledger.exact_bits.sum()):.3f}. "
-        + _verdict(ledger.coded_bits, ledger.predicted_bits, ledger.bits_difference_standard_error,
-                   {name: terms[name]
-                    for name in _CAUSES}, "bits"))
+        f"{ledger.coded_bits:.3f} bits an example by the range coder ({ledger.file_bits:.3f} with "
+        f"the container); KL + 1/2 log2(pi e / 6) for {ledger.num_coded} dimensions predicts "
+        f"{ledger.predicted_bits:.3f}, and the exact rate of a quantiser is "
+        f"{float(ledger.exact_bits.sum()):.3f}. {_judged(claim, ' bits')}")
 
 
 def _weak(ledger):
-    """What dimensions cost whose sigma is near 1: a quantiser of so wide a step spends bits for
-    next to no KL.
+    """What dimensions cost whose sigma is near 1: a quantiser with so wide a step spends bits for
+    nearly no KL.
     """
     weak = ledger.coded & (ledger.kl_bits < _WEAK)
     if not weak.any():
         return ""
     return (
-        f"Weak: {weak.sum()} of the coded dimensions have a KL below {_WEAK:.2f} bits (0.1 nat), "
+        f"{weak.sum()} of the coded dimensions have a KL below {_WEAK:.2f} bits (0.1 nat), "
         f"{ledger.kl_bits[weak].sum():.3f} together, and take {ledger.table_bits[weak].sum():.3f} "
-        f"bits of the files: sigma is "
-        "near 1 there, and quantising costs more than what is said.")
+        f"bits of the files. Their sigma is near 1, so quantising costs more than they carry.")
 
 
-def _distortion(ledger):
-    causes = {name: value for name, value in ledger.distortion_terms.items() if name != "posterior"}
+def _distortion(ledger, claim):
     return (
-        f"Distortion: {ledger.distortion:.5g} of decoded files, {ledger.posterior_distortion:.5g} "
-        f"of the posterior; of the "
-        f"coding loss, {ledger.posterior_coding_loss:.4g}, which alone the files make, this "
-        + _verdict(ledger.distortion, ledger.posterior_distortion, ledger.difference_standard_error,
-                   causes, "", ledger.posterior_coding_loss))
+        f"{ledger.distortion:.5g} for decoded files, {ledger.posterior_distortion:.5g} for the "
+        f"posterior. The difference, as a share of the coding loss "
+        f"{ledger.posterior_coding_loss:.4g}: {_judged(claim)}")
 
 
 def _loss(ledger):
@@ -105,11 +182,9 @@ def _loss(ledger):
     distortion = (ledger.distortion - ledger.posterior_distortion) / ledger.beta
     traded = bits * distortion < 0 and abs(bits + distortion) < min(abs(bits), abs(distortion))
     return (
-        f"Loss: R + D / beta is {made:.5g} nats of files, {predicted:.5g} of the posterior with "
-        f"its quantisation: "
-        f"{made - predicted:+.3f}" +
-        (f", as rate and distortion differ by {bits:+.3f} and {distortion:+.3f}: one is had for "
-         f"the other."
+        f"R + D / beta is {made:.5g} nats for files, {predicted:.5g} for the posterior with "
+        f"quantisation: {made - predicted:+.3f}" +
+        (f". Rate and distortion trade off: {bits:+.3f} and {distortion:+.3f} nats."
          if traded else "."))
 
 
@@ -120,9 +195,10 @@ def _coding_loss(ledger):
     ratios = ledger.coding_losses[narrow] / (half * ledger.one_minus_variance[narrow])
     dimensions = ""
     if len(ratios):
-        dimensions = f" By dimension it is {ratios.min():.3f} to {ratios.max():.3f} of beta / 2 E[1 - sigma_j^2]."
+        dimensions = (f" By dimension it is {ratios.min():.3f} to {ratios.max():.3f} of beta / 2 "
+                      f"E[1 - sigma_j^2].")
     return (
-        f"Coding loss: {ledger.coding_loss:.4g}, which is {ledger.coding_loss / theory:.3f} of n "
+        f"{ledger.coding_loss:.4g}, which is {ledger.coding_loss / theory:.3f} of n "
         f"beta / 2 = {theory:.4g}; "
         f"the posterior's is {ledger.posterior_coding_loss / theory:.3f} of it, E[1 - sigma^2] "
         f"{ledger.one_minus_variance[among].mean():.3f}.{dimensions} The noise of y itself is "
@@ -130,31 +206,32 @@ def _coding_loss(ledger):
         f"{noise.max():.3f} of beta / 2.")
 
 
-def _slope(ledger):
-    off, error = ledger.slope - 1, ledger.slope_standard_error
-    said = f"Slope: -dD/dR at the trained step is {ledger.slope:.3f}{f' +- {error:.2g}' if error >= 0 else ''} of beta. "
-    if _is_loose(off, error):
-        return f"{said}CANNOT BE TOLD of so few examples."
-    if abs(off) <= max(CLOSE, 2 * error):
+def _slope(ledger, claim):
+    error = f" +- {claim.error:.2g}" if claim.error >= 0 else ""
+    said = f"-dD/dR at the trained step is {ledger.slope:.3f}{error} of beta. "
+    if claim.state is ClaimState.NOT_JUDGED:
+        return f"{said}NOT JUDGED: too few examples."
+    if claim.state is not ClaimState.DOES_NOT_HOLD:
         return f"{said}HOLDS."
-    return f"{said}DOES NOT HOLD: {off:+.1%}; with each input's own sigma for its step it would be {ledger.predicted_slope:.3f}."
+    return (f"{said}DOES NOT HOLD: {claim.off:+.1%}. With each input's own sigma as its step, "
+            f"{ledger.predicted_slope:.3f} is predicted.")
 
 
 def _prior(ledger):
     differs = ledger.aggregate_kl_bits
     if not np.isfinite(differs[ledger.coded]).all():
-        return "Prior: how far the means are from N(0, I) takes 400 examples or more."
+        return "the distance of the posterior from N(0, I) takes 400 examples or more."
     worst = int(np.argmax(np.where(ledger.coded, differs, -np.inf)))
     said = (
-        f"Prior: one by one, z_j of the posterior are {differs[ledger.coded].sum():.3f} bits from "
-        f"N(0, 1), most of all "
-        f"z_{worst}, {differs[worst]:.3f}")
+        f"one by one, the z_j of the posterior are {differs[ledger.coded].sum():.3f} bits from "
+        f"N(0, 1), most in z_{worst} ({differs[worst]:.3f})")
     if ledger.fitted_bits is None:
-        return f"{said}: tables of the data's own y would save that."
-    return f"{said}; tables of the data's own y save {float(ledger.table_bits.sum()) - ledger.fitted_bits:.3f}."
+        return f"{said}. Tables of the data's own y would save that."
+    saved = float(ledger.table_bits.sum()) - ledger.fitted_bits
+    return f"{said}. Tables of the data's own y save {saved:.3f}."
 
 
-def _beside(ledger):
+def _others(ledger):
     if not ledger.beside:
         return ""
     images = ledger.trained.dissimilarity is not None
@@ -162,7 +239,7 @@ def _beside(ledger):
     said = [f"{name} {_bits_of(points, at)}" for name, points in ledger.beside.items()]
     where = f"1 - SSIM = {at:.4g}" if images else f"D = {at:.4g}"
     return (
-        f"Beside: at {where}, where files take {ledger.coded_bits:.4g} bits "
+        f"at {where}, where files take {ledger.coded_bits:.4g} bits "
         f"({ledger.file_bits:.4g} with the container): "
         f"{'; '.join(said)}.")
 
@@ -179,28 +256,19 @@ def _bits_of(points, distortion):
         f"{end['distortion']:.4g}")
 
 
-def _verdict(measured, predicted, error, causes, unit, scale=None):
-    """Whether a prediction holds, to which share of `scale` (by default of itself), and otherwise
-    why.
-    """
-    difference, scale = measured - predicted, predicted if scale is None else scale
-    off, unit = difference / scale, f" {unit}" if unit else ""
-    if _is_loose(off, error / scale):
-        return f"CANNOT BE TOLD of so few examples: {off:+.1%}{f' +- {error / scale:.1%}' if error >= 0 else ''}."
-    if abs(off) <= CLOSE:
-        return f"HOLDS to {max(0.1, math.ceil(1000 * abs(off) - 1e-9) / 10):.1f} %."
-    if abs(difference) <= 2 * error:
-        return f"HOLDS within its error: {off:+.1%}, {abs(difference) / error:.1f} standard errors."
-    name = max(causes, key=lambda cause: causes[cause] * math.copysign(1, difference))
-    share = "most of it" if abs(causes[name]) > abs(difference) / 2 else "the largest part of it"
-    return f"DOES NOT HOLD: {off:+.1%}, {share} by {name} ({causes[name]:+.3g}{unit})."
-
-
-def _is_loose(off, error):
-    """Whether a relative difference is neither told from 0, nor known well enough to be called
-    none.
-    """
-    return not (2 * error <= _LOOSE or abs(off) > 2 * error)
+def _judged(claim, unit=""):
+    """Whether a prediction holds, and otherwise why not."""
+    if claim.state is ClaimState.NOT_JUDGED:
+        error = f" +- {claim.error:.1%}" if claim.error >= 0 else ""
+        return f"NOT JUDGED: too few examples ({claim.off:+.1%}{error})."
+    if claim.state is ClaimState.HOLDS:
+        return f"HOLDS to {max(0.1, math.ceil(1000 * abs(claim.off) - 1e-9) / 10):.1f} %."
+    if claim.state is ClaimState.WITHIN_ERROR:
+        return (f"HOLDS within its error: {claim.off:+.1%}, "
+                f"{abs(claim.off) / claim.error:.1f} standard errors.")
+    most = abs(claim.cause_value) > abs(claim.measured - claim.predicted) / 2
+    return (f"DOES NOT HOLD: {claim.off:+.1%}, {'most of it' if most else 'the largest part'} from "
+            f"{claim.cause} ({claim.cause_value:+.3g}{unit}).")
 
 
 def _sum(terms, form):

@@ -230,11 +230,11 @@ def examine(model, x, rows, estimate=False):
     """
     from tfisovae import estimate_beta
     from tfisovae.analysis import inspection
-    from tfisovae.verdict import findings
+    from tfisovae.verdict import Severity
 
     found = [dataclasses.replace(one, numbers={**one.numbers, "row": int(rows[one.numbers["row"]])})
              if "row" in one.numbers else one for one in inspection.inspect(model, x)]
-    if any(map(findings.is_fatal, found)):
+    if any(one.severity is Severity.FATAL for one in found):
         return found, None, model
     try:
         beta = estimate_beta(model, x, progress=True)
@@ -250,8 +250,7 @@ def run(args):
 
     import tfisovae
     from tfisovae.analysis import analysis, mean_gradient, scree
-    from tfisovae.analysis.beta import beta_sentence
-    from tfisovae.verdict import findings
+    from tfisovae.verdict import Severity, words
 
     if args.num_examples is not None and args.num_examples < 2:
         raise ValueError(
@@ -278,10 +277,10 @@ def run(args):
     train = load_training(args, model, x.shape[1:])
     measuring.check_writable(args.out)
     found, beta, model = examine(model, x, rows, args.estimate_beta)
-    said = findings.sentences(found)
+    said = words.findings(found)
     print("\n".join(said), end="\n" if said else "", flush=True)
-    if any(map(findings.is_fatal, found)):
-        raise ValueError("nothing measured of this model would mean anything until that is mended.")
+    if any(one.severity is Severity.FATAL for one in found):
+        raise ValueError("Stopped: correct this first, or no result means anything.")
     result = tfisovae.analyze(model, x, progress=True)
     components = scree.principal_components(x[:scree.enough(len(x), x[0].size)], model.distortion)
     importances = scree.Scree.of(result, components)
@@ -289,21 +288,23 @@ def run(args):
                      result.accounting(),
                      importances.sentences()]), flush=True)
     if beta is not None:
-        said.append(beta_sentence(beta, None if args.estimate_beta else model.beta))
+        given = None if args.estimate_beta else model.beta
+        said.append(words.beta(beta, given))
         print(said[-1], flush=True)
     known = {
         "beta_found": args.estimate_beta, "beta_differs":
             beta is not None and not args.estimate_beta and beta.differs_from(model.beta)
     }
-    beta = beta and {"value": beta.value, "error": beta.error, "spread": beta.spread}
+    beta = beta and {"value": beta.value, "error": beta.error, "spread": beta.spread,
+                     "state": beta.state(given).value}
 
-    def save(summary):
-        result.save(os.path.join(args.out,
-                                 "isometry.json"), **subject(args), found=said, beta_found=beta,
-                    summary=summary, principal_components=scree.to_save(components))
+    def save(verdict):
+        result.save(os.path.join(args.out, "isometry.json"), **subject(args),
+                    findings=[one.to_dict() for one in found], beta_found=beta,
+                    verdict=verdict.to_dict(), principal_components=scree.to_save(components))
 
-    summary = result.summary(**known)
-    save(summary)  # whatever becomes of the gradient
+    verdict = result.judge(**known)
+    save(verdict)  # whatever becomes of the gradient
     if train is not None:
         evidence = {"training": analysis.measure_stationarity(model, train, progress=True)}
         try:
@@ -313,15 +314,15 @@ def run(args):
         except mean_gradient.NoGradient as error:
             said.append(f"--train_data: {error}")
             print(said[-1], flush=True)
-        summary = result.summary(**known, **evidence)
-        save(summary)
-    print(summary, flush=True)
+        verdict = result.judge(**known, **evidence)
+        save(verdict)
+    print(words.summary(verdict), flush=True)
     drawn = draw(args.out, model, result, importances, x, args.max_value)
-    write_report(args, model, result, importances, x, rows, summary, said)
+    write_report(args, model, result, importances, x, rows, verdict, said)
     print(measuring.written(args.out, "isometry.json", *drawn, "report.html"))
 
 
-def write_report(args, model, result, importances, x, rows, summary, found):
+def write_report(args, model, result, importances, x, rows, verdict, notes):
     """Writes the page of an audit, `report.html`."""
     from tfisovae import show
 
@@ -332,8 +333,8 @@ def write_report(args, model, result, importances, x, rows, summary, found):
         if name not in ("run", "rows", "overwrite", "cache_dir", "out")
     }
     show.write(result, os.path.join(args.out, "report.html"),
-               measuring.name(args.model or args.decoder), summary, max_value=args.max_value,
-               manifest={**options, **subject(args)}, notes=found, scree=importances, **shown)
+               measuring.name(args.model or args.decoder), verdict, max_value=args.max_value,
+               manifest={**options, **subject(args)}, notes=notes, scree=importances, **shown)
 
 
 def draw(out, model, result, importances, x, max_value):

@@ -19,9 +19,8 @@ def add_arguments(p):
     p.add_argument("--rows", type=int, default=10, help="dimensions in the table")
     p.add_argument(
         "--gradient_examples", type=int, help=
-        "examples of training whose mean gradient is taken, at most (default: 4,096 images, or "
-        "50,000 vectors; "
-        "0: none)")
+        "training examples for the mean gradient, at most (default: 4,096 images, or 50,000 "
+        "vectors; 0: take the one that RUN/isometry.json holds, if there is one)")
 
 
 def compute(trained, num_examples=None):
@@ -62,8 +61,8 @@ def write(trained, result, extra):
 def measure(trained, num_examples=None):
     """Measures a run and writes `isometry.json` and its pictures; returns the `Analysis`."""
     result, extra = compute(trained, num_examples)
-    write(trained, result,
-          {**extra, "summary": _summary(trained, result, **measuring.known_evidence(trained))})
+    found = judge(trained, result, **measuring.known_evidence(trained))
+    write(trained, result, {**extra, "verdict": found.to_dict()})
     return result
 
 
@@ -121,18 +120,6 @@ def follows(saved, count=3):
     ]
 
 
-def pruned(config):
-    """Of the manifest of a pruned run: what the verdict on its training is not of, a line of text;
-    nothing of other runs.
-    """
-    made = config.get("pruned")
-    return [
-        f"Pruned: this model is {made['from']} without some of its dimensions, and has not been "
-        f"trained since. Whether that "
-        "training had ended, the run it was made of shows; a gradient here is what pruning left."
-    ] if made else []
-
-
 def _is_there(trained):
     """Whether a measurement with all its evidence stands there, of this model and these data."""
     with contextlib.suppress(FileNotFoundError, files.DamagedFile):
@@ -142,36 +129,33 @@ def _is_there(trained):
     return False
 
 
-def _summary(trained, result, **evidence):
-    """The three lines; of other data than the run's own, whose moments say nothing of the training,
-    the first is the run's own.
+def judge(trained, result, **evidence):
+    """The verdict on a run. Moments of other data than the run's own say nothing about its
+    training: the state is then the one that the run has on its own data.
+
+    Args:
+      trained: `Trained`. result: `Analysis`. **evidence: as `Analysis.judge` takes it.
     """
+    from tfisovae.verdict import Reason, ReasonKind, State
+
     if trained.own:
-        said = result.summary(**evidence)
+        found = result.judge(**evidence)
     else:
-        first, *others = dataclasses.replace(result, stationarity=None).summary().split("\n")
-        said = "\n".join(
-            [first if first.startswith("Training: NOT FINITE") else _of_its_own(trained), *others])
-    return "\n".join([said, *pruned(trained.config)])
-
-
-def _of_its_own(trained):
-    """What was said of the training of a run on its own data, or how to have it."""
-    from tfisovae.commands.training import command_line
-
-    with contextlib.suppress(OSError, files.DamagedFile, KeyError):
-        saved = files.read_json(os.path.join(trained.directory, "isometry.json"))
-        if measuring.is_current(saved, trained.config["steps"],
-                                trained.config["data_manifest"]["fingerprint"]):
-            return "Training: by the run's own data: " + saved["summary"].split(
-                "\n")[0].removeprefix("Training: ")
-    return ("Training: not judged, as these are other data than the run's own: "
-            f"{command_line('isometry', os.path.abspath(trained.directory))}")
+        found = dataclasses.replace(result, stationarity=None).judge()
+        if found.state is not State.NOT_FINITE:
+            own = measuring.own_verdict(trained)
+            found = dataclasses.replace(own, isometry=found.isometry)
+    made = trained.config.get("pruned")
+    if made and not found.of(ReasonKind.PRUNED):
+        reasons = (*found.reasons, Reason(ReasonKind.PRUNED, note=made["from"]))
+        found = dataclasses.replace(found, reasons=reasons)
+    return found
 
 
 def report(trained, args):
     """Measures a run; yields what was measured, as text."""
     from tfisovae.analysis.scree import Scree
+    from tfisovae.verdict import words
 
     measuring.check_at_least_1(rows=args.rows)
     measuring.check_gradient_examples(args.gradient_examples)
@@ -182,18 +166,24 @@ def report(trained, args):
          result.accounting(), counted, *theory(extra, result, args.rows)])
     evidence = measuring.known_evidence(trained)
     if not _is_there(trained):  # whatever becomes of the rest of the evidence, which takes long
-        write(trained, result, {**extra, "summary": _summary(trained, result, **evidence)})
-    evidence |= measuring.training_evidence(trained, args.gradient_examples)
+        write(trained, result, {**extra, "verdict": judge(trained, result, **evidence).to_dict()})
+    if args.gradient_examples == 0:
+        stored, where = measuring.stored_evidence(trained)
+        evidence |= stored
+        extra |= {"gradient_from": where} if where else {}
+    else:
+        evidence |= measuring.training_evidence(trained, args.gradient_examples)
+    found = judge(trained, result, **evidence)
     extra |= {
         "evidence": {
             name: dataclasses.asdict(value) if dataclasses.is_dataclass(value) else value
             for name, value in evidence.items()
-        }, "summary": _summary(trained, result, **evidence)
+        }, "verdict": found.to_dict()
     }
-    yield extra["summary"]
+    yield "\n".join([*measuring.gradient_notes(extra), words.summary(found)])
     write(trained, result, extra)
     yield measuring.written(trained.out, *names(trained.suffix)[:4 if result.num_active else 3])
 
 
 def run(args):
-    measuring.run(args, report)
+    measuring.run(args, report, ends_with_verdict=True)

@@ -283,32 +283,91 @@ def examples_of_training(trained, count=None):
     return source.train.chosen(batches.drawn(len(source.train), count, trained.config["seed"]))
 
 
-def run(args, *reports):
+def run(args, *reports, ends_with_verdict=False):
     """Opens a run and prints what each of `reports` makes of it and the options, piece by piece, as
-    soon as it is known.
+    soon as it is known. The verdict is the last that is printed, by the last of the reports if it
+    `ends_with_verdict`.
     """
     trained = open_run(args.directory, args.data, args.cache_dir, args.split, args.out)
-    summary = None
     for report in reports:
         for text in report(trained, args):
             print(text, flush=True)
-            summary = text if text.startswith("Training: ") else summary
-    if summary is None or len(reports) > 1:
-        print(summary or verdict_of(trained))
+    if not ends_with_verdict:
+        print(verdict_of(trained))
 
 
 def verdict_of(trained):
-    """The three lines that the measurement of isometry ended with, or how to have them."""
+    """The verdict of the measurement of isometry in words, or how to have it."""
     from tfisovae.commands.training import command_line
+    from tfisovae.verdict import words
 
-    try:
-        saved = files.read_json(trained.path("isometry.json"))
-        if is_current(saved, trained.config["steps"], trained.source.manifest["fingerprint"]):
-            return saved["summary"]
-    except (OSError, KeyError, files.DamagedFile):
-        pass
-    return (f"Whether training is at rest, and what not to conclude, is what the isometry shows: "
+    saved = _measured(trained.path("isometry.json"), trained.config["steps"],
+                      trained.source.manifest["fingerprint"])
+    if saved is not None:
+        return words.summary(saved_verdict(trained, saved))
+    return (f"To see whether training has converged, measure the isometry: "
             f"{command_line('isometry', trained.directory)}")
+
+
+def saved_verdict(trained, saved):
+    """The `Verdict` of an `isometry.json` of a run. One that an older version wrote is judged again
+    from its numbers, which say nothing about the training if they are of other data.
+    """
+    from tfisovae.verdict.convergence import of_saved
+
+    found = of_saved(saved)
+    if trained.own or "verdict" in saved:
+        return found
+    return dataclasses.replace(own_verdict(trained), isometry=found.isometry)
+
+
+def own_verdict(trained):
+    """The `Verdict` that a run has on its own data; not judged, with the command that measures it,
+    where that was not measured.
+    """
+    from tfisovae.commands.training import command_line
+    from tfisovae.verdict import Reason, ReasonKind, State, Verdict
+    from tfisovae.verdict.convergence import of_saved
+
+    saved = _measured_of_its_own(trained)
+    if saved is not None:
+        return dataclasses.replace(of_saved(saved), on_own_data=True)
+    command = command_line("isometry", os.path.abspath(trained.directory))
+    return Verdict(State.NOT_JUDGED, (Reason(ReasonKind.OTHER_DATA, note=command), ))
+
+
+def stored_evidence(trained):
+    """The mean gradient, and the moments on training examples, that the `isometry.json` in a run's
+    own directory holds, if it is of this model; and the path of that file, or `None`.
+    """
+    from tfisovae.verdict.convergence import evidence_of
+
+    found = evidence_of((_measured_of_its_own(trained) if trained.own else None) or {})
+    if found["gradient"] is None:
+        return {}, None
+    return ({name: found[name] for name in ("gradient", "training") if found[name] is not None},
+            os.path.join(trained.directory, "isometry.json"))
+
+
+def gradient_notes(saved):
+    """That the mean gradient of a measurement was taken from an older one, a sentence, if it was.
+    """
+    where = saved.get("gradient_from")
+    return [f"The mean gradient was not measured again. It comes from {where}, and was measured "
+            f"for the same model."] if isinstance(where, str) else []
+
+
+def _measured_of_its_own(trained):
+    return _measured(os.path.join(trained.directory, "isometry.json"), trained.config["steps"],
+                     trained.config["data_manifest"]["fingerprint"])
+
+
+def _measured(path, steps, fingerprint):
+    """What an `isometry.json` holds, or `None` where there is none of this model and these data."""
+    with contextlib.suppress(OSError, files.DamagedFile):
+        saved = files.read_json(path)
+        return saved if is_current(saved, steps, fingerprint) else None
+    return None
 
 
 def is_current(saved, steps=None, data_fingerprint=None):

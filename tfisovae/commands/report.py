@@ -103,7 +103,7 @@ def notes_on(saved, config, command):
             f"These numbers are of the model after {saved['steps']} steps of training; it has "
             f"{config['steps']} now. "
             f"Measure again, and make this report again: {command}")
-    return notes
+    return notes + measuring.gradient_notes(saved)
 
 
 def add_known(saved, config, commands, parts, notes):
@@ -193,6 +193,7 @@ def gather(trained, args, home):
     parts, notes = records(home, trained.suffix, args.directory, trained.config["steps"],
                            fingerprint)
     parts |= pictures(trained, saved, parts.get("densities"))
+    parts["verdict"] = measuring.saved_verdict(trained, saved)
     return saved, add_known(saved, trained.config, commands, parts, notes)
 
 

@@ -11,14 +11,6 @@ from tfisovae.metrics.measurement import Measurement
 _METHODS = ("jacobian", "numerical")
 
 
-def root_mean_cosine(cosines: np.ndarray, among: np.ndarray) -> float:
-    """Root mean square of `cosines` `[n, n]` over the pairs of the dimensions numbered `among`; NaN
-    for fewer than two.
-    """
-    pairs = cosines[np.ix_(among, among)][~np.eye(len(among), dtype=bool)]
-    return float(np.sqrt(np.mean(pairs**2))) if len(pairs) else np.nan
-
-
 class PosteriorPrecision(MeasurementMetric):
     """E[sigma_j^-2], the importance of each latent variable up to the factor beta/2 (Eq. 16)."""
 

@@ -4,9 +4,10 @@ posterior.
 import numpy as np
 import tensorflow as tf
 
-from tfisovae.autoencoder.posterior import STRONG_KL, active
+from tfisovae.autoencoder.posterior import active
 from tfisovae.metrics.base import MeasurementMetric, _vector
 from tfisovae.metrics.measurement import Measurement
+from tfisovae.verdict.checks import STRONG_KL
 
 
 def power_sums(values: tf.Tensor) -> tf.Tensor:

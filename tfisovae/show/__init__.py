@@ -14,6 +14,8 @@ from tfisovae import files
 from tfisovae.show.comparison import Column, render_beside
 from tfisovae.show.contents import Contents, Densities, Measured, Reconstructions
 from tfisovae.show.page import LIMIT, render
+from tfisovae.verdict import Verdict
+from tfisovae.verdict.convergence import of_saved
 
 if typing.TYPE_CHECKING:
     from tfisovae.analysis.analysis import Analysis
@@ -29,11 +31,11 @@ def __getattr__(name: str) -> Any:
         from tfisovae.show.observed import observe
 
         return observe
-    raise AttributeError(f"module 'tfisovae.report' has no attribute {name!r}")
+    raise AttributeError(f"module 'tfisovae.show' has no attribute {name!r}")
 
 
 def write(analysis: "Analysis | Mapping[str, Any]", path: str | os.PathLike, title: str = "VAE",
-          summary: str | None = None, **parts: Any) -> None:
+          verdict: Verdict | None = None, **parts: Any) -> None:
     """Writes the report of a measurement as one HTML file, whole or not at all; a file of that name
     is replaced.
 
@@ -42,28 +44,27 @@ def write(analysis: "Analysis | Mapping[str, Any]", path: str | os.PathLike, tit
         lack fields.
       path: of the file.
       title: of the page.
-      summary: the lines of the verdict; by default those of `isometry.json`, or
-        `analysis.summary()`.
+      verdict: by default the one of `isometry.json`, or `analysis.judge()`.
       **parts: what else there is: other fields of `Contents`. `observe` makes those that take the
         model.
     Raises:
       ValueError: if `analysis` is no measurement.
       OSError: if the file cannot be written.
     """
-    files.write_text(path, render(contents_of(analysis, title, summary, **parts)))
+    files.write_text(path, render(contents_of(analysis, title, verdict, **parts)))
 
 
 def contents_of(analysis: "Analysis | Mapping[str, Any]", title: str = "VAE",
-                summary: str | None = None, **parts: Any) -> Contents:
+                verdict: Verdict | None = None, **parts: Any) -> Contents:
     """What a report shows, `Contents`, of the arguments that `write` takes."""
     if isinstance(analysis, Mapping):
-        values, said = analysis, analysis.get("summary") or ""
+        values, judged = analysis, of_saved(analysis)
     else:
         from tfisovae.analysis.scree import Scree
 
-        values, said = analysis.to_dict(), analysis.summary()
+        values, judged = analysis.to_dict(), analysis.judge()
         parts.setdefault("scree", Scree.of(analysis))
-    return Contents(title, Measured(values), said if summary is None else summary, **parts)
+    return Contents(title, Measured(values), verdict or judged, **parts)
 
 
 def write_beside(columns: Sequence[Column], path: str | os.PathLike, title: str) -> None:

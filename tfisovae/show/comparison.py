@@ -13,8 +13,9 @@ from tfisovae.show import decoded, norms
 from tfisovae.show.charts import NARROW, Figure, number
 from tfisovae.show.contents import Contents
 from tfisovae.show.importance import importance
-from tfisovae.show.page import facts, fitted, subtitle, verdict
+from tfisovae.show.page import facts, fitted, subtitle
 from tfisovae.show.training import density
+from tfisovae.verdict.words import lines
 
 _SECTIONS = (("verdicts", "Verdicts"), ("numbers", "Numbers"), ("scree", "Importance"),
              ("norms", "Lengths"), ("densities", "Densities"), ("traversals", "Traversals"),
@@ -72,7 +73,7 @@ def _column(one: Column, place: int, budget: int) -> dict[str, Any]:
     return {
         "title": contents.title, "href": one.href, "of": f"{place}-",
         "subtitle": subtitle(contents), "training": training(contents), "notes": contents.notes,
-        "verdict": verdict(contents.summary), "scree": [
+        "verdict": lines(contents.verdict), "scree": [
             narrow(made) for made in importance(contents)[:1]
         ], "norms": narrow(norms.norms(measured)), "density": narrow(density(contents)),
         "walks": walks, "examples": examples["examples"][:_EXAMPLES] if examples else []

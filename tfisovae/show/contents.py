@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from tfisovae.verdict import Verdict
+
 if typing.TYPE_CHECKING:
     from tfisovae.analysis.scree import Scree
     from tfisovae.codec.breakdown import Ledger
@@ -18,13 +20,15 @@ if typing.TYPE_CHECKING:
 
 _N_OF = ("precision_mean", "kl_mean", "norm_mean")  # by which the number of dimensions is known
 _NEEDED = {  # what a section reads, beside what every measurement has
-    "flatness": ("unexplained", "unexplained_standard_error"), "standard errors": (
-        "rate_standard_error", ), "stationarity": ("stationarity", "conditions"), "the verdict": (
-            "summary", ), "norms": ("norm_mean", "norm_std", "one_minus_variance"),
-    "the Gram matrix": ("gram_mean", "gram_cosine"), "importance": (
-        "importance", "precision_mean", "precision_standard_error"), "rates": ("kl_mean", "rate"),
-    "distortions": ("distortion", "coding_loss", "transform_loss", "beta"), "active dimensions": (
-        "active", "ranking")
+    "flatness": ("unexplained", "unexplained_standard_error"),
+    "standard errors": ("rate_standard_error", ),
+    "stationarity": ("stationarity", "conditions"),
+    "norms": ("norm_mean", "norm_std", "one_minus_variance"),
+    "the Gram matrix": ("gram_mean", "gram_cosine"),
+    "importance": ("importance", "precision_mean", "precision_standard_error"),
+    "rates": ("kl_mean", "rate"),
+    "distortions": ("distortion", "coding_loss", "transform_loss", "beta"),
+    "active dimensions": ("active", "ranking")
 }
 
 
@@ -145,7 +149,7 @@ class Contents:
     Attributes:
       title: of the page; any text.
       measured: `Measured`.
-      summary: the lines of the verdict; empty where there are none.
+      verdict: `tfisovae.verdict.Verdict`, or `None`.
       max_value: the largest value of images.
       reconstructions, densities: see there.
       scree: `tfisovae.analysis.scree.Scree`, or `None`.
@@ -161,7 +165,7 @@ class Contents:
 
     title: str
     measured: Measured
-    summary: str = ""
+    verdict: Verdict | None = None
     max_value: float = 1.0
     scree: "Scree | None" = None
     traversals: "Traversals | None" = None

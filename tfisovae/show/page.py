@@ -13,6 +13,7 @@ from tfisovae.show import decoded, gram, norms, rate, training
 from tfisovae.show.charts import number
 from tfisovae.show.contents import Contents
 from tfisovae.show.importance import importance, keep
+from tfisovae.verdict.words import lines
 from tfisovae.version import __version__
 
 LIMIT = 5_000_000  # bytes of a page
@@ -22,11 +23,6 @@ _SECTIONS = (("summary", "Summary"), ("scree", "Importance"), ("norms", "Lengths
              ("reconstructions", "Reconstructions"), ("rate", "Rate and distortion"),
              ("bits", "Real bits"), ("densities", "Densities"), ("training", "Training"),
              ("manifest", "What was measured"), ("glossary", "Glossary"))
-_STATES = (  # the words that a line of the verdict begins with, and how it is shown
-    ("NOT CONVERGED", "bad"), ("NOT FINITE", "bad"), ("JITTERS", "doubt"), ("Collapsed", "bad"),
-    ("UNDECIDED", "doubt"), ("No verdict", "doubt"), ("No sign against convergence", "good"),
-    ("Converged", "good"), ("not isometric", "bad"), ("isometric", "good"), ("there is none",
-                                                                             "bad"))
 
 
 @functools.cache
@@ -99,8 +95,8 @@ def _sections(contents: Contents, budget: int) -> dict[str, Any]:
     walks, words = decoded.walks(contents, budget - budget // 3)
     return {
         "title": contents.title, "subtitle": subtitle(contents), "notes": list(
-            contents.notes), "sections": _SECTIONS, "commands": commands, "verdict": verdict(
-                contents.summary), "facts": facts(contents), "scree": importance(contents),
+            contents.notes), "sections": _SECTIONS, "commands": commands, "verdict": lines(
+                contents.verdict), "facts": facts(contents), "scree": importance(contents),
         "keep": keep(contents), "dimensions": norms.table(measured), "norms": norms.norms(measured),
         "heat_maps": gram.heat_maps(measured), "pairs": gram.pairs(measured), "no_gram":
             _no_gram(contents), "flatness": norms.flatness(measured), "no_flatness":
@@ -136,22 +132,6 @@ def subtitle(contents: Contents) -> str:
         f"{examples:,.0f} examples measured" if np.isfinite(examples) else ""
     ]
     return ", ".join(part for part in said if part)
-
-
-def verdict(summary: str) -> list[dict[str, str]]:
-    """The lines of a verdict, "Name: words", each with its first words, which say most, and how
-    these are shown.
-    """
-    made = []
-    for line in filter(None, summary.splitlines()):
-        name, colon, words = line.partition(": ")
-        if not colon or len(name) > 20:  # "Do not conclude anything from ..." has no colon
-            name, words = ("Do not conclude",
-                           line) if line.startswith("Do not conclude") else ("", line)
-        first, state = next(((first, state) for first, state in _STATES if words.startswith(first)),
-                            ("", ""))
-        made.append({"name": name, "first": first, "rest": words[len(first):], "state": state})
-    return made
 
 
 def facts(contents: Contents) -> list[dict[str, str]]:

@@ -6,19 +6,17 @@ from typing import Any
 import numpy as np
 
 from tfisovae.codec.breakdown import Ledger
-from tfisovae.codec.claims import summary
+from tfisovae.codec.claims import lines
 from tfisovae.show.charts import Chart, Figure, figure, frame, number, span
 
 _LOOKS = ("other", "good", "doubt", "bad", "quiet")  # of what people would use
 
 
 def section(ledger: Ledger | None) -> dict[str, Any] | None:
-    """What a ledger says: claims as `(name, words)`, what the sums are made of as a table, and
-    curves.
+    """What a ledger says: claims as `ClaimLine`, what the sums are made of as a table, and curves.
     """
     if ledger is None:
         return None
-    claims = [line.partition(": ") for line in summary(ledger).splitlines()]
     rows = [["bits", number(ledger.file_bits, 4)]]
     rows += [[f"of them, {name}", number(value)] for name, value in ledger.bit_terms.items()]
     rows += [["distortion", number(ledger.distortion, 4)]]
@@ -26,9 +24,7 @@ def section(ledger: Ledger | None) -> dict[str, Any] | None:
     of_images = all(at.dissimilarity is not None for at in ledger.curve)
     figures = [_trade(ledger, not of_images), *([_similarity(ledger)] if of_images else [])]
     table = {"columns": ["of a file, for an example", "measured"], "rows": rows}
-    return {
-        "claims": [(name, words) for name, _, words in claims], "table": table, "figures": figures
-    }
+    return {"claims": lines(ledger), "table": table, "figures": figures}
 
 
 def _sorted(points: list[tuple[float, float]]) -> np.ndarray:

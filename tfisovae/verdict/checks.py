@@ -1,5 +1,7 @@
 """The tests of what was measured: each compares one number with its value at the optimum."""
 import dataclasses
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -19,7 +21,11 @@ MIN_GRADIENT_EXAMPLES = 4000
 # Factor of the p-value of the gradient, for the same: simulated, 2.8 times as often at 8,000
 # examples.
 GRADIENT_CAUTION = 3
-MEAN, SECOND, BALANCE, GRADIENT, FALL = "E[mu]", "E[mu^2 + sigma^2]", "the posterior balance", "the mean gradient", "the loss"
+# Nats: in dimensions above it, both sides of the posterior balance differ from 0.
+STRONG_KL = 0.1
+# The names of what is checked.
+MEAN, SECOND, BALANCE = "E[mu]", "E[mu^2 + sigma^2]", "the posterior balance"
+GRADIENT, FALL = "the mean gradient", "the fall of the loss"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,8 +59,8 @@ class Stationarity:
       balance_difference: `Moments` of eps_j sigma_j dD/dz_j / beta - (1 - sigma_j^2), 0 at the
         optimum.
       one_minus_variance: E[1 - sigma_j^2].
-      strong: whether the balance is looked at: on weak dimensions both of its sides are near 0
-        (`posterior.STRONG_KL`).
+      strong: whether the balance is checked: on dimensions below `STRONG_KL` both of its sides are
+        near 0.
     """
 
     latent_mean: Moments
@@ -66,6 +72,14 @@ class Stationarity:
     @property
     def num_examples(self) -> int:
         return self.latent_mean.num_examples
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> "Stationarity":
+        """From `dataclasses.asdict`, as JSON holds it."""
+        moments = {name: Moments.from_dict(values[name])
+                   for name in ("latent_mean", "latent_second_moment", "balance_difference")}
+        return cls(**moments, strong=np.array(values["strong"], bool),
+                   one_minus_variance=np.array(values["one_minus_variance"], np.float64))
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,156 +1,161 @@
-"""What measured numbers say of the embedding, and what not to conclude, in words (NumPy alone)."""
+"""Whether the latent space is an isometric copy of the data (NumPy alone)."""
 import dataclasses
+import enum
 import math
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
-from tfisovae.verdict import Verdict
-from tfisovae.verdict.checks import MIN_EXAMPLES
-from tfisovae.verdict.convergence import health, too_few
+from tfisovae.verdict.checks import STRONG_KL
+from tfisovae.verdict.states import IsometryState
 
-# Lengths, cosines and flatness up to this are said to be isometric, to the per cent that was
-# measured.
-CLOSE = 0.10
-_FEW = 100  # examples, below which nothing is said of the embedding
+CLOSE = 0.10  # relative errors of lengths, cosines and flatness up to this are isometric
+FEW = 100  # examples, below which the embedding is not judged
+
+
+class Part(enum.Enum):
+    """What an isometric embedding has."""
+
+    LENGTHS = "lengths"
+    ANGLES = "right_angles"
+    FLATNESS = "flatness"
+    POSTERIOR = "posterior"  # no wider than the prior
 
 
 @dataclasses.dataclass(frozen=True)
 class Isometry:
-    """What is said of the embedding. Vectors are over the active dimensions, `[k]`; NaN where
-    something was not measured.
+    """The verdict on the embedding, over the judged dimensions. NaN where something was not
+    measured.
 
     Attributes:
-      dimensions: their numbers. num_examples: N. rate: E[KL], nats.
-      norm, norm_std: mean and deviation over the data of the squared norm (Eq. 15).
-      prediction: E[1 - sigma_j^2], what the norm is at the optimum of a loss quadratic in x_hat,
-        for a straight decoder.
+      state: `IsometryState`. failing: what is not isometric.
+      num_examples, num_dimensions: how many.
+      length_error: root mean square over data and dimensions of the relative error of a length
+        along an axis, which is half that of its square.
+      worst: the dimension with the largest length error. worst_error, norm, norm_std, prediction:
+        of that dimension: length error, mean and deviation of the squared norm (Eq. 15), and
+        E[1 - sigma^2], the norm that an optimal straight decoder has for a quadratic loss.
       cosine: root mean square of the cosines between x_zj and x_zk.
-      unexplained, unexplained_error: root mean square over the dimensions of `tfisovae.flatness`,
-        and its standard error.
-      quadratic: whether the loss is quadratic in x_hat, as the sum of squares and the decomposed
-        losses are.
+      unexplained, unexplained_error: root mean square over the dimensions of
+        `tfisovae.geometry.flatness`, and its standard error.
+      quadratic: whether the loss is quadratic in x_hat; `None` where that is unknown.
       beta_found, beta_differs: whether beta was estimated from these data, or given and
         contradicted by the posterior.
     """
 
-    dimensions: np.ndarray
-    num_examples: int
-    rate: float
-    norm: np.ndarray
-    norm_std: np.ndarray
-    prediction: np.ndarray
-    cosine: float
+    state: IsometryState
+    failing: tuple[Part, ...] = ()
+    num_examples: int = 0
+    num_dimensions: int = 0
+    length_error: float = math.nan
+    worst: int | None = None
+    worst_error: float = math.nan
+    norm: float = math.nan
+    norm_std: float = math.nan
+    prediction: float = math.nan
+    cosine: float = math.nan
     unexplained: float = math.nan
     unexplained_error: float = math.nan
-    quadratic: bool = True
+    quadratic: bool | None = None
     beta_found: bool = False
     beta_differs: bool = False
 
     @property
-    def length_errors(self) -> np.ndarray:
-        """Root mean square over the data of the relative error of a length along each axis, `[k]`:
-        half that of its square.
-        """
-        with np.errstate(divide="ignore", invalid="ignore"):
-            return np.hypot(self.norm / self.prediction - 1, self.norm_std / self.prediction) / 2
+    def largest(self) -> float:
+        """The largest of the errors: of lengths, right angles and flatness."""
+        values = (self.worst_error, self.cosine, self.unexplained)
+        return max((value for value in values if math.isfinite(value)), default=math.nan)
 
-    @property
-    def length_error(self) -> float:
-        """Root mean square of `length_errors` over the dimensions."""
-        return float(np.sqrt(np.mean(self.length_errors**2)))
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> "Isometry":
+        """From `Verdict.to_dict`."""
+        kinds = {"state": IsometryState, "failing": lambda parts: tuple(map(Part, parts)),
+                 "num_examples": int, "num_dimensions": int, "worst": int, "quadratic": bool,
+                 "beta_found": bool, "beta_differs": bool}
+        return cls(**{name: kinds.get(name, float)(value) for name, value in values.items()})
 
 
-def summary(verdict: Verdict, isometry: Isometry) -> str:
-    """Three lines: is the training stationary; is the embedding isometric; what not to conclude.
+def root_mean_cosine(cosines: np.ndarray, among: np.ndarray) -> float:
+    """Root mean square of `cosines` `[n, n]` over the pairs of the dimensions numbered `among`; NaN
+    for fewer than two.
+    """
+    pairs = cosines[np.ix_(among, among)][~np.eye(len(among), dtype=bool)]
+    return float(np.sqrt(np.mean(pairs**2))) if len(pairs) else np.nan
+
+
+def judge_isometry(dimensions: npt.ArrayLike, norm: npt.ArrayLike, norm_std: npt.ArrayLike,
+                   prediction: npt.ArrayLike, cosine: float, num_examples: int,
+                   **known: Any) -> Isometry:
+    """Decides on the numbers of the judged dimensions, `[k]` each.
 
     Args:
-      verdict: of `judge`. isometry: `Isometry`.
+      dimensions: their numbers.
+      norm, norm_std: mean and deviation over the data of the squared norm (Eq. 15).
+      prediction: E[1 - sigma_j^2].
+      cosine, num_examples, **known: as of `Isometry`.
     """
-    count = len(isometry.dimensions)
-    lines = ["Training: " + health(verdict, count, isometry.rate)]
-    if verdict.broken or not (np.isfinite(isometry.norm).all()
-                              and np.isfinite(isometry.prediction).all()):
-        return "\n".join([
-            *lines, "Embedding: NOT FINITE, so nothing can be said.",
-            "Do not conclude anything from this model: find the input whose outputs are not finite."
-        ])
-    if not count:
-        return "\n".join([
-            *lines, "Embedding: there is none.",
-            "Do not conclude anything from norms, cosines or densities of this model."
-        ])
-    return "\n".join([
-        *lines, f"Embedding: {_embedding(verdict, isometry)}", "Do not conclude: "
-        f"{'; '.join(_warnings(verdict, isometry))}."
-    ])
-
-
-def _embedding(verdict, isometry):
-    if isometry.num_examples < _FEW:
-        return too_few(isometry.num_examples, _FEW)
-    wide = isometry.dimensions[isometry.prediction <= 0]
+    dimensions = np.asarray(dimensions, int)
+    norm, norm_std, prediction = (np.asarray(values, np.float64)
+                                  for values in (norm, norm_std, prediction))
+    known |= {"num_examples": int(num_examples), "num_dimensions": len(dimensions),
+              "cosine": float(cosine)}
+    if not (np.isfinite(norm).all() and np.isfinite(prediction).all()):
+        return Isometry(IsometryState.NOT_FINITE, **known)
+    if not len(dimensions):
+        return Isometry(IsometryState.NONE, **known)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        errors = np.hypot(norm / prediction - 1, norm_std / prediction) / 2
+    wide = np.flatnonzero(prediction <= 0)
+    at = int(wide[0] if len(wide) else np.argmax(errors))
+    known |= {
+        "length_error": float(np.sqrt(np.mean(errors**2))), "worst": int(dimensions[at]),
+        "worst_error": float(errors[at]), "norm": float(norm[at]), "norm_std": float(norm_std[at]),
+        "prediction": float(prediction[at])
+    }
+    if num_examples < FEW:
+        return Isometry(IsometryState.NOT_JUDGED, **known)
     if len(wide):
-        return (
-            f"not isometric: the posterior of z_{wide[0]} is wider than the prior (1 - sigma^2 = "
-            f"{isometry.prediction[isometry.prediction <= 0][0]:.3g}), which no trained posterior "
-            f"is."
-        )
-    errors = isometry.length_errors
-    worst = int(np.argmax(errors))
-    said = [
-        f"lengths along the axes are {_share(isometry.length_error)} off those of 1 - sigma^2, "
-        f"rms over data and dimensions, "
-        f"most in z_{isometry.dimensions[worst]}, {_share(errors[worst])}: norm "
-        f"{isometry.norm[worst]:.3f} +- "
-        f"{isometry.norm_std[worst]:.2g} for "
-        f"{isometry.prediction[worst]:.3f}"
-    ]
-    parts = {"the lengths": float(errors[worst])}
-    if len(isometry.dimensions) > 1:
-        said.append(f"cosines {isometry.cosine:.3f} rms")
-        parts["the right angles"] = isometry.cosine
-    if np.isfinite(isometry.unexplained):
-        said.append(
-            f"log sigma unexplained by its own z {isometry.unexplained:.3f} +- "
-            f"{isometry.unexplained_error:.1g}"
-        )
-        parts["flatness along single axes"] = isometry.unexplained
-    missing = [name for name, value in parts.items() if value > CLOSE]
-    first = f"not isometric: what is missing are {', '.join(missing)}" if missing else f"isometric to {_share(max(parts.values()))}"
-    unfinished = ", of a training that has not ended" if verdict.unfinished else ""
-    return f"{first}{unfinished} ({'; '.join(said)})."
+        return Isometry(IsometryState.NOT_ISOMETRIC, (Part.POSTERIOR, ), **known)
+    if not np.isfinite(errors).all() or len(dimensions) > 1 and not np.isfinite(cosine):
+        return Isometry(IsometryState.NOT_FINITE, **known)
+    parts = {Part.LENGTHS: errors[at], Part.ANGLES: cosine,
+             Part.FLATNESS: known.get("unexplained", math.nan)}
+    failing = tuple(part for part, value in parts.items() if value > CLOSE)
+    state = IsometryState.NOT_ISOMETRIC if failing else IsometryState.ISOMETRIC
+    return Isometry(state, failing, **known)
 
 
-def _share(value):
-    return f"{max(1, math.ceil(100 * value - 1e-9)):d} %"
+def isometry_of(values: Mapping[str, Any], beta_found: bool = False,
+                beta_differs: bool = False) -> Isometry:
+    """Decides on a measurement, over the dimensions above `STRONG_KL` nats, or else the active
+    ones.
 
+    Args:
+      values: the fields of an `Analysis`, or of an isometry.json.
+      beta_found, beta_differs: as of `Isometry`.
+    Raises:
+      KeyError, ValueError, TypeError: where they lack the norms, or hold something else.
+    """
+    def vector(name):
+        return np.array(values[name], np.float64)
 
-def _warnings(verdict, isometry):
-    """What not to conclude, one clause for each reason."""
-    said = [
-        "a norm on 1 - sigma^2 shows that sigma is balanced, not that the embedding is isometric"
-        if isometry.quadratic else
-        "with this loss the norm need not be 1 - sigma^2 at the optimum, so how far it is off "
-        "tells of the loss too"
-    ]
-    if isometry.beta_found:
-        said.append(
-            "beta was found from the balance on these data, so that neither the balance nor the "
-            "norms on average test it"
-        )
-    if isometry.beta_differs:
-        said.append("norms follow from the beta that was given, which the posterior contradicts")
-    if len(isometry.dimensions) >= 4 and isometry.cosine > CLOSE:
-        said.append(
-            "cosines need not vanish: orthogonal coordinates exist in general for up to 3 "
-            "dimensions only"
-        )
-    if not np.isfinite(isometry.unexplained):
-        said.append("flatness was not measured")
-    elif isometry.unexplained > CLOSE:
-        said.append(
-            "a curved data manifold has no isometric embedding at all, however long the training")
-    few = verdict.num_examples is not None and verdict.num_examples < MIN_EXAMPLES
-    if not (verdict.unfinished or verdict.hints or few):
-        said.append("no sign against convergence is not a proof of it")
-    return said
+    with np.errstate(invalid="ignore"):
+        among = np.flatnonzero(vector("kl_mean") > STRONG_KL)
+    among = among if len(among) else np.flatnonzero(vector("active") == 1)
+    quadratic = values.get("quadratic")
+    known = {"quadratic": None if quadratic is None else bool(quadratic), "beta_found": beta_found,
+             "beta_differs": beta_differs}
+    if values.get("unexplained") is not None and len(among):
+        unexplained = vector("unexplained")[among]
+        errors = vector("unexplained_standard_error")[among]
+        if np.isfinite(unexplained).all():
+            mean = math.sqrt(np.mean(unexplained**2))
+            spread = np.sqrt(np.sum((unexplained * errors)**2)) / len(among)
+            known |= {"unexplained": mean,
+                      "unexplained_error": float(spread / mean if mean else np.max(errors))}
+    return judge_isometry(among, *(vector(name)[among] for name in
+                                   ("norm_mean", "norm_std", "one_minus_variance")),
+                          root_mean_cosine(vector("gram_cosine"), among),
+                          values["num_examples"], **known)

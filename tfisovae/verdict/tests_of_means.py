@@ -6,6 +6,9 @@ thousand components (a gradient), and a test of the slope of a noisy curve. `hol
 for how many there are.
 """
 import dataclasses
+import math
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -56,6 +59,13 @@ class Moments:
         with np.errstate(divide="ignore", invalid="ignore"):
             skewness = np.where(variance == 0, 0.0, central / deviation**3)
         return cls(int(num_examples), first + origin, deviation, skewness)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> "Moments":
+        """From `dataclasses.asdict`, as JSON holds it: what was not finite is `None` there."""
+        return cls(int(values["num_examples"]),
+                   *(np.array(values[name], np.float64)
+                     for name in ("mean", "standard_deviation", "skewness")))
 
     @classmethod
     def of(cls, values: npt.ArrayLike) -> "Moments":
@@ -134,6 +144,15 @@ class MeanGradient:
     p_value: float
     num_examples: int
 
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> "MeanGradient":
+        """From `dataclasses.asdict`, as JSON holds it: what was not finite is `None` there."""
+        numbers = {name: math.nan if value is None else float(value)
+                   for name, value in values.items()}
+        if math.isnan(numbers["noise_scale"]) and numbers["squared_norm"] <= 0:
+            numbers["noise_scale"] = math.inf
+        return cls(**numbers | {"num_examples": int(values["num_examples"])})
+
 
 def mean_gradient(gram: npt.ArrayLike, num_examples: int, num_flips: int = 100_000,
                   seed: int = 0) -> MeanGradient:
@@ -211,6 +230,14 @@ class LossFall:
     last_step: int
     num_rows: int
     loss: float = np.nan
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> "LossFall":
+        """From `dataclasses.asdict`, as JSON holds it: what was not finite is `None` there."""
+        numbers = {name: math.nan if value is None else float(value)
+                   for name, value in values.items()}
+        return cls(**numbers | {name: int(values[name])
+                                for name in ("first_step", "last_step", "num_rows")})
 
     @property
     def is_over(self) -> bool:

@@ -1,0 +1,136 @@
+"""A verdict and its reasons, as data that JSON can hold (NumPy and SciPy only)."""
+import dataclasses
+import enum
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from tfisovae import files
+from tfisovae.verdict.checks import LEVEL, Check
+from tfisovae.verdict.isometry import Isometry
+from tfisovae.verdict.states import State
+from tfisovae.verdict.tests_of_means import LossFall, MeanGradient
+
+
+class ReasonKind(enum.Enum):
+    """What a reason says."""
+
+    NOT_FINITE = "not_finite"  # the number is not finite
+    OFF = "off"  # it differs from what is expected
+    HINT = "hint"  # likewise, but `note` says why it need not be as expected
+    HEAVY_TAILS = "heavy_tails"  # a few examples dominate its mean
+    HELD_OUT = "held_out"  # it is off on held-out examples, and not on those of training
+    WITHIN_NOISE = "within_noise"  # it does not differ from what is expected
+    COLLAPSED = "collapsed"  # `value` is the rate, nats
+    TOO_FEW = "too_few_examples"  # `value` examples of `expected`
+    COARSE = "only_large_deviations"  # `value` would have been seen, `expected` should have been
+    NOT_KNOWN = "conditions_not_known"  # nothing applies to these networks: `note`
+    NO_GRADIENT = "no_gradient"  # measured on `value` examples, of `expected` or more
+    GRADIENT_TELLS_NOTHING = "gradient_tells_nothing"  # `note` says why
+    NOT_MEASURED = "not_measured"
+    OTHER_DATA = "other_data"  # `note` is the command that measures the run's own
+    PRUNED = "pruned"  # of the run `note`, and not trained since
+
+
+@dataclasses.dataclass(frozen=True)
+class Reason:
+    """One reason of a verdict.
+
+    Attributes:
+      kind: `ReasonKind`.
+      check: the name of what was checked, one of those in `tfisovae.verdict.checks`, or of a loss.
+      dimension: j, or `None` for the whole network.
+      value, expected, standard_error, p_value: in the unit of `check`; NaN where there is none.
+      note: text that goes with it.
+    """
+
+    kind: ReasonKind
+    check: str = ""
+    dimension: int | None = None
+    value: float = math.nan
+    expected: float = math.nan
+    standard_error: float = math.nan
+    p_value: float = math.nan
+    note: str = ""
+
+    @classmethod
+    def of(cls, kind: ReasonKind, check: Check) -> "Reason":
+        """That something is the case with a `Check`."""
+        return cls(kind, check.name, check.dimension, check.value, check.expected,
+                   check.standard_error, check.p_value,
+                   check.why if kind is ReasonKind.HINT else "")
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> "Reason":
+        """From `Verdict.to_dict`."""
+        kinds = {"kind": ReasonKind, "check": str, "dimension": int, "note": str}
+        return cls(**{name: kinds.get(name, float)(value) for name, value in values.items()})
+
+
+@dataclasses.dataclass(frozen=True)
+class Verdict:
+    """What the checks say together; `tfisovae.verdict.words` makes sentences of it.
+
+    Attributes:
+      state: whether the training has converged. reasons: what was found.
+      isometry: the verdict on the embedding, or `None`.
+      num_examples: of those that decide. level: of false alarms.
+      resolution: the deviation that would have been seen in any dimension with probability 1/2 or
+        more; NaN without such checks.
+      gradient, fall, annealed: as given to `tfisovae.verdict.convergence.judge`.
+      on_own_data: whether the state is that on the data of the run, where these are others.
+    """
+
+    state: State
+    reasons: tuple[Reason, ...]
+    isometry: Isometry | None = None
+    num_examples: int | None = None
+    level: float = LEVEL
+    resolution: float = math.nan
+    gradient: MeanGradient | None = None
+    fall: LossFall | None = None
+    annealed: bool = False
+    on_own_data: bool = False
+
+    def of(self, *kinds: ReasonKind) -> tuple[Reason, ...]:
+        """The reasons of these kinds."""
+        return tuple(reason for reason in self.reasons if reason.kind in kinds)
+
+    @property
+    def unfinished(self) -> bool:
+        """Whether training is shown not to be stationary."""
+        return bool(self.of(ReasonKind.OFF, ReasonKind.NOT_FINITE))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain Python values, as JSON holds them; what is unknown is left out."""
+        return _plain(dataclasses.asdict(self))
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> "Verdict":
+        """From `to_dict`.
+
+        Raises:
+          ValueError, KeyError, TypeError, AttributeError: if that did not write it.
+        """
+        kinds = {
+            "state": State, "isometry": Isometry.from_dict, "num_examples": int,
+            "reasons": lambda reasons: tuple(map(Reason.from_dict, reasons)),
+            "gradient": MeanGradient.from_dict, "fall": LossFall.from_dict, "annealed": bool,
+            "on_own_data": bool
+        }
+        return cls(**{name: kinds.get(name, float)(value) for name, value in values.items()})
+
+
+_WHOLE = ("gradient", "fall")  # whose numbers that are not finite stay, as null
+
+
+def _plain(value, whole=False):
+    if isinstance(value, enum.Enum):
+        return value.value
+    if isinstance(value, (list, tuple)):
+        return [_plain(entry) for entry in value]
+    if isinstance(value, dict):
+        made = {name: _plain(entry, name in _WHOLE) for name, entry in value.items()}
+        return {name: entry for name, entry in made.items()
+                if whole or (entry is not None and entry != "")}
+    return files.plain(value)

@@ -1,0 +1,401 @@
+"""The words for verdicts, findings and estimates of beta: the only place where they are made.
+
+Nothing reads these words back: whatever must be known is in the data that they are made from.
+"""
+import math
+import typing
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import numpy as np
+
+from tfisovae.verdict.checks import (
+    BALANCE,
+    FALL,
+    GRADIENT,
+    MEAN,
+    MIN_GRADIENT_EXAMPLES,
+    SECOND,
+)
+from tfisovae.verdict.findings import Finding, Kind
+from tfisovae.verdict.isometry import CLOSE, FEW, Isometry, Part
+from tfisovae.verdict.record import ReasonKind, Verdict
+from tfisovae.verdict.states import BetaState, IsometryState, Severity, State
+
+if typing.TYPE_CHECKING:
+    from tfisovae.analysis.beta import BetaEstimate
+
+LABELS = {
+    State.NOT_FINITE: "NOT FINITE", State.COLLAPSED: "COLLAPSED",
+    State.NOT_CONVERGED: "NOT CONVERGED", State.JITTERS: "JITTERS", State.UNDECIDED: "UNDECIDED",
+    State.NOT_JUDGED: "Not judged", State.NO_SIGN: "No sign against convergence",
+    State.CONVERGED: "Converged", IsometryState.NOT_FINITE: "NOT FINITE",
+    IsometryState.NONE: "none", IsometryState.NOT_JUDGED: "Not judged",
+    IsometryState.NOT_ISOMETRIC: "not isometric", IsometryState.ISOMETRIC: "isometric"
+}
+_PARTS = {Part.LENGTHS: "lengths", Part.ANGLES: "right angles",
+          Part.FLATNESS: "flatness along single axes", Part.POSTERIOR: "the posterior"}
+_LONGER = "train longer, and let learning_rate fall to 0 only at the end"
+_STANDARDIZE = (
+    "call tfisovae.standardize_latents(vae, training_examples), and measure again with the mean "
+    f"gradient. If that was done, or the networks forbid it, {_LONGER}")
+_FREE = "E[mu], E[mu^2 + sigma^2] and the balance"
+
+
+class Line(NamedTuple):
+    """A line of a verdict: its name, the value of the state ("" without one), the words that name
+    the state, and the rest.
+    """
+
+    name: str
+    state: str
+    label: str
+    rest: str
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.label}{self.rest}"
+
+
+def lines(verdict: Verdict | None) -> list[Line]:
+    """Up to three: has training converged; is the embedding isometric; what not to conclude."""
+    if verdict is None:
+        return []
+    made = [Line("Training", verdict.state.value, *_training(verdict))]
+    if verdict.isometry is not None:
+        made.append(Line("Embedding", verdict.isometry.state.value, *_embedding(verdict)))
+        made.append(Line("Do not conclude", "", "", _warnings(verdict)))
+    return made
+
+
+def summary(verdict: Verdict) -> str:
+    """`lines` as text."""
+    return "\n".join(map(str, lines(verdict)))
+
+
+def health(verdict: Verdict) -> str:
+    """Whether training has converged, in a line."""
+    return "".join(_training(verdict))
+
+
+def _training(verdict):
+    """The label of the state, and the rest of the line."""
+    rest = {
+        State.NOT_FINITE: _not_finite, State.COLLAPSED: _collapsed,
+        State.NOT_CONVERGED: _unfinished, State.JITTERS: _unfinished, State.UNDECIDED: _undecided,
+        State.NOT_JUDGED: _not_judged, State.NO_SIGN: _no_sign, State.CONVERGED: _converged
+    }[verdict.state](verdict)
+    held_out = verdict.of(ReasonKind.HELD_OUT)
+    if held_out:
+        rest += (
+            f" On the held-out examples {'; '.join(_listed(held_out))}. They differ from the "
+            f"training examples, or the model overfits.")
+    for pruned in verdict.of(ReasonKind.PRUNED):
+        rest += (
+            f" This model is {pruned.note} without some of its dimensions, and was not trained "
+            f"since: for the training, see the verdict on {pruned.note}.")
+    where = " (on the run's own data)" if verdict.on_own_data else ""
+    return LABELS[verdict.state], f"{where}: {rest}"
+
+
+def _listed(reasons):
+    """The worst of each kind of check."""
+    said = []
+    for name in dict.fromkeys(reason.check for reason in reasons):
+        same = [reason for reason in reasons if reason.check == name]
+        off = [abs(reason.value - reason.expected) for reason in same]
+        worst = same[int(np.argmax(np.where(np.isfinite(off), off, np.inf)))]
+        finite = math.isfinite(worst.value) and math.isfinite(worst.standard_error)
+        if worst.dimension is None:
+            said.append(f"{name} is larger than its noise" if finite else f"{name} is not finite")
+            continue
+        others = f" (and {len(same) - 1} more)" if len(same) > 1 else ""
+        number = (f"{worst.value:.3f} +- {worst.standard_error:.3f}, not {worst.expected:g}"
+                  if finite else "not finite")
+        said.append(f"{name} of z_{worst.dimension} is {number}{others}")
+    return said
+
+
+def _not_finite(verdict):
+    broken = "; ".join(_listed(verdict.of(ReasonKind.NOT_FINITE)))
+    return f"{broken}. No other number here means anything."
+
+
+def _collapsed(verdict):
+    rate = next((reason.value for reason in verdict.of(ReasonKind.COLLAPSED)), math.nan)
+    return (f"no dimension carries information (rate {rate:.3f} nats). Raise lmbda, or lower "
+            f"learning_rate.")
+
+
+def _unfinished(verdict):
+    off, gradient, fall = verdict.of(ReasonKind.OFF), verdict.gradient, verdict.fall
+    names = {reason.check for reason in off}
+    said = _listed([reason for reason in off if reason.dimension is not None])
+    if FALL in names and fall is not None:
+        said.append(f"the loss {'still falls' if fall.fall > 0 else 'rises'}: by {_nats(fall)} "
+                    f"over steps {fall.first_step} to {fall.last_step}")
+    if GRADIENT in names and gradient is not None:
+        size = (f"as large as the noise of a batch of {gradient.noise_scale:.3g} examples"
+                if math.isfinite(gradient.noise_scale) else "in flat directions only")
+        said.append(
+            f"the mean gradient is larger than its noise (p {gradient.p_value:.1g}; {size})")
+        if verdict.annealed and fall is not None and fall.fall > 0 and fall.p_value < verdict.level:
+            said.append(f"the loss fell by {_nats(fall)} over steps {fall.first_step} to "
+                        f"{fall.last_step}")  # how much there may be to gain
+    if verdict.state is State.JITTERS:
+        said += [f"the loss no longer falls ({_nats(fall)} over the last third)"] if fall else []
+        advice = "average the weights, or let learning_rate fall to 0"
+    else:  # shift and scale take no training; the rest is then to be seen
+        advice = _STANDARDIZE if names & {MEAN, SECOND} and BALANCE not in names else _LONGER
+    return f"{'; '.join(said)}. To do: {advice}."
+
+
+def _nats(fall):
+    return f"{abs(fall.fall):.3g} +- {fall.standard_error:.1g} nats"
+
+
+def _undecided(verdict):
+    hints = verdict.of(ReasonKind.HINT)
+    why = "; ".join(dict.fromkeys(reason.note for reason in hints))
+    gradient = (" The mean gradient is within its noise, which speaks for convergence."
+                if verdict.of(ReasonKind.WITHIN_NOISE) else "")
+    return (f"{'; '.join(_listed(hints))}. It is not known whether this must be so at the optimum "
+            f"of these networks ({why}).{gradient}")
+
+
+def _not_judged(verdict):
+    for reason in verdict.of(ReasonKind.TOO_FEW):
+        return _too_few(reason.value, reason.expected)
+    for reason in verdict.of(ReasonKind.OTHER_DATA):
+        return f"these are not the run's own data. Measure it on its own: {reason.note}"
+    said = [_gradient(verdict)]
+    for reason in verdict.of(ReasonKind.COARSE):
+        said.append(f"only deviations above {reason.value:.2g} of {_FREE} would have been seen")
+    for reason in verdict.of(ReasonKind.NOT_KNOWN):
+        said.append(f"it is not known what must hold for these networks ({reason.note})")
+    for _ in verdict.of(ReasonKind.NOT_MEASURED):
+        said.append(f"{_FREE} were not measured")
+    return f"{', and '.join(said)}.{_measure(verdict)}{_heavy(verdict)}"
+
+
+def _no_sign(verdict):
+    return (f"{_FREE} are as they should be, but they settle long before the rest of the network, "
+            f"and {_gradient(verdict)}.{_measure(verdict)}{_seen(verdict)}{_heavy(verdict)}")
+
+
+def _gradient(verdict):
+    """Why the mean gradient says nothing."""
+    for reason in verdict.of(ReasonKind.GRADIENT_TELLS_NOTHING):
+        return f"the mean gradient tells nothing here ({reason.note})"
+    count = next((reason.value for reason in verdict.of(ReasonKind.NO_GRADIENT)), 0)
+    return (f"the mean gradient was measured on {count:.0f} examples only" if count
+            else "the mean gradient was not measured")
+
+
+def _measure(verdict):
+    return (f" Measure it on {MIN_GRADIENT_EXAMPLES} training examples or more."
+            if verdict.of(ReasonKind.NO_GRADIENT) else "")
+
+
+def _converged(verdict):
+    fall = verdict.fall
+    level = fall is not None and not verdict.annealed and fall.is_over
+    return (f"as far as these examples show, the mean gradient is within its noise"
+            f"{', and the loss no longer falls' if level else ''}.{_seen(verdict)}"
+            f"{_heavy(verdict)}")
+
+
+def _seen(verdict):
+    return (f" Deviations above {verdict.resolution:.2g} of {_FREE} would have been seen."
+            if math.isfinite(verdict.resolution) else "")
+
+
+def _heavy(verdict):
+    heavy = sorted({reason.dimension for reason in verdict.of(ReasonKind.HEAVY_TAILS)})
+    if not heavy:
+        return ""
+    named = ", ".join(f"z_{j}" for j in heavy[:4])
+    others = f" and {len(heavy) - 4} more" if len(heavy) > 4 else ""
+    return f" Not decided for {named}{others}: a few examples dominate the moments. Measure more."
+
+
+def _too_few(count, needed):
+    few = "1 example is" if count == 1 else f"{count:.0f} examples are"
+    return f"{few} too few. Measure {needed:.0f} or more."
+
+
+def _percent(value):
+    return f"{max(1, math.ceil(100 * value - 1e-9)):d} %" if math.isfinite(value) else "nan %"
+
+
+def isometry_label(isometry: Isometry) -> str:
+    """The state of an embedding in a few words, with the size of its errors where it is isometric.
+    """
+    label = LABELS[isometry.state]
+    return (f"{label} to {_percent(isometry.largest)}"
+            if isometry.state is IsometryState.ISOMETRIC else label)
+
+
+def _embedding(verdict):
+    """The label of the state, and the rest of the line."""
+    isometry = verdict.isometry
+    rest = {
+        IsometryState.NOT_FINITE: lambda: "nothing can be said.",
+        IsometryState.NONE: lambda: "no dimension is active.",
+        IsometryState.NOT_JUDGED: lambda: _too_few(isometry.num_examples, FEW)
+        if isometry.num_examples else "these numbers lack the norms. Measure again."
+    }
+    if isometry.state in rest:
+        return LABELS[isometry.state], f": {rest[isometry.state]()}"
+    if isometry.failing == (Part.POSTERIOR, ):
+        return LABELS[isometry.state], (
+            f": the posterior of z_{isometry.worst} is wider than the prior (1 - sigma^2 = "
+            f"{isometry.prediction:.3g}), which no trained posterior is.")
+    said = [
+        f"lengths along the axes are {_percent(isometry.length_error)} off (rms over data and "
+        f"dimensions), most in z_{isometry.worst} ({_percent(isometry.worst_error)}: norm "
+        f"{isometry.norm:.3f} +- {isometry.norm_std:.2g}, predicted {isometry.prediction:.3f})"
+    ]
+    if isometry.num_dimensions > 1:
+        said.append(f"cosines {isometry.cosine:.3f} rms")
+    if math.isfinite(isometry.unexplained):
+        said.append(f"log sigma unexplained by its own z {isometry.unexplained:.3f} +- "
+                    f"{isometry.unexplained_error:.1g}")
+    label = LABELS[isometry.state]
+    if isometry.failing:
+        first = f" in {', '.join(_PARTS[part] for part in isometry.failing)}"
+    else:
+        first = f" to {_percent(isometry.largest)}"
+    unfinished = " (training has not converged)" if verdict.unfinished else ""
+    return label, f"{first}{unfinished}: {'; '.join(said)}."
+
+
+def _warnings(verdict):
+    """What not to conclude, one clause for each reason."""
+    isometry = verdict.isometry
+    if isometry.state is IsometryState.NOT_FINITE:
+        return "anything. Find the input whose outputs are not finite."
+    if isometry.state is IsometryState.NONE:
+        return "anything from norms, cosines or densities of this model."
+    said = []
+    if isometry.quadratic is not None:
+        said.append(
+            "norms equal to 1 - sigma^2 show that sigma is balanced, not that the embedding is "
+            "isometric" if isometry.quadratic else
+            "with this loss the norm need not be 1 - sigma^2 at the optimum, so part of the "
+            "difference may come from the loss")
+    if isometry.beta_found:
+        said.append("beta was estimated from these data, so neither the balance nor the average "
+                    "norm tests it")
+    if isometry.beta_differs:
+        said.append("norms use the given beta, which the posterior contradicts")
+    if isometry.num_dimensions >= 4 and isometry.cosine > CLOSE:
+        said.append("cosines need not be 0: only up to 3 dimensions have orthogonal coordinates "
+                    "in general")
+    if not math.isfinite(isometry.unexplained):
+        said.append("flatness was not measured")
+    elif isometry.unexplained > CLOSE:
+        said.append("a curved data manifold has no isometric embedding, however long you train")
+    if verdict.state in (State.NO_SIGN, State.CONVERGED):
+        said.append("no sign against convergence is not a proof of it")
+    if verdict.state is State.NOT_JUDGED:
+        said.append("nothing here shows that training has converged")
+    return f"{'; '.join(said)}."
+
+
+_READINGS = {
+    "log_variance": "log sigma^2", "variance": "sigma^2", "log_scale": "log sigma", "scale": "sigma"
+}
+_SEVERITIES = {Severity.FATAL: "WRONG", Severity.DOUBTFUL: "DOUBTFUL"}
+_FINDINGS = {  # what is wrong, and what to do
+    Kind.NOT_FINITE:
+        "{part} is not finite for {rows} of {of} inputs, first for example {row} (counted from 0). "
+        "Leave these examples out, or correct the network.",
+    Kind.RANDOM:
+        "{part} is random: two calls on one input differ by {change:.1%} of a deviation. Dropout "
+        "or sampling is on. Give the model in inference mode (training=False).",
+    Kind.ROWS_DEPEND:
+        "{part} of an example depends on the others of its batch, by {change:.1%} of a deviation. "
+        "Batch normalisation is in training mode. Give the model in inference mode "
+        "(training=False).",
+    Kind.SCALE_NOT_POSITIVE:
+        "{fraction:.1%} of the posterior's scales are 0 or negative (down to {smallest:.3g}, first "
+        "for example {row}). scale= says what the encoder's second output is: is it a "
+        "log-variance?{negative}",
+    Kind.NEGATIVE_VARIANCE:
+        "the encoder's second output, read as sigma^2, is negative in {fraction:.1%} of its "
+        "entries (down to {smallest:.3g}, first for example {row}).{negative}",
+    Kind.OTHER_SCALE:
+        "scale= may be another. E[mu^2 + sigma^2], which is 1 after convergence, is {listed}. "
+        "{best}.",
+    Kind.OUTSIDE_DOMAIN:
+        "{fraction:.1%} of the decoder's outputs are outside of the distortion's domain "
+        "({smallest:.3g} to {largest:.3g}). A decoder that returns logits needs its sigmoid.",
+    Kind.OTHER_RANGE:
+        "reconstructions are worse than the data's mean ({error:.2g} times its squared error). The "
+        "data range from {data_low:.3g} to {data_high:.3g}, the model's outputs from "
+        "{model_low:.3g} to {model_high:.3g}. Bring the data to the range that the model was "
+        "trained on (max_value=1 or 255, standardising).{vanishing}",
+    Kind.CONSTANT_DATA:
+        "all {rows} examples are the same, so they show nothing about a distribution. Is the file "
+        "the right one?",
+}
+_NEGATIVE = (" A variance or a scale is never negative: use scale=\"log_variance\" or "
+             "\"log_scale\".")
+_VANISHING = (" {:.1%} of the posterior's scales underflow to 0 for such data, so nothing can be "
+              "measured.")
+
+
+def findings(found: Iterable[Finding]) -> list[str]:
+    """A line for each `Finding`: what is wrong, and what to do."""
+    made = []
+    for finding in found:
+        numbers = dict(finding.numbers)
+        zero = numbers.get("zero_scales", 0)
+        text = _FINDINGS[finding.kind].format(
+            **numbers, part=finding.part, listed=_readings(numbers), best=_best(finding),
+            negative=_NEGATIVE if numbers.get("smallest", 0) < 0 else "",
+            vanishing=_VANISHING.format(zero) if zero > 0 else "")
+        made.append(f"{_SEVERITIES[finding.severity]}: {text}")
+    return made
+
+
+def _readings(moments):
+    """E[mu^2 + sigma^2] under each reading that gives one, and which give none."""
+    said = [f"{value:.3g} read as {_READINGS[name]}" for name, value in moments.items()
+            if name in _READINGS and math.isfinite(value)]
+    if all(math.isinf(moments.get(name, 0)) for name in ("variance", "scale")):
+        said.append("impossible as sigma^2 or sigma, which never go to 0 or below as the second "
+                    "output does")
+    return ", ".join(said)
+
+
+def _best(finding):
+    named = [name for name in (finding.suggestion, *finding.others) if name]
+    said = " and ".join(_READINGS[name] for name in named)
+    options = " or ".join(f'"{name}"' for name in named)
+    return f"{said} {'fits best' if len(named) == 1 else 'fit about equally'} (scale={options})"
+
+
+def beta(found: "BetaEstimate", given: float | None = None) -> str:
+    """Whether the posterior shows the beta that was given, in a line that is wrong in at most 5 %
+    of all data sets.
+
+    Args:
+      found: `tfisovae.BetaEstimate`.
+      given: beta, or `None` where the estimate itself is used.
+    """
+    low, high = found.interval()
+    unknown = (f"the posterior does not show beta (its 95 % interval includes 0, and goes up to "
+               f"{high:.3g})")
+    if given is None:
+        return f"{found}. This estimate is used{f', but {unknown}' if low <= 0 else ''}."
+    return f"beta: {given:.4g} was given" + {
+        BetaState.DIFFERENT:
+            f", but the posterior shows a DIFFERENT one: {found}. Either the loss was another (a "
+            "weight, a mean instead of a sum, a part of the KL), or training has not converged.",
+        BetaState.UNKNOWN: f"; {unknown}: {found}. Give more examples.",
+        BetaState.UNCLEAR:
+            f", which the posterior neither confirms nor contradicts: {found}. The 95 % interval "
+            f"is {low:.3g} to {high:.3g}.",
+        BetaState.AGREES: f", and the posterior agrees: {found}."
+    }[found.state(given)]
