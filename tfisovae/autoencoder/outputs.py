@@ -134,6 +134,10 @@ class Outputs:
         return _checked(self.tensors[0])
 
 
+def _float32() -> tf.DType:
+    return tf.float32
+
+
 @dataclasses.dataclass(frozen=True)
 class Part:
     """Half of a VAE, of any origin, as a function of a tensor.
@@ -152,7 +156,7 @@ class Part:
     shape: tuple[int | None, ...] | None = None
     owner: Any = None
     returns_scale: bool = False
-    precision: Callable[[], tf.DType] = lambda: tf.float32
+    precision: Callable[[], tf.DType] = _float32
 
     @property
     def size(self) -> int | None:

@@ -1,13 +1,17 @@
 """From rows on disk to batches on devices, each a function of the seed and the step."""
 import functools
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
 from tfisovae.autoencoder.data import as_float
+from tfisovae.sources import Rows
 
 
-def training_batches(rows, batch_size, seed, first_step, strategy):
+def training_batches(rows: Rows, batch_size: int, seed: int, first_step: int,
+                     strategy: tf.distribute.Strategy) -> tf.data.Dataset:
     """Endless batches of float32 examples, a function of the seed and the step alone.
 
     Epochs are permutations of all rows, one after the other without a gap; step t takes positions t
@@ -49,7 +53,8 @@ def training_batches(rows, batch_size, seed, first_step, strategy):
     return strategy.distribute_datasets_from_function(for_worker)
 
 
-def resident_batches(size, batch_size, seed, first_step, steps, strategy):
+def resident_batches(size: int, batch_size: int, seed: int, first_step: int, steps: Sequence[int],
+                     strategy: tf.distribute.Strategy) -> tf.data.Dataset:
     """Endless elements `[steps, batch_size]` of row numbers, int32: the rows of `training_batches`
     for `steps` steps at once.
 
@@ -76,7 +81,7 @@ def resident_batches(size, batch_size, seed, first_step, steps, strategy):
         lambda context: elements.map(load).prefetch(2))
 
 
-def call_lengths(done, length, longest):
+def call_lengths(done: int, length: int, longest: int) -> list[int]:
     """The lengths of the calls that make the last `length` steps of an interval of which `done` are
     done already, a list.
 
@@ -104,19 +109,19 @@ def _order(size, seed):
     return rows_at
 
 
-def drawn(size, count, seed):
+def drawn(size: int, count: int, seed: int) -> np.ndarray:
     """`count` of the numbers below `size`, drawn at random, ascending; all of them where `count` is
     `None`.
     """
     return np.sort(np.random.default_rng(seed).permutation(size)[:count])
 
 
-def drawn_batches(rows, count, seed):
+def drawn_batches(rows: Rows, count: int, seed: int) -> tf.data.Dataset:
     """As `evaluation_batches`, of at most `count` of the `Rows`, drawn at random."""
     return evaluation_batches(rows.chosen(drawn(len(rows), count, seed)))
 
 
-def evaluation_batches(rows, batch_size=100):
+def evaluation_batches(rows: Any, batch_size: int = 100) -> tf.data.Dataset:
     """The rows in order, float32, as a finite data set of known length."""
     starts = tf.data.Dataset.range(0, len(rows), batch_size)
 

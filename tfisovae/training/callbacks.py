@@ -2,6 +2,8 @@
 import os
 import sys
 import time
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -11,8 +13,11 @@ from tfisovae.analysis.monitor import as_first_replica
 from tfisovae.callbacks import history
 from tfisovae.callbacks.history import COLUMNS
 from tfisovae.training import checkpoints
+from tfisovae.training.checkpoints import Found, Keeper
 from tfisovae.training.runs import RunError
-from tfisovae.verdict.tests_of_means import loss_fall
+from tfisovae.training.stopping import Watch
+from tfisovae.vae.vae import VAE
+from tfisovae.verdict.tests_of_means import LossFall, loss_fall
 
 
 def _step(model):
@@ -22,11 +27,11 @@ def _step(model):
 class StopAtNonFinite(tf.keras.callbacks.Callback):
     """Stops the run when a weight is no longer finite, before it reaches a checkpoint."""
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         check_finite(self.model)
 
 
-def check_finite(model):
+def check_finite(model: tf.keras.Model) -> None:
     """Raises RunError where a weight is not finite."""
     for weight in model.trainable_variables:
         if not np.isfinite(weight.numpy()).all():
@@ -50,7 +55,8 @@ class Checkpoints(tf.keras.callbacks.Callback):
       found: the checkpoint gone on from, or `None`.
     """
 
-    def __init__(self, keeper, config, watch, found=None):
+    def __init__(self, keeper: Keeper, config: dict[str, Any], watch: Watch,
+                 found: Found | None = None) -> None:
         super().__init__()
         self.keeper, self.watch = keeper, watch
         self.steps, self.every, self.log_every = (config[name]
@@ -58,12 +64,12 @@ class Checkpoints(tf.keras.callbacks.Callback):
                                                                "log_every"))
         self.interval = found.said.get("interval") if found else None
 
-    def on_epoch_begin(self, epoch, logs=None):
+    def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         if self.interval is not None:  # Keras has set the metrics to 0
             checkpoints.set_sums(self.model.metrics, self.interval)
             self.interval = None
 
-    def on_train_batch_end(self, batch, logs=None):
+    def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
         self.watch.at_stake = True
         if self.watch.received:
             step = _step(self.model)
@@ -73,7 +79,7 @@ class Checkpoints(tf.keras.callbacks.Callback):
                 self.keeper.save(step, checkpoints.sums(self.model.metrics))
                 self.watch.stop(step, self.keeper.last)
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         step = _step(self.model)
         if step % self.every == 0 or step >= self.steps or self.watch.received:
             self.keeper.save(step)
@@ -90,14 +96,14 @@ class Standardization(tf.keras.callbacks.Callback):
       step: the last of the annealing.
     """
 
-    def __init__(self, standardize, step):
+    def __init__(self, standardize: Callable[[VAE], Any], step: int) -> None:
         super().__init__()
         self.standardize, self.step = standardize, step
 
-    def on_train_begin(self, logs=None):
+    def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
         self.waiting = _step(self.model) < self.step
 
-    def on_train_batch_end(self, batch, logs=None):
+    def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
         if self.waiting and _step(self.model) >= self.step:
             self.waiting = False
             self.standardize(self.model)
@@ -108,19 +114,19 @@ class History(tf.keras.callbacks.Callback):
     dropped first.
     """
 
-    def __init__(self, path, step):
+    def __init__(self, path: str | os.PathLike, step: int) -> None:
         super().__init__()
         self.path = path
         history.go_on(path, step)
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         history.append(
             self.path,
             {"step": _step(self.model), **{name: float(logs[name])
                                            for name in COLUMNS[1:]}})
 
 
-def fall_of_the_loss(directory, config):
+def fall_of_the_loss(directory: str | os.PathLike, config: dict[str, Any]) -> LossFall | None:
     """The `LossFall` of a run's history at its final lmbda, whatever that was annealed from; `None`
     where it is too short to tell.
 
@@ -140,21 +146,21 @@ class Progress(tf.keras.callbacks.Callback):
     left.
     """
 
-    def __init__(self, config):
+    def __init__(self, config: dict[str, Any]) -> None:
         super().__init__()
         self.steps, self.batch_size = config["steps"], config["batch_size"]
         self.bar = None
 
-    def on_train_begin(self, logs=None):
+    def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
         step = _step(self.model)
         self.bar = tqdm.tqdm(total=self.steps, initial=step, desc="training", unit="step",
                              file=sys.stderr, disable=not sys.stderr.isatty(), dynamic_ncols=True)
         self.started, self.first = time.perf_counter(), step
 
-    def on_train_batch_end(self, batch, logs=None):
+    def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
         self.bar.update()
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         step = _step(self.model)
         self.bar.update(step - self.bar.n)  # where a call does many steps
         seconds = (time.perf_counter() - self.started) / max(1, step - self.first)
@@ -170,7 +176,7 @@ class Progress(tf.keras.callbacks.Callback):
         else:
             self.bar.set_postfix_str(text)
 
-    def on_train_end(self, logs=None):
+    def on_train_end(self, logs: dict[str, float] | None = None) -> None:
         self.bar.close()
 
 
@@ -181,12 +187,13 @@ class TensorBoard(tf.keras.callbacks.Callback):
     Where a run goes on from a step, TensorBoard is told to forget what was written of later ones.
     """
 
-    def __init__(self, directory, examples, image_every=10, step=0):
+    def __init__(self, directory: str | os.PathLike, examples: np.ndarray, image_every: int = 10,
+                 step: int = 0) -> None:
         super().__init__()
         self.writer = history.event_writer(directory, step)
         self.examples, self.image_every = examples, image_every
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         step = _step(self.model)
         with self.writer.as_default(step):
             for name in COLUMNS[1:]:
@@ -203,18 +210,18 @@ class CollapseWarning(tf.keras.callbacks.Callback):
     """Says in words that the run has collapsed: no active dimension for three intervals in a row.
     """
 
-    def __init__(self, config):
+    def __init__(self, config: dict[str, Any]) -> None:
         super().__init__()
         self.config, self.low = config, 0
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         self.low = 0 if logs["active_dimensions"] else self.low + 1
         if self.low == 3:
             tqdm.tqdm.write(collapse_message(float(logs["rate"]), _step(self.model), self.config),
                             file=sys.stderr)
 
 
-def collapse_message(rate, step, config):
+def collapse_message(rate: float, step: int, config: dict[str, Any]) -> str:
     """What a collapse is, and what to do about it, in words."""
     remedies = ["raise lmbda", "lower learning_rate"]
     if config.get("decomposed"):

@@ -11,6 +11,8 @@ import glob
 import os
 import re
 import shutil
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -29,10 +31,10 @@ class Found:
 
     step: int
     prefix: str
-    said: dict
+    said: dict[str, Any]
 
 
-def newest(directory):
+def newest(directory: str | os.PathLike) -> Found | None:
     """The newest whole checkpoint, `Found`; `None` where none is whole."""
     for step in reversed(steps(directory)):
         said = _said(directory, step)
@@ -41,13 +43,13 @@ def newest(directory):
     return None
 
 
-def steps(directory):
+def steps(directory: str | os.PathLike) -> list[int]:
     """The steps of which there is any file, ascending."""
     found = map(_NAME.fullmatch, os.listdir(directory) if os.path.isdir(directory) else ())
     return sorted({int(match[1]) for match in found if match})
 
 
-def was_one(directory):
+def was_one(directory: str | os.PathLike) -> bool:
     """Whether a whole checkpoint has been there: its JSON, or TensorFlow's list, is written after
     it.
     """
@@ -55,7 +57,7 @@ def was_one(directory):
     return any(name == "checkpoint" or re.fullmatch(r"ckpt-\d+\.json", name) for name in names)
 
 
-def manifests(directory):
+def manifests(directory: str | os.PathLike) -> Iterator[dict[str, Any]]:
     """The manifests that stand beside checkpoints, newest first."""
     for step in reversed(steps(directory)):
         said = _said(directory, step)
@@ -75,7 +77,8 @@ class Keeper:
         thrown away.
     """
 
-    def __init__(self, checkpoint, directory, manifest, found=None, alone=True):
+    def __init__(self, checkpoint: tf.train.Checkpoint, directory: str | os.PathLike,
+                 manifest: dict[str, Any], found: Found | None = None, alone: bool = True) -> None:
         self._checkpoint, self._directory = checkpoint, directory
         self._manifest, self._alone = manifest, alone
         self._whole = [found.step] if found else []
@@ -86,11 +89,11 @@ class Keeper:
                 shutil.rmtree(temporary, ignore_errors=True)
 
     @property
-    def last(self):
+    def last(self) -> int:
         """The step of the last whole checkpoint; 0 where there is none."""
         return self._whole[-1] if self._whole else 0
 
-    def save(self, step, interval=None):
+    def save(self, step: int, interval: int | None = None) -> None:
         """Writes the checkpoint of a step; `interval` is what the metrics have summed of an
         interval that is not over.
         """
@@ -130,12 +133,12 @@ class Keeper:
         shutil.rmtree(f"{_prefix(self._directory, step)}_temp", ignore_errors=True)
 
 
-def sums(metrics):
+def sums(metrics: Sequence[tf.keras.metrics.Metric]) -> list[list[Any]]:
     """What metrics have summed so far, as JSON."""
     return [[np.asarray(value).tolist() for value in metric.get_weights()] for metric in metrics]
 
 
-def set_sums(metrics, values):
+def set_sums(metrics: Sequence[tf.keras.metrics.Metric], values: Any) -> None:
     """Lets metrics go on from `values` of `sums`; does nothing where they are of other metrics."""
     now = [metric.get_weights() for metric in metrics]
     given = [[np.array(value, np.float64) for value in metric] for metric in values]

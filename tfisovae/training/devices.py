@@ -27,7 +27,7 @@ class ClusterError(ValueError):
     """Workers that do not come together; the message says which and what to do."""
 
 
-def make_strategy(name="auto", worker_timeout=300.0):
+def make_strategy(name: str = "auto", worker_timeout: float = 300.0) -> tf.distribute.Strategy:
     """The `tf.distribute` strategy of that name.
 
     "auto" takes every visible GPU (`MirroredStrategy` from two on), else the CPU; "one_device" the
@@ -54,14 +54,14 @@ def make_strategy(name="auto", worker_timeout=300.0):
     return tf.distribute.OneDeviceStrategy("GPU:0" if gpus else "CPU:0")
 
 
-def keeps_data(strategy):
+def keeps_data(strategy: tf.distribute.Strategy) -> bool:
     """Whether data can stay on the device of a strategy: only that of one device takes several
     steps in one compiled call.
     """
     return isinstance(strategy, tf.distribute.OneDeviceStrategy)
 
 
-def is_chief(strategy):
+def is_chief(strategy: tf.distribute.Strategy) -> bool:
     """Whether this process writes the run's files."""
     resolver = strategy.cluster_resolver
     if not resolver or resolver.task_type not in ("chief", "worker"):
@@ -71,7 +71,7 @@ def is_chief(strategy):
     return resolver.task_id == 0
 
 
-def prepare_cpu(batch_size, strategy):
+def prepare_cpu(batch_size: int, strategy: tf.distribute.Strategy) -> None:
     """Sets a CPU up for `train`; does nothing where there is a GPU. Call it before TensorFlow
     computes anything.
 
@@ -102,17 +102,17 @@ def prepare_cpu(batch_size, strategy):
             pass
 
 
-def num_gpus():
+def num_gpus() -> int:
     """GPUs this process may use."""
     return len(tf.config.list_physical_devices("GPU"))
 
 
-def num_cores():
+def num_cores() -> int:
     """Cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
 
 
-def num_parts(batch_size, strategy):
+def num_parts(batch_size: int, strategy: tf.distribute.Strategy) -> int:
     """Into how many parts to split each replica's batch: at most 8, and one to a core, on a lone
     CPU; else one.
     """

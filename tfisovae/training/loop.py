@@ -7,6 +7,7 @@ import os
 import shutil
 import sys
 import tempfile
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -23,10 +24,11 @@ from tfisovae.training import (
     runs,
     stopping,
 )
+from tfisovae.training.runs import Run
 from tfisovae.vae.checks import NonFiniteLoss
 from tfisovae.vae.optimizers import FusedAdam
 from tfisovae.vae.standardizing import layers_of, standardize_latents
-from tfisovae.vae.vae import load
+from tfisovae.vae.vae import VAE, load
 
 _EXAMPLES_OF_A_CALL = 2**19  # at most, with resident data: seconds, for which a signal waits
 # Examples at most: an error of 1 % at the second moment of Gaussian variables.
@@ -35,7 +37,9 @@ _LOST = (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.Cancelled
          tf.errors.DeadlineExceededError, tf.errors.InternalError)
 
 
-def train(run, make_vae, source: Source, strategy, extra_callbacks=(), resident=False):
+def train(run: Run, make_vae: Callable[[], VAE], source: Source, strategy: tf.distribute.Strategy,
+          extra_callbacks: Sequence[tf.keras.callbacks.Callback] = (),
+          resident: bool = False) -> VAE:
     """Trains to `run.config["steps"]` steps, going on from the last checkpoint if there is one.
 
     Args:

@@ -13,11 +13,12 @@ import os
 import platform
 import socket
 import sys
+from typing import Any
 
 from tfisovae import files
 from tfisovae.callbacks import history
 from tfisovae.training import checkpoints
-from tfisovae.vae.vae import load
+from tfisovae.vae.vae import VAE, load
 
 # Without making it another run:
 _MAY_CHANGE = ("steps", "epochs", "checkpoint_every", "log_every", "monitor_every", "monitor_share",
@@ -49,7 +50,8 @@ class Run:
       files.DamagedFile: if its history is none.
     """
 
-    def __init__(self, directory, config, chief=True):
+    def __init__(self, directory: str | os.PathLike, config: dict[str, Any],
+                 chief: bool = True) -> None:
         self.directory = os.path.abspath(os.path.expanduser(os.fspath(directory)))
         self.config = {**config, "versions": versions()}
         self._lock = None
@@ -80,10 +82,10 @@ class Run:
             self.close()
             raise
 
-    def path(self, *names):
+    def path(self, *names: str) -> str:
         return os.path.join(self.directory, *names)
 
-    def close(self):
+    def close(self) -> None:
         if self._lock:
             self._lock.release()
 
@@ -93,7 +95,7 @@ class Run:
     def __exit__(self, *_):
         self.close()
 
-    def save_model(self, vae):
+    def save_model(self, vae: VAE) -> None:
         """Writes the trained `VAE` to `model/`, with its step and digests; a model that is there
         stays until this one is whole.
         """
@@ -218,7 +220,7 @@ def _manifest(directory):
     return next(filter(_is_manifest, candidates()), None)
 
 
-def load_config(directory):
+def load_config(directory: str | os.PathLike) -> dict[str, Any]:
     """The manifest of a run; where `config.json` is damaged, the copy of it that stands beside a
     checkpoint or in the model.
 
@@ -239,13 +241,13 @@ def load_config(directory):
         f"{path} is not a run's: it has no number of steps. Give the training command again.")
 
 
-def trained_step(directory):
+def trained_step(directory: str | os.PathLike) -> int:
     """The step of the latest whole checkpoint of a run; 0 where there is none."""
     found = checkpoints.newest(os.path.join(directory, "checkpoints"))
     return found.step if found else 0
 
 
-def is_finished(directory, config=None):
+def is_finished(directory: str | os.PathLike, config: dict[str, Any] | None = None) -> bool:
     """Whether a run has been trained to its end, and its model is whole.
 
     Args:
@@ -261,7 +263,7 @@ def is_finished(directory, config=None):
     return said.get("step") == config["steps"] and _damage(model, said) is None
 
 
-def load_run(directory):
+def load_run(directory: str | os.PathLike) -> tuple[dict[str, Any], VAE]:
     """The manifest and the trained `VAE` of a run.
 
     Raises:
@@ -298,7 +300,7 @@ def load_run(directory):
     raise RunError(f"{model} is damaged ({damage}). {way_out}")
 
 
-def model_digest(directory):
+def model_digest(directory: str | os.PathLike) -> str:
     """A digest of the model of a run, which another model has not got."""
     return hashlib.sha256(
         json.dumps(_digests(os.path.join(directory, "model")),
@@ -329,7 +331,7 @@ def _damage(model, said):
     return None if now else "it is empty"
 
 
-def versions():
+def versions() -> dict[str, str]:
     """Versions of what computes the results."""
     packages = ("tensorflow", "tensorflow-compression", "keras", "numpy")
     return {

@@ -2,9 +2,11 @@
 has ended.
 """
 import contextlib
+import os
 import signal
 import sys
 import threading
+from collections.abc import Iterator
 
 _NAMES = {signal.SIGINT: "Ctrl-C", signal.SIGTERM: "SIGTERM"}
 
@@ -14,7 +16,7 @@ class Stopped(KeyboardInterrupt):
     the shell.
     """
 
-    def __init__(self, message, signum):
+    def __init__(self, message: str, signum: int) -> None:
         super().__init__(message)
         self.status = 128 + signum
 
@@ -28,10 +30,10 @@ class Watch:
         of the current step, and a checkpoint.
     """
 
-    def __init__(self, directory):
+    def __init__(self, directory: str | os.PathLike) -> None:
         self.directory, self.received, self.at_stake = directory, None, False
 
-    def stop(self, step, kept):
+    def stop(self, step: int, kept: int | None) -> None:
         """Ends the training at a step. `kept` is the step of the last checkpoint, or 0."""
         there = "There is no checkpoint: the same command begins again."
         if kept:
@@ -41,7 +43,7 @@ class Watch:
 
 
 @contextlib.contextmanager
-def watching(directory, alone=True):
+def watching(directory: str | os.PathLike, alone: bool = True) -> Iterator[Watch]:
     """A `Watch`, for a training in `directory`. A second Ctrl-C ends the process at once.
 
     With several workers the first signal ends the process at once: a checkpoint would need them
@@ -78,7 +80,7 @@ def watching(directory, alone=True):
             signal.signal(signum, handler)
 
 
-def why_it_ended(code, printed):
+def why_it_ended(code: int, printed: str) -> str:
     """Why a process has failed: the signal that ended it, or the last line that it printed."""
     if code < 0:
         return f"ended by {signal.Signals(-code).name}" + (", as where memory runs out"

@@ -1,9 +1,13 @@
 """One batch as `fit` and `evaluate` see it."""
 import functools
+import typing
 
 import tensorflow as tf
 
 from tfisovae.metrics.measurement import Measurement, once
+
+if typing.TYPE_CHECKING:
+    from tfisovae.vae.vae import VAE
 
 
 class Mode:
@@ -16,7 +20,7 @@ class Mode:
       lmbda: scalar tensor, float64; by default the VAE's own.
     """
 
-    def __init__(self, vae, training, lmbda=None):
+    def __init__(self, vae: "VAE", training: bool, lmbda: tf.Tensor | None = None) -> None:
         self.vae, self.training = vae, training
         self.encode = functools.partial(vae.encode, training=training)
         self.decode = functools.partial(vae.decode, training=training)
@@ -43,16 +47,16 @@ class Batch(Measurement):
         return mode.training and mode.decomposed and not mode.vae.treats_examples_apart
 
     @once
-    def x_check(self):
+    def x_check(self) -> tf.Tensor:
         return self._both[0] if self._in_one_pass else self.autoencoder.decode(self.posterior.mean)
 
     @once
-    def x_hat(self):
+    def x_hat(self) -> tf.Tensor:
         return self._both[1] if self._in_one_pass else self.autoencoder.decode(
             self.posterior.sample(self.noise))
 
     @once
-    def own_losses(self):
+    def own_losses(self) -> tf.Tensor:
         """The sum of regularisers and of what layers added by `add_loss` when they were last
         called, a scalar.
         """
@@ -60,10 +64,10 @@ class Batch(Measurement):
         losses = [tf.reduce_mean(tf.cast(loss, tf.float32)) for loss in self.autoencoder.vae.losses]
         return tf.add_n(losses) if losses else tf.zeros([])
 
-    def loss(self, distortion):
+    def loss(self, distortion: tf.Tensor) -> tf.Tensor:
         """lmbda `distortion` + KL + the networks' own losses, `[B]`."""
         return self.autoencoder.lmbda * distortion + tf.reduce_sum(self.kl, -1) + self.own_losses
 
     @once
-    def objective(self):
+    def objective(self) -> tf.Tensor:
         return self.loss(self.distortion)

@@ -1,6 +1,8 @@
 """Checks inside the steps: finite examples, a finite loss, and errors in one line."""
 import contextlib
 import re
+from collections.abc import Iterator
+from typing import Any
 
 import tensorflow as tf
 
@@ -15,12 +17,12 @@ class NonFiniteLoss(ValueError):
       step: number of the step, counted from 1.
     """
 
-    def __init__(self, message, step):
+    def __init__(self, message: str, step: int) -> None:
         super().__init__(message)
         self.step = step
 
 
-def parts(x, count):
+def parts(x: tf.Tensor, count: int) -> list[tf.Tensor]:
     """`x` `[B, ...]` cut into `count` parts that are as equal as they can be, none of them empty.
     """
     if count == 1:
@@ -35,7 +37,7 @@ def parts(x, count):
         return [x[start:end] for start, end in zip(cuts, cuts[1:])]
 
 
-def finite_examples(x, first_row, *where):
+def finite_examples(x: tf.Tensor, first_row: int | tf.Tensor, *where: Any) -> tf.Tensor:
     """`x`, with the assertion that every example is finite; the message counts them from
     `first_row`, and says `where`.
     """
@@ -48,7 +50,7 @@ def finite_examples(x, first_row, *where):
         return tf.identity(x)
 
 
-def finite_loss(loss, x, step):
+def finite_loss(loss: tf.Tensor, x: tf.Tensor, step: tf.Tensor) -> tf.Tensor:
     """`loss`, with the assertion that it, and before it the examples `x` that it is of, are finite.
     """
     x = finite_examples(x, 0, "of the batch of step", step + 1)
@@ -57,7 +59,7 @@ def finite_loss(loss, x, step):
         return tf.identity(loss)
 
 
-def loss_check(finite, number):
+def loss_check(finite: tf.Tensor, number: int | tf.Tensor) -> list[tf.Operation]:
     """The assertion that the loss of the step with a `number`, counted from 1, is finite, in a
     list; empty where it was made.
     """
@@ -68,7 +70,7 @@ def loss_check(finite, number):
 
 
 @contextlib.contextmanager
-def plain_errors():
+def plain_errors() -> Iterator[None]:
     """Turns assertions of this package that fail inside a graph into a `ValueError` of one line.
 
     Raises:

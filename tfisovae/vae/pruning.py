@@ -190,8 +190,8 @@ def prune(model: AutoencoderLike, keep: Sequence[int] | int | float | str, data:
 
 
 def _keras_pair(model, autoencoder):
-    """The two Keras networks of a VAE or of a pair; None for other models, and for an `Autoencoder`,
-    which may read some of their outputs only.
+    """The two Keras networks of a VAE or of a pair; None for other models, and for an
+    `Autoencoder`, which may read some of their outputs only.
     """
     known = autoencoder.networks
     if isinstance(model, Autoencoder) or known is None:

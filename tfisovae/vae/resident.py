@@ -1,5 +1,6 @@
 """Training on data that stay on the device: many steps in one call, compiled by XLA."""
 import typing
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -7,6 +8,9 @@ import tensorflow as tf
 from tfisovae.autoencoder import graph
 from tfisovae.autoencoder.noise import noise_steps
 from tfisovae.vae.checks import finite_examples, loss_check
+
+if typing.TYPE_CHECKING:
+    from tfisovae.vae.vae import VAE
 
 _layers = tf.keras.layers
 # What keeping an array on the device is measured to help (two cores): the toy network, 2 ms a step
@@ -18,7 +22,7 @@ _MOST_WEIGHTS, _LEAST_STEPS, _MOST_NUMBERS = 200_000, 2_000, 2**27
 _BATCH_HOOKS = ("on_batch_begin", "on_batch_end", "on_train_batch_begin", "on_train_batch_end")
 
 
-def pays(vae, x, batch_size, epochs, callbacks):
+def pays(vae: "VAE", x: np.ndarray, batch_size: int, epochs: int, callbacks: Any) -> bool:
     """Whether `fit` of an array is measured to be faster with the array on the device, and
     otherwise the same.
 
@@ -41,7 +45,7 @@ def pays(vae, x, batch_size, epochs, callbacks):
             not tf.config.list_physical_devices("GPU"))
 
 
-def epoch_rows(size, batch_size, shuffle):
+def epoch_rows(size: int, batch_size: int, shuffle: bool) -> tf.data.Dataset:
     """A data set of one epoch, `[steps, batch]` row numbers and the shorter last batch, in another
     order each time if `shuffle`.
     """
@@ -82,11 +86,11 @@ class Compiled:
       vae: compiled `VAE`.
     """
 
-    def __init__(self, vae):
+    def __init__(self, vae: "VAE") -> None:
         self.vae = vae
         self._step = tf.function(self._one, jit_compile=True, reduce_retracing=True)
 
-    def train_batch(self, x, noise):
+    def train_batch(self, x: tf.Tensor, noise: tf.Tensor) -> "Steps":
         """Trains on the examples `x` `[B, ...]` with posterior noise `[B, n]`: `Steps`."""
         step = tf.identity(self.vae.optimizer.iterations)
         with tf.control_dependencies([finite_examples(x, 0, "of the batch of step", step + 1)]):
@@ -112,11 +116,11 @@ class Resident(Compiled):
         follow.
     """
 
-    def __init__(self, vae, examples):
+    def __init__(self, vae: "VAE", examples: tf.Tensor) -> None:
         self.vae, self.examples = vae, examples
         self._steps = tf.function(self._loop, jit_compile=True)
 
-    def train(self, rows):
+    def train(self, rows: tf.Tensor) -> "Steps":
         """Trains on the rows `[steps, B]`, int32, of the examples: `Steps`."""
         if rows.shape.rank != 2 or not rows.dtype.is_integer:
             raise ValueError(

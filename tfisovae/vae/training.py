@@ -1,5 +1,7 @@
 """The Keras half of a VAE: what `compile`, `fit` and `evaluate` do, and their steps."""
 import contextlib
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -26,7 +28,7 @@ class Trainable(tf.keras.Model):
     trained.
     """
 
-    def __init__(self, name):
+    def __init__(self, name: str) -> None:
         # Its own layers are none: mixed precision is that of the networks.
         super().__init__(name=name, dtype="float32")
         self._trackers = [
@@ -41,7 +43,9 @@ class Trainable(tf.keras.Model):
         self._compiled = None  # the steps, where XLA compiles them one by one
         self._left = None  # lmbda where a schedule has left it, and what it was given
 
-    def compile(self, optimizer="adam", metrics=None, num_parts=1, resident=None, **kwargs):
+    def compile(self, optimizer: tf.keras.optimizers.Optimizer | str = "adam",
+                metrics: Sequence[tf.keras.metrics.Metric] | None = None, num_parts: int = 1,
+                resident: np.ndarray | tf.Tensor | bool | None = None, **kwargs: Any) -> None:
         """Prepares for `fit` and `evaluate`.
 
         Args:
@@ -91,12 +95,12 @@ class Trainable(tf.keras.Model):
         self._kept = None
 
     @property
-    def num_parts(self):
+    def num_parts(self) -> int:
         """Into how many parts `fit` splits a batch."""
         return self._asked_parts if self.treats_examples_apart else 1
 
     @property
-    def metrics(self):
+    def metrics(self) -> list[tf.keras.metrics.Metric]:
         return [*self._trackers, *self._measures]
 
     def _noise(self, x, step):
@@ -119,8 +123,9 @@ class Trainable(tf.keras.Model):
                 check_finite(rows, first)
                 self._prepare(rows)
 
-    def fit(self, x=None, y=None, batch_size=None, epochs=1, verbose="auto", callbacks=None,
-            **kwargs):
+    def fit(self, x: Any = None, y: Any = None, batch_size: int | None = None, epochs: int = 1,
+            verbose: int | str = "auto", callbacks: Any = None,
+            **kwargs: Any) -> tf.keras.callbacks.History:
         """Trains: `tf.keras.Model.fit`, for data as the class describes them.
 
         Arrays are looked at as a whole before the first step, data sets batch by batch.
@@ -173,7 +178,7 @@ class Trainable(tf.keras.Model):
             self._kept = self._resident, self.train_function
             self._resident, self.train_function = None, outer
 
-    def evaluate(self, x=None, *args, **kwargs):
+    def evaluate(self, x: Any = None, *args: Any, **kwargs: Any) -> Any:
         """Measures: `tf.keras.Model.evaluate`, for data as the class describes them."""
         if "_use_cached_eval_dataset" not in kwargs:  # of `fit`, which has looked at them
             self._check_data(x)
@@ -196,7 +201,7 @@ class Trainable(tf.keras.Model):
             if self._compiled is not None:
                 self._compiled = Compiled(self)
 
-    def train_step(self, data):
+    def train_step(self, data: Any) -> dict[str, tf.Tensor]:
         if self._resident is not None:
             return self._report([self._resident.train(data)], self._trackers)
         x = self._prepare(data)
@@ -205,7 +210,8 @@ class Trainable(tf.keras.Model):
             x, noise)[0]
         return self._report(done, self._trackers)
 
-    def train_on(self, x, noise, alive=None):
+    def train_on(self, x: tf.Tensor, noise: tf.Tensor,
+                 alive: tf.Tensor | None = None) -> tuple[list[Batch], tf.Tensor | bool]:
         """One step of the optimizer on `x` `[B, ...]` with posterior `noise` `[B, n]`.
 
         Args:
@@ -276,7 +282,7 @@ class Trainable(tf.keras.Model):
     def _scales_loss(self):
         return isinstance(self.optimizer, tf.keras.mixed_precision.LossScaleOptimizer)
 
-    def test_step(self, data):
+    def test_step(self, data: Any) -> dict[str, tf.Tensor]:
         x = self._prepare(data)
         seen = tf.cast(self._trackers[0].count,
                        tf.int32) * tf.distribute.get_strategy().num_replicas_in_sync
@@ -286,7 +292,8 @@ class Trainable(tf.keras.Model):
         batch.objective  # noqa: B018  (first of all: the networks' own losses are those of the call before)
         return self._report([batch], self.metrics)
 
-    def training_objective(self, x, first_row=0, seed=0):
+    def training_objective(self, x: tf.Tensor, first_row: int | tf.Tensor = 0,
+                           seed: int = 0) -> tf.Tensor:
         """The loss that `fit` makes small, of the examples `x` `[B, ...]`: `[B]`, nats, the
         networks' own losses in it.
 

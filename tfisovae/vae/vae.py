@@ -3,6 +3,8 @@ import json
 import numbers
 import os
 import re
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import tensorflow as tf
 
@@ -10,9 +12,10 @@ from tfisovae import distortions
 from tfisovae.autoencoder import graph
 from tfisovae.autoencoder.data import x_of
 from tfisovae.autoencoder.networks import Decoder, Encoder, Networks, as_part
-from tfisovae.autoencoder.posterior import read_scale
+from tfisovae.autoencoder.posterior import Posterior, read_scale
 from tfisovae.autoencoder.shapes import settle
-from tfisovae.metrics.measurement import measure
+from tfisovae.distortions import Distortion
+from tfisovae.metrics.measurement import Measurement, measure
 from tfisovae.vae import saving
 from tfisovae.vae.training import Trainable
 
@@ -77,8 +80,10 @@ class VAE(Trainable):
 
     pruning = None
 
-    def __init__(self, encoder, decoder, distortion, lmbda, decomposed=False, *, warmup_steps=0,
-                 seed=0, scale="log_variance", example_shape=None, name="vae"):
+    def __init__(self, encoder: tf.keras.Model, decoder: tf.keras.Model,
+                 distortion: Distortion | str, lmbda: float, decomposed: bool = False, *,
+                 warmup_steps: int = 0, seed: int = 0, scale: str = "log_variance",
+                 example_shape: Sequence[int | None] | None = None, name: str = "vae") -> None:
         super().__init__(name)
         if warmup_steps < 0:
             raise ValueError(f"warmup_steps must be at least 0; got {warmup_steps!r}.")
@@ -122,29 +127,29 @@ class VAE(Trainable):
                 )
 
     @property
-    def lmbda(self):
+    def lmbda(self) -> tf.Variable:
         """The weight of the distortion: a scalar `tf.Variable`, float64. `vae.lmbda = value`
         assigns; `.numpy()` reads it.
         """
         return self._lmbda
 
     @lmbda.setter
-    def lmbda(self, value):
+    def lmbda(self, value: float | tf.Tensor) -> None:
         self._lmbda.assign(_checked_lmbda(float(value) if tf.is_tensor(value) else value))
 
     @property
-    def beta(self):
+    def beta(self) -> float | tf.Tensor:
         """1 / lmbda as it is now, a float; inside a graph a scalar tensor, float32, which is that
         of every call.
         """
         return 1 / float(self.lmbda.numpy()) if tf.executing_eagerly() else tf.cast(
             1 / self.lmbda, tf.float32)
 
-    def encode(self, x, training=False):
+    def encode(self, x: tf.Tensor, training: bool = False) -> Posterior:
         """The posterior of `x` `[B, ...]`: a `Posterior` of mean and scale, `[B, n]` each."""
         return self._encoder(x, training)
 
-    def decode(self, z, training=False):
+    def decode(self, z: tf.Tensor, training: bool = False) -> tf.Tensor:
         """x_hat, `[B, ...]`, of `z` `[B, n]`."""
         return Decoder(as_part(self.decoder, "decoder"))(z, training)
 
@@ -161,16 +166,16 @@ class VAE(Trainable):
             training_objective=self.training_objective,
             treats_examples_apart=bool(self.treats_examples_apart), seed=self.seed)
 
-    def call(self, x, training=False):
+    def call(self, x: tf.Tensor | tuple | dict, training: bool = False) -> tf.Tensor:
         """Dec(mean): the reconstruction without posterior noise, which `predict` returns too."""
         return self.decode(self.encode(x_of(x), training).mean, training)
 
     @property
-    def weights(self):
+    def weights(self) -> list[tf.Variable]:
         """The networks' weights; Keras would count the metrics' accumulators too."""
         return self.encoder.weights + self.decoder.weights
 
-    def check(self, x):
+    def check(self, x: tf.Tensor) -> None:
         """Raises ValueError if `x` are no examples of this VAE: their shape, or values outside the
         distortion's domain. From the first x a VAE learns the shapes that its networks do not say.
         """
@@ -188,7 +193,7 @@ class VAE(Trainable):
         self.check(x)
         return x
 
-    def measure(self, x, first_row=0):
+    def measure(self, x: tf.Tensor, first_row: int | tf.Tensor = 0) -> Measurement:
         """What can be measured on the examples `x` `[B, ...]`: a
         `tfisovae.metrics.measurement.Measurement`.
 
@@ -197,7 +202,7 @@ class VAE(Trainable):
         """
         return measure(self, x, self._row(x, first_row), self.seed)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             "encoder": tf.keras.utils.serialize_keras_object(
                 self.encoder), "decoder": tf.keras.utils.serialize_keras_object(self.decoder),
@@ -208,14 +213,15 @@ class VAE(Trainable):
         }
 
     @classmethod
-    def from_config(cls, config, custom_objects=None):
+    def from_config(cls, config: dict[str, Any],
+                    custom_objects: Mapping[str, type] | None = None) -> "VAE":
         parts = {
             key: tf.keras.utils.deserialize_keras_object(config[key], custom_objects=custom_objects)
             for key in ("encoder", "decoder", "distortion")
         }
         return cls(**{**config, **parts})
 
-    def save(self, filepath, overwrite=True, **kwargs):
+    def save(self, filepath: str | os.PathLike, overwrite: bool = True, **kwargs: Any) -> None:
         """Writes a SavedModel with the signatures `encode` (x to mean and scale) and `decode` (z to
         x_hat).
 
@@ -249,7 +255,7 @@ class VAE(Trainable):
         saving.write(path, saving.Weights(self.encoder.weights, self.decoder.weights),
                      self._signatures(), config, overwrite)
 
-    def save_weights(self, filepath, *args, **kwargs):
+    def save_weights(self, filepath: str | os.PathLike, *args: Any, **kwargs: Any) -> None:
         """`tf.keras.Model.save_weights`; refuses the format that does not keep the weights of GDN
         layers.
 
@@ -259,7 +265,7 @@ class VAE(Trainable):
         self._check_weights_name(filepath)
         return super().save_weights(filepath, *args, **kwargs)
 
-    def load_weights(self, filepath, *args, **kwargs):
+    def load_weights(self, filepath: str | os.PathLike, *args: Any, **kwargs: Any) -> Any:
         """`tf.keras.Model.load_weights`, of what `save_weights` wrote."""
         self._check_weights_name(filepath)
         return super().load_weights(filepath, *args, **kwargs)
@@ -301,7 +307,7 @@ class VAE(Trainable):
                 "functional API."
             ) from cause
 
-    def config_now(self):
+    def config_now(self) -> dict[str, Any]:
         """The configuration to go on from: a warm-up that is over is not repeated."""
         config, optimizer = self.get_config(), getattr(self, "optimizer", None)
         if optimizer is not None and int(optimizer.iterations.numpy()) >= self.warmup_steps:
@@ -322,7 +328,7 @@ class VAE(Trainable):
         return {"encode": encode, "decode": decode}
 
 
-def load(path, custom_objects=None):
+def load(path: str | os.PathLike, custom_objects: Mapping[str, type] | None = None) -> VAE:
     """The VAE that `vae.save(path)` wrote, ready to be measured, or compiled and trained on.
 
     Args:
