@@ -77,7 +77,7 @@ def measurement_of(n=6, num_active=4, beta=0.01, seed=0):
                 np.ones(n), "isometric_norm": float(norm[active].mean()) if num_active else None,
         "isometric_norm_spread": float(norm[active].std()) if num_active else None,
         "gram_off_diagonal": 0.15, "gram_off_diagonal_cosine": 0.17 if num_active > 1 else None,
-        "posterior_balance": 1.01 if num_active else None, "numerical_norm_difference": 0.001,
+        "posterior_balance": 1.01 if num_active else None,
         **distortion, "distortion": distortion["coding_loss"] + distortion["transform_loss"],
         "loss": 5.0, "lmbda": 1 / beta, "beta": beta, "decomposed": False,
         "distortion_name": "SumSquaredError()", "num_examples": 1000, "active_threshold": 0.01,

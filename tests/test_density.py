@@ -366,7 +366,7 @@ def test_bad_arguments(make_linear_vae):
         output_signature=tf.TensorSpec([None, None], tf.float32))
     with pytest.raises(
             ValueError,
-            match=r"one shape; example 2 \(counted from 0\) has \[3\], those before it \[2\]"):
+            match=r"examples of the shape \[2\]; from example 2 \(counted from 0\) on .* \[3\]"):
         density.log_densities(five, uneven)
 
 
@@ -438,7 +438,7 @@ def test_a_posterior_that_is_not_finite_is_named(mean, scale):
         return tf.where(odd, mean, x), tf.where(odd, scale, 0.1 * tf.ones_like(x))
 
     with pytest.raises(ValueError,
-                       match=r"The posterior of example 123 \(counted from 0\) is not finite"):
+                       match=r"The posterior must be finite; example 123 \(counted from 0\)"):
         density.log_densities(Manifold(encode, lambda z: z, distortions.get("sse"), 0.02), x)
 
 

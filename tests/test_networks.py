@@ -63,7 +63,7 @@ def test_celeba_for_other_images(image_size, channels):
     ({"image_size": 40}, "image_size must be a multiple of 16, at least 16, .*; got 40"),
     ({"image_size": 0}, "got 0"),
     ({"image_size": 64.0}, "got 64.0"),
-    ({"channels": 0}, "channels must be a positive integer; got 0"),
+    ({"channels": 0}, "channels must be an integer of at least 1; got 0"),
 ])
 def test_celeba_for_images_that_there_are_not(options, message):
     for make in (networks.celeba, networks.celeba_large):
@@ -139,7 +139,7 @@ def test_gdn_configuration_holds_no_parameters():
 @pytest.mark.parametrize("latent_dim", [0, -1, 2.5])
 def test_latent_dim_must_be_positive(latent_dim):
     for make in (networks.toy, networks.celeba, networks.celeba_large, networks.mnist):
-        with pytest.raises(ValueError, match="latent_dim must be a positive integer; got"):
+        with pytest.raises(ValueError, match="latent_dim must be an integer of at least 1; got"):
             make(latent_dim=latent_dim)
 
 

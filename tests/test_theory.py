@@ -336,3 +336,19 @@ def test_the_rate_of_a_dithered_quantiser(scale):
                                                         scale) / math.sqrt(2 * math.pi)
         limit = -math.log(scale) + 0.5 * math.log(math.pi * math.e / 6)
         assert abs(rate - limit) < scale**4
+
+
+def test_importance_is_the_eigenvalue_of_a_component():
+    """Eq. 16 of the optimal linear VAE: the variance of each component above beta / 2."""
+    variances, beta = np.array([4.0, 1.0, 0.25]), 0.1
+    optimum = theory.LinearVAE(variances, beta)
+    np.testing.assert_allclose(theory.importance(optimum.precision, beta), variances, rtol=1e-12)
+    assert theory.importance(1.0, beta) == 0.05  # of a dimension that has collapsed
+
+
+def test_noise_entropy_is_that_of_gaussian_noise():
+    for n, beta in ((1, 0.3), (4, 2.0)):
+        noise = scipy.stats.multivariate_normal(cov=beta / 2 * np.eye(n))
+        assert theory.noise_entropy(n, beta) == pytest.approx(noise.entropy(), rel=1e-12)
+    with pytest.raises(ValueError, match="beta"):
+        theory.noise_entropy(2, 0.0)

@@ -40,22 +40,22 @@ import numpy.typing as npt
 import scipy.linalg
 import tensorflow as tf
 
+from tfisovae._autograph import unconverted
 from tfisovae.autoencoder import streaming
 from tfisovae.autoencoder.autoencoder import AutoencoderLike, as_autoencoder
 from tfisovae.autoencoder.data import Data
 from tfisovae.autoencoder.networks import Composed
 from tfisovae.autoencoder.noise import noise_rows
 from tfisovae.autoencoder.posterior import Posterior
-from tfisovae.autoencoder.posterior import active as is_active
 from tfisovae.distortions.base import Distortion, decomposed
 from tfisovae.geometry import pullback
+from tfisovae.metrics.posteriors import posterior_means
 
 __all__ = ["log_densities"]
 
 FORMS = ("prior", "objective", "posterior", "scaled_objective", "scaled_posterior", "volume",
          "corrected_volume")
 _SCALED = {"scaled_objective", "scaled_posterior"}
-_IMAGES_AT_ONCE = 128  # tangents x examples in flight
 _SIGNS_STEP = -2  # the address of the signs: neither training nor evaluation draws noise there
 # Smallest eigenvalue of the directions' Gram matrix whose logarithm float64 holds to ten digits.
 _APART = 1e-6
@@ -119,19 +119,20 @@ def log_densities(model: AutoencoderLike, x: Data, forms: str | Sequence[str] | 
             f"...] or a "
             "tf.data.Dataset of batches.")
     model = as_autoencoder(model, distortion, beta, scale)
-    kl, found, first = _averages(model, x)
+    rows = streaming.prepare(model, x)
+    means = posterior_means(rows)
     for name, value in (("active", active), ("variance", variance)):
-        if value is not None and np.shape(value) != kl.shape:
+        if value is not None and np.shape(value) != (rows.n,):
             raise ValueError(
-                f"{name} must have the shape [{len(kl)}]; got {list(np.shape(value))}.")
+                f"{name} must have the shape [{rows.n}]; got {list(np.shape(value))}.")
     if active is not None and np.asarray(active).dtype != bool:
         raise ValueError(
             f"active must be of the type bool, one entry for each dimension; got "
             f"{np.asarray(active).dtype}."
         )
-    variance = found if variance is None else np.asarray(variance, np.float64)
-    active = np.flatnonzero(is_active(kl) if active is None else np.asarray(active, bool))
-    size = int(np.prod(first.shape[1:]))
+    variance = means.variance if variance is None else np.asarray(variance, np.float64)
+    active = np.flatnonzero(means.active if active is None else active)
+    size = int(np.prod(rows.first.shape[1:]))
     if not len(active):
         raise ValueError(
             "No latent dimension is active: the VAE has collapsed, and its data manifold has no "
@@ -144,61 +145,24 @@ def log_densities(model: AutoencoderLike, x: Data, forms: str | Sequence[str] | 
             "give no density. Train with a latent_dim of at most that.")
     if not model.distortion.has_scale and len(active) < size:
         if _SCALED & set(forms or ()):
-            model.distortion.scale(first)  # raises, and says what to ask for instead
+            model.distortion.scale(rows.first)  # raises, and says what to ask for instead
         forms = forms or [form for form in FORMS if form not in _SCALED]
     forms = [form for form in FORMS if form in (forms or FORMS)]
 
     volumes = {"volume", "corrected_volume"} & set(forms)
-    tangents = pullback.tangent_method(model.decode, model.encode(first[:4])[0]) if volumes else None
+    tangents = pullback.tangent_method(model.decode, rows.mean) if volumes else None
 
     def measured(x, first_row):
         posterior = Posterior(*model.encode(x))
         signs = None
         if {"objective", "scaled_objective"} & set(forms):
-            signs = _signs(tf.shape(x)[0], len(kl), active, pairs, seed, first_row)
+            signs = _signs(tf.shape(x)[0], rows.n, active, pairs, seed, first_row)
         log = _densities(model, x, posterior, forms, active, variance[active], signs, tangents)
         return tf.stack([log[form] for form in forms], 1)  # one tensor to gather from the replicas
 
-    step = streaming.on_replicas(measured)
-    collected = [
-        step(batch, row).numpy()
-        for batch, row in streaming.examples_of(model, x, None, "densities", progress)
-    ]
+    again = streaming.examples_of(model, x, None, "densities", progress)
+    collected = [values for values, _ in streaming.run(again, measured)]
     return dict(zip(forms, np.concatenate(collected).T.copy()))
-
-
-def _averages(model, data):
-    """E[KL_j] and E[sigma_j^2] over the data, `[n]` each, float64, and the first batch."""
-    def measured(x, _):
-        posterior = Posterior(*model.encode(x))
-        return tf.stack([posterior.kl(), tf.square(posterior.scale)], 1)
-
-    first, totals, step = None, 0, streaming.on_replicas(measured)
-    for batch, row in streaming.examples_of(model, data):
-        first = batch if first is None else first
-        if batch.shape[1:] != first.shape[1:]:
-            raise ValueError(
-                f"x must have one shape; example {row} (counted from 0) has "
-                f"{list(batch.shape[1:])}, those before it "
-                f"{list(first.shape[1:])}.")
-        values = step(batch, row).numpy()
-        _check_posteriors(values, row)
-        totals = totals + values.sum(0, np.float64)
-        seen = row + len(batch)
-    kl, variance = totals / seen
-    return kl, variance, first
-
-
-def _check_posteriors(values, first_row):
-    """Raises ValueError where KL or variance, `[B, 2, n]`, of an example is not finite."""
-    finite = np.isfinite(values).all((1, 2))
-    if not finite.all():
-        raise ValueError(
-            f"The posterior of example {first_row + int(np.argmin(finite))} (counted from 0) is "
-            f"not finite: the "
-            "encoder must give every example a finite mean and a finite, positive scale. Leave "
-            "the example out, or "
-            "mend the encoder.")
 
 
 def _densities(model, x, posterior, forms, active, variance, signs, tangents):
@@ -258,7 +222,7 @@ def _mean_distortion(model, x, posterior, signs):
         return tf.cast(value, tf.float64)
 
     return tf.reduce_mean(
-        tf.map_fn(one, signs, parallel_iterations=1,
+        tf.map_fn(unconverted(one), signs, parallel_iterations=1,
                   fn_output_signature=tf.TensorSpec([None], tf.float64)), 0)
 
 
@@ -271,13 +235,6 @@ def _log_volume(decode, mean, active, tangents):
     """
     chosen = tf.one_hot(active, mean.shape[-1], dtype=mean.dtype)
     fixed = 1 - tf.reduce_sum(chosen, 0)
-    group = max(1, _IMAGES_AT_ONCE // len(active))
-    count = tf.shape(mean)[0]
-    groups = -(-count // group)
-    # The last group is filled up with copies of a row: every group has one shape, hence one plan of
-    # execution.
-    stacked = tf.reshape(tf.gather(mean, tf.minimum(tf.range(groups * group), count - 1)),
-                         [groups, group, mean.shape[-1]])
 
     def singular_squares(columns):
         values = tf.linalg.svd(columns, compute_uv=False)
@@ -291,7 +248,7 @@ def _log_volume(decode, mean, active, tangents):
 
         _, images = pullback.jacobian(Composed(decode, restored), tf.gather(z, active, axis=1),
                                       tangents)
-        columns = tf.cast(tf.reshape(images, [len(active), group, -1]), tf.float64)
+        columns = tf.cast(tf.reshape(images, [len(active), z.shape[0], -1]), tf.float64)
         length = tf.norm(columns, axis=-1)
         columns = tf.transpose(tf.math.divide_no_nan(columns, length[..., None]), [1, 0, 2])
         eigenvalues = tf.linalg.eigvalsh(tf.matmul(columns, columns, transpose_b=True))
@@ -303,9 +260,7 @@ def _log_volume(decode, mean, active, tangents):
         return 0.5 * tf.reduce_sum(tf.math.log(squares), -1) + tf.reduce_sum(tf.math.log(length), 0)
 
     # A folded direction has a volume of 0, and the density no bound.
-    volumes = tf.map_fn(volume, stacked, parallel_iterations=1,
-                        fn_output_signature=tf.TensorSpec([group], tf.float64))
-    return tf.reshape(volumes, [-1])[:count]
+    return pullback.in_groups(volume, [mean], len(active), [], tf.float64)
 
 
 def _log_metric_volume(distortion, x, n):

@@ -8,6 +8,8 @@ from typing import Any
 import tensorflow as tf
 import tensorflow_compression as tfc
 
+from tfisovae import arguments
+
 __all__ = ["celeba", "celeba_large", "mnist", "toy"]
 
 layers = tf.keras.layers
@@ -110,19 +112,18 @@ def _dense_pair(input_dim, hidden, latent_dim, activation, output_activation=Non
 def toy(latent_dim: int = 3,
         input_dim: int = 16) -> tuple[tf.keras.Sequential, tf.keras.Sequential]:
     """FC 16-128-64-3x2 and back, tanh (App. D.1)."""
-    _check_latent_dim(latent_dim)
+    arguments.integer("latent_dim", latent_dim)
     return _dense_pair(input_dim, (128, 64), latent_dim, "tanh")
 
 
 def _celeba(latent_dim, width, output_igdn, image_size, channels):
-    _check_latent_dim(latent_dim)
+    arguments.integer("latent_dim", latent_dim)
     if not isinstance(image_size, int) or image_size < 16 or image_size % 16:
         raise ValueError(
             f"image_size must be a multiple of 16, at least 16, for four layers of stride 2; got "
             f"{image_size!r}."
         )
-    if not isinstance(channels, int) or channels < 1:
-        raise ValueError(f"channels must be a positive integer; got {channels!r}.")
+    arguments.integer("channels", channels)
     smallest = image_size // 16  # height and width of the inmost features
 
     def down(kernel_size):
@@ -172,10 +173,5 @@ def celeba_large(latent_dim: int = 256, output_igdn: bool = True, image_size: in
 
 def mnist(latent_dim: int, input_dim: int = 784) -> tuple[tf.keras.Sequential, tf.keras.Sequential]:
     """FC 784-1024-1024, relu, with a sigmoid output (App. G)."""
-    _check_latent_dim(latent_dim)
+    arguments.integer("latent_dim", latent_dim)
     return _dense_pair(input_dim, (1024, 1024), latent_dim, "relu", "sigmoid")
-
-
-def _check_latent_dim(latent_dim):
-    if not isinstance(latent_dim, int) or latent_dim < 1:
-        raise ValueError(f"latent_dim must be a positive integer; got {latent_dim!r}.")

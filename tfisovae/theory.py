@@ -13,6 +13,8 @@ import scipy.integrate
 import scipy.optimize
 import scipy.stats
 
+from tfisovae.arguments import positive_array
+
 __all__ = ["LinearVAE", "reverse_water_filling"]
 
 # Of z: where the tails begin; where probabilities, 1e-283, are the last in float64.
@@ -36,8 +38,8 @@ def reverse_water_filling(variances: npt.ArrayLike,
     Returns:
       `(rate, distortion)`: nats, and sum of squares.
     """
-    v, d = _positive("variances", variances), float(
-        _positive("distortion_per_dimension", distortion_per_dimension))
+    v, d = positive_array("variances", variances), float(
+        positive_array("distortion_per_dimension", distortion_per_dimension))
     return float(0.5 * np.sum(np.log(np.maximum(v / d, 1)))), float(np.sum(np.minimum(d, v)))
 
 
@@ -89,7 +91,7 @@ class LinearVAE:
     """
 
     def __init__(self, variance: npt.ArrayLike, beta: float) -> None:
-        v, h = _positive("variance", variance), float(_positive("beta", beta)) / 2
+        v, h = positive_array("variance", variance), float(positive_array("beta", beta)) / 2
         active = v > h
         self.decoder_gain = np.sqrt(np.maximum(v - h, 0))
         self.encoder_gain = self.decoder_gain / v
@@ -114,7 +116,7 @@ def approximate_linear_vae(variance: npt.ArrayLike, beta: float) -> dict[str, fl
     Raises:
       ValueError: where beta exceeds v / 2.
     """
-    v, beta = _positive("variance", variance), float(_positive("beta", beta))
+    v, beta = positive_array("variance", variance), float(positive_array("beta", beta))
     if np.any(beta > v / 2):
         raise ValueError(
             f"Eq. 41 exists for beta up to variance / 2 = {np.min(v) / 2:g}; got beta = {beta:g}.")
@@ -123,6 +125,27 @@ def approximate_linear_vae(variance: npt.ArrayLike, beta: float) -> dict[str, fl
     return {"encoder_gain": v**-0.5, "decoder_gain": np.sqrt(v) * root / 2, "scale": scale,
             "coding_loss": np.full_like(v, beta / 2), "transform_loss": (root / 2 - 1) ** 2 * v,
             "transform_loss_limit": (beta / 2) ** 2 / v, "wiener_ratio": scale**2}
+
+
+def importance(precision: npt.ArrayLike, beta: float) -> float | np.ndarray:
+    """The importance of latent variables, the variance of y_j in the unit of D (Eq. 16).
+
+        Var(y_j) = (beta / 2) E[sigma_j^-2]
+
+    It is to a latent variable what an eigenvalue is to a principal component.
+
+    Args:
+      precision: E[sigma_j^-2], of any shape; or its standard error, for that of the importance.
+      beta: 1 / lmbda.
+    """
+    return beta / 2 * precision
+
+
+def noise_entropy(n: int, beta: float) -> float:
+    """(n / 2) log(pi e beta), nats: the differential entropy of the posterior noise of n active
+    dimensions in the isometric space, where its variance is beta / 2 (Eqs. 14, 28).
+    """
+    return 0.5 * n * math.log(math.pi * math.e * float(positive_array("beta", beta)))
 
 
 def objective_at_optimum(entropy: float, n: int, beta: float) -> tuple[float, float]:
@@ -139,8 +162,7 @@ def objective_at_optimum(entropy: float, n: int, beta: float) -> tuple[float, fl
       n: number of active dimensions.
       beta: 1 / lmbda.
     """
-    beta = float(_positive("beta", beta))
-    return n * beta / 2, entropy - 0.5 * n * math.log(math.pi * math.e * beta)
+    return n * beta / 2, entropy - noise_entropy(n, beta)
 
 
 def rate_distortion_terms(entropy: float, n: int, beta: float) -> tuple[float, float]:
@@ -151,7 +173,7 @@ def rate_distortion_terms(entropy: float, n: int, beta: float) -> tuple[float, f
     lacks a minus), so it may be negative, and R + D is the entropy of the data for every beta.
     Holds where beta / 2 is small beside the data's variance.
     """
-    distortion = 0.5 * n * math.log(math.pi * math.e * float(_positive("beta", beta)))
+    distortion = noise_entropy(n, beta)
     return entropy - distortion, distortion
 
 
@@ -172,7 +194,7 @@ def evidence_lower_bound(distortion: npt.ArrayLike, rate: npt.ArrayLike, n: int,
       n: number of active dimensions.
       beta: 1 / lmbda.
     """
-    beta = float(_positive("beta", beta))
+    beta = float(positive_array("beta", beta))
     return -np.asarray(distortion) / beta - 0.5 * n * math.log(math.pi * beta) - np.asarray(rate)
 
 
@@ -181,7 +203,7 @@ def quantizer_distortion(step: npt.ArrayLike) -> float | np.ndarray:
 
     For z from N(0, 1) it is right to 1e-7 for T up to 1, and to 2 % at T = 2.
     """
-    return _positive("step", step) ** 2 / 12
+    return positive_array("step", step) ** 2 / 12
 
 
 def quantizer_rate(mean: npt.ArrayLike, scale: npt.ArrayLike) -> float | np.ndarray:
@@ -193,7 +215,7 @@ def quantizer_rate(mean: npt.ArrayLike, scale: npt.ArrayLike) -> float | np.ndar
     The expansion of Eq. 69 behind it is about mean = 0: it is right to 1 % of the probability for
     |mean| < 1 at sigma = .1. `exact_quantizer_rate` has no such limit.
     """
-    scale = _positive("scale", scale)
+    scale = positive_array("scale", scale)
     return 0.5 * (np.square(mean) + scale**2 - np.log(scale**2) - math.log(6 / math.pi))
 
 
@@ -201,7 +223,7 @@ def simple_quantizer_rate(mean: npt.ArrayLike, scale: npt.ArrayLike) -> float | 
     """The same without sigma^2, -log(T p(mean)) (Eq. 71): Eq. 6's KL + 1/2 log(pi e / 6). For
     sigma^2 << 1.
     """
-    scale = _positive("scale", scale)
+    scale = positive_array("scale", scale)
     return 0.5 * (np.square(mean) - np.log(scale**2) - math.log(6 / math.pi))
 
 
@@ -209,7 +231,7 @@ def exact_quantizer_rate(mean: npt.ArrayLike, scale: npt.ArrayLike) -> float | n
     """-log of the probability that z from N(0, 1) falls within T / 2 of `mean`, T = 2 sqrt(3)
     sigma, nats.
     """
-    half = math.sqrt(3) * _positive("scale", scale)
+    half = math.sqrt(3) * positive_array("scale", scale)
     normal = scipy.stats.norm
     # By the tail that holds the interval, where the probabilities do not cancel.
     center = np.abs(np.asarray(mean, np.float64))
@@ -224,7 +246,7 @@ def dithered_quantizer_rate(mean: npt.ArrayLike, scale: npt.ArrayLike) -> float 
     has its centre at mean + u. Where E[mean^2] = 1 - sigma^2, as at the optimum of a VAE, it is Eq.
     2's KL + 1/2 log(pi e / 6) + O(sigma^4) on average.
     """
-    scale = _positive("scale", scale)
+    scale = positive_array("scale", scale)
     mean, half = np.asarray(mean, np.float64), math.sqrt(3) * scale
     return sum(weight / 2 * exact_quantizer_rate(mean + node * half, scale)
                for node, weight in zip(*np.polynomial.legendre.leggauss(_DITHERS)))
@@ -239,7 +261,7 @@ def quantizer_excess_rate(scale: npt.ArrayLike) -> float | np.ndarray:
     for z from N(0, 1) and T = 2 sqrt(3) sigma: what a VAE's KL understates as the cost of scalar
     quantisation. Right to 1e-5 for sigma up to .3.
     """
-    variance = _positive("scale", scale) ** 2
+    variance = positive_array("scale", scale) ** 2
     return QUANTIZATION_BITS * math.log(2) + 0.5 * np.log(1 + variance) - variance
 
 
@@ -262,7 +284,7 @@ def shape_precision(distribution: Any, beta: float,
     Raises:
       ValueError: where the expectation is infinite, or too far in the tails to be integrated.
     """
-    beta, normal = float(_positive("beta", beta)), scipy.stats.norm
+    beta, normal = float(positive_array("beta", beta)), scipy.stats.norm
 
     def integrand(z):
         s = _quantile(distribution, z)
@@ -313,10 +335,3 @@ def _quantile(distribution, z):
         inside, step = inside + step, 2 * step
     return scipy.optimize.brentq(lambda s: max(log_tail(s), -1e3) - target, inside, inside + step,
                                  xtol=1e-14 * abs(first), rtol=1e-14)
-
-
-def _positive(name, value):
-    value = np.asarray(value, np.float64)
-    if not (np.isfinite(value).all() and (value > 0).all()):
-        raise ValueError(f"{name} must be positive and finite; got {value!r}.")
-    return value

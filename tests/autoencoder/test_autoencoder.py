@@ -435,7 +435,7 @@ def test_an_autoencoder_is_frozen_and_checked():
     with pytest.raises(dataclasses.FrozenInstanceError):
         autoencoder.beta = 2.0
     for beta in (0, -1.0, float("nan"), float("inf"), "1", True):
-        with pytest.raises(ValueError, match="beta must be a positive, finite number"):
+        with pytest.raises(ValueError, match="beta must be positive and finite"):
             Autoencoder(tf.identity, tf.identity, "bce", beta)
     with pytest.raises(ValueError, match="Unknown distortion 'rmse'"):
         Autoencoder(tf.identity, tf.identity, "rmse", 1)

@@ -237,7 +237,7 @@ def test_it_unpacks_and_says_what_was_derived():
     (dict(reconstruction="mse", variance=1.0), 'belongs to "gaussian_nll"'),
     (dict(reconstruction="mse", kl_reduction="mean"), "latent_dim is missing"),
     (dict(reconstruction="mse", kl_reduction="mean",
-          latent_dim=2.5), "latent_dim must be a positive integer"),
+          latent_dim=2.5), "latent_dim must be an integer of at least 1"),
     (dict(reconstruction="mse", kl_batch_reduction="sum"), "batch_size is missing"),
     (dict(reconstruction="mse", kl_batch_reduction="none"), "kl_batch_reduction must be"),
     (dict(reconstruction="mse", weight=0), "weight must be one positive"),

@@ -7,6 +7,7 @@ import tfisovae
 from tests.support import assert_alike
 from tfisovae.autoencoder import streaming
 from tfisovae.autoencoder.data import batches, x_of
+from tfisovae.distortions import Distortion
 
 X = np.random.default_rng(0).standard_normal((53, 4)).astype(np.float32)
 
@@ -110,3 +111,76 @@ def test_every_kind_of_data_set_is_measured(vae, make):
     data = make(tf.data.Dataset.from_tensor_slices(X).batch(20))
     assert tfisovae.analyze(vae, data).rate == pytest.approx(
         tfisovae.analyze(vae, X).rate, rel=1e-6)
+
+
+def batches_of(*sizes):
+    """A generator of batches, which can be read only once."""
+    ends = np.cumsum(sizes)
+    return (X[end - size:end] for end, size in zip(ends, sizes))
+
+
+def test_a_pass_reads_data_once_and_traces_once(vae):
+    traces = []
+
+    def function(x, first_row):
+        traces.append(x.shape)
+        return x, first_row + tf.range(tf.shape(x)[0])
+
+    rows = streaming.prepare(vae, batches_of(20, 7, 26))
+    found = [values for values, _ in streaming.run(rows, function)]
+    x, numbers = map(np.concatenate, zip(*found))
+    np.testing.assert_array_equal(x, X)
+    np.testing.assert_array_equal(numbers, np.arange(53))
+    assert [tuple(shape) for shape in traces] == [(None, 4)]
+    np.testing.assert_array_equal(rows.first, X[:16])
+    np.testing.assert_array_equal(rows.mean, vae.encode(X[:16])[0])
+
+
+def test_unequal_batches_equal_one(vae):
+    one = tfisovae.analyze(vae, X).to_dict()
+    assert_alike(tfisovae.analyze(vae, batches_of(20, 7, 26)).to_dict(), one, rtol=1e-5, atol=1e-6)
+
+
+def test_a_function_that_must_know_the_batch_is_traced_for_each_size(vae):
+    found = streaming.run(
+        streaming.prepare(vae, batches_of(20, 33)), lambda x, _: tf.reshape(x, [x.shape[0], 2, 2]))
+    np.testing.assert_array_equal(np.concatenate([values for values, _ in found]),
+                                  X.reshape(53, 2, 2))
+
+
+def test_batches_have_one_shape(vae):
+    with pytest.raises(ValueError, match=r"x .*\[4\]; from example 20 .*\[3\]"):
+        list(streaming.prepare(vae, iter([X[:20], X[20:, :3]])))
+
+
+class Plain(Distortion):
+    """A user's distortion, with Python's `if` on a tensor."""
+
+    def __call__(self, x, x_hat):
+        if tf.reduce_sum(tf.abs(x)) < 0:
+            x_hat = tf.zeros_like(x_hat)
+        return tf.reduce_sum(tf.square(x - x_hat), 1)
+
+
+class Doubled(tf.keras.layers.Layer):
+    """A user's layer, with the same."""
+
+    def call(self, x):
+        if tf.reduce_sum(tf.abs(x)) < 0:
+            x = tf.zeros_like(x)
+        return 2 * x
+
+
+def test_what_users_write_may_have_control_flow_on_tensors():
+    """Inside of the graphs of a pass AutoGraph converts functions, distortions and layers."""
+    halved = tf.keras.Sequential([tf.keras.Input([4]), Doubled()])
+
+    def encode(x):
+        if tf.reduce_sum(tf.abs(x)) < 0:
+            x = tf.zeros_like(x)
+        return halved(x) / 2, 0.1 * tf.ones_like(x)
+
+    model = tfisovae.Autoencoder(encode, lambda z: halved(z) / 2, Plain(), 0.1)
+    result = tfisovae.analyze(model, X)
+    assert result.tangents == "autodiff"
+    np.testing.assert_allclose(result.norm_mean, 2 / 0.1 * 0.1**2 * np.ones(4), rtol=1e-5)

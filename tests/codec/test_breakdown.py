@@ -34,7 +34,7 @@ def exact(**changes):
         return Point(factor, rate, 0.01, rate, distortion, 1e-4, rate, distortion)
 
     made = Ledger(
-        beta=BETA, lmbda=1 / BETA, decomposed=False, distortion_name="SumSquaredError()",
+        beta=BETA, decomposed=False, distortion_name="SumSquaredError()",
         num_examples=10_000, quantization="universal", coded=coded, kl_bits=kl, exact_bits=bits,
         told_bits=bits, table_bits=bits, bits_difference_standard_error=0.01,
         coded_bits=float(bits.sum()) + 0.02, file_bits=float(bits.sum()) + 0.1,

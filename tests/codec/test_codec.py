@@ -475,10 +475,8 @@ def test_models_that_cannot_be_fitted():
     broken = Autoencoder(lambda x: (x[:, :1], tf.where(x[:, :1] > 2.5, np.nan, 0.1)),
                          lambda z: tf.repeat(z, 6, 1), "sse", 0.01)
     with pytest.raises(
-            ValueError, match=
-            rf"posterior of example {int(np.argmax(X[:, 0] > 2.5))} \(counted from 0\) is not "
-            rf"finite"
-    ):
+            ValueError,
+            match=f"posterior must be finite; example {int(np.argmax(X[:, 0] > 2.5))} "):
         Codec.fit(broken, X)
 
 
@@ -491,11 +489,11 @@ def test_bad_input_to_a_codec(gaussian, tmp_path):
             call(X[:, :5])
         with pytest.raises(
                 ValueError,
-                match=r"mean of example 1 \(counted from 0\) is not finite, or too far out"):
+                match="mean must be finite .*; example 1 "):
             call(X[:2] * [[1], [1e12]])
     later = np.tile(X, (9, 1))
     later[4_321] *= 1e12  # beyond the first block
-    with pytest.raises(ValueError, match=r"mean of example 4321 \(counted from 0\)"):
+    with pytest.raises(ValueError, match="mean must be finite .*; example 4321 "):
         made.compress(later)
     assert not (tmp_path / "x.tfv").exists()
     with pytest.raises(ValueError,

@@ -13,7 +13,7 @@ def test_faces_are_a_function_of_the_seed():
     assert a.factors.shape == (300, len(FACTORS)) and len(a.factor_names) == len(FACTORS) >= 10
     np.testing.assert_array_equal(sources.faces(300, seed=1).images, a.images)
     assert not np.array_equal(b.images, c.images)
-    with pytest.raises(ValueError, match="num_examples must be at least 1; got 0"):
+    with pytest.raises(ValueError, match="num_examples must be an integer of at least 1; got 0"):
         sources.faces(0)
 
 

@@ -86,9 +86,9 @@ def test_shape_precision():
 
 @pytest.mark.parametrize("name, size, message", [
     ("mixed", 10, "Unknown toy data 'mixed'; there are 'mix', 'ramp', 'norm'"),
-    ("mix", 0, "num_examples must be a positive integer; got 0"),
-    ("mix", -5, "num_examples must be a positive integer; got -5"),
-    ("mix", 1.5, "num_examples must be a positive integer; got 1.5"),
+    ("mix", 0, "num_examples must be an integer of at least 1; got 0"),
+    ("mix", -5, "num_examples must be an integer of at least 1; got -5"),
+    ("mix", 1.5, "num_examples must be an integer of at least 1; got 1.5"),
 ])
 def test_bad_toys(name, size, message):
     with pytest.raises(ValueError, match=message):

@@ -62,7 +62,7 @@ def test_a_callback_that_sets_lmbda_is_obeyed():
     assert len(vae.weights) == 12 and isinstance(vae.lmbda, tf.Variable) and len(
         vae.trainable_variables) == 12
     for bad in (0, -1.0, np.nan, "3"):
-        with pytest.raises(ValueError, match="lmbda must be a positive, finite number"):
+        with pytest.raises(ValueError, match="lmbda must be positive and finite"):
             vae.lmbda = bad
 
 
@@ -160,9 +160,9 @@ def test_a_lmbda_set_by_a_callback_survives_a_stop(tmp_path):
 @pytest.mark.parametrize("arguments, message",
                          [({"kind": "exponential"},
                            "kind must be one of 'linear', 'cosine', 'cyclical'; got 'exponential'"),
-                          ({"steps": 0}, "steps must be an integer, at least 1; got 0"),
+                          ({"steps": 0}, "steps must be an integer of at least 1; got 0"),
                           ({"cycles": 1.5}, "cycles must be an integer"),
-                          ({"start": -1.0}, "start must be a lmbda, positive and finite")])
+                          ({"start": -1.0}, "start must be positive and finite")])
 def test_schedules_that_make_no_sense(arguments, message):
     with pytest.raises(ValueError, match=message):
         LambdaSchedule(**arguments)

@@ -336,9 +336,9 @@ def test_measurements_are_left_out_where_there_is_no_time(monkeypatch):
 
 
 @pytest.mark.parametrize("arguments, message", [
-    ({"every": 0}, "every must be an integer, at least 1; got 0"),
+    ({"every": 0}, "every must be an integer of at least 1; got 0"),
     ({"every": 2.0}, "every must be an integer"), ({"every": True}, "every must be an integer"),
-    ({"num_examples": 0}, "num_examples must be an integer, at least 1; got 0"),
+    ({"num_examples": 0}, "num_examples must be an integer of at least 1; got 0"),
     ({"num_examples": 99}, "data has 64 examples, fewer than num_examples = 99"),
     ({"share": 2}, "share must be above 0 and below 1, or None for no limit; got 2"),
     ({"share": 0.0}, "share must be above 0"),

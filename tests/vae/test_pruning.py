@@ -8,7 +8,8 @@ import tensorflow as tf
 
 import tfisovae
 from tfisovae import Autoencoder, networks, theory
-from tfisovae.analysis import posterior_means
+from tfisovae.autoencoder import streaming
+from tfisovae.metrics.posteriors import PosteriorMeans, posterior_means
 from tfisovae.training import devices, runs
 from tfisovae.vae import pruning, slicing
 from tfisovae.vae.pruning import chosen
@@ -20,6 +21,12 @@ X = np.random.default_rng(0).standard_normal((1_000, 4)).astype(np.float32)
 X = ((X - X.mean(0)) @ np.linalg.inv(np.linalg.cholesky(np.cov(X.T, bias=True))).T).astype(
     np.float32) * np.float32(VARIANCES**0.5)
 OPTIMUM = theory.LinearVAE(VARIANCES, BETA)
+
+
+def means(kl, precision):
+    """`PosteriorMeans` of which only these matter."""
+    kl, precision = np.array(kl, float), np.array(precision, float)
+    return PosteriorMeans(0 * kl, 0 * kl, 0 * kl, kl, precision, 10)
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +45,7 @@ def test_which_are_kept(linear, keep, kept):
     """Shares of 5.25: 4 of it .762, 5 of it .952. The collapsed variable is the last by importance,
     and no part of the whole.
     """
-    seen = posterior_means.posterior_means(tfisovae.as_autoencoder(linear), X)
+    seen = posterior_means(streaming.prepare(tfisovae.as_autoencoder(linear), X))
     assert chosen(keep, 4, seen).tolist() == kept
     assert seen.share(np.array(kept)) == pytest.approx(VARIANCES[kept].sum() / 5.25, rel=1e-4)
 
@@ -48,8 +55,7 @@ def test_active_variables_come_first(keep):
     """Of a short training, sigma of one that says nothing may be below that of one that says a
     little.
     """
-    seen = posterior_means.PosteriorMeans(np.zeros(3), np.array([1.0, 0.001, 2.0]),
-                                          np.array([1.5, 1.6, 5.0]), 10)
+    seen = means([1.0, 0.001, 2.0], [1.5, 1.6, 5.0])
     assert chosen(keep, 3, seen).tolist() == [0, 2]
 
 
@@ -387,14 +393,13 @@ def test_models_of_other_kinds(linear, tmp_path):
     ({0, 1}, "keep must be a list of numbers"),
 ])
 def test_what_is_refused(keep, message):
-    seen = posterior_means.PosteriorMeans(np.zeros(4), np.array([1.0, 2, 0, 1]),
-                                          np.array([3.0, 5, 1, 4]), 10)
+    seen = means([1, 2, 0, 1], [3, 5, 1, 4])
     with pytest.raises(ValueError, match=message):
         chosen(keep, 4, seen)
 
 
 def test_nothing_to_prune_no_data_and_a_collapsed_model(linear):
-    every = posterior_means.PosteriorMeans(np.zeros(2), np.ones(2), np.array([3.0, 2.0]), 10)
+    every = means([1, 1], [3, 2])
     for keep in ("active", 0.999):
         with pytest.raises(ValueError,
                            match="There is nothing to prune: all 2 latent variables would be kept"):
@@ -435,7 +440,7 @@ def test_a_cost_that_is_not_finite_is_named():
     x = np.zeros((20, 2), np.float32)
     x[13, 0] = 30
     with pytest.raises(ValueError,
-                       match=r"distortion of example 13 \(counted from 0\) is not finite"):
+                       match=r"distortion must be finite; example 13 \(counted from 0\)"):
         tfisovae.prune((lambda x: (x, np.full_like(x, -6)), decode), [0], x, distortion="sse",
                        beta=BETA)
 
@@ -451,8 +456,7 @@ def test_a_single_example_has_no_error(linear):
 def test_a_posterior_that_is_not_finite_and_data_that_are_gone(linear):
     broken = Autoencoder(lambda x: (x, tf.where(tf.range(4) == 2, np.nan, tf.ones_like(x))),
                          lambda z: z, "sse", BETA)
-    with pytest.raises(ValueError,
-                       match="The posterior of latent variable 2 is not finite on these data"):
+    with pytest.raises(ValueError, match=r"posterior must be finite; example 0 "):
         tfisovae.prune(broken, "active", X[:20])
     with pytest.raises(ValueError, match="fewer than the 2000 asked for"):
         tfisovae.prune(linear, "active", X, num_examples=2_000)

@@ -407,7 +407,7 @@ def test_a_users_distortion_survives_saving(tmp_path):
 
 @pytest.mark.parametrize("lmbda", [0, -1.0, np.nan, np.inf, "1000", True])
 def test_lmbda_must_be_positive_and_finite(lmbda):
-    with pytest.raises(ValueError, match="lmbda must be a positive, finite number; got"):
+    with pytest.raises(ValueError, match="lmbda must be positive and finite; got"):
         tfisovae.VAE(*networks.toy(), "sse", lmbda)
 
 

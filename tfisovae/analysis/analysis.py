@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from tfisovae import files, metrics, verdict
+from tfisovae import files, metrics, theory, verdict
 from tfisovae.analysis import conditions
 from tfisovae.analysis.rate_distortion import Accounts
 from tfisovae.autoencoder import streaming
@@ -25,8 +25,6 @@ from tfisovae.metrics.stationarity import AggregateMoments
 from tfisovae.verdict import checks, convergence, words
 from tfisovae.verdict.isometry import Isometry, isometry_of, root_mean_cosine
 from tfisovae.verdict.tests_of_means import LossFall, MeanGradient, Moments
-
-_CHECKED = 16  # examples on which the exact norms are set against finite differences
 
 
 @dataclasses.dataclass
@@ -58,8 +56,6 @@ class Analysis:
       gram_off_diagonal, gram_off_diagonal_cosine: root mean squares over the data and pairs of
         active dimensions.
       posterior_balance: the two sides of `balance`, each summed over the active dimensions.
-      numerical_norm_difference: largest relative difference of the norm by finite differences
-        (epsilon = .01) from the exact one, over the active dimensions, on the first examples.
       rate: E[KL], nats. distortion: E[D] as trained. loss: nats. coding_loss, transform_loss:
         E[D(x_check, x_hat)], E[D(x, x_check)], each without D of a point from itself.
       rate_standard_error, distortion_standard_error, loss_standard_error,
@@ -74,7 +70,7 @@ class Analysis:
       conditions: whether the networks are such that these must be:
         `tfisovae.verdict.checks.Conditions`.
       quadratic: whether the loss is quadratic in x_hat, so that 1 - sigma_j^2 predicts the norm.
-      lmbda, beta, decomposed, distortion_name: of the VAE.
+      beta, decomposed, distortion_name: of the VAE.
       num_examples: size of the data set.
       active_threshold: nats.
 
@@ -104,13 +100,11 @@ class Analysis:
     gram_off_diagonal: float
     gram_off_diagonal_cosine: float
     posterior_balance: float
-    numerical_norm_difference: float
     rate: float
     distortion: float
     loss: float
     coding_loss: float
     transform_loss: float
-    lmbda: float
     beta: float
     decomposed: bool
     distortion_name: str
@@ -129,6 +123,11 @@ class Analysis:
     stationarity: checks.Stationarity | None = None
     conditions: checks.Conditions | None = None
     quadratic: bool | None = None
+
+    @property
+    def lmbda(self) -> float:
+        """1 / beta."""
+        return 1 / self.beta
 
     @property
     def num_active(self) -> int:
@@ -150,7 +149,7 @@ class Analysis:
 
     def to_dict(self) -> dict[str, typing.Any]:
         """Plain Python values; what is not a number (no active dimension) becomes `None`."""
-        return files.plain(dataclasses.asdict(self), None)
+        return files.plain({**dataclasses.asdict(self), "lmbda": self.lmbda}, None)
 
     @classmethod
     def from_dict(cls, values: Mapping[str, typing.Any]) -> "Analysis":
@@ -310,29 +309,22 @@ def analyze(model: AutoencoderLike, data: Data, num_examples: int | None = None,
         what the model takes, and a distortion that has no metric tensor.
     """
     autoencoder = as_autoencoder(model, distortion, beta, scale)
-    with tf.distribute.get_strategy().scope():
-        measures = {
-            "rate": metrics.Rate(), "norm": metrics.IsometricNorm(), "derivative": Derivative(),
-            "precision": metrics.PosteriorPrecision(), "gram": metrics.GramOffDiagonal(),
-            "balance": metrics.PosteriorBalance(), "moments": AggregateMoments(),
-            "coding": metrics.CodingLoss(), "transform": metrics.TransformLoss(), "distortion":
-                rate_distortion.Distortion(), "loss": rate_distortion.Loss()
-        }
-    tangents, first = "autodiff", None
-
-    def start(x, mean):
-        nonlocal tangents, first
-        autoencoder.distortion.check_quadratic(x)
-        tangents, first = pullback.tangent_method(autoencoder.decode, mean), x
-        return tangents
-
-    passes = _encoded(autoencoder, measures, data, num_examples, "measuring", progress, start)
+    rows = streaming.prepare(autoencoder, data, num_examples, "measuring", progress)
+    autoencoder.distortion.check_quadratic(rows.first)
+    tangents = pullback.tangent_method(autoencoder.decode, rows.mean)
+    measures = {
+        "rate": metrics.Rate(), "norm": metrics.IsometricNorm(), "derivative": Derivative(),
+        "precision": metrics.PosteriorPrecision(), "gram": metrics.GramOffDiagonal(),
+        "balance": metrics.PosteriorBalance(), "moments": AggregateMoments(),
+        "coding": metrics.CodingLoss(), "transform": metrics.TransformLoss(),
+        "distortion": rate_distortion.Distortion(), "loss": rate_distortion.Loss()
+    }
     posteriors = [
-        encoded.numpy() for encoded, first_row in passes if first_row < flatness.MAX_EXAMPLES
+        posterior for posterior, first_row in _measured(rows, measures, tangents)
+        if first_row < flatness.MAX_EXAMPLES
     ]
-    difference = _numerical_norm_difference(autoencoder, first, measures["rate"].active, tangents)
     known = conditions.of_model(autoencoder)
-    return _analysis(autoencoder, measures, np.concatenate(posteriors), difference, tangents, known)
+    return _analysis(autoencoder, measures, np.concatenate(posteriors), tangents, known)
 
 
 def measure_stationarity(model: AutoencoderLike, data: Data, num_examples: int | None = None,
@@ -346,41 +338,31 @@ def measure_stationarity(model: AutoencoderLike, data: Data, num_examples: int |
     step of the same examples.
     """
     autoencoder = as_autoencoder(model, distortion, beta, scale)
-    with tf.distribute.get_strategy().scope():
-        measures = {
-            "rate": metrics.Rate(), "balance": metrics.PosteriorBalance(),
-            "moments": AggregateMoments()
-        }
-    for _ in _encoded(autoencoder, measures, data, num_examples, "examples of training", progress,
-                      lambda x, mean: pullback.tangent_method(autoencoder.decode, mean)):
+    rows = streaming.prepare(autoencoder, data, num_examples, "examples of training", progress)
+    measures = {
+        "rate": metrics.Rate(), "balance": metrics.PosteriorBalance(),
+        "moments": AggregateMoments()
+    }
+    for _ in _measured(rows, measures, pullback.tangent_method(autoencoder.decode, rows.mean)):
         pass
     return _stationarity(measures)
 
 
-def _encoded(autoencoder, measures, data, num_examples, description, progress, start):
-    """Shows every metric all examples, and yields their posteriors `[B, 2, n]` with the number of
-    examples before.
-
-    `start`, of the first examples and their means, says how tangents are taken.
+def _measured(rows, measures, tangents):
+    """Shows all examples to every metric, and yields their posteriors `[B, 2, n]` with the number
+    of examples before.
     """
-    tangents = None
+    with tf.distribute.get_strategy().scope():
+        for metric in measures.values():
+            metric.build(rows.n)
 
     def update(x, first_row):
-        measurement = measure(autoencoder, x, first_row, tangents=tangents)
+        measurement = measure(rows.model, x, first_row, tangents=tangents)
         for metric in measures.values():
-            metric.update_state(measurement)
+            metric.accumulate(measurement)
         return tf.stack(measurement.posterior, 1)
 
-    step = streaming.on_replicas(update)
-    for x, first_row in streaming.examples_of(autoencoder, data, num_examples, description,
-                                              progress):
-        if tangents is None:
-            mean = autoencoder.encode(x[:_CHECKED])[0]
-            tangents = start(x[:_CHECKED], mean)
-            with tf.distribute.get_strategy().scope():
-                for metric in measures.values():
-                    metric.build(mean.shape[-1])
-        yield step(x, first_row), first_row
+    return streaming.run(rows, update)
 
 
 def _stationarity(measures):
@@ -393,7 +375,7 @@ def _stationarity(measures):
                                balance.strong)
 
 
-def _analysis(autoencoder, measures, posteriors, numerical_norm_difference, tangents, known):
+def _analysis(autoencoder, measures, posteriors, tangents, known):
     """The `Analysis` of what was accumulated."""
     rate, norm, gram, balance, moments = (measures[name] for name in ("rate", "norm", "gram",
                                                                       "balance", "moments"))
@@ -417,8 +399,8 @@ def _analysis(autoencoder, measures, posteriors, numerical_norm_difference, tang
         norm_mean=norm.mean, norm_std=norm.std, norm_standard_error=norm.standard_error,
         one_minus_variance=balance.target, derivative_mean=derivative.mean,
         derivative_std=derivative.std, precision_mean=precision.mean,
-        precision_standard_error=precision.standard_error, importance=autoencoder.beta / 2
-        * precision.mean, kl_mean=rate.mean, active=rate.active, ranking=np.argsort(
+        precision_standard_error=precision.standard_error,
+        importance=theory.importance(precision.mean, autoencoder.beta), kl_mean=rate.mean, active=rate.active, ranking=np.argsort(
             -precision.mean,
             kind="stable"), gram_mean=gram.mean, gram_cosine=gram.cosine, balance=balance.ratio,
         balance_standard_error=balance.ratio_standard_error, latent_mean=moments.first,
@@ -428,9 +410,8 @@ def _analysis(autoencoder, measures, posteriors, numerical_norm_difference, tang
                 gram_result["gram_off_diagonal_cosine"]), posterior_balance=checks.overall_balance(
                     balance.ratio, balance.target,
                     rate.active), posterior_balance_standard_error=balance.result_standard_error,
-        numerical_norm_difference=numerical_norm_difference,
         rate_standard_error=rate.total_standard_error, **means, **errors,
-        lmbda=1 / autoencoder.beta, beta=autoencoder.beta, decomposed=autoencoder.decomposed,
+        beta=autoencoder.beta, decomposed=autoencoder.decomposed,
         distortion_name=repr(autoencoder.distortion), num_examples=count,
         active_threshold=rate.threshold, tangents=tangents, unexplained=flat.unexplained,
         unexplained_standard_error=flat.standard_error, log_scale_std=flat.total,
@@ -441,21 +422,6 @@ def _analysis(autoencoder, measures, posteriors, numerical_norm_difference, tang
 def _can_tell_flatness(posteriors):
     return len(posteriors) >= flatness.MIN_EXAMPLES and np.isfinite(posteriors).all() and (
         posteriors[:, 1] > 0).all()
-
-
-def _numerical_norm_difference(autoencoder, x, active, tangents):
-    @tf.function
-    def both(x):
-        measurement = measure(autoencoder, x, tangents=tangents)
-        variance = tf.square(measurement.posterior.scale)
-        return variance * tf.linalg.diag_part(
-            measurement.pullback), variance * measurement.numerical_derivatives
-
-    exact, numerical = (np.mean(values, 0)[active] for values in streaming.traced(both, x))
-    return float(
-        np.max(
-            np.abs(numerical - exact) / np.maximum(exact,
-                                                   np.finfo(np.float32).tiny), initial=0.0))
 
 
 def factor_correlations(means: npt.ArrayLike, factors: npt.ArrayLike) -> np.ndarray:

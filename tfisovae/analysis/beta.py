@@ -12,6 +12,7 @@ import numpy.typing as npt
 import scipy.stats
 import tensorflow as tf
 
+from tfisovae import arguments
 from tfisovae.autoencoder import streaming
 from tfisovae.autoencoder.autoencoder import AutoencoderLike, as_autoencoder
 from tfisovae.autoencoder.data import Data
@@ -155,8 +156,7 @@ class BetaEstimate:
         simulated: two dimensions that differ by 15 %). The tolerance is for training that stops, as
         all do, near the optimum: there the dimensions can be off together, which no error shows.
         """
-        if not 0 < beta < math.inf:
-            raise ValueError(f"beta must be positive and finite; got {beta!r}.")
+        arguments.positive("beta", beta)
         if not 0 <= tolerance < 1:
             raise ValueError(
                 f"tolerance must be a share of beta, at least 0 and below 1; got {tolerance!r}.")
@@ -223,7 +223,8 @@ def estimate_beta(model: AutoencoderLike, data: Data, *, num_examples: int | Non
         fewer than `num_examples`, or numbers that are not finite.
     """
     model = as_autoencoder(model, distortion, scale=scale, needs_beta=False)
-    tangents = "autodiff"
+    rows = streaming.prepare(model, data, num_examples, "balancing", progress)
+    tangents = pullback.tangent_method(model.decode, rows.mean)
 
     def sides(x, first_row):
         measurement = measure(model, x, first_row, seed, tangents)
@@ -232,22 +233,15 @@ def estimate_beta(model: AutoencoderLike, data: Data, *, num_examples: int | Non
         # not.
         return measurement.kl, measurement.noise_work, target, measurement.distortion
 
-    step, seen, totals = streaming.on_replicas(sides), 0, [0.0, 0.0, 0.0]
-    for x, first_row in streaming.examples_of(model, data, num_examples, "balancing", progress):
-        if not seen:  # before the first step is traced
-            tangents = pullback.tangent_method(model.decode, model.encode(x[:4])[0])
-        kl, work, target, trained = (np.asarray(values, np.float64)
-                                     for values in step(x, first_row))
-        finite = np.isfinite(np.concatenate([kl, work, target, trained[:, None]], 1)).all(1)
-        if not finite.all():
-            raise ValueError(
-                f"The model's outputs or gradients are not finite at example "
-                f"{first_row + int(np.argmin(finite))} "
-                "(counted from 0).")
+    seen, totals = 0, [0.0, 0.0, 0.0]
+    for values, first_row in streaming.run(rows, sides):
+        kl, work, target, trained = (np.asarray(value, np.float64) for value in values)
+        arguments.check_finite("The model's outputs and gradients",
+                               np.concatenate([kl, work, target, trained[:, None]], 1), first_row)
         both = np.concatenate([work, target], 1)
         totals = [
             total + part
             for total, part in zip(totals, (kl.sum(0), both.sum(0), both.T @ both), strict=True)
         ]
-        seen += len(x)
+        seen += len(kl)
     return BetaEstimate.from_sums(seen, *totals, threshold=threshold)

@@ -11,7 +11,7 @@ import math
 import numpy as np
 import tensorflow as tf
 
-from tfisovae.autoencoder import data
+from tfisovae import arguments
 from tfisovae.autoencoder.autoencoder import Measurable, as_autoencoder
 from tfisovae.autoencoder.networks import Networks
 from tfisovae.autoencoder.posterior import READINGS, read_scale
@@ -55,7 +55,7 @@ def inspect(autoencoder: Measurable, x: np.ndarray | tf.Tensor) -> list[Finding]
     Raises:
       ValueError: for fewer than two examples, or one that is not finite.
     """
-    data.check_finite(x)
+    arguments.check_finite("x", x)
     autoencoder = as_autoencoder(autoencoder, needs_beta=False)
     known = autoencoder.networks or Networks()
     many = tf.cast(x[:_MANY_ROWS], tf.float32)

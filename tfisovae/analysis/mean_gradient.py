@@ -13,6 +13,7 @@ from collections.abc import Iterable
 import numpy as np
 import tensorflow as tf
 
+from tfisovae._autograph import compiled
 from tfisovae.autoencoder import streaming
 from tfisovae.autoencoder.autoencoder import Measurable, as_autoencoder
 from tfisovae.autoencoder.data import Data, whole
@@ -142,7 +143,6 @@ def block_gradients(model: Measurable, data: Data, weights: Iterable[tf.Variable
     signs = np.random.default_rng(_FOLD_SEED).integers(0, 2, total, np.int8) * np.int8(2) - np.int8(
         1) if total > _KEPT else None
 
-    @tf.function(reduce_retracing=True)
     def gradient(x, first_row):
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(weights)
@@ -161,11 +161,10 @@ def block_gradients(model: Measurable, data: Data, weights: Iterable[tf.Variable
             part if kept.all() else tf.boolean_mask(part, kept) for part, kept in zip(parts, free)
         ], 0)
 
-    sums, counts = [], []
-    for batch, (x, first_row) in enumerate(
-            streaming.examples_of(autoencoder, data, num_examples, "gradients", progress)):
-        if not batch:
-            _check_differentiable(autoencoder, x[:1])
+    rows = streaming.prepare(autoencoder, data, num_examples, "gradients", progress)
+    _check_differentiable(autoencoder, rows.first[:1])
+    gradient, sums, counts = compiled(gradient, reduce_retracing=True), [], []
+    for batch, (x, first_row) in enumerate(rows):
         found = _folded(gradient(x, tf.constant(first_row)).numpy(), signs)
         block = batch % num_blocks
         if block == len(sums):

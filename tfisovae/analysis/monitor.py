@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from tfisovae import metrics
+from tfisovae import metrics, theory
+from tfisovae._autograph import compiled
 from tfisovae.autoencoder.autoencoder import AutoencoderLike, as_autoencoder
 from tfisovae.autoencoder.networks import Networks
 from tfisovae.geometry import pullback
@@ -52,7 +53,7 @@ class Meter:
         # Which is in no strategy's scope: the sums are this process' own.
         with concurrent.futures.ThreadPoolExecutor(1) as thread:
             thread.submit(self._make_metrics, mean.shape[-1]).result()
-        self._step = tf.function(
+        self._step = compiled(
             self._update, input_signature=[tf.TensorSpec([None, *example.shape[1:]], tf.float32)])
 
     def _make_metrics(self, n):
@@ -78,7 +79,7 @@ class Meter:
             measurement = measure(self._autoencoder, some, seed=self._seed,
                                   tangents=self._tangents)
             for metric in measures.values():
-                metric.update_state(measurement)
+                metric.accumulate(measurement)
 
     def __call__(self, x: tf.Tensor) -> dict[str, int | float]:
         """Measures on the examples `x` `[N, ...]`.
@@ -103,8 +104,8 @@ class Meter:
             }, "cosine": root_mean_cosine(of["gram"].cosine, np.flatnonzero(active)),
             "balance": float(of["balance"].result()) if active.any() else np.nan, "rate": float(
                 of["rate"].result()), "distortion": float(of["distortion"].result()), **{
-                    f"importance_z{j}": float(self.beta / 2 * precision)
-                    for j, precision in enumerate(of["precision"].mean)
+                    f"importance_z{j}": float(value) for j, value in enumerate(
+                        theory.importance(of["precision"].mean, self.beta))
                 }
         }
 

@@ -2,6 +2,8 @@
 import dataclasses
 import math
 
+from tfisovae import theory
+
 
 @dataclasses.dataclass(frozen=True)
 class Accounts:
@@ -55,7 +57,7 @@ class Accounts:
         """R + (n/2) log(pi e beta), nats: what Eq. 14 makes of the rate, the entropy of the data in
         the distortion's metric.
         """
-        return self.rate + 0.5 * self.num_active * math.log(math.pi * math.e * self.beta)
+        return self.rate + theory.noise_entropy(self.num_active, self.beta)
 
     def __str__(self) -> str:
         return "\n".join([

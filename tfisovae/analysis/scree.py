@@ -22,7 +22,7 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from tfisovae import files
+from tfisovae import files, theory
 from tfisovae.analysis.analysis import Analysis
 from tfisovae.distortions import Distortion
 
@@ -192,10 +192,9 @@ class Scree:
         """Of an `Analysis`."""
         order = np.asarray(analysis.ranking)
         order = np.concatenate([order[analysis.active[order]], order[~analysis.active[order]]])
-        half = analysis.beta / 2
-        return cls(order, analysis.importance[order],
-                   half * analysis.precision_standard_error[order], analysis.active[order], half,
-                   analysis.transform_loss, components)
+        error = theory.importance(analysis.precision_standard_error[order], analysis.beta)
+        return cls(order, analysis.importance[order], error, analysis.active[order],
+                   theory.importance(1.0, analysis.beta), analysis.transform_loss, components)
 
     @classmethod
     def from_saved(cls, saved: Mapping[str, Any]) -> "Scree":

@@ -6,15 +6,14 @@ Behind the door there are two functions, a distortion, and beta. `as_autoencoder
 NumPy arrays.
 """
 import dataclasses
-import math
-import numbers
 import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol, TypeAlias
 
 import tensorflow as tf
 
-from tfisovae import distortions, files
+from tfisovae import arguments, distortions, files
+from tfisovae._autograph import converted
 from tfisovae.autoencoder.networks import Decoder, Encoder, Networks, as_part
 from tfisovae.autoencoder.posterior import read_scale
 from tfisovae.autoencoder.signatures import load_saved_model
@@ -56,10 +55,11 @@ class Autoencoder:
             if not callable(getattr(self, name)):
                 raise TypeError(
                     f"{name} must be a function of a tensor; got {getattr(self, name)!r}.")
+            object.__setattr__(self, name, converted(getattr(self, name)))
         object.__setattr__(self, "distortion", distortions.get(self.distortion))
         object.__setattr__(self, "decomposed", bool(self.decomposed))
         if self.beta is not None:
-            object.__setattr__(self, "beta", _checked_beta(self.beta))
+            object.__setattr__(self, "beta", arguments.positive("beta", self.beta, " (1 / lmbda)"))
 
 
 class Measurable(Protocol):
@@ -95,10 +95,6 @@ signatures `encode` and `decode`, or what `tf.saved_model.load` made of one.
 """
 
 
-def _checked_beta(beta):
-    if isinstance(beta, bool) or not isinstance(beta, numbers.Real) or not 0 < beta < math.inf:
-        raise ValueError(f"beta must be a positive, finite number (1 / lmbda); got {beta!r}.")
-    return float(beta)
 
 
 def as_autoencoder(model: AutoencoderLike, distortion: Distortion | str | None = None,

@@ -173,15 +173,3 @@ def as_float(batch: np.ndarray | tf.Tensor) -> tf.Tensor:
     """float32; 8-bit images are scaled to [0, 1]."""
     return tf.cast(batch, tf.float32) / 255 if batch.dtype == tf.uint8 else tf.cast(
         batch, tf.float32)
-
-
-def check_finite(batch: np.ndarray | tf.Tensor, first_row: int = 0) -> None:
-    """Raises ValueError where an example of `batch` `[B, ...]` is not finite, with its number
-    counted from `first_row`.
-    """
-    finite = np.isfinite(np.asarray(batch)).reshape(len(batch), -1).all(1)
-    if not finite.all():
-        raise ValueError(
-            f"x must be finite; example {first_row + int(np.argmin(finite))} (counted from 0) is "
-            f"not."
-        )

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 import numpy as np
 import tensorflow as tf
 
-from tfisovae import distortions
+from tfisovae import arguments, distortions
 
 _REDUCTIONS = ("sum", "mean", "last_axis_mean")
 _NAMES = ("sse", "mse", "bce", "gaussian_nll", "ssim")
@@ -230,9 +230,7 @@ def _shape(shape):
 def _count(name, value, what):
     if value is None:
         raise ValueError(f"{name} is missing, which {what} needs.")
-    if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < 1:
-        raise ValueError(f"{name} must be a positive integer; got {value!r}.")
-    return int(value)
+    return arguments.integer(name, value)
 
 
 def _one_of(name, value, allowed):

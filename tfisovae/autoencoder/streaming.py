@@ -1,38 +1,121 @@
-"""One pass over a data set, on all replicas of the current `tf.distribute` strategy."""
-import numbers
+"""One pass over a data set, on all replicas of the current `tf.distribute` strategy.
+
+    rows = prepare(model, data)             # looks at the first examples, once
+    for values, first_row in run(rows, function):
+        ...                                 # what `function` returns of each batch
+"""
+import dataclasses
+import functools
+import itertools
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import tensorflow as tf
 import tqdm
 
+from tfisovae import arguments
+from tfisovae._autograph import compiled
 from tfisovae.autoencoder.autoencoder import Measurable
-from tfisovae.autoencoder.data import Data, batches, check_finite, is_endless
+from tfisovae.autoencoder.data import Data, batches, is_endless
 from tfisovae.autoencoder.outputs import PartError
+
+_LOOKED_AT = 16  # examples of the first batch that are encoded before the pass
+
+Rows: TypeAlias = Iterable[tuple[tf.Tensor, int]]
+"""Batches `(x [B, ...] float32, number of examples before)`."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Prepared:
+    """Data whose first examples fit the model. It is iterated over once, as `Rows`.
+
+    Attributes:
+      model: `Autoencoder`, or anything with its five attributes.
+      first: the first 16 examples, or all where there are fewer.
+      mean: their posterior means, `[b, n]`.
+    """
+
+    model: Measurable
+    first: tf.Tensor
+    mean: tf.Tensor
+    _rows: Rows
+
+    @property
+    def n(self) -> int:
+        """How many latent dimensions the model has."""
+        return self.mean.shape[-1]
+
+    def __iter__(self) -> Iterator[tuple[tf.Tensor, int]]:
+        return iter(self._rows)
+
+
+def prepare(model: Measurable, data: Data, num_examples: int | None = None,
+            description: str = "measuring", progress: bool = False) -> Prepared:
+    """Reads the first batch, and encodes and decodes its first 16 examples.
+
+    The arguments are those of `examples_of`.
+
+    Raises:
+      ValueError: as `examples_of`; and where the encoder does not take such examples, or the
+        decoder returns others.
+    """
+    rows = examples_of(model, data, num_examples, description, progress)
+    x, _ = batch = next(rows)
+    first = x[:_LOOKED_AT]
+    try:
+        mean = model.encode(first)[0]
+    except PartError:
+        raise  # says itself what is wrong, which need not be x
+    except (ValueError, tf.errors.InvalidArgumentError) as error:
+        said = str(error).strip().splitlines()
+        raise ValueError(
+            f"x must have the shape [batch, ...] that the encoder takes; its examples have "
+            f"{list(x.shape[1:])}: {said[0] if said else type(error).__name__}") from error
+    x_hat = model.decode(mean)
+    if x_hat.shape != first.shape:
+        raise ValueError(
+            f"The decoder returns the shape {tuple(x_hat.shape)} for x of the shape "
+            f"{tuple(first.shape)}: a VAE returns what it takes.")
+    return Prepared(model, first, tf.convert_to_tensor(mean), itertools.chain([batch], rows))
+
+
+def run(rows: Rows, function: Callable[[tf.Tensor, tf.Tensor], Any],
+        replicas: bool = True) -> Iterator[tuple[Any, int]]:
+    """Yields `(what function(x, first_row) returns, first_row)` of each batch, as NumPy arrays.
+
+    Args:
+      rows: of `prepare` or `examples_of`.
+      function: of a batch and the number of examples before it, to a structure of tensors
+        `[B, ...]`. It is traced once.
+      replicas: whether each replica takes a share of the rows. Otherwise this process computes
+        alone.
+    """
+    step = on_replicas(function) if replicas else _traced_once(compiled(function))
+    for x, first_row in rows:
+        yield tf.nest.map_structure(np.asarray, step(x, first_row)), first_row
 
 
 def examples_of(autoencoder: Measurable, data: Data, num_examples: int | None = None,
-                description: str = "measuring",
-                progress: bool = False) -> Iterator[tuple[tf.Tensor, int]]:
+                description: str = "measuring", progress: bool = False,
+                shape: tuple[int, ...] | None = None) -> Iterator[tuple[tf.Tensor, int]]:
     """Yields `(x [B, ...] float32, number of examples before)`, each batch checked, with a progress
     bar.
 
     Args:
       autoencoder: `Autoencoder`, whose distortion says what x may be.
-      data: as `examples.batches` takes it.
+      data: as `data.batches` takes it.
       num_examples: how many examples; all by default.
       description: of the progress bar.
       progress: whether to show it.
+      shape: of one example; that of the first by default.
     Raises:
       ValueError: if there are no examples, or fewer than were asked for; or for x that is not
-        finite, or outside the domain.
+        finite, outside the domain, or of another shape.
     """
-    if num_examples is not None and (isinstance(num_examples, bool)
-                                     or not isinstance(num_examples, numbers.Integral)
-                                     or num_examples < 1):
-        raise ValueError(f"num_examples must be an integer of at least 1; got {num_examples!r}.")
-    if num_examples is None and is_endless(data):
+    if num_examples is not None:
+        arguments.integer("num_examples", num_examples)
+    elif is_endless(data):
         raise ValueError(
             "The data set repeats without end: give num_examples, or leave out its repeat().")
     seen = 0
@@ -41,10 +124,13 @@ def examples_of(autoencoder: Measurable, data: Data, num_examples: int | None = 
         for x in batches(data):
             if num_examples is not None:
                 x = x[:num_examples - seen]
-            check_finite(x, seen)
+            shape = tuple(x.shape[1:]) if shape is None else shape
+            if tuple(x.shape[1:]) != shape:
+                raise ValueError(
+                    f"x must have examples of the shape {list(shape)}; from example {seen} "
+                    f"(counted from 0) on they have {list(x.shape[1:])}.")
+            arguments.check_finite("x", x, seen)
             autoencoder.distortion.check(x)
-            if not seen:
-                _check_shapes(autoencoder, x)
             yield x, seen
             seen += len(x)
             bar.update(len(x))
@@ -69,28 +155,6 @@ def rejoined(parts: Iterable[np.ndarray], size: int) -> Iterator[np.ndarray]:
         yield np.concatenate(kept)
 
 
-def _check_shapes(autoencoder, x):
-    """Raises ValueError if the encoder does not take examples `x` of this shape, or the decoder
-    returns another.
-    """
-    try:
-        mean = autoencoder.encode(x)[0]
-    except PartError:
-        raise  # says itself what is wrong, which need not be x
-    except (ValueError, tf.errors.InvalidArgumentError) as error:
-        said = str(error).strip().splitlines()
-        raise ValueError(
-            f"x must have the shape [batch, ...] that the encoder takes; its examples have "
-            f"{list(x.shape[1:])}: "
-            f"{said[0] if said else type(error).__name__}") from error
-    x_hat = autoencoder.decode(mean)
-    if x_hat.shape != x.shape:
-        raise ValueError(
-            f"The decoder returns the shape {tuple(x_hat.shape)} for x of the shape "
-            f"{tuple(x.shape)}: a VAE "
-            "returns what it takes.")
-
-
 def traced(function: tf.types.experimental.GenericFunction, *args: Any) -> Any:
     """`function(*args)` of a `tf.function` that is made anew for each model, as it must be.
 
@@ -108,6 +172,27 @@ def _joined(strategy, part):
     return tf.concat([tf.identity(local) for local in strategy.experimental_local_results(part)], 0)
 
 
+def _traced_once(step):
+    """`step(x, first_row)` for batches of every size, by one trace.
+
+    A function that must know the size of a batch is traced for each size.
+    """
+    trace = None
+
+    def call(x, first_row):
+        nonlocal trace
+        x, first_row = tf.convert_to_tensor(x), tf.constant(first_row, tf.int32)
+        if trace is None:
+            try:
+                trace = step.get_concrete_function(
+                    tf.TensorSpec([None, *x.shape[1:]], x.dtype), tf.TensorSpec([], tf.int32))
+            except (TypeError, ValueError):
+                trace = functools.partial(traced, step)
+        return trace(x, first_row)
+
+    return call
+
+
 def on_replicas(function: Callable[[tf.Tensor, tf.Tensor], Any]) -> Callable[[tf.Tensor, int], Any]:
     """`function(x, first_row)` of a batch, split by rows over the replicas of the current strategy,
     as one compiled call.
@@ -116,10 +201,10 @@ def on_replicas(function: Callable[[tf.Tensor, tf.Tensor], Any]) -> Callable[[tf
     """
     strategy = tf.distribute.get_strategy()
     replicas = strategy.num_replicas_in_sync
-
-    @tf.function(reduce_retracing=True)
-    def step(x, first_row):
-        return strategy.run(function, args=(x, first_row))
+    step = compiled(lambda x, first_row: strategy.run(function, args=(x, first_row)),
+                    reduce_retracing=True)
+    if replicas == 1:
+        return _traced_once(step)
 
     def call(x, first_row):
         share = -(-len(x) // replicas)
@@ -131,11 +216,8 @@ def on_replicas(function: Callable[[tf.Tensor, tf.Tensor], Any]) -> Callable[[tf
         def first(context):
             return tf.constant(first_row + context.replica_id_in_sync_group * share, tf.int32)
 
-        if replicas == 1:
-            return traced(step, x, tf.constant(first_row, tf.int32))
         parts = traced(step,
                        *map(strategy.experimental_distribute_values_from_function, (rows, first)))
-        return None if parts is None else tf.nest.map_structure(
-            lambda part: _joined(strategy, part), parts)
+        return tf.nest.map_structure(lambda part: _joined(strategy, part), parts)
 
     return call

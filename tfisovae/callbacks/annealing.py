@@ -1,10 +1,10 @@
 """Annealing of lmbda during a training."""
 import dataclasses
 import math
-import numbers
 
 import tensorflow as tf
 
+from tfisovae import arguments
 from tfisovae.callbacks import ANNEALINGS
 
 
@@ -68,11 +68,10 @@ class LambdaSchedule(tf.keras.callbacks.Callback):
             raise ValueError(
                 f"kind must be one of {', '.join(map(repr, ANNEALINGS))}; got {kind!r}.")
         for name, value in (("steps", steps), ("cycles", cycles)):
-            if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < 1:
-                raise ValueError(f"{name} must be an integer, at least 1; got {value!r}.")
+            arguments.integer(name, value)
         for name, value in (("start", start), ("end", end)):
-            if value is not None and not 0 < value < math.inf:
-                raise ValueError(f"{name} must be a lmbda, positive and finite; got {value!r}.")
+            if value is not None:
+                arguments.positive(name, value)
         self.kind, self.steps, self.start, self.end, self.cycles = kind, int(
             steps), start, end, int(cycles)
 

@@ -1,6 +1,5 @@
 """Keras callbacks for `vae.fit`."""
 import math
-import numbers
 import os
 import time
 from typing import Any
@@ -8,9 +7,10 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from tfisovae import arguments
 from tfisovae.analysis.monitor import Meter, spectrum_image
 from tfisovae.autoencoder.autoencoder import as_autoencoder
-from tfisovae.autoencoder.data import Data, batches, check_finite
+from tfisovae.autoencoder.data import Data, batches
 from tfisovae.callbacks import history
 
 # Examples of a measurement; where their number is found from times, it is a multiple of this.
@@ -80,10 +80,9 @@ class IsometryMonitor(tf.keras.callbacks.Callback):
                  distortion: Any = None, beta: float | None = None,
                  scale: str = "log_variance") -> None:
         super().__init__()
-        for name, value in (("every", every), ("num_examples", num_examples)):
-            if (value is not None or name == "every") and (isinstance(
-                    value, bool) or not isinstance(value, numbers.Integral) or value < 1):
-                raise ValueError(f"{name} must be an integer, at least 1; got {value!r}.")
+        arguments.integer("every", every)
+        if num_examples is not None:
+            arguments.integer("num_examples", num_examples)
         if share is not None and not 0 < share < 1:
             raise ValueError(
                 f"share must be above 0 and below 1, or None for no limit; got {share!r}.")
@@ -235,7 +234,7 @@ def _first_of(data, count):
     parts, seen = [], 0
     for x in batches(data):
         parts.append(x[:count - seen])
-        check_finite(parts[-1], seen)
+        arguments.check_finite("x", parts[-1], seen)
         seen += len(parts[-1])
         if seen == count:
             break

@@ -69,7 +69,7 @@ class Ledger:
     are for an example.
 
     Attributes:
-      beta, lmbda, decomposed, distortion_name, num_examples: of the VAE and of what was measured.
+      beta, decomposed, distortion_name, num_examples: of the VAE and of what was measured.
       quantization: "universal" (dithered) or "rounding".
       coded: whether each dimension is coded; the others are decoded at their mean.
       kl_bits: E[KL_j].
@@ -108,7 +108,6 @@ class Ledger:
     """
 
     beta: float
-    lmbda: float
     decomposed: bool
     distortion_name: str
     num_examples: int
@@ -143,6 +142,11 @@ class Ledger:
     predicted_slope: float
     curve: list[Point]
     beside: dict[str, list[dict[str, float]]] = dataclasses.field(default_factory=dict)
+
+    @property
+    def lmbda(self) -> float:
+        """1 / beta."""
+        return 1 / self.beta
 
     @property
     def num_coded(self) -> int:
@@ -199,10 +203,10 @@ class Ledger:
     def to_dict(self) -> dict[str, Any]:
         """What `load` takes, and what its sums are for whoever reads the JSON."""
         fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        derived = ("lmbda", "predicted_bits", "bit_terms", "distortion_terms")
         return {
-            **fields, "curve": [dataclasses.asdict(point) for point in self.curve], "n": len(
-                self.coded), "predicted_bits": self.predicted_bits, "bit_terms": self.bit_terms,
-            "distortion_terms": self.distortion_terms
+            **fields, "curve": [dataclasses.asdict(point) for point in self.curve],
+            "n": len(self.coded), **{name: getattr(self, name) for name in derived}
         }
 
     @classmethod

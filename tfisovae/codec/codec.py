@@ -20,7 +20,6 @@ import functools
 import hashlib
 import json
 import math
-import numbers
 import os
 from collections.abc import Iterator, Sequence
 
@@ -28,7 +27,7 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from tfisovae import files
+from tfisovae import arguments, files
 from tfisovae.autoencoder import streaming
 from tfisovae.autoencoder.autoencoder import AutoencoderLike, as_autoencoder
 from tfisovae.autoencoder.data import Data
@@ -36,7 +35,7 @@ from tfisovae.codec import PRIORS, QUANTIZATIONS, container, directory
 from tfisovae.codec.entropy import Code, Tables
 from tfisovae.codec.identity import Functions, Identity
 from tfisovae.codec.quantizer import Quantized, Quantizer
-from tfisovae.codec.transform import Prediction, Transform, check_shape
+from tfisovae.codec.transform import Prediction, Transform
 from tfisovae.distortions.base import Distortion
 
 BLOCK = 4_096  # examples to a code in a file
@@ -380,9 +379,8 @@ class Codec:
     def _means(self, x, num_examples=None, progress=False):
         """Yields the posterior means `[b, n]` of batches of examples."""
         self._check_model()
-        for batch, row in streaming.examples_of(self.model, x, num_examples, "compressing",
-                                                progress):
-            check_shape(batch, self.example_shape, row)
+        for batch, _ in streaming.examples_of(self.model, x, num_examples, "compressing", progress,
+                                              tuple(self.example_shape)):
             yield self.functions.encode(batch)[0].numpy()
 
     def _symbols(self, x, num_examples, progress):
@@ -404,11 +402,7 @@ def _check_choices(quantization, step_factor, prior):
                                                                                PRIORS)):
         if value not in known:
             raise ValueError(f"{name} must be one of {', '.join(map(repr, known))}; got {value!r}.")
-    if isinstance(
-            step_factor,
-            bool) or not isinstance(step_factor, numbers.Real) or not 0 < step_factor < math.inf:
-        raise ValueError(f"step_factor must be positive and finite; got {step_factor!r}.")
-    if step_factor > _MAX_FACTOR:
+    if arguments.positive("step_factor", step_factor) > _MAX_FACTOR:
         raise ValueError(
             f"step_factor must be at most {_MAX_FACTOR:,}, far beyond where anything of the data "
             f"is left; got "

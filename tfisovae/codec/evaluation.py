@@ -14,6 +14,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfisovae import theory
+from tfisovae._autograph import compiled
 from tfisovae.autoencoder import streaming
 from tfisovae.autoencoder.data import Data, Repeated
 from tfisovae.codec.breakdown import Ledger, Point
@@ -165,8 +166,9 @@ class _Pass:
         self.half, self.factors = float(codec.model.beta) / 2, np.array(
             [stage.codec.step_factor for stage in stages])
         self.examples, self.dimensions, self.posteriors = Averages(), Averages(), []
-        self._of_posterior, self._of_files, self._of_dimension = (tf.function(
-            function, reduce_retracing=True) for function in _measures(codec, image_shape))
+        self._of_posterior, self._of_files, self._of_dimension = (
+            compiled(function, reduce_retracing=True)
+            for function in _measures(codec, image_shape))
 
     def add(self, x: tf.Tensor, row: int) -> None:
         """Takes a batch whose first example is the `row`-th."""
@@ -249,7 +251,7 @@ class _Pass:
 
         mean, scale, noise = (np.concatenate(parts) for parts in zip(*self.posteriors))
         return Ledger(
-            beta=2 * self.half, lmbda=0.5 / self.half, decomposed=bool(
+            beta=2 * self.half, decomposed=bool(
                 model.decomposed), distortion_name=repr(
                     model.distortion), num_examples=of.count, quantization=self.codec.quantization,
             coded=self.codec.transform.active, kl_bits=of["kl"], exact_bits=of_all(

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import tensorflow as tf
 
+from tfisovae._autograph import compiled
 from tfisovae.autoencoder.autoencoder import Measurable
 
 _PREFIX, _ARRAYS = "identity_", ("z", "x_hat", "mean", "scale")
@@ -33,7 +34,7 @@ class Functions:
     def __init__(self, autoencoder: Measurable, example_shape: Sequence[int], n: int) -> None:
         self.autoencoder = autoencoder
         self._encode, self._decode = (
-            tf.function(function).get_concrete_function(tf.TensorSpec([None, *shape], tf.float32))
+            compiled(function).get_concrete_function(tf.TensorSpec([None, *shape], tf.float32))
             for function, shape in ((lambda x: tuple(autoencoder.encode(x)), example_shape),
                                     (lambda z: autoencoder.decode(z), (n,))))
 

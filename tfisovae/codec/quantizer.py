@@ -13,6 +13,8 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from tfisovae import arguments
+
 MAX_SYMBOL = 2**24  # in absolute value
 NUM_DITHERS = 2**16
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
@@ -73,12 +75,9 @@ class Quantizer:
             from `first`.
         """
         found = np.rint(np.asarray(y, np.float64) / self.step - self.offsets(dither))
-        far = ~(np.abs(found) <= MAX_SYMBOL).all(1)  # NaN too
-        if far.any():
-            raise ValueError(
-                f"The posterior mean of example {first + int(np.argmax(far))} (counted from 0) is "
-                f"not finite, or too "
-                "far out to be coded: such data are none of what the model was trained on.")
+        arguments.check_rows(
+            "The posterior mean must be finite and near enough to be coded",
+            np.abs(found) <= MAX_SYMBOL, first, "The model was not trained on such data.")
         return found.astype(np.int32)
 
     def dequantize(self, symbols: npt.ArrayLike, dither: np.ndarray) -> np.ndarray:

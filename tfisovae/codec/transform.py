@@ -22,6 +22,7 @@ from tfisovae.geometry import monotone
 from tfisovae.geometry.isometric_variable import IsometricVariable
 from tfisovae.geometry.monotone import Monotone
 from tfisovae.metrics.measurement import measure
+from tfisovae.metrics.posteriors import check_posteriors
 
 MIN_EXAMPLES = 20  # that a map takes
 _KEPT = 512  # posteriors that are kept, to predict what other steps cost
@@ -103,32 +104,29 @@ class Transform:
 
         Args:
           model: `Autoencoder`, or anything with its five attributes.
-          data, num_examples, progress: as `streaming.examples_of` takes them.
+          data, num_examples, progress: as `streaming.prepare` takes them.
           active: `[n]`, bool; by default, dimensions whose mean KL over the data exceeds
             `posterior.ACTIVE_KL`.
         Raises:
           ValueError: for data that are too few, not finite or of other shapes; posteriors that are
             not finite; a bad `active`; or where no dimension is active.
         """
-        @tf.function(reduce_retracing=True)
-        def encoded(x, row):
+        def values(x, row):
             found = measure(model, x, row)
-            return tf.stack([*found.posterior, found.kl], 1)
+            encoded = tf.stack([*found.posterior, found.kl], 1)
 
-        @tf.function(reduce_retracing=True)
-        def decoded(x, row):
-            found = measure(model, x, row)
-            return tf.stack([model.distortion(x, found.x_check), found.coding_loss], 1)
+            def losses():
+                return tf.stack([model.distortion(x, found.x_check), found.coding_loss], 1)
 
-        parts, losses, shape = [], [], None
-        for x, row in streaming.examples_of(model, data, num_examples, "fitting the codec",
-                                            progress):
-            shape = tuple(x.shape[1:]) if shape is None else shape
-            check_shape(x, shape, row)
-            parts.append(streaming.traced(encoded, x, tf.constant(row)).numpy())
-            _check_posteriors(parts[-1], row)
-            if row < _DECODED:
-                losses.append(streaming.traced(decoded, x, tf.constant(row)).numpy())
+            # The examples beyond are not decoded.
+            return encoded, tf.cond(row < _DECODED, losses, lambda: tf.zeros([0, 2]))
+
+        rows = streaming.prepare(model, data, num_examples, "fitting the codec", progress)
+        parts, losses = [], []
+        for (part, loss), row in streaming.run(rows, values, replicas=False):
+            check_posteriors(part, row)
+            parts.append(part)
+            losses.append(loss)
         mean, scale, kl = np.concatenate(parts).transpose(1, 0, 2)
         count, n = mean.shape
         if count < MIN_EXAMPLES:
@@ -152,7 +150,7 @@ class Transform:
         distortion, coding_loss = np.concatenate(losses).mean(0, np.float64)
         return cls(active, mean.mean(0, np.float64), tuple(maps), means, mean_kl / _LOG2,
                    divergence, mean[kept][:, active], scale[kept][:, active], float(distortion),
-                   float(coding_loss), count), shape
+                   float(coding_loss), count), tuple(rows.first.shape[1:])
 
     def to_y(self, mean: npt.ArrayLike) -> np.ndarray:
         """y `[B, n_active]` of z or means `[B, n]`, float64."""
@@ -224,26 +222,6 @@ class Transform:
 
 _MAPS = ("maps", "means")
 _PLAIN = tuple(field.name for field in dataclasses.fields(Transform) if field.name not in _MAPS)
-
-
-def check_shape(x: tf.Tensor, shape: tuple[int, ...], row: int) -> None:
-    """Raises ValueError where a batch has examples of another shape."""
-    if tuple(x.shape[1:]) != shape:
-        raise ValueError(
-            f"x must have examples of the shape {list(shape)}; from example {row} (counted from "
-            f"0) on they have "
-            f"{list(x.shape[1:])}.")
-
-
-def _check_posteriors(values, row):
-    finite = np.isfinite(values).all((1, 2)) & (values[:, 1] > 0).all(1)
-    if not finite.all():
-        raise ValueError(
-            f"The posterior of example {row + int(np.argmin(finite))} (counted from 0) is not "
-            f"finite, or its scale is "
-            "not positive: nothing can be coded by this model. tfisovae.analyze says what may be "
-            "wrong with it."
-        )
 
 
 def _checked_active(active, mean_kl):

@@ -36,8 +36,9 @@ def compute(trained, num_examples=None, forms=None, train_examples=None):
     of extremes or `None`.
     """
     from tfisovae import density
-    from tfisovae.autoencoder import posterior
+    from tfisovae.autoencoder import streaming
     from tfisovae.autoencoder.data import as_float
+    from tfisovae.metrics.posteriors import posterior_means
     from tfisovae.training import batches
 
     run, config, vae, source, *_ = trained
@@ -53,14 +54,10 @@ def compute(trained, num_examples=None, forms=None, train_examples=None):
             raise ValueError(f"--train_examples: {missing}. Leave it out.")
         print(f"Note: {missing}, and which dimensions are active, these examples say.",
               file=sys.stderr)
-    # Other data than the run's may be few, or odd: which dimensions the density is over, the run's
-    # own say.
-    posteriors = [
-        vae.encode(x)
-        for x in batches.evaluation_batches(rows if trained.own or train is None else train)
-    ]
-    active = posterior.active(np.concatenate([q.kl() for q in posteriors]).mean(0))
-    variance = np.mean(np.concatenate([q.scale for q in posteriors]).astype(np.float64) ** 2, 0)
+    # Other data may be few, or odd: the run's own decide which dimensions the density is over.
+    own = rows if trained.own or train is None else train
+    means = posterior_means(streaming.prepare(vae, batches.evaluation_batches(own)))
+    active, variance = means.active, means.variance
     if not active.any():
         raise measuring.NotOfThisRun(
             f"{run} has collapsed: no latent dimension is active, so there are no densities.")

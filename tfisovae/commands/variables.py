@@ -17,16 +17,21 @@ def add_arguments(p):
 def compute(trained, rows=6):
     """Maps the held-out examples to y: what `variables.json` holds, and what `variables.png` draws.
     """
-    from tfisovae import sources
-    from tfisovae.autoencoder import posterior
+    from tfisovae import sources, theory
+    from tfisovae.autoencoder import posterior, streaming
     from tfisovae.geometry.isometric_variable import IsometricVariable
     from tfisovae.training import batches
 
     measuring.check_at_least_1(rows=rows)
     run, config, vae, source, *_ = trained
-    encoded = [vae.encode(x) for x in batches.evaluation_batches(source.eval)]
-    mean, scale, kl = (np.concatenate(parts)
-                       for parts in zip(*((p.mean, p.scale, p.kl()) for p in encoded)))
+
+    def values(x, first_row):
+        q = vae.encode(x)
+        return q.mean, q.scale, q.kl()
+
+    examples = streaming.prepare(vae, batches.evaluation_batches(source.eval))
+    found = [parts for parts, _ in streaming.run(examples, values)]
+    mean, scale, kl = map(np.concatenate, zip(*found))
     precision = np.mean(scale.astype(np.float64) ** -2, 0)
     active = posterior.active(kl.mean(0))
     leading = [int(j) for j in np.argsort(-precision) if active[j]][:rows]
@@ -44,7 +49,7 @@ def compute(trained, rows=6):
     for rank, j in enumerate(leading, 1):
         y = IsometricVariable(mean[:, j], scale[:, j], vae.beta).to_y(mean[:, j])
         entry = {"z": j, "precision": float(precision[j]), "variance_y": float(np.var(y)),
-                 "importance": float(vae.beta / 2 * precision[j])}
+                 "importance": float(theory.importance(precision[j], vae.beta))}
         if toy:
             s = source.factors
             correlations = [np.corrcoef(y, column)[0, 1] for column in s.T]

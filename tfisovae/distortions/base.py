@@ -14,6 +14,8 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from tfisovae._autograph import converted
+
 # Displacements on which a distortion is checked, in deviations of the data.
 _STEPS = (0.1, 0.03, 0.01, 3e-3, 1e-3)
 _CHECKED = 8  # examples
@@ -63,6 +65,12 @@ class Distortion(abc.ABC):
 
     domain: tuple[float, float] | None = None
     min_size: int | None = None
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """What users define may have Python's `if` and `for` on tensors."""
+        super().__init_subclass__(**kwargs)
+        for name in {"__call__", "metric_product", "scale"} & vars(cls).keys():
+            setattr(cls, name, converted(vars(cls)[name]))
 
     @abc.abstractmethod
     def __call__(self, x: tf.Tensor, x_hat: tf.Tensor) -> tf.Tensor:

@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 import numpy as np
 import tensorflow as tf
 
+from tfisovae import arguments
 from tfisovae.distortions.base import (
     Distortion,
     sum_of_entries,
@@ -57,9 +58,7 @@ class GaussianNLL(_ScaledSquaredError):
     """
 
     def __init__(self, variance: float) -> None:
-        if not np.isfinite(variance) or variance <= 0:
-            raise ValueError(f"variance must be positive and finite; got {variance!r}.")
-        self.variance = float(variance)
+        self.variance = arguments.positive("variance", variance)
 
     def scale(self, x: tf.Tensor) -> tf.Tensor:
         return tf.fill([tf.shape(x)[0]], tf.cast(0.5 / self.variance, x.dtype))
@@ -168,9 +167,7 @@ class SSIM(Distortion):
     min_size = 11
 
     def __init__(self, max_val: float = 1.0) -> None:
-        if not np.isfinite(max_val) or max_val <= 0:
-            raise ValueError(f"max_val must be positive and finite; got {max_val!r}.")
-        self.max_val = float(max_val)
+        self.max_val = arguments.positive("max_val", max_val)
         self.domain = (0.0, self.max_val)
         self._c1 = (0.01 * self.max_val) ** 2
         self._c2 = (0.03 * self.max_val) ** 2

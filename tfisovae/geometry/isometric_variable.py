@@ -14,13 +14,13 @@ distance between them, as E[sigma^-2] does. The decoder knows it:
 along the axis of z_j (`along_axis`). `compare` says where the two differ. Where both are known they
 agree up to the factor sqrt(1 - sigma_j^2) of an optimal posterior.
 """
-import numbers
 import typing
 
 import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
+from tfisovae import arguments
 from tfisovae.autoencoder.autoencoder import AutoencoderLike, as_autoencoder
 from tfisovae.distortions import Distortion
 from tfisovae.geometry.monotone import Monotone
@@ -60,12 +60,8 @@ class IsometricVariable:
                 f"{list(mean.shape)} and {list(scale.shape)}.")
         if not (np.isfinite(mean).all() and np.isfinite(scale).all() and (scale > 0).all()):
             raise ValueError("mean must be finite and scale finite and positive.")
-        if isinstance(beta,
-                      bool) or not isinstance(beta,
-                                              (numbers.Real, tf.Tensor)) or not 0 < beta < np.inf:
-            raise ValueError(f"beta must be positive and finite; got {beta!r}.")
-        if isinstance(num_bins, bool) or not isinstance(num_bins, numbers.Integral) or num_bins < 1:
-            raise ValueError(f"num_bins must be an integer of at least 1; got {num_bins!r}.")
+        beta = arguments.positive("beta", float(beta) if tf.is_tensor(beta) else beta)
+        arguments.integer("num_bins", num_bins)
         order = np.argsort(mean, kind="stable")
         bins = np.array_split(order, max(2, min(num_bins, len(mean) // 10)))
         z = np.array([mean[rows].mean() for rows in bins])

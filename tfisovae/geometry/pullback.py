@@ -19,11 +19,12 @@ The tangents x_zj = J e_j are found in one of two ways, which `tangents=` choose
   decoders whose derivatives TensorFlow does not see (NumPy functions) or does not have. They need a
   decoder without randomness.
 """
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
 import tensorflow as tf
 
+from tfisovae._autograph import compiled, unconverted
 from tfisovae.autoencoder.networks import precision_of
 from tfisovae.distortions.base import Distortion
 from tfisovae.geometry import resize_gradients  # noqa: F401  (registers what the tangents of resized images need)
@@ -60,7 +61,7 @@ def numerical_derivatives(decode: Decode, z: tf.Tensor, distortion: Distortion,
         return distortion.excess(x, decode(z + epsilon * direction) - x) / epsilon**2
 
     directions = tf.eye(z.shape[-1], dtype=z.dtype)
-    return tf.transpose(tf.map_fn(derivative, directions, parallel_iterations=1))
+    return tf.transpose(tf.map_fn(unconverted(derivative), directions, parallel_iterations=1))
 
 
 def _linearized(decode, z):
@@ -146,7 +147,7 @@ def jacobian(decode: Decode, z: tf.Tensor,
     x, jvp = _linearized(decode, z)
     size = z.shape[-1]
     axes = tf.broadcast_to(tf.eye(size, dtype=z.dtype)[:, None], [size, tf.shape(z)[0], size])
-    return x, tf.vectorized_map(jvp, axes)
+    return x, tf.vectorized_map(unconverted(jvp), axes)
 
 
 def _in_precision_of(distortion, x, stack):
@@ -169,7 +170,7 @@ def _check_z(z):
     z = tf.convert_to_tensor(z)
     if z.shape.rank != 2 or z.shape[-1] is None:
         raise ValueError(f"z must have the shape [batch, n] with n known; got {tuple(z.shape)}.")
-    return z, max(1, _IMAGES_AT_ONCE // z.shape[-1])
+    return z
 
 
 def pullback_metric(decode: Decode, z: tf.Tensor, distortion: Distortion,
@@ -188,18 +189,19 @@ def pullback_metric(decode: Decode, z: tf.Tensor, distortion: Distortion,
     Raises:
       ValueError: by "autodiff", where TensorFlow has no derivative of `decode`.
     """
-    z, group = _check_z(z)
+    z = _check_z(z)
 
     def metric(z):
         x, stack = _in_precision_of(distortion, *jacobian(decode, z, tangents))
-        lowered = tf.map_fn(lambda v: distortion.metric_product(x, v), stack, parallel_iterations=1)
+        lowered = tf.map_fn(unconverted(lambda v: distortion.metric_product(x, v)), stack,
+                            parallel_iterations=1)
         n, batch = tf.shape(stack)[0], tf.shape(stack)[1]
         rows = tf.transpose(tf.reshape(stack, [n, batch, -1]), [1, 0, 2])
         columns = tf.transpose(tf.reshape(lowered, [n, batch, -1]), [1, 0, 2])
         return tf.cast(tf.matmul(rows, columns, transpose_b=True), z.dtype)
 
     _check_tangents(tangents)
-    return _in_groups(metric, [z], group, [z.shape[-1]] * 2)
+    return in_groups(metric, [z], z.shape[-1], [z.shape[-1]] * 2)
 
 
 def distortion_slopes(decode: Decode, z: tf.Tensor, reference: tf.Tensor, distortion: Distortion,
@@ -219,7 +221,7 @@ def distortion_slopes(decode: Decode, z: tf.Tensor, reference: tf.Tensor, distor
     Returns:
       `[B, n]`, distortion per latent unit.
     """
-    z, group = _check_z(z)
+    z = _check_z(z)
     if _check_tangents(tangents) == "autodiff":
         with tf.GradientTape() as tape:
             tape.watch(z)
@@ -237,7 +239,7 @@ def distortion_slopes(decode: Decode, z: tf.Tensor, reference: tf.Tensor, distor
             tf.transpose(tf.reduce_sum(tf.reshape(contracted, [shape[0], shape[1], -1]), -1)),
             z.dtype)
 
-    return _in_groups(slopes, [z, tf.convert_to_tensor(reference)], group, [z.shape[-1]])
+    return in_groups(slopes, [z, tf.convert_to_tensor(reference)], z.shape[-1], [z.shape[-1]])
 
 
 def tangent_method(decode: Decode, z: tf.Tensor, seed: int = 0) -> str:
@@ -259,17 +261,16 @@ def tangent_method(decode: Decode, z: tf.Tensor, seed: int = 0) -> str:
     Raises:
       ValueError: for a decoder that is random and has no derivative.
     """
-    z = _check_z(z)[0][:_CHECKED]
+    z = _check_z(z)[:_CHECKED]
     again, precise = decode(z), _in_precision(decode, z)
     x = decode(precise)
     directions = tf.random.stateless_normal([2, *z.shape], [seed, 0], dtype=precise.dtype)
     directions = tf.linalg.l2_normalize(directions, -1)
     random = float(_length(tf.cast(again, x.dtype) - x)) > 1e-4 * float(_length(x))
 
-    @tf.function
     # By the same path as `jacobian`, which not all that can be differentiated can take.
-    def products(z):
-        return tf.vectorized_map(_linearized(decode, z)[1], tf.cast(directions, z.dtype))
+    products = compiled(lambda z: tf.vectorized_map(
+        unconverted(_linearized(decode, z)[1]), tf.cast(directions, z.dtype)))
 
     try:
         product = tf.cast(products.get_concrete_function(z)(z), x.dtype)
@@ -304,20 +305,23 @@ def _length(x):
     return tf.sqrt(tf.reduce_sum(tf.square(x)))
 
 
-def _in_groups(function, arrays, group, shape):
-    """Applies `function` to `group` rows of `arrays` at a time and concatenates, so that memory
-    does not grow with the batch.
+def in_groups(function: Callable[..., tf.Tensor], arrays: Sequence[tf.Tensor], num_tangents: int,
+              shape: Sequence[int], dtype: tf.DType | None = None) -> tf.Tensor:
+    """Applies `function` to some rows at a time, so that memory does not grow with the batch.
 
     Args:
-      function: of arrays `[group, ...]`, to `[group, *shape]` in the type of the first.
+      function: of arrays `[group, ...]`, to `[group, *shape]`. The size of a group is static.
       arrays: list of `[B, ...]`.
-      group: rows at a time.
+      num_tangents: of one row; 128 images are computed at once.
       shape: of the result of one row.
+      dtype: of the result; that of the first array by default.
+    Returns:
+      `[B, *shape]`.
     """
+    group = max(1, _IMAGES_AT_ONCE // num_tangents)
     count = tf.shape(arrays[0])[0]
     groups = -(-count // group)
-    # The last group is filled up with copies of a row: every group has one shape, hence one plan of
-    # execution.
+    # The last group is filled up with copies of a row, so that all groups have one shape.
     rows = tf.minimum(tf.range(groups * group), count - 1)
     stacked = []
     for array in arrays:
@@ -325,8 +329,9 @@ def _in_groups(function, arrays, group, shape):
                            tf.concat([[groups, group], tf.shape(array)[1:]], 0))
         stack.set_shape([None, group, *array.shape[1:]])
         stacked.append(stack)
-    result = tf.map_fn(lambda some: function(*some), stacked, parallel_iterations=1,
-                       fn_output_signature=tf.TensorSpec([group, *shape], arrays[0].dtype))
+    result = tf.map_fn(
+        unconverted(lambda some: function(*some)), stacked, parallel_iterations=1,
+        fn_output_signature=tf.TensorSpec([group, *shape], dtype or arrays[0].dtype))
     return tf.reshape(result, [-1, *shape])[:count]
 
 

@@ -10,13 +10,13 @@ where the path between them is straight in that metric. On a path that bends the
 is measured of every pair of neighbours, is less than that.
 """
 import dataclasses
-import numbers
 from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
+from tfisovae import arguments
 from tfisovae.autoencoder.autoencoder import AutoencoderLike, as_autoencoder
 from tfisovae.distortions import Distortion
 from tfisovae.geometry import STEPS
@@ -148,10 +148,8 @@ def traverse(model: AutoencoderLike, dimensions: Sequence[int] | npt.ArrayLike, 
             f"steps must be one of {', '.join(map(repr, STEPS))}: what they are equal in; got "
             f"{steps!r}."
         )
-    if isinstance(columns, bool) or not isinstance(columns, numbers.Integral) or columns < 2:
-        raise ValueError(f"columns must be an integer of at least 2; got {columns!r}.")
-    if isinstance(limit, bool) or not isinstance(limit, numbers.Real) or not 0 < limit < np.inf:
-        raise ValueError(f"limit must be positive and finite; got {limit!r}.")
+    arguments.integer("columns", columns, 2)
+    arguments.positive("limit", limit)
     model = as_autoencoder(model, distortion, beta, needs_beta=steps == "posterior")
     if n is None and model.networks is not None:
         n = model.networks.n

@@ -75,6 +75,11 @@ class MeasurementMetric(tf.keras.metrics.Metric):
         raise NotImplementedError(f"{type(self).__name__} must define measure(measurement).")
 
     def update_state(self, measurement: Measurement) -> None:
+        """What Keras calls with each batch."""
+        self.accumulate(measurement)
+
+    def accumulate(self, measurement: Measurement) -> None:
+        """Adds a batch to the sums."""
         values, kl = (tf.cast(part, self.dtype)
                       for part in (self.measure(measurement), measurement.kl))
         self.count.assign_add(tf.cast(tf.shape(kl)[0], self.dtype))
@@ -82,6 +87,7 @@ class MeasurementMetric(tf.keras.metrics.Metric):
         self._sum.assign_add(tf.reduce_sum(values, 0))
         self._squares.assign_add(tf.reduce_sum(tf.square(values), 0))
 
+    @tf.autograph.experimental.do_not_convert
     def result(self) -> tf.Tensor | dict[str, tf.Tensor]:
         """The mean; of values by dimension, over the active ones."""
         mean = self._sum / self.count

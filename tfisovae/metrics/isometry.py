@@ -47,6 +47,7 @@ class IsometricNorm(MeasurementMetric):
         return tf.linalg.diag_part(
             scaled(derivatives, measurement.posterior.scale, measurement.autoencoder.beta))
 
+    @tf.autograph.experimental.do_not_convert
     def result(self) -> dict[str, tf.Tensor]:
         means = self._sum / self.count
         center = self._active_mean(means)
@@ -84,14 +85,15 @@ class GramOffDiagonal(MeasurementMetric):
     def measure(self, measurement: Measurement) -> tf.Tensor:
         return measurement.gram
 
-    def update_state(self, measurement: Measurement) -> None:
-        super().update_state(measurement)
+    def accumulate(self, measurement: Measurement) -> None:
+        super().accumulate(measurement)
         gram = tf.cast(measurement.gram, self.dtype)
         # Rounding may leave a collapsed one below 0.
         norms = tf.sqrt(tf.maximum(tf.linalg.diag_part(gram), 0))
         cosine = tf.math.divide_no_nan(gram, norms[:, :, None] * norms[:, None, :])
         self._cosine_squares.assign_add(tf.reduce_sum(tf.square(cosine), 0))
 
+    @tf.autograph.experimental.do_not_convert
     def result(self) -> dict[str, tf.Tensor]:
         active = self._active()
         pairs = tf.logical_and(active[:, None], active[None, :])

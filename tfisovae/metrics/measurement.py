@@ -40,6 +40,11 @@ class once(Generic[_Value]):
         return value
 
 
+def objective(lmbda: float | tf.Tensor, distortion: tf.Tensor, kl: tf.Tensor) -> tf.Tensor:
+    """The loss of Eq. 54, lmbda D + KL, nats, `[B]`, of D `[B]` and KL_j `[B, n]`."""
+    return lmbda * distortion + tf.reduce_sum(kl, -1)
+
+
 class Measurement:
     """What can be measured on one batch; each quantity is computed when first asked for, and once.
 
@@ -93,7 +98,7 @@ class Measurement:
     @once
     def objective(self) -> tf.Tensor:
         """The loss of Eq. 54, D / beta + KL, nats, `[B]`."""
-        return (1 / self.autoencoder.beta) * self.distortion + tf.reduce_sum(self.kl, -1)
+        return objective(1 / self.autoencoder.beta, self.distortion, self.kl)
 
     @once
     def coding_loss(self) -> tf.Tensor:

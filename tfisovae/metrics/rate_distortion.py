@@ -19,11 +19,12 @@ class Rate(MeasurementMetric):
     def measure(self, measurement: Measurement) -> tf.Tensor:
         return measurement.kl
 
-    def update_state(self, measurement: Measurement) -> None:
-        super().update_state(measurement)
+    def accumulate(self, measurement: Measurement) -> None:
+        super().accumulate(measurement)
         self._total_squares.assign_add(
             tf.reduce_sum(tf.square(tf.reduce_sum(tf.cast(measurement.kl, self.dtype), 1))))
 
+    @tf.autograph.experimental.do_not_convert
     def result(self) -> tf.Tensor:
         return tf.reduce_sum(self._kl) / self.count
 
@@ -43,6 +44,7 @@ class ActiveDimensions(MeasurementMetric):
     def measure(self, measurement: Measurement) -> tf.Tensor:
         return measurement.kl
 
+    @tf.autograph.experimental.do_not_convert
     def result(self) -> tf.Tensor:
         return tf.reduce_sum(tf.cast(self._active(), self.dtype))
 

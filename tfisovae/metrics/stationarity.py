@@ -36,8 +36,8 @@ class PosteriorBalance(MeasurementMetric):
     def measure(self, measurement: Measurement) -> tf.Tensor:
         return measurement.noise_work / measurement.autoencoder.beta
 
-    def update_state(self, measurement: Measurement) -> None:
-        super().update_state(measurement)
+    def accumulate(self, measurement: Measurement) -> None:
+        super().accumulate(measurement)
         work = tf.cast(self.measure(measurement), self.dtype)
         target = 1 - tf.square(tf.cast(measurement.posterior.scale, self.dtype))
         both = tf.concat([work, target], 1)
@@ -45,6 +45,7 @@ class PosteriorBalance(MeasurementMetric):
         self._differences.assign_add(power_sums(work - target))
         self._products.assign_add(tf.matmul(both, both, transpose_a=True))
 
+    @tf.autograph.experimental.do_not_convert
     def result(self) -> tf.Tensor:
         """The ratio of sums over the active dimensions: of weak ones alone both sides are near 0.
         """
@@ -121,11 +122,12 @@ class AggregateMoments(MeasurementMetric):
         mean, scale = measurement.posterior
         return tf.square(mean) + tf.square(scale)
 
-    def update_state(self, measurement: Measurement) -> None:
-        super().update_state(measurement)
+    def accumulate(self, measurement: Measurement) -> None:
+        super().accumulate(measurement)
         self._first.assign_add(power_sums(tf.cast(measurement.posterior.mean, self.dtype)))
         self._second.assign_add(power_sums(tf.cast(self.measure(measurement), self.dtype) - 1))
 
+    @tf.autograph.experimental.do_not_convert
     def result(self) -> dict[str, tf.Tensor]:
         return {self.name: tf.reduce_max(tf.abs(self._sum / self.count - 1)),
                 f"{self.name}_mean": tf.reduce_max(tf.abs(self._first[0] / self.count))}

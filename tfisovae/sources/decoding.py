@@ -18,6 +18,7 @@ from collections.abc import Callable
 import numpy as np
 from PIL import Image, ImageColor
 
+from tfisovae import arguments
 from tfisovae.sources.source import printable
 
 SMALLEST = 11  # the window of SSIM
@@ -68,12 +69,7 @@ class Framing:
     background: str = "white"
 
     def __post_init__(self) -> None:
-        size = self.image_size
-        if isinstance(size, bool) or not isinstance(size, (int, np.integer)) or size < SMALLEST:
-            raise ValueError(
-                f"image_size must be an integer of at least {SMALLEST}, the window of SSIM; got "
-                f"{size!r}."
-            )
+        arguments.integer("image_size", self.image_size, SMALLEST, ", the window of SSIM")
         if self.crop not in CROPS:
             raise ValueError(
                 f"crop must be one of {', '.join(map(repr, CROPS))}; got {self.crop!r}.")

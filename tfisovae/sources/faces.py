@@ -11,6 +11,8 @@ from collections.abc import Callable
 import numpy as np
 import tensorflow as tf
 
+from tfisovae import arguments
+
 SIZE = 64
 
 # Name, distribution: uniform on [-1, 1], or normal(0, 1) cut at +-2.5. Ordered roughly by weight in
@@ -71,8 +73,7 @@ def faces(num_examples: int, seed: int = 0,
     Returns:
       `Faces`.
     """
-    if num_examples < 1:
-        raise ValueError(f"num_examples must be at least 1; got {num_examples!r}.")
+    arguments.integer("num_examples", num_examples)
     factors = sample_factors(num_examples, seed)
     images = np.empty([num_examples, SIZE, SIZE, 3], np.uint8)
     block = 256

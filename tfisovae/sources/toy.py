@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import scipy.stats
 
-from tfisovae import theory
+from tfisovae import arguments, theory
 from tfisovae.distortions.standard import convex_scale
 from tfisovae.sources.source import Rows, Source, fingerprint
 
@@ -82,9 +82,7 @@ def toy(name: str, num_examples: int = 50_000, seed: int = 0) -> Toy:
     """
     if name not in SHAPES:
         raise ValueError(f"Unknown toy data {name!r}; there are {', '.join(map(repr, SHAPES))}.")
-    if isinstance(num_examples, bool) or not isinstance(num_examples,
-                                                        (int, np.integer)) or num_examples < 1:
-        raise ValueError(f"num_examples must be a positive integer; got {num_examples!r}.")
+    arguments.integer("num_examples", num_examples)
     shapes = SHAPES[name]
     basis, _ = np.linalg.qr(
         np.random.default_rng([seed, 0]).standard_normal((NUM_INPUTS, len(shapes))))
@@ -146,10 +144,8 @@ def load_toy(name: str, num_examples: int = 50_000, seed: int = 0,
     """Toy data as a `Source`: `num_examples` to train on, then `num_eval` more of the same basis to
     evaluate on.
     """
-    if num_eval < 1:
-        raise ValueError(f"num_eval must be at least 1; got {num_eval!r}.")
-    if num_examples < 1:
-        raise ValueError(f"num_examples must be at least 1; got {num_examples!r}.")
+    arguments.integer("num_eval", num_eval)
+    arguments.integer("num_examples", num_examples)
     drawn = toy(name, num_examples + num_eval, seed)
     manifest = {
         "toy": name, "source": f"toy data {name!r}, seed {seed}", "fingerprint": fingerprint(

@@ -4,7 +4,7 @@ import typing
 
 import tensorflow as tf
 
-from tfisovae.metrics.measurement import Measurement, once
+from tfisovae.metrics.measurement import Measurement, objective, once
 
 if typing.TYPE_CHECKING:
     from tfisovae.vae.vae import VAE
@@ -66,7 +66,7 @@ class Batch(Measurement):
 
     def loss(self, distortion: tf.Tensor) -> tf.Tensor:
         """lmbda `distortion` + KL + the networks' own losses, `[B]`."""
-        return self.autoencoder.lmbda * distortion + tf.reduce_sum(self.kl, -1) + self.own_losses
+        return objective(self.autoencoder.lmbda, distortion, self.kl) + self.own_losses
 
     @once
     def objective(self) -> tf.Tensor:

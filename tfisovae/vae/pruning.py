@@ -17,9 +17,9 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import tensorflow as tf
 
-from tfisovae.analysis import posterior_means, scree
+from tfisovae import arguments, theory
+from tfisovae.analysis import scree
 from tfisovae.analysis.mean_gradient import weights_of
-from tfisovae.analysis.posterior_means import PosteriorMeans
 from tfisovae.autoencoder import streaming
 from tfisovae.autoencoder.autoencoder import CONFIG, Autoencoder, AutoencoderLike, as_autoencoder
 from tfisovae.autoencoder.data import Data
@@ -27,6 +27,7 @@ from tfisovae.autoencoder.networks import Composed, Networks
 from tfisovae.autoencoder.posterior import Posterior
 from tfisovae.distortions import Distortion
 from tfisovae.metrics import measurement
+from tfisovae.metrics.posteriors import PosteriorMeans, posterior_means
 from tfisovae.vae import slicing
 from tfisovae.vae.vae import VAE, load
 
@@ -169,8 +170,8 @@ def prune(model: AutoencoderLike, keep: Sequence[int] | int | float | str, data:
             "tf.data.Dataset of batches.")
     if isinstance(model, VAE) and model.n is not None:
         check(keep, model.n)  # before the data are read
-    seen = posterior_means.posterior_means(before, data, num_examples,
-                                           progress) if data is not None else None
+    seen = None if data is None else posterior_means(
+        streaming.prepare(before, data, num_examples, "posteriors", progress))
     n = len(seen.mean) if seen else _size(before)
     kept = chosen(keep, n, seen)
     left_out = np.setdiff1d(np.arange(n), kept)
@@ -260,17 +261,12 @@ def _cost(before, after, seen, kept, left_out, data, num_examples, progress):
         rates = (tf.reduce_sum(one.kl, -1) for one in (whole, part))
         return tf.cast(tf.stack([whole.distortion, part.distortion, *rates], 1), tf.float64)
 
-    step = streaming.on_replicas(update)
-    rows = np.concatenate([np.asarray(step(x, first_row)) for x, first_row in
-                           streaming.examples_of(before, data, num_examples, "pruned", progress)])
-    finite = np.isfinite(rows).all(1)
-    if not finite.all():
-        raise ValueError(
-            f"The distortion of example {int(np.argmin(finite))} (counted from 0) is not finite: "
-            f"what pruning costs "
-            "cannot be said. Leave the example out, or mend the decoder.")
+    examples = streaming.examples_of(before, data, num_examples, "pruned", progress)
+    rows = np.concatenate([values for values, _ in streaming.run(examples, update)])
+    arguments.check_finite("The distortion", rows, 0,
+                           "Leave the example out, or repair the decoder.")
     rows = np.concatenate([rows, rows[:, :2] / before.beta + rows[:, 2:]], 1)
-    costs = before.beta / 2 * float(np.sum(seen.precision[left_out] - 1))
+    costs = float(np.sum(theory.importance(seen.precision[left_out] - 1, before.beta)))
     saved = float(np.sum(seen.kl[left_out]))
     changes = {}
     for k, (name, predicted) in enumerate(

@@ -14,6 +14,7 @@ import tensorflow as tf
 from tfisovae.analysis import conditions
 from tfisovae.autoencoder import graph, streaming
 from tfisovae.autoencoder.data import Data
+from tfisovae.metrics.posteriors import posterior_means
 from tfisovae.vae import slicing
 from tfisovae.vae.vae import VAE
 
@@ -76,38 +77,22 @@ def standardize_latents(vae: VAE, data: Data, num_examples: int | None = None,
         examples, or a moment is not finite; the VAE is then as it was.
     """
     heads, first = layers_of(vae)
-    total = np.zeros([3, vae.n])
-    count = 0
-
-    @tf.function(reduce_retracing=True)
-    def moments(x):
-        mean, scale = (tf.cast(value, tf.float64) for value in vae.encode(x))
-        return tf.stack([tf.reduce_sum(value, 0) for value in (mean, mean**2, scale**2)])
-
-    for x, _ in streaming.examples_of(vae, data, num_examples, "standardizing", progress):
-        total += moments(x).numpy()
-        count += len(x)
+    # In this process alone: a callback of `fit` calls this in the scope of a strategy.
+    means = posterior_means(
+        streaming.prepare(vae, data, num_examples, "standardizing", progress), replicas=False)
+    mean, count = means.mean, means.num_examples
     if count < MIN_EXAMPLES:
         raise ValueError(
             f"data must hold at least {MIN_EXAMPLES} examples, and should hold thousands, as "
             f"their moments are to be "
             f"those of all training; got {count}.")
-    mean, square, variance = total / count
-    with np.errstate(invalid="ignore"):
-        centred = square - mean**2 + variance
-    broken = np.flatnonzero(~(np.isfinite(mean) & np.isfinite(centred) & (centred > 0)))
-    if broken.size:
-        j = broken[0]
-        raise ValueError(
-            f"The latent variables cannot be standardized: over the data z_{j} has the mean "
-            f"{mean[j]:.3g} and the "
-            f"variance {centred[j]:.3g}, which must be finite and positive. The model has diverged."
-        )
-    scale = np.sqrt(centred)
+    # Positive: posteriors that are finite have a positive scale.
+    scale = np.sqrt(means.square - mean**2 + means.variance)
     _rescale_encoder(heads, vae.scale, mean, scale)
     kernel, bias = (weight.astype(np.float64) for weight in first.get_weights())
     first.set_weights([kernel * scale[:, None], bias + mean @ kernel])
-    return Standardization(mean, scale, (square + variance - 1) / 2 - np.log(scale), count)
+    gain = (means.square + means.variance - 1) / 2 - np.log(scale)
+    return Standardization(mean, scale, gain, count)
 
 
 def layers_of(vae: VAE) -> tuple[list[tf.keras.layers.Layer], tf.keras.layers.Layer]:

@@ -6,8 +6,9 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from tfisovae import arguments
 from tfisovae.autoencoder import graph
-from tfisovae.autoencoder.data import check_finite, x_of
+from tfisovae.autoencoder.data import x_of
 from tfisovae.autoencoder.noise import noise_rows
 from tfisovae.callbacks import LambdaSchedule
 from tfisovae.metrics import rate_distortion as metrics_lib
@@ -90,7 +91,7 @@ class Trainable(tf.keras.Model):
         self._may_keep = resident is None and not compiled and not any(kwargs.values())
         self._resident = None
         if resident is not None and resident is not False:
-            check_finite(resident)
+            arguments.check_finite("x", resident)
             self._resident = Resident(self, self._prepare(resident))
         self._kept = None
 
@@ -120,7 +121,7 @@ class Trainable(tf.keras.Model):
         if hasattr(x, "shape") and hasattr(x, "dtype"):
             for first in range(0, len(x), _ROWS):
                 rows = x[first:first + _ROWS]
-                check_finite(rows, first)
+                arguments.check_finite("x", rows, first)
                 self._prepare(rows)
 
     def fit(self, x: Any = None, y: Any = None, batch_size: int | None = None, epochs: int = 1,

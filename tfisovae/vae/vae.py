@@ -1,6 +1,5 @@
 """The variational autoencoder: its two networks, its objective, and its SavedModel."""
 import json
-import numbers
 import os
 import re
 from collections.abc import Mapping, Sequence
@@ -8,7 +7,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from tfisovae import distortions
+from tfisovae import arguments, distortions
 from tfisovae.autoencoder import graph
 from tfisovae.autoencoder.data import x_of
 from tfisovae.autoencoder.networks import Decoder, Encoder, Networks, as_part
@@ -18,13 +17,6 @@ from tfisovae.distortions import Distortion
 from tfisovae.metrics.measurement import Measurement, measure
 from tfisovae.vae import saving
 from tfisovae.vae.training import Trainable
-
-
-def _checked_lmbda(lmbda):
-    if isinstance(lmbda,
-                  bool) or not isinstance(lmbda, numbers.Real) or not 0 < lmbda < float("inf"):
-        raise ValueError(f"lmbda must be a positive, finite number; got {lmbda!r}.")
-    return float(lmbda)
 
 
 @tf.keras.utils.register_keras_serializable(package="tfisovae")
@@ -90,7 +82,7 @@ class VAE(Trainable):
         read_scale(tf.zeros([]), scale)
         self.encoder, self.decoder = encoder, decoder
         self.distortion = distortions.get(distortion)
-        self._lmbda = tf.Variable(_checked_lmbda(lmbda), trainable=False, dtype=tf.float64,
+        self._lmbda = tf.Variable(arguments.positive("lmbda", lmbda), trainable=False, dtype=tf.float64,
                                   name="lmbda",
                                   aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA)
         self.decomposed = bool(decomposed)
@@ -135,7 +127,8 @@ class VAE(Trainable):
 
     @lmbda.setter
     def lmbda(self, value: float | tf.Tensor) -> None:
-        self._lmbda.assign(_checked_lmbda(float(value) if tf.is_tensor(value) else value))
+        value = float(value) if tf.is_tensor(value) else value
+        self._lmbda.assign(arguments.positive("lmbda", value))
 
     @property
     def beta(self) -> float | tf.Tensor:

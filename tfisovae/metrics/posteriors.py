@@ -1,0 +1,77 @@
+"""Means over data of the posteriors, by one pass of the encoder alone."""
+import dataclasses
+
+import numpy as np
+import tensorflow as tf
+
+from tfisovae import arguments
+from tfisovae.autoencoder import posterior, streaming
+from tfisovae.autoencoder.posterior import Posterior
+
+
+@dataclasses.dataclass(frozen=True)
+class PosteriorMeans:
+    """Means of the posteriors over data, `[n]` each, float64.
+
+    Attributes:
+      mean: E[mu_j]. square: E[mu_j^2]. variance: E[sigma_j^2].
+      kl: E[KL_j], nats. precision: E[sigma_j^-2].
+      num_examples: of the data.
+    """
+
+    mean: np.ndarray
+    square: np.ndarray
+    variance: np.ndarray
+    kl: np.ndarray
+    precision: np.ndarray
+    num_examples: int
+
+    @property
+    def active(self) -> np.ndarray:
+        """Whether each dimension carries information, `[n]`."""
+        return posterior.active(self.kl)
+
+    @property
+    def counted(self) -> np.ndarray:
+        """E[sigma_j^-2] of the active variables, to which the importance is proportional; 0 of
+        others.
+        """
+        return np.where(self.active, self.precision, 0.0)
+
+    def share(self, kept: np.ndarray) -> float:
+        """The share of the importance of all active variables that the variables `kept` have; NaN
+        where none is active.
+        """
+        return float(self.counted[kept].sum() / self.counted.sum()) if self.active.any() else np.nan
+
+
+def posterior_means(rows: streaming.Prepared, replicas: bool = True) -> PosteriorMeans:
+    """One pass over prepared data.
+
+    Args:
+      rows: of `streaming.prepare`.
+      replicas: as `streaming.run` takes it.
+    Raises:
+      ValueError: for an example whose posterior is not finite; and as `streaming.examples_of` does.
+    """
+    def values(x, first_row):
+        q = Posterior(*rows.model.encode(x))
+        mean, scale, kl, precision = (
+            tf.cast(value, tf.float64) for value in (*q, q.kl(), q.precision()))
+        return tf.stack([mean, tf.square(mean), tf.square(scale), kl, precision], 1)
+
+    total, count = 0.0, 0
+    for found, first_row in streaming.run(rows, values, replicas):
+        check_posteriors(found, first_row)
+        total, count = total + np.sum(found, 0), count + len(found)
+    return PosteriorMeans(*(total / count), count)
+
+
+def check_posteriors(values: np.ndarray, first_row: int) -> None:
+    """Raises ValueError if numbers `[B, ...]` of the posterior of an example are not finite; the
+    first example is the `first_row`-th.
+    """
+    arguments.check_finite(
+        "The posterior", values, first_row,
+        "The encoder must give every example a finite mean and a finite, positive scale. Leave the "
+        "example out, or repair the encoder.")
