@@ -17,9 +17,9 @@ _OUTSIDE = tf.__internal__.autograph.control_status_ctx()
 
 def unconverted(function: Callable[..., Any]) -> Callable[..., Any]:
     """A function that AutoGraph does not convert; the layers that it calls Keras does convert."""
-    def call(*args):
+    def call(*args, **kwargs):
         with _OUTSIDE:
-            return function(*args)
+            return function(*args, **kwargs)
 
     return tf.autograph.experimental.do_not_convert(call)
 

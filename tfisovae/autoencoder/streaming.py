@@ -91,7 +91,7 @@ def run(rows: Rows, function: Callable[[tf.Tensor, tf.Tensor], Any],
       replicas: whether each replica takes a share of the rows. Otherwise this process computes
         alone.
     """
-    step = on_replicas(function) if replicas else _traced_once(compiled(function))
+    step = on_replicas(function) if replicas else _traced_once(function)
     for x, first_row in rows:
         yield tf.nest.map_structure(np.asarray, step(x, first_row)), first_row
 
@@ -172,12 +172,12 @@ def _joined(strategy, part):
     return tf.concat([tf.identity(local) for local in strategy.experimental_local_results(part)], 0)
 
 
-def _traced_once(step):
-    """`step(x, first_row)` for batches of every size, by one trace.
+def _traced_once(function):
+    """`function(x, first_row)`, compiled for batches of every size, by one trace.
 
     A function that must know the size of a batch is traced for each size.
     """
-    trace = None
+    step, trace = compiled(function), None
 
     def call(x, first_row):
         nonlocal trace
@@ -201,10 +201,13 @@ def on_replicas(function: Callable[[tf.Tensor, tf.Tensor], Any]) -> Callable[[tf
     """
     strategy = tf.distribute.get_strategy()
     replicas = strategy.num_replicas_in_sync
-    step = compiled(lambda x, first_row: strategy.run(function, args=(x, first_row)),
-                    reduce_retracing=True)
+
+    def shared(x, first_row):
+        return strategy.run(function, args=(x, first_row))
+
     if replicas == 1:
-        return _traced_once(step)
+        return _traced_once(shared)
+    step = compiled(shared, reduce_retracing=True)
 
     def call(x, first_row):
         share = -(-len(x) // replicas)

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from tfisovae._autograph import converted, unconverted
 from tfisovae.autoencoder.posterior import ACTIVE_KL, active
 from tfisovae.metrics.measurement import Measurement
 
@@ -74,6 +75,7 @@ class MeasurementMetric(tf.keras.metrics.Metric):
         """
         raise NotImplementedError(f"{type(self).__name__} must define measure(measurement).")
 
+    @unconverted
     def update_state(self, measurement: Measurement) -> None:
         """What Keras calls with each batch."""
         self.accumulate(measurement)
@@ -81,7 +83,7 @@ class MeasurementMetric(tf.keras.metrics.Metric):
     def accumulate(self, measurement: Measurement) -> None:
         """Adds a batch to the sums."""
         values, kl = (tf.cast(part, self.dtype)
-                      for part in (self.measure(measurement), measurement.kl))
+                      for part in (converted(self.measure)(measurement), measurement.kl))
         self.count.assign_add(tf.cast(tf.shape(kl)[0], self.dtype))
         self._kl.assign_add(tf.reduce_sum(kl, 0))
         self._sum.assign_add(tf.reduce_sum(values, 0))
