@@ -145,14 +145,15 @@ class Part:
       owner: the object with the `trainable_variables` that it reads; None where it is not known.
       returns_scale: whether it is the signature `encode` of this package's SavedModels, which
         returns `mean` and `scale`.
-      precision: gives the type that the outputs are exact to, once the function was called.
+      precision: gives the type that the outputs are exact to, once the function was called; None
+        for float32.
     """
 
     function: Callable[..., Outputs]
     shape: tuple[int | None, ...] | None = None
     owner: Any = None
     returns_scale: bool = False
-    precision: Callable[[], tf.DType] = lambda: tf.float32
+    precision: Callable[[], tf.DType] | None = None
 
     @property
     def size(self) -> int | None:
