@@ -18,6 +18,7 @@ from tfisovae.metrics import rate_distortion
 from tfisovae.metrics.measurement import measure
 from tfisovae.verdict.isometry import root_mean_cosine
 
+_FIRST = 16  # examples that say how the decoder is to be differentiated
 _FEW = 4  # of so many examples one has its Gram matrix measured, which costs n + 1 decodes
 _DECADES = 4  # of E[sigma^-2], from 1 on, that a picture of it shows
 _BAR, _INACTIVE = (76, 114, 176), (200, 200, 200)  # colours
@@ -34,18 +35,24 @@ class Meter:
 
     Args:
       model: `VAE`, or what `as_autoencoder` takes.
-      example: `[1, ...]` at least, float32: of the examples to come.
+      examples: `[N, ...]`, float32, at least one: those to come.
       **said: `distortion`, `beta` and `scale` of `as_autoencoder`, for models that do not say them.
     Raises:
       ValueError: where the distortion has no metric tensor, or the model takes no such examples.
     """
 
-    def __init__(self, model: AutoencoderLike, example: tf.Tensor, **said: Any) -> None:
+    def __init__(self, model: AutoencoderLike, examples: tf.Tensor, **said: Any) -> None:
         self._autoencoder = as_autoencoder(model, **said)
         known = self._autoencoder.networks or Networks()
         if known.model is not None:  # its lmbda may be annealed
             self._autoencoder = known.model
-        self._seed = known.seed
+        if known.check is not None:
+            try:
+                known.check(examples)
+            except ValueError as error:
+                raise ValueError(
+                    f"The data of IsometryMonitor are no examples of this VAE: {error}") from error
+        self._seed, example = known.seed, examples[:_FIRST]
         self._autoencoder.distortion.check_quadratic(example)
         with as_first_replica():
             mean = self._autoencoder.encode(example)[0]

@@ -164,7 +164,7 @@ class Decoder:
     @property
     def precision(self) -> tf.DType:
         """The type that its outputs are exact to: float64 for NumPy functions that return it."""
-        return self._part.precision()
+        return tf.float32 if self._part.precision is None else self._part.precision()
 
     def __call__(self, z: tf.Tensor, training: bool = False) -> tf.Tensor:
         z = tf.convert_to_tensor(z)

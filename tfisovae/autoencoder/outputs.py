@@ -134,10 +134,6 @@ class Outputs:
         return _checked(self.tensors[0])
 
 
-def _float32() -> tf.DType:
-    return tf.float32
-
-
 @dataclasses.dataclass(frozen=True)
 class Part:
     """Half of a VAE, of any origin, as a function of a tensor.
@@ -149,14 +145,15 @@ class Part:
       owner: the object with the `trainable_variables` that it reads; None where it is not known.
       returns_scale: whether it is the signature `encode` of this package's SavedModels, which
         returns `mean` and `scale`.
-      precision: gives the type that the outputs are exact to, once the function was called.
+      precision: gives the type that the outputs are exact to, once the function was called; None
+        for float32.
     """
 
     function: Callable[..., Outputs]
     shape: tuple[int | None, ...] | None = None
     owner: Any = None
     returns_scale: bool = False
-    precision: Callable[[], tf.DType] = _float32
+    precision: Callable[[], tf.DType] | None = None
 
     @property
     def size(self) -> int | None:

@@ -9,7 +9,6 @@ import tensorflow as tf
 
 from tfisovae import arguments
 from tfisovae.analysis.monitor import Meter, spectrum_image
-from tfisovae.autoencoder.autoencoder import as_autoencoder
 from tfisovae.autoencoder.data import Data, batches
 from tfisovae.callbacks import history
 
@@ -141,13 +140,6 @@ class IsometryMonitor(tf.keras.callbacks.Callback):
     def _start(self, step):
         """Compiles, takes the time of a measurement, and opens what is written; at step 0 measures.
         """
-        known = as_autoencoder(self.model, **self._said).networks
-        if known is not None and known.check is not None:
-            try:
-                known.check(self._x)
-            except ValueError as error:
-                raise ValueError(
-                    f"The data of IsometryMonitor are no examples of this VAE: {error}") from error
         kept, self.path, self._number = [], None, self._asked
         if self._directory is not None:
             os.makedirs(self._directory, exist_ok=True)
@@ -160,7 +152,7 @@ class IsometryMonitor(tf.keras.callbacks.Callback):
                     "directory, or move that file away.")
             self.path = path
         fewest = self._x[:self._number or _FEWEST]
-        self._meter = Meter(self.model, self._x[:_FEWEST], **self._said)
+        self._meter = Meter(self.model, self._x, **self._said)
         self._meter(fewest)
         started = time.perf_counter()
         row = self._meter(fewest)
