@@ -131,7 +131,7 @@ def figure(measured, title="", path=None):
         if axes is not spectrum:
             row = {"fontsize": 7.5, "ncols": 3} if axes is losses else {"fontsize": 9}
             axes.legend(frameon=False, loc="upper right", **row)
-    drawn.suptitle(title, fontsize=11)
+    drawn.suptitle(title, fontsize=11, parse_math=False)
     if path is not None:
         drawing.save(drawn, path)
     return drawn
@@ -152,7 +152,7 @@ def publish(source, out):
     share, count = measured["share"][-1], int(measured["num_examples"][-1])
     figure(
         measured,
-        f"{drawing.plain(name)}: {len(measured['step'])} measurements on {count} held-out "
+        f"{name}: {len(measured['step'])} measurements on {count} held-out "
         f"examples, {share:.1%} of "
         "the training's time with the start", picture)
     return picture

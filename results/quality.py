@@ -233,7 +233,7 @@ def draw(saved, path):
     losses = [one["loss"] for one in (paper, *recipes)]
     axes.set(
         xlabel="minutes of training", ylabel="loss, nats",
-        ylim=(0.85 * min(losses), 1.3 * max(losses)), title=drawing.plain(
+        ylim=(0.85 * min(losses), 1.3 * max(losses)), title=(
             f"{len(recipes)} trainings by the recipe, each to its own end, beside the paper's "
             f"settings"
         ))

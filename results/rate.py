@@ -12,7 +12,8 @@ import sys
 from results.layout import name
 from tfisovae import files
 from tfisovae.codec.breakdown import Ledger
-from tfisovae.show import rate_curves
+from tfisovae.show import drawing
+from tfisovae.show.rate import curves
 
 PUBLISHED = ("config.json", "rate.json", "rate.png")
 ORDER = ("faces", "mnist", "mix", "ramp", "norm")  # of panels; others follow
@@ -69,7 +70,7 @@ def draw(directory):
             f"{directory} has no directory with a rate.json. Measure runs (tfisovae rate RUN), "
             f"and name them."
         )
-    rate_curves.curves(ledgers, os.path.join(directory, "rates.png"))
+    drawing.save(curves(ledgers), os.path.join(directory, "rates.png"))
 
 
 def main(argv=None):

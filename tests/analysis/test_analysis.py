@@ -13,7 +13,7 @@ from tfisovae import theory
 from tfisovae.analysis import analysis
 from tfisovae.analysis.monitor import Meter
 from tfisovae.analysis.scree import Scree
-from tfisovae.show import drawing, gram_figures, norms_figures, traversal_figures
+from tfisovae.show import decoded, drawing, gram, norms
 from tfisovae.verdict import ReasonKind, State, checks
 
 ROWS = np.array([[1.0, 0, 0, 0, 0], [0, 3.0, 0, 0, 0], [0, 0, 2.0, 0, 0]])
@@ -188,13 +188,13 @@ def test_factor_correlations():
 def test_pictures_are_drawn(vae, tmp_path):
     """Every picture has the marks of its data: it changes when they do."""
     result = tfisovae.analyze(vae, data(50))
-    assert norms_figures.isometry(result, "title", tmp_path / "a.png").axes
+    drawing.save(norms.isometry(result, "title"), tmp_path / "a.png")
     result.norm_mean = result.norm_mean * 0.5
-    drawing.save(norms_figures.isometry(result, "title"), tmp_path / "b.png")
-    gram_figures.gram(result, path=tmp_path / "gram.png")
+    drawing.save(norms.isometry(result, "title"), tmp_path / "b.png")
+    drawing.save(gram.gram(result), tmp_path / "gram.png")
     faces = np.random.default_rng(0).uniform(size=(3, 5, 8, 8, 3))
-    traversal_figures.reconstructions([faces[0], faces[1]], ["x", "x_hat"],
-                                      path=tmp_path / "pairs.png")
+    drawing.save(decoded.reconstructions([faces[0], faces[1]], ["x", "x_hat"]),
+                 tmp_path / "pairs.png")
     pixels = {
         path.stem: np.asarray(Image.open(path).convert("RGB")).astype(int)
         for path in tmp_path.glob("*.png")

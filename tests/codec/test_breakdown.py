@@ -12,7 +12,7 @@ from PIL import Image
 from tfisovae import theory
 from tfisovae.codec import claims
 from tfisovae.codec.breakdown import QUANTIZATION, Ledger, Point, bits_at
-from tfisovae.show import rate_curves
+from tfisovae.show import drawing, rate
 from tfisovae.verdict import ClaimState
 
 BETA, SCALES = 0.01, np.array([0.06, 0.1, 0.21, 1.0])
@@ -253,23 +253,24 @@ def test_pictures(tmp_path):
     made = exact(beside={"rate-distortion bound": bound})
     for name in ("rate", "curves"):
         path = tmp_path / f"{name}.png"
-        drawn = rate_curves.rate(made, "A", path) if name == "rate" else rate_curves.curves(
-            [("A", made), ("B", exact())], path)
+        drawn = rate.rate(made, "A") if name == "rate" else rate.curves(
+            [("A", made), ("B", exact())])
+        drawing.save(drawn, path)
         assert np.asarray(Image.open(path).convert("L")).std() > 5
         dashed = [part.get_label() for part in drawn.axes[0].lines if part.get_linestyle() == "--"]
         assert dashed == ["rate-distortion bound"]
-        ours, = (part for part in drawn.axes[0].lines if part.get_label().startswith("files"))
+        ours, = (part for part in drawn.axes[0].lines if part.get_label().startswith("our files"))
         np.testing.assert_allclose(ours.get_ydata(), [at.distortion for at in made.curve])
 
 
-def test_a_picture_of_images_has_a_panel_of_ssim(tmp_path):
+def test_a_picture_of_images_has_a_panel_of_ssim():
     images = exact(
         curve=[dataclasses.replace(at, dissimilarity=0.2 * at.factor) for at in exact().curve],
         beside={"JPEG": [{"bits": 900, "distortion": 0.1}, {"bits": 400, "distortion": 0.15}]})
-    panels = rate_curves.rate(images, "B", tmp_path / "rate.png").axes
+    panels = rate.rate(images, "B").axes
     assert len(panels) == 4 and panels[0].get_ylabel(
     ) == "distortion, SumSquaredError()" and panels[3].get_xscale() == "log"
     assert "JPEG" in [part.get_label() for part in panels[3].lines
                       ] and "JPEG" not in [part.get_label() for part in panels[0].lines]
-    panel = rate_curves.curves([("B", images)]).axes[0]
+    panel = rate.curves([("B", images)]).axes[0]
     assert panel.get_ylabel() == panels[3].get_ylabel()

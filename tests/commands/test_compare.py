@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 from tfisovae import show
-from tfisovae.show import charts, comparison
+from tfisovae.show import comparison
+from tfisovae.show.contents import number
 from tfisovae.verdict import Verdict, words
 
 SMALL = ["--num_faces", "64", "--latent_dim", "3", "--batch_size", "4", "--num_eval", "0"]
@@ -70,7 +71,7 @@ def test_the_page_shows_both(compared):
         "Both &amp; more") and "<b>faces" not in page and "&lt;b&gt;faces" in page
     for name in ("toy", "faces"):
         saved = json.loads((out / name / "isometry.json").read_text())
-        assert f'href="./{name}/report.html"' in page and charts.number(saved["loss"]) in text
+        assert f'href="./{name}/report.html"' in page and number(saved["loss"]) in text
         assert f"{sum(saved['active'])} of {len(saved['active'])}" in text
         for line in words.summary(Verdict.from_dict(saved["verdict"])).splitlines():
             assert html.escape(line[-40:]) in text  # its first words stand in tags of their own

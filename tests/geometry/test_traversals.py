@@ -10,7 +10,7 @@ from PIL import Image
 
 from tfisovae import Autoencoder, distortions
 from tfisovae.geometry import traversals
-from tfisovae.show import traversal_figures
+from tfisovae.show import decoded, drawing
 
 N = np.random.default_rng(0).standard_normal((5_000, 2))
 
@@ -157,7 +157,7 @@ def test_the_animation_shows_the_examples(tmp_path):
     made = traversals.traverse(levels, [0, 1], 3, 2.0, "z", n=2)
     images = made.x.reshape(2, 3, 64, 64, 1)
     made = traversals.Traversals(**{**made.to_dict(), "x": images})
-    traversal_figures.animation(made, tmp_path / "a.gif", seconds=2)
+    decoded.animation(made, tmp_path / "a.gif", seconds=2)
     with Image.open(tmp_path / "a.gif") as gif:
         seen = []
         for frame in range(gif.n_frames):
@@ -175,10 +175,11 @@ def test_the_strip_is_drawn_with_its_labels(tmp_path):
         model(lambda z: tf.sigmoid(z) * tf.ones([1, 256]), lambda z: tf.zeros([1, 0]) * z), [0, 1],
         5, 2.0, n=2, share=[1.0, 0.0])
     made = traversals.Traversals(**{**made.to_dict(), "x": made.x.reshape(2, 5, 16, 16, 1)})
-    figure = traversal_figures.traversal(made, "title", tmp_path / "a.png")
+    figure = decoded.traversal(made, title="title")
+    drawing.save(figure, tmp_path / "a.png")
     axes, = figure.axes
     assert [label.get_text()
-            for label in axes.get_yticklabels()] == ["$z_{0}$   100 %", "$z_{1}$   0.0 %"]
+            for label in axes.get_yticklabels()] == ["z_0   100 %", "z_1   0.0 %"]
     assert [label.get_text() for label in axes.get_xticklabels()] == ["-2", "-1", "+0", "+1", "+2"]
     assert [text.get_text() for text in axes.texts] == [words[-1] for words in made.words()]
     assert made.still.tolist() == [False, True]

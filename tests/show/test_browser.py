@@ -55,12 +55,19 @@ for (let node; (node = texts.nextNode());) {
   const paint = parse(e.closest("svg") ? style.fill : style.color);
   found.push([ratio(paint, behind(e)), large ? 3 : 4.5, node.textContent.trim().slice(0, 40)]);
 }
-for (const e of document.querySelectorAll("svg[role=img] path:not(.grid)")) {
+for (const e of document.querySelectorAll("svg[role=img] :is(path, use, .heat):not(.grid)")) {
   if (!e.getClientRects().length) continue;
   const style = getComputedStyle(e), paint = style.stroke === "none" ? style.fill : style.stroke;
-  found.push([ratio(parse(paint), behind(e.closest("figure, article, section"))), 3, "path " + e.getAttribute("class")]);
+  found.push([ratio(parse(paint), behind(e.closest("figure, article, section"))), 3, "path " + e.outerHTML.slice(0, 80)]);
 }
 return found;
+"""
+
+# The size in pixels of every text of a chart that is shown, and the class of the chart.
+LETTERS = """
+return [...document.querySelectorAll('svg.chart text')].filter(one => one.getClientRects().length).map(one => {
+  const chart = one.closest('svg'), scale = chart.getBoundingClientRect().width / chart.viewBox.baseVal.width;
+  return [parseFloat(getComputedStyle(one).fontSize) * scale, chart.className.baseVal]; });
 """
 
 
@@ -198,10 +205,8 @@ def test_a_page_of_several_side_by_side(opened, beside, width, dark):
         "one.getBoundingClientRect().x)"
     )
     assert len(lefts) == 3 and len(set(lefts)) == (3 if width == 1400 else 1)
-    scales = browser.execute_script(
-        """return [...document.querySelectorAll('svg.chart')].filter(one => one.getClientRects().length)
-        .map(one => one.getBoundingClientRect().width / one.viewBox.baseVal.width)""")
-    assert len(scales) >= 6 and all(0.8 < scale < 1.4 for scale in scales)
+    letters = browser.execute_script(LETTERS)
+    assert len(letters) > 60 and all(10 < size < 17 for size, _ in letters)
     assert [entry for entry in browser.execute_script(CONTRAST) if entry[0] < entry[1]] == []
     sliders = browser.find_elements(By.CSS_SELECTOR, "input[type=range]")
     sliders[0].send_keys(Keys.ARROW_RIGHT)
@@ -259,14 +264,10 @@ def test_nothing_is_wider_than_the_window(opened, width):
         && one.getBoundingClientRect().right > innerWidth + 1).map(one => one.outerHTML.slice(0, 80))"""
     )
     assert cut == []
-    sizes = browser.execute_script(
-        """return [...document.querySelectorAll('svg.chart')].filter(one => one.getClientRects().length)
-        .map(one => [one.getBoundingClientRect().width / one.viewBox.baseVal.width, one.className.baseVal])"""
-    )
-    # So that letters of 12 pixels are read as such.
-    assert sizes and all(0.8 < scale < 1.4 for scale, _ in sizes)
+    letters = browser.execute_script(LETTERS)
+    assert len(letters) > 60 and all(10 < size < 17 for size, _ in letters)
     assert {name.split()[1]
-            for _, name in sizes} == ({"narrow", "any"} if width < 640 else {"wide", "any"})
+            for _, name in letters} == ({"narrow", "any"} if width < 640 else {"wide", "any"})
 
 
 @pytest.mark.parametrize("dark", [False, True])

@@ -15,21 +15,23 @@ large there.
 import dataclasses
 import math
 import numbers
+import typing
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import tensorflow as tf
 
 from tfisovae import files, theory
-from tfisovae.analysis.analysis import Analysis
-from tfisovae.distortions import Distortion
+
+if typing.TYPE_CHECKING:  # a page is made of saved numbers without TensorFlow
+    from tfisovae.analysis.analysis import Analysis
+    from tfisovae.distortions import Distortion
 
 SHARES = (0.90, 0.95, 0.99)
 # Numbers of an example, beyond which so many examples are taken: memory grows with their product.
 _WIDE, _ENOUGH = 1_024, 1_000
-_INTERVAL = 1.959964  # deviations of a two-sided interval of 95 %
+INTERVAL = 1.959964  # deviations of a two-sided interval of 95 %
 _TOGETHER = 64  # metric products of examples
 _BLOCK = 4_096  # rows of vectors
 
@@ -75,6 +77,13 @@ class PrincipalComponents:
     num_examples: int
     constant: bool
 
+    @classmethod
+    def from_saved(cls, saved: Mapping[str, Any]) -> "PrincipalComponents":
+        """Of what `to_save` returned."""
+        arrays = {name: np.array(saved[name], np.float64)
+                  for name in ("eigenvalue", "standard_error")}
+        return cls(**{**saved, **arrays})
+
     def count(self, share: float) -> int:
         """How many components make up this share of the total."""
         return count_for(self.eigenvalue, share)
@@ -85,7 +94,7 @@ class PrincipalComponents:
         return float(np.sum(self.eigenvalue))
 
 
-def principal_components(x: npt.ArrayLike, distortion: Distortion) -> PrincipalComponents:
+def principal_components(x: npt.ArrayLike, distortion: "Distortion") -> PrincipalComponents:
     """The PCA of examples in the metric of a distortion at their mean, `G^(1/2) C G^(1/2)` with C
     of the sample (over N - 1).
 
@@ -147,6 +156,8 @@ def _root_of_covariance(rows, mean):
 
 def _metric_products(distortion, point, vectors):
     """G v at `point` of each of the `vectors` `[k, ...]`, float64."""
+    import tensorflow as tf
+
     point, done = tf.constant(point, tf.float32), []
     for first in range(0, len(vectors), _TOGETHER):
         some = tf.constant(vectors[first:first + _TOGETHER], tf.float32)
@@ -156,6 +167,8 @@ def _metric_products(distortion, point, vectors):
 
 def _is_constant(distortion, x):
     """Whether G_x is one multiple of the identity wherever x is."""
+    import tensorflow as tf
+
     if not distortion.has_scale:
         return False
     some = tf.constant(np.stack([x[0], x[len(x) // 2], x[-1], 2 * x[0], x[-1] + 1]), tf.float32)
@@ -188,7 +201,7 @@ class Scree:
     components: PrincipalComponents | None = None
 
     @classmethod
-    def of(cls, analysis: Analysis, components: PrincipalComponents | None = None) -> "Scree":
+    def of(cls, analysis: "Analysis", components: PrincipalComponents | None = None) -> "Scree":
         """Of an `Analysis`."""
         order = np.asarray(analysis.ranking)
         order = np.concatenate([order[analysis.active[order]], order[~analysis.active[order]]])
@@ -199,20 +212,16 @@ class Scree:
     @classmethod
     def from_saved(cls, saved: Mapping[str, Any]) -> "Scree":
         """Of what `isometry.json` holds; without components where an older version wrote it."""
+        from tfisovae.analysis.analysis import Analysis
+
         found = saved.get("principal_components")
-        components = found and PrincipalComponents(
-            **{
-                **found, **{
-                    name: np.array(found[name], np.float64)
-                    for name in ("eigenvalue", "standard_error")
-                }
-            })
-        return cls.of(Analysis.from_dict(saved), components or None)
+        components = PrincipalComponents.from_saved(found) if found else None
+        return cls.of(Analysis.from_dict(saved), components)
 
     @property
     def interval(self) -> np.ndarray:
         """The interval of 95 % about each importance, `[2, n]`."""
-        spread = _INTERVAL * np.nan_to_num(self.standard_error)
+        spread = INTERVAL * np.nan_to_num(self.standard_error)
         return np.stack([np.maximum(self.importance - spread, 0), self.importance + spread])
 
     @property
@@ -252,11 +261,13 @@ class Scree:
         """What it says, in lines of plain words."""
         if not self.active.any():
             return "No latent dimension is active: there is no importance to share out."
-        said = f"{_counts(self.count)} dimensions have {_SHARES} of the importance, which is of what the model makes of the data"
+        said = (f"{_counts(self.count)} dimensions have {_WORDS} of the importance, which is of "
+                f"what the model makes of the data")
         if self.components is None:
             return f"{said}."
         where = "" if self.components.constant else " in the metric of the distortion at their mean"
-        said += f"; {_counts(self.components.count)} principal components have as much of the whole variance of the data{where}."
+        said += (f"; {_counts(self.components.count)} principal components have as much of the "
+                 f"whole variance of the data{where}.")
         equal = self.components_of_equal_distortion
         if equal is not None:
             above = int(np.sum(self.components.eigenvalue > self.floor))
@@ -269,7 +280,7 @@ class Scree:
         return said
 
 
-_SHARES = "90, 95 and 99 %"
+_WORDS = "{:g}, {:g} and {:g} %".format(*(100 * share for share in SHARES))
 
 
 def _counts(count):

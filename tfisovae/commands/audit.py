@@ -339,18 +339,17 @@ def write_report(args, model, result, importances, x, rows, verdict, notes):
 
 def draw(out, model, result, importances, x, max_value):
     """Draws what was measured, and reconstructions of images; returns the names of the pictures."""
-    from tfisovae.show import drawing, gram_figures, importance_figures, norms_figures, traversal_figures
+    from tfisovae.show import decoded, drawing, gram, importance, norms
 
     title = f"{result.distortion_name}, beta {result.beta:.4g}"
     drawn = {
-        "isometry": norms_figures.isometry(result, title), "scree": importance_figures.scree(
-            importances, title)
+        "isometry": norms.isometry(result, title), "scree": importance.both(importances, title)
     }
     if result.num_active:
-        drawn["gram"] = gram_figures.gram(result, title)
+        drawn["gram"] = gram.gram(result, title=title)
     if x.ndim == 4 and x.shape[-1] in (1, 3):
         x_check = np.asarray(model.decode(model.encode(x[:_EXAMPLES])[0]))
-        drawn["reconstructions"] = traversal_figures.reconstructions(
+        drawn["reconstructions"] = decoded.reconstructions(
             [x[:_EXAMPLES] / max_value, x_check / max_value], ["x", "Dec(mean)"])
     for name in {"gram", "reconstructions"} - set(drawn):
         files.remove(os.path.join(out, f"{name}.png"))  # of what was measured before

@@ -97,11 +97,11 @@ def compute(trained, num_examples=None, forms=None, train_examples=None):
 
 def write(trained, saved, columns, pictures):
     """Writes `densities.csv`, `density.json` and the pictures."""
-    from tfisovae.show import traversal_figures
+    from tfisovae.show import decoded, drawing
 
     if pictures is not None:
-        traversal_figures.reconstructions(pictures, ["most probable", "least probable"],
-                                          path=trained.path("extremes.png"))
+        drawing.save(decoded.reconstructions(pictures, ["most probable", "least probable"]),
+                     trained.path("extremes.png"))
     with files.replacing(trained.path("densities.csv"), newline="") as file:
         writer = csv.writer(file)
         writer.writerow(columns)
@@ -152,22 +152,24 @@ def draw(out, suffix=""):
     """Draws `density.png` from `densities.csv` and `density.json`, which are in the directory
     `out`.
     """
-    from tfisovae.show import density_figures, drawing
+    from tfisovae.show import density, drawing
 
     saved, columns = load(out, suffix)
     for name in ("row", PERCENTILE):
         columns.pop(name, None)
     path = os.path.join(out, names(suffix)[2])
-    title = f"{drawing.plain(measuring.name(saved['data']))}, {saved['distortion_name']}, lmbda {saved['lmbda']:g}"
+    title = (f"{measuring.name(saved['data'])}, {saved['distortion_name']}, lmbda "
+             f"{saved['lmbda']:g}")
     truth = columns.pop("log_density", None)
     for form in ("posterior", "objective"):  # where a_x is 1, the scaled form is the same
         if form in columns and np.array_equal(columns[form], columns.get(f"scaled_{form}")):
             del columns[f"scaled_{form}"]
     if truth is None:
-        density_figures.density_histograms(columns, title, path)
+        figure = density.histogram(columns, title=title)
     else:
         correlations = {form: entry["correlation"] for form, entry in saved["comparison"].items()}
-        density_figures.densities(columns, truth, correlations, title, path)
+        figure = density.densities(columns, truth, correlations, title)
+    drawing.save(figure, path)
 
 
 def table(saved):

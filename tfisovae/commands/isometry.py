@@ -77,19 +77,19 @@ def draw(out, suffix=""):
     """
     from tfisovae import Analysis
     from tfisovae.analysis.scree import Scree
-    from tfisovae.show import gram_figures, importance_figures, norms_figures
+    from tfisovae.show import drawing, gram, importance, norms
 
-    path, isometry, scree, gram = (os.path.join(out, name) for name in names(suffix))
+    path, isometry_png, scree_png, gram_png = (os.path.join(out, name) for name in names(suffix))
     saved = files.read_json(path)
     result = Analysis.from_dict(saved)
     title = f"{result.distortion_name}, lmbda {result.lmbda:g}, {'decomposed' if result.decomposed else 'conventional'} loss"
     title += {"-train": ", examples of training", "-all": ", all examples"}.get(suffix, "")
-    norms_figures.isometry(result, title, isometry)
-    importance_figures.scree(Scree.from_saved(saved), title, scree)
+    drawing.save(norms.isometry(result, title), isometry_png)
+    drawing.save(importance.both(Scree.from_saved(saved), title), scree_png)
     if result.num_active:
-        gram_figures.gram(result, title, gram)
+        drawing.save(gram.gram(result, title=title), gram_png)
     else:
-        files.remove(gram)  # of a model of before
+        files.remove(gram_png)  # of a model of before
 
 
 def theory(extra, result, rows):

@@ -105,16 +105,15 @@ def names(suffix=""):
 def draw(out, suffix=""):
     """Draws `rate.png` from `rate.json`, which is in the directory `out`."""
     from tfisovae.codec.breakdown import Ledger
-    from tfisovae.show import drawing, rate_curves
+    from tfisovae.show import drawing, rate
 
     path, picture = (os.path.join(out, name) for name in names(suffix))
     saved = files.read_json(path)
     ledger = Ledger.from_dict(saved)
     title = (
-        f"{drawing.plain(measuring.name(saved['data']))}, {ledger.distortion_name}, lmbda "
-        f"{ledger.lmbda:g}, "
+        f"{measuring.name(saved['data'])}, {ledger.distortion_name}, lmbda {ledger.lmbda:g}, "
         f"{'decomposed' if ledger.decomposed else 'conventional'} loss")
-    rate_curves.rate(ledger, title, picture)
+    drawing.save(rate.rate(ledger, title), picture)
 
 
 def report(trained, args):

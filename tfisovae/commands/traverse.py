@@ -49,7 +49,7 @@ def draw(trained, rows=None, columns=9, limit=2.0, steps="decoder"):
     """
     from tfisovae import Analysis
     from tfisovae.autoencoder.data import as_float
-    from tfisovae.show import traversal_figures
+    from tfisovae.show import decoded, drawing
 
     run, config, vae, source, *_ = trained
     measuring.check_at_least_1(rows=rows)
@@ -75,17 +75,15 @@ def draw(trained, rows=None, columns=9, limit=2.0, steps="decoder"):
             f"{config['steps']} now. First: {command_line('isometry', os.path.abspath(run))}")
     made, fine = traverse(trained, result, rows, columns, limit, steps)
     moved = "equal steps of z" if steps == "z" else f"steps of equal distortion by the {steps}"
-    traversal_figures.traversal(
-        made,
-        f"$z_j$ by importance, its share, and D to the next; {moved} from {-limit:g} to {limit:g}",
-        trained.path("traversal.png"))
-    traversal_figures.animation(fine, trained.path("traversal.gif"))
+    title = f"z_j by importance, its share, and D to the next; {moved} from {-limit:g} to {limit:g}"
+    drawing.save(decoded.traversal(made, title=title), trained.path("traversal.png"))
+    decoded.animation(fine, trained.path("traversal.gif"))
     files.write_json(trained.path("traversal.json"), {**made.to_dict(), "limit": limit})
     x = as_float(source.eval[np.arange(min(12, len(source.eval)))])
     measurement = vae.measure(x)
     rows = [measuring.as_images(v) for v in (x, measurement.x_check, measurement.x_hat)]
-    traversal_figures.reconstructions(rows, ["x", "Dec(mean)", "Dec(sample)"],
-                                      path=trained.path("reconstructions.png"))
+    drawing.save(decoded.reconstructions(rows, ["x", "Dec(mean)", "Dec(sample)"]),
+                 trained.path("reconstructions.png"))
     return made.labels()
 
 

@@ -63,7 +63,7 @@ def compute(trained, rows=6):
             shape = sources.TOYS[source.manifest["toy"]][k]
             grid = np.linspace(s[:, k].min() * 1.15, s[:, k].max() * 1.15, 400)
             references.append((grid, shape.pdf(grid)))
-        variables.append((f"$y_{{{rank}}}$ of $z_{{{j}}}$" +
+        variables.append((f"y_{rank} of z_{j}" +
                           (f", follows {entry['follows']}" if toy else ""), y))
         saved["dimensions"].append(entry)
     return saved, variables, references if toy else None
@@ -72,10 +72,10 @@ def compute(trained, rows=6):
 def write(trained, saved, variables, references):
     """Writes `variables.json` and `variables.png`."""
     from tfisovae.show import drawing
-    from tfisovae.show.variables import isometric_variables
+    from tfisovae.show import variables as pictures
 
-    isometric_variables(variables, references, drawing.plain(measuring.name(saved["data"])),
-                        trained.path("variables.png"))
+    drawing.save(pictures.variables(variables, references, measuring.name(saved["data"])),
+                 trained.path("variables.png"))
     files.write_json(trained.path("variables.json"), saved)
 
 

@@ -1,9 +1,14 @@
-"""One page that answers what a person who has measured a VAE asks: can its latent space be trusted,
-which dimensions matter, what does each do, which inputs are odd, and has training ended?
+"""Pictures of what was measured, and one page of all of them.
 
-`write` makes it of an `Analysis` and of what else there is; `tfisovae report RUN` does so of a run.
-The page is one file without a network, a framework or a build step. From numbers to the page
-nothing here imports TensorFlow; `observe`, which decodes, does.
+A function draws each picture: `importance.scree(analysis)`, `norms.norms(analysis)`,
+`gram.gram(analysis)`, `density.histogram(...)`, `rate.curve(ledger)`, `variables.variable(y)`,
+`training.curve(...)`, `decoded.traversal(rows)`. It draws on `ax` where that is given, and else on
+a figure that a notebook shows. `drawing.save(figure, path)` writes it as PNG.
+
+`write` makes the page of an `Analysis` and of what else there is; `tfisovae report RUN` does so of
+a run. The page answers: can the latent space be trusted, which dimensions matter, what does each
+do, which inputs are odd, and has training ended? It is one file that loads nothing. From numbers to
+the page nothing here imports TensorFlow; `observe`, which decodes, does.
 """
 import os
 import typing
@@ -31,7 +36,7 @@ def __getattr__(name: str) -> Any:
         from tfisovae.show.observed import observe
 
         return observe
-    raise AttributeError(f"module 'tfisovae.show' has no attribute {name!r}")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def write(analysis: "Analysis | Mapping[str, Any]", path: str | os.PathLike, title: str = "VAE",

@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from tfisovae.show import decoded, norms
-from tfisovae.show.charts import NARROW, Figure, number
-from tfisovae.show.contents import Contents
+from tfisovae.show import norms, tiles
+from tfisovae.show.contents import Contents, number
+from tfisovae.show.density import density
+from tfisovae.show.drawing import Inline
 from tfisovae.show.importance import importance
 from tfisovae.show.page import facts, fitted, subtitle
-from tfisovae.show.training import density
 from tfisovae.verdict.words import lines
 
 _SECTIONS = (("verdicts", "Verdicts"), ("numbers", "Numbers"), ("scree", "Importance"),
@@ -47,13 +47,13 @@ def render_beside(columns: Sequence[Column], title: str) -> str:
     """
     if not columns:
         raise ValueError("There is nothing to show side by side; give one measurement or more.")
-    return fitted(
-        "beside.html", lambda budget: {
-            "title": title, "sections": _SECTIONS, "columns": [
-                _column(one, place, budget // len(columns)) for place, one in enumerate(columns)
-            ], "numbers": numbers([one.contents
-                                   for one in columns]), "threshold": _threshold(columns)
-        })
+    drawn, share = [_column(one, place) for place, one in enumerate(columns)], len(columns)
+    table = numbers([one.contents for one in columns])
+    return fitted("beside.html", lambda budget: {
+        "title": title, "sections": _SECTIONS, "numbers": table, "threshold": _threshold(columns),
+        "columns": [{**made, **_decoded(one.contents, budget // share)}
+                    for made, one in zip(drawn, columns)]
+    })
 
 
 def _threshold(columns):
@@ -63,27 +63,31 @@ def _threshold(columns):
     return ", ".join(number(value, 1) for value in known) or number(math.nan)
 
 
-def _column(one: Column, place: int, budget: int) -> dict[str, Any]:
-    """What the template shows of one measurement; pictures of at most `budget` bytes."""
-    contents, measured = one.contents, one.contents.measured
-    # Others would take room, and make these less sharp.
-    moved = contents.traversals and contents.traversals.leading(_WALKS)
-    walks = decoded.walks(dataclasses.replace(contents, traversals=moved), budget - budget // 4)[0]
-    examples = decoded.reconstructions(contents, budget // 4)
+def _column(one: Column, place: int) -> dict[str, Any]:
+    """What the template shows of one measurement, but for what is decoded."""
+    contents = one.contents
     return {
         "title": contents.title, "href": one.href, "of": f"{place}-",
         "subtitle": subtitle(contents), "training": training(contents), "notes": contents.notes,
-        "verdict": lines(contents.verdict), "scree": [
-            narrow(made) for made in importance(contents)[:1]
-        ], "norms": narrow(norms.norms(measured)), "density": narrow(density(contents)),
-        "walks": walks, "examples": examples["examples"][:_EXAMPLES] if examples else []
+        "verdict": lines(contents.verdict),
+        "scree": [narrow(made) for made in importance(contents)[:1]],
+        "norms": narrow(norms.norms_of(contents.measured)), "density": narrow(density(contents))
     }
 
 
-def narrow(made: Figure | None) -> Figure | None:
-    """A figure with the chart alone that fits into a column."""
-    return made and dataclasses.replace(
-        made, charts=[("any", chart) for _, chart in made.charts if chart.width == NARROW])
+def _decoded(contents: Contents, budget: int) -> dict[str, Any]:
+    """What the template shows of the decoder; pictures of at most `budget` bytes."""
+    # Others would take room, and make these less sharp.
+    moved = contents.traversals and contents.traversals.leading(_WALKS)
+    contents = dataclasses.replace(contents, traversals=moved)
+    examples = tiles.reconstructed(contents, budget // 4)
+    return {"walks": tiles.walks(contents, budget - budget // 4)[0],
+            "examples": examples["examples"][:_EXAMPLES] if examples else []}
+
+
+def narrow(made: Inline | None) -> Inline | None:
+    """A picture that is drawn at the width of a column alone."""
+    return made and dataclasses.replace(made, half=True)
 
 
 def training(contents: Contents) -> str:

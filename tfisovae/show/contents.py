@@ -1,20 +1,23 @@
-"""What a report is made of: numbers as `isometry.json` holds them, what the decoder shows, and
-records of the run.
+"""What a report is made of: numbers as `isometry.json` holds them and as people read them, what the
+decoder shows, and records of the run.
 
 Everything but the numbers may be missing, and so may any of the numbers: a measurement of an older
 version has fewer.
 """
 import dataclasses
+import math
 import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from tfisovae.verdict import Verdict
 
 if typing.TYPE_CHECKING:
-    from tfisovae.analysis.scree import Scree
+    from tfisovae.analysis.analysis import Analysis
+    from tfisovae.analysis.scree import PrincipalComponents, Scree
     from tfisovae.codec.breakdown import Ledger
     from tfisovae.geometry.traversals import Traversals
 
@@ -30,6 +33,59 @@ _NEEDED = {  # what a section reads, beside what every measurement has
     "distortions": ("distortion", "coding_loss", "transform_loss", "beta"),
     "active dimensions": ("active", "ranking")
 }
+
+
+# What the functions that draw take: an `Analysis`, or what `isometry.json` holds.
+Numbers: typing.TypeAlias = "Analysis | Measured | Mapping[str, Any]"
+
+
+def number(value: float, digits: int = 3) -> str:
+    """A number as a person reads it: `digits` significant digits, whole where it is, no exponent
+    from a thousandth to a million.
+    """
+    if value is None or not math.isfinite(value):
+        return "not known"
+    if value == round(value) and abs(value) < 1e6:
+        return f"{value:,.0f}".replace("-", "\N{MINUS SIGN}")
+    if 1e-3 <= abs(value) < 1e6:
+        decimals = max(0, digits - 1 - math.floor(math.log10(abs(value))))
+        return f"{value:,.{decimals}f}".replace("-", "\N{MINUS SIGN}")
+    mantissa, _, exponent = f"{value:.{digits - 1}e}".partition("e")
+    return f"{mantissa}e{int(exponent)}".replace("-", "\N{MINUS SIGN}")
+
+
+def tick_label(value: float) -> str:
+    """A number on an axis."""
+    text = f"{value:,.6g}"
+    return (text if "e" not in text else number(value, 1)).replace("-", "\N{MINUS SIGN}")
+
+
+def percent(share: float) -> str:
+    """A share in per cent, whole from 10 % on."""
+    digits = 1 if abs(share) < 0.0995 else 0
+    return f"{100 * share:.{digits}f}\N{NO-BREAK SPACE}%"
+
+
+def listed(words: Sequence[str]) -> str:
+    """ "a, b and c"."""
+    return " and ".join([*([", ".join(words[:-1])] if len(words) > 1 else []), *words[-1:]])
+
+
+def count(how_many: int, noun: str = "dimension") -> str:
+    """ "1 dimension", "3 dimensions"."""
+    return f"{how_many:,} {noun}" + ("" if how_many == 1 else "s")
+
+
+def statistic(of: Callable[[np.ndarray], float], values: npt.ArrayLike) -> float:
+    """A statistic of the finite ones of some values; NaN where there are none."""
+    values = np.ravel(np.asarray(values, np.float64))
+    values = values[np.isfinite(values)]
+    return float(of(values)) if len(values) else math.nan
+
+
+def rms(values: np.ndarray) -> float:
+    """The root mean square of values."""
+    return float(np.sqrt(np.mean(values**2)))
 
 
 class Measured:
@@ -54,9 +110,21 @@ class Measured:
             )
         self.n = sizes[0]
 
+    @classmethod
+    def of(cls, found: Numbers) -> "Measured":
+        """Of an `Analysis`, or of what `isometry.json` holds."""
+        if isinstance(found, Measured):
+            return found
+        return cls(found if isinstance(found, Mapping) else found.to_dict())
+
     def vector(self, name: str) -> np.ndarray | None:
         """`[n]`, NaN for what was not a number; `None` where there is no such vector."""
         return self.array(name, (self.n,))
+
+    def vectors(self, *names: str) -> list[np.ndarray]:
+        """`[n]` each, NaN where there is no such vector."""
+        found = (self.vector(name) for name in names)
+        return [np.full(self.n, np.nan) if one is None else one for one in found]
 
     def matrix(self, name: str) -> np.ndarray | None:
         """`[n, n]`, likewise."""
@@ -81,6 +149,17 @@ class Measured:
         except (TypeError, ValueError):
             return None
         return made if made.shape == shape else None
+
+    @property
+    def components(self) -> "PrincipalComponents | None":
+        """The PCA in the same metric; `None` where that was not measured."""
+        from tfisovae.analysis.scree import PrincipalComponents
+
+        try:
+            made = PrincipalComponents.from_saved(self.values["principal_components"])
+        except (KeyError, TypeError, ValueError):
+            return None
+        return made if made.eigenvalue.ndim == 1 and made.eigenvalue.size else None
 
     @property
     def ranking(self) -> np.ndarray:

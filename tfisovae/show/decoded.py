@@ -1,259 +1,160 @@
-"""What the decoder shows, as a page can show it: traversals, reconstructions, and the inputs of
-extreme density.
+"""What the decoder shows: traversals and reconstructions, of images side by side and as an
+animation, of vectors as curves.
 """
-from collections.abc import Mapping
-from typing import Any
+import os
+import typing
+from collections.abc import Sequence
 
 import numpy as np
+import numpy.typing as npt
+from matplotlib.axes import Axes
+from PIL import Image, ImageDraw
 
-from tfisovae.show import pictures
-from tfisovae.show.charts import figure, frame, number, percent, span
-from tfisovae.show.contents import Contents
-from tfisovae.show.norms import count, followed
+from tfisovae import files
+from tfisovae.show import drawing
+from tfisovae.show.drawing import FAINT, MAIN, OTHER, Figure
+
+if typing.TYPE_CHECKING:
+    from tfisovae.geometry.traversals import Traversals
 
 _POINTS = 200  # of a curve over the entries of a vector
-_EXAMPLES, _CURVES = 12, 4  # reconstructions of images, and of vectors, at most
-_CRISP = 48  # pixels of a side, below which pixels are shown as squares
-_EQUAL_IN = {  # by `Traversals.steps`
-    "decoder": "equally far apart in distortion", "posterior": "equally far apart in distortion",
-    "z": "equally far apart in z"
-}
-_THIRDS = ("upper", "middle", "lower"), ("left", "centre", "right")
 
 
-def are_images(x: np.ndarray) -> bool:
-    """Whether examples `[N, ...]` are images of 1 or 3 channels."""
-    return x.ndim == 4 and x.shape[-1] in (1, 3)
+def traversal(rows: "Traversals", ax: Axes | None = None, title: str = "") -> Axes | Figure:
+    """Figs. 6 and 23: one row of decoded images for each latent dimension, with its share of the
+    importance and D from image to image.
 
+    Columns are counted in steps from the middle, or are values of z_j where the steps are equal in
+    z.
 
-def walks(contents: Contents, budget: int) -> tuple[list[dict[str, Any]], list[str]]:
-    """The rows of the traversals, and what is said of all of them; pictures, or curves, of at most
-    `budget` characters.
+    Args:
+      rows: `Traversals` of images, `[rows, columns, H, W, C]`, in [0, 1].
+      ax: to draw on; by default of a new figure.
+      title: above the picture; any text.
+    Returns:
+      `ax`, or the new figure.
     """
-    moved, measured = contents.traversals, contents.measured
-    if moved is None:
-        command = contents.commands.get("report")
-        return [], [
-            "There are no traversals here: they take the model." +
-            (f" To have them: {command}" if command else "")
-        ]
-    columns, follows = moved.x.shape[1], followed(measured) or []
-    images = are_images(moved.x[0])
-    if images:
-        tiles = [pictures.to_bytes(row, contents.max_value) for row in moved.x]
-        drawn = pictures.strips(tiles, budget)
-        crisp = max(moved.x.shape[2:4]) < _CRISP
-    else:
-        drawn = _curves(moved.x.reshape(*moved.x.shape[:2], -1), moved.dimensions, contents.names,
-                        budget)
-    rank, made = {int(j): place for place, j in enumerate(measured.ranking, 1)}, []
-    for at, one in enumerate(drawn):
-        j, z, between = int(moved.dimensions[at]), moved.z[at], moved.distortion[at]
-        share, still = float(moved.share[at]), bool(moved.still[at])
-        words = [f"rank {rank[j]}"
-                 ] + ([f"{percent(share)} of the importance"] if np.isfinite(share) else [])
-        words += ["inactive"] * (not measured.active[j]) + [
-            f"follows {one}" for one in follows[j:j + 1]
-        ]
-        words.append("the decoder stands still" if still else f"D {_range(between)} a step")
-        texts = [f"z = {number(z[0], 3)}"] + [
-            f"z = {number(value, 3)}, D {number(step, 2)} from the step before"
-            for value, step in zip(z[1:], between)
-        ]
-        walk = {
-            "dimension": j, "words": "; ".join(words), "texts": texts, "strip": None,
-            "figure": None, "crisp": False, "alt": ""
-        }
-        if images:
-            alt = f"z_{j} from {number(z[0])} to {number(z[-1])} in {columns} pictures, left to right. {_changes(tiles[at])}"
-            walk |= {"strip": one, "crisp": crisp, "alt": alt}
-        else:
-            walk["figure"] = one
-        made.append(walk)
-    return made, _said_of_all(contents, len(made), images)
+    count = rows.z.shape[1]
+    heads = [f"{value:+.1f}" for value in rows.z[0]
+             ] if rows.steps == "z" else [f"{k - (count - 1) / 2:+g}" for k in range(count)]
+    left, right = zip(*((f"{name}   {share}", moved) for name, share, moved in rows.words()))
+    return _mosaic(rows.x, left, heads, ax, title, right)
 
 
-def _said_of_all(contents, shown, images):
-    moved, measured = contents.traversals, contents.measured
-    columns = moved.x.shape[1]
-    words = [
-        f"Each row moves one latent variable from {number(moved.z.min())} to "
-        f"{number(moved.z.max())}, {columns} points "
-        f"{_EQUAL_IN[moved.steps]}, and leaves the others where they are. The slider, or the "
-        f"arrow keys on it, shows one "
-        "point at a time. D is the distortion between neighbours."
+def animation(rows: "Traversals", path: str | os.PathLike, seconds: float = 4.0,
+              width: int = 8) -> None:
+    """Writes all rows of traversals as a GIF, in which every latent variable goes to and fro at
+    once.
+
+    Args:
+      rows: `Traversals` of images, `[rows, columns, H, W, C]`, in [0, 1]; a frame for each column.
+      path: where to write it.
+      seconds: to and fro.
+      width: images side by side, at most.
+    """
+    count, columns, height, breadth, channels = rows.x.shape
+    zoom, margin, head = -(-64 // height), 4, 14
+    tall, wide = zoom * height + head + margin, zoom * breadth + margin
+    size = (min(count, width) * wide + margin, -(-count // width) * tall + margin)
+    labels = [
+        f"z{j}" if np.isnan(share) else f"z{j}: {100 * share:.2g} %"
+        for j, share in zip(rows.dimensions, rows.share)
     ]
-    total = len(moved.x)
-    if shown < total:
-        words.append(
-            f"{shown} of {count(total)} are shown, the most important ones: the page is to stay "
-            f"below 5 MB."
-        )
-    if total < measured.n:
-        words.append(
-            f"The other {measured.n - total} of the {count(measured.n)} are inactive too: the "
-            f"decoder hardly heeds them."
-        )
-    if not measured.active.any():
-        words.append("No dimension is active: whatever z is, the decoder gives nearly the same.")
-    sides = moved.x.shape[2:4] if images else (0,)
-    if max(sides) > pictures.MAX_SIDE:
-        words.append(
-            f"The pictures are made smaller, from {sides[1]} x {sides[0]} pixels to "
-            f"{pictures.MAX_SIDE} at most."
-        )
-    return words
+    pixels = np.uint8(np.rint(255 * np.clip(rows.x, 0, 1))).repeat(zoom, 2).repeat(zoom, 3)
+    frames = []
+    for column in range(columns):
+        frame = Image.new("RGB", size, "white")
+        write = ImageDraw.Draw(frame)
+        for k, label in enumerate(labels):
+            left, top = margin + k % width * wide, margin + k // width * tall
+            write.text((left, top), label, fill="black")
+            tile = pixels[k, column]
+            frame.paste(Image.fromarray(tile[..., 0] if channels == 1 else tile[..., :3]),
+                        (left, top + head))
+        frames.append(frame)
+    frames += frames[-2:0:-1]
+    with files.replacing(path, "wb") as file:
+        frames[0].save(file, format="GIF", save_all=True, append_images=frames[1:], loop=0,
+                       duration=max(20, round(1000 * seconds / len(frames))))
 
 
-def _range(values):
-    low, high = number(float(np.min(values)), 2), number(float(np.max(values)), 2)
-    return low if low == high else f"{low} to {high}"
+def reconstructions(rows: Sequence[np.ndarray], labels: Sequence[str], ax: Axes | None = None,
+                    title: str = "") -> Axes | Figure:
+    """Rows of images, one above the other: inputs and what the VAE makes of them.
 
-
-def _changes(tiles):
-    """Where in the picture a row `[columns, H, W, 3]`, uint8, changes, and whether it gets
-    brighter, in a sentence.
+    Args:
+      rows: list of `[N, H, W, C]` in [0, 1].
+      labels: one for each row.
+      ax: to draw on; by default of a new figure.
+      title: above the picture; any text.
+    Returns:
+      `ax`, or the new figure.
     """
-    light = tiles.mean(-1, dtype=np.float64) / 255
-    spread = light.std(0)
-    if spread.max() < 1 / 255:
-        return "Nothing can be seen to change."
-    rows, columns = (np.array_split(np.arange(size), 3) for size in spread.shape)
-    cells = np.array(
-        [[spread[np.ix_(a, b)].mean() if len(a) and len(b) else 0 for b in columns] for a in rows])
-    row, column = np.unravel_index(np.argmax(cells), cells.shape)
-    place = "centre" if (row, column) == (1, 1) else f"{_THIRDS[0][row]} {_THIRDS[1][column]}"
-    even = cells.min() > 0.6 * cells.max()
-    said = "The whole picture changes" if even else f"Most changes in the {place}"
-    brighter = float(light[-1].mean() - light[0].mean())
-    if abs(brighter) < 0.01:
-        return f"{said}; it stays as bright."
-    return f"{said}; it gets {'brighter' if brighter > 0 else 'darker'} by {percent(abs(brighter))} of white."
+    return _mosaic(np.stack(rows), labels, [], ax, title)
 
 
-def _curves(x, dimensions, names, budget):
-    """A figure for each row `[columns, m]` of decoded vectors, of at most `budget` characters in
-    all.
+def _mosaic(images, row_labels, column_labels, ax, title, right_labels=()):
+    """`[rows, columns, H, W, C]` side by side in one picture, with labels at the left, above, and
+    at the right.
     """
-    entries = np.unique(np.linspace(0, x.shape[-1] - 1, min(x.shape[-1], _POINTS)).astype(int))
-    ends, made, used = span(x), [], 0
-    for j, row in zip(dimensions, x):
-        def draw(width, row=row):
-            chart = frame(width, 230, (1.0, max(2.0, x.shape[-1])), ends, "entry of the vector",
-                          "decoded value", whole_x=True)
-            for curve in row:
-                chart.line("curve", entries + 1, curve[entries])
-            return chart
-
-        moves = np.ptp(row, axis=0)
-        most = [_entry(k, names) for k in np.argsort(-moves, kind="stable")[:3] if moves[k] > 0]
-        said = f"Decoded vectors along z_{j}: {', '.join(most)} move most, by {number(float(moves.max()))} at most." if most else (
-            f"Decoded vectors along z_{j}: nothing moves.")
-        one = figure(said, draw, half=True)
-        used += sum(len(mark.d) for _, chart in one.charts for mark in chart.marks)
-        if used > budget:
-            break
-        made.append(one)
-    return made
+    gap = 2
+    images = np.pad(np.clip(images, 0, 1), [(0, 0), (0, 0), (0, gap), (0, gap), (0, 0)],
+                    constant_values=1)
+    rows, columns, height, width, channels = images.shape
+    picture = images.transpose(0, 2, 1, 3, 4).reshape(rows * height, columns * width, channels)
+    ax, drawn = drawing.canvas(ax, (0.64 * columns, 0.64 * rows * height / width))
+    if drawn is not ax:
+        ax.set_position((0, 0, 1, 1))
+    ax.imshow(picture, cmap="gray", vmin=0, vmax=1, aspect="auto")
+    ax.set_yticks((np.arange(rows) + 0.5) * height, row_labels, fontsize=9)
+    ax.set_xticks((np.arange(len(column_labels)) + 0.5) * width, column_labels, fontsize=8)
+    ax.tick_params(length=0, top=False, labeltop=True, labelbottom=False)
+    ax.spines[:].set_visible(False)
+    for row, label in enumerate(right_labels):
+        ax.annotate(label, (1, (row + 0.5) * height), (6, 0), ("axes fraction", "data"),
+                    "offset points", fontsize=8, va="center")
+    ax.set_title(title, fontsize=10, pad=20 if column_labels else 6, parse_math=False)
+    return drawn
 
 
-def _entry(k, names):
-    return f"entry {k + 1}" if names is None or k >= len(names) else str(names[k])
+def curves(x: npt.ArrayLike, ax: Axes | None = None, title: str = "",
+           limits: tuple[float, float] | None = None) -> Axes | Figure:
+    """Vectors that are decoded along a latent variable, a curve over their entries for each.
 
-
-def reconstructions(contents: Contents, budget: int) -> dict[str, Any] | None:
-    """Inputs above what the model makes of them: pictures, or curves of vectors."""
-    found = contents.reconstructions
-    if found is None:
-        return None
-    images = are_images(np.asarray(found.x))
-    size = min(len(found.x), _EXAMPLES if images else _CURVES)
-    distortion = np.full(size, np.nan) if found.distortion is None else np.asarray(
-        found.distortion, np.float64)[:size]
-    names = [f"input {k}" if found.rows is None else f"row {found.rows[k]}" for k in range(size)]
-    words = f"{count(size, 'input')} above what the decoder makes of the posterior's mean"
-    words += f"; their distortion is {_range(distortion)}." if np.isfinite(
-        distortion).all() else "."
-    x, x_check = np.asarray(found.x)[:size], np.asarray(found.x_check)[:size]
-    if images:
-        pairs = [
-            np.stack(pair)
-            for pair in zip(*(pictures.to_bytes(part, contents.max_value) for part in (x, x_check)))
-        ]
-        columns = [pair.reshape(1, -1, *pair.shape[2:]) for pair in pairs]
-        alts = [
-            f"{name.capitalize()}, above its reconstruction" +
-            (f": distortion {number(value)}" if np.isfinite(value) else "")
-            for name, value in zip(names, distortion)
-        ]
-        said = [
-            name + (f": D {number(value, 2)}" if np.isfinite(value) else "")
-            for name, value in zip(names, distortion)
-        ]
-        return {
-            "words": words, "figures": [], "examples": _examples(columns, alts, said, budget,
-                                                                 x.shape[2])
-        }
-    flat = [part.reshape(size, -1) for part in (x, x_check)]
-    return {"words": words.replace("above", "beside"), "examples": [], "figures": [
-        _beside(name, *pair, value) for name, *pair, value in zip(names, *flat, distortion)]}
-
-
-def _beside(name, x, x_check, distortion):
-    entries = np.unique(np.linspace(0, len(x) - 1, min(len(x), _POINTS)).astype(int))
-
-    def draw(width):
-        chart = frame(width, 220, (1.0, max(2.0, float(len(x)))), span(x, x_check),
-                      "entry of the vector", "value", whole_x=True)
-        return chart.line("line other", entries + 1, x[entries]).line("line main", entries + 1,
-                                                                      x_check[entries])
-
-    off = np.abs(x - x_check)
-    said = f"{name.capitalize()}: the reconstruction is {number(float(off.max()))} off at most, in entry {int(np.argmax(off)) + 1}"
-    said += f"; distortion {number(distortion)}." if np.isfinite(distortion) else "."
-    return figure(said, draw, [("line other", "input"), ("line main", "reconstruction")], half=True)
-
-
-def _examples(tiles, alts, words, budget, side):
-    """Pictures with their words, as far as the budget goes."""
-    made = pictures.strips(tiles, budget)
-    return [{
-        "uri": one.uri, "width": one.width, "height": one.height, "alt": alt, "words": said,
-        "crisp": side < _CRISP
-    } for one, alt, said in zip(made, alts, words)]
-
-
-def extremes(contents: Contents, budget: int) -> list[dict[str, Any]]:
-    """The most and the least probable inputs: pictures, or a table of rows, with their log
-    densities.
+    Args:
+      x: `[columns, m]`.
+      ax: to draw on; by default of a new figure.
+      title: above the picture; any text.
+      limits: of the values, which several pictures can share.
+    Returns:
+      `ax`, or the new figure.
     """
-    found = contents.densities
-    saved: Mapping[str, Any] = (found.saved.get("extremes") or {}) if found else {}
-    form, made = saved.get("form"), []
-    known = found is not None and form in found.columns and "row" in found.columns
-    values = {int(row): value
-              for row, value in zip(found.columns["row"], found.columns[form])} if known else {}
-    for name, title in (("most_probable", "Most probable"), ("least_probable", "Least probable")):
-        rows = list(saved.get(name) or ())
-        if not rows:
-            continue
-        table = {
-            "columns": ["row", "log p, nats"],
-            "rows": [[str(row), number(values.get(row, np.nan), 4)] for row in rows]
-        }
-        examples, images = [], (found.extremes or {}).get(name)
-        if images is not None and are_images(np.asarray(images)) and len(images) == len(rows):
-            tiles = [
-                image[None] for image in pictures.to_bytes(np.asarray(images), contents.max_value)
-            ]
-            said = [
-                f"row {row}" + (f": {number(values[row], 4)}" if row in values else "")
-                for row in rows
-            ]
-            alts = [
-                f"{title} input {place}, row {row}: log p {number(values.get(row, np.nan), 4)} nats"
-                for place, row in enumerate(rows, 1)
-            ]
-            examples = _examples(tiles, alts, said, budget // 2, images.shape[2])
-        made.append({"name": title, "examples": examples, "table": table})
-    return made
+    ax, drawn = drawing.canvas(ax, (5.0, 2.6))
+    for row in np.asarray(x):
+        drawing.line(ax, *_entries(row), FAINT, width=0.9, mark="curve")
+    if limits is not None:
+        ax.set_ylim(*limits)
+    drawing.label(ax, "", "decoded value", title)
+    drawing.whole_numbers(ax, np.shape(x)[1], "entry of the vector")
+    return drawn
+
+
+def reconstruction(x: npt.ArrayLike, x_check: npt.ArrayLike, ax: Axes | None = None,
+                   title: str = "") -> Axes | Figure:
+    """A vector and its reconstruction, `[m]` each, as curves over their entries.
+
+    Returns:
+      `ax`, or the new figure.
+    """
+    ax, drawn = drawing.canvas(ax, (5.0, 2.6))
+    drawing.line(ax, *_entries(x), OTHER, "input")
+    drawing.line(ax, *_entries(x_check), MAIN, "reconstruction")
+    drawing.label(ax, "", "value", title)
+    drawing.whole_numbers(ax, len(x), "entry of the vector")
+    return drawn
+
+
+def _entries(row):
+    """Places, and values, of at most `_POINTS` entries of a vector."""
+    chosen = np.unique(np.linspace(0, len(row) - 1, min(len(row), _POINTS)).astype(int))
+    return chosen + 1, np.asarray(row)[chosen]

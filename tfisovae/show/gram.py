@@ -1,80 +1,100 @@
-"""The Gram matrix of Eq. 12 as heat maps, and the pairs of dimensions that are least orthogonal."""
+"""The Gram matrix of Eq. 12 and its cosines as heat maps, and the least orthogonal pairs of
+dimensions.
+"""
+import functools
 from typing import Any
 
 import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.colors import LinearSegmentedColormap
+from matplotlib.ticker import MaxNLocator
 
-from tfisovae.show import pictures
-from tfisovae.show.charts import NARROW, Chart, Figure, Raster, Scale, Text, number, rms, statistic
-from tfisovae.show.contents import Measured
-from tfisovae.show.norms import count
+from tfisovae.show import drawing
+from tfisovae.show.contents import Measured, Numbers, count, number, rms, statistic
+from tfisovae.show.drawing import FONT, MAIN, QUIET, Figure, Inline
 
-_SIDE = 512  # pixels of a picture, whose cells must stay sharp when a browser smooths it
-_MARGIN = 28
 _PAIRS = 8
+# From nothing at 0 to the full colour: what is behind a page shows through.
+_SHADES = LinearSegmentedColormap.from_list("shades", [f"{MAIN}00", MAIN])
 
 
-def _heat_map(name, values, top, label):
-    """|values| `[k, k]` as a chart, from nothing at 0 to the full colour at `top`."""
-    k = len(values)
-    levels = np.uint8(np.rint(255 * np.clip(np.nan_to_num(values) / top, 0, 1)))
-    cells = np.kron(levels, np.ones((max(1, _SIDE // k),) * 2, np.uint8))
-    side = NARROW - _MARGIN - 8
-    scale = Scale(0.5, k + 0.5, _MARGIN, _MARGIN + side)
-    chart = Chart(NARROW, NARROW + 20, scale, scale)
-    chart.rasters.append(Raster(name, _MARGIN, _MARGIN, side, side, pictures.uri(cells)))
-    for rank in (rank for rank in scale.ticks(6) if rank == round(rank)):
-        at = float(scale(rank))
-        chart.texts += [
-            Text(at, _MARGIN - 6, f"{rank:g}"),
-            Text(_MARGIN - 6, at + 4, f"{rank:g}", "end")
-        ]
-    chart.texts.append(Text(NARROW - 8, NARROW + 12, label, "end"))
-    return chart
+def gram(numbers: Numbers, ax: Axes | None = None, title: str = "",
+         cosines: bool = False) -> Axes | Figure:
+    """|E[Gamma_jk]| of Eq. 12 over the active dimensions, by importance: the identity at an
+    isometric embedding.
+
+    Args:
+      numbers: `Analysis`, or what `isometry.json` holds.
+      ax: to draw on; by default of a new figure.
+      title: above the picture; any text.
+      cosines: whether to draw the cosines (root mean square over the data) in place of the Gram
+        matrix. Their diagonal is left empty.
+    Returns:
+      `ax`, or the new figure.
+    """
+    measured = Measured.of(numbers)
+    ax, drawn = drawing.canvas(ax, (4.6, 4.0))
+    order = measured.active_ranking
+    values = _values(measured, order, cosines)
+    k, top = len(values), 1.0 if cosines else statistic(np.max, [*values.ravel(), 0.0]) or 1.0
+    look = {"vmin": 0, "vmax": top, "cmap": _SHADES, "interpolation": "none"}
+    ax.imshow(np.nan_to_num(values), extent=(0.5, k + 0.5, k + 0.5, 0.5), **look)
+    drawing.label(ax, "", "cosines, rms" if cosines else "|E[\N{GREEK CAPITAL LETTER GAMMA}]|",
+                  title)
+    drawing.whole_numbers(ax, k, "active latent dimension, by importance")
+    ax.set(xlim=(0.5, k + 0.5), ylim=(k + 0.5, 0.5))
+    ax.yaxis.set_major_locator(MaxNLocator("auto", steps=[1, 2, 5, 10], integer=True))
+    ax.grid(False)
+    scale = ax.inset_axes([1.05, 0, 0.06, 1])
+    scale.imshow(np.linspace(top, 0, 64)[:, None], extent=(0, 1, 0, top), aspect="auto", **look)
+    scale.set_xticks([])
+    scale.tick_params(labelsize=FONT, labelcolor=QUIET, color=QUIET, right=True, labelright=True,
+                      left=False, labelleft=False)
+    scale.spines[:].set_visible(False)
+    scale.patch.set_visible(False)
+    return drawn
 
 
-def _legend(top):
-    return [(f"heat h{step}", number(top * step / 4, 2)) for step in range(5)]
+def _values(measured, order, cosines):
+    """The matrix of a picture, `[k, k]`; NaN where it was not measured, or no dimension is active.
+    """
+    if not len(order):
+        return np.full([1, 1], np.nan)
+    found = measured.matrix("gram_cosine" if cosines else "gram_mean")
+    values = np.full([len(order)] * 2, np.nan) if found is None else np.abs(
+        found[np.ix_(order, order)])
+    if cosines:
+        np.fill_diagonal(values, 0)
+    return values
 
 
-def heat_maps(measured: Measured) -> list[Figure]:
-    """|E[Gamma_jk]| and the cosines, over the active dimensions by importance; none where these are
-    fewer than two.
+def heat_maps(measured: Measured) -> list[Inline]:
+    """The Gram matrix and the cosines of a page; none where fewer than two dimensions are active.
     """
     order, made = measured.active_ranking, []
     if len(order) < 2:
         return made
-    gram, cosine = measured.matrix("gram_mean"), measured.matrix("gram_cosine")
-    if gram is not None:
-        values = np.abs(gram[np.ix_(order, order)])
-        apart = values[~np.eye(len(order), dtype=bool)]
-        top = statistic(np.max, [*values.ravel(), 0.0]) or 1.0
-        norms = np.diag(values)
+    pairs = ~np.eye(len(order), dtype=bool)
+    shape = {"half": True, "height": 300, "right": 52}
+    if measured.matrix("gram_mean") is not None:
+        values = _values(measured, order, False)
+        own, apart = np.diag(values), values[pairs]
         said = (
             f"Mean Gram matrix of the {count(len(order), 'active dimension')}: its diagonal, the "
-            f"norms, goes from "
-            f"{number(statistic(np.min, norms))} to {number(statistic(np.max, norms))}; off it "
-            f"the largest is "
+            f"norms, goes from {number(statistic(np.min, own))} to "
+            f"{number(statistic(np.max, own))}; off it the largest is "
             f"{number(statistic(np.max, apart))}, the root mean square "
-            f"{number(statistic(rms, apart))}. At an isometric "
-            "embedding it is the identity.")
-        chart = _heat_map("mask-gram", values, top,
-                          "|E[\N{GREEK CAPITAL LETTER GAMMA}]|, by importance")
-        made.append(Figure(said, [("any", chart)], _legend(top)))
-    if cosine is not None:
-        values = np.abs(cosine[np.ix_(order, order)])
-        np.fill_diagonal(values, 0)
-        apart = values[~np.eye(len(order), dtype=bool)]
+            f"{number(statistic(rms, apart))}. At an isometric embedding it is the identity.")
+        made.append(Inline(functools.partial(gram, measured), said, **shape))
+    if measured.matrix("gram_cosine") is not None:
+        values = _values(measured, order, True)
         j, k = np.unravel_index(np.argmax(np.nan_to_num(values)), values.shape)
         said = (
             f"Cosines between the directions in which the active dimensions move the data, root "
-            f"mean square over the data: "
-            f"{number(statistic(rms, apart))} over all pairs, at most "
-            f"{number(float(values[j, k]))}, of z_{order[j]} and "
-            f"z_{order[k]}. At an isometric embedding they are 0.")
-        made.append(
-            Figure(said,
-                   [("any", _heat_map("mask-cosines", values, 1.0, "cosines, rms, by importance"))],
-                   _legend(1.0)))
+            f"mean square over the data: {number(statistic(rms, values[pairs]))} over all pairs, "
+            f"at most {number(float(values[j, k]))}, of z_{order[j]} and z_{order[k]}. At an "
+            f"isometric embedding they are 0.")
+        made.append(Inline(functools.partial(gram, measured, cosines=True), said, **shape))
     return made
 
 

@@ -2,6 +2,8 @@
 import base64
 import functools
 import hashlib
+import itertools
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -9,9 +11,8 @@ import jinja2
 import markupsafe
 import numpy as np
 
-from tfisovae.show import decoded, gram, norms, rate, training
-from tfisovae.show.charts import number
-from tfisovae.show.contents import Contents
+from tfisovae.show import density, drawing, gram, norms, rate, tiles, training
+from tfisovae.show.contents import Contents, count, number
 from tfisovae.show.importance import importance, keep
 from tfisovae.verdict.words import lines
 from tfisovae.version import __version__
@@ -23,6 +24,8 @@ _SECTIONS = (("summary", "Summary"), ("scree", "Importance"), ("norms", "Lengths
              ("reconstructions", "Reconstructions"), ("rate", "Rate and distortion"),
              ("bits", "Real bits"), ("densities", "Densities"), ("training", "Training"),
              ("manifest", "What was measured"), ("glossary", "Glossary"))
+_COMMANDS = ("isometry", "report", "rate", "density", "prune")
+_CHART = re.compile('<svg class="chart.*?</svg>', re.DOTALL)
 
 
 @functools.cache
@@ -52,7 +55,8 @@ def render(contents: Contents) -> str:
     Raises:
       ValueError: if the page is too large even without a picture.
     """
-    return fitted("report.html", lambda budget: _sections(contents, budget))
+    drawn = _sections(contents)
+    return fitted("report.html", lambda budget: {**drawn, **_decoded(contents, budget)})
 
 
 def fitted(template: str, sections: Callable[[int], dict[str, Any]]) -> str:
@@ -72,6 +76,7 @@ def fitted(template: str, sections: Callable[[int], dict[str, Any]]) -> str:
     while True:
         page = environment.get_template(template).render(style=style, script=script, policy=policy,
                                                          version=__version__, **sections(budget))
+        page = _numbered(page)
         over = len(page.encode()) - LIMIT
         if over < 0:
             return page
@@ -83,35 +88,42 @@ def fitted(template: str, sections: Callable[[int], dict[str, Any]]) -> str:
         budget = max(0, budget - over - LIMIT // 50)
 
 
-def _sections(contents: Contents, budget: int) -> dict[str, Any]:
-    """What the template shows; pictures of at most `budget` bytes."""
+def _numbered(page: str) -> str:
+    """A page whose charts have ids that are there once."""
+    places = itertools.count()
+    return _CHART.sub(lambda one: one[0].replace(drawing.ID, f"c{next(places)}-"), page)
+
+
+def _sections(contents: Contents) -> dict[str, Any]:
+    """What the template shows, but for what is decoded."""
     measured = contents.measured
-    commands = {
-        name: contents.commands.get(name, "")
-        for name in ("isometry", "report", "rate", "density", "prune")
-    }
-    examples, groups = decoded.reconstructions(contents, budget // 6), decoded.extremes(
-        contents, budget // 6)
-    walks, words = decoded.walks(contents, budget - budget // 3)
     return {
-        "title": contents.title, "subtitle": subtitle(contents), "notes": list(
-            contents.notes), "sections": _SECTIONS, "commands": commands, "verdict": lines(
-                contents.verdict), "facts": facts(contents), "scree": importance(contents),
-        "keep": keep(contents), "dimensions": norms.table(measured), "norms": norms.norms(measured),
-        "heat_maps": gram.heat_maps(measured), "pairs": gram.pairs(measured), "no_gram":
-            _no_gram(contents), "flatness": norms.flatness(measured), "no_flatness":
-                _no_flatness(contents), "walks": walks, "walks_words": words,
-        "reconstructions": examples, "accounts": training.accounts(measured), "rates":
-            norms.rates(measured), "bits": rate.section(contents.rate), "densities": _densities(
-                contents,
-                groups), "no_densities": "A collapsed model has no densities." if
-                                         _collapsed(contents) else "Densities were not measured.",
+        "title": contents.title, "subtitle": subtitle(contents), "notes": list(contents.notes),
+        "sections": _SECTIONS, "commands": {name: contents.commands.get(name, "")
+                                            for name in _COMMANDS},
+        "verdict": lines(contents.verdict), "facts": facts(contents),
+        "scree": importance(contents), "keep": keep(contents), "dimensions": norms.table(measured),
+        "norms": norms.norms_of(measured), "heat_maps": gram.heat_maps(measured),
+        "pairs": gram.pairs(measured), "no_gram": _no_gram(contents),
+        "flatness": norms.flatness_of(measured), "no_flatness": _no_flatness(contents),
+        "accounts": rate.accounts(measured), "rates": rate.rates_of(measured),
+        "bits": rate.section(contents.rate), "densities": _densities(contents),
+        "no_densities": "A collapsed model has no densities." if _collapsed(contents)
+                        else "Densities were not measured.",
         "history": training.history(contents.history),
         "no_history": "The history of the training is too short for a curve." if contents.history
-                      else "There is no history of a training here.", "manifest": training.manifest(
-                          contents.manifest), "threshold": number(
-                              measured.scalar("active_threshold"), 1)
+                      else "There is no history of a training here.",
+        "manifest": training.manifest(contents.manifest),
+        "threshold": number(measured.scalar("active_threshold"), 1)
     }
+
+
+def _decoded(contents: Contents, budget: int) -> dict[str, Any]:
+    """What the template shows of the decoder; pictures of at most `budget` bytes."""
+    walks, words = tiles.walks(contents, budget - budget // 3)
+    return {"walks": walks, "walks_words": words,
+            "reconstructions": tiles.reconstructed(contents, budget // 6),
+            "extremes": tiles.extremes(contents, budget // 6)}
 
 
 def _collapsed(contents):
@@ -167,7 +179,7 @@ def _no_gram(contents):
     active = int(contents.measured.active.sum())
     if contents.measured.vector("active") is not None and active < 2:
         return {
-            "words": f"{norms.count(active, 'active dimension')}: angles are between two or more.",
+            "words": f"{count(active, 'active dimension')}: angles are between two or more.",
             "command": ""
         }
     return {
@@ -188,14 +200,12 @@ def _no_flatness(contents):
     }
 
 
-def _densities(contents: Contents, groups: list[dict[str, Any]]) -> Mapping[str, Any] | None:
+def _densities(contents: Contents) -> Mapping[str, Any] | None:
     if contents.densities is None:
         return None
     saved = contents.densities.saved
-    count, active = saved.get("num_examples"), saved.get("num_active")
-    words = (f"{count:,} inputs; over the {norms.count(active, 'active dimension')}."
-             if isinstance(count, int) and isinstance(active, int) else "")
-    return {
-        "words": words, "figure": training.density(contents), "groups": groups,
-        "comparison": training.comparison(saved)
-    }
+    examples, active = saved.get("num_examples"), saved.get("num_active")
+    words = (f"{examples:,} inputs; over the {count(active, 'active dimension')}."
+             if isinstance(examples, int) and isinstance(active, int) else "")
+    return {"words": words, "figure": density.density(contents),
+            "comparison": density.comparison(saved)}

@@ -1,15 +1,245 @@
-"""Real bits on a page: what files of a VAE's codec cost and lose, beside theory and beside what
-people would use.
+"""Rates and distortions: next to theory, and as real bits, which are what files of a VAE's codec
+cost and lose.
 """
+import functools
+import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from matplotlib.axes import Axes
 
-from tfisovae.codec.breakdown import Ledger
+from tfisovae.analysis.rate_distortion import Accounts
+from tfisovae.codec.breakdown import QUANTIZATION, Ledger
 from tfisovae.codec.claims import lines
-from tfisovae.show.charts import Chart, Figure, figure, frame, number, span
+from tfisovae.show import drawing
+from tfisovae.show.contents import Measured, Numbers, number, statistic
+from tfisovae.show.drawing import BAD, DOUBT, FAINT, GOOD, INK, MAIN, OTHER, QUIET, Figure, Inline
 
-_LOOKS = ("other", "good", "doubt", "bad", "quiet")  # of what people would use
+_BESIDE = (OTHER, GOOD, DOUBT, BAD, QUIET)  # of what people would use
+_NATS = math.log(2)  # a bit
+
+
+def rates(numbers: Numbers, ax: Axes | None = None, title: str = "") -> Axes | Figure:
+    """KL_j next to log E[sigma_j^-2] / 2, the rate of a Gaussian variable of that importance
+    (Eq. 4).
+
+    Args:
+      numbers: `Analysis`, or what `isometry.json` holds.
+      ax: to draw on; by default of a new figure.
+      title: above the picture; any text.
+    Returns:
+      `ax`, or the new figure.
+    """
+    measured = Measured.of(numbers)
+    ax, drawn = drawing.canvas(ax)
+    kl, gaussian = _rates(measured)
+    order, rank = measured.ranking, np.arange(1, measured.n + 1)
+    on = measured.active[order]
+    for color, chosen, name in ((MAIN, on, "E[KL]"), (FAINT, ~on, "inactive")):
+        drawing.bars(ax, rank[chosen], kl[order][chosen], 0.0, color, name)
+    drawing.dashes(ax, rank, gaussian[order], INK, "of a Gaussian of this importance (Eq. 4)", 0.8)
+    ax.set_ylim(bottom=0)
+    drawing.label(ax, "", "nats", title)
+    drawing.whole_numbers(ax, measured.n, "latent dimension, by importance")
+    return drawn
+
+
+def _rates(measured):
+    kl, precision = measured.vectors("kl_mean", "precision_mean")
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return kl, np.maximum(np.log(precision) / 2, 0)
+
+
+def curve(ledger: Ledger, ax: Axes | None = None, title: str = "") -> Axes | Figure:
+    """Rate and distortion of files over the step, what the posterior predicts of them, and the
+    tangent of slope -beta. Next to them are the curves of others, where these are in D; of images
+    they are in `similarity`.
+
+    Args:
+      ledger: `Ledger`.
+      ax: to draw on; by default of a new figure.
+      title: above the picture; any text.
+    Returns:
+      `ax`, or the new figure.
+    """
+    ax, drawn = drawing.canvas(ax, (7.2, 3.4))
+    predicted_bits, predicted, bits, distortion = np.array(
+        [(at.predicted_bits, at.predicted_distortion, at.coded_bits, at.distortion)
+         for at in ledger.curve]).T
+    if not _is_of_images(ledger):
+        _others(ax, ledger)
+    drawing.line(ax, predicted_bits, predicted, INK, "predicted by the posterior")
+    drawing.dots(ax, bits, distortion, MAIN, _files(ledger))
+    ax.plot(float(ledger.kl_bits.sum()), ledger.posterior_distortion, "P", color=GOOD,
+            markersize=8, markeredgewidth=0, label="KL and E[D] of the posterior")
+    reach = ledger.coded_bits + ledger.num_coded * np.linspace(-0.8, 0.8, 60)
+    tangent = ledger.distortion - ledger.beta * _NATS * (reach - ledger.coded_bits)
+    drawing.line(ax, reach[tangent > 0], tangent[tangent > 0], BAD,
+                 "slope \N{MINUS SIGN}\N{GREEK SMALL LETTER BETA}")
+    ax.set_xlim(max(0.0, 1.2 * bits.min() - 0.2 * bits.max()), 1.05 * bits.max())
+    low, high = distortion.min(), distortion.max()
+    if low > 0 and high > 5 * low:
+        ax.set_yscale("log")
+        ax.set_ylim(0.7 * low, 1.4 * high)
+    else:
+        room = 0.08 * (high - low) or 0.1
+        ax.set_ylim(low - room, high + room)
+    drawing.label(ax, "bits an example", f"distortion, {ledger.distortion_name}", title)
+    return drawn
+
+
+def similarity(ledger: Ledger, ax: Axes | None = None, title: str = "") -> Axes | Figure:
+    """1 - SSIM of files of images over the step, on a logarithmic axis of bits, next to JPEG and
+    WebP.
+
+    Args and Returns: as of `curve`.
+    """
+    ax, drawn = drawing.canvas(ax, (7.2, 3.4))
+    bits, dissimilarity = np.array([(at.coded_bits, at.dissimilarity) for at in ledger.curve]).T
+    trained = ledger.trained.dissimilarity
+    ax.set_xscale("log")
+    _others(ax, ledger)
+    drawing.line(ax, bits, dissimilarity, MAIN, _files(ledger), "o-")
+    drawing.dots(ax, [ledger.coded_bits], [trained], BAD, "the trained step", 6)
+    ax.set_ylim(0, 1.15 * max(dissimilarity.max(), 2 * trained))
+    drawing.label(ax, "bits an example", "1 \N{MINUS SIGN} SSIM", title)
+    return drawn
+
+
+def bits(ledger: Ledger, ax: Axes | None = None, title: str = "") -> Axes | Figure:
+    """What files and theory spend on each coded dimension, by its KL.
+
+    Args and Returns: as of `curve`.
+    """
+    ax, drawn = drawing.canvas(ax)
+    order, place = _coded(ledger)
+    drawing.bars(ax, place, ledger.table_bits[order], 0.0, FAINT, "files: the ideal of the tables")
+    for values, color, name in (
+            (ledger.kl_bits, GOOD, "KL"),
+            (ledger.kl_bits + QUANTIZATION, BAD, "KL and a quarter of a bit"),
+            (ledger.exact_bits, INK, "exact rate of a quantiser")):
+        drawing.dashes(ax, place, values[order], color, name)
+    ax.set_ylim(bottom=0)
+    drawing.label(ax, "", "bits an example", title)
+    drawing.whole_numbers(ax, len(order), "coded latent dimension, by KL")
+    return drawn
+
+
+def coding_losses(ledger: Ledger, ax: Axes | None = None, title: str = "") -> Axes | Figure:
+    """The coding loss of each coded dimension in units of beta / 2, which theory predicts.
+
+    Args and Returns: as of `curve`.
+    """
+    ax, drawn = drawing.canvas(ax)
+    (order, place), half = _coded(ledger), ledger.beta / 2
+    loss, error = (part[order] / half
+                   for part in (ledger.coding_losses, ledger.coding_losses_standard_error))
+    drawing.level(ax, 1.0)
+    drawing.whiskers(ax, place, loss - error, loss + error, MAIN)
+    drawing.dots(ax, place, loss, MAIN, "files")
+    drawing.dashes(ax, place, ledger.posterior_coding_losses[order] / half, GOOD, "posterior")
+    drawing.dashes(ax, place, ledger.one_minus_variance[order], INK,
+                   "E[1 \N{MINUS SIGN} \N{GREEK SMALL LETTER SIGMA}\N{SUPERSCRIPT TWO}]")
+    ax.set_ylim(0, max(1.5, 1.1 * statistic(np.max, [*loss, 1.0])))
+    drawing.label(ax, "", "coding loss of one dimension, in \N{GREEK SMALL LETTER BETA} / 2",
+                  title)
+    drawing.whole_numbers(ax, len(order), "coded latent dimension, by KL")
+    return drawn
+
+
+def rate(ledger: Ledger, title: str = "") -> Figure:
+    """All pictures of a ledger next to each other, as in `rate.png`."""
+    drawn = [curve, bits, coding_losses] + [similarity] * _is_of_images(ledger)
+    figure, axes = drawing.panels(len(drawn), (4.5, 4.6), title)
+    for ax, draw in zip(axes, drawn):
+        draw(ledger, ax)
+    return figure
+
+
+def curves(ledgers: Sequence[tuple[str, Ledger]]) -> Figure:
+    """A panel for each `(title, Ledger)`: of images their `similarity`, of others their `curve`."""
+    figure, axes = drawing.panels(len(ledgers), (4.8, 5.0), columns=min(3, len(ledgers)))
+    for ax, (title, ledger) in zip(axes, ledgers):
+        (similarity if _is_of_images(ledger) else curve)(ledger, ax, title)
+    return figure
+
+
+def _is_of_images(ledger):
+    return all(at.dissimilarity is not None for at in ledger.curve)
+
+
+def _coded(ledger):
+    """The coded dimensions by descending KL, and their places."""
+    order = np.array([j for j in np.argsort(-ledger.kl_bits, kind="stable") if ledger.coded[j]])
+    return order, np.arange(1, len(order) + 1)
+
+
+def _files(ledger):
+    return f"our files, step factors {ledger.curve[0].factor:g} to {ledger.curve[-1].factor:g}"
+
+
+def _others(ax, ledger):
+    """Curves of what people would use, dotted without headers, and bounds, which are dashed."""
+    kinds = list(dict.fromkeys(name.partition(" without")[0] for name in ledger.beside))
+    for name, points in ledger.beside.items():
+        if points:
+            places = np.array(sorted((at["bits"], at["distortion"]) for at in points)).T
+            bound, kind = "bound" in name, name.partition(" without")[0]
+            color = INK if bound else _BESIDE[kinds.index(kind) % len(_BESIDE)]
+            drawing.line(ax, *places, color, name, "--" if bound else "." + ":-"[kind == name])
+
+
+def rates_of(measured: Measured) -> Inline | None:
+    """The rates of a page; `None` where they were not measured."""
+    if measured.vector("kl_mean") is None or measured.vector("precision_mean") is None:
+        return None
+    kl, gaussian = _rates(measured)
+    on = measured.active
+    said = f"The rate is {number(float(np.nansum(kl)), 4)} nats in all"
+    if np.isfinite(kl).any():
+        largest = int(np.nanargmax(kl))
+        said += f", {number(float(kl[largest]))} of them in z_{largest}"
+    said += "."
+    if on.any():
+        carried, predicted = (float(np.nansum(values[on])) for values in (kl, gaussian))
+        said += (
+            f" The active dimensions carry {number(carried, 4)} nats; Gaussian variables of their "
+            f"importance would take {number(predicted, 4)}.")
+    return Inline(functools.partial(rates, measured), said)
+
+
+def accounts(measured: Measured) -> dict[str, Any] | None:
+    """Rates and distortions, each beside what theory says, as a table of text."""
+    names = ("beta", "rate", "distortion", "coding_loss", "transform_loss")
+    values = {name: measured.scalar(name) for name in names}
+    if not values["beta"] > 0:
+        return None
+    made = Accounts(int(measured.active.sum()), **values)
+
+    def with_error(name):
+        error = measured.scalar(f"{name}_standard_error")
+        return number(values[name], 4) + (f" \N{PLUS-MINUS SIGN} {number(error, 2)}"
+                                          if math.isfinite(error) else "")
+
+    n, beta = made.num_active, "\N{GREEK SMALL LETTER BETA}"
+    of_coding = f"; {number(made.ratio)} of the coding loss" if math.isfinite(made.ratio) else ""
+    rows = [[("distortion", "E[D(x, x\N{COMBINING CIRCUMFLEX ACCENT})] as trained, in units of D"),
+             with_error("distortion"), ""],
+            [("of it, coding loss", f"what the width of the posterior costs; n = {n}"),
+             with_error("coding_loss"), f"n {beta} / 2 = {number(made.coding_theory, 4)}"],
+            [("of it, transform loss", f"what the networks cannot give back{of_coding}"),
+             with_error("transform_loss"), "far below the coding loss"],
+            [("of it, the rest", "D of the data from themselves, and what crosses"),
+             number(made.rest, 4), "0 where D(x, x) = 0"],
+            [("rate", "E[KL], of an ideal code of the samples of z"), f"{with_error('rate')} nats",
+             f"{number(made.bits, 4)} bits"],
+            [(f"D + {beta} R", "what training lowers, in units of D"),
+             number(made.cost, 4), ""],
+            [("entropy", "of the data, in the metric of the distortion (Eq. 14)"),
+             f"{number(made.entropy, 4)} nats",
+             f"R + (n/2) log(\N{GREEK SMALL LETTER PI} e {beta})"]]
+    return {"columns": ["quantity", "measured", f"theory, for small {beta}"], "rows": rows}
 
 
 def section(ledger: Ledger | None) -> dict[str, Any] | None:
@@ -21,84 +251,35 @@ def section(ledger: Ledger | None) -> dict[str, Any] | None:
     rows += [[f"of them, {name}", number(value)] for name, value in ledger.bit_terms.items()]
     rows += [["distortion", number(ledger.distortion, 4)]]
     rows += [[f"of it, {name}", number(value)] for name, value in ledger.distortion_terms.items()]
-    of_images = all(at.dissimilarity is not None for at in ledger.curve)
-    figures = [_trade(ledger, not of_images), *([_similarity(ledger)] if of_images else [])]
+    figures = [_trade(ledger), *([_similarity(ledger)] if _is_of_images(ledger) else [])]
     table = {"columns": ["of a file, for an example", "measured"], "rows": rows}
     return {"claims": lines(ledger), "table": table, "figures": figures}
 
 
-def _sorted(points: list[tuple[float, float]]) -> np.ndarray:
-    """Points of a curve by their bits, `[k, 2]`."""
-    return np.array(sorted(points), np.float64).reshape(-1, 2)
-
-
-def _beside(ledger):
-    """`(look, name, points)` of what people would use, and of bounds."""
-    curves = [(name, _sorted([(at["bits"], at["distortion"]) for at in points]))
-              for name, points in ledger.beside.items()]
-    return [(_LOOKS[k % len(_LOOKS)], name, points) for k, (name, points) in enumerate(curves)
-            if len(points)]
-
-
-def _drawn(chart: Chart, curves) -> Chart:
-    for look, _, points in curves:
-        chart.line(f"line {look}", *points.T)
-    return chart
-
-
-def _trade(ledger, with_others) -> Figure:
-    """Rate and distortion of files over the step, beside what the posterior predicts."""
+def _trade(ledger) -> Inline:
+    """Rate and distortion of files over the step, of a page."""
     ours = np.array([(at.coded_bits, at.distortion) for at in ledger.curve], np.float64)
-    curves = [("ink", "predicted by the posterior",
-               _sorted([(at.predicted_bits, at.predicted_distortion) for at in ledger.curve]))]
-    curves += _beside(ledger) if with_others else []
-    x = (max(0.0, 1.2 * ours[:, 0].min() - 0.2 * ours[:, 0].max()), 1.05 * ours[:, 0].max())
-    log = bool(ours[:, 1].min() > 0 and ours[:, 1].max() > 5 * ours[:, 1].min())
-
-    def draw(width):
-        chart = frame(width, 320 if width > 500 else 280, x, span(ours[:, 1], log=log),
-                      "bits an example", "distortion", y_log=log)
-        return _drawn(chart, _inside(curves, chart)).dots("dots main", *ours.T)
-
     said = (
         f"Files take {number(ledger.coded_bits, 4)} bits an example at a distortion of "
-        f"{number(ledger.distortion)} with the "
-        f"step that training has settled on; KL and a quarter of a bit for each of "
-        f"{ledger.num_coded} dimensions are "
+        f"{number(ledger.distortion)} with the step that training has settled on; KL and a quarter "
+        f"of a bit for each of {ledger.num_coded} dimensions are "
         f"{number(ledger.predicted_bits, 4)}. Other steps give {number(ours[:, 0].min())} to "
-        f"{number(ours[:, 0].max())} bits "
-        f"at {number(ours[:, 1].max())} to {number(ours[:, 1].min())}.")
-    return figure(said, draw, [("dots main", "our files")] + [(f"line {look}", name)
-                                                              for look, name, _ in curves])
+        f"{number(ours[:, 0].max())} bits at {number(ours[:, 1].max())} to "
+        f"{number(ours[:, 1].min())}.")
+    return Inline(functools.partial(curve, ledger), said, height=280)
 
 
-def _inside(curves, chart):
-    """Curves without what lies outside of a chart, at whose edges it would be drawn."""
-    for look, name, points in curves:
-        seen = (points >= [chart.x.low, chart.y.low
-                           ]).all(1) & (points <= [chart.x.high, chart.y.high]).all(1)
-        yield look, name, np.where(seen[:, None], points, np.nan)
-
-
-def _similarity(ledger) -> Figure:
-    """1 - SSIM of files of images over the step, beside JPEG and WebP."""
-    ours = _sorted([(at.coded_bits, at.dissimilarity) for at in ledger.curve])
-    others = _beside(ledger)
-    everything = np.concatenate([ours, *(points for *_, points in others)])
-    y = (0.0, 1.15 * float(ours[:, 1].max()))
-
-    def draw(width):
-        chart = frame(width, 320 if width > 500 else 280, span(everything[:, 0], log=True), y,
-                      "bits an example, logarithmic", "1 \N{MINUS SIGN} SSIM", x_log=True)
-        return _drawn(chart, [*_inside(others, chart), ("main", "", ours)]).dots(
-            "dots main", *ours.T)
-
+def _similarity(ledger) -> Inline:
+    """1 - SSIM of files of images over the step, of a page."""
+    ours = np.array(sorted((at.coded_bits, at.dissimilarity) for at in ledger.curve))
     said = (
         f"Our files have a 1 \N{MINUS SIGN} SSIM of {number(ours[:, 1].min())} to "
-        f"{number(ours[:, 1].max())} at "
-        f"{number(ours[:, 0].max())} to {number(ours[:, 0].min())} bits an image.")
-    for _, name, points in others:
-        near = points[np.argmin(np.abs(points[:, 1] - ledger.trained.dissimilarity))]
-        said += f" {name} comes closest to the trained step's at {number(near[0])} bits, with {number(near[1])}."
-    return figure(said, draw, [("line main", "our files")] + [(f"line {look}", name)
-                                                              for look, name, _ in others])
+        f"{number(ours[:, 1].max())} at {number(ours[:, 0].max())} to {number(ours[:, 0].min())} "
+        f"bits an image.")
+    for name, points in ledger.beside.items():
+        if points:
+            near = min(points,
+                       key=lambda at: abs(at["distortion"] - ledger.trained.dissimilarity))
+            said += (f" {name} comes closest to the trained step's at {number(near['bits'])} bits, "
+                     f"with {number(near['distortion'])}.")
+    return Inline(functools.partial(similarity, ledger), said, height=280)

@@ -1,36 +1,50 @@
-"""Picture of the isometric variables."""
-import os
-import typing
+"""The isometric variables y_j, as histograms."""
 from collections.abc import Sequence
 
 import numpy as np
+import numpy.typing as npt
+from matplotlib.axes import Axes
 
-from tfisovae.show.drawing import _NORM, _PRECISION, Figure, finished
+from tfisovae.show import drawing
+from tfisovae.show.drawing import FAINT, OTHER, Figure
 
-if typing.TYPE_CHECKING:
-    pass
+_BINS = 80
 
 
-def isometric_variables(variables: Sequence[tuple[str, np.ndarray]],
-                        references: Sequence[tuple[np.ndarray, np.ndarray]] | None = None,
-                        title: str = "", path: str | os.PathLike | None = None) -> Figure:
-    """The distributions of y_j (Fig. 1), each over the density that it should have where that is
-    known.
+def variable(y: npt.ArrayLike, ax: Axes | None = None, title: str = "",
+             reference: tuple[npt.ArrayLike, npt.ArrayLike] | None = None) -> Axes | Figure:
+    """The distribution of an isometric variable, next to the density that it should have.
 
     Args:
-      variables: list of `(label, y)`, y_j of each example, `[N]`.
-      path: where to write the picture, or `None`.
-      references: list of `(values, density)` curves, one for each variable, or `None`.
-      title: above it.
+      y: y_j of each example, `[N]`.
+      ax: to draw on; by default of a new figure.
+      title: above the picture; any text.
+      reference: `(values, density)`, or `None` where it is not known.
+    Returns:
+      `ax`, or the new figure.
     """
-    figure = Figure(figsize=(3.2 * len(variables), 3), layout="constrained")
-    for i, (axes, (label, y)) in enumerate(
-            zip(figure.subplots(1, len(variables), squeeze=False)[0], variables)):
-        axes.hist(y, bins=80, density=True, color=_PRECISION, alpha=0.45, label="$y_j$")
-        if references is not None:
-            axes.plot(*references[i], color=_NORM, linewidth=1.5, label="$p(s)$")
-        axes.set_title(label, fontsize=10)
-        axes.set_xlabel("$y_j$")
-        axes.legend(frameon=False, fontsize=8)
-    figure.suptitle(title, fontsize=10)
-    return finished(figure, path)
+    ax, drawn = drawing.canvas(ax, (3.6, 3.0))
+    heights, edges = np.histogram(y, _BINS, density=True)
+    drawing.bars(ax, (edges[1:] + edges[:-1]) / 2, heights, 0.0, FAINT, "measured",
+                 edges[1] - edges[0])
+    if reference is not None:
+        drawing.line(ax, *reference, OTHER, "p(s) of the data")
+    ax.set_ylim(bottom=0)
+    drawing.label(ax, "y_j", "density", title)
+    return drawn
+
+
+def variables(shown: Sequence[tuple[str, npt.ArrayLike]],
+              references: Sequence[tuple[npt.ArrayLike, npt.ArrayLike]] | None = None,
+              title: str = "") -> Figure:
+    """Fig. 1, as in `variables.png`: `variable` of each.
+
+    Args:
+      shown: `(label, y)` of each variable.
+      references: `(values, density)` of each, or `None`.
+      title: above the picture; any text.
+    """
+    figure, axes = drawing.panels(len(shown), (3.3, 3.3), title)
+    for k, (ax, (label, y)) in enumerate(zip(axes, shown)):
+        variable(y, ax, label, references and references[k])
+    return figure
