@@ -15,8 +15,6 @@ from tfisovae import show
 from tfisovae.show import charts, comparison
 from tfisovae.verdict import Verdict, words
 
-SMALL = ["--num_faces", "64", "--latent_dim", "3", "--batch_size", "4", "--num_eval", "0"]
-
 
 def said(path):
     """A page without its markup, script and style."""
@@ -32,12 +30,12 @@ def contents(path):
 
 
 @pytest.fixture(scope="module")
-def runs(tmp_path_factory, main):
+def runs(tmp_path_factory, faces_run, main):
     """A toy run, whose densities are known, and a run of four steps on drawn faces."""
     path = tmp_path_factory.mktemp("runs")
     main("toy", "--num_examples", 300, "--epochs", 2, "--batch_size", 30, "--num_eval", 0,
          "--run_dir", path / "toy")
-    main("celeba", "--data", "faces", *SMALL, "--steps", 4, "--run_dir", path / "faces")
+    shutil.copytree(faces_run, path / "faces")
     return path
 
 
