@@ -29,16 +29,48 @@ if "TFISOVAE_TEST_WORKER" not in os.environ:
     tf.config.set_logical_device_configuration(
         tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 2)
 
+from tests.messages import MESSAGES
 from tests.support import POOL, ROOT, damaged_copy, linear_vae, measurement_of, small_celeba
 
+COLLECTED = set()  # names of all tests, those that are not run too
 SMALL_FACES = ["--num_faces", 64, "--latent_dim", 3, "--batch_size", 4, "--image_size", 16,
                "--steps", 4]
+
+
+def pytest_addoption(parser):
+    parser.addoption("--update-messages", action="store_true",
+                     help="write the wording of the refusals into tests/messages.json")
+
+
+def pytest_configure(config):
+    MESSAGES.updating = config.getoption("update_messages")
+
+
+def pytest_sessionfinish(session):
+    """Workers hand over what they found, and the process that started them writes it."""
+    output = getattr(session.config, "workeroutput", None)
+    if output is not None:
+        output["messages"] = MESSAGES.found
+    elif MESSAGES.updating:
+        whole = COLLECTED and not any("::" in argument for argument in session.config.args)
+        MESSAGES.write(MESSAGES.found, COLLECTED if whole else None)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node, error):
+    MESSAGES.found.update(getattr(node, "workeroutput", {}).get("messages", {}))
+
+
+def name_of(item):
+    """As pytest has it, without the group that pytest-xdist appends."""
+    return f"{item.path.relative_to(ROOT).as_posix()}::{item.name}"
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
     """Tests that share a fixture of their module are done by one worker."""
     for item in items:
+        COLLECTED.add(name_of(item))
         found = item._fixtureinfo.name2fixturedefs.values()
         if any(fixture.scope == "module" for one in found for fixture in one):
             item.add_marker(pytest.mark.xdist_group(str(item.path.relative_to(ROOT))))
@@ -47,6 +79,12 @@ def pytest_collection_modifyitems(items):
 @pytest.fixture(autouse=True)
 def _seeded():
     tf.keras.utils.set_random_seed(0)
+
+
+@pytest.fixture(autouse=True)
+def _messages(request, tmp_path_factory):
+    MESSAGES.base = str(tmp_path_factory.getbasetemp())
+    MESSAGES.begin(name_of(request.node))
 
 
 @pytest.fixture(autouse=True)

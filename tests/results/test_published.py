@@ -32,6 +32,7 @@ def test_there_are_models_and_they_are_small():
     assert size <= 16_000_000
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", MODELS, ids=lambda path: path.parent.name)
 def test_a_published_model_measures_as_published(model, main, tmp_path):
     """By the command of the README, on data made anew: the same numbers, up to the rounding of
@@ -48,6 +49,7 @@ def test_a_published_model_measures_as_published(model, main, tmp_path):
     assert measured["active"] == published["active"]
 
 
+@pytest.mark.slow
 def test_the_picture_for_people_who_know_pca(main, tmp_path):
     run, = (path.parent for path in MODELS if path.parent.parent.name == "faces")
     main("results.overview", run, "--rows", 3, "--columns", 4, "--out", tmp_path / "picture.png")

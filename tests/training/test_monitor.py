@@ -248,6 +248,7 @@ def test_on_replicas_and_with_resident_data(tmp_path, watched, way):
                                    rtol=2e-3)
 
 
+@pytest.mark.slow
 def test_of_two_workers_the_chief_measures(tmp_path, root):
     """With batch normalisation, whose averages are joined by all workers wherever one reads them in
     the scope of a strategy.

@@ -216,6 +216,7 @@ def test_more_steps_go_on_from_where_the_run_ended(tmp_path, capsys):
     assert runs.load_config(tmp_path / "a")["steps"] == 50
 
 
+@pytest.mark.slow
 def test_kill_9(tmp_path, script):
     """The script itself, on the paper's network, killed while it trains: the same weights as never
     killed.

@@ -83,6 +83,7 @@ with tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"]).scope():
 """
 
 
+@pytest.mark.slow
 def test_batch_normalisation_on_replicas_is_that_of_keras(root):
     """Each replica its own part of the batch, unless the layer is told otherwise.
 
