@@ -225,9 +225,9 @@ class WithoutModel(runs.Run):
 
 
 def train(directory, config=None, strategy=None, extra_callbacks=(), make=make_vae, resident=False,
-          save=True):
-    """Trains a run. With the defaults of `strategy` and `make` its VAE comes out of a pool, and is
-    as good as new; it belongs to the test until that is over.
+          save=False):
+    """Trains a run; its model is written if `save`. With the defaults of `strategy` and `make` the
+    VAE comes out of a pool, and is as good as new; it belongs to the test until that is over.
     """
     config, before = {**CONFIG, **(config or {})}, len(POOL.used)
     with (runs.Run if save else WithoutModel)(directory, config) as run:

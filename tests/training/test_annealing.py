@@ -4,11 +4,11 @@ import pytest
 import tensorflow as tf
 
 import tfisovae
-from tests.support import CONFIG, Stop, equal, source
+from tests.support import Stop, equal, train
 from tfisovae import networks
 from tfisovae.callbacks import LambdaSchedule
 from tfisovae.callbacks.annealing import Annealing
-from tfisovae.training import devices, loop, runs
+from tfisovae.training import runs
 
 
 def points(rows=32):
@@ -120,17 +120,11 @@ def test_schedules_hold_step_by_step_however_many_are_done_at_once(way):
 
 
 def test_a_run_stopped_half_way_through_its_schedule_ends_like_one_that_was_not(tmp_path):
-    config = {**CONFIG, "anneal": "cosine", "anneal_steps": 16, "steps": 12}
-
-    def train(name, *callbacks):
-        with runs.Run(tmp_path / name, config) as run:
-            return loop.train(run, lambda: tfisovae.VAE(*networks.toy(), "sse", 10.0, seed=3),
-                              source(), devices.make_strategy("one_device"), callbacks)
-
-    whole = train("whole")
+    config = {"anneal": "cosine", "anneal_steps": 16, "steps": 12}
+    whole = train(tmp_path / "whole", config)
     with pytest.raises(KeyboardInterrupt):
-        train("parts", Stop(7))
-    parts = train("parts")
+        train(tmp_path / "parts", config, extra_callbacks=[Stop(7)])
+    parts = train(tmp_path / "parts", config, save=True)
     assert equal(whole, parts) and float(whole.lmbda) == float(parts.lmbda)
     expected = 10 / (0.01 + 0.99 * (1 - np.cos(np.pi * 12 / 16)) / 2)
     np.testing.assert_allclose(float(tfisovae.load(tmp_path / "parts" / "model").lmbda), expected,
@@ -140,20 +134,15 @@ def test_a_run_stopped_half_way_through_its_schedule_ends_like_one_that_was_not(
 
 def test_a_lmbda_set_by_a_callback_survives_a_stop(tmp_path):
     """The checkpoint has it."""
-    def train(name, *callbacks):
-        with runs.Run(tmp_path / name, CONFIG) as run:
-            return loop.train(run, lambda: tfisovae.VAE(*networks.toy(), "sse", 10.0, seed=3),
-                              source(), devices.make_strategy("one_device"), callbacks)
-
     class Once(tf.keras.callbacks.Callback):
         def on_epoch_begin(self, epoch, logs=None):
             if epoch == 1:
                 self.model.lmbda = 50.0
 
-    whole = train("whole", Once())
+    whole = train(tmp_path / "whole", extra_callbacks=[Once()])
     with pytest.raises(KeyboardInterrupt):
-        train("parts", Once(), Stop(12))
-    assert equal(whole, train("parts")) and float(
+        train(tmp_path / "parts", extra_callbacks=[Once(), Stop(12)])
+    assert equal(whole, train(tmp_path / "parts", save=True)) and float(
         tfisovae.load(tmp_path / "parts" / "model").lmbda) == 50.0
 
 

@@ -171,14 +171,16 @@ def test_without_a_whole_checkpoint_a_run_that_was_trained_is_refused(half, tmp_
 
 
 def test_extending_keeps_the_model_until_the_new_one_is_written(tmp_path):
-    train(tmp_path / "run")
+    train(tmp_path / "run", save=True)
     with pytest.raises(stopping.Stopped):
-        train(tmp_path / "run", {"steps": 40}, extra_callbacks=[Send(signal.SIGTERM, 31)])
+        train(tmp_path / "run", {"steps": 40}, extra_callbacks=[Send(signal.SIGTERM, 31)],
+              save=True)
     assert (tmp_path / "run" / "model" / "saved_model.pb").exists()
     with pytest.raises(runs.RunError,
                        match="has no model yet: .* goes on from the checkpoint of step 32"):
         runs.load_run(tmp_path / "run")
-    assert equal(train(tmp_path / "run", {"steps": 40}), runs.load_run(tmp_path / "run")[1])
+    longer = train(tmp_path / "run", {"steps": 40}, save=True)
+    assert equal(longer, runs.load_run(tmp_path / "run")[1])
     # As an older version left it: a model that does not say of which step it is.
     shutil.rmtree(tmp_path / "run" / "model" / "assets.extra" / "run.json", ignore_errors=True)
     (tmp_path / "run" / "model" / "assets.extra" / "run.json").unlink()
@@ -249,7 +251,7 @@ def test_a_history_of_another_form_is_refused_and_the_remedy_works(half, tmp_pat
 
 
 def test_a_damaged_model_is_refused_and_the_remedy_works(tmp_path):
-    whole = train(tmp_path / "run")
+    whole = train(tmp_path / "run", save=True)
     for name in ("variables/variables.index", "variables/variables.data-00000-of-00001",
                  "assets.extra/tfisovae.json"):
         os.truncate(tmp_path / "run" / "model" / name, 50)
@@ -257,7 +259,7 @@ def test_a_damaged_model_is_refused_and_the_remedy_works(tmp_path):
                 runs.RunError,
                 match=rf"model is damaged \({name} is not as it was written\). Give the training"):
             runs.load_run(tmp_path / "run")
-        assert equal(train(tmp_path / "run"), whole)
+        assert equal(train(tmp_path / "run", save=True), whole)
         assert equal(runs.load_run(tmp_path / "run")[1], whole)
 
 

@@ -23,7 +23,7 @@ def test_a_run_that_was_stopped_ends_like_one_that_was_not(tmp_path, stops):
     for stop in stops:
         with pytest.raises(KeyboardInterrupt):
             train(tmp_path / "parts", extra_callbacks=[Stop(stop)])
-    parts = train(tmp_path / "parts")
+    parts = train(tmp_path / "parts", save=True)
     assert equal(whole, parts)
     for a, b in zip(whole.optimizer.variables, parts.optimizer.variables):
         np.testing.assert_array_equal(a, b)
@@ -41,7 +41,7 @@ def test_standardized_latents(tmp_path, options):
     same.
     """
     options = {**options, "standardize_latents": True, "anneal_steps": 8, "steps": 40}
-    whole = train(tmp_path / "whole", options)
+    whole = train(tmp_path / "whole", options, save=True)
     for stop in (9, 13, 27):
         with pytest.raises(KeyboardInterrupt):
             train(tmp_path / "parts", options, extra_callbacks=[Stop(stop)])
@@ -106,7 +106,7 @@ def test_networks_whose_latents_cannot_be_standardized_are_told_before_the_first
 def test_a_model_whose_moments_are_not_finite_is_kept(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(loop, "standardize_latents", lambda *_, **__:
                         (_ for _ in ()).throw(ValueError("z_0 has the mean inf.")))
-    vae = train(tmp_path / "run", {"standardize_latents": True})
+    vae = train(tmp_path / "run", {"standardize_latents": True}, save=True)
     assert "z_0 has the mean inf. They stay as they are." in capsys.readouterr().err
     assert equal(tfisovae.load(tmp_path / "run" / "model"), vae)
 
@@ -136,7 +136,8 @@ def test_a_resident_run_that_was_stopped_ends_like_one_that_was_not(tmp_path):
     with pytest.raises(KeyboardInterrupt):
         train(tmp_path / "parts", {"averaging": 0.9}, extra_callbacks=[Break()], resident=True)
     assert runs.trained_step(tmp_path / "parts") == 5
-    assert equal(train(tmp_path / "parts", {"averaging": 0.9}, resident=True), whole)
+    parts = train(tmp_path / "parts", {"averaging": 0.9}, resident=True, save=True)
+    assert equal(parts, whole)
     assert equal(tfisovae.load(tmp_path / "parts" / "model"), whole)
 
 
@@ -202,7 +203,7 @@ def test_schedule_and_averaging(tmp_path):
 def test_more_steps_go_on_from_where_the_run_ended(tmp_path, capsys):
     """Also where an interval is left over: 20 and then 33 steps are 33."""
     train(tmp_path / "a")
-    longer = train(tmp_path / "a", {"steps": 33})
+    longer = train(tmp_path / "a", {"steps": 33}, save=True)
     assert "going on from step 20" in capsys.readouterr().err
     assert equal(longer, train(tmp_path / "b", {"steps": 33}))
     again = train(tmp_path / "a", {"steps": 33})
@@ -272,7 +273,7 @@ def test_a_run_that_diverges_names_the_step_and_keeps_the_last_finite_checkpoint
 
     with pytest.raises(runs.RunError,
                        match=r"(loss is not finite at step 14|not finite after step 1[345])"):
-        train(tmp_path / "run", extra_callbacks=[Explode()])
+        train(tmp_path / "run", extra_callbacks=[Explode()], save=True)
     assert tf.train.latest_checkpoint(tmp_path / "run" / "checkpoints").endswith("ckpt-10")
     assert not (tmp_path / "run" / "model").exists()
     vae = train(tmp_path / "run")
