@@ -7,6 +7,7 @@ import pytest
 import tensorflow as tf
 
 import tfisovae
+from tests.support import small_celeba
 from tfisovae import Autoencoder, networks, theory
 from tfisovae.analysis import posterior_means
 from tfisovae.training import devices, runs
@@ -97,7 +98,7 @@ def collapsed_pair(kind):
         encoder, decoder = networks.toy(24)
         shape = (16,)
     elif kind == "celeba":
-        encoder, decoder = networks.celeba(24, image_size=16)
+        encoder, decoder = small_celeba(24)
         shape = (16, 16, 3)
     else:
         shape, x, z = (5,), tf.keras.Input((5,)), tf.keras.Input((24,))

@@ -8,6 +8,7 @@ import pytest
 import tensorflow as tf
 
 import tfisovae
+from tests.support import small_celeba
 from tfisovae import metrics, networks
 from tfisovae.autoencoder.autoencoder import CONFIG
 from tfisovae.vae.checks import NonFiniteLoss
@@ -15,7 +16,7 @@ from tfisovae.vae.optimizers import FusedAdam
 
 
 def images(count=24, seed=0):
-    return np.random.default_rng(seed).uniform(0.2, 0.8, (count, 64, 64, 3)).astype(np.float32)
+    return np.random.default_rng(seed).uniform(0.2, 0.8, (count, 16, 16, 3)).astype(np.float32)
 
 
 def points(count=96, seed=0):
@@ -208,9 +209,9 @@ def test_mixed_precision_trains():
 
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory):
-    """A CelebA VAE after two steps, its SavedModel, and data."""
+    """A convolutional VAE after two steps, its SavedModel, and data."""
     tf.keras.utils.set_random_seed(0)
-    vae = tfisovae.VAE(*networks.celeba(6), "ssim", 1000.0, decomposed=True, warmup_steps=1, seed=5)
+    vae = tfisovae.VAE(*small_celeba(6), "ssim", 1000.0, decomposed=True, warmup_steps=1, seed=5)
     vae.compile(FusedAdam(1e-3))
     vae.fit(batches(images(), 12), verbose=0)
     path = tmp_path_factory.mktemp("saved") / "model"
@@ -425,7 +426,7 @@ def test_bad_models_and_data():
     vae.compile("adam")
     with pytest.raises(ValueError, match=r"x must have the shape \[batch, 16\]; got \(None, 5\)"):
         vae.evaluate(batches(np.zeros([4, 5], np.float32), 2), verbose=0)
-    ssim = tfisovae.VAE(*networks.celeba(2), "ssim", 10.0)
+    ssim = tfisovae.VAE(*small_celeba(2), "ssim", 10.0)
     ssim.compile("adam")
     for call in (ssim.fit, ssim.evaluate):
         for data in (batches(255 * images(2), 2), (255 * images(2)).astype(np.uint8)):
