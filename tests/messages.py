@@ -1,5 +1,5 @@
-"""Refusals in tests: the type of the error and the name of the argument are in the test, the wording
-is in messages.json.
+"""Refusals in tests: a test has the type of the error and the name of the argument, messages.json
+has the wording.
 
     with refuses(ValueError, "num_examples"):
         tfisovae.analyze(vae, x, num_examples=0)
@@ -19,8 +19,9 @@ import pytest
 
 PATH = pathlib.Path(__file__).with_name("messages.json")
 ROOT = pathlib.Path(__file__).parent.parent
-_LAYERS = "activation|batch_normalization|conv2d|dense|dropout|flatten|functional|gdn|input|lambda|" \
-          "layer|model|reshape|sequential|upsample2"
+_LAYERS = "|".join(["activation", "batch_normalization", "conv2d", "dense", "dropout", "flatten",
+                    "functional", "gdn", "input", "lambda", "layer", "model", "reshape",
+                    "sequential", "upsample2"])
 
 
 class Messages:

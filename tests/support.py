@@ -84,7 +84,8 @@ def measurement_of(n=6, num_active=4, beta=0.01, seed=0):
         "distortion_name": "SumSquaredError()", "num_examples": 1000, "active_threshold": 0.01,
         "tangents": "autodiff", "quadratic": True, **{
             f"{name}_standard_error": 0.01
-            for name in ("rate", "distortion", "loss", "coding_loss", "transform_loss", "posterior_balance")
+            for name in ("rate", "distortion", "loss", "coding_loss", "transform_loss",
+                         "posterior_balance")
         }, "unexplained": np.linspace(
             0.05, 0.1, n), "unexplained_standard_error": np.full(n, 0.01), "log_scale_std": np.full(
                 n, 0.3), "stationarity": {}, "conditions": {
