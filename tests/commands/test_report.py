@@ -27,7 +27,7 @@ def test_a_run_that_was_not_measured_is_measured_first(faces_run):
     saved, text = json.loads((run / "isometry.json").read_text()), (run / "report.html").read_text()
     assert f"{sum(saved['active'])} of 3" in said(
         run) and "a&lt;b&gt;run" in text and "<b>run" not in text
-    strips = re.findall(r'<img class="strip"[^>]*width="(\d+)" height="(\d+)" alt="([^"]*)"', text)
+    strips = re.findall(r'<img class="strip[^"]*"[^>]*width="(\d+)" height="(\d+)" alt="([^"]*)"', text)
     assert {(int(width), int(height)) for width, height, _ in strips} == {(11 * 16, 16)}
     shown = [int(alt.split()[0][2:]) for *_, alt in strips]
     assert len(shown) >= 2 and shown == [j for j in saved["ranking"] if j in shown]
