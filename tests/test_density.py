@@ -251,6 +251,7 @@ print(before, peak())
 """
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_number_of_examples():
     """1,500 examples at n = 64 would be 49 MB of Gram matrices in float64: the peak stays where 100
     examples left it.

@@ -25,6 +25,7 @@ def test_every_example_is_run_here(root):
     assert {path.stem for path in (root / "examples").glob("*.py")} == here - others
 
 
+@pytest.mark.slow
 def test_keras_vae(run):
     """The loss of the audit is the one that Keras trained, and the unfinished training is called
     that.
@@ -52,6 +53,7 @@ def test_another_framework(run):
     assert analysis.active.tolist() == [True, True, True, False] and said.count("not encoded") == 1
 
 
+@pytest.mark.slow
 def test_own_distortion(run):
     """A metric of the weights; importances of nine to one, whose variances are one: by what theory
     has, w v, or w v - beta / 2.
@@ -66,6 +68,7 @@ def test_own_distortion(run):
     assert f"{first / second:.1f} : 1" in said and "2 of 2 latent variables are active" in said
 
 
+@pytest.mark.slow
 def test_choose_dimensions(run):
     """Three of eight, as many as there are sources, with the posterior of before; the printed cost
     is that of two measurements.
@@ -90,6 +93,7 @@ def test_choose_dimensions(run):
     assert f"3 of 8 dimensions kept: {', '.join(map(str, kept))}" in said
 
 
+@pytest.mark.slow
 def test_compress_folder(run):
     """Bits within 3 % of theory, of the file as it lies on the disk; the error as predicted, and
     below that of no code at all.

@@ -144,6 +144,7 @@ def test_codes_know_their_places(gaussian):
     assert made.decompress([]).shape == (0, 6)
 
 
+@pytest.mark.slow
 def test_the_same_symbols_in_a_fresh_process_on_other_threads(gaussian, script, tmp_path):
     """Saved here, loaded and decoded there on one thread: tables, dither and symbols to the last
     bit, x_hat to rounding.
@@ -243,7 +244,8 @@ def test_the_empirical_prior_saves_the_divergence_of_the_aggregate_posterior():
     assert made.at(prior="empirical").quantize(x).bits.mean() == pytest.approx(entropy, abs=0.02)
 
 
-@pytest.fixture(scope="module", params=["mix", "norm", "ramp"])
+@pytest.fixture(scope="module", params=["mix", *(pytest.param(name, marks=pytest.mark.slow)
+                                                 for name in ("norm", "ramp"))])
 def toy(request, main, root, tmp_path_factory):
     """A trained toy model: Mix as published, the others after a twentieth of the epochs; and its
     data.

@@ -91,6 +91,7 @@ def test_what_was_measured_is_not_measured_again(compared, runs, main):
     assert (out / "toy" / "isometry.json").stat().st_mtime_ns == measured
 
 
+@pytest.mark.slow
 def test_results_of_another_model_or_of_other_examples_are_measured_again(runs, main, tmp_path):
     """Of a run of the same name, and with another --num_examples; what was known of the other is
     gone.
@@ -110,6 +111,7 @@ def test_results_of_another_model_or_of_other_examples_are_measured_again(runs, 
                        / "density.json").read_text())["num_examples"] == 60 and saved["steps"] == 10
 
 
+@pytest.mark.slow
 def test_what_was_removed_is_measured_again_as_it_was_asked_for(runs, main, tmp_path):
     options = ["compare", runs / "toy", "--num_examples", 50, "--out", tmp_path]
     main(*options)
@@ -120,6 +122,7 @@ def test_what_was_removed_is_measured_again_as_it_was_asked_for(runs, main, tmp_
         assert json.loads((tmp_path / "toy" / "isometry.json").read_text())["num_examples"] == 50
 
 
+@pytest.mark.slow
 def test_a_collapsed_run_stands_beside_the_others(runs, main, tmp_path):
     """It has no densities, which is said; the link to its report is one, whatever the run is
     called.

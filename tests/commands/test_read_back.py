@@ -110,6 +110,7 @@ def test_toy_data_of_training_are_no_held_out_ones():
     assert set(trained_on[:, 0]) <= set(toy.train[np.arange(len(toy.train))][:, 0])
 
 
+@pytest.mark.slow
 def test_a_report_is_of_the_data_that_it_names(run, main, tmp_path):
     """Two files of one name have two directories; where the same is named for both, the page is
     measured anew.
@@ -308,6 +309,7 @@ def test_foreign_numbers_in_a_run_are_not_its_own(run, main, tmp_path):
     assert "33 examples" in (tmp_path / "out" / "report.html").read_text()
 
 
+@pytest.mark.slow
 def test_all_passes_on_what_it_was_given(run, main, tmp_path):
     np.save(tmp_path / "x.npy", table(3, 40))
     main("all", run, "--data", tmp_path / "x.npy", "--out", tmp_path / "out")

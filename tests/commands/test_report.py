@@ -48,6 +48,7 @@ def test_it_is_written_again_whole_and_the_same(faces_run, main, tmp_path):
     assert not [name for name in run.iterdir() if "writing" in name.name]
 
 
+@pytest.mark.slow
 def test_a_measurement_of_an_older_version(faces_run, main, tmp_path):
     """It shows what there is, and says which command measures again; after that it says so no more.
     """
@@ -148,6 +149,7 @@ def test_a_run_on_vectors_has_curves(table_run):
     assert f"Least probable row log p, nats {least} " in said(table_run)
 
 
+@pytest.mark.slow
 def test_a_collapsed_run(main, tmp_path):
     main("toy", "--data", "norm", "--num_examples", 512, "--epochs", 30, "--lmbda", 1e-4,
          "--num_eval", 0, "--no-resident", "--run_dir", tmp_path / "run")

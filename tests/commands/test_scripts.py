@@ -176,6 +176,7 @@ def test_tables_of_what_is_there(toy_run, run, main, tmp_path):
         row.endswith("| - |") for row in rows[2:-1])
 
 
+@pytest.mark.slow
 def test_mnist(main, tmp_path):
     """The script of App. G on a small npz, with everything that is drawn of it."""
     rng = np.random.default_rng(0)
@@ -226,6 +227,7 @@ def test_closed_forms(main, tmp_path):
         assert np.asarray(Image.open(tmp_path / f"{name}.png").convert("L")).std() > 5
 
 
+@pytest.mark.slow
 def test_the_users_own_table(main, tmp_path):
     """A csv with a header and columns of any scale: trained, and measured by every command."""
     rng = np.random.default_rng(0)

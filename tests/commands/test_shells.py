@@ -56,6 +56,7 @@ def test_other_errors_of_a_stream_are_not_swallowed(tmp_path, monkeypatch):
             print("\u03c3")
 
 
+@pytest.mark.slow
 def test_training_with_a_closed_stderr_and_a_notebooks_backend(script, tmp_path):
     """One process: it trains, measures at the end, and says so; nothing of TensorFlow's log is
     said.

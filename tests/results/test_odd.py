@@ -88,6 +88,7 @@ def digits(tmp_path_factory):
     return path
 
 
+@pytest.mark.slow
 def test_the_whole_of_it(digits, main, tmp_path):
     """Noise is odder than stripes for the pixels' scores; JSON, picture and table have the same
     numbers; a run goes on.

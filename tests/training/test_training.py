@@ -34,8 +34,9 @@ def test_a_run_that_was_stopped_ends_like_one_that_was_not(tmp_path, stops):
     assert equal(tfisovae.load(tmp_path / "parts" / "model"), whole)
 
 
-@pytest.mark.parametrize("options",
-                         [{}, {"averaging": 0.9}, {"log_every": 20, "checkpoint_every": 20}])
+@pytest.mark.parametrize("options", [{}, *(
+    pytest.param(options, marks=pytest.mark.slow)
+    for options in ({"averaging": 0.9}, {"log_every": 20, "checkpoint_every": 20}))])
 def test_standardized_latents(tmp_path, options):
     """When the annealing is over, and at the end of all; a run that was stopped between does the
     same.

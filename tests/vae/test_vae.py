@@ -249,6 +249,7 @@ def test_a_loaded_vae_trains_on_as_the_first_would(saved):
     assert any(np.any(a != start) for a, start in zip(pair[0].get_weights(), vae.get_weights()))
 
 
+@pytest.mark.slow
 def test_signatures_work_where_tfisovae_is_not_installed(saved, tmp_path):
     """A bare process, which neither has tfisovae nor tensorflow-compression on its path, and a JVP
     through the signature.
