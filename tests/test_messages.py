@@ -7,7 +7,7 @@ import pytest
 from tests.messages import MESSAGES, ROOT, normalised, refuses
 
 
-def tests_that_refuse():
+def refusing_tests():
     """`file::test` of every test that uses `refuses`."""
     found = set()
     for path in sorted((ROOT / "tests").rglob("test_*.py")):
@@ -21,7 +21,7 @@ def tests_that_refuse():
 
 def test_the_file_holds_tests_that_there_are():
     """After a test was renamed or removed, --update-messages of its file puts it right."""
-    assert {test.partition("[")[0] for test in MESSAGES.known} <= tests_that_refuse()
+    assert {test.partition("[")[0] for test in MESSAGES.known} <= refusing_tests()
 
 
 def test_paths_processes_and_layers_are_left_out(tmp_path):
