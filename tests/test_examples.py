@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tests.messages import refuses
+
 
 @pytest.fixture
 def run(root, capsys):
@@ -112,5 +114,5 @@ def test_compress_folder_without_images(root, tmp_path, monkeypatch):
     """A folder that holds none ends in a line, as a command does."""
     (tmp_path / "notes.txt").write_text("no image")
     monkeypatch.setattr(sys, "argv", ["compress_folder.py", str(tmp_path)])
-    with pytest.raises(SystemExit, match="compress_folder: .* holds no images: notes.txt"):
+    with refuses(SystemExit):
         runpy.run_path(str(root / "examples" / "compress_folder.py"), run_name="__main__")

@@ -14,6 +14,7 @@ import re
 import numpy as np
 import pytest
 
+from tests.messages import refuses
 from tests.support import ROOT
 from tfisovae import show, theory
 from tfisovae.analysis.rate_distortion import Accounts
@@ -369,7 +370,7 @@ def test_what_was_not_measured_is_said_with_the_command(values):
     for section in ("summary", "scree", "norms", "gram", "flatness", "rate"):
         assert "tfisovae isometry RUN" in made.said(section), section
     assert "4 of 6" in made.said("summary")  # and what there is
-    with pytest.raises(ValueError, match="holds no measurement of a latent dimension"):
+    with refuses(ValueError):
         show.Measured({"rate": 1.0})
 
 
@@ -423,7 +424,7 @@ def test_more_history_and_longer_names_than_fit(values, full):
     text = show.render(
         show.Contents(**{**vars(full), "history": rows, "manifest": {"data": "x" * 10**6}}))
     assert len(text) < 10**6 and "characters more" in text
-    with pytest.raises(ValueError, match=r"without a picture; at most 5,000,000 are allowed"):
+    with refuses(ValueError):
         show.render(show.Contents(**{**vars(full), "title": "x" * (6 * 10**6)}))
 
 

@@ -4,6 +4,7 @@ import pytest
 import tensorflow as tf
 
 import tfisovae
+from tests.messages import refuses
 from tests.support import Stop, equal, train
 from tfisovae import networks
 from tfisovae.callbacks import LambdaSchedule
@@ -62,7 +63,7 @@ def test_a_callback_that_sets_lmbda_is_obeyed():
     assert len(vae.weights) == 12 and isinstance(vae.lmbda, tf.Variable) and len(
         vae.trainable_variables) == 12
     for bad in (0, -1.0, np.nan, "3"):
-        with pytest.raises(ValueError, match="lmbda must be a positive, finite number"):
+        with refuses(ValueError, "lmbda"):
             vae.lmbda = bad
 
 
@@ -146,14 +147,14 @@ def test_a_lmbda_set_by_a_callback_survives_a_stop(tmp_path):
         tfisovae.load(tmp_path / "parts" / "model").lmbda) == 50.0
 
 
-@pytest.mark.parametrize("arguments, message",
+@pytest.mark.parametrize("arguments, argument",
                          [({"kind": "exponential"},
-                           "kind must be one of 'linear', 'cosine', 'cyclical'; got 'exponential'"),
-                          ({"steps": 0}, "steps must be an integer, at least 1; got 0"),
-                          ({"cycles": 1.5}, "cycles must be an integer"),
-                          ({"start": -1.0}, "start must be a lmbda, positive and finite")])
-def test_schedules_that_make_no_sense(arguments, message):
-    with pytest.raises(ValueError, match=message):
+                           "kind"),
+                          ({"steps": 0}, "steps"),
+                          ({"cycles": 1.5}, "cycles"),
+                          ({"start": -1.0}, "start")])
+def test_schedules_that_make_no_sense(arguments, argument):
+    with refuses(ValueError, argument):
         LambdaSchedule(**arguments)
 
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import tfisovae
+from tests.messages import refuses
 from tests.support import run_workers, train
 from tfisovae.training import devices
 
@@ -56,7 +57,7 @@ def test_strategies(monkeypatch):
     monkeypatch.delenv("TF_CONFIG", raising=False)
     assert devices.make_strategy("auto").num_replicas_in_sync == 1
     assert devices.make_strategy("mirrored").num_replicas_in_sync == 2
-    with pytest.raises(ValueError, match="Unknown strategy 'tpu'; there are 'auto', 'one_device'"):
+    with refuses(ValueError):
         devices.make_strategy("tpu")
-    with pytest.raises(ValueError, match="needs the environment variable TF_CONFIG"):
+    with refuses(ValueError):
         devices.make_strategy("multi_worker")

@@ -8,6 +8,7 @@ import tensorflow as tf
 
 import tfisovae
 from results import tables
+from tests.messages import refuses
 from tests.support import small_celeba
 from tfisovae import geometry
 from tfisovae.training import devices
@@ -89,12 +90,9 @@ def test_what_is_chosen_and_what_is_said(monkeypatch, name, found, chosen, said)
 
 
 def test_what_cannot_be_chosen(monkeypatch):
-    with pytest.raises(ValueError,
-                       match="must be one of auto, none, bfloat16, float16; got 'bf16'"):
+    with refuses(ValueError):
         devices.choose_precision("bf16")
-    with pytest.raises(
-            ValueError,
-            match="mixed_precision auto looks at one machine"):
+    with refuses(ValueError):
         devices.choose_precision("auto", several_machines=True)
     assert devices.choose_precision("bfloat16", several_machines=True)[0] == "bfloat16"
 
