@@ -1,13 +1,13 @@
 # make run    set up; train on toy data and on drawn faces for two minutes; measure them and the published model; say where the page is
-# make test   set up and run the tests          make lint   the linter
-# make faults try every fault of results/faults.py, of which make test takes a sample, and write results/faults/faults.json
+# make test   set up and run the quick tests    make test-all   all tests, the slow ones too    make lint   the linter
+# make faults try every fault of results/faults.py, of which make test-all takes a sample, and write results/faults/faults.json
 VENV := .venv
 PY := $(VENV)/bin/python
 READY := $(VENV)/ready
 QUIET := TF_CPP_MIN_LOG_LEVEL=3
 RUN := runs/first
 
-.PHONY: run test lint faults setup clean
+.PHONY: run test test-all lint faults setup clean
 
 setup: $(READY)
 
@@ -38,7 +38,10 @@ run: $(READY)
 	  "Faces, 20,000 steps: the published model"
 
 test: $(READY)
-	$(QUIET) $(PY) -m pytest -q --durations=10
+	$(QUIET) $(PY) -m pytest -q -n 2 --dist loadgroup --durations=10 -m "not slow"
+
+test-all: $(READY)
+	$(QUIET) $(PY) -m pytest -q -n 2 --dist loadgroup --durations=10
 
 faults: $(READY)
 	$(QUIET) $(PY) -m results.faults results/faults

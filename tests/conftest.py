@@ -1,32 +1,98 @@
-"""Two logical CPU devices, so that `tf.distribute` is exercised everywhere; and small decoders with
-known geometry.
+"""Two logical CPU devices, so that `tf.distribute` is exercised everywhere; runs that many tests
+share; and the commands.
 """
 import contextlib
 import importlib
 import io
+import json
 import os
+import shutil
 import subprocess
 import sys
 import types
+from unittest import mock
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+if "PYTEST_XDIST_WORKER" in os.environ:  # each has a core of its own; so have its processes
+    os.environ.update(TF_NUM_INTRAOP_THREADS="1", TF_NUM_INTEROP_THREADS="1")
 
+import filelock
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from tfisovae import __main__ as command_line
+from tfisovae import networks
+from tfisovae.codec import container, directory
 
 if "TFISOVAE_TEST_WORKER" not in os.environ:
     tf.config.set_logical_device_configuration(
         tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 2)
 
-from tests.support import ROOT, damaged_copy, linear_vae, measurement_of
+from tests.messages import MESSAGES
+from tests.support import POOL, ROOT, damaged_copy, linear_vae, measurement_of, small_celeba
+
+COLLECTED = set()  # names of all tests, those that are not run too
+SMALL_FACES = ["--num_faces", 64, "--latent_dim", 3, "--batch_size", 4, "--image_size", 16,
+               "--steps", 4]
+
+
+def pytest_addoption(parser):
+    parser.addoption("--update-messages", action="store_true",
+                     help="write the wording of the refusals into tests/messages.json")
+
+
+def pytest_configure(config):
+    MESSAGES.updating = config.getoption("update_messages")
+
+
+def pytest_sessionfinish(session):
+    """Workers hand over what they found, and the process that started them writes it."""
+    output = getattr(session.config, "workeroutput", None)
+    if output is not None:
+        output["messages"] = MESSAGES.found
+    elif MESSAGES.updating:
+        whole = COLLECTED and not any("::" in argument for argument in session.config.args)
+        MESSAGES.write(MESSAGES.found, COLLECTED if whole else None)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node, error):
+    MESSAGES.found.update(getattr(node, "workeroutput", {}).get("messages", {}))
+
+
+def name_of(item):
+    """As pytest has it, without the group that pytest-xdist appends."""
+    return f"{item.path.relative_to(ROOT).as_posix()}::{item.name}"
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    """Tests that share a fixture of their module are done by one worker."""
+    for item in items:
+        COLLECTED.add(name_of(item))
+        found = item._fixtureinfo.name2fixturedefs.values()
+        if any(fixture.scope == "module" for one in found for fixture in one):
+            item.add_marker(pytest.mark.xdist_group(str(item.path.relative_to(ROOT))))
 
 
 @pytest.fixture(autouse=True)
 def _seeded():
     tf.keras.utils.set_random_seed(0)
+
+
+@pytest.fixture(autouse=True)
+def _messages(request, tmp_path_factory):
+    MESSAGES.base = str(tmp_path_factory.getbasetemp())
+    MESSAGES.begin(name_of(request.node))
+
+
+@pytest.fixture(autouse=True)
+def _pooled():
+    """Models that a test trained are free again when it is over."""
+    count = len(POOL.used)
+    yield
+    POOL.give_back(count)
 
 
 @pytest.fixture(scope="session")
@@ -78,6 +144,113 @@ def main(faces_cache):
         return types.SimpleNamespace(code=code, stdout=out.getvalue(), stderr=err.getvalue())
 
     return run
+
+
+@pytest.fixture(scope="session")
+def once(tmp_path_factory):
+    """`once(name, make)` is a directory that `make(directory)` filled, in one worker for all. Tests
+    only read it.
+    """
+    base = tmp_path_factory.getbasetemp()
+    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+
+    def made(name, make):
+        place = shared / "once" / name
+        place.parent.mkdir(exist_ok=True)
+        with filelock.FileLock(f"{place}.lock"):
+            if not (place / "whole").exists():
+                shutil.rmtree(place, ignore_errors=True)
+                place.mkdir()
+                make(place)
+                (place / "whole").touch()
+        return place
+
+    return made
+
+
+@pytest.fixture(scope="session")
+def small_networks():
+    """A context in which the command `celeba` trains a small network."""
+    return lambda: mock.patch.object(networks, "celeba", small_celeba)
+
+
+@pytest.fixture(scope="session")
+def imported(once, script):
+    """What tests/imports.py found in one process; `said` is what that wrote to stderr."""
+    def make(place):
+        directory.write(place / "codec", {"quantization": "universal"}, {})
+        with container.Writer(place / "x.tfv", container.Header("0" * 32, "0" * 32, 1, (1,))):
+            pass
+        done = script("tests/imports.py", place)
+        found = {**json.loads(done.stdout.splitlines()[-1]), "said": done.stderr}
+        (place / "found.json").write_text(json.dumps(found))
+
+    return json.loads((once("imports", make) / "found.json").read_text())
+
+
+@pytest.fixture(scope="session")
+def toy_run(once, main):
+    """A short run on toy data with everything that can be measured on it; what was said is beside
+    it, in trained.txt and measured.txt.
+    """
+    def make(place):
+        trained = main("toy", "--source", "mix", "--epochs", 20, "--schedule", "cosine",
+                       "--num_eval", 2000, "--run_dir", place / "toy")
+        (place / "trained.txt").write_text(trained.stdout + trained.stderr)
+        measured = main("all", place / "toy", "--num_examples", 2000)
+        (place / "measured.txt").write_text(measured.stdout)
+
+    return once("toy", make) / "toy"
+
+
+@pytest.fixture(scope="session")
+def table_run(once, main):
+    """A run on a table whose columns have names that are markup; measured, with its densities, and
+    reported.
+    """
+    def make(place):
+        x = np.random.default_rng(0).standard_normal(
+            (300, 2)) @ np.random.default_rng(1).standard_normal((2, 3))
+        np.savetxt(place / "mine.csv", x, delimiter=",",
+                   header="<script>a()</script>,b&amp;,<i>c", comments="")
+        main("toy", "--data", place / "mine.csv", "--latent_dim", 2, "--epochs", 150,
+             "--batch_size", 30, "--num_eval", 0, "--no-resident", "--run_dir", place / "table")
+        for command in ("isometry", "density", "report"):
+            main(command, place / "table")
+
+    return once("table", make) / "table"
+
+
+@pytest.fixture(scope="session")
+def faces_run(once, main, small_networks):
+    """A run of four steps of a small network on drawn faces; reported, which measures it, and
+    traversed. What was said is beside it.
+    """
+    def make(place):
+        run = place / "a<b>run"
+        with small_networks():
+            main("celeba", "--data", "faces", *SMALL_FACES, "--num_eval", 0, "--run_dir", run)
+        (place / "reported.txt").write_text(main("report", run).stdout)
+        main("traverse", run, "--rows", 2, "--columns", 3)
+
+    return once("faces", make) / "a<b>run"
+
+
+@pytest.fixture(scope="session")
+def digits_run(once, main):
+    """A run on images of a bar that goes up and down, trained for a moment; the images are beside
+    it, in bars.npz.
+    """
+    def make(place):
+        at = np.random.default_rng(0).uniform(4, 24, [700, 1, 1])
+        bars = np.exp(-((np.arange(28)[:, None] - at) / 4)**2) * np.ones(28)
+        images = (255 * bars).astype(np.uint8)
+        np.savez(place / "bars.npz", x_train=images[:500], x_test=images[500:])
+        main("mnist", "--data", place / "bars.npz", "--latent_dim", 2, "--batch_size", 50,
+             "--steps", 200, "--log_every", 100, "--checkpoint_every", 200, "--num_eval", 0,
+             "--run_dir", place / "digits")
+
+    return once("digits", make) / "digits"
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,5 @@
 """What several tests share: small models and data, small trainings, workers, damaged files."""
+import functools
 import json
 import math
 import os
@@ -83,7 +84,8 @@ def measurement_of(n=6, num_active=4, beta=0.01, seed=0):
         "distortion_name": "SumSquaredError()", "num_examples": 1000, "active_threshold": 0.01,
         "tangents": "autodiff", "quadratic": True, **{
             f"{name}_standard_error": 0.01
-            for name in ("rate", "distortion", "loss", "coding_loss", "transform_loss", "posterior_balance")
+            for name in ("rate", "distortion", "loss", "coding_loss", "transform_loss",
+                         "posterior_balance")
         }, "unexplained": np.linspace(
             0.05, 0.1, n), "unexplained_standard_error": np.full(n, 0.01), "log_scale_std": np.full(
                 n, 0.3), "stationarity": {}, "conditions": {
@@ -142,11 +144,103 @@ def make_vae():
     return tfisovae.VAE(*networks.toy(), "sse", 10.0, seed=3)
 
 
-def train(directory, config=None, strategy=None, extra_callbacks=(), make=make_vae, resident=False):
-    config = {**CONFIG, **(config or {})}
-    with runs.Run(directory, config) as run:
-        return loop.train(run, make, source(), strategy or devices.make_strategy("one_device"),
-                          extra_callbacks, resident)
+def small_celeba(latent_dim=3, output_igdn=True, image_size=16, channels=3):
+    """A convolutional pair with GDN that takes the arguments of `networks.celeba`: two layers each
+    way, of 8 filters.
+    """
+    layers, side = tf.keras.layers, image_size // 4
+    encoder = [layers.Input((image_size, image_size, channels))]
+    for kernel_size in (9, 5):
+        encoder += [layers.Conv2D(8, kernel_size, 2, "same"), networks.GDN()]
+    encoder += [layers.Flatten(), layers.Dense(2 * latent_dim, dtype="float32", name="posterior")]
+    decoder = [layers.Input((latent_dim,)), layers.Dense(8 * side**2, "softplus"),
+               layers.Reshape((side, side, 8)), layers.Conv2DTranspose(8, 5, 2, "same"),
+               networks.GDN(inverse=True), networks.Upsample2(channels, 9)]
+    decoder.append(networks.GDN(inverse=True, dtype="float32", name="output") if output_igdn
+                   else layers.Activation("linear", dtype="float32", name="output"))
+    return tf.keras.Sequential(encoder, "encoder"), tf.keras.Sequential(decoder, "decoder")
+
+
+class KeptVAE(tfisovae.VAE):
+    """A VAE that is traced once: each later `compile` sets it back to its first state instead.
+
+    Its weights, lmbda, optimizer and metrics then have the values of a new one. The optimizer and
+    the other arguments of `compile` must be equal each time.
+    """
+
+    _first = None
+
+    def compile(self, optimizer, **kwargs):
+        if self._first is None:
+            super().compile(optimizer, **kwargs)
+            self.optimizer.build(self.trainable_variables)
+            own = [*self.optimizer.variables, self._lmbda, self._train_counter,
+                   *(value for metric in self.metrics for value in metric.variables)]
+            rate = self.optimizer._learning_rate
+            variables = [*self.weights, *own, *([rate] if isinstance(rate, tf.Variable) else [])]
+            self.__dict__["_first"] = [(variable, variable.numpy()) for variable in variables]
+        for variable, value in self._first:
+            variable.assign(value)
+        self._left = None
+
+
+class Pool:
+    """VAEs of `make_vae` by what was compiled for them; each is used by one training at a time."""
+
+    def __init__(self):
+        self.free, self.used = {}, []
+
+    def take(self, config, resident):
+        schedule = [config.get(name) for name in ("seed", "anneal", "anneal_steps")]
+        optimizer = loop._optimizer(config).get_config()
+        key = json.dumps([schedule, optimizer, resident, config["batch_size"]], default=str)
+        free = self.free.setdefault(key, [])
+        vae = free.pop() if free else None
+        if vae is None:
+            tf.keras.utils.set_random_seed(config["seed"])
+            with one_device().scope():
+                vae = KeptVAE(*networks.toy(), "sse", 10.0, seed=3)
+        self.used.append((key, vae))
+        return vae
+
+    def give_back(self, count):
+        """Takes back all but the first `count` that are in use."""
+        while len(self.used) > count:
+            key, vae = self.used.pop()
+            self.free[key].append(vae)
+
+
+POOL = Pool()
+
+
+@functools.cache
+def one_device():
+    return devices.make_strategy("one_device")
+
+
+class WithoutModel(runs.Run):
+    """A run that does not write its model: for tests that do not read it."""
+
+    def save_model(self, vae):
+        pass
+
+
+def train(directory, config=None, strategy=None, extra_callbacks=(), make=make_vae, resident=False,
+          save=False):
+    """Trains a run; its model is written if `save`. With the defaults of `strategy` and `make` the
+    VAE comes out of a pool, and is as good as new; it belongs to the test until that is over.
+    """
+    config, before = {**CONFIG, **(config or {})}, len(POOL.used)
+    with (runs.Run if save else WithoutModel)(directory, config) as run:
+        if make is make_vae and strategy is None and config.get("schedule") in (None, "cosine"):
+            def make():
+                return POOL.take(config, resident)
+        try:
+            return loop.train(run, make, source(), strategy or one_device(), extra_callbacks,
+                              resident)
+        except BaseException:
+            POOL.give_back(before)
+            raise
 
 
 class Stop(tf.keras.callbacks.Callback):

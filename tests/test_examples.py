@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tests.messages import refuses
+
 
 @pytest.fixture
 def run(root, capsys):
@@ -25,6 +27,7 @@ def test_every_example_is_run_here(root):
     assert {path.stem for path in (root / "examples").glob("*.py")} == here - others
 
 
+@pytest.mark.slow
 def test_keras_vae(run):
     """The loss of the audit is the one that Keras trained, and the unfinished training is called
     that.
@@ -52,6 +55,7 @@ def test_another_framework(run):
     assert analysis.active.tolist() == [True, True, True, False] and said.count("not encoded") == 1
 
 
+@pytest.mark.slow
 def test_own_distortion(run):
     """A metric of the weights; importances of nine to one, whose variances are one: by what theory
     has, w v, or w v - beta / 2.
@@ -66,6 +70,7 @@ def test_own_distortion(run):
     assert f"{first / second:.1f} : 1" in said and "2 of 2 latent variables are active" in said
 
 
+@pytest.mark.slow
 def test_choose_dimensions(run):
     """Three of eight, as many as there are sources, with the posterior of before; the printed cost
     is that of two measurements.
@@ -90,6 +95,7 @@ def test_choose_dimensions(run):
     assert f"3 of 8 dimensions kept: {', '.join(map(str, kept))}" in said
 
 
+@pytest.mark.slow
 def test_compress_folder(run):
     """Bits within 3 % of theory, of the file as it lies on the disk; the error as predicted, and
     below that of no code at all.
@@ -108,5 +114,5 @@ def test_compress_folder_without_images(root, tmp_path, monkeypatch):
     """A folder that holds none ends in a line, as a command does."""
     (tmp_path / "notes.txt").write_text("no image")
     monkeypatch.setattr(sys, "argv", ["compress_folder.py", str(tmp_path)])
-    with pytest.raises(SystemExit, match="compress_folder: .* holds no images: notes.txt"):
+    with refuses(SystemExit):
         runpy.run_path(str(root / "examples" / "compress_folder.py"), run_name="__main__")

@@ -4,6 +4,7 @@ import pytest
 import tensorflow as tf
 import tensorflow_compression as tfc
 
+from tests.messages import refuses
 from tfisovae import networks
 
 
@@ -60,14 +61,14 @@ def test_celeba_for_other_images(image_size, channels):
 
 
 @pytest.mark.parametrize("options, message", [
-    ({"image_size": 40}, "image_size must be a multiple of 16, at least 16, .*; got 40"),
-    ({"image_size": 0}, "got 0"),
-    ({"image_size": 64.0}, "got 64.0"),
-    ({"channels": 0}, "channels must be an integer of at least 1; got 0"),
+    ({"image_size": 40}, "image_size"),
+    ({"image_size": 0}, ""),
+    ({"image_size": 64.0}, ""),
+    ({"channels": 0}, "channels"),
 ])
 def test_celeba_for_images_that_there_are_not(options, message):
     for make in (networks.celeba, networks.celeba_large):
-        with pytest.raises(ValueError, match=message):
+        with refuses(ValueError, message):
             make(**options)
 
 
@@ -109,7 +110,7 @@ def test_upsample2_is_a_transposed_convolution(kernel_size, filters):
 
 
 def test_upsample2_refuses_kernels_it_would_get_wrong():
-    with pytest.raises(ValueError, match="kernel_size must be 5, 9, 13"):
+    with refuses(ValueError, "kernel_size"):
         networks.Upsample2(3, 7)
 
 
@@ -139,7 +140,7 @@ def test_gdn_configuration_holds_no_parameters():
 @pytest.mark.parametrize("latent_dim", [0, -1, 2.5])
 def test_latent_dim_must_be_positive(latent_dim):
     for make in (networks.toy, networks.celeba, networks.celeba_large, networks.mnist):
-        with pytest.raises(ValueError, match="latent_dim must be an integer of at least 1; got"):
+        with refuses(ValueError, "latent_dim"):
             make(latent_dim=latent_dim)
 
 

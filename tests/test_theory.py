@@ -9,6 +9,7 @@ import scipy.optimize
 import scipy.special
 import scipy.stats
 
+from tests.messages import refuses
 from tfisovae import sources, theory
 
 NORM = np.array([1 / 6, 2 / 3, 8 / 3])
@@ -109,7 +110,7 @@ def test_the_papers_linear_vae():
         gain = a / (a * a + s * s)
         assert (1 - gain * a)**2 / (gain * s)**2 == pytest.approx(made["wiener_ratio"], rel=1e-12)
     assert errors[1] == pytest.approx(errors[0] / 10, rel=0.1)  # first order in beta
-    with pytest.raises(ValueError, match="up to variance / 2 = 0.5; got beta = 0.6"):
+    with refuses(ValueError):
         theory.approximate_linear_vae(1.0, 0.6)
 
 
@@ -197,7 +198,7 @@ def test_what_quantisation_costs_beyond_the_kl(scale, excess):
     lambda: theory.reverse_water_filling([1, np.nan], 0.1), lambda: theory.quantizer_rate(0, 0)
 ])
 def test_bad_input(call):
-    with pytest.raises(ValueError, match="must be positive and finite"):
+    with refuses(ValueError):
         call()
 
 
@@ -227,9 +228,9 @@ def test_shape_precision_of_an_exponential_and_where_there_is_none():
     slope = scipy.stats.norm.pdf(z) / scipy.stats.norm.sf(z)  # ds/dz of s = -log(1 - Phi(z))
     exact = np.sum(scipy.stats.norm.pdf(z) * slope**2) * (z[1] - z[0])
     assert theory.shape_precision(scipy.stats.expon(), 2.0) == pytest.approx(exact, rel=1e-6)
-    with pytest.raises(ValueError, match="must have a finite variance; its variance is inf"):
+    with refuses(ValueError):
         theory.shape_precision(scipy.stats.t(2), 2.0)
-    with pytest.raises(ValueError, match="tails are too heavy for a precision"):
+    with refuses(ValueError):
         theory.shape_precision(scipy.stats.expon(), 2.0, weight=np.exp)
 
 

@@ -8,6 +8,7 @@ import tensorflow as tf
 from PIL import Image
 
 import tfisovae
+from tests.messages import refuses
 from tests.support import assert_alike
 from tfisovae import theory
 from tfisovae.analysis import analysis
@@ -161,17 +162,13 @@ def test_a_collapsed_vae_says_that_there_is_nothing(make_linear_vae, tmp_path):
 
 def test_bad_requests(vae):
     for measure in (tfisovae.analyze, tfisovae.density.log_densities):
-        with pytest.raises(
-                ValueError, match=
-                r"x must have the shape \[batch, \.\.\.\] that the encoder takes; its examples "
-                r"have "
-                r"\[2\]"):
+        with refuses(ValueError, "x"):
             measure(vae, np.zeros([5, 2], np.float32))
-    with pytest.raises(ValueError, match="fewer than the 60 asked for"):
+    with refuses(ValueError):
         tfisovae.analyze(vae, data(50), num_examples=60)
-    with pytest.raises(ValueError, match="has 0 examples"):
+    with refuses(ValueError):
         tfisovae.analyze(vae, tf.data.Dataset.from_tensor_slices(data(5)).batch(5).take(0))
-    with pytest.raises(ValueError, match="num_examples must be an integer of at least 1"):
+    with refuses(ValueError, "num_examples"):
         tfisovae.analyze(vae, data(5), num_examples=0)
 
 
@@ -236,16 +233,16 @@ def test_health_allows_for_few_examples(vae):
 
 def test_data_outside_the_domain_are_refused(make_linear_vae):
     vae = make_linear_vae(np.eye(2), np.eye(2), [0.1, 0.1], LMBDA, "bce")
-    with pytest.raises(ValueError, match="BinaryCrossentropy expects x between 0 and 1"):
+    with refuses(ValueError):
         tfisovae.analyze(vae, np.full([4, 2], 1.5, np.float32))
 
 
 def test_what_is_not_finite_is_named(vae):
     x = data(250)
     x[130, 2] = np.nan
-    with pytest.raises(ValueError, match="example 130 .* is not"):
+    with refuses(ValueError):
         tfisovae.analyze(vae, x)
-    with pytest.raises(ValueError, match="example 130 .* is not"):
+    with refuses(ValueError):
         tfisovae.density.log_densities(vae, x)
 
 

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tests.messages import refuses
 from tfisovae import BetaEstimate, as_autoencoder, distortions, estimate_beta, theory
 from tfisovae.autoencoder.posterior import Posterior
 
@@ -207,22 +208,21 @@ def test_noise_in_the_right_side_takes_away_most_of_the_left_sides():
 def test_a_collapsed_model_has_no_beta():
     x = gaussian(100, [1.0, 1.0])
     model = autoencoder(lambda x: Posterior(0 * x, 0 * x + 1), lambda z: 0 * z, "sse")
-    with pytest.raises(ValueError,
-                       match="no latent dimension has a mean KL above 0.1 nats .*collapsed"):
+    with refuses(ValueError):
         estimate_beta(model, x)
 
 
 def test_a_wrong_reading_of_the_scale_is_seen_where_it_is_impossible():
     """A scale above 1 in a dimension that carries information."""
     x = gaussian(100, [1.0, 1.0])
-    with pytest.raises(ValueError, match=r"E\[1 - sigma\^2\] is not positive.*scale="):
+    with refuses(ValueError, "scale"):
         estimate_beta(autoencoder(lambda x: Posterior(x, 0 * x + 3), lambda z: z, "sse"), x)
 
 
 def test_an_untrained_balance_is_not_called_a_beta():
     """A decoder that runs away from x: noise lowers the distortion on average."""
     work, target = draw(100, [-0.1], np.random.default_rng(0))
-    with pytest.raises(ValueError, match="the balance gives -0.09.*not positive"):
+    with refuses(ValueError):
         BetaEstimate.from_sums(*sums(work, target))
 
 
@@ -230,7 +230,7 @@ def test_data_and_outputs_are_checked():
     model, x = linear([3.0, 1.0], 0.1), gaussian(100, [3.0, 1.0])
     bad = x.copy()
     bad[70, 0] = np.nan
-    with pytest.raises(ValueError, match="x must be finite; example 70"):
+    with refuses(ValueError, "x"):
         estimate_beta(model, bad)
     # Undefined where x is large; the gradient through tf.where does not see it.
     outside = np.arange(100) == 30
@@ -238,21 +238,21 @@ def test_data_and_outputs_are_checked():
     broken = autoencoder(model.encode, lambda z: tf.where(tf.abs(z) > 3, np.nan, z), "sse")
     with pytest.raises(ValueError, match=f"outputs .* finite; example {int(np.argmax(outside))} "):
         estimate_beta(broken, x)
-    with pytest.raises(ValueError, match="has 100 examples, fewer than the 200"):
+    with refuses(ValueError):
         estimate_beta(model, x, num_examples=200)
-    with pytest.raises(ValueError, match="at least 2"):
+    with refuses(ValueError):
         estimate_beta(model, x[:1])
     with pytest.raises(TypeError, match="model must be a VAE, a pair.*got Sequential"):
         estimate_beta(tf.keras.Sequential(), x)
-    with pytest.raises(ValueError, match="between 0 and 1"):
+    with refuses(ValueError):
         estimate_beta(autoencoder(model.encode, model.decode, "bce"), x)
 
 
 def test_comparing_checks_its_arguments_and_says_it_in_words():
     made = estimate_beta(linear([3.0, 1.0], 0.1), gaussian(300, [3.0, 1.0]))
-    for arguments, message in (((-1.0, ), "beta must be"), ((0.1, 1.5), "tolerance must"),
-                               ((0.1, 0.05, 0), "error_rate must")):
-        with pytest.raises(ValueError, match=message):
+    for arguments, argument in (((-1.0, ), "beta"), ((0.1, 1.5), "tolerance"),
+                               ((0.1, 0.05, 0), "error_rate")):
+        with refuses(ValueError, argument):
             made.differs_from(*arguments)
     assert "from 2 dimensions above 0.1 nats" in str(made) and "on 300 examples" in str(made)
     low, high = made.interval(0.05)

@@ -4,6 +4,7 @@ import pytest
 import tensorflow as tf
 
 import tfisovae
+from tests.messages import refuses
 from tfisovae import distortions
 from tfisovae.analysis.inspection import inspect
 from tfisovae.autoencoder.autoencoder import Autoencoder, as_autoencoder
@@ -192,7 +193,7 @@ def test_data_of_another_range():
 
 
 def test_one_example_is_too_few():
-    with pytest.raises(ValueError, match="inspect needs two examples at least; got 1"):
+    with refuses(ValueError):
         inspect(as_autoencoder((encode, decode), "sse", BETA), X[:1])
 
 
@@ -257,6 +258,5 @@ def test_data_that_are_not_finite():
     x = X.copy()
     x[7, 1] = np.nan
     for broken in (x, tf.constant(x)):
-        with pytest.raises(ValueError,
-                           match=r"x must be finite; example 7 \(counted from 0\) is not"):
+        with refuses(ValueError, "x"):
             inspect(as_autoencoder((encode, decode), "sse", BETA), broken)

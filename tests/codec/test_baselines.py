@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests.messages import refuses
 from tfisovae import distortions, theory
 from tfisovae.codec import baselines
 
@@ -100,17 +101,17 @@ def test_values_beyond_those_of_training_can_be_sent():
                                                 rel=1e-3) and 5 < point["bits"] < 20
 
 
-@pytest.mark.parametrize("call, message", [
+@pytest.mark.parametrize("call, argument", [
     (lambda: baselines.image_curve("png", pictures(1)),
-     "codec must be one of 'jpeg', 'webp'; got 'png'"),
+     "codec"),
     (lambda: baselines.image_curve("jpeg",
                                    pictures(1) / 255),
-     r"type uint8 .* got the shape \[1, 64, .* and the type float64"),
+     ""),
     (lambda: baselines.image_curve("jpeg",
-                                   pictures(1)[0]), r"\[N, H, W, C\]"),
+                                   pictures(1)[0]), ""),
     (lambda: baselines.principal_components(np.ones((5, 2)), np.ones(
-        (5, 3)), [1], distortions.get("sse")), "same columns"),
+        (5, 3)), [1], distortions.get("sse")), ""),
 ])
-def test_bad_input(call, message):
-    with pytest.raises(ValueError, match=message):
+def test_bad_input(call, argument):
+    with refuses(ValueError, argument):
         call()

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests.messages import refuses
 from tfisovae import theory
 from tfisovae.codec import claims
 from tfisovae.codec.breakdown import QUANTIZATION, Ledger, Point, bits_at
@@ -227,9 +228,7 @@ def test_numbers_come_back_from_json(tmp_path):
     np.testing.assert_allclose(loaded.coding_losses, made.coding_losses, rtol=1e-6)
     assert saved["data"] == "mix" and sum(saved["bit_terms"].values()) == pytest.approx(
         saved["file_bits"], rel=1e-6)
-    with pytest.raises(
-            ValueError,
-            match="written by another version: it has no slope. Measure again with tfisovae rate"):
+    with refuses(ValueError):
         Ledger.from_dict({name: value for name, value in saved.items() if name != "slope"})
 
 

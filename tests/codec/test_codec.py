@@ -11,6 +11,7 @@ import scipy.stats
 import tensorflow as tf
 
 import tfisovae
+from tests.messages import refuses
 from tests.support import linear_vae
 from tfisovae import Autoencoder, Codec, files, sources, theory
 from tfisovae.codec import container
@@ -144,6 +145,7 @@ def test_codes_know_their_places(gaussian):
     assert made.decompress([]).shape == (0, 6)
 
 
+@pytest.mark.slow
 def test_the_same_symbols_in_a_fresh_process_on_other_threads(gaussian, script, tmp_path):
     """Saved here, loaded and decoded there on one thread: tables, dither and symbols to the last
     bit, x_hat to rounding.
@@ -243,7 +245,8 @@ def test_the_empirical_prior_saves_the_divergence_of_the_aggregate_posterior():
     assert made.at(prior="empirical").quantize(x).bits.mean() == pytest.approx(entropy, abs=0.02)
 
 
-@pytest.fixture(scope="module", params=["mix", "norm", "ramp"])
+@pytest.fixture(scope="module", params=["mix", *(pytest.param(name, marks=pytest.mark.slow)
+                                                 for name in ("norm", "ramp"))])
 def toy(request, main, root, tmp_path_factory):
     """A trained toy model: Mix as published, the others after a twentieth of the epochs; and its
     data.
@@ -314,7 +317,7 @@ def test_a_vae_of_keras_3(root, tmp_path):
     codes = made.compress(x)
     np.testing.assert_allclose(loaded.decompress(codes), made.decode(made.quantize(x).y_hat),
                                atol=1e-5)
-    with pytest.raises(container.OtherModel, match="its weights are others"):
+    with refuses(container.OtherModel):
         Codec.load(tmp_path / "codec",
                    (parts[0], lambda z: np.zeros([len(z), *x.shape[1:]], np.float32)),
                    distortion="bce")
@@ -332,9 +335,9 @@ def test_functions_over_arrays_are_known_by_what_they_do(tmp_path):
     np.testing.assert_allclose(made.decompress(made.compress(x)), x, atol=made.step)
     made.save(tmp_path / "codec")
     assert_same(Codec.load(tmp_path / "codec", functions(), distortion="sse"), made)
-    with pytest.raises(container.OtherModel, match="its encoder gives another mean of the same x"):
+    with refuses(container.OtherModel):
         Codec.load(tmp_path / "codec", (functions(shift=0.1)[0], functions()[1]), distortion="sse")
-    with pytest.raises(container.OtherModel, match="its decoder gives another x_hat of the same z"):
+    with refuses(container.OtherModel, "x_hat"):
         Codec.load(tmp_path / "codec", functions(2.01), distortion="sse")
 
 
@@ -349,23 +352,19 @@ def test_a_model_that_changes_is_refused(tmp_path):
     kernel.assign(before * (1 + 1e-6))
     for call in (lambda: made.compress(x), lambda: made.quantize(x), lambda: made.decompress(codes),
                  lambda: made.open(tmp_path / "x.tfv"), lambda: made.write(tmp_path / "y.tfv", x)):
-        with pytest.raises(
-                container.OtherModel,
-                match="The model has changed since the codec was fitted: its weights are others"):
+        with refuses(container.OtherModel):
             call()
     assert not (tmp_path / "y.tfv").exists()
-    with pytest.raises(
-            container.OtherModel,
-            match="was fitted to another model, or to this one before it changed: its weights"):
+    with refuses(container.OtherModel):
         Codec.load(tmp_path / "codec", vae)
-    with pytest.raises(container.OtherModel, match="is of another model: it was written by"):
+    with refuses(container.OtherModel):
         Codec.fit(vae, fitted[:1_000]).open(tmp_path / "x.tfv")
     kernel.assign(before)
     assert made.open(tmp_path / "x.tfv").num_examples == 10
-    with pytest.raises(container.OtherCodec, match="is of another codec of this model"):
+    with refuses(container.OtherCodec):
         made.at(step_factor=1.5).open(tmp_path / "x.tfv")
     vae.lmbda = 60.0
-    with pytest.raises(container.OtherModel, match="its beta is 0.0166667, and was 0.02"):
+    with refuses(container.OtherModel):
         Codec.load(tmp_path / "codec", vae)
     other = linear_vae(np.ones([4, 2]), np.ones([2, 4]), 0.1, 50)
     with pytest.raises(container.OtherModel):
@@ -381,21 +380,20 @@ def test_a_damaged_codec_is_refused(gaussian, tmp_path, damaged):
         for data in damaged(whole, 1):
             if data != whole:
                 (tmp_path / "codec" / name).write_bytes(data)
-                with pytest.raises(files.DamagedFile,
-                                   match="Fit the codec anew, or take a copy that is whole"):
+                with pytest.raises(files.DamagedFile, match="Fit the codec anew"):
                     Codec.load(tmp_path / "codec", vae)
         (tmp_path / "codec" / name).write_bytes(whole)
     assert_same(Codec.load(tmp_path / "codec", vae), made)
     said = json.loads((tmp_path / "codec" / "codec.json").read_text())
     (tmp_path / "codec" / "codec.json").write_text(json.dumps({**said, "step_factor": 2.0}))
-    with pytest.raises(files.DamagedFile, match="codec.json is not as it was written"):
+    with refuses(files.DamagedFile, "codec.json"):
         Codec.load(tmp_path / "codec", vae)
     (tmp_path / "codec" / "codec.json").write_text(json.dumps(said))
     (tmp_path / "codec" / "arrays.npz").unlink()
-    with pytest.raises(files.DamagedFile, match="arrays.npz is missing"):
+    with refuses(files.DamagedFile, "arrays.npz"):
         Codec.load(tmp_path / "codec", vae)
     shutil.rmtree(tmp_path / "codec")
-    with pytest.raises(FileNotFoundError, match="No codec at"):
+    with refuses(FileNotFoundError):
         Codec.load(tmp_path / "codec", vae)
 
 
@@ -416,7 +414,7 @@ def test_whatever_decoding_needs_is_in_the_fingerprint(gaussian, tmp_path, chang
     other = Codec(made.model, dataclasses.replace(made.transform, **change(made.transform)),
                   made.example_shape, tables=made.tables)
     made.write(tmp_path / "x.tfv", X[:10])
-    with pytest.raises(container.OtherCodec, match="is of another codec of this model"):
+    with refuses(container.OtherCodec):
         other.open(tmp_path / "x.tfv")
 
 
@@ -426,7 +424,7 @@ def test_a_codec_takes_the_place_of_nothing_else(gaussian, tmp_path):
     made.model.encode.__self__.save(tmp_path / "model")
     (tmp_path / "file").write_text("mine")
     for name in ("model", "file", "."):
-        with pytest.raises(FileExistsError, match="exists and is no codec; it is left as it is"):
+        with refuses(FileExistsError):
             made.save(tmp_path / name)
     assert (tmp_path / "model" / "saved_model.pb").exists() and (tmp_path
                                                                  / "file").read_text() == "mine"
@@ -440,37 +438,37 @@ BAD = X.copy()
 BAD[123, 4] = np.nan
 
 
-@pytest.mark.parametrize("data, options, message", [
+@pytest.mark.parametrize("data, options, argument", [
     (X[:3], {},
-     "data must hold at least 20 examples to fit a codec to, and should hold thousands; got 3"),
+     "data"),
     (X[:300], {"prior": "empirical"
-               }, 'takes the distribution of the means, for which 300 examples are too few'),
-    (BAD, {}, r"x must be finite; example 123 \(counted from 0\) is not"),
+               }, ""),
+    (BAD, {}, "x"),
     (X[:, :5], {},
-     r"x must have the shape \[batch, ...\] that the encoder takes; its examples have \[5\]"),
-    (X, {"num_examples": 501}, "The data set has 500 examples, fewer than the 501 asked for"),
-    (X, {"step_factor": 0}, "step_factor must be positive and finite; got 0"),
-    (X, {"step_factor": np.nan}, "step_factor must be positive and finite; got nan"),
-    (X, {"step_factor": 1e300}, r"step_factor must be at most 1,000,000, .* got 1e\+300"),
-    (X, {"step_factor": "2"}, "step_factor must be positive and finite; got '2'"),
-    (X, {"step_factor": 1e-9}, "Its steps are so small that a table would have"),
+     "x"),
+    (X, {"num_examples": 501}, ""),
+    (X, {"step_factor": 0}, "step_factor"),
+    (X, {"step_factor": np.nan}, "step_factor"),
+    (X, {"step_factor": 1e300}, "step_factor"),
+    (X, {"step_factor": "2"}, "step_factor"),
+    (X, {"step_factor": 1e-9}, ""),
     (X, {"quantization": "dithered"
-         }, "quantization must be one of 'universal', 'rounding'; got 'dithered'"),
-    (X, {"prior": "uniform"}, "prior must be one of 'normal', 'empirical'; got 'uniform'"),
-    (X, {"active": [True]}, r"active must be booleans \[3\], some of them true"),
-    (X, {"active": [False] * 3}, r"active must be booleans \[3\], some of them true"),
-    (X, {"active": [0, 1, 2]}, r"active must be booleans \[3\], some of them true"),
+         }, "quantization"),
+    (X, {"prior": "uniform"}, "prior"),
+    (X, {"active": [True]}, "active"),
+    (X, {"active": [False] * 3}, "active"),
+    (X, {"active": [0, 1, 2]}, "active"),
 ])
-def test_bad_input_to_fit(gaussian, data, options, message):
-    with pytest.raises(ValueError, match=message):
+def test_bad_input_to_fit(gaussian, data, options, argument):
+    with refuses(ValueError, argument):
         Codec.fit(gaussian[0].model, data, **options)
 
 
 def test_models_that_cannot_be_fitted():
-    with pytest.raises(ValueError, match="collapsed, and there is nothing to code"):
+    with refuses(ValueError):
         Codec.fit(linear_vae(np.zeros([6, 3]), BASIS, 1.0, 50), X)
     vae = optimal(0.2)[0]
-    with pytest.raises(ValueError, match="beta is missing.*estimate_beta"):
+    with refuses(ValueError, "beta"):
         Codec.fit((vae.encoder, vae.decoder), X, distortion="sse")
     broken = Autoencoder(lambda x: (x[:, :1], tf.where(x[:, :1] > 2.5, np.nan, 0.1)),
                          lambda z: tf.repeat(z, 6, 1), "sse", 0.01)
@@ -483,39 +481,33 @@ def test_models_that_cannot_be_fitted():
 def test_bad_input_to_a_codec(gaussian, tmp_path):
     made = gaussian[0]
     for call in (made.compress, made.quantize, lambda x: made.write(tmp_path / "x.tfv", x)):
-        with pytest.raises(ValueError, match="example 123"):
+        with refuses(ValueError):
             call(BAD)
-        with pytest.raises(ValueError, match=r"its examples have \[5\]"):
+        with refuses(ValueError):
             call(X[:, :5])
-        with pytest.raises(
-                ValueError,
-                match="mean must be finite .*; example 1 "):
+        with refuses(ValueError):
             call(X[:2] * [[1], [1e12]])
     later = np.tile(X, (9, 1))
     later[4_321] *= 1e12  # beyond the first block
-    with pytest.raises(ValueError, match="mean must be finite .*; example 4321 "):
+    with refuses(ValueError):
         made.compress(later)
     assert not (tmp_path / "x.tfv").exists()
-    with pytest.raises(ValueError,
-                       match=r"x must have examples of the shape \[28, 28\]|its examples have"):
+    with refuses(ValueError, "x"):
         made.compress(np.zeros([2, 28, 28], np.float32))
     for bad in (np.zeros([2, 4]), np.zeros(3), 0):
         for call in (made.decode, made.dequantize):
-            with pytest.raises(
-                    ValueError,
-                    match=r"must have the shape \[B, 3\], a column for each coded dimension; got \["
-            ):
+            with refuses(ValueError):
                 call(bad)
     for call in (lambda: made.quantize(X[:2], first=-1),
                  lambda: made.dequantize(np.zeros([2, 3]), first=-1)):
-        with pytest.raises(ValueError, match="first must be at least 0; got -1"):
+        with refuses(ValueError, "first"):
             call()
     codes = made.compress(X[:4])
     for bad in (codes[0], "code", [1, 2], [codes[0], None]):
-        with pytest.raises(ValueError, match="codes must be a list of bytes"):
+        with refuses(ValueError, "codes"):
             made.decompress(bad)
     for places in ([0, 1], [0, 1, 2, -1], [0.0, 1, 2, 3], 3):
-        with pytest.raises(ValueError, match="places must be 4 integers of at least 0, one a code"):
+        with refuses(ValueError, "places"):
             made.decompress(codes, places)
-    with pytest.raises(ValueError, match="The codes are none of this codec"):
+    with refuses(ValueError):
         made.decompress([b"no code at all, but words"])

@@ -7,6 +7,7 @@ import tracemalloc
 import numpy as np
 import pytest
 
+from tests.messages import refuses
 from tfisovae.codec import container
 
 HEADER = container.Header("0123456789abcdef" * 2, "fedcba9876543210" * 2, 3, (28, 28))
@@ -121,7 +122,7 @@ def test_a_file_appears_whole_or_not_at_all(tmp_path):
         raise RuntimeError
     assert not list(tmp_path.iterdir())
     written(tmp_path / "x.tfv")
-    with pytest.raises(ValueError, match="count must be at least 1; got 0"), container.Writer(
+    with refuses(ValueError, "count"), container.Writer(
             tmp_path / "x.tfv", HEADER) as writer:
         writer.write(0, b"")
     with container.Reader(tmp_path / "x.tfv") as reader:  # the one that was there
@@ -130,20 +131,20 @@ def test_a_file_appears_whole_or_not_at_all(tmp_path):
         pass
     with container.Reader(tmp_path / "none.tfv") as reader:
         assert reader.num_examples == 0 and list(reader.blocks()) == []
-    with pytest.raises(ValueError, match="shape must have 8 axes at most"):
+    with refuses(ValueError, "shape"):
         written(tmp_path / "x.tfv", header=container.Header(HEADER.model, HEADER.codec, 1,
                                                             (1, ) * 9))
 
 
 def test_what_is_no_file_on_a_disk(tmp_path):
     os.mkfifo(tmp_path / "fifo")  # nobody writes into it: it is not waited for
-    with pytest.raises(container.NotContainer, match="is a pipe or a device"):
+    with refuses(container.NotContainer):
         container.Reader(tmp_path / "fifo")
-    with pytest.raises(container.NotContainer, match="is a directory; what is read is a file"):
+    with refuses(container.NotContainer):
         container.Reader(tmp_path)
     read, write = os.pipe()
     try:
-        with pytest.raises(container.NotContainer, match="is a pipe or a device"):
+        with refuses(container.NotContainer):
             os.write(write, b"x")
             container.Reader(f"/dev/fd/{read}")
     finally:
@@ -157,7 +158,7 @@ def test_a_file_that_changes_while_it_is_open(tmp_path, whole):
         with open(path, "r+b") as file:
             file.seek(whole.index(b"hello"))
             file.write(b"H")
-        with pytest.raises(container.Altered, match="block 0, examples 0 to 4"):
+        with refuses(container.Altered):
             list(reader.blocks())
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import scipy.stats
 
+from tests.messages import refuses
 from tfisovae.codec import entropy
 from tfisovae.codec.entropy import Tables
 from tfisovae.codec.quantizer import MAX_SYMBOL, Quantizer
@@ -123,8 +124,7 @@ def test_the_error_of_quantisation(dithered, name):
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, 1e30])
 def test_what_cannot_be_quantised(value):
-    with pytest.raises(ValueError,
-                       match="mean must be finite .*; example 12 "):
+    with refuses(ValueError):
         Quantizer(1.0, 2, True).quantize([[0, 0], [0, 0], [0, value]], np.zeros([3, 2], np.uint16),
                                          first=10)
 
@@ -202,10 +202,10 @@ def test_the_bits_of_escapes_are_counted_exactly(made):
 def test_codes_that_are_none(made):
     quantizer = Quantizer(1.0, 2, True)
     dither = quantizer.dither(np.arange(4))
-    with pytest.raises(ValueError, match=r"Code 2 \(counted from 0\) is the first"):
+    with refuses(ValueError):
         codes = made[True].encode(np.zeros([4, 2], int), dither)
         made[True].decode([*codes[:2], b"more bytes than are read", codes[3]], dither)
-    with pytest.raises(ValueError, match="none of this codec"):
+    with refuses(ValueError):
         made[True].decode([b"\x00" * 400], dither, together=True)
 
 
@@ -213,12 +213,12 @@ def test_codes_that_are_none(made):
                                          ([-15, 0, 5, 2**16], [0]), ([-16, 0, 5, 2**16], [0, 1]),
                                          ([-16, 1, 5, 2**16], [0]), ([[-16, 0, 5, 2**16]], [0])])
 def test_what_are_no_tables(cdf, offset):
-    with pytest.raises(ValueError, match="must"):
+    with refuses(ValueError):
         Tables(cdf, offset, [[0]])
 
 
 def test_an_index_of_tables_that_are_not_there():
-    with pytest.raises(ValueError, match="must be tables"):
+    with refuses(ValueError):
         Tables([-16, 0, 5, 2**16], [0], [[1]])
 
 
@@ -237,10 +237,7 @@ def test_narrow_steps_have_one_level_and_narrower_ones_are_refused():
     np.testing.assert_array_equal(
         both.decode(both.encode(symbols, np.tile(dither, (500, 1))), np.tile(dither, (500, 1))),
         symbols)
-    with pytest.raises(
-            ValueError, match=
-            r"8.02e\+04 symbols; there may be 16,384. Take a step_factor 5 times as large, or more"
-    ):
+    with refuses(ValueError, "step_factor"):
         Tables.of([LINE], [1e-4], True)
 
 

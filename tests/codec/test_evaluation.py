@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tests.messages import refuses
 from tfisovae import theory
 from tfisovae.autoencoder.autoencoder import Autoencoder
 from tfisovae.codec import Codec, claims, evaluation
@@ -195,17 +196,16 @@ def test_few_examples_are_measured_as_far_as_they_go():
     assert one.slope == pytest.approx(other.slope, rel=1e-5) and one.coded_bits == other.coded_bits
 
 
-@pytest.mark.parametrize("change, message", [
-    ({"step_factor": 2.0}, r"must have a step_factor of 1, the trained one, .* got 2 and 'normal'"),
-    ({"prior": "empirical"}, r"got 1 and 'empirical'. Take codec.at\(1.0, prior=\"normal\"\)"),
+@pytest.mark.parametrize("change, argument", [
+    ({"step_factor": 2.0}, "step_factor"),
+    ({"prior": "empirical"}, "prior"),
 ])
-def test_other_codecs_are_refused(change, message):
-    with pytest.raises(ValueError, match=message):
+def test_other_codecs_are_refused(change, argument):
+    with refuses(ValueError, argument):
         evaluation.measure_files(Codec.fit(linear(), data(1, 1000)).at(**change), data(0, 100))
 
 
 @pytest.mark.parametrize("factors", [(0.5, 2), (1, 2), (0.5, 1), (1,), (0.5, 1, 1, 2)])
 def test_a_slope_takes_neighbours(factors):
-    with pytest.raises(ValueError,
-                       match="factors must hold 1 once, and at least one on either side"):
+    with refuses(ValueError, "factors"):
         evaluation.slope_weights(factors)

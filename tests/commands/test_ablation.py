@@ -11,6 +11,8 @@ from tfisovae.__main__ import parser
 from tfisovae.commands import ablation as train
 from tfisovae.commands.measure_ablation import slopes
 
+pytestmark = pytest.mark.slow
+
 SMALL = [
     "--sources", "norm", "--distortions", "sse", "--lmbdas", "20", "100", "--epochs", "10",
     "--num_examples", "10_000", "--schedule", "cosine"

@@ -26,6 +26,7 @@ def run(tmp_path_factory, main):
     return path, main("rate", path, "--num_examples", 4000).stdout
 
 
+@pytest.mark.slow
 def test_the_rate_of_a_run(run):
     """KL + 1/2 log2(pi e / 6) to 1 %, slope -beta within its error, and no code below the bound;
     all of it in words too.
@@ -52,6 +53,7 @@ def test_the_rate_of_a_run(run):
     assert np.asarray(Image.open(path / "rate.png").convert("L")).std() > 5
 
 
+@pytest.mark.slow
 def test_a_table_of_other_data_and_rounding(run, main, tmp_path):
     """Data of other basis and shapes: coded by the run's own codec, which is fitted to nothing
     else, and measured apart.
@@ -70,6 +72,7 @@ def test_a_table_of_other_data_and_rounding(run, main, tmp_path):
     assert refused.code != 0 and "--rows must be at least 1; got 0" in refused.stderr
 
 
+@pytest.mark.slow
 def test_the_rate_of_images(main, tmp_path):
     """A few images, a few steps: SSIM of files beside that of JPEG and WebP, whose headers alone
     are more than our bits.
@@ -90,6 +93,7 @@ def test_the_rate_of_images(main, tmp_path):
         assert all(a["bits"] - b["bits"] > ledger.coded_bits for a, b in zip(whole, bare))
 
 
+@pytest.mark.slow
 def test_what_is_published(run, main, tmp_path):
     """Copies without the place where the data lay, the picture, and tables with the numbers of the
     JSON.

@@ -11,34 +11,6 @@ import pytest
 import tfisovae
 from tfisovae import show
 
-SMALL = ["--num_faces", "64", "--latent_dim", "3", "--batch_size", "4", "--num_eval", "0"]
-
-
-@pytest.fixture(scope="module")
-def faces_run(tmp_path_factory, main):
-    """A run of four steps on drawn faces, of which the report was asked at once; and what was said.
-    """
-    path = tmp_path_factory.mktemp("runs") / "a<b>run"
-    main("celeba", "--data", "faces", *SMALL, "--steps", 4, "--run_dir", path)
-    return path, main("report", path).stdout
-
-
-@pytest.fixture(scope="module")
-def table_run(tmp_path_factory, main):
-    """A run on a table whose columns have names that are markup; measured, with its densities, and
-    reported.
-    """
-    path = tmp_path_factory.mktemp("table")
-    x = np.random.default_rng(0).standard_normal(
-        (300, 2)) @ np.random.default_rng(1).standard_normal((2, 3))
-    np.savetxt(path / "mine.csv", x, delimiter=",", header="<script>a()</script>,b&amp;,<i>c",
-               comments="")
-    main("toy", "--data", path / "mine.csv", "--latent_dim", 2, "--epochs", 150, "--batch_size", 30,
-         "--num_eval", 0, "--no-resident", "--run_dir", path / "run")
-    for command in ("isometry", "density", "report"):
-        main(command, path / "run")
-    return path / "run"
-
 
 def copied(run, tmp_path):
     return shutil.copytree(run, tmp_path / "copy")
@@ -51,13 +23,13 @@ def said(run):
 
 
 def test_a_run_that_was_not_measured_is_measured_first(faces_run):
-    run, printed = faces_run
+    run, printed = faces_run, (faces_run.parent / "reported.txt").read_text()
     assert "E[sigma^-2]" in printed and "Training: " in printed and f"Written: {run / 'report.html'}" in printed
     saved, text = json.loads((run / "isometry.json").read_text()), (run / "report.html").read_text()
     assert f"{sum(saved['active'])} of 3" in said(
         run) and "a&lt;b&gt;run" in text and "<b>run" not in text
-    strips = re.findall(r'<img class="strip"[^>]*width="(\d+)" height="(\d+)" alt="([^"]*)"', text)
-    assert {(int(width), int(height)) for width, height, _ in strips} == {(11 * 64, 64)}
+    strips = re.findall(r'<img class="strip[^"]*"[^>]*width="(\d+)" height="(\d+)" alt="([^"]*)"', text)
+    assert {(int(width), int(height)) for width, height, _ in strips} == {(11 * 16, 16)}
     shown = [int(alt.split()[0][2:]) for *_, alt in strips]
     assert len(shown) >= 2 and shown == [j for j in saved["ranking"] if j in shown]
     # All that are held out.
@@ -66,7 +38,7 @@ def test_a_run_that_was_not_measured_is_measured_first(faces_run):
 
 
 def test_it_is_written_again_whole_and_the_same(faces_run, main, tmp_path):
-    run = copied(faces_run[0], tmp_path)
+    run = copied(faces_run, tmp_path)
     (run / "report.html").write_text("another's")
     measured = (run / "isometry.json").read_bytes()
     printed = main("report", run).stdout
@@ -77,10 +49,11 @@ def test_it_is_written_again_whole_and_the_same(faces_run, main, tmp_path):
     assert not [name for name in run.iterdir() if "writing" in name.name]
 
 
+@pytest.mark.slow
 def test_a_measurement_of_an_older_version(faces_run, main, tmp_path):
     """It shows what there is, and says which command measures again; after that it says so no more.
     """
-    run = copied(faces_run[0], tmp_path)
+    run = copied(faces_run, tmp_path)
     saved = json.loads((run / "isometry.json").read_text())
     older = {
         name: value
@@ -104,7 +77,7 @@ def test_a_measurement_of_an_older_version(faces_run, main, tmp_path):
 
 
 def test_a_model_that_was_trained_on_since(faces_run, main, tmp_path):
-    run = copied(faces_run[0], tmp_path)
+    run = copied(faces_run, tmp_path)
     saved = json.loads((run / "isometry.json").read_text())
     (run / "isometry.json").write_text(json.dumps({**saved, "steps": 2}))
     main("report", run)
@@ -132,7 +105,7 @@ def test_damaged_files_are_said(table_run, main, tmp_path):
 
 
 def test_without_its_model_a_run_shows_what_was_measured(faces_run, main, tmp_path):
-    run = copied(faces_run[0], tmp_path)
+    run = copied(faces_run, tmp_path)
     for name in ("model", "checkpoints"):
         shutil.rmtree(run / name)
     printed = main("report", run).stdout
@@ -147,17 +120,17 @@ def test_without_its_model_a_run_shows_what_was_measured(faces_run, main, tmp_pa
 
 def test_into_another_directory(faces_run, main, tmp_path):
     """What the run has is not measured again, and of it nothing is written."""
-    before = {path.name: path.stat().st_mtime_ns for path in faces_run[0].iterdir()}
-    printed = main("report", faces_run[0], "--out", tmp_path / "new").stdout
+    before = {path.name: path.stat().st_mtime_ns for path in faces_run.iterdir()}
+    printed = main("report", faces_run, "--out", tmp_path / "new").stdout
     assert "E[sigma^-2]" not in printed and [path.name for path in (tmp_path / "new").iterdir()
                                              ] == ["report.html"]
     assert (tmp_path / "new" / "report.html").stat().st_size > 50_000
-    assert {path.name: path.stat().st_mtime_ns for path in faces_run[0].iterdir()} == before
+    assert {path.name: path.stat().st_mtime_ns for path in faces_run.iterdir()} == before
 
 
 def test_a_directory_that_cannot_be_written(faces_run, main, tmp_path):
     (tmp_path / "file").write_text("")
-    refused = main("report", faces_run[0], "--out", tmp_path / "file", check=False)
+    refused = main("report", faces_run, "--out", tmp_path / "file", check=False)
     line = refused.stderr.strip().splitlines()[-1]
     assert refused.code != 0 and "name another directory for the results with --out" in line and "Traceback" not in refused.stderr
     nothing = main("report", tmp_path / "nowhere", check=False)
@@ -177,6 +150,7 @@ def test_a_run_on_vectors_has_curves(table_run):
     assert f"Least probable row log p, nats {least} " in said(table_run)
 
 
+@pytest.mark.slow
 def test_a_collapsed_run(main, tmp_path):
     main("toy", "--data", "norm", "--num_examples", 512, "--epochs", 30, "--lmbda", 1e-4,
          "--num_eval", 0, "--no-resident", "--run_dir", tmp_path / "run")
@@ -191,10 +165,10 @@ def test_other_data_have_a_report_of_their_own(table_run, main, tmp_path):
     x = np.random.default_rng(3).normal(size=[40, 3])
     np.savetxt(tmp_path / "other.csv", x, delimiter=",", header="<script>a()</script>,b&amp;,<i>c",
                comments="")
-    before = (table_run / "report.html").read_bytes()
-    main("report", table_run, "--data", tmp_path / "other.csv")
-    assert (table_run / "report.html").read_bytes() == before
-    assert "40 examples measured" in said(table_run / "on-other")
+    run, before = copied(table_run, tmp_path), (table_run / "report.html").read_bytes()
+    main("report", run, "--data", tmp_path / "other.csv")
+    assert (run / "report.html").read_bytes() == before
+    assert "40 examples measured" in said(run / "on-other")
 
 
 def test_an_audit_writes_its_page(main, tmp_path, make_linear_vae):

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from tests.messages import refuses
 from tfisovae.geometry.flatness import flatness
 
 
@@ -83,11 +84,10 @@ def test_collapsed_dimensions_are_flat():
 
 def test_what_cannot_be_measured_is_refused():
     good = np.ones([300, 2])
-    with pytest.raises(ValueError,
-                       match=r"N of at least 200; got the shapes \[100, 2\] and \[100, 2\]"):
+    with refuses(ValueError):
         flatness(good[:100], good[:100])
-    with pytest.raises(ValueError, match=r"shapes \[300, 2\] and \[300, 1\]"):
+    with refuses(ValueError):
         flatness(good, good[:, :1])
     for mean, scale in ((np.nan * good, good), (good, -good), (good, np.inf * good)):
-        with pytest.raises(ValueError, match="finite and positive"):
+        with refuses(ValueError):
             flatness(mean, scale)

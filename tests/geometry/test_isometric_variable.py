@@ -4,6 +4,7 @@ import pytest
 import scipy.stats
 import tensorflow as tf
 
+from tests.messages import refuses
 from tfisovae import Autoencoder, distortions
 from tfisovae.geometry.isometric_variable import IsometricVariable, compare
 
@@ -50,21 +51,21 @@ def test_there_and_back():
 
 
 @pytest.mark.parametrize("mean, scale, beta, message", [
-    (Z[:10], np.ones(10), 0.01, "N of at least 20"),
-    (Z[:50], np.ones(49), 0.01, "got the shapes"),
-    (Z[:50], -np.ones(50), 0.01, "scale finite and positive"),
-    (Z[:50], np.ones(50), 0, "beta must be positive"),
-    (Z[:50], np.ones(50), None, "beta must be positive and finite; got None"),
-    (Z[:50], np.ones(50), "1", "beta must be positive and finite; got '1'"),
+    (Z[:10], np.ones(10), 0.01, ""),
+    (Z[:50], np.ones(49), 0.01, ""),
+    (Z[:50], -np.ones(50), 0.01, ""),
+    (Z[:50], np.ones(50), 0, "beta"),
+    (Z[:50], np.ones(50), None, "beta"),
+    (Z[:50], np.ones(50), "1", "beta"),
 ])
 def test_bad_input(mean, scale, beta, message):
-    with pytest.raises(ValueError, match=message):
+    with refuses(ValueError, message):
         IsometricVariable(mean, scale, beta)
 
 
 @pytest.mark.parametrize("num_bins", [-3, 0, 2.5, None, True])
 def test_bad_numbers_of_bins(num_bins):
-    with pytest.raises(ValueError, match="num_bins must be an integer of at least 1; got"):
+    with refuses(ValueError, "num_bins"):
         IsometricVariable(Z[:50], np.ones(50), 0.01, num_bins)
 
 
@@ -159,15 +160,15 @@ def test_without_clusters_the_two_agree():
 
 @pytest.mark.parametrize("call, message", [
     (lambda: IsometricVariable.from_derivatives([0, 1], [1, 2, 3]),
-     r"got the shapes \[2\] and \[3\]"),
-    (lambda: IsometricVariable.from_derivatives([0, 0], [1, 2]), "finite and increasing"),
-    (lambda: IsometricVariable.from_derivatives([0, 1], [1, -2]), "not negative"),
-    (lambda: IsometricVariable.along_axis(Curve(tf.exp), 2, Z, [0, 0]), "with n above j"),
-    (lambda: IsometricVariable.along_axis(Curve(tf.exp), 0, [1, 1], [0, 0]), "numbers that differ"),
-    (lambda: IsometricVariable.along_axis((np.exp, np.exp), 0, Z, [0, 0]), "distortion is missing"),
+     ""),
+    (lambda: IsometricVariable.from_derivatives([0, 0], [1, 2]), ""),
+    (lambda: IsometricVariable.from_derivatives([0, 1], [1, -2]), ""),
+    (lambda: IsometricVariable.along_axis(Curve(tf.exp), 2, Z, [0, 0]), ""),
+    (lambda: IsometricVariable.along_axis(Curve(tf.exp), 0, [1, 1], [0, 0]), ""),
+    (lambda: IsometricVariable.along_axis((np.exp, np.exp), 0, Z, [0, 0]), "distortion"),
     (lambda: IsometricVariable.along_axis(Curve(tf.exp), 0, Z, [0, 0], 1),
-     "num_points must be at least 2; got 1"),
+     "num_points"),
 ])
 def test_bad_grids(call, message):
-    with pytest.raises(ValueError, match=message):
+    with refuses(ValueError, message):
         call()

@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tests.messages import refuses
 from tfisovae import distortions, geometry, networks
 from tfisovae.geometry import pullback
 
@@ -121,8 +122,7 @@ def test_jacobian_against_the_tapes():
 
 
 def test_shape_errors():
-    with pytest.raises(ValueError,
-                       match=r"z must have the shape \[batch, n\] with n known; got \(3,\)"):
+    with refuses(ValueError, "z"):
         geometry.pullback_metric(curved, tf.zeros([3]), SSE)
 
 
@@ -263,13 +263,10 @@ def test_what_has_no_derivative_is_not_zero():
     for decode in (of_numpy, tf.function(of_numpy), without_gradient):  # first derivatives
         for measure in (geometry.pullback_metric,
                         lambda decode, z, d: pullback.distortion_slopes(decode, z, decode(z), d)):
-            with pytest.raises(
-                    ValueError,
-                    match=r"TensorFlow has no derivative of decode.*tangents=\"differences\""):
+            with refuses(ValueError, "tangents"):
                 measure(decode, z, SSE)
     expected = [np.diag(slopes**2) for slopes in 1 - np.tanh(z)**2]
     np.testing.assert_allclose(geometry.pullback_metric(of_numpy, z, SSE, "differences"), expected,
                                rtol=1e-4, atol=1e-5)
-    with pytest.raises(ValueError,
-                       match='tangents must be "autodiff" or "differences"; got \'forward\''):
+    with refuses(ValueError, "tangents"):
         geometry.pullback_metric(curved, z, SSE, "forward")

@@ -4,6 +4,7 @@ import pytest
 import tensorflow as tf
 
 import tfisovae
+from tests.messages import refuses
 from tfisovae.metrics import (
     ActiveDimensions,
     CodingLoss,
@@ -174,16 +175,16 @@ def test_threshold(make_linear_vae):
 
 
 def test_bad_arguments(make_linear_vae):
-    with pytest.raises(ValueError, match='method must be "jacobian" or "numerical"; got \'exact\''):
+    with refuses(ValueError, "method"):
         IsometricNorm("exact")
-    with pytest.raises(ValueError, match="threshold must be a KL in nats"):
+    with refuses(ValueError, "threshold"):
         Rate(threshold=-1)
     metric = Rate()
     metric.build(3)
-    with pytest.raises(ValueError, match="already measures a VAE of 3 latent dimensions, not 4"):
+    with refuses(ValueError):
         metric.build(4)
     vae = make_linear_vae(ENCODER, DECODER, SCALE, LMBDA)
-    with pytest.raises(ValueError, match="metrics must be instances of tfisovae.metrics"):
+    with refuses(ValueError, "metrics"):
         vae.compile("adam", metrics=["mse"])
 
 

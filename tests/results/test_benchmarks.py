@@ -8,6 +8,8 @@ import pytest
 
 from results import tables
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def benchmark(root, monkeypatch):

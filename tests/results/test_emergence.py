@@ -8,6 +8,8 @@ from PIL import Image
 from results import emergence
 from tfisovae.callbacks import history
 
+pytestmark = pytest.mark.slow
+
 STEPS = [0, 10, 20, 40, 80, 160, 320]
 
 

@@ -5,6 +5,8 @@ import pytest
 
 from results import faults
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def suite(tmp_path_factory):

@@ -13,6 +13,7 @@ from PIL import Image
 
 import tfisovae
 from results import image_tables, layout, verdict_tables
+from tests.messages import refuses
 from tests.support import ROOT
 from tfisovae import files
 from tfisovae.__main__ import parser
@@ -32,6 +33,7 @@ def test_there_are_models_and_they_are_small():
     assert size <= 16_000_000
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", MODELS, ids=lambda path: path.parent.name)
 def test_a_published_model_measures_as_published(model, main, tmp_path):
     """By the command of the README, on data made anew: the same numbers, up to the rounding of
@@ -48,6 +50,7 @@ def test_a_published_model_measures_as_published(model, main, tmp_path):
     assert measured["active"] == published["active"]
 
 
+@pytest.mark.slow
 def test_the_picture_for_people_who_know_pca(main, tmp_path):
     run, = (path.parent for path in MODELS if path.parent.parent.name == "faces")
     main("results.overview", run, "--rows", 3, "--columns", 4, "--out", tmp_path / "picture.png")
@@ -172,12 +175,12 @@ def test_tables_are_of_what_was_measured_of_the_run_as_it_is(seeds):
     tables = (verdict_tables.said_table, image_tables.isometry_table, image_tables.balance_table,
               image_tables.precision_table, image_tables.factor_tables, image_tables.trials_table)
     config = json.loads(path.with_name("config.json").read_text())
-    for changed, message in (({"steps": config["steps"] + 1}, "Measure again"), ({
+    for changed, argument in (({"steps": config["steps"] + 1}, ""), ({
             "data_fingerprint": "0"
-    }, "is of other data")):
+    }, "")):
         path.write_text(json.dumps({**saved, **changed}))
         for table in tables:
-            with pytest.raises(ValueError, match=message):
+            with refuses(ValueError, argument):
                 table(seeds[3:])
 
 

@@ -13,19 +13,22 @@ from tfisovae.__main__ import parser
 
 SMALL = [
     "--data", "faces", "--num_faces", "64", "--latent_dim", "3", "--batch_size", "4", "--num_eval",
-    "0"
+    "0", "--image_size", "16"
 ]
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
-def runs(tmp_path_factory, main):
+def runs(tmp_path_factory, main, small_networks):
     """A run as the paper trains, and two by the recipe, of 6 and 9 steps; all measured."""
     path = tmp_path_factory.mktemp("runs")
-    main("celeba", *SMALL, "--steps", 8, "--log_every", 2, "--checkpoint_every", 8, "--run_dir",
-         path / "paper")
-    for steps in (9, 6):
-        main("celeba", "--recipe", "fast", *SMALL, "--steps", steps, "--learning_rate_warmup", 3,
-             "--log_every", 3, "--checkpoint_every", 9, "--run_dir", path / f"recipe-{steps}")
+    with small_networks():
+        main("celeba", *SMALL, "--steps", 8, "--log_every", 2, "--checkpoint_every", 8,
+             "--run_dir", path / "paper")
+        for steps in (9, 6):
+            main("celeba", "--recipe", "fast", *SMALL, "--steps", steps, "--learning_rate_warmup",
+                 3, "--log_every", 3, "--checkpoint_every", 9, "--run_dir",
+                 path / f"recipe-{steps}")
     for run in path.iterdir():
         main("isometry", run, "--num_examples", 6, "--gradient_examples", 0)
     return path
@@ -86,12 +89,13 @@ def test_what_is_reached_is_the_shortest_that_is_as_good(runs, timed, monkeypatc
     assert quality.compare(str(runs / "paper"), recipe)["reached"] is None
 
 
-def test_a_curve_is_of_the_final_lmbda(runs, main, tmp_path):
+def test_a_curve_is_of_the_final_lmbda(runs, main, small_networks, tmp_path):
     """Annealed, the loss of the history is of another lmbda in each row, and cannot stand beside a
     held-out one.
     """
-    main("celeba", *SMALL, "--steps", 4, "--log_every", 2, "--checkpoint_every", 4,
-         "--anneal_steps", 4, "--run_dir", tmp_path / "a")
+    with small_networks():
+        main("celeba", *SMALL, "--steps", 4, "--log_every", 2, "--checkpoint_every", 4,
+             "--anneal_steps", 4, "--run_dir", tmp_path / "a")
     main("isometry", tmp_path / "a", "--num_examples", 6, "--gradient_examples", 0)
     rows = quality.history.read(tmp_path / "a" / "history.csv")
     curve = quality.read(str(tmp_path / "a"))["curve"]["loss"]

@@ -24,9 +24,12 @@ webdriver, by, keys = (pytest.importorskip(f"selenium.webdriver{name}",
 By, Keys = by.By, keys.Keys
 
 DRIVER = shutil.which("chromedriver")
-pytestmark = pytest.mark.skipif(
-    DRIVER is None,
-    reason="there is no chromedriver here: apt-get install chromium chromium-driver")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        DRIVER is None,
+        reason="there is no chromedriver here: apt-get install chromium chromium-driver")
+]
 
 OPTIONS = ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
            "--disable-background-networking", "--disable-component-update", "--disable-sync",

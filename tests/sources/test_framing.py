@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests.messages import refuses
 from tfisovae.sources.decoding import Framing, UnsuitableSize, decode
 
 
@@ -39,9 +40,7 @@ def test_crops():
     whole = framed(pixels, crop="none").astype(float) / 255
     # Levels; the filter's edge.
     np.testing.assert_allclose(whole.mean((0, 1)), [20 / 218, 178 / 218, 20 / 218], atol=2e-3)
-    with pytest.raises(
-            UnsuitableSize,
-            match="x.png has 178 x 217 pixels; crop 'celeba' is for .* 178 x 218. Use 'center'"):
+    with refuses(UnsuitableSize, "x.png"):
         framed(pixels[1:], crop="celeba")
     assert framed(pixels[1:], crop="center").shape == (64, 64, 3)
 
@@ -61,19 +60,19 @@ def test_sizes_and_grey(size, grayscale):
     assert np.abs(pixels[0] - expected)[inside].max() < 1.5
 
 
-@pytest.mark.parametrize("options, message", [
+@pytest.mark.parametrize("options, argument", [
     ({"image_size": 10
-      }, "image_size must be an integer of at least 11, the window of SSIM; got 10"),
-    ({"image_size": 0}, "image_size must be an integer of at least 11, the window of SSIM; got 0"),
-    ({"image_size": True}, "got True"),
-    ({"image_size": 64.0}, "got 64.0"),
-    ({"crop": "centre"}, "crop must be one of 'center', 'none', 'celeba'; got 'centre'"),
-    ({"grayscale": 1}, "grayscale must be True or False; got 1"),
+      }, "image_size"),
+    ({"image_size": 0}, "image_size"),
+    ({"image_size": True}, "image_size"),
+    ({"image_size": 64.0}, "image_size"),
+    ({"crop": "centre"}, "crop"),
+    ({"grayscale": 1}, "grayscale"),
     ({"background": "blurple"
-      }, "background must be an opaque colour, such as 'white' or '#ff8000'; got 'blurple'"),
-    ({"background": "#ff800080"}, "background must be an opaque colour"),
-    ({"background": (1, 2, 3)}, r"background must be an opaque colour, .*; got \(1, 2, 3\)"),
+      }, "background"),
+    ({"background": "#ff800080"}, "background"),
+    ({"background": (1, 2, 3)}, "background"),
 ])
-def test_framings_that_make_no_sense(options, message):
-    with pytest.raises(ValueError, match=message):
+def test_framings_that_make_no_sense(options, argument):
+    with refuses(ValueError, argument):
         Framing(**options)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests.messages import refuses
 from tfisovae.sources.decoding import (
     Framing,
     NoImage,
@@ -256,12 +257,10 @@ def test_an_orientation_that_is_none_and_damaged_exif_change_nothing():
 
 
 def test_what_cannot_be_scaled_is_named():
-    with pytest.raises(
-            Unreadable,
-            match="every pixel is 0.25, and images of such values are scaled by their range"):
+    with refuses(Unreadable):
         read(saved(np.full((SIZE, SIZE), .25, np.float32), "TIFF"))
     for value in (np.nan, np.inf):
-        with pytest.raises(Unreadable, match="it holds NaN or infinite values"):
+        with refuses(Unreadable):
             read(saved(np.where(GREY > 9, REAL, value).astype(np.float32), "TIFF"))
 
 
@@ -283,21 +282,21 @@ def test_what_is_no_image(name, content):
         read(content, "000001.jpg")
 
 
-@pytest.mark.parametrize("name, content, message", [
+@pytest.mark.parametrize("name, content, argument", [
     ("x.jpg", b"<!DOCTYPE html><title>Quota\n exceeded</title>",
-     r"it is an HTML page \(Quota exceeded\)"),
-    ("x.jpg", b"\n <HTML>", "it is an HTML page"),
+     ""),
+    ("x.jpg", b"\n <HTML>", ""),
     ("x.png", b"version https://git-lfs.github.com/spec/v1\n",
-     "it is a Git LFS pointer, whose file was not fetched"),
-    ("x.jpg", b"", "it is an empty file"),
-    ("x.jpg", b"nothing", "its content is that of no known image format"),
-    ("IMG_1.HEIC", b"\0\0\0\x18ftypheic", "HEIC is not read; convert it to JPEG"),
+     ""),
+    ("x.jpg", b"", ""),
+    ("x.jpg", b"nothing", ""),
+    ("IMG_1.HEIC", b"\0\0\0\x18ftypheic", ""),
     ("IMG_1.DNG", CASES["rgb.tif"][0],
-     "camera raw files are not read; convert them to JPEG or TIFF"),
-    ("no ending", b"\xff\xd8\xff\xe0", "its content is that of no known image format"),
+     ""),
+    ("no ending", b"\xff\xd8\xff\xe0", ""),
 ])
-def test_what_is_an_image_that_cannot_be_read(name, content, message):
-    with pytest.raises(Unreadable, match=message):
+def test_what_is_an_image_that_cannot_be_read(name, content, argument):
+    with refuses(Unreadable, argument):
         read(content, name)
 
 
@@ -308,7 +307,7 @@ def test_a_decompression_bomb_is_refused():
     header = struct.pack(">IIBBBBB", 20_000, 10_000, 8, 0, 0, 0, 0)
     bomb = bomb[:16] + header + struct.pack(">I", zlib.crc32(b"IHDR" + header)) + bomb[33:]
     for name in ("bomb.png", "bomb"):
-        with pytest.raises(Unreadable, match="decompression bomb"):
+        with pytest.raises(Unreadable, match="decompression bomb"):  # Pillow's words
             read(bomb, name)
 
 

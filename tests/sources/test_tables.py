@@ -16,6 +16,7 @@ import pyarrow.parquet
 import pytest
 
 import tfisovae
+from tests.messages import refuses
 from tfisovae import sources
 from tfisovae.sources import headers
 from tfisovae.sources.source import fingerprint
@@ -49,18 +50,18 @@ def test_tables(tmp_path, ending):
     assert scaled.manifest["fingerprint"] == source.manifest["fingerprint"]
 
 
-@pytest.mark.parametrize("content, message", [
-    ("a,b\n1,2\n3,x\n", "line 3, column 2: 'x' is no number"),
-    ("1,2\n3\n4,5\n", "line 2: 1 columns, where the first row has 2"),
+@pytest.mark.parametrize("content, argument", [
+    ("a,b\n1,2\n3,x\n", ""),
+    ("1,2\n3\n4,5\n", ""),
     ("1,2\n3,nan\n4,5\n",
-     "1 entries that are not finite, or too large for float32; the first is in row 1, column 1"),
-    ("a,b\n", "holds no rows"),
-    ("", "holds no rows"),
+     ""),
+    ("a,b\n", ""),
+    ("", ""),
 ])
-def test_bad_csv(tmp_path, content, message):
+def test_bad_csv(tmp_path, content, argument):
     path = tmp_path / "table.csv"
     path.write_text(content)
-    with pytest.raises(ValueError, match=message):
+    with refuses(ValueError, argument):
         sources.load_table(str(path))
 
 
@@ -75,19 +76,18 @@ def test_bad_tables(tmp_path):
     refused("must hold real numbers; its type is <U1", a=np.array([["a", "b"]]))
     refused("Column 1 of .* is constant", a=TABLE * [1, 0, 1, 1, 1])
     (tmp_path / "latin.csv").write_bytes("größe\n1\n2\n".encode("latin-1"))
-    with pytest.raises(ValueError, match="latin.csv is no CSV file in UTF-8"):
+    with refuses(ValueError, "latin.csv"):
         sources.load_table(str(tmp_path / "latin.csv"))
     (tmp_path / "broken.npy").write_bytes(b"nothing")
-    with pytest.raises(ValueError, match="cannot be read as .npy"):
+    with refuses(ValueError):
         sources.load_table(str(tmp_path / "broken.npy"))
-    with pytest.raises(ValueError, match="There is no file"):
+    with refuses(ValueError):
         sources.load_vectors(str(tmp_path / "missing.csv"))
-    with pytest.raises(ValueError,
-                       match="Unknown source 'mixx'; there are 'mix', 'ramp', 'norm', and tables"):
+    with refuses(ValueError):
         sources.load_vectors("mixx")
-    with pytest.raises(ValueError, match="standardize is for tables"):
+    with refuses(ValueError, "standardize"):
         sources.load_vectors("mix", standardize=True)
-    with pytest.raises(ValueError, match="header are for tables; .mix. is toy data"):
+    with refuses(ValueError, "header"):
         sources.load_vectors("mix", reading={"header": "no"})
 
 
@@ -171,9 +171,7 @@ def test_headers_and_indices(load, content, x, names, dropped):
     "2020-01-01,5,6\n2020-01-02,9,7\n",
 ])
 def test_what_cannot_be_told_is_asked(load, content):
-    with pytest.raises(
-            ValueError,
-            match=r"the first line \(.*\) may hold the names of the columns or an example. Say"):
+    with refuses(ValueError):
         load(content)
     if "x" not in content and "-01-" not in content:
         rows = content.splitlines()
@@ -266,25 +264,25 @@ def test_options(load):
     np.testing.assert_array_equal(values(load(",b\n7,2\n9,4\n", drop_index="no")), [[7, 2], [9, 4]])
     np.testing.assert_array_equal(values(load(",b\n7,2\n9,4\n", columns=[0])), [[7], [9]])
     assert "column 0 ('id') counts the rows" in load("id,b\n0,2\n1,4\n2,9\n").manifest["notes"][1]
-    with pytest.raises(ValueError, match="line 3: 2 columns, where the first row has 3"):
+    with refuses(ValueError):
         load("a,b,c\n1,2,3\n1,3\n", columns=["a", "b"])  # the cells behind a lost one would move
-    for options, message in [
-        ({"columns": ["a"]}, "has 2 columns named 'a': give columns by their numbers"),
+    for options, argument in [
+        ({"columns": ["a"]}, ""),
         ({"columns":
-            ["d"]}, "has no column 'd': it has 'a', 'b', 'c', 'a', and the numbers 0 to 3"),
-        ({"columns": [4]}, "has no column 4"),
-        ({"columns": []}, "at least one column"),
-        ({"columns": [0, 0]}, "each once"),
-        ({"columns": "c"}, "columns must be a list"),
-        ({"header": True}, "header must be 'auto', 'yes' or 'no'; got True"),
-        ({"separator": "x"}, "separator must be one of ','"),
-        ({"decimal": "x"}, "decimal must be '.' or ','"),
-        ({"decimal": ","}, "commas cannot be both"),
-        ({"drop_index": 1}, "drop_index must be"),
+            ["d"]}, ""),
+        ({"columns": [4]}, ""),
+        ({"columns": []}, ""),
+        ({"columns": [0, 0]}, ""),
+        ({"columns": "c"}, "columns"),
+        ({"header": True}, "header"),
+        ({"separator": "x"}, "separator"),
+        ({"decimal": "x"}, "decimal"),
+        ({"decimal": ","}, ""),
+        ({"drop_index": 1}, "drop_index"),
     ]:
-        with pytest.raises(ValueError, match=message):
+        with refuses(ValueError, argument):
             load(text, **{"separator": ",", **options})
-    with pytest.raises(ValueError, match="header, separator and decimal are for tables of text"):
+    with refuses(ValueError, "header"):
         load(b"", "table.npy", header="yes")
 
 
@@ -322,7 +320,7 @@ def test_float64_is_kept_until_standardised(load):
               float_format="%.17g")).manifest["fingerprint"] != plain.manifest["fingerprint"]
     large = saved(FLOATS * 1e39, ["a", "b", "c"], float_format="%.17g")
     np.testing.assert_allclose(values(load(large, standardize=True)).std(0), 1, rtol=0.3)
-    with pytest.raises(ValueError, match="too large for float32"):
+    with refuses(ValueError):
         load(large)
 
 
@@ -345,11 +343,7 @@ def test_constant_columns_are_named(load):
     text = "a,b,c\n" + "".join(f"1,{k * k},0.1\n" for k in range(50))
     assert "Columns 0 ('a'), 2 ('c') are constant over the training rows" in load(
         text).manifest["notes"][1]
-    with pytest.raises(
-            ValueError, match=
-            r"Columns 0 \('a'\), 2 \('c'\) of .*table.csv are constant, which cannot be "
-            r"standardised"
-    ):
+    with refuses(ValueError, "table.csv"):
         load(text, standardize=True)
     assert load(text, standardize=True, columns=["b"]).train.shape == (45, 1)
 
@@ -384,9 +378,9 @@ def test_parquet(load):
         {"i": [1, 2, 3], "b": [True, False, True], "s": ["x", "y", "z"], "m": [1.0, None, 2.0]})
     np.testing.assert_array_equal(values(load(parquet(mixed), "t.parquet", columns=["i", "b"])),
                                   [[1, 1], [2, 0], [3, 1]])
-    for name, message in [("s", r"column 2 \('s'\) holds string, no numbers"),
-                          ("m", "1 missing values, the first in row 1")]:
-        with pytest.raises(ValueError, match=message):
+    for name, argument in [("s", ""),
+                          ("m", "")]:
+        with refuses(ValueError, argument):
             load(parquet(mixed), "t.parquet", columns=[name])
 
 

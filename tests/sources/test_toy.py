@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 import scipy.integrate
 
+from tests.messages import refuses
 from tfisovae import distortions, sources, theory
 from tfisovae.sources.toy import _SCALES, SHAPES, log_density
 
@@ -84,12 +85,12 @@ def test_shape_precision():
         assert scale.numpy() == pytest.approx(_SCALES[name](4.0), rel=1e-6)
 
 
-@pytest.mark.parametrize("name, size, message", [
-    ("mixed", 10, "Unknown toy data 'mixed'; there are 'mix', 'ramp', 'norm'"),
-    ("mix", 0, "num_examples must be an integer of at least 1; got 0"),
-    ("mix", -5, "num_examples must be an integer of at least 1; got -5"),
-    ("mix", 1.5, "num_examples must be an integer of at least 1; got 1.5"),
+@pytest.mark.parametrize("name, size, argument", [
+    ("mixed", 10, ""),
+    ("mix", 0, "num_examples"),
+    ("mix", -5, "num_examples"),
+    ("mix", 1.5, "num_examples"),
 ])
-def test_bad_toys(name, size, message):
-    with pytest.raises(ValueError, match=message):
+def test_bad_toys(name, size, argument):
+    with refuses(ValueError, argument):
         sources.toy(name, size)

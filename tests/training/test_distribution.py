@@ -4,12 +4,14 @@ import numpy as np
 import pytest
 
 import tfisovae
+from tests.messages import refuses
 from tests.support import run_workers, train
 from tfisovae.training import devices
 
 STANDARDIZED = {"standardize_latents": True, "anneal_steps": 8}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("config", [{}, STANDARDIZED], ids=["plain", "standardized"])
 def test_two_replicas_train_as_one_device(tmp_path, config):
     one = train(tmp_path / "one", config)
@@ -23,6 +25,7 @@ def test_two_replicas_train_as_one_device(tmp_path, config):
     np.testing.assert_allclose(rows[0], rows[1], rtol=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("config", [{}, STANDARDIZED], ids=["plain", "standardized"])
 def test_two_workers_train_as_one_device(tmp_path, root, config):
     """Two processes on loopback, one replica each: the global batch, the noise and so the weights
@@ -41,6 +44,7 @@ def test_two_workers_train_as_one_device(tmp_path, root, config):
     np.testing.assert_allclose(rows[0], rows[1], rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_workers_that_do_not_share_the_run_directory_stop(tmp_path, root):
     train(tmp_path / "chief")
     statuses, errors = run_workers([tmp_path / "chief", tmp_path / "other"], {"steps": 40})
@@ -53,7 +57,7 @@ def test_strategies(monkeypatch):
     monkeypatch.delenv("TF_CONFIG", raising=False)
     assert devices.make_strategy("auto").num_replicas_in_sync == 1
     assert devices.make_strategy("mirrored").num_replicas_in_sync == 2
-    with pytest.raises(ValueError, match="Unknown strategy 'tpu'; there are 'auto', 'one_device'"):
+    with refuses(ValueError):
         devices.make_strategy("tpu")
-    with pytest.raises(ValueError, match="needs the environment variable TF_CONFIG"):
+    with refuses(ValueError):
         devices.make_strategy("multi_worker")

@@ -9,6 +9,7 @@ import pytest
 import tensorflow as tf
 
 import tfisovae
+from tests.messages import refuses
 from tests.support import CONFIG, Stop, equal, run_workers, source, train
 from tfisovae import files, networks
 from tfisovae.analysis.monitor import Meter, spectrum_image
@@ -135,7 +136,7 @@ def test_it_takes_models_of_others():
     assert [row["step"] for row in monitor.rows] == [0, 2, 4, 6]
     last = tfisovae.analyze((model.encoder, model.decoder), x[:32], distortion="sse", beta=1 / 5)
     assert monitor.rows[-1]["rate"] == pytest.approx(last.rate, rel=1e-5)
-    with pytest.raises(ValueError, match="beta is missing"):
+    with refuses(ValueError, "beta"):
         model.fit(x, verbose=0, callbacks=[IsometryMonitor(x, 2, distortion="sse")])
 
 
@@ -161,8 +162,7 @@ def test_a_second_fit_goes_on_and_another_training_is_refused(tmp_path):
     for _ in range(2):
         vae.fit(batches(), verbose=0, callbacks=[monitor])
     assert [row["step"] for row in rows_of(monitor.path)] == [0, 4, 8, 12, 16]
-    with pytest.raises(ValueError,
-                       match="is of a training that has gone to step 16, and this one begins"):
+    with refuses(ValueError):
         small_vae().fit(batches(), verbose=0, callbacks=[IsometryMonitor(points(), 4, tmp_path)])
     assert [row["step"] for row in rows_of(monitor.path)] == [0, 4, 8, 12, 16]
     vae.optimizer.iterations.assign(9)  # as from a checkpoint
@@ -227,9 +227,7 @@ def test_its_options_do_not_make_another_run_and_a_damaged_file_is_named(tmp_pat
         pass
     for damaged in ("not a history\n1,2\n", "step,loss,distortion\n5,1.0,2.0\n"):
         (tmp_path / "a" / history.ISOMETRY).write_text(damaged)
-        with pytest.raises(
-                files.DamagedFile,
-                match="isometry-history.csv is not as .* should begin with step,num_examples,"):
+        with refuses(files.DamagedFile, "num_examples"):
             runs.Run(tmp_path / "a", config)
         assert (tmp_path / "a" / history.ISOMETRY).read_text() == damaged
 
@@ -248,6 +246,7 @@ def test_on_replicas_and_with_resident_data(tmp_path, watched, way):
                                    rtol=2e-3)
 
 
+@pytest.mark.slow
 def test_of_two_workers_the_chief_measures(tmp_path, root):
     """With batch normalisation, whose averages are joined by all workers wherever one reads them in
     the scope of a strategy.
@@ -335,18 +334,18 @@ def test_measurements_are_left_out_where_there_is_no_time(monkeypatch):
         "0.0 s (0.3%) once")
 
 
-@pytest.mark.parametrize("arguments, message", [
-    ({"every": 0}, "every must be an integer of at least 1; got 0"),
-    ({"every": 2.0}, "every must be an integer"), ({"every": True}, "every must be an integer"),
-    ({"num_examples": 0}, "num_examples must be an integer of at least 1; got 0"),
-    ({"num_examples": 99}, "data has 64 examples, fewer than num_examples = 99"),
-    ({"share": 2}, "share must be above 0 and below 1, or None for no limit; got 2"),
-    ({"share": 0.0}, "share must be above 0"),
-    ({"data": np.zeros([0, 16])}, "data has no examples"),
-    ({"data": np.full([3, 16], np.nan)}, r"x must be finite; example 0 \(counted from 0\) is not")
+@pytest.mark.parametrize("arguments, argument", [
+    ({"every": 0}, "every"),
+    ({"every": 2.0}, "every"), ({"every": True}, "every"),
+    ({"num_examples": 0}, "num_examples"),
+    ({"num_examples": 99}, "data"),
+    ({"share": 2}, "share"),
+    ({"share": 0.0}, "share"),
+    ({"data": np.zeros([0, 16])}, "data"),
+    ({"data": np.full([3, 16], np.nan)}, "x")
 ])
-def test_what_makes_no_sense(arguments, message):
-    with pytest.raises(ValueError, match=message):
+def test_what_makes_no_sense(arguments, argument):
+    with refuses(ValueError, argument):
         IsometryMonitor(**{"data": points(), "every": 1, **arguments})
 
 
@@ -355,13 +354,11 @@ def test_examples_of_another_shape_and_distortions_without_a_metric():
         def __call__(self, x, x_hat):
             return tf.reduce_sum(tf.abs(x - x_hat), -1)
 
-    with pytest.raises(
-            ValueError,
-            match=r"data of IsometryMonitor are no examples of this VAE: .* got \(64, 7\)"):
+    with refuses(ValueError):
         small_vae().fit(batches(), verbose=0, callbacks=[IsometryMonitor(points(64, 7), 1)])
     vae = tfisovae.VAE(*networks.toy(), Absolute(), 10.0)
     vae.compile("adam")
-    with pytest.raises(ValueError, match="metric tensor"):
+    with refuses(ValueError):
         vae.fit(batches(), verbose=0, callbacks=[IsometryMonitor(points(), 1)])
     assert vae.optimizer.iterations.numpy() == 0
 
@@ -403,8 +400,6 @@ def test_a_model_compiled_anew_begins_at_step_0(tmp_path):
             vae.fit(batches(32), verbose=0, callbacks=[monitor])
             assert [row["step"] for row in monitor.rows] == [0, 4]
         else:
-            with pytest.raises(
-                    ValueError,
-                    match="is of a training that has gone to step 8, and this one begins"):
+            with refuses(ValueError):
                 vae.fit(batches(32), verbose=0, callbacks=[monitor])
             assert [row["step"] for row in rows_of(directory / history.ISOMETRY)] == [0, 4, 8]

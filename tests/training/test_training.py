@@ -11,6 +11,7 @@ import pytest
 import tensorflow as tf
 
 import tfisovae
+from tests.messages import refuses
 from tests.support import CONFIG, Stop, equal, make_vae, table, train
 from tfisovae import networks
 from tfisovae.training import callbacks, loop, runs
@@ -23,7 +24,7 @@ def test_a_run_that_was_stopped_ends_like_one_that_was_not(tmp_path, stops):
     for stop in stops:
         with pytest.raises(KeyboardInterrupt):
             train(tmp_path / "parts", extra_callbacks=[Stop(stop)])
-    parts = train(tmp_path / "parts")
+    parts = train(tmp_path / "parts", save=True)
     assert equal(whole, parts)
     for a, b in zip(whole.optimizer.variables, parts.optimizer.variables):
         np.testing.assert_array_equal(a, b)
@@ -34,14 +35,15 @@ def test_a_run_that_was_stopped_ends_like_one_that_was_not(tmp_path, stops):
     assert equal(tfisovae.load(tmp_path / "parts" / "model"), whole)
 
 
-@pytest.mark.parametrize("options",
-                         [{}, {"averaging": 0.9}, {"log_every": 20, "checkpoint_every": 20}])
+@pytest.mark.parametrize("options", [{}, *(
+    pytest.param(options, marks=pytest.mark.slow)
+    for options in ({"averaging": 0.9}, {"log_every": 20, "checkpoint_every": 20}))])
 def test_standardized_latents(tmp_path, options):
     """When the annealing is over, and at the end of all; a run that was stopped between does the
     same.
     """
     options = {**options, "standardize_latents": True, "anneal_steps": 8, "steps": 40}
-    whole = train(tmp_path / "whole", options)
+    whole = train(tmp_path / "whole", options, save=True)
     for stop in (9, 13, 27):
         with pytest.raises(KeyboardInterrupt):
             train(tmp_path / "parts", options, extra_callbacks=[Stop(stop)])
@@ -98,7 +100,7 @@ def test_networks_whose_latents_cannot_be_standardized_are_told_before_the_first
                             tf.keras.Sequential([tf.keras.layers.BatchNormalization(), decoder]),
                             "sse", 10.0)
 
-    with pytest.raises(ValueError, match="first layer of the decoder .* is not a Dense layer"):
+    with refuses(ValueError):
         train(tmp_path / "run", {"standardize_latents": True}, make=make)
     assert not list((tmp_path / "run").glob("checkpoints/*"))
 
@@ -106,7 +108,7 @@ def test_networks_whose_latents_cannot_be_standardized_are_told_before_the_first
 def test_a_model_whose_moments_are_not_finite_is_kept(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(loop, "standardize_latents", lambda *_, **__:
                         (_ for _ in ()).throw(ValueError("z_0 has the mean inf.")))
-    vae = train(tmp_path / "run", {"standardize_latents": True})
+    vae = train(tmp_path / "run", {"standardize_latents": True}, save=True)
     assert "z_0 has the mean inf. They stay as they are." in capsys.readouterr().err
     assert equal(tfisovae.load(tmp_path / "run" / "model"), vae)
 
@@ -136,7 +138,8 @@ def test_a_resident_run_that_was_stopped_ends_like_one_that_was_not(tmp_path):
     with pytest.raises(KeyboardInterrupt):
         train(tmp_path / "parts", {"averaging": 0.9}, extra_callbacks=[Break()], resident=True)
     assert runs.trained_step(tmp_path / "parts") == 5
-    assert equal(train(tmp_path / "parts", {"averaging": 0.9}, resident=True), whole)
+    parts = train(tmp_path / "parts", {"averaging": 0.9}, resident=True, save=True)
+    assert equal(parts, whole)
     assert equal(tfisovae.load(tmp_path / "parts" / "model"), whole)
 
 
@@ -147,7 +150,7 @@ def test_a_resident_run_that_diverges_names_the_step(tmp_path):
         vae.decoder.layers[-1].kernel.assign(tf.fill([128, 16], 1e25))  # squared, beyond float32
         return vae
 
-    with pytest.raises(runs.RunError, match="loss is not finite at step 1. "):
+    with refuses(runs.RunError, "loss"):
         train(tmp_path / "run", make=exploding, resident=True)
     assert runs.trained_step(tmp_path / "run") == 0
 
@@ -155,9 +158,9 @@ def test_a_resident_run_that_diverges_names_the_step(tmp_path):
 def test_resident_data_take_row_numbers():
     vae = make_vae()
     vae.compile("adam", resident=table())
-    with pytest.raises(ValueError, match=r"row numbers \[steps, batch\], integers; got float32"):
+    with refuses(ValueError):
         vae.train_step(tf.zeros([2, 16]))
-    with pytest.raises(ValueError, match=r"x must have the shape \[batch, 16\]"):
+    with refuses(ValueError, "x"):
         vae.compile("adam", resident=table()[:, :5])
 
 
@@ -194,15 +197,14 @@ def test_schedule_and_averaging(tmp_path):
     for value in weights:
         mean = 0.8 * mean + 0.2 * value
     np.testing.assert_allclose(averaged.get_weights()[0], mean, atol=1e-6)
-    with pytest.raises(ValueError,
-                       match="Unknown schedule 'linear'; there are 'constant', 'cosine'"):
+    with refuses(ValueError):
         train(tmp_path / "linear", {"schedule": "linear"})
 
 
 def test_more_steps_go_on_from_where_the_run_ended(tmp_path, capsys):
     """Also where an interval is left over: 20 and then 33 steps are 33."""
     train(tmp_path / "a")
-    longer = train(tmp_path / "a", {"steps": 33})
+    longer = train(tmp_path / "a", {"steps": 33}, save=True)
     assert "going on from step 20" in capsys.readouterr().err
     assert equal(longer, train(tmp_path / "b", {"steps": 33}))
     again = train(tmp_path / "a", {"steps": 33})
@@ -210,12 +212,13 @@ def test_more_steps_go_on_from_where_the_run_ended(tmp_path, capsys):
     assert equal(again, longer)
     assert equal(train(tmp_path / "a", {"steps": 50}), train(tmp_path / "c", {"steps": 50}))
     assert tf.train.latest_checkpoint(tmp_path / "a" / "checkpoints").endswith("ckpt-50")
-    with pytest.raises(runs.RunError, match="trained to step 50; 33 steps end before that"):
+    with refuses(runs.RunError):
         train(tmp_path / "a", {"steps": 33})
     # A refused command leaves the manifest as it was.
     assert runs.load_config(tmp_path / "a")["steps"] == 50
 
 
+@pytest.mark.slow
 def test_kill_9(tmp_path, script):
     """The script itself, on the paper's network, killed while it trains: the same weights as never
     killed.
@@ -269,9 +272,8 @@ def test_a_run_that_diverges_names_the_step_and_keeps_the_last_finite_checkpoint
             if self.model.optimizer.iterations.numpy() == 12:
                 self.model.optimizer.learning_rate = 1e30
 
-    with pytest.raises(runs.RunError,
-                       match=r"(loss is not finite at step 14|not finite after step 1[345])"):
-        train(tmp_path / "run", extra_callbacks=[Explode()])
+    with refuses(runs.RunError):
+        train(tmp_path / "run", extra_callbacks=[Explode()], save=True)
     assert tf.train.latest_checkpoint(tmp_path / "run" / "checkpoints").endswith("ckpt-10")
     assert not (tmp_path / "run" / "model").exists()
     vae = train(tmp_path / "run")
@@ -293,29 +295,27 @@ def test_a_run_that_died_before_its_manifest_can_begin_again(tmp_path):
 
 def test_one_process_at_a_time(tmp_path):
     with runs.Run(tmp_path / "run", CONFIG):
-        with pytest.raises(runs.RunError, match="Another process is writing"):
+        with refuses(runs.RunError):
             runs.Run(tmp_path / "run", CONFIG)
     runs.Run(tmp_path / "run", CONFIG).close()
 
 
 def test_a_directory_of_another_configuration_is_refused(tmp_path):
     runs.Run(tmp_path / "run", CONFIG).close()
-    with pytest.raises(
-            runs.RunError,
-            match=r"(?s)another configuration:\n  learning_rate: 0.001 there, 0.01 here"):
+    with refuses(runs.RunError, "learning_rate"):
         runs.Run(tmp_path / "run", {**CONFIG, "learning_rate": 0.01, "steps": 50})
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "thesis.tex").write_text("")
-    with pytest.raises(runs.RunError, match="not empty and holds no run"):
+    with refuses(runs.RunError):
         runs.Run(tmp_path / "full", CONFIG)
     assert [p.name for p in (tmp_path / "full").iterdir()] == ["thesis.tex"]
 
 
 def test_runs_without_a_model(tmp_path):
-    with pytest.raises(runs.RunError, match="holds no run"):
+    with refuses(runs.RunError):
         runs.load_run(tmp_path)
     runs.Run(tmp_path / "run", CONFIG).close()
-    with pytest.raises(runs.RunError, match="has no model yet"):
+    with refuses(runs.RunError):
         runs.load_run(tmp_path / "run")
 
 

@@ -10,6 +10,7 @@ import pytest
 import tensorflow as tf
 
 import tfisovae
+from tests.messages import refuses
 from tfisovae import geometry, networks
 from tfisovae.training import devices
 
@@ -83,6 +84,7 @@ with tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"]).scope():
 """
 
 
+@pytest.mark.slow
 def test_batch_normalisation_on_replicas_is_that_of_keras(root):
     """Each replica its own part of the batch, unless the layer is told otherwise.
 
@@ -218,10 +220,7 @@ def test_networks_that_say_nothing_learn_it_from_the_data(kind, tmp_path):
     if kind != "array":
         return
     vae.save(tmp_path / "model")
-    with pytest.raises(
-            ValueError, match=
-            r"has parts of the class KnownEncoder, which is not registered with Keras here\. Import"
-    ):
+    with refuses(ValueError):
         tfisovae.load(tmp_path / "model")
     loaded = tfisovae.load(tmp_path / "model", {"KnownEncoder": KnownEncoder, "Ones": Ones})
     for a, b in zip((*vae.encode(x), *vae.weights), (*loaded.encode(x), *loaded.weights)):
@@ -232,15 +231,14 @@ def test_networks_that_cannot_be_made_anew_are_refused_before_anything_is_writte
     decoder = networks.toy(3, SIZE)[1]
     encoder = subclassed_encoder("Encoder", False)(tf.constant(3).numpy())
     vae = tfisovae.VAE(encoder, decoder, "sse", 1.0)
-    with pytest.raises(ValueError,
-                       match=r"^The encoder \(Encoder\) cannot be saved, .*Define get_config.*\.$"):
+    with refuses(ValueError):
         vae.save(tmp_path / "model")
     hidden = tf.keras.Sequential(
         [layers.Input((SIZE, )),
          layers.Lambda(lambda x: 2 * x),
          layers.Dense(6)])
     vae = tfisovae.VAE(hidden, decoder, "sse", 1.0)
-    with pytest.raises(ValueError, match=r"^The encoder \(Sequential\) cannot be saved"):
+    with refuses(ValueError):
         vae.save(tmp_path / "model")
     assert not list(tmp_path.iterdir())
 

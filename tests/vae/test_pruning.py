@@ -7,6 +7,8 @@ import pytest
 import tensorflow as tf
 
 import tfisovae
+from tests.messages import refuses
+from tests.support import small_celeba
 from tfisovae import Autoencoder, networks, theory
 from tfisovae.autoencoder import streaming
 from tfisovae.metrics.posteriors import PosteriorMeans, posterior_means
@@ -103,7 +105,7 @@ def collapsed_pair(kind):
         encoder, decoder = networks.toy(24)
         shape = (16,)
     elif kind == "celeba":
-        encoder, decoder = networks.celeba(24, image_size=16)
+        encoder, decoder = small_celeba(24)
         shape = (16, 16, 3)
     else:
         shape, x, z = (5,), tf.keras.Input((5,)), tf.keras.Input((24,))
@@ -337,7 +339,7 @@ def test_pairs_of_keras_models_and_vaes_on_a_disk(linear, tmp_path):
         tfisovae.VAE) and loaded.pruning.kept.tolist() == small.pruning.kept.tolist() == [1, 3]
     np.testing.assert_allclose(loaded.predict(X[:5], verbose=0), small.predict(X[:5], verbose=0),
                                atol=1e-6)
-    with pytest.raises(ValueError, match="distortion is missing"):
+    with refuses(ValueError, "distortion"):
         tfisovae.prune(pair, 2, X)
 
 
@@ -369,43 +371,43 @@ def test_models_of_other_kinds(linear, tmp_path):
     assert analysis.tangents == "differences"
 
 
-@pytest.mark.parametrize("keep, message", [
-    ([], "with one variable at least; got \\[\\]"),
-    ([0, 4], "keep must be of numbers from 0 to 3; got 4"),
-    ([-1], "keep must be of numbers from 0 to 3; got -1"),
-    ([1, 2, 1], "keep must name each variable once; got 1 more than once"),
-    ([3, 2, 1, 0], "There is nothing to prune: all 4 latent variables would be kept"),
-    ([0.5], "keep must be a list of numbers"),
-    (np.array([True, False, True, False]), "Of a mask, give numpy.flatnonzero"),
-    ([[0, 1]], "keep must be a list of numbers"),
-    (0, "keep must be a count from 1 to 3, of 4 latent variables; got 0"),
-    (-2, "keep must be a count from 1 to 3"),
-    (5, "keep must be a count from 1 to 3, of 4 latent variables; got 5"),
-    (4, "There is nothing to prune"),
-    (0.0, "keep must be a share above 0 and below 1, where it is no integer; got 0.0"),
-    (1.0, "keep must be a share above 0 and below 1"),
-    (1.5, "keep must be a share above 0 and below 1"),
-    (np.nan, "keep must be a share above 0 and below 1"),
+@pytest.mark.parametrize("keep, argument", [
+    ([], ""),
+    ([0, 4], "keep"),
+    ([-1], "keep"),
+    ([1, 2, 1], "keep"),
+    ([3, 2, 1, 0], ""),
+    ([0.5], "keep"),
+    (np.array([True, False, True, False]), ""),
+    ([[0, 1]], "keep"),
+    (0, "keep"),
+    (-2, "keep"),
+    (5, "keep"),
+    (4, ""),
+    (0.0, "keep"),
+    (1.0, "keep"),
+    (1.5, "keep"),
+    (np.nan, "keep"),
     (True,
-     "keep must be a list of numbers, a count, a share between 0 and 1, or \"active\"; got True"),
-    ("all", "keep must be a list of numbers"),
-    (None, "keep must be a list of numbers"),
-    ({0, 1}, "keep must be a list of numbers"),
+     "keep"),
+    ("all", "keep"),
+    (None, "keep"),
+    ({0, 1}, "keep"),
 ])
-def test_what_is_refused(keep, message):
-    seen = means([1, 2, 0, 1], [3, 5, 1, 4])
-    with pytest.raises(ValueError, match=message):
+def test_what_is_refused(keep, argument):
+    seen = posterior_means.PosteriorMeans(np.zeros(4), np.array([1.0, 2, 0, 1]),
+                                          np.array([3.0, 5, 1, 4]), 10)
+    with refuses(ValueError, argument):
         chosen(keep, 4, seen)
 
 
 def test_nothing_to_prune_no_data_and_a_collapsed_model(linear):
     every = means([1, 1], [3, 2])
     for keep in ("active", 0.999):
-        with pytest.raises(ValueError,
-                           match="There is nothing to prune: all 2 latent variables would be kept"):
+        with refuses(ValueError):
             chosen(keep, 2, every)
     for keep in ("active", 2, 0.9):
-        with pytest.raises(ValueError, match="data is missing: which variables keep="):
+        with refuses(ValueError, "data"):
             tfisovae.prune(linear, keep)
     encoder, decoder, *_ = collapsed_pair("two heads")
     for name in ("mean", "log_variance"):
@@ -413,23 +415,21 @@ def test_nothing_to_prune_no_data_and_a_collapsed_model(linear):
             [0 * weight for weight in encoder.get_layer(name).get_weights()])
     vae, x = tfisovae.VAE(encoder, decoder, "sse", 5.0), np.ones((10, 5), np.float32)
     for keep in ("active", 2, 0.9):
-        with pytest.raises(ValueError,
-                           match="The model has collapsed: no latent variable is active"):
+        with refuses(ValueError):
             tfisovae.prune(vae, keep, x)
     assert tfisovae.prune(vae, [0, 1], x).n == 2  # by number there is no question
 
 
-@pytest.mark.parametrize("keep, message", [(0, "count from 1 to 3"), (5, "count from 1 to 3"),
-                                           (4, "nothing to prune"), ([0, 0], "more than once"),
-                                           (1.5, "must be a share"), ([4], "numbers from 0 to 3")])
-def test_what_no_data_would_mend_is_refused_before_they_are_read(linear, keep, message):
-    with pytest.raises(ValueError, match=message):
+@pytest.mark.parametrize("keep, argument", [(0, ""), (5, ""),
+                                           (4, ""), ([0, 0], ""),
+                                           (1.5, ""), ([4], "")])
+def test_what_no_data_would_mend_is_refused_before_they_are_read(linear, keep, argument):
+    with refuses(ValueError, argument):
         tfisovae.prune(linear, keep, np.full((5, 4), np.nan, np.float32))
 
 
 def test_what_is_read_twice_is_no_generator(linear):
-    with pytest.raises(ValueError,
-                       match="data is read twice, and a generator can be read only once"):
+    with refuses(ValueError, "data"):
         tfisovae.prune(linear, 2, (x for x in np.split(X, 10)))
 
 
@@ -439,8 +439,7 @@ def test_a_cost_that_is_not_finite_is_named():
 
     x = np.zeros((20, 2), np.float32)
     x[13, 0] = 30
-    with pytest.raises(ValueError,
-                       match=r"distortion must be finite; example 13 \(counted from 0\)"):
+    with refuses(ValueError):
         tfisovae.prune((lambda x: (x, np.full_like(x, -6)), decode), [0], x, distortion="sse",
                        beta=BETA)
 
@@ -456,9 +455,9 @@ def test_a_single_example_has_no_error(linear):
 def test_a_posterior_that_is_not_finite_and_data_that_are_gone(linear):
     broken = Autoencoder(lambda x: (x, tf.where(tf.range(4) == 2, np.nan, tf.ones_like(x))),
                          lambda z: z, "sse", BETA)
-    with pytest.raises(ValueError, match=r"posterior must be finite; example 0 "):
+    with refuses(ValueError):
         tfisovae.prune(broken, "active", X[:20])
-    with pytest.raises(ValueError, match="fewer than the 2000 asked for"):
+    with refuses(ValueError):
         tfisovae.prune(linear, "active", X, num_examples=2_000)
     assert tfisovae.prune(linear, "active", X, num_examples=150).pruning.num_examples == 150
 

@@ -5,6 +5,7 @@ import pytest
 import tensorflow as tf
 
 import tfisovae
+from tests.messages import refuses
 from tfisovae import networks
 from tfisovae.vae import resident
 from tfisovae.vae.checks import NonFiniteLoss
@@ -116,9 +117,7 @@ def test_a_loss_that_is_not_finite_leaves_the_weights_before_it(way, few_steps):
     fit = {"verbose": 0, **({} if way == "resident" else {"batch_size": 32, "shuffle": False})}
     before, vae = make(), make()
     before.fit(data(64), **fit)
-    with pytest.raises(
-            NonFiniteLoss,
-            match="^The loss is not finite at step 3 - lower the learning rate, or set clipnorm.$"):
+    with refuses(NonFiniteLoss):
         vae.fit(data(96), **fit)
     assert vae.optimizer.iterations.numpy() == 2
     for a, b in zip(before.get_weights(), vae.get_weights()):

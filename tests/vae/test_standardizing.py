@@ -6,6 +6,7 @@ import pytest
 import tensorflow as tf
 
 import tfisovae
+from tests.messages import refuses
 from tfisovae import networks, theory
 from tfisovae.analysis import mean_gradient
 from tfisovae.autoencoder import posterior
@@ -263,7 +264,7 @@ def test_a_mean_that_is_not_finite_changes_nothing():
     head = vae.encoder.layers[-1]
     head.set_weights([head.get_weights()[0], np.full(2 * N, np.inf)])
     before = vae.get_weights()
-    with pytest.raises(ValueError, match="The posterior must be finite; example 0 "):
+    with refuses(ValueError):
         tfisovae.standardize_latents(vae, X)
     for a, b in zip(before, vae.get_weights()):
         np.testing.assert_array_equal(a, b)
@@ -288,9 +289,7 @@ def test_a_few_examples_are_no_training_data():
     """Over one of them every mean would be that example's, and every scale its posterior's."""
     vae = a_vae()
     before = vae.get_weights()
-    with pytest.raises(
-            ValueError,
-            match=r"data must hold at least 20 examples, and should hold thousands.*; got 1\.$"):
+    with refuses(ValueError, "data"):
         tfisovae.standardize_latents(vae, X[:1])
     for a, b in zip(before, vae.get_weights()):
         np.testing.assert_array_equal(a, b)

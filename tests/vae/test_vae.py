@@ -8,6 +8,8 @@ import pytest
 import tensorflow as tf
 
 import tfisovae
+from tests.messages import refuses
+from tests.support import small_celeba
 from tfisovae import metrics, networks
 from tfisovae.autoencoder.autoencoder import CONFIG
 from tfisovae.vae.checks import NonFiniteLoss
@@ -15,7 +17,7 @@ from tfisovae.vae.optimizers import FusedAdam
 
 
 def images(count=24, seed=0):
-    return np.random.default_rng(seed).uniform(0.2, 0.8, (count, 64, 64, 3)).astype(np.float32)
+    return np.random.default_rng(seed).uniform(0.2, 0.8, (count, 16, 16, 3)).astype(np.float32)
 
 
 def points(count=96, seed=0):
@@ -104,7 +106,7 @@ def test_fused_adam_is_keras_adam():
         weights.append(vae.get_weights())
     for a, b in zip(*weights):
         np.testing.assert_allclose(a, b, atol=2e-5)
-    with pytest.raises(ValueError, match="no amsgrad"):
+    with refuses(ValueError):
         FusedAdam(amsgrad=True)
 
 
@@ -166,28 +168,19 @@ def test_a_loss_that_is_not_finite_stops_before_the_weights_are_touched():
     vae.compile("adam")
     x = points(64)
     x[40] = np.nan
-    with pytest.raises(
-            ValueError,
-            match=r"^x must be finite; example 8 \(counted from 0\) of the batch of step 2 is "
-                  r"not\.$"
-    ):
+    with refuses(ValueError):
         vae.fit(batches(x, 32), verbose=0)
     assert vae.optimizer.iterations.numpy() == 1
     assert all(np.isfinite(w).all() for w in vae.get_weights())
     # Before it begins.
-    with pytest.raises(ValueError,
-                       match=r"^x must be finite; example 40 \(counted from 0\) is not\.$"):
+    with refuses(ValueError):
         vae.fit(x, verbose=0)
     assert vae.optimizer.iterations.numpy() == 1
-    with pytest.raises(ValueError,
-                       match=r"^x must be finite; example 40 \(counted from 0\) is not\.$"):
+    with refuses(ValueError):
         vae.evaluate(batches(x, 32), verbose=0)
     vae.decoder.layers[-1].kernel.assign(tf.fill([128, 16], 1e25))  # squared, beyond float32
     before = vae.get_weights()
-    with pytest.raises(
-            NonFiniteLoss,
-            match="^The loss is not finite at step 2 - lower the learning rate, or set clipnorm.$"
-    ) as caught:
+    with refuses(NonFiniteLoss) as caught:
         vae.fit(batches(x[:32], 32), verbose=0)
     assert caught.value.step == 2
     for a, b in zip(before, vae.get_weights()):
@@ -208,9 +201,9 @@ def test_mixed_precision_trains():
 
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory):
-    """A CelebA VAE after two steps, its SavedModel, and data."""
+    """A convolutional VAE after two steps, its SavedModel, and data."""
     tf.keras.utils.set_random_seed(0)
-    vae = tfisovae.VAE(*networks.celeba(6), "ssim", 1000.0, decomposed=True, warmup_steps=1, seed=5)
+    vae = tfisovae.VAE(*small_celeba(6), "ssim", 1000.0, decomposed=True, warmup_steps=1, seed=5)
     vae.compile(FusedAdam(1e-3))
     vae.fit(batches(images(), 12), verbose=0)
     path = tmp_path_factory.mktemp("saved") / "model"
@@ -248,6 +241,7 @@ def test_a_loaded_vae_trains_on_as_the_first_would(saved):
     assert any(np.any(a != start) for a, start in zip(pair[0].get_weights(), vae.get_weights()))
 
 
+@pytest.mark.slow
 def test_signatures_work_where_tfisovae_is_not_installed(saved, tmp_path):
     """A bare process, which neither has tfisovae nor tensorflow-compression on its path, and a JVP
     through the signature.
@@ -294,9 +288,9 @@ def test_geometry_of_a_bare_signature(saved):
 def test_formats_that_lose_weights_are_refused(tmp_path):
     vae = toy_vae()
     for name in ("x.keras", "x.h5"):
-        with pytest.raises(ValueError, match="load back with wrong weights"):
+        with refuses(ValueError):
             vae.save(tmp_path / name)
-    with pytest.raises(ValueError, match="SavedModel directory"):
+    with refuses(ValueError):
         vae.save(tmp_path / "x", save_format="h5")
 
 
@@ -314,11 +308,7 @@ def test_weights_of_another_version_are_refused(tmp_path, other):
                                               tfisovae.load(tmp_path / "model").get_weights()))
     path.write_text(json.dumps({**config, "format": other}))
     for load in (tfisovae.load, tfisovae.as_autoencoder):
-        with pytest.raises(
-                ValueError, match=
-                "saved by another version of tfisovae, in the format .*; this version reads "
-                "format 1"
-        ):
+        with refuses(ValueError):
             load(tmp_path / "model")
 
 
@@ -355,33 +345,29 @@ def test_weights_alone_are_kept_whole_or_refused(tmp_path):
         for a, b in zip(other.get_weights(), vae.get_weights()):
             np.testing.assert_array_equal(a, b)
     for do in (vae.save_weights, vae.load_weights):
-        with pytest.raises(
-                ValueError,
-                match="the format .weights.h5 does not keep the parameters of "
-                      "tensorflow-compression"
-        ):
+        with refuses(ValueError, "weights.h5"):
             do(tmp_path / "vae.weights.h5")
 
 
 def test_save_replaces_models_only(tmp_path):
     vae = toy_vae()
     (tmp_path / "notes").mkdir()
-    with pytest.raises(FileExistsError, match="is no SavedModel; it is left as it is"):
+    with refuses(FileExistsError):
         vae.save(tmp_path / "notes")
     vae.save(tmp_path / "model")
-    with pytest.raises(FileExistsError, match="left as it is"):
+    with refuses(FileExistsError):
         vae.save(tmp_path / "model", overwrite=False)
     vae.save(tmp_path / "model")
     assert sorted(p.name for p in tmp_path.iterdir()) == ["model", "notes"]
 
 
 def test_load_says_what_is_wrong(tmp_path):
-    with pytest.raises(FileNotFoundError, match="No SavedModel at"):
+    with refuses(FileNotFoundError):
         tfisovae.load(tmp_path / "nothing")
-    with pytest.raises(ValueError, match="is not a SavedModel"):
+    with refuses(ValueError):
         tfisovae.load(tmp_path)
     tf.saved_model.save(tf.Module(), str(tmp_path / "other"))
-    with pytest.raises(ValueError, match="a SavedModel, but not one that VAE.save wrote"):
+    with refuses(ValueError):
         tfisovae.load(tmp_path / "other")
 
 
@@ -407,31 +393,28 @@ def test_a_users_distortion_survives_saving(tmp_path):
 
 @pytest.mark.parametrize("lmbda", [0, -1.0, np.nan, np.inf, "1000", True])
 def test_lmbda_must_be_positive_and_finite(lmbda):
-    with pytest.raises(ValueError, match="lmbda must be positive and finite; got"):
+    with refuses(ValueError, "lmbda"):
         tfisovae.VAE(*networks.toy(), "sse", lmbda)
 
 
 def test_bad_models_and_data():
     encoder, decoder = networks.toy()
-    with pytest.raises(ValueError, match=r"the encoder returns 6 numbers, the decoder takes 4"):
+    with refuses(ValueError):
         tfisovae.VAE(encoder, networks.toy(latent_dim=4)[1], "sse", 1.0)
-    with pytest.raises(ValueError, match="a VAE returns what it takes"):
+    with refuses(ValueError):
         tfisovae.VAE(encoder, networks.toy(input_dim=5)[1], "sse", 1.0)
-    with pytest.raises(ValueError, match="Unknown distortion"):
+    with refuses(ValueError):
         tfisovae.VAE(encoder, decoder, "l3", 1.0)
     vae = toy_vae()
-    with pytest.raises(ValueError, match="no meaning for a VAE"):
+    with refuses(ValueError):
         vae.compile("adam", loss="mse")
     vae.compile("adam")
-    with pytest.raises(ValueError, match=r"x must have the shape \[batch, 16\]; got \(None, 5\)"):
+    with refuses(ValueError, "x"):
         vae.evaluate(batches(np.zeros([4, 5], np.float32), 2), verbose=0)
-    ssim = tfisovae.VAE(*networks.celeba(2), "ssim", 10.0)
+    ssim = tfisovae.VAE(*small_celeba(2), "ssim", 10.0)
     ssim.compile("adam")
     for call in (ssim.fit, ssim.evaluate):
         for data in (batches(255 * images(2), 2), (255 * images(2)).astype(np.uint8)):
-            with pytest.raises(
-                    ValueError, match=
-                    r"^SSIM expects x between 0 and 1 \(divide 8-bit images by 255\); its [^\n]*\.$"
-            ):
+            with refuses(ValueError):
                 call(data, verbose=0)
     assert ssim.optimizer.iterations.numpy() == 0

@@ -3,7 +3,11 @@ and one of 1 % of the steps.
 """
 import shutil
 
+import pytest
+
 from results import mix
+
+pytestmark = pytest.mark.slow
 
 
 def test_the_end_of_a_schedule_is_at_rest_and_one_percent_of_a_training_is_not(
