@@ -198,7 +198,8 @@ def _check_differentiable(model, x):
         distortion = model.distortion(x, model.decode(z))
     try:
         found = tape.gradient(distortion, z)
-        why = "it goes through operations that have none, such as tf.numpy_function, or does not depend on z"
+        why = ("it goes through operations that have none, such as tf.numpy_function, or does not "
+               "depend on z")
     except LookupError as error:
         found, why = None, " ".join(str(error).split())
     if found is None:

@@ -131,7 +131,8 @@ def as_autoencoder(model: AutoencoderLike, distortion: Distortion | str | None =
       needs_beta: False lets a model without a known beta pass; its `beta` is then None.
     Returns:
       `Autoencoder`. Its `networks` say what is known about the model; `networks.parameters(x)` are
-      the encoder's own two outputs, also as `encode.parameters(x)` of a model that was adapted here.
+      the encoder's own two outputs. A model that was adapted here has them as
+      `encode.parameters(x)` too.
     Raises:
       TypeError, ValueError, FileNotFoundError: if the model is none of these, or something that it
         leaves open is not given.

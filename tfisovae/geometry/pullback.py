@@ -27,7 +27,9 @@ import tensorflow as tf
 from tfisovae._autograph import compiled, unconverted
 from tfisovae.autoencoder.networks import precision_of
 from tfisovae.distortions.base import Distortion
-from tfisovae.geometry import resize_gradients  # noqa: F401  (registers what the tangents of resized images need)
+
+# Registers what the tangents of resized images need.
+from tfisovae.geometry import resize_gradients  # noqa: F401
 
 # Tangents x examples in flight: enough to fill the cores, little enough to keep memory flat.
 _IMAGES_AT_ONCE = 128
@@ -89,7 +91,8 @@ def _gradient(tape, target, source, cotangent=None):
     """
     try:
         gradient = tape.gradient(target, source, output_gradients=cotangent)
-        reason = "it goes through operations that have none, such as tf.numpy_function, or does not depend on z"
+        reason = ("it goes through operations that have none, such as tf.numpy_function, or does "
+                  "not depend on z")
     except LookupError as error:
         gradient, reason = None, str(error)
     if gradient is None:

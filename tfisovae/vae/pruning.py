@@ -101,7 +101,9 @@ class Pruning:
                 f"{name} {change.before:.5g} before, {change.after:.5g}{unit} after: "
                 f"{change.difference:+.3g}{error}, "
                 f"predicted {change.predicted:+.3g}")
-        examples = "1 example, whose error is not known" if self.num_examples == 1 else f"{self.num_examples} examples"
+        examples = f"{self.num_examples} examples"
+        if self.num_examples == 1:
+            examples = "1 example, whose error is not known"
         return "\n".join([
             *said, f"on {examples}; a dimension that is left out is predicted to cost its "
             "importance less beta / 2, and to save its KL."
@@ -128,7 +130,7 @@ def prune(model: AutoencoderLike, keep: Sequence[int] | int | float | str, data:
 
     For the variables that are kept the posterior is the same, number for number. Of Keras networks
     whose heads and whose decoder's first layer are dense these are sliced; others stand behind a
-    layer that selects (`tfisovae.slicing`). The model itself is not changed, and the smaller one
+    layer that selects (`tfisovae.vae.slicing`). The model itself is not changed, and the smaller one
     has weights of its own, to be trained further; only of networks that cannot be made anew
     (subclassed ones without `get_config`, SavedModels, functions) it has those of the model, and
     says so (`Pruning`).

@@ -116,7 +116,8 @@ def layers_of(vae: VAE) -> tuple[list[tf.keras.layers.Layer], tf.keras.layers.La
     elif not all(
             type(head) in slicing.DENSE and head.units == vae.n * (3 - len(heads))
             for head in heads) or first is None:
-        why = "between the latent variables and the Dense layers there are others, or all share one spread"
+        why = ("between the latent variables and the Dense layers there are others, or all share "
+               "one spread")
     elif any(
             len(graph.nodes(network, layer)) != 1
             for network, some in ((vae.encoder, heads), (vae.decoder, [first]))

@@ -290,7 +290,8 @@ class Trainable(tf.keras.Model):
         first_row = self._row(x, seen)
         x = checks.finite_examples(x, first_row)
         batch = measure(Mode(self, False), x, first_row, self.seed, kind=Batch)
-        batch.objective  # noqa: B018  (first of all: the networks' own losses are those of the call before)
+        # First of all: the networks' own losses are those of the last call.
+        batch.objective  # noqa: B018
         return self._report([batch], self.metrics)
 
     def training_objective(self, x: tf.Tensor, first_row: int | tf.Tensor = 0,
