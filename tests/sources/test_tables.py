@@ -242,14 +242,15 @@ def test_what_is_refused(load, content, message):
     ("a,b\r1.5,2\r-32.5,-4", ",", "2 rows"),
     (b"\xef\xbb\xbfa,b\n1.5,2\n-32.5,-4\n", ",", "(a, b)"),
     ("a\tb\n1.5\t2\n-32.5\t-4\n".encode("utf-16"), "tab", "UTF-16"),
-    (gzip.compress(b"a,b\n1.5,2\n-32.5,-4\n"), ",", "2 columns"),  # under a plain name
+    (gzip.compress(b"a,b\n1.5,2\n-32.5,-4\n", mtime=0), ",", "2 columns"),  # under a plain name
     ("a,a\n1.5,2\n-32.5,-4\n", ",", "some names twice"),
 ])
 def test_text_as_people_have_it(load, content, separator, said):
     source = load(content)
     np.testing.assert_array_equal(values(source), np.float32([[1.5, 2], [-32.5, -4]]))
     assert source.manifest["reading"]["options"]["separator"] == separator
-    assert said in source.manifest["notes"][0] and "2 rows, 2 columns" in source.manifest["notes"][0]
+    assert said in source.manifest["notes"][0]
+    assert "2 rows, 2 columns" in source.manifest["notes"][0]
     assert load(content, **source.manifest["reading"]["options"]).manifest == source.manifest
 
 
