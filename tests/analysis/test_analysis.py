@@ -11,6 +11,7 @@ import tfisovae
 from tests.support import assert_alike
 from tfisovae.analysis import analysis
 from tfisovae.show import drawing, gram_figures, norms_figures, traversal_figures
+from tfisovae.verdict import ReasonKind, State, checks
 
 ROWS = np.array([[1.0, 0, 0, 0, 0], [0, 3.0, 0, 0, 0], [0, 0, 2.0, 0, 0]])
 LMBDA = 25.0
@@ -159,19 +160,20 @@ def test_health(vae, make_linear_vae):
     """
     x = data(20_000)
     result = tfisovae.analyze(vae, x)
-    assert result.health().startswith(
-        "No sign against convergence in scale, shift and noise") and not result.judge().unfinished
+    assert result.judge().state is State.NO_SIGN
     parameters = vae.encoder.get_weights()
     vae.encoder.set_weights(
         [parameters[0] * np.repeat([0.5, 1], 4), parameters[1] + np.repeat([0.2, 0], 4)])
     result = tfisovae.analyze(vae, x)
-    assert "NOT CONVERGED" in result.health() and "E[mu^2 + sigma^2] of z_" in result.health(
-    ) and "E[mu] of z_" in result.health()
+    found = result.judge()
+    assert found.state is State.NOT_CONVERGED
+    assert {checks.MEAN, checks.SECOND} <= {one.check for one in found.of(ReasonKind.OFF)}
     np.testing.assert_allclose(result.latent_mean, 0.2, atol=0.03)
     vae.encoder.set_weights([parameters[0], parameters[1] + np.repeat([0, 0.4], 4)])
-    assert "the posterior balance of z_" in tfisovae.analyze(vae, x).health()
+    off = tfisovae.analyze(vae, x).judge().of(ReasonKind.OFF)
+    assert checks.BALANCE in {one.check for one in off}
     dead = make_linear_vae(np.zeros([5, 2]), np.zeros([2, 5]), [1, 1], LMBDA)
-    assert "Collapsed: no dimension carries information" in tfisovae.analyze(dead, x[:100]).health()
+    assert tfisovae.analyze(dead, x[:100]).judge().state is State.COLLAPSED
 
 
 def test_health_allows_for_few_examples(vae):

@@ -15,7 +15,7 @@ from tfisovae.analysis import conditions, mean_gradient
 from tfisovae.autoencoder import autoencoder
 from tfisovae.metrics.measurement import measure
 from tfisovae.vae.batch import Mode
-from tfisovae.verdict import checks, tests_of_means
+from tfisovae.verdict import ReasonKind, State, checks, tests_of_means
 
 LMBDA = 25.0
 # Deviations of a gradient: a few directions hold nearly all noise.
@@ -345,15 +345,16 @@ def test_networks_that_are_trained_otherwise_than_measured_are_no_alarm(
             made.conditions.gradient) == (moments, balance, True)
     found = mean_gradient.block_gradients(vae, gaussian).mean_gradient()
     assert found.p_value > 0.02
-    assert not made.judge(found).alarms, made.health(gradient=found)
+    assert not made.judge(found).unfinished, made.health(gradient=found)
     bare = tfisovae.as_autoencoder((vae.encoder, vae.decoder), "sse", 0.1)
     other = mean_gradient.block_gradients(bare, gaussian).mean_gradient()
     assert other.p_value < 1e-3
     alone = tfisovae.analyze(bare, gaussian)
-    assert alone.conditions.gradient is False and not alone.judge(other).alarms
-    said = alone.health(gradient=other)
-    assert said.startswith("UNDECIDED: ") and "the mean gradient stands out of its noise" in said
-    assert "Converged" not in alone.health(gradient=dataclasses.replace(other, p_value=1.0))
+    judged = alone.judge(other)
+    assert alone.conditions.gradient is False and judged.state is State.UNDECIDED
+    assert checks.GRADIENT in [reason.check for reason in judged.of(ReasonKind.HINT)]
+    within = alone.judge(dataclasses.replace(other, p_value=1.0))
+    assert within.state is not State.CONVERGED
 
 
 def test_the_training_objective_is_the_loss_of_fit(gaussian):

@@ -145,7 +145,7 @@ def test_what_was_measured_before_more_training_is_not_said_of_the_model_now(run
     # Which cannot be read.
     assert "of rate" in "".join(report.records(run, "", run, 3, fingerprint)[1])
     files.write_json(run / "isometry.json", {**saved, "steps": 3})
-    assert "is what the isometry shows" in main("variables", run).stdout
+    assert "To see whether training has converged, measure" in main("variables", run).stdout
     with pytest.raises(ValueError, match="of the model after 3 steps of training; it has 108 now"):
         from tfisovae.commands import traverse
 
@@ -282,10 +282,14 @@ def test_other_data_say_nothing_of_the_training(run, main, tmp_path):
 def test_a_gradient_that_was_measured_is_used_again(run, main, tmp_path):
     """By --gradient_examples 0: of the same model and data only, and the page says so."""
     own = files.read_json(run / "isometry.json")
+    own["evidence"]["gradient"] = {"squared_norm": 2.0, "standard_error": 0.1, "noise": 10.0,
+                                   "noise_scale": 5.0, "p_value": 1e-5, "num_examples": 5000}
+    files.write_json(run / "isometry.json", own)
     done = main("isometry", run, "--gradient_examples", 0, "--out", tmp_path)
     saved = files.read_json(tmp_path / "isometry.json")
     assert saved["evidence"]["gradient"] == own["evidence"]["gradient"]
-    assert saved["verdict"]["state"] == own["verdict"]["state"]
+    found = Verdict.from_dict(saved["verdict"])
+    assert found.gradient.noise_scale == 5 and found.unfinished
     assert saved["gradient_from"] == str(run / "isometry.json")
     main("report", run, "--out", tmp_path)
     for text in (done.stdout, (tmp_path / "report.html").read_text()):
