@@ -331,7 +331,8 @@ def test_motion_only_where_it_is_wanted(opened, reduced):
     assert scrolling == ("auto" if reduced else "smooth")
     moving = browser.execute_script(
         """return [...document.querySelectorAll('*')].map(one => getComputedStyle(one)).filter(
-        style => style.animationName !== 'none' || parseFloat(style.transitionDuration) > 0).length""")
+        style => style.animationName !== 'none'
+        || parseFloat(style.transitionDuration) > 0).length""")
     assert moving == 0
 
 

@@ -3,9 +3,8 @@
 Nothing reads these words back: whatever must be known is in the data that they are made from.
 """
 import math
-import typing
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
@@ -21,9 +20,6 @@ from tfisovae.verdict.findings import Finding, Kind
 from tfisovae.verdict.isometry import CLOSE, FEW, Isometry, Part
 from tfisovae.verdict.record import ReasonKind, Verdict
 from tfisovae.verdict.states import BetaState, IsometryState, Severity, State
-
-if typing.TYPE_CHECKING:
-    from tfisovae.analysis.beta import BetaEstimate
 
 LABELS = {
     State.NOT_FINITE: "NOT FINITE", State.COLLAPSED: "COLLAPSED",
@@ -376,7 +372,17 @@ def _best(finding):
     return f"{said} {'fits best' if len(named) == 1 else 'fit about equally'} (scale={options})"
 
 
-def beta(found: "BetaEstimate", given: float | None = None) -> str:
+class Estimate(Protocol):
+    """What `beta` reads of a `tfisovae.BetaEstimate`."""
+
+    def interval(self, error_rate: float = 0.05) -> tuple[float, float]:
+        """`(low, high)`, which holds the true beta but in a share `error_rate` of data sets."""
+
+    def state(self, given: float | None = None) -> BetaState:
+        """How the beta that was given agrees."""
+
+
+def beta(found: Estimate, given: float | None = None) -> str:
     """Whether the posterior shows the beta that was given, in a line that is wrong in at most 5 %
     of all data sets.
 
