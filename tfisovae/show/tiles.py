@@ -218,8 +218,13 @@ def _curves(x, dimensions, names, budget):
         said = (f"Decoded vectors along z_{j}: " + (
             f"{', '.join(most)} move most, by {number(float(moves.max()))} at most."
             if most else "nothing moves."))
-        draw = functools.partial(decoded.curves, row, limits=limits)
-        one = Inline(draw, said, half=True, height=230)
+        if made:  # the same axes again: to make new ones takes most of the time
+            for line in list(figure.axes[0].lines):
+                line.remove()
+            decoded.curves(row, figure.axes[0], limits=limits)
+        else:
+            figure = decoded.curves(row, limits=limits)
+        one = Inline(lambda figure=figure: figure, said, half=True, height=230)
         used += sum(len(elements) for *_, elements in one.charts)
         if used > budget:
             break
