@@ -211,15 +211,21 @@ def _curves(x, dimensions, names, budget):
     all.
     """
     room = 0.06 * float(np.ptp(x)) or 0.5
-    limits, made, used = (float(x.min()) - room, float(x.max()) + room), [], 0
+    limits, figure = (float(x.min()) - room, float(x.max()) + room), None
+    made, used = [], 0
     for j, row in zip(dimensions, x):
         moves = np.ptp(row, axis=0)
         most = [_entry(k, names) for k in np.argsort(-moves, kind="stable")[:3] if moves[k] > 0]
         said = (f"Decoded vectors along z_{j}: " + (
             f"{', '.join(most)} move most, by {number(float(moves.max()))} at most."
             if most else "nothing moves."))
-        draw = functools.partial(decoded.curves, row, limits=limits)
-        one = Inline(draw, said, half=True, height=230)
+        if figure is None:
+            figure = decoded.curves(row, limits=limits)
+        else:  # the same axes again: to make new ones takes most of the time
+            for line in list(figure.axes[0].lines):
+                line.remove()
+            decoded.curves(row, figure.axes[0], limits=limits)
+        one = Inline(lambda figure=figure: figure, said, half=True, height=230)
         used += sum(len(elements) for *_, elements in one.charts)
         if used > budget:
             break
