@@ -20,7 +20,8 @@ from tfisovae import files
 from tfisovae.callbacks import history
 from tfisovae.show import drawing
 
-_NORM, _PREDICTED, _COSINE, _BALANCE, _RATE, _DISTORTION = "#c44e52", "#555555", "#4c72b0", "#55a868", "#8172b3", "#dd8452"
+_NORM, _PREDICTED, _COSINE = "#c44e52", "#555555", "#4c72b0"
+_BALANCE, _RATE, _DISTORTION = "#55a868", "#8172b3", "#dd8452"
 _HEADROOM = 1.25  # above what is drawn, for the legend
 _SMOOTHED = 0.08  # of log(step): the width of the running means
 

@@ -78,7 +78,8 @@ def causes_table(directories):
     ]
     for name, ledger in ledgers:
         terms = ledger.bit_terms
-        saved = "-" if ledger.fitted_bits is None else f"{ledger.table_bits.sum() - ledger.fitted_bits:.3f}"
+        saved = ("-" if ledger.fitted_bits is None else
+                 f"{ledger.table_bits.sum() - ledger.fitted_bits:.3f}")
         lines.append(
             f"| {name} | {' | '.join(f'{terms[term]:.3f}' for term in names)} | "
             f"{ledger.file_bits:.3f} | "

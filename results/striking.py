@@ -215,14 +215,17 @@ def struck(directory, signum, moment, options=OPTIONS):
     """Runs `hooked` in a process: its exit status as a shell gives it, its standard error, and
     seconds from signal to end.
     """
-    code = f"from results import striking; striking.hooked({int(signum)}, {moment}, {[*options, '--run_dir', str(directory)]!r})"
+    code = (
+        f"from results import striking; striking.hooked({int(signum)}, {moment}, "
+        f"{[*options, '--run_dir', str(directory)]!r})"
+    )
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, timeout=600,
         env={**os.environ, "PYTHONPATH": str(pathlib.Path(__file__).parent.parent)})
     ended = time.time()
     at = [float(line.split()[1]) for line in done.stderr.splitlines() if line.startswith("struck ")]
-    return done.returncode if done.returncode >= 0 else 128 - done.returncode, done.stderr, ended - at[
-        0] if at else None
+    code = done.returncode if done.returncode >= 0 else 128 - done.returncode
+    return code, done.stderr, ended - at[0] if at else None
 
 
 class Nobody:

@@ -7,7 +7,15 @@ import math
 import os
 import sys
 
-from results import ablation_tables, image_tables, layout, odd_tables, rate_tables, toy_tables, verdict_tables
+from results import (
+    ablation_tables,
+    image_tables,
+    layout,
+    odd_tables,
+    rate_tables,
+    toy_tables,
+    verdict_tables,
+)
 from tfisovae import files
 
 
@@ -157,7 +165,8 @@ def faults_table(directories):
     saved = files.read_json(os.path.join(layout.only(directories), "faults.json"))
     lines = ["| fault | tried | survived | refused | lost |", "| --- " * 5 + "|"]
     lines += [
-        f"| {kind} | {' | '.join(str(ended[key]) for key in ('tried', 'survived', 'refused', 'lost'))} |"
+        f"| {kind} | "
+        f"{' | '.join(str(ended[key]) for key in ('tried', 'survived', 'refused', 'lost'))} |"
         for kind, ended in {**saved["kinds"], "all": saved}.items()
     ]
     return "\n".join(lines)

@@ -40,12 +40,16 @@ def test_the_conditions_of_other_networks():
             [layers.Input((2, )), first,
              layers.Flatten(), layers.Dense(4)])
         found = conditions.conditions_of(pair()[0], decoder)
-        assert found.moments is False and says in found.moments_why and "decoder" in found.moments_why
+        assert found.moments is False
+        assert says in found.moments_why
+        assert "decoder" in found.moments_why
         assert found.balance is True
     for head in (layers.Dense(4, use_bias=False), layers.Dense(
             4, "tanh"), layers.Dense(4, bias_constraint="non_neg")):
         found = conditions.conditions_of(*pair(head=head))
-        assert found.moments is False and found.balance is False and "head of the encoder" in found.balance_why
+        assert found.moments is False
+        assert found.balance is False
+        assert "head of the encoder" in found.balance_why
     # The next layer is the first with weights.
     assert conditions.conditions_of(*pair(layers.Dropout(0.0))).moments is True
     # In training, a shift of z is then no shift of its product.
@@ -127,7 +131,9 @@ def test_conditions_are_unknown_where_the_heads_are():
     x = layers.Input((4,))
     encoder = tf.keras.Model(x, {name: layers.Dense(2, name=name)(x) for name in ("a", "b", "c")})
     made = conditions.conditions_of(encoder, pair()[1])
-    assert made.balance is None and made.moments is None and "which outputs of the encoder" in made.balance_why
+    assert made.balance is None
+    assert made.moments is None
+    assert "which outputs of the encoder" in made.balance_why
     assert conditions.conditions_of(encoder, pair()[1], ("b", "c")).balance is True
 
 

@@ -178,7 +178,8 @@ def test_components_of_equal_distortion(linear):
         "2, 3 and 3 dimensions have 90, 95 and 99 % of the importance, which is of what the model "
         "makes of the "
         "data; 2, 3 and 3 principal components have as much of the whole variance of the data.\n")
-    assert "; 3 principal components leave no more. Of all components, 3 are above beta / 2." in said
+    assert ("; 3 principal components leave no more. Of all components, 3 are "
+            "above beta / 2.") in said
     # 4 and 1, not .49.
     assert "Of all components, 2 are above" in dataclasses.replace(made, floor=0.6).sentences()
 
@@ -226,7 +227,9 @@ def test_a_collapsed_model(linear):
 def test_the_picture_holds_the_numbers(linear):
     analysis, components, values = linear
     left, right = importance.both(Scree.of(analysis, components), "title").axes
-    heights = [np.max(bars.get_path().vertices.reshape(-1, 5, 2)[..., 1], 1) for bars in left.patches]
+    heights = [
+        np.max(bars.get_path().vertices.reshape(-1, 5, 2)[..., 1], 1) for bars in left.patches
+    ]
     np.testing.assert_allclose(np.concatenate(heights), [*values[:3], 0.05], rtol=1e-4)
     labels = [text.get_text() for text in right.get_legend().get_texts()]
     assert labels == [

@@ -215,7 +215,9 @@ def test_it_unpacks_and_says_what_was_derived():
     text = str(
         objective("bce", reduction="last_axis_mean", shape=(28, 28, 3), kl_reduction="mean",
                   latent_dim=20, kl_batch_reduction="sum", batch_size=64))
-    assert "sum(BCE) / 3 + KL / 20 * 64" in text and "BinaryCrossentropy(reduction='sum')" in text and "beta = 9.6" in text
+    assert "sum(BCE) / 3 + KL / 20 * 64" in text
+    assert "BinaryCrossentropy(reduction='sum')" in text
+    assert "beta = 9.6" in text
     assert "sum((255 x - 255 x_hat)^2)" in str(objective("sse", data_scale=255))
 
 

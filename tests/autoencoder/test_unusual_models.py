@@ -46,7 +46,9 @@ def test_a_spread_that_all_dimensions_share_is_no_alarm():
     one for each dimension.
     """
     shared = conditions.conditions_of(*networks(spread=1))
-    assert shared.moments is False and shared.balance is False and "share one spread" in shared.moments_why
+    assert shared.moments is False
+    assert shared.balance is False
+    assert "share one spread" in shared.moments_why
     assert conditions.conditions_of(*networks()).moments is True
     assert conditions.conditions_of(*networks(activity_regularizer="l2")).moments is False
     beta, variance = 0.1, np.array([1.0, 4.0])

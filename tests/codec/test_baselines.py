@@ -16,8 +16,9 @@ from tfisovae.codec import baselines
 def pictures(count=4, size=64, channels=3):
     """Smooth coloured images, uint8."""
     rng, grid = np.random.default_rng(0), np.linspace(0, np.pi, size)
-    waves = rng.uniform(0.5, 3, (count, 1, 1, channels)) * grid[:, None, None] + rng.uniform(0, 6, (count, 1, 1, channels)) + \
-        rng.uniform(0.5, 3, (count, 1, 1, channels)) * grid[:, None]
+    shape = (count, 1, 1, channels)
+    waves = (rng.uniform(0.5, 3, shape) * grid[:, None, None] + rng.uniform(0, 6, shape)
+             + rng.uniform(0.5, 3, shape) * grid[:, None])
     return np.rint(127.5 + 127.5 * np.sin(waves)).astype(np.uint8)
 
 

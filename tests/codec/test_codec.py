@@ -45,7 +45,9 @@ def gaussian():
 
 def assert_same(a, b):
     np.testing.assert_array_equal(a.tables.cdf, b.tables.cdf)
-    assert a.fingerprint == b.fingerprint and a.model_fingerprint == b.model_fingerprint and a.step == b.step
+    assert a.fingerprint == b.fingerprint
+    assert a.model_fingerprint == b.model_fingerprint
+    assert a.step == b.step
 
 
 @pytest.mark.parametrize("scale, excess", [(0.1, 0.171460), (0.2, 0.156095), (0.3, 0.129574)])
@@ -156,19 +158,22 @@ def test_the_same_symbols_in_a_fresh_process_on_other_threads(gaussian, script, 
     made.write(tmp_path / "x.tfv", x)
     np.save(tmp_path / "symbols.npy", made.quantize(x).symbols)
     np.save(tmp_path / "x_hat.npy", np.concatenate(list(made.read(tmp_path / "x.tfv"))))
-    code = """
+    code = ("""
 import sys, numpy as np, tensorflow as tf
-tf.config.threading.set_intra_op_parallelism_threads(1); tf.config.threading.set_inter_op_parallelism_threads(1)
+tf.config.threading.set_intra_op_parallelism_threads(1)
+tf.config.threading.set_inter_op_parallelism_threads(1)
 from tfisovae import Codec
 place = sys.argv[1]
 made = Codec.load(place + "/codec", place + "/model")
 with made.open(place + "/x.tfv") as reader:
-    dithers = (made.quantizer.dither(np.arange(block.first, block.first + block.count)) for block in reader.blocks())
+    dithers = (made.quantizer.dither(np.arange(block.first, block.first + block.count))
+               for block in reader.blocks())
     symbols = np.concatenate([made.tables.decode([block.code], dither, together=True)
                               for block, dither in zip(list(reader.blocks()), dithers)])
 print(np.array_equal(symbols, np.load(place + "/symbols.npy")))
-print(np.abs(np.concatenate(list(made.read(place + "/x.tfv"))) - np.load(place + "/x_hat.npy")).max() < 1e-5)
-"""
+x_hat = np.concatenate(list(made.read(place + "/x.tfv")))
+print(np.abs(x_hat - np.load(place + "/x_hat.npy")).max() < 1e-5)
+""")
     assert script("-c", code, tmp_path).stdout.split() == ["True", "True"]
 
 

@@ -28,7 +28,9 @@ def test_a_failed_cell_stops_no_other_and_is_made_up_for(main, tmp_path, monkeyp
     blocked.mkdir()
     (blocked / "thesis.tex").write_text("")
     failed = main("ablation", *options, check=False)
-    assert failed.code != 0 and "norm-sse-lmbda20 failed:" in failed.stderr and "holds no run" in failed.stderr
+    assert failed.code != 0
+    assert "norm-sse-lmbda20 failed:" in failed.stderr
+    assert "holds no run" in failed.stderr
     assert "1 of 2 cells are not finished: norm-sse-lmbda20" in failed.stderr
     assert train.is_finished(str(
         tmp_path / "norm-sse-lmbda100")) and not train.is_finished(str(blocked))
@@ -69,12 +71,15 @@ def test_a_failed_cell_stops_no_other_and_is_made_up_for(main, tmp_path, monkeyp
     config = tmp_path / "norm-sse-lmbda20" / "config.json"
     config.write_text(config.read_text().replace('"distortion": "sse"', '"distortion": "mse"'))
     stranger = main("measure_ablation", tmp_path, check=False)
-    assert stranger.code != 0 and "is no cell of the ablation: its data are 'norm', its loss 'mse'" in stranger.stderr
+    assert stranger.code != 0
+    assert "is no cell of the ablation: its data are 'norm', its loss 'mse'" in stranger.stderr
 
     other = main("ablation", *options, "--epochs", "11", check=False)
     assert other.code != 0 and "epochs: 10 there, 11 here" in other.stderr
     other = main("ablation", *options, "--recipe", "fast", check=False)
-    assert other.code != 0 and "recipe: 'paper' there, 'fast' here" in other.stderr and "has --epochs 100" in other.stderr
+    assert other.code != 0
+    assert "recipe: 'paper' there, 'fast' here" in other.stderr
+    assert "has --epochs 100" in other.stderr
 
 
 def test_a_full_disk_stops_the_cells_to_come(main, tmp_path, monkeypatch):

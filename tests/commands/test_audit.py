@@ -279,7 +279,8 @@ def test_results_of_another_measurement_are_not_replaced(main, saved, tmp_path):
     may("--model", os.path.relpath(saved / "model"))
     for other in (["--model", "another"], ["--data", "mix"]):
         said = refused(main, *options, *other)
-        assert f"{tmp_path} holds the isometry.json of another measurement (model {saved / 'model'}, data {saved / 'x.npy'})" in (
+        assert (f"{tmp_path} holds the isometry.json of another measurement (model "
+                f"{saved / 'model'}, data {saved / 'x.npy'})") in (
             said)
         assert "with --out, or give --overwrite" in said
         may(*other, "--overwrite")
@@ -433,7 +434,8 @@ def test_sentences_about_the_scale():
 
     moments = {"log_variance": 1.02, "variance": math.inf, "log_scale": 1.05, "scale": math.inf}
     both = said(Kind.OTHER_SCALE, moments, "log_variance", ("log_scale",))
-    assert 'log sigma^2 and log sigma fit about equally (scale="log_variance" or "log_scale")' in both
+    assert ('log sigma^2 and log sigma fit about equally (scale="log_variance" or '
+            '"log_scale")') in both
     assert "impossible as sigma^2 or sigma" in both and "inf" not in both
     assert 'sigma^2 fits best (scale="variance")' in said(Kind.OTHER_SCALE,
                                                           {**moments, "variance": 1.0}, "variance")

@@ -48,12 +48,16 @@ def test_vectors_there_and_back(mix, packed, main, tmp_path):
     with container.Reader(path) as reader:
         assert reader.num_examples == 10_000
         bits = 8 * reader.size / 10_000
-    assert f"10,000 examples of mix in {path.stat().st_size:,} bytes, {bits:.4g} bits an example" in said
-    assert "3 of 3 dimensions: KL 10.1" in said and "with 1/2 log2(pi e / 6) each 10.9" in said and "would save about 0.0" in said
+    assert (f"10,000 examples of mix in {path.stat().st_size:,} bytes, {bits:.4g} bits an "
+            f"example") in said
+    assert "3 of 3 dimensions: KL 10.1" in said
+    assert "with 1/2 log2(pi e / 6) each 10.9" in said
+    assert "would save about 0.0" in said
     # Ideal, and what a container has.
     assert bits == pytest.approx(11.0 + 8 * (83 + 16 + 3 * 20 + 56) / 10_000, abs=0.05)
     done = main("decompress", mix, path, "-o", tmp_path / "new" / "out")
-    assert done.stdout == f"10,000 rows of x.npy: {tmp_path / 'new' / 'out'}\n" and "decompressing" in done.stderr
+    assert done.stdout == f"10,000 rows of x.npy: {tmp_path / 'new' / 'out'}\n"
+    assert "decompressing" in done.stderr
     table = np.load(tmp_path / "new" / "out" / "x.npy")
     x = sources.load_toy("mix").eval[np.arange(10_000)]
     assert table.dtype == np.float32 and np.mean(np.sum(
@@ -218,7 +222,8 @@ def test_a_run_that_was_trained_on(mix, packed, main, tmp_path):
     files.write_json(run / "model" / "assets.extra" / "run.json", said, None)
     # Of the run as it was: with its codec.
     done = main("decompress", run, packed[0], "-o", tmp_path / "out", check=False)
-    assert done.code != 0 and "was fitted to another model, or to this one before it changed" in done.stderr
+    assert done.code != 0
+    assert "was fitted to another model, or to this one before it changed" in done.stderr
     done = main("compress", run, "mix", "-o", tmp_path / "new.tfv", "--num_examples", 100)
     assert "Passed over: " in done.stderr and "fitting the codec" in done.stderr
     assert "100 rows" in main("decompress", run, tmp_path / "new.tfv", "-o",
@@ -246,7 +251,9 @@ def test_what_else_lies_beside_the_codecs(mix, packed, main, tmp_path):
         if path != str(place / "a-damaged"):
             shutil.rmtree(path)
     done = main("decompress", tmp_path / "run", packed[0], "-o", tmp_path / "more", check=False)
-    assert done.code != 0 and "of none of the codecs in" in done.stderr and "a-damaged" in done.stderr
+    assert done.code != 0
+    assert "of none of the codecs in" in done.stderr
+    assert "a-damaged" in done.stderr
 
 
 def test_a_codec_without_its_data(mix, main, tmp_path):
@@ -261,7 +268,8 @@ def test_a_codec_without_its_data(mix, main, tmp_path):
     (tmp_path / "t.npy").rename(tmp_path / "moved.npy")
     arguments = ("compress", tmp_path / "run", tmp_path / "other.npy", "-o", tmp_path / "x.tfv")
     done = main(*arguments, check=False)
-    assert done.code != 0 and "has no codec yet, and one is fitted to the data of its training" in done.stderr
+    assert done.code != 0
+    assert "has no codec yet, and one is fitted to the data of its training" in done.stderr
     assert "--train_data" in done.stderr
     done = main(*arguments, "--train_data", tmp_path / "other.npy", check=False)
     assert done.code != 0 and "--train_data must be the data that" in done.stderr

@@ -113,7 +113,8 @@ def test_what_is_published(run, main, tmp_path):
     causes = main("results.tables", "rate_causes", made).stdout.splitlines()[2].split(" | ")
     assert sum(map(float, causes[1:8])) == pytest.approx(float(causes[8]), abs=0.004)
     beside = main("results.tables", "rate_beside", made).stdout
-    assert f"rate-distortion bound {bits_at(ledger.beside['rate-distortion bound'], ledger.distortion):.4g}" in beside
+    assert (f"rate-distortion bound "
+            f"{bits_at(ledger.beside['rate-distortion bound'], ledger.distortion):.4g}") in beside
     refused = main("results.rate", "--directory", tmp_path / "empty", check=False)
     assert refused.code != 0 and "has no directory with a rate.json" in refused.stderr
 

@@ -127,7 +127,8 @@ def test_a_report_is_of_the_data_that_it_names(run, main, tmp_path):
     said = main("report", run, "--data", tmp_path / "two" / "test.npy", *out).stdout
     assert "is of other data" in said and "measured anew" in said
     page = (tmp_path / "out" / "report.html").read_text()
-    assert "What was measured of densities is of other data, or of the model before it was trained on, and left out." in page
+    assert ("What was measured of densities is of other data, or of the model before it was "
+            "trained on, and left out.") in page
     assert files.read_json(tmp_path / "out" / "isometry.json")["data"] == str(
         tmp_path / "two" / "test.npy")
 
@@ -193,7 +194,8 @@ def test_the_recipe_takes_a_small_table(main, tmp_path):
         "--num_eval", 0, "--batch_size", 60
     ]
     said = main("toy", *options, "--run_dir", tmp_path / "run").stderr
-    assert "of the 20 steps that these data make, a tenth warm the learning rate up, instead of 25" in said
+    assert ("of the 20 steps that these data make, a tenth warm the learning rate up, instead of "
+            "25") in said
     assert runs.load_config(tmp_path / "run")["learning_rate_warmup"] == 2
     main("toy", *options, "--run_dir", tmp_path / "run")  # the same run
     args = argparse.Namespace(recipe="fast", given=())
@@ -240,7 +242,9 @@ def test_commands_on_a_page_can_be_given(run, tmp_path, monkeypatch):
     args = argparse.Namespace(directory=str(run), data="mine.npy", split="train", out="out",
                               cache_dir=None)
     said = report.commands_of(args)["density"]
-    assert "--split train" in said and "--data mine.npy" in said and f"--out {tmp_path / 'out'}" in said
+    assert "--split train" in said
+    assert "--data mine.npy" in said
+    assert f"--out {tmp_path / 'out'}" in said
     np.save("mine.npy", table())
     assert f"--data {tmp_path / 'mine.npy'}" in report.commands_of(args)["density"]
 
@@ -399,7 +403,9 @@ def test_the_run_here_is_pruned_beside_itself(run, main, monkeypatch):
 def test_counts_that_would_not_be_used_are_refused(run, main, tmp_path):
     for count in (-1, 3):
         refused = main("isometry", run, "--gradient_examples", count, check=False)
-        assert refused.code and f"--gradient_examples must be 0, which is none, or at least 8; got {count}" in refused.stderr
+        assert refused.code
+        assert (f"--gradient_examples must be 0, which is none, or at least 8; got {count}"
+                in refused.stderr)
     np.save(tmp_path / "x.npy", table())
     refused = main("toy", "--data", tmp_path / "x.npy", "--num_examples", 99, *OPTIONS, "--run_dir",
                    tmp_path / "new", check=False)
@@ -409,7 +415,8 @@ def test_counts_that_would_not_be_used_are_refused(run, main, tmp_path):
     try:
         refused = main("density", run, "--data", tmp_path / "x.npy", "--train_examples", 9,
                        check=False)
-        assert refused.code and "are not to be found, so that there are no percentiles" in refused.stderr
+        assert refused.code
+        assert "are not to be found, so that there are no percentiles" in refused.stderr
         assert "so that there are no percentiles" in main("density", run, "--data",
                                                           tmp_path / "x.npy").stderr
     finally:

@@ -24,11 +24,14 @@ def said(run):
 
 def test_a_run_that_was_not_measured_is_measured_first(faces_run):
     run, printed = faces_run, (faces_run.parent / "reported.txt").read_text()
-    assert "E[sigma^-2]" in printed and "Training: " in printed and f"Written: {run / 'report.html'}" in printed
+    assert "E[sigma^-2]" in printed
+    assert "Training: " in printed
+    assert f"Written: {run / 'report.html'}" in printed
     saved, text = json.loads((run / "isometry.json").read_text()), (run / "report.html").read_text()
     assert f"{sum(saved['active'])} of 3" in said(
         run) and "a&lt;b&gt;run" in text and "<b>run" not in text
-    strips = re.findall(r'<img class="strip[^"]*"[^>]*width="(\d+)" height="(\d+)" alt="([^"]*)"', text)
+    strips = re.findall(r'<img class="strip[^"]*"[^>]*width="(\d+)" height="(\d+)" alt="([^"]*)"',
+                        text)
     assert {(int(width), int(height)) for width, height, _ in strips} == {(11 * 16, 16)}
     shown = [int(alt.split()[0][2:]) for *_, alt in strips]
     assert len(shown) >= 2 and shown == [j for j in saved["ranking"] if j in shown]
@@ -100,7 +103,9 @@ def test_damaged_files_are_said(table_run, main, tmp_path):
     assert "densities.csv is no whole table of numbers" in said(run)
     (run / "isometry.json").write_text("[")
     refused = main("report", run, check=False)
-    assert refused.code != 0 and "isometry.json is no whole JSON file" in refused.stderr and f"isometry {run}" in refused.stderr
+    assert refused.code != 0
+    assert "isometry.json is no whole JSON file" in refused.stderr
+    assert f"isometry {run}" in refused.stderr
     assert len(refused.stderr.strip().splitlines()[-1:]) == 1 and "Traceback" not in refused.stderr
 
 
@@ -132,7 +137,9 @@ def test_a_directory_that_cannot_be_written(faces_run, main, tmp_path):
     (tmp_path / "file").write_text("")
     refused = main("report", faces_run, "--out", tmp_path / "file", check=False)
     line = refused.stderr.strip().splitlines()[-1]
-    assert refused.code != 0 and "name another directory for the results with --out" in line and "Traceback" not in refused.stderr
+    assert refused.code != 0
+    assert "name another directory for the results with --out" in line
+    assert "Traceback" not in refused.stderr
     nothing = main("report", tmp_path / "nowhere", check=False)
     assert nothing.code != 0 and "holds no run" in nothing.stderr.strip().splitlines()[-1]
 
@@ -143,7 +150,9 @@ def test_a_run_on_vectors_has_curves(table_run):
     """
     text = (table_run / "report.html").read_text()
     assert "<img" not in text and len(re.findall(r'<path class="curve"', text)) == 22
-    assert "<script>a()" not in text and "&lt;script&gt;a()&lt;/script&gt;" in text and "<i>c" not in text
+    assert "<script>a()" not in text
+    assert "&lt;script&gt;a()&lt;/script&gt;" in text
+    assert "<i>c" not in text
     densities = np.genfromtxt(table_run / "densities.csv", delimiter=",", names=True)
     form = json.loads((table_run / "density.json").read_text())["extremes"]["form"]
     least = int(densities["row"][np.argmin(densities[form])])
@@ -158,7 +167,8 @@ def test_a_collapsed_run(main, tmp_path):
     text = said(tmp_path / "run")
     assert "0 of 3" in text and "Collapsed" in text and "Embedding there is none." in text.replace(
         " .", ".")
-    assert "A collapsed model has no densities." in text and "whatever z is, the decoder gives nearly the same" in text
+    assert "A collapsed model has no densities." in text
+    assert "whatever z is, the decoder gives nearly the same" in text
 
 
 def test_other_data_have_a_report_of_their_own(table_run, main, tmp_path):

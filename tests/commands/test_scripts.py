@@ -92,7 +92,8 @@ def test_what_is_said_of_a_toy_run(toy_run):
     measured = (toy_run.parent / "measured.txt").read_text()
     assert "576.6, 147, 33.89 by the shapes of the sources alone" in measured
     assert "R with p(x)" in measured and "s3: R" in measured
-    assert "Not of this run, traverse: Traversals are drawn of images; this run's data are vectors of 16 numbers" in measured
+    assert ("Not of this run, traverse: Traversals are drawn of images; this run's data are "
+            "vectors of 16 numbers") in measured
 
 
 def test_a_toy_run_measures(toy_run):
@@ -138,13 +139,15 @@ def test_percentiles_of_other_data(toy_run, main, tmp_path):
     np.save(far, 10 * sources.load_toy("mix").eval[np.arange(5)])
     said = main("density", toy_run, "--data", far, "--train_examples", 500, "--out",
                 tmp_path).stdout
-    assert "Among 500 examples of training" in said and "is at percentile 0.0; 100.0% are below the first" in said
+    assert "Among 500 examples of training" in said
+    assert "is at percentile 0.0; 100.0% are below the first" in said
     columns = np.genfromtxt(tmp_path / "densities.csv", delimiter=",", names=True)
     assert (columns["percentile"] == 0).all() and len(columns) == 5
     main("density", toy_run, "--data", far, "--train_examples", 0, "--out", tmp_path)
     assert "percentile" not in (tmp_path / "densities.csv").read_text()
     refused = main("density", toy_run, "--train_examples", -1, check=False)
-    assert refused.code != 0 and "--train_examples must be at least 0, which is none; got -1" in refused.stderr
+    assert refused.code != 0
+    assert "--train_examples must be at least 0, which is none; got -1" in refused.stderr
 
 
 def test_a_toy_run_is_another_configuration_with_another_source(toy_run, main):
@@ -262,7 +265,8 @@ def test_the_users_own_table(main, tmp_path):
     np.savetxt(tmp_path / "other.csv", x[:, [1, 0, 2, 3]], delimiter=",", header="b,a,c,d",
                comments="")
     refused = main("isometry", run, "--data", tmp_path / "other.csv", check=False)
-    assert refused.code != 0 and "has the columns b, a, c, d; the run was trained on a, b, c, d" in refused.stderr
+    assert refused.code != 0
+    assert "has the columns b, a, c, d; the run was trained on a, b, c, d" in refused.stderr
 
 
 @pytest.mark.parametrize("name", [
@@ -400,7 +404,9 @@ def test_bad_options_of_a_measurement(main, run, name, options, message):
 def test_data_of_another_shape(main, toy_run, tmp_path, command):
     np.save(tmp_path / "narrow.npy", np.ones([30, 6]))
     done = main(command, toy_run, "--data", tmp_path / "narrow.npy", check=False)
-    assert done.code != 0 and f"narrow.npy has examples of the shape [6]; {toy_run} was trained on [16]." in done.stderr
+    assert done.code != 0
+    assert (f"narrow.npy has examples of the shape [6]; {toy_run} was trained on [16]."
+            in done.stderr)
 
 
 def test_damaged_runs(main, run, tmp_path):

@@ -142,7 +142,9 @@ def test_data_that_moved(table_run, main, tmp_path):
     try:
         shutil.copytree(table_run / "run", run)
         refused = main("isometry", run, check=False)
-        assert refused.code != 0 and "There is no file" in refused.stderr and "name the place with --data" in refused.stderr
+        assert refused.code != 0
+        assert "There is no file" in refused.stderr
+        assert "name the place with --data" in refused.stderr
         assert counted(main("isometry", run, "--data", tmp_path / "moved.npy")) == [30]
         assert not (run / "on-moved").exists()
         done = main("toy", "--data", tmp_path / "moved.npy", "--latent_dim", 2, "--epochs", 150,
@@ -168,8 +170,9 @@ def test_a_directory_that_cannot_be_written_is_refused_before_anything_is_measur
         table_run, main, tmp_path):
     (tmp_path / "file").write_text("")
     done = main("isometry", table_run / "run", "--out", tmp_path / "file", check=False)
-    assert done.code != 0 and "name another directory for the results with --out" in done.stderr and not counted(
-        done)
+    assert done.code != 0
+    assert "name another directory for the results with --out" in done.stderr
+    assert not counted( done)
 
 
 def test_measuring_again_and_again_warns_of_nothing(caplog):

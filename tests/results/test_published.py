@@ -199,7 +199,8 @@ def test_time_to_quality_as_a_table(tmp_path):
     assert lines[
         0] == "| faces, the paper's settings | 8,000 | 16 | 0.200 | 2.0 | 100.00 +- 0.25 | 7 |  |"
     assert lines[
-        2] == "| faces, recipe | 1,000 | 16 | 0.200 | 2.0 | 99.50 +- 0.25 | 7 | 12% of the steps, 6% of the time |"
+        2] == ("| faces, recipe | 1,000 | 16 | 0.200 | 2.0 | 99.50 +- 0.25 | 7 | 12% of the "
+               "steps, 6% of the time |")
     assert lines[1].endswith("|  |")
 
 

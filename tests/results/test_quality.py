@@ -142,7 +142,8 @@ def test_bad_input(runs, main, tmp_path):
     other.write_text(json.dumps({**saved, "data_fingerprint": "0" * 64, "data": "/elsewhere"}))
     done = main("results.quality", "faces", "--paper", paper, "--recipe", runs / "recipe-9",
                 "--out", tmp_path, check=False)
-    assert done.code and "is of other data (/elsewhere) than the run's own. Measure again" in done.stderr
+    assert done.code
+    assert "is of other data (/elsewhere) than the run's own. Measure again" in done.stderr
     other.write_text(whole)
     config = runs / "recipe-9" / "config.json"
     config.write_text(config.read_text().replace('"lmbda": 1000.0', '"lmbda": 10.0'))

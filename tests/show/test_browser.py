@@ -37,11 +37,17 @@ OPTIONS = ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", 
 
 # The contrast (WCAG 2) of every text with what is behind it, and of every mark of a chart: the
 # least of each kind, with its text.
-CONTRAST = r"""
-const parse = text => { const m = text.match(/[\d.]+/g).map(Number); return m.length < 4 ? [...m, 1] : m; };
+CONTRAST = (r"""
+const parse = text => {
+  const m = text.match(/[\d.]+/g).map(Number);
+  return m.length < 4 ? [...m, 1] : m;
+};
 const part = v => (v /= 255) <= .04045 ? v / 12.92 : ((v + .055) / 1.055) ** 2.4;
 const light = c => .2126 * part(c[0]) + .7152 * part(c[1]) + .0722 * part(c[2]);
-const ratio = (a, b) => { const [x, y] = [light(a), light(b)].sort((p, q) => q - p); return (x + .05) / (y + .05); };
+const ratio = (a, b) => {
+  const [x, y] = [light(a), light(b)].sort((p, q) => q - p);
+  return (x + .05) / (y + .05);
+};
 const behind = e => {
   for (; e; e = e.parentElement) {
     const c = parse(getComputedStyle(e).backgroundColor);
@@ -53,25 +59,30 @@ const found = [];
 const texts = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
 for (let node; (node = texts.nextNode());) {
   const e = node.parentElement, style = getComputedStyle(e);
-  if (!node.textContent.trim() || ["SCRIPT", "STYLE"].includes(e.tagName) || !e.getClientRects().length) continue;
-  const large = parseFloat(style.fontSize) >= 24 || (parseFloat(style.fontSize) >= 18.66 && style.fontWeight >= 700);
+  if (!node.textContent.trim() || ["SCRIPT", "STYLE"].includes(e.tagName)) continue;
+  if (!e.getClientRects().length) continue;
+  const size = parseFloat(style.fontSize);
+  const large = size >= 24 || (size >= 18.66 && style.fontWeight >= 700);
   const paint = parse(e.closest("svg") ? style.fill : style.color);
   found.push([ratio(paint, behind(e)), large ? 3 : 4.5, node.textContent.trim().slice(0, 40)]);
 }
 for (const e of document.querySelectorAll("svg[role=img] :is(path, use, .heat):not(.grid)")) {
   if (!e.getClientRects().length) continue;
   const style = getComputedStyle(e), paint = style.stroke === "none" ? style.fill : style.stroke;
-  found.push([ratio(parse(paint), behind(e.closest("figure, article, section"))), 3, "path " + e.outerHTML.slice(0, 80)]);
+  found.push([ratio(parse(paint), behind(e.closest("figure, article, section"))), 3,
+              "path " + e.outerHTML.slice(0, 80)]);
 }
 return found;
-"""
+""")
 
 # The size in pixels of every text of a chart that is shown, and the class of the chart.
-LETTERS = """
-return [...document.querySelectorAll('svg.chart text')].filter(one => one.getClientRects().length).map(one => {
-  const chart = one.closest('svg'), scale = chart.getBoundingClientRect().width / chart.viewBox.baseVal.width;
+LETTERS = ("""
+const shown = one => one.getClientRects().length;
+return [...document.querySelectorAll('svg.chart text')].filter(shown).map(one => {
+  const chart = one.closest('svg');
+  const scale = chart.getBoundingClientRect().width / chart.viewBox.baseVal.width;
   return [parseFloat(getComputedStyle(one).fontSize) * scale, chart.className.baseVal]; });
-"""
+""")
 
 
 @pytest.fixture(scope="module")
@@ -263,8 +274,10 @@ def test_nothing_is_wider_than_the_window(opened, width):
         "return [document.documentElement.scrollWidth, window.innerWidth]")
     assert window == width and wide <= width
     cut = browser.execute_script(
-        """return [...document.querySelectorAll('main *')].filter(one => !one.closest('.scroll, math, svg')
-        && one.getBoundingClientRect().right > innerWidth + 1).map(one => one.outerHTML.slice(0, 80))"""
+        """return [...document.querySelectorAll('main *')].filter(
+        one => !one.closest('.scroll, math, svg')
+        && one.getBoundingClientRect().right > innerWidth + 1).map(
+        one => one.outerHTML.slice(0, 80))"""
     )
     assert cut == []
     letters = browser.execute_script(LETTERS)
@@ -317,8 +330,8 @@ def test_motion_only_where_it_is_wanted(opened, reduced):
         "return getComputedStyle(document.documentElement).scrollBehavior")
     assert scrolling == ("auto" if reduced else "smooth")
     moving = browser.execute_script(
-        """return [...document.querySelectorAll('*')].map(one => getComputedStyle(one)).filter(style =>
-        style.animationName !== 'none' || parseFloat(style.transitionDuration) > 0).length""")
+        """return [...document.querySelectorAll('*')].map(one => getComputedStyle(one)).filter(
+        style => style.animationName !== 'none' || parseFloat(style.transitionDuration) > 0).length""")
     assert moving == 0
 
 

@@ -11,7 +11,18 @@ from PIL import Image
 
 from tests.support import ROOT, measurement_of
 from tfisovae.geometry.traversals import Traversals
-from tfisovae.show import decoded, density, drawing, gram, importance, norms, page, rate, training, variables
+from tfisovae.show import (
+    decoded,
+    density,
+    drawing,
+    gram,
+    importance,
+    norms,
+    page,
+    rate,
+    training,
+    variables,
+)
 
 TILES = np.random.default_rng(0).random([2, 3, 8, 8, 3])
 MOVED = Traversals(np.array([0, 1]), np.tile(np.linspace(-1, 1, 3), (2, 1)), TILES,

@@ -175,7 +175,9 @@ def colour_of(state):
     """The name of the colour that the page's style gives to a state."""
     style = (ROOT / "tfisovae/show/templates/report.css").read_text()
     rules = re.findall(r"^([^{}\n]*)\{ --state: var\(--(\w+)\);", style, re.MULTILINE)
-    found, = [colour for classes, colour in rules if f".{state.value}" in re.split("[ ,]+", classes)]
+    found, = [
+        colour for classes, colour in rules if f".{state.value}" in re.split("[ ,]+", classes)
+    ]
     return found
 
 

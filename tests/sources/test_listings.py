@@ -200,8 +200,8 @@ def test_files_that_are_no_images_are_left_out_and_counted_apart(tmp_path, capsy
     assert "Left out 3 files of " + str(path) in capsys.readouterr().out
     zipfile.ZipFile(path).extractall(tmp_path / "archive")
     unpacked = load(tmp_path / "archive", tmp_path)
-    assert "that are no images: Thumbs.db, list_attr_celeba.csv, metadata.json." in capsys.readouterr(
-    ).out
+    said = capsys.readouterr().out
+    assert "that are no images: Thumbs.db, list_attr_celeba.csv, metadata.json." in said
     for source in (zipped, unpacked, load(path, tmp_path)):
         assert len(source.train) + len(source.eval) == 40
         assert source.manifest["skipped"] == [] and sorted(

@@ -19,13 +19,14 @@ from tfisovae.callbacks.monitor import time
 from tfisovae.training import devices, runs
 from tfisovae.vae import resident
 
-NORMALISED = """
+NORMALISED = ("""
 import tensorflow as tf, tfisovae
 def make_vae():
     encoder, decoder = tfisovae.networks.toy()
-    normalised = tf.keras.Sequential([tf.keras.layers.Input((16,)), tf.keras.layers.BatchNormalization(), encoder])
+    layers = tf.keras.layers
+    normalised = tf.keras.Sequential([layers.Input((16,)), layers.BatchNormalization(), encoder])
     return tfisovae.VAE(normalised, decoder, "sse", 10.0, seed=3)
-"""
+""")
 MEASURED = ("norm", "predicted_norm", "cosine", "balance", "rate", "distortion")
 
 

@@ -185,4 +185,5 @@ def test_the_table_of_two_precisions(tmp_path):
     } for policy, at, error in (("float32", 1, 0.003), ("bfloat16", 1.02, 0.004)))
     (tmp_path / "precision.json").write_text(json.dumps({"runs": [one, other]}))
     lines = tables.precision_table([tmp_path]).splitlines()
-    assert "| loss | 1 +- 0.003 | 1.02 +- 0.004 | +2.00% | +4.0 |" in lines and "| cosines | - | - | - | - |" in lines
+    assert "| loss | 1 +- 0.003 | 1.02 +- 0.004 | +2.00% | +4.0 |" in lines
+    assert "| cosines | - | - | - | - |" in lines

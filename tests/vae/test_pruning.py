@@ -499,12 +499,14 @@ def test_a_pruned_run_measures_as_a_run(run, main):
     """
     done = main("prune", run)
     small = run.parent / "toy-pruned"
-    assert "3 of 6 dimensions kept" in done.stdout and "with 100 % of the importance" in done.stdout and str(
-        small) in done.stdout
+    assert "3 of 6 dimensions kept" in done.stdout
+    assert "with 100 % of the importance" in done.stdout
+    assert str( small) in done.stdout
     main("isometry", run)
     said = main("isometry", small).stdout
     assert "3 of 3 dimensions active" in said
-    assert f"Pruned: this model is {run} without some of its dimensions, and has not been trained since." in said
+    assert (f"Pruned: this model is {run} without some of its dimensions, and has not been "
+            f"trained since.") in said
     before, after = (json.loads((path / "isometry.json").read_text()) for path in (run, small))
     record = json.loads((small / "pruning.json").read_text())
     np.testing.assert_allclose(after["precision_mean"],
@@ -519,7 +521,9 @@ def test_a_pruned_run_measures_as_a_run(run, main):
         "from": str(run), "kept": record["kept"]
     }
     refused = main("prune", run, check=False)
-    assert refused.code != 0 and f"{small} exists; it is left as it is. Name another directory with --out." in refused.stderr
+    assert refused.code != 0
+    assert (f"{small} exists; it is left as it is. Name another directory with --out."
+            in refused.stderr)
 
 
 @pytest.mark.parametrize("options, message", [

@@ -249,7 +249,7 @@ def test_signatures_work_where_tfisovae_is_not_installed(saved, tmp_path):
     vae, path = saved
     x = images(3, seed=2)
     np.save(tmp_path / "x.npy", x)
-    code = f"""
+    code = (f"""
 import sys
 sys.modules["tfisovae"] = sys.modules["tensorflow_compression"] = None
 import numpy as np, tensorflow as tf
@@ -259,8 +259,9 @@ z = posterior["mean"]
 with tf.GradientTape() as tape:
     tape.watch(z)
     x_hat = model.signatures["decode"](z=z)["x_hat"]
-np.savez({str(tmp_path / "out.npz")!r}, mean=z, scale=posterior["scale"], x_hat=x_hat, slope=tape.gradient(x_hat, z))
-"""
+np.savez({str(tmp_path / "out.npz")!r}, mean=z, scale=posterior["scale"], x_hat=x_hat,
+         slope=tape.gradient(x_hat, z))
+""")
     subprocess.run([sys.executable, "-c", code], check=True, cwd=tmp_path)
     out = np.load(tmp_path / "out.npz")
     posterior = vae.encode(x)

@@ -26,7 +26,8 @@ def test_the_end_of_a_schedule_is_at_rest_and_one_percent_of_a_training_is_not(
 
     main("toy", "--epochs", 5, "--num_eval", 0, "--run_dir", tmp_path / "early")
     early = mix.row(str(tmp_path / "early"))
-    assert early["state"] == "not_converged" and early["transform_to_coding"] > 10 * finished["transform_to_coding"]
+    assert early["state"] == "not_converged" and early[
+        "transform_to_coding"] > 10 * finished["transform_to_coding"]
     assert abs(early["balance"] - 1) < 0.05  # scale, shift and noise alone would pass it
     # Examples: the gradient stands out of the noise of a small batch.
     assert early["noise_scale"] < 100

@@ -200,9 +200,13 @@ class Analysis:
                 f"+-{self.norm_std[j]:6.3f} "
                 f"{self.one_minus_variance[j]:10.3f} {largest:15.3f}"
                 + ("" if self.active[j] else "   inactive"))
-        summary = f"{self.num_active} of {len(self.active)} dimensions active (KL above {self.active_threshold:g} nats)."
+        summary = (
+            f"{self.num_active} of {len(self.active)} dimensions active (KL above "
+            f"{self.active_threshold:g} nats)."
+        )
         if self.num_active:
-            cosines = f"cosines {self.gram_off_diagonal_cosine:.3f} rms, " if self.num_active > 1 else ""
+            cosines = (f"cosines {self.gram_off_diagonal_cosine:.3f} rms, "
+                       if self.num_active > 1 else "")
             summary += (
                 f" Over these: norm {self.isometric_norm:.3f} +- "
                 f"{self.isometric_norm_spread:.3f}, {cosines}posterior "
@@ -399,10 +403,11 @@ def _analysis(autoencoder, measures, posteriors, tangents, known):
         norm_mean=norm.mean, norm_std=norm.std, norm_standard_error=norm.standard_error,
         one_minus_variance=balance.target, derivative_mean=derivative.mean,
         derivative_std=derivative.std, precision_mean=precision.mean,
-        precision_standard_error=precision.standard_error,
-        importance=theory.importance(precision.mean, autoencoder.beta), kl_mean=rate.mean, active=rate.active, ranking=np.argsort(
-            -precision.mean,
-            kind="stable"), gram_mean=gram.mean, gram_cosine=gram.cosine, balance=balance.ratio,
+        precision_standard_error=precision.standard_error, importance=theory.importance(
+            precision.mean,
+            autoencoder.beta), kl_mean=rate.mean, active=rate.active, ranking=np.argsort(
+                -precision.mean,
+                kind="stable"), gram_mean=gram.mean, gram_cosine=gram.cosine, balance=balance.ratio,
         balance_standard_error=balance.ratio_standard_error, latent_mean=moments.first,
         latent_second_moment=moments.mean, isometric_norm=float(norm_result["isometric_norm"]),
         isometric_norm_spread=float(norm_result["isometric_norm_spread"]), gram_off_diagonal=float(
@@ -410,13 +415,12 @@ def _analysis(autoencoder, measures, posteriors, tangents, known):
                 gram_result["gram_off_diagonal_cosine"]), posterior_balance=checks.overall_balance(
                     balance.ratio, balance.target,
                     rate.active), posterior_balance_standard_error=balance.result_standard_error,
-        rate_standard_error=rate.total_standard_error, **means, **errors,
-        beta=autoencoder.beta, decomposed=autoencoder.decomposed,
-        distortion_name=repr(autoencoder.distortion), num_examples=count,
-        active_threshold=rate.threshold, tangents=tangents, unexplained=flat.unexplained,
-        unexplained_standard_error=flat.standard_error, log_scale_std=flat.total,
-        stationarity=_stationarity(measures), conditions=known, quadratic=autoencoder.decomposed
-        or autoencoder.distortion.has_scale)
+        rate_standard_error=rate.total_standard_error, **means, **errors, beta=autoencoder.beta,
+        decomposed=autoencoder.decomposed, distortion_name=repr(autoencoder.distortion),
+        num_examples=count, active_threshold=rate.threshold, tangents=tangents,
+        unexplained=flat.unexplained, unexplained_standard_error=flat.standard_error,
+        log_scale_std=flat.total, stationarity=_stationarity(measures), conditions=known,
+        quadratic=autoencoder.decomposed or autoencoder.distortion.has_scale)
 
 
 def _can_tell_flatness(posteriors):

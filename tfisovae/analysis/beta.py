@@ -177,7 +177,8 @@ class BetaEstimate:
 
     def __str__(self) -> str:
         count = int(self.strong.sum())
-        between = f", which differ by {self.spread / self.value:.1%} beyond chance" if count > 1 else ""
+        between = (f", which differ by {self.spread / self.value:.1%} beyond chance"
+                   if count > 1 else "")
         return (
             f"beta = {self.value:.4g} +- {self.error:.2g}, from {count} "
             f"dimension{'s' * (count > 1)} above {self.threshold:g} "

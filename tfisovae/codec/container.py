@@ -292,7 +292,8 @@ class Reader:
         rest = self._exactly(length + _CRC.size)
         code = rest[:length]
         if zlib.crc32(code) != _CRC.unpack_from(rest, length)[0]:
-            where = f"block {number}, examples {first} to {first + count - 1} (counted from 0)," if count else "its last block"
+            where = (f"block {number}, examples {first} to {first + count - 1} (counted from 0),"
+                     if count else "its last block")
             raise self._altered(f"{where} is not as it was written")
         seen(head + rest)
         return Block(first, count, code)

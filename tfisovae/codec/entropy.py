@@ -85,8 +85,9 @@ class Tables:
         self.cdf, self.offset, self.index = (np.asarray(array, np.int32)
                                              for array in (cdf, offset, index))
         starts = np.flatnonzero(self.cdf < 0)
-        if self.cdf.ndim != 1 or self.index.ndim != 2 or not len(starts) or starts[0] or len(starts) != len(self.offset) \
-                or not self.index.size or self.index.min() < 0 or self.index.max() >= len(starts):
+        if (self.cdf.ndim != 1 or self.index.ndim != 2 or not len(starts) or starts[0]
+                or len(starts) != len(self.offset) or not self.index.size or self.index.min() < 0
+                or self.index.max() >= len(starts)):
             raise ValueError(
                 "cdf, offset and index must be tables, the first symbol of each, and numbers of "
                 "them [levels, n]."

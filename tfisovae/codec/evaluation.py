@@ -160,7 +160,8 @@ class _Pass:
 
     def __init__(self, codec: Codec, stages: list[Stage], decoded: _Rows,
                  image_shape: Sequence[int] | None) -> None:
-        self.codec, self.stages, self.decoded, self.image_shape = codec, stages, decoded, image_shape
+        self.codec, self.stages = codec, stages
+        self.decoded, self.image_shape = decoded, image_shape
         self.trained = next(number for number, stage in enumerate(stages) if stage.codec is codec)
         self.empirical = codec.at(prior="empirical") if codec.transform.means is not None else None
         self.half, self.factors = float(codec.model.beta) / 2, np.array(

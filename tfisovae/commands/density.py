@@ -49,7 +49,10 @@ def compute(trained, num_examples=None, forms=None, train_examples=None):
     rows = source.eval.chosen(np.arange(count))  # those of `tfisovae isometry`
     train = None if train_examples == 0 else measuring.examples_of_training(trained, train_examples)
     if train is None and train_examples != 0:
-        missing = f"the data that {run} was trained on are not to be found, so that there are no percentiles among them"
+        missing = (
+            f"the data that {run} was trained on are not to be found, so that there are no "
+            f"percentiles among them"
+        )
         if train_examples is not None:
             raise ValueError(f"--train_examples: {missing}. Leave it out.")
         print(f"Note: {missing}, and which dimensions are active, these examples say.",

@@ -68,7 +68,8 @@ def measure(trained, num_examples=None):
 
 def names(suffix=""):
     """The files of a measurement: the JSON, and three pictures."""
-    return f"isometry{suffix}.json", f"isometry{suffix}.png", f"scree{suffix}.png", f"gram{suffix}.png"
+    return tuple(f"{name.format(suffix)}" for name in (
+        "isometry{}.json", "isometry{}.png", "scree{}.png", "gram{}.png"))
 
 
 def draw(out, suffix=""):
@@ -82,7 +83,10 @@ def draw(out, suffix=""):
     path, isometry_png, scree_png, gram_png = (os.path.join(out, name) for name in names(suffix))
     saved = files.read_json(path)
     result = Analysis.from_dict(saved)
-    title = f"{result.distortion_name}, lmbda {result.lmbda:g}, {'decomposed' if result.decomposed else 'conventional'} loss"
+    title = (
+        f"{result.distortion_name}, lmbda {result.lmbda:g}, "
+        f"{'decomposed' if result.decomposed else 'conventional'} loss"
+    )
     title += {"-train": ", examples of training", "-all": ", all examples"}.get(suffix, "")
     drawing.save(norms.isometry(result, title), isometry_png)
     drawing.save(importance.both(Scree.from_saved(saved), title), scree_png)

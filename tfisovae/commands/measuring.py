@@ -16,7 +16,8 @@ from tfisovae import files
 if TYPE_CHECKING:
     from tfisovae import VAE, sources
 
-NUM_EXAMPLES = "examples to measure, at most (default: 1,000 images, or 10,000 vectors; all of other data)"
+NUM_EXAMPLES = (
+    "examples to measure, at most (default: 1,000 images, or 10,000 vectors; all of other data)")
 SPLITS = ("eval", "train", "all")
 
 

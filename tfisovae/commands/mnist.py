@@ -38,7 +38,8 @@ def prepare(args):
 
     config = resolve(args)
     source = sources.load_mnist(args.data, args.data_dir)
-    run_dir = f"runs/mnist-n{args.latent_dim}-lmbda{args.lmbda:g}{'-decomposed' if args.decomposed else ''}-seed{args.seed}"
+    loss = "-decomposed" if args.decomposed else ""
+    run_dir = f"runs/mnist-n{args.latent_dim}-lmbda{args.lmbda:g}{loss}-seed{args.seed}"
     return config, source, run_dir, False
 
 

@@ -124,7 +124,8 @@ def report(trained, args):
     ledger, extra = compute(trained, args.num_examples, args.quantization, args.beside,
                             args.train_data, args.cache_dir)
     yield f"{claims.table(ledger, args.rows)}\n\n{claims.summary(ledger)}"
-    ledger.save(trained.path("rate.json"), **extra, claims=[claim.to_dict() for claim in claims.claims(ledger)])
+    ledger.save(trained.path("rate.json"), **extra,
+                claims=[claim.to_dict() for claim in claims.claims(ledger)])
     draw(trained.out, trained.suffix)
     yield measuring.written(trained.out, *names(trained.suffix))
 

@@ -131,7 +131,10 @@ def write(path, title, saved, parts):
 
 def said_of(path):
     """That a page was written, and what it is."""
-    return f"Written: {path} ({os.path.getsize(path) / 1e6:.1f} MB). Open it in a browser; it needs no network."
+    return (
+        f"Written: {path} ({os.path.getsize(path) / 1e6:.1f} MB). Open it in a browser; it needs "
+        f"no network."
+    )
 
 
 def pictures(trained, saved, densities):

@@ -108,7 +108,8 @@ def prepare(args):
     config.update(steps=steps, log_every=log_every * epoch,
                   checkpoint_every=checkpoint_every * epoch, input_dim=inputs)
     name = os.path.splitext(os.path.basename(args.data))[0]
-    run_dir = f"runs/toy-{name}-{args.distortion}-lmbda{args.lmbda:g}{'-decomposed' if args.decomposed else ''}-seed{args.seed}"
+    loss = "-decomposed" if args.decomposed else ""
+    run_dir = f"runs/toy-{name}-{args.distortion}-lmbda{args.lmbda:g}{loss}-seed{args.seed}"
     return config, source, run_dir, args.resident
 
 

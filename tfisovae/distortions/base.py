@@ -201,7 +201,10 @@ class Distortion(abc.ABC):
         elif offset >= 0.02:
             what = f"D(x, .) is smallest not at x but {offset:.2g} of the data's deviation away"
         else:
-            what = f"metric_product gives a v^T G_x v of {agreement:.3g} times D(x, x + v) - D(x, x) for small v"
+            what = (
+                f"metric_product gives a v^T G_x v of {agreement:.3g} times D(x, x + v) - D(x, x) "
+                f"for small v"
+            )
         raise ValueError(
             f"{type(self).__name__} has no metric tensor to measure with: {what}. Norms and "
             f"densities need a "

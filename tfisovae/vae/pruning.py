@@ -130,8 +130,8 @@ def prune(model: AutoencoderLike, keep: Sequence[int] | int | float | str, data:
 
     For the variables that are kept the posterior is the same, number for number. Of Keras networks
     whose heads and whose decoder's first layer are dense these are sliced; others stand behind a
-    layer that selects (`tfisovae.vae.slicing`). The model itself is not changed, and the smaller one
-    has weights of its own, to be trained further; only of networks that cannot be made anew
+    layer that selects (`tfisovae.vae.slicing`). The model itself is not changed, and the smaller
+    one has weights of its own, to be trained further; only of networks that cannot be made anew
     (subclassed ones without `get_config`, SavedModels, functions) it has those of the model, and
     says so (`Pruning`).
 

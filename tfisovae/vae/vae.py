@@ -82,8 +82,8 @@ class VAE(Trainable):
         read_scale(tf.zeros([]), scale)
         self.encoder, self.decoder = encoder, decoder
         self.distortion = distortions.get(distortion)
-        self._lmbda = tf.Variable(arguments.positive("lmbda", lmbda), trainable=False, dtype=tf.float64,
-                                  name="lmbda",
+        self._lmbda = tf.Variable(arguments.positive("lmbda", lmbda), trainable=False,
+                                  dtype=tf.float64, name="lmbda",
                                   aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA)
         self.decomposed = bool(decomposed)
         self.warmup_steps = int(warmup_steps)
