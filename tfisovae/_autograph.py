@@ -17,6 +17,7 @@ _OUTSIDE = tf.__internal__.autograph.control_status_ctx()
 
 def unconverted(function: Callable[..., Any]) -> Callable[..., Any]:
     """A function that AutoGraph does not convert; the layers that it calls Keras does convert."""
+    @functools.wraps(function)
     def call(*args, **kwargs):
         with _OUTSIDE:
             return function(*args, **kwargs)
