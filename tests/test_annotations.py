@@ -1,6 +1,7 @@
 """What users call says what it takes and gives, in annotations that can be evaluated."""
 import ast
 import dataclasses
+import functools
 import importlib
 import inspect
 import pathlib
@@ -21,14 +22,28 @@ MODULES = sorted(info.name for info in pkgutil.walk_packages(tfisovae.__path__, 
                  if info.name.split(".")[1] not in (*WITHOUT, "__main__"))
 
 
-def evaluated(annotated, module):
-    """`typing.get_type_hints`, with the names that a module imports for type checkers alone."""
+def for_type_checkers(module):
+    """The names that a module, and those it imports names from, import for type checkers alone."""
+    names, tree = {}, ast.parse(pathlib.Path(module.__file__).read_text())
+    for node in tree.body:
+        if isinstance(node, ast.ImportFrom) and node.module.startswith("tfisovae."):
+            names.update(own_for_type_checkers(importlib.import_module(node.module)))
+    return {**names, **own_for_type_checkers(module)}
+
+
+@functools.cache
+def own_for_type_checkers(module):
     names = {}
     for node in ast.parse(pathlib.Path(module.__file__).read_text()).body:
         if isinstance(node, ast.If) and ast.unparse(
                 node.test) in ("TYPE_CHECKING", "typing.TYPE_CHECKING"):
             exec(compile(ast.Module(node.body, []), module.__file__, "exec"), names)
-    return typing.get_type_hints(annotated, {**vars(module), **names})
+    return names
+
+
+def evaluated(annotated, module):
+    """`typing.get_type_hints`, with the names that are imported for type checkers alone."""
+    return typing.get_type_hints(annotated, {**for_type_checkers(module), **vars(module)})
 
 
 def functions_in(value):

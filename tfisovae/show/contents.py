@@ -36,7 +36,7 @@ _NEEDED = {  # what a section reads, beside what every measurement has
 
 
 # What the functions that draw take: an `Analysis`, or what `isometry.json` holds.
-Numbers: typing.TypeAlias = "Analysis | Measured | Mapping[str, Any]"
+Numbers: typing.TypeAlias = typing.Union["Analysis", "Measured", Mapping[str, Any]]
 
 
 def number(value: float, digits: int = 3) -> str:
