@@ -1,6 +1,7 @@
 """Train the ablation of App. E.2: every toy data set with every loss at every lmbda, on all cores;
 goes on where it stopped.
 """
+import argparse
 import concurrent.futures
 import itertools
 import os
@@ -10,6 +11,7 @@ import subprocess
 import sys
 import threading
 import time
+from typing import Any
 
 import tqdm
 
@@ -23,7 +25,7 @@ DISTORTIONS = ("sse", "downward_convex", "upward_convex")
 _LOW_DISK = 100 * 2**20  # bytes; a cell writes about a megabyte
 
 
-def add_arguments(p):
+def add_arguments(p: argparse.ArgumentParser) -> None:
     """The options, with the paper's settings as defaults."""
     recipes.add_argument(p, "ablation")
     p.add_argument("--ablation_dir", type=os.path.expanduser, default="runs/ablation",
@@ -44,7 +46,7 @@ def add_arguments(p):
                    help="cells side by side (default: one for each GPU, or core)")
 
 
-def cells(settings):
+def cells(settings: dict[str, Any]) -> list[dict[str, Any]]:
     """The cells of an ablation, as `(name, options of `tfisovae toy`)`."""
     made = {}
     for source, distortion, lmbda in itertools.product(settings["sources"], settings["distortions"],
@@ -56,14 +58,14 @@ def cells(settings):
     return made
 
 
-def is_finished(directory):
+def is_finished(directory: str) -> bool:
     """Whether a cell has been trained to its end, and has its model."""
     from tfisovae.training import runs
 
     return runs.is_finished(directory)
 
 
-def resolve(args):
+def resolve(args: argparse.Namespace) -> dict[str, Any]:
     """The settings of an ablation; raises ValueError for those that make no sense."""
     settings = {
         key: value
@@ -92,7 +94,7 @@ def resolve(args):
     return settings
 
 
-def open_directory(path, settings):
+def open_directory(path: str, settings: dict[str, Any]) -> None:
     """Makes the directory of an ablation, or checks that it is one of these settings; more cells
     may be added to it.
     """
@@ -126,11 +128,11 @@ class Cell:
     others.
     """
 
-    def __init__(self, directory, options, gpu=None):
+    def __init__(self, directory: str, options: dict[str, Any], gpu: str | None = None) -> None:
         self.directory, self.options, self.gpu = directory, options, gpu
         self.process = self.error = None
 
-    def run(self, stop):
+    def run(self, stop: threading.Event) -> "Cell":
         """Trains the cell; `error` then holds what went wrong, or `None`."""
         if stop.is_set():
             self.error = "not started"
@@ -159,7 +161,7 @@ class Cell:
         return self
 
 
-def train(path, settings, workers):
+def train(path: str, settings: dict[str, Any], workers: int) -> dict[str, Any]:
     """Trains the cells that are not finished; returns errors by the names of cells."""
     shared = [
         "--num_eval", "0", *(text
@@ -212,7 +214,7 @@ def train(path, settings, workers):
     }
 
 
-def visible_gpus():
+def visible_gpus() -> list[str]:
     """The names of the GPUs that this process may use, for CUDA_VISIBLE_DEVICES."""
     from tfisovae.training import devices
 
@@ -220,7 +222,7 @@ def visible_gpus():
     return names or [str(i) for i in range(devices.num_gpus())]
 
 
-def run(args):
+def run(args: argparse.Namespace) -> None:
     from tfisovae.training import devices
 
     settings = resolve(args)

@@ -1,10 +1,12 @@
 """Measure and draw all that a run has, in one process: isometry, densities, isometric variables,
 traversals of images, report.
 """
+import argparse
+
 from tfisovae.commands import density, isometry, measuring, report, traverse, variables
 
 
-def add_arguments(p):
+def add_arguments(p: argparse.ArgumentParser) -> None:
     """The options."""
     measuring.add_arguments(p)
     p.add_argument("--num_examples", type=int,
@@ -30,5 +32,5 @@ def _report_of(command):
     return report
 
 
-def run(args):
+def run(args: argparse.Namespace) -> None:
     measuring.run(args, *map(_report_of, (isometry, density, variables, traverse, report)))

@@ -5,11 +5,16 @@ import argparse
 import dataclasses
 import os
 import sys
+import typing
+from typing import Any
 
 import numpy as np
 
 from tfisovae import files
 from tfisovae.commands import choices, measuring
+
+if typing.TYPE_CHECKING:
+    from tfisovae import Analysis, Autoencoder
 
 _GRADIENT_EXAMPLES = 8_192
 _EXAMPLES = 12  # of reconstructions
@@ -17,7 +22,7 @@ _WRITTEN = ("isometry.json", "isometry.png", "scree.png", "gram.png", "reconstru
             "report.html")
 
 
-def add_arguments(p):
+def add_arguments(p: argparse.ArgumentParser) -> None:
     """The options."""
     p.add_argument("--model", type=os.path.expanduser,
                    help="SavedModel of a whole VAE, with the signatures encode and decode")
@@ -68,7 +73,8 @@ def add_arguments(p):
                    help="where decoded images are kept (default: ~/.cache/tfisovae)")
 
 
-def load_examples(args, name, count=None, option="data"):
+def load_examples(args: argparse.Namespace, name: str, count: int | None = None,
+                  option: str = "data") -> tuple[np.ndarray, np.ndarray]:
     """At most `count` examples of `name`, as `--data` takes it, chosen at random: `[N, ...]`
     float32, and their rows, `[N]`.
 
@@ -112,7 +118,7 @@ def load_examples(args, name, count=None, option="data"):
     return x, chosen
 
 
-def load_model(args):
+def load_model(args: argparse.Namespace) -> "Autoencoder":
     """The `Autoencoder` of the options, whose beta may be `None`."""
     from tfisovae import as_autoencoder, distortions
 
@@ -135,7 +141,7 @@ def load_model(args):
         raise ValueError(str(error)) from error
 
 
-def settle_images(args, model):
+def settle_images(args: argparse.Namespace, model: "Autoencoder") -> None:
     """Gives `image_size` and `grayscale` that were not given the values of the images that the
     model takes.
     """
@@ -147,7 +153,8 @@ def settle_images(args, model):
         args.grayscale = known and shape[2] == 1
 
 
-def load_training(args, model, shape):
+def load_training(args: argparse.Namespace, model: "Autoencoder",
+                  shape: tuple[int, ...]) -> np.ndarray | None:
     """The examples of `--train_data`, `[N, ...]`, or `None` where it is not given.
 
     Args:
@@ -185,7 +192,7 @@ def load_training(args, model, shape):
     return x
 
 
-def subject(args):
+def subject(args: argparse.Namespace) -> dict[str, Any]:
     """What is measured, as `isometry.json` says it: the paths of the model and of the data,
     absolute.
     """
@@ -197,7 +204,7 @@ def subject(args):
     }
 
 
-def check_replaceable(args):
+def check_replaceable(args: argparse.Namespace) -> None:
     """Raises ValueError where `--out` holds results, but not of this model on these data, unless
     `--overwrite` is given.
     """
@@ -218,7 +225,8 @@ def check_replaceable(args):
             "directory with --out, or give --overwrite to replace it.")
 
 
-def examine(model, x, rows, estimate=False):
+def examine(model: "Autoencoder", x: np.ndarray, rows: np.ndarray,
+            estimate: bool = False) -> tuple[Any, ...]:
     """What is found beside the measurement: `(findings, BetaEstimate or None, the model with a
     beta)`.
 
@@ -245,7 +253,7 @@ def examine(model, x, rows, estimate=False):
     return found, beta, dataclasses.replace(model, beta=beta.value) if estimate else model
 
 
-def run(args):
+def run(args: argparse.Namespace) -> None:
     import tensorflow as tf
 
     import tfisovae
@@ -322,7 +330,9 @@ def run(args):
     print(measuring.written(args.out, "isometry.json", *drawn, "report.html"))
 
 
-def write_report(args, model, result, importances, x, rows, verdict, notes):
+def write_report(args: argparse.Namespace, model: "Autoencoder", result: "Analysis",
+                 importances: Any, x: np.ndarray, rows: np.ndarray, verdict: Any,
+                 notes: list[str]) -> str:
     """Writes the page of an audit, `report.html`."""
     from tfisovae import show
 
@@ -337,7 +347,8 @@ def write_report(args, model, result, importances, x, rows, verdict, notes):
                manifest={**options, **subject(args)}, notes=notes, scree=importances, **shown)
 
 
-def draw(out, model, result, importances, x, max_value):
+def draw(out: str, model: "Autoencoder", result: "Analysis", importances: Any, x: np.ndarray,
+         max_value: float) -> list[str]:
     """Draws what was measured, and reconstructions of images; returns the names of the pictures."""
     from tfisovae.show import decoded, drawing, gram, importance, norms
 

@@ -4,12 +4,19 @@ the package.
 import argparse
 import os
 import sys
+import typing
+from typing import Any
 
 from tfisovae.commands import choices, training
 from tfisovae.training import PRECISIONS
 
+if typing.TYPE_CHECKING:
+    import tensorflow as tf
 
-def add_arguments(p):
+    from tfisovae.sources import Source
+
+
+def add_arguments(p: argparse.ArgumentParser) -> None:
     """The options, with the paper's settings as defaults."""
     training.add_arguments(p, "celeba", lmbda=1000.0, batch_size=64)
     p.add_argument("--data", type=os.path.expanduser, default="celeb_a",
@@ -43,7 +50,7 @@ def add_arguments(p):
     p.add_argument("--data_dir", type=os.path.expanduser, help="TFDS' directory, for celeb_a")
 
 
-def resolve(args):
+def resolve(args: argparse.Namespace) -> dict[str, Any]:
     """The configuration of a run: every option with its value; raises ValueError for those that
     make no sense.
     """
@@ -59,7 +66,7 @@ def resolve(args):
     return config
 
 
-def prepare(args):
+def prepare(args: argparse.Namespace) -> tuple[dict[str, Any], "Source", str, bool]:
     """The configuration, the data, and the default directory of a run."""
     from tfisovae import sources
     from tfisovae.training import devices
@@ -77,7 +84,7 @@ def prepare(args):
     return config, source, run_dir, False
 
 
-def networks(config):
+def networks(config: dict[str, Any]) -> tuple["tf.keras.Model", "tf.keras.Model"]:
     """Encoder and decoder of a configuration."""
     from tfisovae import networks
 
@@ -86,5 +93,5 @@ def networks(config):
                                       config["image_size"], 1 if config["grayscale"] else 3)
 
 
-def run(args):
+def run(args: argparse.Namespace) -> None:
     training.run(args, prepare, networks)

@@ -1,17 +1,24 @@
 """What compressing and decompressing share: the codecs that stand beside a run's model, in
 RUN/codec/, and how they come there.
 """
+import argparse
 import os
 import sys
+import typing
+from typing import Any
 
 from tfisovae import files
 from tfisovae.codec import QUANTIZATIONS
+
+if typing.TYPE_CHECKING:
+    from tfisovae import VAE, Codec
+    from tfisovae.sources import Source
 
 DIRECTORY = "codec"
 FITTED_TO = 20_000  # examples of training
 
 
-def add_options(p):
+def add_options(p: argparse.ArgumentParser) -> None:
     """The options of whatever takes a codec of a run."""
     p.add_argument("--quantization", choices=QUANTIZATIONS, default="universal",
                    help="universal: with a dither, whose noise is independent of the data")
@@ -21,7 +28,7 @@ def add_options(p):
         "fitted when the run has none (default: where they were)")
 
 
-def check_named(output):
+def check_named(output: str | None) -> None:
     """Raises ValueError for an output without a name, as of a variable of the shell that is not
     set.
     """
@@ -29,8 +36,9 @@ def check_named(output):
         raise ValueError("--output is empty; give a name.")
 
 
-def opened(directory, config, vae, source=None, *, step_factor=1.0, quantization="universal",
-           prior="normal", train_data=None, cache_dir=None, keep=True):
+def opened(directory: str, config: dict[str, Any], vae: "VAE", source: "Source | None" = None, *,
+           step_factor: float = 1.0, quantization: str = "universal", prior: str = "normal",
+           train_data: Any = None, cache_dir: str | None = None, keep: bool = True) -> "Codec":
     """The codec of a run with these options: the one that stands in RUN/codec/, or a new one, which
     is put there.
 
@@ -90,7 +98,7 @@ def _loaded(path, vae):
         return None
 
 
-def of_file(directory, vae, reader):
+def of_file(directory: str, vae: "VAE", reader: Any) -> "Codec":
     """The codec in RUN/codec/ that wrote a file.
 
     Args:
@@ -137,7 +145,7 @@ def of_file(directory, vae, reader):
         "from the run that compressed the file: a codec that is fitted anew has other tables.")
 
 
-def saved(directory):
+def saved(directory: str) -> list[str]:
     """The codecs of a run, the names of their directories; what else lies there is none of them."""
     from tfisovae.codec.directory import is_codec
 

@@ -4,18 +4,25 @@ Each gets a directory of its name in the directory of the results, with all that
 and `tfisovae report` write, and `tfisovae density` where p(x) is known. What stands there of the
 same model and as many examples is not measured again. The runs themselves are left as they are.
 """
+import argparse
 import contextlib
 import os
+import typing
 import urllib.parse
+from collections.abc import Generator, Iterator, Sequence
+from typing import Any
 
 from tfisovae import files
 from tfisovae.commands import density, isometry, measuring, report
+
+if typing.TYPE_CHECKING:
+    from tfisovae.commands.measuring import Trained
 
 # Beside the results of a run: of which model they are, and how many examples were asked for.
 _MEASURED = "measured.json"
 
 
-def add_arguments(p):
+def add_arguments(p: argparse.ArgumentParser) -> None:
     """The options."""
     p.add_argument("directories", metavar="RUN", nargs="+", type=os.path.expanduser,
                    help="run directories, as the training commands write them")
@@ -36,7 +43,7 @@ def add_arguments(p):
                    help="where decoded images are kept (default: ~/.cache/tfisovae)")
 
 
-def check(args):
+def check(args: argparse.Namespace) -> None:
     """Raises ValueError where the runs cannot be told apart or would be written into, or options
     are not one for each of them.
     """
@@ -73,7 +80,7 @@ def check(args):
         measuring.check_gradient_examples(count)
 
 
-def of_each(args, name):
+def of_each(args: argparse.Namespace, name: str) -> list[Any]:
     """An option that is one number for all runs or one for each, as a list of one for each; of
     `None` where it was not given.
     """
@@ -86,7 +93,7 @@ def of_each(args, name):
     return counts * (runs // len(counts))
 
 
-def opened(directory, args):
+def opened(directory: str, args: argparse.Namespace) -> "Trained":
     """A run and its data, `measuring.Trained`, whose results go into a directory of its name."""
     try:
         return measuring.open_run(directory, None, args.cache_dir, None,
@@ -98,7 +105,7 @@ def opened(directory, args):
             "report makes of it.)") from None
 
 
-def measure(trained, counts):
+def measure(trained: "Trained", counts: Sequence[int]) -> Iterator[str]:
     """Measures a run, which yields text, unless that was done of this model and so many examples,
     `counts` by their options.
     """
@@ -124,7 +131,7 @@ def measure(trained, counts):
     files.write_json(path, now)
 
 
-def column(trained, title, counts):
+def column(trained: "Trained", title: str, counts: Sequence[int]) -> Generator[str, None, Any]:
     """Measures a run, which yields text, and writes its report; returns its `report.Column`."""
     from tfisovae.show import Column, contents_of
 
@@ -143,7 +150,7 @@ def _options(command, trained, counts):
     return options
 
 
-def run(args):
+def run(args: argparse.Namespace) -> None:
     from tfisovae.show import write_beside
     from tfisovae.training.runs import load_config
 

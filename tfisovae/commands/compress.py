@@ -3,14 +3,20 @@ theory predicts.
 
 The codec is kept in RUN/codec/, which decompressing needs: where the model goes, it is to go too.
 """
+import argparse
 import os
+import typing
+from typing import Any
 
 from tfisovae import files
 from tfisovae.codec import PRIORS
 from tfisovae.commands import coding, measuring
 
+if typing.TYPE_CHECKING:
+    from tfisovae import Codec
 
-def add_arguments(p):
+
+def add_arguments(p: argparse.ArgumentParser) -> None:
     """The options."""
     p.add_argument("directory", metavar="RUN", type=os.path.expanduser,
                    help="run directory, as the training commands write it")
@@ -37,7 +43,7 @@ def add_arguments(p):
                    help="where decoded images are kept (default: ~/.cache/tfisovae)")
 
 
-def report(written, codec, path, data):
+def report(written: Any, codec: "Codec", path: str, data: str | None) -> str:
     """What was written, and what had been predicted, as text."""
     n, predicted = written.num_examples, codec.predicted
     bits = written.size * 8 / n
@@ -61,7 +67,7 @@ def report(written, codec, path, data):
     return "\n".join(lines)
 
 
-def run(args):
+def run(args: argparse.Namespace) -> None:
     import tfisovae  # noqa: F401  (before TensorFlow)
     from tfisovae.training import batches
 

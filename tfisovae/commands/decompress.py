@@ -4,6 +4,7 @@ the rows of x.npy, in order.
 The file is looked through before anything of it is decoded: one that was damaged, or is of another
 model, is refused.
 """
+import argparse
 import contextlib
 import os
 
@@ -16,7 +17,7 @@ from tfisovae.commands import coding, measuring
 _TABLE = "x.npy"
 
 
-def add_arguments(p):
+def add_arguments(p: argparse.ArgumentParser) -> None:
     """The options."""
     p.add_argument("directory", metavar="RUN", type=os.path.expanduser,
                    help="run directory that compressed the file")
@@ -26,7 +27,7 @@ def add_arguments(p):
                    help="directory to write, which is to be empty, or not there yet")
 
 
-def run(args):
+def run(args: argparse.Namespace) -> None:
     coding.check_named(args.output)
     _check_empty(args.output)
     output = os.path.realpath(args.output)  # a link to a directory stays one

@@ -3,21 +3,28 @@ densities.csv, density.json, density.png.
 
 Figs. 3 and 8 where p(x) is known.
 """
+import argparse
 import csv
 import os
 import sys
+import typing
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 
 from tfisovae import files
 from tfisovae.commands import choices, measuring
 
+if typing.TYPE_CHECKING:
+    from tfisovae.commands.measuring import Trained
+
 PERCENTILE = "percentile"  # column of densities.csv
 _BEST_FIRST = ("corrected_volume", "volume", "scaled_posterior", "posterior")
 EXTREMES = 10  # most and least probable inputs
 
 
-def add_arguments(p):
+def add_arguments(p: argparse.ArgumentParser) -> None:
     """The options."""
     measuring.add_arguments(p)
     p.add_argument("--num_examples", type=int, help=measuring.NUM_EXAMPLES)
@@ -31,7 +38,8 @@ def add_arguments(p):
         "images, or 10,000 vectors; 0: no percentiles)")
 
 
-def compute(trained, num_examples=None, forms=None, train_examples=None):
+def compute(trained: "Trained", num_examples: int | None = None, forms: Sequence[str] | None = None,
+            train_examples: int | None = None) -> tuple[dict[str, Any], dict[str, Any], list[str]]:
     """Measures a run: what `density.json` holds, the columns of `densities.csv`, and the pictures
     of extremes or `None`.
     """
@@ -98,7 +106,8 @@ def compute(trained, num_examples=None, forms=None, train_examples=None):
     return saved, columns, pictures
 
 
-def write(trained, saved, columns, pictures):
+def write(trained: "Trained", saved: dict[str, Any], columns: dict[str, Any],
+          pictures: Any) -> None:
     """Writes `densities.csv`, `density.json` and the pictures."""
     from tfisovae.show import decoded, drawing
 
@@ -114,7 +123,8 @@ def write(trained, saved, columns, pictures):
     draw(trained.out, trained.suffix)
 
 
-def measure(trained, num_examples=None, forms=None, train_examples=None):
+def measure(trained: "Trained", num_examples: int | None = None, forms: Sequence[str] | None = None,
+            train_examples: int | None = None) -> dict[str, Any]:
     """Measures a run and writes `densities.csv`, `density.json` and the pictures; returns what the
     JSON holds.
     """
@@ -123,12 +133,12 @@ def measure(trained, num_examples=None, forms=None, train_examples=None):
     return saved
 
 
-def names(suffix=""):
+def names(suffix: str = "") -> tuple[str, ...]:
     """The files of a measurement."""
     return f"densities{suffix}.csv", f"density{suffix}.json", f"density{suffix}.png"
 
 
-def load(out, suffix=""):
+def load(out: str, suffix: str = "") -> tuple[dict[str, Any], dict[str, Any]]:
     """What `density.json` holds, and the columns of `densities.csv`, `{name: [N]}`: none of them
     where that is not there.
 
@@ -151,7 +161,7 @@ def load(out, suffix=""):
     return saved, dict(zip(header, values.T))
 
 
-def draw(out, suffix=""):
+def draw(out: str, suffix: str = "") -> None:
     """Draws `density.png` from `densities.csv` and `density.json`, which are in the directory
     `out`.
     """
@@ -175,7 +185,7 @@ def draw(out, suffix=""):
     drawing.save(figure, path)
 
 
-def table(saved):
+def table(saved: dict[str, Any]) -> str:
     """What was measured, as text."""
     lines = [
         f"{saved['num_examples']} examples; {saved['num_active']} of {saved['n']} dimensions "
@@ -208,7 +218,7 @@ def table(saved):
     return "\n".join(lines)
 
 
-def report(trained, args):
+def report(trained: "Trained", args: argparse.Namespace) -> Iterator[str]:
     """Measures a run; yields what was measured, as text, before it is written."""
     saved, columns, pictures = compute(trained, args.num_examples, args.forms, args.train_examples)
     yield table(saved)
@@ -217,5 +227,5 @@ def report(trained, args):
     yield measuring.written(trained.out, *names(trained.suffix), *pictures)
 
 
-def run(args):
+def run(args: argparse.Namespace) -> None:
     measuring.run(args, report)

@@ -1,18 +1,26 @@
 """Measure the isometry of a trained run: isometry.json, isometry.png (Figs. 4-5), scree.png,
 gram.png, and a table.
 """
+import argparse
 import contextlib
 import dataclasses
 import math
 import os
+import typing
+from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
 from tfisovae import files
 from tfisovae.commands import measuring
 
+if typing.TYPE_CHECKING:
+    from tfisovae import Analysis
+    from tfisovae.commands.measuring import Trained
 
-def add_arguments(p):
+
+def add_arguments(p: argparse.ArgumentParser) -> None:
     """The options."""
     measuring.add_arguments(p)
     p.add_argument("--num_examples", type=int, help=measuring.NUM_EXAMPLES)
@@ -23,7 +31,8 @@ def add_arguments(p):
         "vectors; 0: take the one that RUN/isometry.json holds, if there is one)")
 
 
-def compute(trained, num_examples=None):
+def compute(trained: "Trained",
+            num_examples: int | None = None) -> tuple["Analysis", dict[str, Any]]:
     """Measures a run: an `Analysis`, and what else `isometry.json` holds."""
     from tfisovae import sources
     from tfisovae.analysis import analysis, scree
@@ -52,13 +61,13 @@ def compute(trained, num_examples=None):
     return result, extra
 
 
-def write(trained, result, extra):
+def write(trained: "Trained", result: "Analysis", extra: dict[str, Any]) -> None:
     """Writes `isometry.json` and its pictures."""
     result.save(trained.path("isometry.json"), **extra)
     draw(trained.out, trained.suffix)
 
 
-def measure(trained, num_examples=None):
+def measure(trained: "Trained", num_examples: int | None = None) -> "Analysis":
     """Measures a run and writes `isometry.json` and its pictures; returns the `Analysis`."""
     result, extra = compute(trained, num_examples)
     found = judge(trained, result, **measuring.known_evidence(trained))
@@ -66,13 +75,13 @@ def measure(trained, num_examples=None):
     return result
 
 
-def names(suffix=""):
+def names(suffix: str = "") -> tuple[str, ...]:
     """The files of a measurement: the JSON, and three pictures."""
     return tuple(f"{name.format(suffix)}" for name in (
         "isometry{}.json", "isometry{}.png", "scree{}.png", "gram{}.png"))
 
 
-def draw(out, suffix=""):
+def draw(out: str, suffix: str = "") -> None:
     """Draws the pictures of a measurement from its `isometry.json`, which is in the directory
     `out`.
     """
@@ -96,7 +105,7 @@ def draw(out, suffix=""):
         files.remove(gram_png)  # of a model of before
 
 
-def theory(extra, result, rows):
+def theory(extra: dict[str, Any], result: "Analysis", rows: int) -> list[str]:
     """What the leading dimensions should be or follow, where the data tell, as lines of text."""
     lines = []
     if extra.get("predicted_precision"):
@@ -113,7 +122,7 @@ def theory(extra, result, rows):
     return lines
 
 
-def follows(saved, count=3):
+def follows(saved: dict[str, Any], count: int = 3) -> list[str]:
     """For each dimension of an `isometry.json` the `count` true factors that it follows most, with
     correlations, as text.
     """
@@ -133,7 +142,7 @@ def _is_there(trained):
     return False
 
 
-def judge(trained, result, **evidence):
+def judge(trained: "Trained", result: "Analysis", **evidence: Any) -> Any:
     """The verdict on a run. Moments of other data than the run's own say nothing about its
     training: the state is then the one that the run has on its own data.
 
@@ -156,7 +165,7 @@ def judge(trained, result, **evidence):
     return found
 
 
-def report(trained, args):
+def report(trained: "Trained", args: argparse.Namespace) -> Iterator[str]:
     """Measures a run; yields what was measured, as text."""
     from tfisovae.analysis.scree import Scree
     from tfisovae.verdict import words
@@ -189,5 +198,5 @@ def report(trained, args):
     yield measuring.written(trained.out, *names(trained.suffix)[:4 if result.num_active else 3])
 
 
-def run(args):
+def run(args: argparse.Namespace) -> None:
     measuring.run(args, report, ends_with_verdict=True)

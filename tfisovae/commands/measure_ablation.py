@@ -1,9 +1,11 @@
 """Measure the cells of an ablation that are not measured yet: ablation-measured.json, and a table.
 """
+import argparse
 import contextlib
 import io
 import os
 import sys
+from typing import Any
 
 import numpy as np
 import tqdm
@@ -12,7 +14,7 @@ from tfisovae import files
 from tfisovae.commands import ablation, choices, density, isometry, measuring
 
 
-def add_arguments(p):
+def add_arguments(p: argparse.ArgumentParser) -> None:
     """The options."""
     p.add_argument("ablation", type=os.path.expanduser,
                    help="directory, as `tfisovae ablation` writes it")
@@ -20,7 +22,7 @@ def add_arguments(p):
                    help="held-out examples to measure of each cell, at most")
 
 
-def cell_directories(directory):
+def cell_directories(directory: str) -> list[str]:
     """The finished cells of an ablation; raises ValueError where it holds none."""
     from tfisovae.training import runs
 
@@ -44,7 +46,7 @@ def cell_directories(directory):
     return found
 
 
-def measure(directory, num_examples=10_000):
+def measure(directory: str, num_examples: int = 10_000) -> list[dict[str, Any]]:
     """Measures what is not measured, and returns the cells: a list of dicts, also written to
     `ablation-measured.json`.
     """
@@ -111,7 +113,7 @@ def _summary(path):
     }
 
 
-def grouped(cells):
+def grouped(cells: list[dict[str, Any]]) -> dict[Any, list[dict[str, Any]]]:
     """`{(source, distortion): cells of rising lmbda}`, in the order of the paper's figures."""
     order = {(source, distortion): (i, j) for i, source in enumerate(choices.TOYS)
              for j, distortion in enumerate(ablation.DISTORTIONS)}
@@ -123,7 +125,7 @@ def grouped(cells):
     return groups
 
 
-def slopes(cells):
+def slopes(cells: list[dict[str, Any]]) -> list[tuple[float, float]]:
     """`(beta, -dD/dR)` of each pair of neighbours in lmbda, equal at the optimum (Eq. 3) where no
     dimension has collapsed.
 
@@ -137,7 +139,7 @@ def slopes(cells):
             for a, b in zip(cells, cells[1:])]
 
 
-def cells_table(cells):
+def cells_table(cells: list[dict[str, Any]]) -> str:
     """Every cell: norms, ratios, R and the slope of the rate-distortion curve, as text for a
     terminal.
     """
@@ -162,7 +164,7 @@ def cells_table(cells):
     return "\n".join(lines)
 
 
-def run(args):
+def run(args: argparse.Namespace) -> None:
     measuring.check_at_least_1(num_examples=args.num_examples)
     cells = measure(args.ablation, args.num_examples)
     print(cells_table(cells))

@@ -7,7 +7,8 @@ import math
 import os
 import sys
 import tempfile
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -15,6 +16,7 @@ from tfisovae import files
 
 if TYPE_CHECKING:
     from tfisovae import VAE, sources
+    from tfisovae.sources import Source
 
 NUM_EXAMPLES = (
     "examples to measure, at most (default: 1,000 images, or 10,000 vectors; all of other data)")
@@ -36,25 +38,26 @@ class Trained(NamedTuple):
     suffix: str = ""  # of the names of results
     cache_dir: str | None = None  # of decoded images
 
-    def path(self, name):
+    def path(self, name: str) -> str:
         """Where a result of that name is written."""
         stem, ending = os.path.splitext(name)
         return os.path.join(self.out, f"{stem}{self.suffix}{ending}")
 
     @property
-    def own(self):
+    def own(self) -> bool:
         """Whether these are the data of the run itself."""
         return self.source.manifest["fingerprint"] == self.config["data_manifest"]["fingerprint"]
 
     @property
-    def has_images(self):
+    def has_images(self) -> bool:
         """Whether an example can be drawn as an image."""
         from tfisovae import sources
 
         return sources.kind_of(self.config) in ("images", "mnist")
 
 
-def add_arguments(p, run="run directory, as the training commands write it"):
+def add_arguments(p: argparse.ArgumentParser,
+                  run: str = "run directory, as the training commands write it") -> None:
     """The options of every measuring command."""
     p.add_argument("directory", metavar="RUN", type=os.path.expanduser, help=run)
     p.add_argument(
@@ -73,14 +76,15 @@ def add_arguments(p, run="run directory, as the training commands write it"):
                    help="where decoded images are kept (default: ~/.cache/tfisovae)")
 
 
-def default_options(command, directory):
+def default_options(command: Any, directory: str) -> argparse.Namespace:
     """The options of a measuring command of which nothing but the run is given."""
     p = argparse.ArgumentParser()
     command.add_arguments(p)
     return p.parse_args([directory])
 
 
-def open_run(directory, data=None, cache_dir=None, split=None, out=None):
+def open_run(directory: str, data: str | None = None, cache_dir: str | None = None,
+             split: str | None = None, out: str | None = None) -> "Trained":
     """Loads the model of a run and its data.
 
     Args:
@@ -147,7 +151,7 @@ def _source(directory, config, data, cache_dir):
             "--data.") from None
 
 
-def chosen(source, split):
+def chosen(source: "Source", split: str | None) -> "Source":
     """A source whose `eval` is the examples of a split. What is known of the examples is known of
     those held out alone.
     """
@@ -159,7 +163,7 @@ def chosen(source, split):
     return dataclasses.replace(source, eval=chosen, factors=None, log_density=None)
 
 
-def check_writable(out, option="out"):
+def check_writable(out: str, option: str = "out") -> None:
     """Raises OSError, before anything is measured, where nothing can be written into a directory,
     which is made if missing.
 
@@ -176,7 +180,7 @@ def check_writable(out, option="out"):
             f"--{option}.") from None
 
 
-def check_at_least_1(**counts):
+def check_at_least_1(**counts: int | None) -> None:
     """Raises ValueError for options, by name, that count something and are below 1; `None` is an
     option not given.
     """
@@ -185,7 +189,7 @@ def check_at_least_1(**counts):
             raise ValueError(f"--{name} must be at least 1; got {count}.")
 
 
-def check_gradient_examples(count):
+def check_gradient_examples(count: int | None) -> None:
     """Raises ValueError for `--gradient_examples` that no mean gradient can be taken of, and are
     not 0, which is none.
     """
@@ -196,7 +200,7 @@ def check_gradient_examples(count):
             f"--gradient_examples must be 0, which is none, or at least {MIN_BLOCKS}; got {count}.")
 
 
-def num_examples(trained, asked=None):
+def num_examples(trained: "Trained", asked: int | None = None) -> int:
     """How many held-out examples to measure: those asked for, as far as there are so many.
 
     Raises:
@@ -208,7 +212,7 @@ def num_examples(trained, asked=None):
     return min(asked, len(trained.source.eval))
 
 
-def known_evidence(trained):
+def known_evidence(trained: "Trained") -> dict[str, Any]:
     """What tells of the training at no cost: the schedule, the fall of the loss, and how many were
     trained on.
     """
@@ -224,7 +228,7 @@ def known_evidence(trained):
     return evidence
 
 
-def training_evidence(trained, num_examples=None):
+def training_evidence(trained: "Trained", num_examples: int | None = None) -> dict[str, Any]:
     """What examples of training tell of it, beside `known_evidence`: with it, the arguments of
     `Analysis.judge`.
 
@@ -259,7 +263,7 @@ def _usual_number(source):
     return 1_000 if len(source.eval.shape) == 4 else 10_000
 
 
-def examples_of_training(trained, count=None):
+def examples_of_training(trained: "Trained", count: int | None = None) -> Any:
     """Some of the examples that a run was trained on, `sources.Rows`, drawn at random by the seed
     of the run.
 
@@ -284,7 +288,8 @@ def examples_of_training(trained, count=None):
     return source.train.chosen(batches.drawn(len(source.train), count, trained.config["seed"]))
 
 
-def run(args, *reports, ends_with_verdict=False):
+def run(args: argparse.Namespace, *reports: Callable[..., Iterator[str]],
+        ends_with_verdict: bool = False) -> None:
     """Opens a run and prints what each of `reports` makes of it and the options, piece by piece, as
     soon as it is known. The verdict is the last that is printed, by the last of the reports if it
     `ends_with_verdict`.
@@ -297,7 +302,7 @@ def run(args, *reports, ends_with_verdict=False):
         print(verdict_of(trained))
 
 
-def verdict_of(trained):
+def verdict_of(trained: "Trained") -> str:
     """The verdict of the measurement of isometry in words, or how to have it."""
     from tfisovae.commands.training import command_line
     from tfisovae.verdict import words
@@ -310,7 +315,7 @@ def verdict_of(trained):
             f"{command_line('isometry', trained.directory)}")
 
 
-def saved_verdict(trained, saved):
+def saved_verdict(trained: "Trained", saved: dict[str, Any]) -> Any:
     """The `Verdict` of an `isometry.json` of a run. One that an older version wrote is judged again
     from its numbers, which say nothing about the training if they are of other data.
     """
@@ -322,7 +327,7 @@ def saved_verdict(trained, saved):
     return dataclasses.replace(own_verdict(trained), isometry=found.isometry)
 
 
-def own_verdict(trained):
+def own_verdict(trained: "Trained") -> Any:
     """The `Verdict` that a run has on its own data; not judged, with the command that measures it,
     where that was not measured.
     """
@@ -337,7 +342,7 @@ def own_verdict(trained):
     return Verdict(State.NOT_JUDGED, (Reason(ReasonKind.OTHER_DATA, note=command), ))
 
 
-def stored_evidence(trained):
+def stored_evidence(trained: "Trained") -> tuple[dict[str, Any], str | None]:
     """The mean gradient, and the moments on training examples, that the `isometry.json` in a run's
     own directory holds, if it is of this model; and the path of that file, or `None`.
     """
@@ -350,7 +355,7 @@ def stored_evidence(trained):
             os.path.join(trained.directory, "isometry.json"))
 
 
-def gradient_notes(saved):
+def gradient_notes(saved: dict[str, Any]) -> list[str]:
     """That the mean gradient of a measurement was taken from an older one, a sentence, if it was.
     """
     where = saved.get("gradient_from")
@@ -371,7 +376,8 @@ def _measured(path, steps, fingerprint):
     return None
 
 
-def is_current(saved, steps=None, data_fingerprint=None):
+def is_current(saved: dict[str, Any], steps: int | None = None,
+               data_fingerprint: str | None = None) -> bool:
     """Whether what was measured is of a model after so many steps and of data of this hash, as far
     as it says so; `None`: any.
     """
@@ -379,7 +385,7 @@ def is_current(saved, steps=None, data_fingerprint=None):
     return all(value is None or saved.get(name, value) == value for name, value in now.items())
 
 
-def as_images(x):
+def as_images(x: np.ndarray) -> np.ndarray:
     """`[..., H, W, C]` of images, or of the vectors of square images that MNIST has; an array."""
     x = np.asarray(x)
     if x.ndim > 3:
@@ -388,11 +394,11 @@ def as_images(x):
     return x.reshape(*x.shape[:-1], side, side, 1)
 
 
-def name(path):
+def name(path: str) -> str:
     """What a title calls data, or a run: the last part of the path."""
     return os.path.basename(os.path.abspath(path))
 
 
-def written(directory, *names):
+def written(directory: str, *names: str) -> str:
     """The files that a command has written, as text."""
     return "Written: " + ", ".join(os.path.join(directory, name) for name in names)

@@ -1,10 +1,18 @@
 """Train the VAE of App. G on MNIST, with binary cross-entropy averaged over the pixels."""
+import argparse
 import os
+import typing
+from typing import Any
 
 from tfisovae.commands import training
 
+if typing.TYPE_CHECKING:
+    import tensorflow as tf
 
-def add_arguments(p):
+    from tfisovae.sources import Source
+
+
+def add_arguments(p: argparse.ArgumentParser) -> None:
     """The options, with the paper's settings as defaults."""
     training.add_arguments(p, "mnist", lmbda=2000.0, batch_size=256)
     p.add_argument("--data", type=os.path.expanduser, default="mnist",
@@ -19,7 +27,7 @@ def add_arguments(p):
     p.add_argument("--data_dir", type=os.path.expanduser, help="TFDS' directory")
 
 
-def resolve(args):
+def resolve(args: argparse.Namespace) -> dict[str, Any]:
     """The configuration of a run: every option with its value; raises ValueError for those that
     make no sense.
     """
@@ -32,7 +40,7 @@ def resolve(args):
     return config
 
 
-def prepare(args):
+def prepare(args: argparse.Namespace) -> tuple[dict[str, Any], "Source", str, bool]:
     """The configuration, the data, and the default directory of a run."""
     from tfisovae import sources
 
@@ -43,12 +51,12 @@ def prepare(args):
     return config, source, run_dir, False
 
 
-def networks(config):
+def networks(config: dict[str, Any]) -> tuple["tf.keras.Model", "tf.keras.Model"]:
     """Encoder and decoder of a configuration."""
     from tfisovae import networks
 
     return networks.mnist(config["latent_dim"])
 
 
-def run(args):
+def run(args: argparse.Namespace) -> None:
     training.run(args, prepare, networks)

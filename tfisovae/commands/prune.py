@@ -1,15 +1,21 @@
 """Make a smaller VAE of a run, of the latent dimensions that matter: a run directory that can be
 measured like any other.
 """
+import argparse
 import dataclasses
 import os
+import typing
+from typing import Any
 
 from tfisovae import files
 from tfisovae.commands import measuring
 from tfisovae.commands.training import command_line
 
+if typing.TYPE_CHECKING:
+    from tfisovae import VAE
 
-def add_arguments(p):
+
+def add_arguments(p: argparse.ArgumentParser) -> None:
     """The options."""
     p.add_argument("directory", metavar="RUN", type=os.path.expanduser,
                    help="run directory, as the training commands write it")
@@ -31,7 +37,7 @@ def add_arguments(p):
                    help="where decoded images are kept (default: ~/.cache/tfisovae)")
 
 
-def asked(args):
+def asked(args: argparse.Namespace) -> dict[str, Any]:
     """`keep` of `tfisovae.prune`, of the options."""
     given = next((value for value in (args.share, args.count, args.keep) if value is not None),
                  "active")
@@ -41,7 +47,7 @@ def asked(args):
     return given
 
 
-def write(out, directory, config, vae):
+def write(out: str, directory: str, config: dict[str, Any], vae: "VAE") -> None:
     """Writes a run directory of a pruned VAE, whole or not at all.
 
     Args:
@@ -65,7 +71,7 @@ def write(out, directory, config, vae):
         files.write_json(os.path.join(new, "pruning.json"), record)
 
 
-def run(args):
+def run(args: argparse.Namespace) -> None:
     keep = asked(args)
     measuring.check_at_least_1(num_examples=args.num_examples)
     out = os.path.abspath(args.out or f"{os.path.abspath(args.directory)}-pruned")

@@ -6,17 +6,23 @@ Every held-out example is coded by the range coder and decoded again, over step 
 """
 import argparse
 import os
+import typing
+from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
 from tfisovae import files
 from tfisovae.commands import coding, measuring
 
+if typing.TYPE_CHECKING:
+    from tfisovae.commands.measuring import Trained
+
 BESIDE = 1_000  # images, or 20,000 vectors to learn components from
 _LEVELS = 60  # points of a bound
 
 
-def add_arguments(p):
+def add_arguments(p: argparse.ArgumentParser) -> None:
     """The options."""
     measuring.add_arguments(p)
     p.add_argument("--num_examples", type=int, help=measuring.NUM_EXAMPLES)
@@ -29,8 +35,9 @@ def add_arguments(p):
     coding.add_options(p)
 
 
-def compute(trained, num_examples=None, quantization="universal", beside=True, train_data=None,
-            cache_dir=None):
+def compute(trained: "Trained", num_examples: int | None = None, quantization: str = "universal",
+            beside: bool = True, train_data: Any = None,
+            cache_dir: str | None = None) -> tuple[Any, dict[str, Any]]:
     """Measures a run: a `Ledger`, and what else `rate.json` holds."""
     from tfisovae.codec import evaluation
     from tfisovae.training import batches
@@ -97,12 +104,12 @@ def _vectors(trained, ledger, count):
     return found
 
 
-def names(suffix=""):
+def names(suffix: str = "") -> tuple[str, ...]:
     """The files of a measurement."""
     return f"rate{suffix}.json", f"rate{suffix}.png"
 
 
-def draw(out, suffix=""):
+def draw(out: str, suffix: str = "") -> None:
     """Draws `rate.png` from `rate.json`, which is in the directory `out`."""
     from tfisovae.codec.breakdown import Ledger
     from tfisovae.show import drawing, rate
@@ -116,7 +123,7 @@ def draw(out, suffix=""):
     drawing.save(rate.rate(ledger, title), picture)
 
 
-def report(trained, args):
+def report(trained: "Trained", args: argparse.Namespace) -> Iterator[str]:
     """Measures a run; yields what was measured, as text, before it is written."""
     from tfisovae.codec import claims
 
@@ -130,5 +137,5 @@ def report(trained, args):
     yield measuring.written(trained.out, *names(trained.suffix))
 
 
-def run(args):
+def run(args: argparse.Namespace) -> None:
     measuring.run(args, report)

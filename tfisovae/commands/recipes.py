@@ -3,7 +3,10 @@ steps than the paper's.
 
 What is given on the command line wins over the recipe, and is said.
 """
+import argparse
 import sys
+from collections.abc import Sequence
+from typing import Any
 
 # By command, and name. Measured in results/README.md, "Time to quality".
 RECIPES = {
@@ -36,7 +39,7 @@ _NOT_GIVEN = object()
 BOOKKEEPING = ("run", "command", "given")  # in the namespace of a command, and no options
 
 
-def add_argument(p, command):
+def add_argument(p: argparse.ArgumentParser, command: str) -> None:
     """Adds `--recipe` to the options of a training command."""
     p.add_argument(
         "--recipe", choices=("paper", *RECIPES[command]), default="paper", help="; ".join(
@@ -45,7 +48,7 @@ def add_argument(p, command):
     p.set_defaults(command=command)
 
 
-def in_words(settings):
+def in_words(settings: dict[str, Any]) -> str:
     """The options of a recipe as they would be typed."""
     def typed(name, value):
         if isinstance(value, bool):
@@ -55,7 +58,7 @@ def in_words(settings):
     return " ".join(typed(name, value) for name, value in settings.items() if value is not None)
 
 
-def parse(parser, argv):
+def parse(parser: argparse.ArgumentParser, argv: Sequence[str]) -> argparse.Namespace:
     """Options of a command line, those of its recipe among them; says which of the recipe's are
     others, and why.
     """
@@ -85,7 +88,7 @@ def parse(parser, argv):
     return args
 
 
-def warmup_within(args, warmup, steps):
+def warmup_within(args: argparse.Namespace, warmup: int | None, steps: int) -> int | None:
     """The warm-up of a training whose length was not known before its data: that of a recipe is a
     tenth of one that is shorter.
 
@@ -102,7 +105,7 @@ def warmup_within(args, warmup, steps):
     return steps // 10 or None
 
 
-def proportional(settings, given):
+def proportional(settings: dict[str, Any], given: Any) -> dict[str, int | None]:
     """The parts of a training, such as its warm-up, of another length than the recipe's: those that
     were not given.
     """

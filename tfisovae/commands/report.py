@@ -1,8 +1,12 @@
 """Write what was measured of a run, what its dimensions do, and what to conclude, as one page:
 report.html.
 """
+import argparse
 import csv
 import os
+import typing
+from collections.abc import Generator, Iterator
+from typing import Any
 
 import numpy as np
 
@@ -10,10 +14,13 @@ from tfisovae import files
 from tfisovae.commands import density, isometry, measuring, rate, wording
 from tfisovae.commands.training import command_line
 
+if typing.TYPE_CHECKING:
+    from tfisovae.commands.measuring import Trained
+
 _EXAMPLES = 12  # of reconstructions
 
 
-def add_arguments(p):
+def add_arguments(p: argparse.ArgumentParser) -> None:
     """The options."""
     measuring.add_arguments(
         p,
@@ -22,7 +29,7 @@ def add_arguments(p):
         "report.html that is there is replaced")
 
 
-def read_measurement(path, command):
+def read_measurement(path: str, command: str) -> dict[str, Any] | None:
     """What an `isometry.json` holds; `None` where there is none."""
     try:
         return files.read_json(path, f"Measure again: {command}")
@@ -30,7 +37,7 @@ def read_measurement(path, command):
         return None
 
 
-def measured_in(args, out, suffix=""):
+def measured_in(args: argparse.Namespace, out: str, suffix: str = "") -> str:
     """Where the measurement stands: in the directory of the results, or in the run where it is of
     the run's own data.
     """
@@ -40,7 +47,7 @@ def measured_in(args, out, suffix=""):
                                                                   isometry.names(suffix)[0]))), out)
 
 
-def commands_of(args):
+def commands_of(args: argparse.Namespace) -> dict[str, str]:
     """How to have what a report lacks, by the name of the command."""
     given = {name: getattr(args, name) for name in ("data", "split", "out") if getattr(args, name)}
     places = {name: os.path.abspath(value) for name, value in given.items()
@@ -54,7 +61,8 @@ def commands_of(args):
     return {**made, "prune": command_line("prune", run, "--share", ".99")}
 
 
-def records(out, suffix, directory, steps, fingerprint):
+def records(out: str, suffix: str, directory: str, steps: int,
+            fingerprint: str) -> tuple[dict[str, Any], list[str]]:
     """What stands beside `isometry.json`: parts of a report, and a sentence for each file that is
     left out.
 
@@ -88,7 +96,7 @@ def records(out, suffix, directory, steps, fingerprint):
     return parts, notes
 
 
-def notes_on(saved, config, command):
+def notes_on(saved: dict[str, Any], config: dict[str, Any], command: str) -> list[str]:
     """What a reader is to know of a measurement first, a sentence each."""
     from tfisovae.show import Measured
 
@@ -106,7 +114,8 @@ def notes_on(saved, config, command):
     return notes + measuring.gradient_notes(saved)
 
 
-def add_known(saved, config, commands, parts, notes):
+def add_known(saved: dict[str, Any], config: dict[str, Any], commands: dict[str, str],
+              parts: dict[str, Any], notes: list[str]) -> dict[str, Any]:
     """The parts of a page, those added that the measurement and the manifest tell."""
     from tfisovae.analysis.scree import Scree
 
@@ -121,7 +130,7 @@ def add_known(saved, config, commands, parts, notes):
     }
 
 
-def write(path, title, saved, parts):
+def write(path: str, title: str, saved: dict[str, Any], parts: dict[str, Any]) -> str:
     """Writes the page; returns what to say of it."""
     from tfisovae import show
 
@@ -129,7 +138,7 @@ def write(path, title, saved, parts):
     return said_of(path)
 
 
-def said_of(path):
+def said_of(path: str) -> str:
     """That a page was written, and what it is."""
     return (
         f"Written: {path} ({os.path.getsize(path) / 1e6:.1f} MB). Open it in a browser; it needs "
@@ -137,7 +146,7 @@ def said_of(path):
     )
 
 
-def pictures(trained, saved, densities):
+def pictures(trained: "Trained", saved: dict[str, Any], densities: Any) -> dict[str, Any]:
     """What the model shows: the parts of a report that are decoded, and the densities with the
     inputs themselves.
     """
@@ -154,7 +163,7 @@ def pictures(trained, saved, densities):
     return parts
 
 
-def with_inputs(densities, array, view):
+def with_inputs(densities: Any, array: np.ndarray, view: Any) -> Any:
     """Densities with the most and least probable inputs themselves, as far as the data have such
     rows.
     """
@@ -174,7 +183,8 @@ def with_inputs(densities, array, view):
                              for name, rows in inputs.items()})
 
 
-def gather(trained, args, home):
+def gather(trained: "Trained", args: argparse.Namespace,
+           home: str) -> Generator[str, None, tuple[dict[str, Any], dict[str, Any]]]:
     """Measures what was not measured, which yields text; returns the measurement and the parts of a
     page.
 
@@ -200,13 +210,13 @@ def gather(trained, args, home):
     return saved, add_known(saved, trained.config, commands, parts, notes)
 
 
-def report(trained, args):
+def report(trained: "Trained", args: argparse.Namespace) -> Iterator[str]:
     """Measures what was not measured, and writes the page; yields what is to be said, as text."""
     saved, parts = yield from gather(trained, args, measured_in(args, trained.out, trained.suffix))
     yield write(trained.path("report.html"), measuring.name(args.directory), saved, parts)
 
 
-def run(args):
+def run(args: argparse.Namespace) -> None:
     from tfisovae.training import runs
 
     commands = commands_of(args)

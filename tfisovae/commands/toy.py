@@ -2,15 +2,22 @@
 import argparse
 import os
 import sys
+import typing
+from typing import Any
 
 from tfisovae.commands import choices, recipes, training
+
+if typing.TYPE_CHECKING:
+    import tensorflow as tf
+
+    from tfisovae.sources import Source
 
 _READING = ("header", "separator", "decimal", "columns", "drop_index")  # options of tables
 NUM_EXAMPLES = 50_000  # of toy data
 _STEPS_OF_A_CALL = 2000  # at least, between lines of the history: Keras takes about 20 ms a call
 
 
-def add_arguments(p):
+def add_arguments(p: argparse.ArgumentParser) -> None:
     """The options, with the paper's settings as defaults."""
     training.add_arguments(p, "toy", lmbda=100.0, batch_size=128)
     p.add_argument("--data", "--source", type=os.path.expanduser, default="mix",
@@ -53,7 +60,7 @@ def add_arguments(p):
         help="held-out examples to measure for the table at the end (default: all); 0: no table")
 
 
-def resolve(args):
+def resolve(args: argparse.Namespace) -> dict[str, Any]:
     """The configuration of a run but for what depends on the size of the data."""
     config = training.resolve(args, ("epochs", "num_examples"))
     for name in ("resident", *_READING):  # how a table was read is in the manifest of the data
@@ -63,7 +70,7 @@ def resolve(args):
     return config
 
 
-def reading(args):
+def reading(args: argparse.Namespace) -> dict[str, Any] | None:
     """The options of `sources.load_table` that were given, or `None`."""
     options = {
         name: getattr(args, name)
@@ -74,7 +81,7 @@ def reading(args):
     return options or None
 
 
-def prepare(args):
+def prepare(args: argparse.Namespace) -> tuple[dict[str, Any], "Source", str, bool]:
     """The configuration, the data, the default directory of a run, and whether the data stay on the
     device.
     """
@@ -113,12 +120,12 @@ def prepare(args):
     return config, source, run_dir, args.resident
 
 
-def networks(config):
+def networks(config: dict[str, Any]) -> tuple["tf.keras.Model", "tf.keras.Model"]:
     """Encoder and decoder of a configuration."""
     from tfisovae import networks
 
     return networks.toy(config["latent_dim"], config["input_dim"])
 
 
-def run(args):
+def run(args: argparse.Namespace) -> None:
     training.run(args, prepare, networks)

@@ -6,10 +6,17 @@ import os
 import shlex
 import shutil
 import sys
+import typing
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from tfisovae.callbacks import ANNEALINGS
 from tfisovae.commands import recipes
 from tfisovae.training import SCHEDULES, STRATEGIES
+
+if typing.TYPE_CHECKING:
+    from tfisovae import VAE
+    from tfisovae.sources import Source
 
 # Options that do not make the run what it is.
 _OF_A_COMMAND = (*recipes.BOOKKEEPING, "run_dir", "cache_dir", "num_eval", "worker_timeout",
@@ -19,7 +26,7 @@ _OF_A_COMMAND = (*recipes.BOOKKEEPING, "run_dir", "cache_dir", "num_eval", "work
 WARMUP = 500  # steps of the conventional loss before the decomposed one
 
 
-def add_arguments(p, command, **defaults):
+def add_arguments(p: argparse.ArgumentParser, command: str, **defaults: Any) -> None:
     """The options of every training command, of which `command` is one; `defaults` sets theirs."""
     recipes.add_argument(p, command)
     p.add_argument(
@@ -84,7 +91,8 @@ def add_arguments(p, command, **defaults):
     p.set_defaults(**defaults)
 
 
-def add_steps(p, steps, log_every, checkpoint_every):
+def add_steps(p: argparse.ArgumentParser, steps: int, log_every: int,
+              checkpoint_every: int) -> None:
     """Adds the length of a run and its intervals, in steps, for the commands that do not count in
     epochs.
     """
@@ -95,7 +103,7 @@ def add_steps(p, steps, log_every, checkpoint_every):
                    help="steps between checkpoints, a multiple of log_every")
 
 
-def resolve(args, positive=()):
+def resolve(args: argparse.Namespace, positive: Sequence[str] = ()) -> dict[str, Any]:
     """The configuration of a run: every option with its value; raises ValueError for those that
     make no sense.
 
@@ -143,7 +151,7 @@ def resolve(args, positive=()):
     return config
 
 
-def check_intervals(config, unit=""):
+def check_intervals(config: dict[str, Any], unit: str = "") -> None:
     """Raises ValueError where checkpoints would not fall on lines of the history."""
     if config["checkpoint_every"] % config["log_every"]:
         raise ValueError(
@@ -151,7 +159,7 @@ def check_intervals(config, unit=""):
             f"got {config['checkpoint_every']}.")
 
 
-def check_lengths(config):
+def check_lengths(config: dict[str, Any]) -> None:
     """Raises ValueError where a part of a training is longer than the whole; of one that may go on,
     says so.
     """
@@ -177,7 +185,7 @@ def check_lengths(config):
         print(f"{said} (It may go on with more --steps.)", file=sys.stderr)
 
 
-def data_manifest(source):
+def data_manifest(source: "Source") -> dict[str, Any]:
     """What a run's manifest says of its data: what they are, and which are held out, wherever they
     lie.
     """
@@ -192,7 +200,8 @@ def data_manifest(source):
     }
 
 
-def make_vae(config, networks):
+def make_vae(config: dict[str, Any], networks: Callable[[dict[str, Any]], tuple[Any,
+                                                                                Any]]) -> "VAE":
     """The VAE of a configuration, with `networks(config)` as its encoder and decoder."""
     from tfisovae import VAE
 
@@ -200,7 +209,8 @@ def make_vae(config, networks):
                warmup_steps=config["warmup_steps"], seed=config["seed"])
 
 
-def run(args, prepare, networks):
+def run(args: argparse.Namespace, prepare: Callable[[argparse.Namespace], tuple[Any, ...]],
+        networks: Callable[[dict[str, Any]], tuple[Any, Any]]) -> None:
     """Runs a training command.
 
     Args:
@@ -245,7 +255,7 @@ def run(args, prepare, networks):
         report(source, opened, args.num_eval)
 
 
-def report(source, opened, num_eval):
+def report(source: "Source", opened: Any, num_eval: int) -> None:
     """Prints the leading dimensions, measured on held-out examples, the health of the training, and
     where the model is.
     """
@@ -271,7 +281,7 @@ def report(source, opened, num_eval):
     )
 
 
-def command_line(*arguments):
+def command_line(*arguments: Any) -> str:
     """A command of this package that can be pasted into a shell, from any directory."""
     program = ["tfisovae"] if shutil.which("tfisovae") else [sys.executable, "-m", "tfisovae"]
     return shlex.join([*program, *arguments])

@@ -1,8 +1,12 @@
 """Draw what each latent dimension does (Figs. 6 and 23), in equal distortion: traversal.png, .gif,
 .json; reconstructions.png.
 """
+import argparse
 import dataclasses
 import os
+import typing
+from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
@@ -11,8 +15,12 @@ from tfisovae.commands import measuring
 from tfisovae.commands.training import command_line
 from tfisovae.geometry import STEPS
 
+if typing.TYPE_CHECKING:
+    from tfisovae import Analysis
+    from tfisovae.commands.measuring import Trained
 
-def add_arguments(p):
+
+def add_arguments(p: argparse.ArgumentParser) -> None:
     """The options."""
     measuring.add_arguments(p, "run directory that `tfisovae isometry` has measured")
     p.add_argument("--rows", type=int, help="leading dimensions to draw (default: all)")
@@ -25,7 +33,8 @@ def add_arguments(p):
     )
 
 
-def traverse(trained, result, rows=None, columns=9, limit=2.0, steps="decoder"):
+def traverse(trained: "Trained", result: "Analysis", rows: int | None = None, columns: int = 9,
+             limit: float = 2.0, steps: str = "decoder") -> tuple[Any, ...]:
     """The `Traversals` of the leading dimensions of a run's `Analysis`, as images: in `columns`,
     and with more between.
     """
@@ -43,7 +52,8 @@ def traverse(trained, result, rows=None, columns=9, limit=2.0, steps="decoder"):
         dataclasses.replace(made, x=measuring.as_images(made.x)) for made in (coarse, fine))
 
 
-def draw(trained, rows=None, columns=9, limit=2.0, steps="decoder"):
+def draw(trained: "Trained", rows: int | None = None, columns: int = 9, limit: float = 2.0,
+         steps: str = "decoder") -> list[str]:
     """Writes the pictures, the animation and the numbers of a run; returns what the rows are, in
     words.
     """
@@ -87,7 +97,7 @@ def draw(trained, rows=None, columns=9, limit=2.0, steps="decoder"):
     return made.labels()
 
 
-def report(trained, args):
+def report(trained: "Trained", args: argparse.Namespace) -> Iterator[str]:
     """Draws; yields what the rows are and the names of the pictures, as text."""
     yield "\n".join(draw(trained, args.rows, args.columns, args.limit, args.steps))
     yield measuring.written(
@@ -96,5 +106,5 @@ def report(trained, args):
              ("traversal.png", "traversal.gif", "traversal.json", "reconstructions.png")))
 
 
-def run(args):
+def run(args: argparse.Namespace) -> None:
     measuring.run(args, report)

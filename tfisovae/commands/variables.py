@@ -1,20 +1,27 @@
 """Draw the implicit isometric variable y_j of each active latent variable (Fig. 1): variables.png,
 variables.json.
 """
+import argparse
+import typing
+from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
 from tfisovae import files
 from tfisovae.commands import measuring
 
+if typing.TYPE_CHECKING:
+    from tfisovae.commands.measuring import Trained
 
-def add_arguments(p):
+
+def add_arguments(p: argparse.ArgumentParser) -> None:
     """The options."""
     measuring.add_arguments(p)
     p.add_argument("--rows", type=int, default=6, help="leading dimensions to draw, at most")
 
 
-def compute(trained, rows=6):
+def compute(trained: "Trained", rows: int = 6) -> tuple[Any, ...]:
     """Maps the held-out examples to y: what `variables.json` holds, and what `variables.png` draws.
     """
     from tfisovae import sources, theory
@@ -69,7 +76,7 @@ def compute(trained, rows=6):
     return saved, variables, references if toy else None
 
 
-def write(trained, saved, variables, references):
+def write(trained: "Trained", saved: dict[str, Any], variables: Any, references: Any) -> None:
     """Writes `variables.json` and `variables.png`."""
     from tfisovae.show import drawing
     from tfisovae.show import variables as pictures
@@ -79,7 +86,7 @@ def write(trained, saved, variables, references):
     files.write_json(trained.path("variables.json"), saved)
 
 
-def table(saved):
+def table(saved: dict[str, Any]) -> str:
     """What was measured, as text."""
     lines = [f"{'rank':>4} {'z_j':>4} {'Var(y_j)':>10} {'importance':>11}   of the data"]
     for rank, entry in enumerate(saved["dimensions"], 1):
@@ -93,7 +100,7 @@ def table(saved):
     return "\n".join(lines)
 
 
-def report(trained, args):
+def report(trained: "Trained", args: argparse.Namespace) -> Iterator[str]:
     """Measures a run; yields what was measured, as text, before it is written."""
     saved, variables, references = compute(trained, args.rows)
     yield table(saved)
@@ -101,5 +108,5 @@ def report(trained, args):
     yield measuring.written("", trained.path("variables.json"), trained.path("variables.png"))
 
 
-def run(args):
+def run(args: argparse.Namespace) -> None:
     measuring.run(args, report)

@@ -2,11 +2,12 @@
 message is printed.
 """
 import re
+from typing import Any
 
 _PLAIN = ("lmbda", "clipnorm")  # names without an underscore that are no words
 
 
-def as_options(text, names):
+def as_options(text: str, names: dict[str, Any]) -> str:
     """A message with the arguments that are options written as such: "run_dir" to "--run_dir",
     "data=PATH" to "--data PATH".
 
