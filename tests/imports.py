@@ -3,7 +3,7 @@
     python tests/imports.py DIRECTORY
 
     help         by command line: whether TensorFlow was imported
-    page         a page of saved numbers, and what writing it imported (TensorFlow, Matplotlib)
+    page         a page of saved numbers, and what writing it imported (TensorFlow, pyplot)
     codec        the settings of the codec in DIRECTORY, and what reading them imported
     onednn       by command: TF_ENABLE_ONEDNN_OPTS when TensorFlow was about to be imported
     log_levels   TF_CPP_MIN_LOG_LEVEL after importing tfisovae, where it was not set, and set to 0
@@ -15,7 +15,7 @@ import json
 import os
 import sys
 
-LARGE = ("tensorflow", "matplotlib")
+LARGE = ("tensorflow", "matplotlib.pyplot")
 
 
 def loaded():

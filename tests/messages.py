@@ -7,6 +7,7 @@ has the wording.
 After a message was made better, `pytest --update-messages` writes the new wording; look at the
 difference before you commit it.
 """
+import ast
 import contextlib
 import difflib
 import json
@@ -56,21 +57,35 @@ class Messages:
                         "this test with --update-messages.\n" + "\n".join(lines), pytrace=False)
 
     def write(self, found, collected=None):
-        """Writes what was found over what is known.
+        """Writes what was found over what is known, without tests that refuse nothing any more.
 
         Args:
           found: messages by test; tests without any are left out of the file.
           collected: names of all tests of the files that were collected, if they were collected
             whole; other tests of these files are no more.
         """
-        modules = {test.split("::")[0] for test in collected or ()}
+        modules, refusing = {test.split("::")[0] for test in collected or ()}, refusing_tests()
         kept = {test: said for test, said in self.known.items()
-                if test in (collected or ()) or test.split("::")[0] not in modules}
+                if (test in (collected or ()) or test.split("::")[0] not in modules)
+                and test.partition("[")[0] in refusing}
         both = {test: said for test, said in {**kept, **found}.items() if said}
         PATH.write_text(json.dumps(both, indent=1, sort_keys=True, ensure_ascii=False) + "\n")
 
 
 MESSAGES = Messages()
+
+
+def refusing_tests():
+    """`file::test` of every test that uses `refuses`."""
+    found = set()
+    for path in sorted((ROOT / "tests").rglob("test_*.py")):
+        text = path.read_text()
+        for part in ast.parse(text).body if "refuses(" in text else ():
+            called = (node.func for node in ast.walk(part) if isinstance(node, ast.Call))
+            if isinstance(part, ast.FunctionDef) and any(
+                    isinstance(name, ast.Name) and name.id == "refuses" for name in called):
+                found.add(f"{path.relative_to(ROOT).as_posix()}::{part.name}")
+    return found
 
 
 def normalised(message, base=""):
@@ -84,7 +99,7 @@ def normalised(message, base=""):
             (rf"{place}/tmp\w+", "TMP"), (re.escape(str(ROOT)), "ROOT"),
             (re.escape(socket.gethostname()), "HOST"), (r"process \d+", "process N"),
             (r"(127\.0\.0\.1|localhost):\d+", r"\1:N"), (r"0x[0-9a-f]{6,}", "0xN"),
-            (r"\b(?=[a-f]*\d)(?=\d*[a-f])[0-9a-f]{8}\b", "DIGEST"),
+            (r"(?<!#)\b(?=[a-f]*\d)(?=\d*[a-f])[0-9a-f]{8}\b", "DIGEST"),
             (rf"\b({_LAYERS})_\d+\b", r"\1")):
         message = re.sub(pattern, name, message)
     return re.sub(r"\d+\.\d{4,}", lambda digits: f"{float(digits[0]):.3g}", message)

@@ -150,7 +150,7 @@ def test_a_function_that_must_know_the_batch_is_traced_for_each_size(vae):
 
 
 def test_batches_have_one_shape(vae):
-    with pytest.raises(ValueError, match=r"x .*\[4\]; from example 20 .*\[3\]"):
+    with refuses(ValueError, "x"):
         list(streaming.prepare(vae, iter([X[:20], X[20:, :3]])))
 
 
