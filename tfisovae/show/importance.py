@@ -10,6 +10,7 @@ import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.ticker import LogLocator, NullFormatter
 
+from tfisovae import theory
 from tfisovae.analysis.scree import SHARES, Scree
 from tfisovae.show import drawing
 from tfisovae.show.contents import Contents, Measured, Numbers, count, listed, number, percent
@@ -110,12 +111,12 @@ def scree_of(found: "Scree | Numbers") -> Scree:
     measured = Measured.of(found)
     importance, precision, error = measured.vectors("importance", "precision_mean",
                                                     "precision_standard_error")
-    half = measured.scalar("beta") / 2
+    beta = measured.scalar("beta")
     order = measured.ranking
     order = np.concatenate([order[measured.active[order]], order[~measured.active[order]]])
-    values = np.where(np.isfinite(importance), importance, half * precision)
-    return Scree(order, values[order], half * error[order], measured.active[order], half,
-                 measured.scalar("transform_loss"), measured.components)
+    values = np.where(np.isfinite(importance), importance, theory.importance(precision, beta))
+    return Scree(order, values[order], theory.importance(error[order], beta),
+                 measured.active[order], beta / 2, measured.scalar("transform_loss"), measured.components)
 
 
 def _where(components):
