@@ -115,8 +115,9 @@ def scree_of(found: "Scree | Numbers") -> Scree:
     order = measured.ranking
     order = np.concatenate([order[measured.active[order]], order[~measured.active[order]]])
     values = np.where(np.isfinite(importance), importance, theory.importance(precision, beta))
-    return Scree(order, values[order], theory.importance(error[order], beta),
-                 measured.active[order], beta / 2, measured.scalar("transform_loss"), measured.components)
+    return Scree(order, values[order], theory.importance(error[order],
+                                                         beta), measured.active[order], beta / 2,
+                 measured.scalar("transform_loss"), measured.components)
 
 
 def _where(components):
