@@ -98,6 +98,7 @@ def normalised(message, base=""):
             (rf"{place}/pytest-of-[^/]+/pytest-\d+(/popen-gw\d+)?/[^/\s'\"]+", "TMP"),
             (rf"{place}/tmp\w+", "TMP"), (re.escape(str(ROOT)), "ROOT"),
             (re.escape(socket.gethostname()), "HOST"), (r"process \d+", "process N"),
+            (r"/dev/fd/\d+", "/dev/fd/N"),
             (r"(127\.0\.0\.1|localhost):\d+", r"\1:N"), (r"0x[0-9a-f]{6,}", "0xN"),
             (r"(?<!#)\b(?=[a-f]*\d)(?=\d*[a-f])[0-9a-f]{8}\b", "DIGEST"),
             (rf"\b({_LAYERS})_\d+\b", r"\1")):
