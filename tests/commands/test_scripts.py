@@ -285,7 +285,7 @@ def test_every_command_has_a_summary_and_a_shim(root):
     found = {
         path.stem
         for path in (root / "tfisovae" / "commands").glob("*.py")
-        if "\ndef run(args)" in path.read_text() and "add_arguments" in path.read_text()
+        if "\ndef run(args: " in path.read_text() and "add_arguments" in path.read_text()
     }
     assert found - {"training", "measuring"} == set(commands.SUMMARIES)
     for path in [*(root / "train").glob("*.py"), *(root / "eval").glob("*.py")]:

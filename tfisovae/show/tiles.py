@@ -210,8 +210,10 @@ def _curves(x, dimensions, names, budget):
     """A picture for each row `[columns, m]` of decoded vectors, of at most `budget` characters in
     all.
     """
-    room = 0.06 * float(np.ptp(x)) or 0.5
-    limits, figure = (float(x.min()) - room, float(x.max()) + room), None
+    shown = x[np.isfinite(x)]  # a row is NaN where the decoder does not move
+    low, high = (float(shown.min()), float(shown.max())) if len(shown) else (0.0, 0.0)
+    room = 0.06 * (high - low) or 0.5
+    limits, figure = (low - room, high + room), None
     made, used = [], 0
     for j, row in zip(dimensions, x):
         moves = np.ptp(row, axis=0)
