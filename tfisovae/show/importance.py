@@ -167,7 +167,7 @@ def _by_shape(measured):
                                np.shape(measured.values.get("predicted_precision") or ()))
     if predicted is None or predicted.ndim != 1:
         return np.zeros(0)
-    return measured.scalar("beta") / 2 * -np.sort(-predicted)[:measured.n]
+    return theory.importance(-np.sort(-predicted)[:measured.n], measured.scalar("beta"))
 
 
 def _summed(numbers):
