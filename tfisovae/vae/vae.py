@@ -174,7 +174,7 @@ class VAE(Trainable):
         """
         self._settle_by(x)
         shape = self.example_shape
-        if shape is not None and not x.shape.is_compatible_with([None, *shape]):
+        if shape is not None and not tf.TensorShape([None, *shape]).is_compatible_with(x.shape):
             raise ValueError(
                 f"x must have the shape [batch, {', '.join(map(str, shape))}]; got "
                 f"{tuple(x.shape)}."
