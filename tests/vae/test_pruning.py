@@ -395,10 +395,8 @@ def test_models_of_other_kinds(linear, tmp_path):
     ({0, 1}, "keep"),
 ])
 def test_what_is_refused(keep, argument):
-    seen = posterior_means.PosteriorMeans(np.zeros(4), np.array([1.0, 2, 0, 1]),
-                                          np.array([3.0, 5, 1, 4]), 10)
     with refuses(ValueError, argument):
-        chosen(keep, 4, seen)
+        chosen(keep, 4, means([1, 2, 0, 1], [3, 5, 1, 4]))
 
 
 def test_nothing_to_prune_no_data_and_a_collapsed_model(linear):
@@ -505,8 +503,7 @@ def test_a_pruned_run_measures_as_a_run(run, main):
     main("isometry", run)
     said = main("isometry", small).stdout
     assert "3 of 3 dimensions active" in said
-    assert (f"Pruned: this model is {run} without some of its dimensions, and has not been "
-            f"trained since.") in said
+    assert f"This model is {run} without some of its dimensions, and was not trained since" in said
     before, after = (json.loads((path / "isometry.json").read_text()) for path in (run, small))
     record = json.loads((small / "pruning.json").read_text())
     np.testing.assert_allclose(after["precision_mean"],
