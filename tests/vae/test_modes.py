@@ -70,7 +70,8 @@ import sys
 import numpy as np, tensorflow as tf
 tf.config.set_logical_device_configuration(
     tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 2)
-import tfisovae, test_modes as t
+import tfisovae
+from tests.vae import test_modes as t
 x = t.points()
 with tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"]).scope():
     for synchronized in (False, True):
