@@ -20,8 +20,10 @@ OLDER = "avx512_vnni avx512_bf16_not"
 
 
 @pytest.fixture
-def cpuinfo(tmp_path):
-    """A file as the kernel writes it, with these flags."""
+def cpuinfo(tmp_path, monkeypatch):
+    """A file as the kernel writes it, with these flags, and oneDNN as users have it."""
+    monkeypatch.delenv("TF_ENABLE_ONEDNN_OPTS", raising=False)
+
     def write(flags):
         (tmp_path / "cpuinfo").write_text(X86.format(flags))
         return str(tmp_path / "cpuinfo")
