@@ -14,6 +14,7 @@ import json
 import pathlib
 import re
 import socket
+import sys
 import tempfile
 
 import pytest
@@ -94,6 +95,8 @@ def normalised(message, base=""):
     """
     place = re.escape(tempfile.gettempdir())
     for pattern, name in (
+            (r"[^\s\"']*/site-packages/", "SITE/"),
+            (re.escape(sys.executable), "PYTHON"),
             *([(rf"{re.escape(base)}(/popen-gw\d+)?/[^/\s'\"]+", "TMP")] if base else []),
             (rf"{place}/pytest-of-[^/]+/pytest-\d+(/popen-gw\d+)?/[^/\s'\"]+", "TMP"),
             (rf"{place}/tmp\w+", "TMP"), (re.escape(str(ROOT)), "ROOT"),
