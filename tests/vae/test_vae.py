@@ -92,7 +92,8 @@ def test_parts_of_a_batch_make_the_same_step(parts):
         logs = vae.fit(batches(points(), 32), verbose=0).history
         weights.append((vae.get_weights(), logs))
     for a, b in zip(weights[0][0], weights[1][0]):
-        np.testing.assert_allclose(a, b, atol=1e-5)
+        # 2 % of a step of Adam, which divides the rounding of the smallest gradients by their size.
+        np.testing.assert_allclose(a, b, atol=2e-5)
     np.testing.assert_allclose(weights[0][1]["loss"], weights[1][1]["loss"], rtol=1e-5)
 
 
