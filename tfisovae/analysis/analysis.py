@@ -4,14 +4,14 @@ import math
 import os
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
 from tfisovae import files, metrics, theory, verdict
-from tfisovae.analysis import conditions
+from tfisovae.analysis import conditions, residual
 from tfisovae.analysis.rate_distortion import Accounts
 from tfisovae.autoencoder import streaming
 from tfisovae.autoencoder.autoencoder import AutoencoderLike, as_autoencoder
@@ -22,7 +22,7 @@ from tfisovae.metrics import rate_distortion
 from tfisovae.metrics.isometry import Derivative
 from tfisovae.metrics.measurement import measure
 from tfisovae.metrics.stationarity import AggregateMoments
-from tfisovae.verdict import checks, convergence, words
+from tfisovae.verdict import checks, convergence, gains, words
 from tfisovae.verdict.isometry import Isometry, isometry_of, root_mean_cosine
 from tfisovae.verdict.tests_of_means import LossFall, MeanGradient, Moments
 
@@ -69,6 +69,8 @@ class Analysis:
         `tfisovae.verdict.checks.Stationarity`.
       conditions: whether the networks are such that these must be:
         `tfisovae.verdict.checks.Conditions`.
+      irreducible: D(x, x) / beta, nats, which no training can change. residual: what the means
+        leave of the data, a `tfisovae.verdict.gains.Residual`.
       quadratic: whether the loss is quadratic in x_hat, so that 1 - sigma_j^2 predicts the norm.
       beta, decomposed, distortion_name: of the VAE.
       num_examples: size of the data set.
@@ -123,6 +125,8 @@ class Analysis:
     stationarity: checks.Stationarity | None = None
     conditions: checks.Conditions | None = None
     quadratic: bool | None = None
+    irreducible: float | None = None
+    residual: gains.Residual | None = None
 
     @property
     def lmbda(self) -> float:
@@ -173,6 +177,8 @@ class Analysis:
             made["stationarity"] = checks.Stationarity.from_dict(made["stationarity"])
         if made["conditions"]:
             made["conditions"] = checks.Conditions(**made["conditions"])
+        if made["residual"]:
+            made["residual"] = gains.Residual.from_dict(made["residual"])
         return cls(**made)
 
     def save(self, path: str | os.PathLike, **extra: typing.Any) -> None:
@@ -234,10 +240,10 @@ class Analysis:
 
     def judge(self, gradient: MeanGradient | None = None, fall: LossFall | None = None,
               num_train: int | None = None, annealed: bool = False,
-              training: checks.Stationarity | None = None, *, beta_found: bool = False,
-              beta_differs: bool = False) -> verdict.Verdict:
-        """Whether the training has converged and the embedding is isometric, as data, with a stated
-        rate of false alarms.
+              training: checks.Stationarity | None = None, *,
+              probes: Iterable[gains.Probe] = (), margin: float | None = None,
+              beta_found: bool = False, beta_differs: bool = False) -> verdict.Verdict:
+        """Whether the training has converged and the embedding is isometric, as data.
 
         Args:
           gradient: the `MeanGradient` of examples of training
@@ -248,14 +254,18 @@ class Analysis:
           annealed: whether the learning rate ended at 0.
           training: the `Stationarity` of examples of training (`measure_stationarity`), where those
             measured here are held out. They then decide, as the optimum is theirs.
+          probes: what training a copy for longer gained (`tfisovae.training.probe`). Without one
+            the training is never called converged.
+          margin: gains up to this do not matter, nats. By default the larger of .1 nat and .5 % of
+            the loss that training can change.
           beta_found: whether beta was estimated from these data.
           beta_differs: whether the posterior contradicts the beta that was given
             (`BetaEstimate.differs_from`).
         """
         return convergence.judge_measurement(
             vars(self), self.stationarity, self.conditions, gradient=gradient, fall=fall,
-            num_train=num_train, annealed=annealed, training=training, beta_found=beta_found,
-            beta_differs=beta_differs)
+            num_train=num_train, annealed=annealed, training=training, probes=probes,
+            margin=margin, residual=self.residual, beta_found=beta_found, beta_differs=beta_differs)
 
     def health(self, **kwargs: typing.Any) -> str:
         """Whether training has converged, in a line; the arguments are those of `judge`."""
@@ -321,14 +331,27 @@ def analyze(model: AutoencoderLike, data: Data, num_examples: int | None = None,
         "precision": metrics.PosteriorPrecision(), "gram": metrics.GramOffDiagonal(),
         "balance": metrics.PosteriorBalance(), "moments": AggregateMoments(),
         "coding": metrics.CodingLoss(), "transform": metrics.TransformLoss(),
-        "distortion": rate_distortion.Distortion(), "loss": rate_distortion.Loss()
+        "distortion": rate_distortion.Distortion(), "loss": rate_distortion.Loss(),
+        "irreducible": rate_distortion.Irreducible()
     }
-    posteriors = [
-        posterior for posterior, first_row in _measured(rows, measures, tangents)
-        if first_row < flatness.MAX_EXAMPLES
-    ]
-    known = conditions.of_model(autoencoder)
-    return _analysis(autoencoder, measures, np.concatenate(posteriors), tangents, known)
+    posteriors, inputs, means = [], [], []
+    most = residual.enough(math.prod(rows.first.shape[1:]))
+
+    def kept(measurement):
+        return tf.stack(measurement.posterior, 1), measurement.x, measurement.x_check
+
+    for (posterior, x, x_check), first_row in _measured(rows, measures, tangents, kept):
+        if first_row < flatness.MAX_EXAMPLES:
+            posteriors.append(posterior)
+        if first_row < most:
+            inputs.append(x)
+            means.append(x_check)
+    found = _analysis(autoencoder, measures, np.concatenate(posteriors), tangents,
+                      conditions.of_model(autoencoder))
+    x, x_check = np.concatenate(inputs), np.concatenate(means)
+    found.residual = residual.residual(x_check, x - x_check, autoencoder.distortion,
+                                       found.gram_mean, found.beta)
+    return found
 
 
 def measure_stationarity(model: AutoencoderLike, data: Data, num_examples: int | None = None,
@@ -347,14 +370,15 @@ def measure_stationarity(model: AutoencoderLike, data: Data, num_examples: int |
         "rate": metrics.Rate(), "balance": metrics.PosteriorBalance(),
         "moments": AggregateMoments()
     }
-    for _ in _measured(rows, measures, pullback.tangent_method(autoencoder.decode, rows.mean)):
+    tangents = pullback.tangent_method(autoencoder.decode, rows.mean)
+    for _ in _measured(rows, measures, tangents, lambda measurement: measurement.kl):
         pass
     return _stationarity(measures)
 
 
-def _measured(rows, measures, tangents):
-    """Shows all examples to every metric, and yields their posteriors `[B, 2, n]` with the number
-    of examples before.
+def _measured(rows, measures, tangents, kept):
+    """Shows all examples to every metric; yields what `kept` takes of each batch's measurement, and
+    the number of examples before it.
     """
     with tf.distribute.get_strategy().scope():
         for metric in measures.values():
@@ -364,7 +388,7 @@ def _measured(rows, measures, tangents):
         measurement = measure(rows.model, x, first_row, tangents=tangents)
         for metric in measures.values():
             metric.accumulate(measurement)
-        return tf.stack(measurement.posterior, 1)
+        return kept(measurement)
 
     return streaming.run(rows, update)
 
@@ -386,7 +410,8 @@ def _analysis(autoencoder, measures, posteriors, tangents, known):
     precision, derivative, count = measures["precision"], measures["derivative"], measures[
         "rate"].num_examples
     norm_result, gram_result = norm.result(), gram.result()
-    means = {name: float(measures[name].result()) for name in ("rate", "distortion", "loss")}
+    means = {name: float(measures[name].result())
+             for name in ("rate", "distortion", "loss", "irreducible")}
     means |= {f"{name}_loss": float(measures[name].result()) for name in ("coding", "transform")}
     errors = {
         f"{name}_standard_error": float(measures[name].standard_error)

@@ -29,6 +29,14 @@ def add_arguments(p: argparse.ArgumentParser) -> None:
         "--gradient_examples", type=int, help=
         "training examples for the mean gradient, at most (default: 4,096 images, or 50,000 "
         "vectors; 0: take the one that RUN/isometry.json holds, if there is one)")
+    p.add_argument(
+        "--probe", type=int, nargs="?", const=0, metavar="STEPS",
+        help="train a copy of the model for STEPS more steps, and measure what that gains. Without "
+             "STEPS, for as many as the training had. The run stays as it is")
+    p.add_argument("--probe_seeds", type=int, default=1, help="how many probes to make")
+    p.add_argument("--margin", type=float,
+                   help="nats that do not matter (default: the larger of 0.1, and 0.5 %% of the "
+                        "loss that training can change)")
 
 
 def compute(trained: "Trained",
@@ -170,14 +178,21 @@ def report(trained: "Trained", args: argparse.Namespace) -> Iterator[str]:
     from tfisovae.analysis.scree import Scree
     from tfisovae.verdict import words
 
-    measuring.check_at_least_1(rows=args.rows)
+    measuring.check_at_least_1(rows=args.rows, probe=args.probe or None,
+                               probe_seeds=args.probe_seeds)
+    if args.margin is not None and not 0 < args.margin < math.inf:
+        raise ValueError(f"--margin must be positive and finite; got {args.margin}.")
     measuring.check_gradient_examples(args.gradient_examples)
     result, extra = compute(trained, args.num_examples)
     counted = Scree.from_saved({**result.to_dict(), **extra}).sentences()
     yield "\n".join(
         [result.table(args.rows),
          result.accounting(), counted, *theory(extra, result, args.rows)])
+    if args.probe is not None:
+        yield from probes(trained, args.probe or None, args.probe_seeds)
     evidence = measuring.known_evidence(trained)
+    if args.margin is not None:
+        evidence["margin"] = args.margin
     if not _is_there(trained):  # whatever becomes of the rest of the evidence, which takes long
         write(trained, result, {**extra, "verdict": judge(trained, result, **evidence).to_dict()})
     if args.gradient_examples == 0:
@@ -188,14 +203,40 @@ def report(trained: "Trained", args: argparse.Namespace) -> Iterator[str]:
         evidence |= measuring.training_evidence(trained, args.gradient_examples)
     found = judge(trained, result, **evidence)
     extra |= {
-        "evidence": {
-            name: dataclasses.asdict(value) if dataclasses.is_dataclass(value) else value
-            for name, value in evidence.items()
-        }, "verdict": found.to_dict()
+        "evidence": {name: _saved(value) for name, value in evidence.items()},
+        "verdict": found.to_dict()
     }
     yield "\n".join([*measuring.gradient_notes(extra), words.summary(found)])
     write(trained, result, extra)
     yield measuring.written(trained.out, *names(trained.suffix)[:4 if result.num_active else 3])
+
+
+def _saved(value):
+    """Evidence as JSON holds it."""
+    if isinstance(value, (list, tuple)):
+        return [_saved(entry) for entry in value]
+    return dataclasses.asdict(value) if dataclasses.is_dataclass(value) else value
+
+
+def probes(trained: "Trained", steps: int | None, seeds: int) -> Iterator[str]:
+    """Makes the probes of a run that are not there yet, and writes them to its `probes.json`;
+    yields what each gained.
+    """
+    from tfisovae.training import probe
+
+    if not trained.own:
+        raise ValueError("--probe trains on the run's own data: leave out --data.")
+    steps = trained.config["steps"] if steps is None else steps
+    found = {(one.steps, one.seed): one for one in probe.read(trained.directory)}
+    for seed in range(seeds):
+        if (steps, seed) not in found:
+            found[steps, seed] = probe.probe_run(trained.directory, trained.source, steps, seed,
+                                                 progress=True)
+            probe.write(trained.directory, list(found.values()))
+        made = found[steps, seed]
+        yield (f"Probe with seed {seed}: after {steps:,} more steps the loss is {made.after:.4f} "
+               f"nats, and was {made.before:.4f}: a gain of {made.gain:.2g} +- "
+               f"{made.standard_error:.1g}.")
 
 
 def run(args: argparse.Namespace) -> None:

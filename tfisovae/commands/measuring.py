@@ -213,9 +213,10 @@ def num_examples(trained: "Trained", asked: int | None = None) -> int:
 
 
 def known_evidence(trained: "Trained") -> dict[str, Any]:
-    """What tells of the training at no cost: the schedule, the fall of the loss, and how many were
-    trained on.
+    """What tells of the training at no cost: the schedule, the fall of the loss, how many were
+    trained on, and the probes that were made.
     """
+    from tfisovae.training import probe
     from tfisovae.training.callbacks import fall_of_the_loss
 
     evidence = {"annealed": trained.config.get("schedule", "constant") != "constant"}
@@ -223,6 +224,8 @@ def known_evidence(trained: "Trained") -> dict[str, Any]:
         evidence["fall"] = fall_of_the_loss(trained.directory, trained.config)
     except files.DamagedFile as error:
         print(f"Whether the loss still falls is not known: {error}", file=sys.stderr)
+    if trained.own:
+        evidence["probes"] = probe.read(trained.directory)
     if trained.own and not trained.suffix:
         evidence["num_train"] = len(trained.source.train)
     return evidence

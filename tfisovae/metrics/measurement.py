@@ -101,6 +101,11 @@ class Measurement:
         return objective(1 / self.autoencoder.beta, self.distortion, self.kl)
 
     @once
+    def irreducible(self) -> tf.Tensor:
+        """D(x, x) / beta, nats, `[B]`: no reconstruction of x has a smaller distortion."""
+        return self.autoencoder.distortion(self.x, self.x) / self.autoencoder.beta
+
+    @once
     def coding_loss(self) -> tf.Tensor:
         """The excess D(x_check, x_hat) - D(x_check, x_check), `[B]`."""
         return self.autoencoder.distortion.excess(self.x_check, self.x_hat - self.x_check)

@@ -77,3 +77,10 @@ class Loss(MeasurementMetric):
 
     def measure(self, measurement: Measurement) -> tf.Tensor:
         return measurement.objective
+
+
+class Irreducible(MeasurementMetric):
+    """D(x, x) / beta, nats: the part of the loss that no training can change."""
+
+    def measure(self, measurement: Measurement) -> tf.Tensor:
+        return measurement.irreducible

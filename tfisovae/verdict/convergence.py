@@ -1,36 +1,38 @@
 """Decides whether a training has converged (NumPy and SciPy only).
 
-`checks` turns measurements into tests, each with a p-value; `judge` decides over all of them
-together; `words` makes sentences of it. An alarm is raised on a stationary model in at most 5 % of
-all data sets, over all dimensions and all checks together, from 300 independent examples and for 1
-to 256 dimensions (results/verdict/false_alarms.json).
+`judge` adds up the nats that the loss can still fall by and compares them with a margin. `checks`
+turns measurements into tests, which are hints; `words` makes sentences of it all.
 """
 import dataclasses
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 import scipy.stats
 
+from tfisovae.verdict import gains
 from tfisovae.verdict.checks import (
+    BALANCE,
     FALL,
     GRADIENT,
     LEVEL,
+    MEAN,
     MIN_EXAMPLES,
     MIN_GRADIENT_EXAMPLES,
+    SECOND,
     TOLERANCE,
     Check,
     Conditions,
     Stationarity,
     checks,
 )
+from tfisovae.verdict.gains import GainKind, Probe, Residual
 from tfisovae.verdict.isometry import Isometry, isometry_of
 from tfisovae.verdict.record import Reason, ReasonKind, Verdict
 from tfisovae.verdict.states import IsometryState, State
 from tfisovae.verdict.tests_of_means import LossFall, MeanGradient, holm
 
-RESOLUTION = 0.2  # checks that would have seen only larger deviations show nothing
 # Means that must be finite.
 LOSSES = ("rate", "distortion", "loss", "coding_loss", "transform_loss")
 _UNREADABLE = (KeyError, ValueError, TypeError, AttributeError, IndexError, OverflowError)
@@ -79,85 +81,142 @@ def judge(stationarity: Stationarity | None = None, conditions: Conditions | Non
           num_train: int | None = None, annealed: bool = False, tolerance: float = TOLERANCE,
           level: float = LEVEL, losses: Mapping[str, float] | None = None,
           training: Stationarity | None = None, num_active: int | None = None,
-          isometry: Isometry | None = None) -> Verdict:
-    """Decides over all checks together.
+          isometry: Isometry | None = None, probes: Iterable[Probe] = (),
+          residual: Residual | None = None, margin: float | None = None,
+          irreducible: float = 0.0) -> Verdict:
+    """Decides by the nats that the loss can still fall by.
 
-    Where there are both, half of the false alarms allowed are for the checks of dimensions and half
-    for those of the whole network; among each, Holm's adjustment.
+    The sum of all gains is compared with a margin. The gains are those of a probe (training for as
+    many steps again), of dimensions that carry nothing, of standardizing and of the posterior
+    balance. The tests of single numbers and of the mean gradient are hints: they decide nothing.
 
     Args:
       stationarity, conditions, gradient, fall, num_train, annealed, tolerance: as of `checks`.
-      level: of false alarms.
-      losses: means by their names, which only have to be finite.
+      level: of false alarms of the hints.
+      losses: means by their names, which have to be finite.
       training: the `Stationarity` of examples of training, where `stationarity` is of held-out
         ones or `None`. They then decide, as an optimum is that of its training examples.
       num_active: number of active dimensions, where it is known.
       isometry: the verdict on the embedding, which becomes part of this one.
+      probes: `Probe`s of this model.
+      residual: `Residual` of this model.
+      margin: nats; `gains.margin` of the loss by default.
+      irreducible: lmbda D(x, x), nats.
     """
-    conditions, apart, broken, heavy = conditions or Conditions(), [], [], []
+    conditions, apart, broken = conditions or Conditions(), [], []
+    losses, probes = losses or {}, tuple(probes)
     if stationarity is not None and training is not None:
         held_out = _tested(stationarity, conditions, None, None, num_train, annealed, tolerance,
                            level, {})
         apart, broken = held_out.alarms, held_out.broken
     if stationarity is None or training is not None:
         stationarity, num_train = training, None
+    broken_probes = {f"loss of a probe of {probe.steps} steps": probe.after for probe in probes}
     found = _tested(stationarity, conditions, gradient, fall, num_train, annealed, tolerance, level,
-                    losses or {})
-    broken, heavy = broken + found.broken, found.heavy
+                    losses | broken_probes)
+    broken = broken + found.broken
     count = None if stationarity is None else stationarity.num_examples
     reasons = [Reason.of(kind, c) for kind, some in (
         (ReasonKind.NOT_FINITE, broken), (ReasonKind.OFF, found.alarms),
-        (ReasonKind.HINT, found.hints), (ReasonKind.HEAVY_TAILS, heavy),
+        (ReasonKind.HINT, found.hints), (ReasonKind.HEAVY_TAILS, found.heavy),
         (ReasonKind.HELD_OUT, apart)) for c in some]
-    state, why = _state(found, bool(broken), count, conditions, gradient, fall, annealed,
-                        num_active, losses or {})
+    if margin is None:
+        margin = gains.margin(losses.get("loss", math.nan), irreducible)
+    made = [gains.of_probes(probes), None if residual is None else gains.of_dead(residual),
+            *_closed_forms(stationarity, conditions, num_train, found.heavy)]
+    verdict = Verdict(
+        State.NOT_JUDGED, (), isometry, count, level, found.resolution, gradient, fall, annealed,
+        gains=tuple(gain for gain in made if gain is not None), margin=margin,
+        averaging=gains.of_averages(probes))
+    state, why = (State.NOT_FINITE, []) if broken else _state(verdict, found, num_active, losses)
+    why += _hints(gradient, conditions) + _more_dimensions(residual)
     if isometry is not None and state is State.NOT_FINITE:
         isometry = dataclasses.replace(isometry, state=IsometryState.NOT_FINITE, failing=())
-    return Verdict(state, (*reasons, *why), isometry, count, level, found.resolution, gradient,
-                   fall, annealed)
+    return dataclasses.replace(verdict, state=state, reasons=(*reasons, *why), isometry=isometry)
 
 
-def _state(found, broken, count, conditions, gradient, fall, annealed, num_active, losses):
+def _closed_forms(stationarity, conditions, num_train, heavy):
+    """The gains of standardizing and of the balance, of those dimensions whose moments can be
+    trusted.
+    """
+    if stationarity is None or stationarity.num_examples < MIN_EXAMPLES:
+        return []
+    wider = 1.0 if num_train is None else math.sqrt(1 + stationarity.num_examples / num_train)
+    mean, second, difference = (
+        dataclasses.replace(part, standard_deviation=wider * part.standard_deviation)
+        for part in (stationarity.latent_mean, stationarity.latent_second_moment,
+                     stationarity.balance_difference))
+
+    def trusted(*names):
+        among = np.full(len(mean.mean), True)
+        among[[c.dimension for c in heavy if c.name in names]] = False
+        return among
+
+    found = []
+    if conditions.moments:
+        found.append(gains.of_scale(mean, second, trusted(MEAN, SECOND)))
+    if conditions.balance:
+        found.append(gains.of_balance(difference, trusted(BALANCE) & stationarity.strong))
+    return found
+
+
+def _state(verdict, found, num_active, losses):
     """The state, and its reasons beside the checks."""
-    if broken:
-        return State.NOT_FINITE, []
     if num_active == 0:
         return State.COLLAPSED, [Reason(ReasonKind.COLLAPSED, value=losses.get("rate", math.nan))]
-    if found.alarms:
-        names = {c.name for c in found.alarms}
-        level = GRADIENT in names and FALL not in names and not annealed
-        return (State.JITTERS if level and fall is not None and fall.is_over
-                else State.NOT_CONVERGED), []
-    if count is not None and count < MIN_EXAMPLES:
-        return State.NOT_JUDGED, [Reason(ReasonKind.TOO_FEW, value=count, expected=MIN_EXAMPLES)]
-    why = [_gradient(gradient, conditions)]
-    seen = why[0].kind is ReasonKind.WITHIN_NOISE
-    if found.hints:
-        return State.UNDECIDED, why if seen else []
-    if seen:
-        return State.CONVERGED, why
-    if found.firm and found.resolution <= RESOLUTION:
-        return State.NO_SIGN, why
-    if found.firm:
-        why += [Reason(ReasonKind.COARSE, value=found.resolution, expected=RESOLUTION)]
-    elif any(c.dimension is not None for c in found.soft):
-        notes = dict.fromkeys(c.why for c in found.soft if c.dimension is not None)
-        why += [Reason(ReasonKind.NOT_KNOWN, note="; ".join(notes))]
-    else:
-        why += [Reason(ReasonKind.NOT_MEASURED)]
+    by_kind, margin = {gain.kind: gain for gain in verdict.gains}, verdict.margin
+    dead, doubling = by_kind.get(GainKind.DEAD), by_kind.get(GainKind.DOUBLING)
+    low, high = verdict.interval
+    if dead is not None and dead.interval[0] > margin:
+        return State.SADDLE, []
+    rises = doubling is not None and doubling.interval[1] < -margin
+    if rises or verdict.averaging is not None and verdict.averaging.interval[0] > margin:
+        return State.JITTERS, []
+    if low > margin:
+        return State.IMPROVING, []
+    why = _missing(verdict, found, doubling)
+    if doubling is not None and not why and high < margin:
+        return State.CONVERGED, []
+    if doubling is not None or GainKind.PROBE in by_kind:
+        return State.UNDECIDED, why
     return State.NOT_JUDGED, why
 
 
-def _gradient(gradient, conditions):
-    """What a mean gradient shows that is no alarm."""
-    if gradient is not None and not conditions.gradient:
-        return Reason(ReasonKind.GRADIENT_TELLS_NOTHING, GRADIENT, note=conditions.gradient_why)
-    if gradient is None or gradient.num_examples < MIN_GRADIENT_EXAMPLES:
-        return Reason(ReasonKind.NO_GRADIENT, GRADIENT,
-                      value=gradient.num_examples if gradient else 0,
-                      expected=MIN_GRADIENT_EXAMPLES)
-    return Reason(ReasonKind.WITHIN_NOISE, GRADIENT, None, gradient.squared_norm, 0.0,
-                  gradient.standard_error, gradient.p_value)
+def _missing(verdict, found, doubling):
+    """What is not known of the gains, as reasons."""
+    why = []
+    if doubling is None:
+        probe = next((gain for gain in verdict.gains if gain.kind is GainKind.PROBE), None)
+        why.append(Reason(ReasonKind.NO_PROBE) if probe is None else
+                   Reason(ReasonKind.SHORT_PROBE, value=probe.steps))
+    count = verdict.num_examples
+    if count is not None and count < MIN_EXAMPLES:
+        why.append(Reason(ReasonKind.TOO_FEW, value=count, expected=MIN_EXAMPLES))
+    if doubling is not None and any(c.applies for c in found.heavy):
+        why.append(Reason(ReasonKind.HEAVY_TAILS, found.heavy[0].name, found.heavy[0].dimension))
+    return why
+
+
+def _hints(gradient, conditions):
+    """What a mean gradient shows, where one was measured."""
+    if gradient is None:
+        return []
+    if not conditions.gradient:
+        return [Reason(ReasonKind.GRADIENT_TELLS_NOTHING, GRADIENT, note=conditions.gradient_why)]
+    if gradient.num_examples < MIN_GRADIENT_EXAMPLES:
+        return [Reason(ReasonKind.NO_GRADIENT, GRADIENT, value=gradient.num_examples,
+                       expected=MIN_GRADIENT_EXAMPLES)]
+    return [Reason(ReasonKind.WITHIN_NOISE, GRADIENT, None, gradient.squared_norm, 0.0,
+                   gradient.standard_error, gradient.p_value)] if gradient.p_value > LEVEL else []
+
+
+def _more_dimensions(residual):
+    """That one more dimension would pay, where no dimension is free."""
+    if residual is None or residual.free or not len(residual.variance):
+        return []
+    worth, error = residual.worth[0], residual.worth_error[0]
+    return [Reason(ReasonKind.MORE_DIMENSIONS, value=float(worth), standard_error=float(error))
+            ] if worth - gains.Z * error > 0 else []
 
 
 def judge_measurement(values: Mapping[str, Any], stationarity: Stationarity | None,
@@ -178,7 +237,18 @@ def judge_measurement(values: Mapping[str, Any], stationarity: Stationarity | No
     active = np.array(values.get("active"), object)
     num_active = sum(entry == 1 for entry in active) if active.ndim == 1 and len(active) else None
     return judge(stationarity, conditions, losses=losses, num_active=num_active, isometry=isometry,
-                 **evidence)
+                 irreducible=_irreducible(values), **evidence)
+
+
+def _irreducible(values):
+    """lmbda E[D(x, x)], nats; of an older version, as near as its parts tell."""
+    if values.get("irreducible") is not None:
+        return _number(values["irreducible"])
+    parts = [_number(values.get(name)) for name in ("distortion", "coding_loss", "transform_loss",
+                                                    "lmbda")]
+    total, coding, transform, lmbda = parts
+    found = lmbda * (total - coding - transform)
+    return max(0.0, found) if math.isfinite(found) else 0.0
 
 
 def of_saved(values: Mapping[str, Any]) -> Verdict:
@@ -193,18 +263,20 @@ def of_saved(values: Mapping[str, Any]) -> Verdict:
     beta_found = isinstance(found, dict) and found.get("value") == values.get("beta")
     return judge_measurement(values, _read(Stationarity.from_dict, values.get("stationarity")),
                              _read(lambda known: Conditions(**known), values.get("conditions")),
-                             beta_found=beta_found, **evidence_of(values))
+                             beta_found=beta_found, **evidence_of(values),
+                             residual=_read(Residual.from_dict, values.get("residual")))
 
 
 def evidence_of(values: Mapping[str, Any]) -> dict[str, Any]:
     """What an isometry.json holds about the training, as `judge` takes it: `gradient`, `fall`,
-    `annealed`, `training` and `num_train`, `None` where it is not there.
+    `annealed`, `training`, `num_train`, `margin` and `probes`, `None` where it is not there.
     """
     kept = values.get("evidence") if isinstance(values.get("evidence"), dict) else {}
     kinds = {"gradient": MeanGradient.from_dict, "fall": LossFall.from_dict,
-             "training": Stationarity.from_dict, "num_train": int}
-    return {name: _read(kind, kept.get(name)) for name, kind in kinds.items()
-            } | {"annealed": bool(kept.get("annealed"))}
+             "training": Stationarity.from_dict, "num_train": int, "margin": float,
+             "probes": lambda probes: tuple(map(Probe.from_dict, probes))}
+    found = {name: _read(kind, kept.get(name)) for name, kind in kinds.items()}
+    return found | {"annealed": bool(kept.get("annealed")), "probes": found["probes"] or ()}
 
 
 def _read(kind, value):

@@ -7,6 +7,7 @@ from typing import Any
 
 from tfisovae import files
 from tfisovae.verdict.checks import LEVEL, Check
+from tfisovae.verdict.gains import LEAST_MARGIN, Gain, Z
 from tfisovae.verdict.isometry import Isometry
 from tfisovae.verdict.states import State
 from tfisovae.verdict.tests_of_means import LossFall, MeanGradient
@@ -28,6 +29,9 @@ class ReasonKind(enum.Enum):
     NO_GRADIENT = "no_gradient"  # measured on `value` examples, of `expected` or more
     GRADIENT_TELLS_NOTHING = "gradient_tells_nothing"  # `note` says why
     NOT_MEASURED = "not_measured"
+    NO_PROBE = "no_probe"  # the training was not continued to see what that gains
+    SHORT_PROBE = "short_probe"  # it was continued for fewer steps than it had
+    MORE_DIMENSIONS = "more_dimensions"  # one more dimension would gain `value` nats
     OTHER_DATA = "other_data"  # `note` is the command that measures the run's own
     PRUNED = "pruned"  # of the run `note`, and not trained since
 
@@ -78,6 +82,8 @@ class Verdict:
       resolution: the deviation that would have been seen in any dimension with probability 1/2 or
         more; NaN without such checks.
       gradient, fall, annealed: as given to `tfisovae.verdict.convergence.judge`.
+      gains: what the loss can still fall by, and where that comes from. margin: gains up to this do
+        not matter, nats. averaging: the gain of averaged weights, or `None`.
       on_own_data: whether the state is that on the data of the run, where these are others.
     """
 
@@ -91,6 +97,21 @@ class Verdict:
     fall: LossFall | None = None
     annealed: bool = False
     on_own_data: bool = False
+    gains: tuple[Gain, ...] = ()
+    margin: float = LEAST_MARGIN
+    averaging: Gain | None = None
+
+    @property
+    def gain(self) -> tuple[float, float]:
+        """The sum of all gains and its standard error, nats."""
+        return (sum(gain.value for gain in self.gains),
+                math.sqrt(sum(gain.standard_error**2 for gain in self.gains)))
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """The interval of 95 % of the sum of all gains, nats."""
+        value, error = self.gain
+        return value - Z * error, value + Z * error
 
     def of(self, *kinds: ReasonKind) -> tuple[Reason, ...]:
         """The reasons of these kinds."""
@@ -98,8 +119,8 @@ class Verdict:
 
     @property
     def unfinished(self) -> bool:
-        """Whether training is shown not to be stationary."""
-        return bool(self.of(ReasonKind.OFF, ReasonKind.NOT_FINITE))
+        """Whether it is shown that the loss can be lower by more than the margin."""
+        return self.state in (State.NOT_FINITE, State.SADDLE, State.JITTERS, State.IMPROVING)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain Python values, as JSON holds them; what is unknown is left out."""
@@ -116,8 +137,10 @@ class Verdict:
             "state": State, "isometry": Isometry.from_dict, "num_examples": int,
             "reasons": lambda reasons: tuple(map(Reason.from_dict, reasons)),
             "gradient": MeanGradient.from_dict, "fall": LossFall.from_dict, "annealed": bool,
-            "on_own_data": bool
+            "on_own_data": bool, "gains": lambda gains: tuple(map(Gain.from_dict, gains)),
+            "averaging": Gain.from_dict
         }
+        values["margin"]  # of a verdict without it, another version judged by other rules
         return cls(**{name: kinds.get(name, float)(value) for name, value in values.items()})
 
 

@@ -5,16 +5,16 @@ import enum
 
 
 class State(enum.Enum):
-    """Whether a training has converged."""
+    """Whether a training has converged: the first of these that holds."""
 
     NOT_FINITE = "not_finite"  # some number is not finite, so no other means anything
     COLLAPSED = "collapsed"  # no dimension carries information
-    NOT_CONVERGED = "not_converged"
-    JITTERS = "jitters"  # the learning rate keeps the weights moving; the loss no longer falls
-    UNDECIDED = "undecided"  # something is off, but need not be 0 or 1 for these networks
+    SADDLE = "saddle"  # dimensions carry nothing that would gain more than the margin
+    JITTERS = "jitters"  # the rate keeps the weights moving: averaging gains more than the margin
+    IMPROVING = "improving"  # more training, or a closed form, gains more than the margin
+    CONVERGED = "converged"  # twice the steps gain less than the margin
+    UNDECIDED = "undecided"  # what was measured cannot tell on which side of the margin it is
     NOT_JUDGED = "not_judged"  # nothing that could have shown the fault was measured
-    NO_SIGN = "no_sign"  # what was measured is in order, but the mean gradient was not measured
-    CONVERGED = "converged"
 
 
 class IsometryState(enum.Enum):

@@ -2,30 +2,24 @@
 
 Nothing reads these words back: whatever must be known is in the data that they are made from.
 """
+import dataclasses
 import math
 from collections.abc import Iterable
 from typing import NamedTuple, Protocol
 
 import numpy as np
 
-from tfisovae.verdict.checks import (
-    BALANCE,
-    FALL,
-    GRADIENT,
-    MEAN,
-    MIN_GRADIENT_EXAMPLES,
-    SECOND,
-)
 from tfisovae.verdict.findings import Finding, Kind
+from tfisovae.verdict.gains import GainKind
 from tfisovae.verdict.isometry import CLOSE, FEW, Isometry, Part
 from tfisovae.verdict.record import ReasonKind, Verdict
 from tfisovae.verdict.states import BetaState, IsometryState, Severity, State
 
 LABELS = {
     State.NOT_FINITE: "NOT FINITE", State.COLLAPSED: "COLLAPSED",
-    State.NOT_CONVERGED: "NOT CONVERGED", State.JITTERS: "JITTERS", State.UNDECIDED: "UNDECIDED",
-    State.NOT_JUDGED: "Not judged", State.NO_SIGN: "No sign against convergence",
-    State.CONVERGED: "Converged", IsometryState.NOT_FINITE: "NOT FINITE",
+    State.SADDLE: "SADDLE", State.JITTERS: "JITTERS", State.IMPROVING: "IMPROVING",
+    State.CONVERGED: "Converged", State.UNDECIDED: "UNDECIDED", State.NOT_JUDGED: "Not judged",
+    IsometryState.NOT_FINITE: "NOT FINITE",
     IsometryState.NONE: "none", IsometryState.NOT_JUDGED: "Not judged",
     IsometryState.NOT_ISOMETRIC: "not isometric", IsometryState.ISOMETRIC: "isometric"
 }
@@ -33,9 +27,12 @@ _PARTS = {Part.LENGTHS: "lengths", Part.ANGLES: "right angles",
           Part.FLATNESS: "flatness along single axes", Part.POSTERIOR: "the posterior"}
 _LONGER = "train longer, and let learning_rate fall to 0 only at the end"
 _STANDARDIZE = (
-    "call tfisovae.standardize_latents(vae, training_examples), and measure again with the mean "
-    f"gradient. If that was done, or the networks forbid it, {_LONGER}")
-_FREE = "E[mu], E[mu^2 + sigma^2] and the balance"
+    f"call tfisovae.standardize_latents(vae, training_examples). If that was done, {_LONGER}")
+_PROBE = ("train a copy for as many steps again (tfisovae isometry RUN --probe, or "
+          "tfisovae.training.probe)")
+_SOURCES = {GainKind.DOUBLING: "by {steps:,} more steps", GainKind.PROBE: "by {steps:,} more steps",
+            GainKind.DEAD: "by dimensions that carry nothing", GainKind.SCALE: "by standardizing",
+            GainKind.BALANCE: "by the widths of the posterior"}
 
 
 class Line(NamedTuple):
@@ -76,10 +73,12 @@ def health(verdict: Verdict) -> str:
 def _training(verdict):
     """The label of the state, and the rest of the line."""
     rest = {
-        State.NOT_FINITE: _not_finite, State.COLLAPSED: _collapsed,
-        State.NOT_CONVERGED: _unfinished, State.JITTERS: _unfinished, State.UNDECIDED: _undecided,
-        State.NOT_JUDGED: _not_judged, State.NO_SIGN: _no_sign, State.CONVERGED: _converged
+        State.NOT_FINITE: _not_finite, State.COLLAPSED: _collapsed, State.SADDLE: _saddle,
+        State.JITTERS: _jitters, State.IMPROVING: _improving, State.CONVERGED: _converged,
+        State.UNDECIDED: _undecided, State.NOT_JUDGED: _not_judged
     }[verdict.state](verdict)
+    if verdict.state is not State.NOT_FINITE:
+        rest += "".join(f" {said}" for said in (*_hints(verdict), *_more_dimensions(verdict)))
     held_out = verdict.of(ReasonKind.HELD_OUT)
     if held_out:
         rest += (
@@ -122,87 +121,106 @@ def _collapsed(verdict):
             f"learning_rate.")
 
 
-def _unfinished(verdict):
-    off, gradient, fall = verdict.of(ReasonKind.OFF), verdict.gradient, verdict.fall
-    names = {reason.check for reason in off}
-    said = _listed([reason for reason in off if reason.dimension is not None])
-    if FALL in names and fall is not None:
-        said.append(f"the loss {'still falls' if fall.fall > 0 else 'rises'}: by {_nats(fall)} "
-                    f"over steps {fall.first_step} to {fall.last_step}")
-    if GRADIENT in names and gradient is not None:
-        size = (f"as large as the noise of a batch of {gradient.noise_scale:.3g} examples"
-                if math.isfinite(gradient.noise_scale) else "in flat directions only")
-        said.append(
-            f"the mean gradient is larger than its noise (p {gradient.p_value:.1g}; {size})")
-        if verdict.annealed and fall is not None and fall.fall > 0 and fall.p_value < verdict.level:
-            said.append(f"the loss fell by {_nats(fall)} over steps {fall.first_step} to "
-                        f"{fall.last_step}")  # how much there may be to gain
-    if verdict.state is State.JITTERS:
-        said += [f"the loss no longer falls ({_nats(fall)} over the last third)"] if fall else []
-        advice = "average the weights, or let learning_rate fall to 0"
-    else:  # shift and scale take no training; the rest is then to be seen
-        advice = _STANDARDIZE if names & {MEAN, SECOND} and BALANCE not in names else _LONGER
-    return f"{'; '.join(said)}. To do: {advice}."
+def _saddle(verdict):
+    gain = next(gain for gain in verdict.gains if gain.kind is GainKind.DEAD)
+    return (f"some latent dimensions carry nothing, though the data have directions for them. "
+            f"Using them would gain {_about(gain)}, more than the margin of {_margin(verdict)}. "
+            f"This is an estimate. Gradients are 0 there, so more steps change little. To do: "
+            f"train again with another seed, or with KL annealing (anneal_steps).")
 
 
-def _nats(fall):
-    return f"{abs(fall.fall):.3g} +- {fall.standard_error:.1g} nats"
+def _jitters(verdict):
+    gain = verdict.averaging
+    if gain is not None and gain.interval[0] > verdict.margin:
+        return (f"the loss of averaged weights is lower by {_about(gain)}, more than the margin of "
+                f"{_margin(verdict)}. The learning rate keeps the weights moving. To do: average "
+                f"the weights, or let learning_rate fall to 0.")
+    gain = next(gain for gain in verdict.gains if gain.kind is GainKind.DOUBLING)
+    rise = dataclasses.replace(gain, value=-gain.value)
+    return (f"the loss rose by {_about(rise)} in {gain.steps:,} more steps, more than the margin "
+            f"of {_margin(verdict)}. To do: lower learning_rate, and let it fall to 0.")
 
 
-def _undecided(verdict):
-    hints = verdict.of(ReasonKind.HINT)
-    why = "; ".join(dict.fromkeys(reason.note for reason in hints))
-    gradient = (" The mean gradient is within its noise, which speaks for convergence."
-                if verdict.of(ReasonKind.WITHIN_NOISE) else "")
-    return (f"{'; '.join(_listed(hints))}. It is not known whether this must be so at the optimum "
-            f"of these networks ({why}).{gradient}")
-
-
-def _not_judged(verdict):
-    for reason in verdict.of(ReasonKind.TOO_FEW):
-        return _too_few(reason.value, reason.expected)
-    for reason in verdict.of(ReasonKind.OTHER_DATA):
-        return f"these are not the run's own data. Measure it on its own: {reason.note}"
-    said = [_gradient(verdict)]
-    for reason in verdict.of(ReasonKind.COARSE):
-        said.append(f"only deviations above {reason.value:.2g} of {_FREE} would have been seen")
-    for reason in verdict.of(ReasonKind.NOT_KNOWN):
-        said.append(f"it is not known what must hold for these networks ({reason.note})")
-    for _ in verdict.of(ReasonKind.NOT_MEASURED):
-        said.append(f"{_FREE} were not measured")
-    return f"{', and '.join(said)}.{_measure(verdict)}{_heavy(verdict)}"
-
-
-def _no_sign(verdict):
-    return (f"{_FREE} are as they should be, but they settle long before the rest of the network, "
-            f"and {_gradient(verdict)}.{_measure(verdict)}{_seen(verdict)}{_heavy(verdict)}")
-
-
-def _gradient(verdict):
-    """Why the mean gradient says nothing."""
-    for reason in verdict.of(ReasonKind.GRADIENT_TELLS_NOTHING):
-        return f"the mean gradient tells nothing here ({reason.note})"
-    count = next((reason.value for reason in verdict.of(ReasonKind.NO_GRADIENT)), 0)
-    return (f"the mean gradient was measured on {count:.0f} examples only" if count
-            else "the mean gradient was not measured")
-
-
-def _measure(verdict):
-    return (f" Measure it on {MIN_GRADIENT_EXAMPLES} training examples or more."
-            if verdict.of(ReasonKind.NO_GRADIENT) else "")
+def _improving(verdict):
+    largest = max(verdict.gains, key=lambda gain: gain.value).kind
+    advice = _STANDARDIZE if largest is GainKind.SCALE else _LONGER
+    return f"{_total(verdict)} That is more than the margin of {_margin(verdict)}. To do: {advice}."
 
 
 def _converged(verdict):
-    fall = verdict.fall
-    level = fall is not None and not verdict.annealed and fall.is_over
-    return (f"as far as these examples show, the mean gradient is within its noise"
-            f"{', and the loss no longer falls' if level else ''}.{_seen(verdict)}"
+    return f"{_total(verdict)} That is less than the margin of {_margin(verdict)}."
+
+
+def _undecided(verdict):
+    said = f"{_total(verdict)} The margin is {_margin(verdict)}."
+    for _ in verdict.of(ReasonKind.SHORT_PROBE):
+        return (f"{said} A probe that is shorter than the training shows a lower bound only. To "
+                f"do: {_PROBE}.")
+    for reason in verdict.of(ReasonKind.TOO_FEW):
+        return f"{said} {_sentence(_too_few(reason.value, reason.expected))}"
+    if verdict.of(ReasonKind.HEAVY_TAILS):
+        return f"{said}{_heavy(verdict)}"
+    return f"{said} To do: measure more examples, or probe with more seeds."
+
+
+def _not_judged(verdict):
+    for reason in verdict.of(ReasonKind.OTHER_DATA):
+        return f"these are not the run's own data. Measure it on its own: {reason.note}"
+    few = "".join(f" {_sentence(_too_few(reason.value, reason.expected))}"
+                  for reason in verdict.of(ReasonKind.TOO_FEW))
+    return (f"nothing that was measured shows what more training would gain.{few} To do: {_PROBE}."
             f"{_heavy(verdict)}")
 
 
-def _seen(verdict):
-    return (f" Deviations above {verdict.resolution:.2g} of {_FREE} would have been seen."
-            if math.isfinite(verdict.resolution) else "")
+def _about(gain):
+    """A gain with its interval."""
+    low, high = gain.interval
+    return f"about {gain.value:.2g} nats ({low:.2g} to {high:.2g}, 95 %)"
+
+
+def _margin(verdict):
+    return f"{verdict.margin:.2g} nats"
+
+
+def _total(verdict):
+    """How much is to gain, and where it comes from."""
+    value = verdict.gain[0]
+    low, high = (max(0.0, limit) for limit in verdict.interval)
+    kinds = {gain.kind: gain for gain in verdict.gains}
+    per = " per doubling of the training" if GainKind.DOUBLING in kinds else ""
+    bound = {State.CONVERGED: f"at most {high:.2g}", State.IMPROVING: f"at least {low:.2g}"}.get(
+        verdict.state, f"{low:.2g} to {high:.2g}")
+    said = [f"about {max(0.0, value):.2g} nats are still to gain{per} ({bound}, 95 %)."]
+    if len(verdict.gains) > 1:
+        parts = [f"{max(0.0, gain.value):.2g} {_SOURCES[gain.kind].format(steps=gain.steps)}"
+                 for gain in verdict.gains]
+        said.append(f"Of these: {', '.join(parts)}.")
+    probe = kinds.get(GainKind.DOUBLING) or kinds.get(GainKind.PROBE)
+    if probe is not None and probe.num_seeds == 1:
+        said.append("The error covers the examples of one probe, not the spread between seeds.")
+    elif probe is not None:
+        said.append(f"{probe.num_seeds} seeds of the probe differ by {probe.spread:.2g} nats.")
+    return " ".join(said)
+
+
+def _hints(verdict):
+    """What single tests show. They decide nothing."""
+    said = _listed(verdict.of(ReasonKind.OFF))
+    if said:
+        yield f"Hints: {'; '.join(said)}."
+    hints = verdict.of(ReasonKind.HINT)
+    if hints:
+        why = "; ".join(dict.fromkeys(reason.note for reason in hints))
+        yield (f"{_sentence('; '.join(_listed(hints)))}. It is not known whether this must be so "
+               f"at the optimum of these networks ({why}).")
+    for reason in verdict.of(ReasonKind.GRADIENT_TELLS_NOTHING):
+        yield f"The mean gradient tells nothing here ({reason.note})."
+
+
+def _more_dimensions(verdict):
+    for reason in verdict.of(ReasonKind.MORE_DIMENSIONS):
+        yield (f"All dimensions are in use. One more would gain about {reason.value:.2g} nats (an "
+               f"estimate).")
 
 
 def _heavy(verdict):
@@ -212,6 +230,10 @@ def _heavy(verdict):
     named = ", ".join(f"z_{j}" for j in heavy[:4])
     others = f" and {len(heavy) - 4} more" if len(heavy) > 4 else ""
     return f" Not decided for {named}{others}: a few examples dominate the moments. Measure more."
+
+
+def _sentence(text):
+    return text[:1].upper() + text[1:]
 
 
 def _too_few(count, needed):
@@ -261,7 +283,7 @@ def _embedding(verdict):
         first = f" in {', '.join(_PARTS[part] for part in isometry.failing)}"
     else:
         first = f" to {_percent(isometry.largest)}"
-    unfinished = " (training has not converged)" if verdict.unfinished else ""
+    unfinished = " (the loss can still fall)" if verdict.unfinished else ""
     return label, f"{first}{unfinished}: {'; '.join(said)}."
 
 
@@ -291,8 +313,8 @@ def _warnings(verdict):
         said.append("flatness was not measured")
     elif isometry.unexplained > CLOSE:
         said.append("a curved data manifold has no isometric embedding, however long you train")
-    if verdict.state in (State.NO_SIGN, State.CONVERGED):
-        said.append("no sign against convergence is not a proof of it")
+    if verdict.state is State.CONVERGED:
+        said.append("a plateau can hide behind a doubling")
     if verdict.state is State.NOT_JUDGED:
         said.append("nothing here shows that training has converged")
     return f"{'; '.join(said)}."

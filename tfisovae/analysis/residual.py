@@ -1,0 +1,123 @@
+"""What a model leaves of the data, and what one more latent dimension could make of it.
+
+At a stationary point that is no minimum every gradient is 0: a latent dimension that carries
+nothing stays as it is. The residual x - Dec(mean) shows what it could carry.
+"""
+import typing
+
+import numpy as np
+
+from tfisovae.verdict.gains import Residual
+
+if typing.TYPE_CHECKING:
+    from tfisovae.distortions import Distortion
+
+MAX_EXAMPLES = 10_000
+MAX_NUMBERS = 2**24  # of all examples together: 64 MB
+_DIRECTIONS = 8  # at most, where the metric is not a multiple of the identity
+_USED = 0.02  # eigenvalue of E[Gamma], above which a direction of the latent space is used
+_TOGETHER = 64  # metric products
+
+
+def enough(size: int) -> int:
+    """How many examples of `size` numbers are looked at."""
+    return min(MAX_EXAMPLES, max(2, MAX_NUMBERS // size))
+
+
+def free_dimensions(gram: np.ndarray) -> int:
+    """How many latent dimensions carry nothing, or only what others carry too.
+
+    Args:
+      gram: E[Gamma], `[n, n]` (Eq. 12). A dimension that carries nothing has a row of 0; two that
+        share a direction make an eigenvalue of 0.
+    """
+    return int(np.sum(np.linalg.eigvalsh(gram) < _USED))
+
+
+def residual(x_check: np.ndarray, left: np.ndarray, distortion: "Distortion", gram: np.ndarray,
+             beta: float) -> Residual:
+    """The variance of the residual along its leading directions, in the metric of D at Dec(mean).
+
+    Directions come from one half of the examples and variances from the other, and the other way
+    round: a variance along a direction that was chosen for the same examples would be too large.
+
+    Args:
+      x_check: Dec(mean), `[N, ...]`. left: x - Dec(mean), `[N, ...]`.
+      distortion: D. gram: E[Gamma], `[n, n]`. beta: of the loss.
+    Returns:
+      `Residual`, with as many directions as there are free dimensions, at least one.
+    """
+    free, count = free_dimensions(gram), len(left)
+    left = left - left.mean(0)
+    size = left[0].size
+    wanted = max(1, free)
+    metric = _scaled if distortion.has_scale else _general
+    if not distortion.has_scale:
+        wanted = min(wanted, _DIRECTIONS)
+    wanted = min(wanted, size, count // 2)
+    if not wanted or not np.isfinite(left).all():
+        return Residual(np.zeros(0), np.zeros(0), free, beta / 2, count)
+    order = np.random.default_rng(0).permutation(count)
+    halves = order[:count // 2], order[count // 2:]
+    squares = [metric(x_check, left, halves[one], halves[1 - one], distortion, wanted)
+               for one in (0, 1)]
+    means = np.array([np.mean(part, 0) for part in squares])
+    errors = np.array([np.std(part, 0, ddof=1) / np.sqrt(len(part)) for part in squares])
+    return Residual(means.mean(0), np.sqrt(np.sum(errors**2, 0)) / 2, free, beta / 2, count)
+
+
+def _scaled(x_check, left, one, other, distortion, wanted):
+    """Squared scores of the examples `other` along directions of `one`, `[N / 2, wanted]`, where
+    G_x = a_x I.
+    """
+    import tensorflow as tf
+
+    scale = np.concatenate([
+        distortion.scale(tf.constant(x_check[start:start + 4096], tf.float32)).numpy()
+        for start in range(0, len(x_check), 4096)])
+    rows = (left * np.sqrt(scale).reshape(-1, *[1] * (left.ndim - 1))).reshape(len(left), -1)
+    return (rows[other] @ _leading(rows[one], rows[one], wanted)) ** 2
+
+
+def _general(x_check, left, one, other, distortion, wanted):
+    """As `_scaled`, for every metric: one metric product of each example and direction."""
+    shape = left.shape[1:]
+    lowered = _products(distortion, x_check[one], left[one])
+    directions = _leading(left[one].reshape(len(one), -1), lowered.reshape(len(one), -1), wanted).T
+    rest, at = left[other].reshape(len(other), -1).astype(np.float64), x_check[other]
+    squares = np.zeros([len(other), wanted])
+    for k, direction in enumerate(directions):
+        along = np.broadcast_to(direction.reshape(shape), at.shape)
+        raised = _products(distortion, at, along).reshape(len(other), -1)
+        length = raised @ direction  # u^T G u
+        with np.errstate(divide="ignore", invalid="ignore"):
+            score = np.where(length > 0, np.sum(raised * rest, 1) / length, 0.0)
+        squares[:, k] = score**2 * length
+        rest -= score[:, None] * direction
+    return squares
+
+
+def _leading(rows, lowered, wanted):
+    """The leading directions u of C G, C = E[r r^T]: unit vectors `[m, wanted]`.
+
+    Args:
+      rows: r_i, `[N, m]`. lowered: G r_i, `[N, m]`. wanted: how many.
+    """
+    rows, lowered = rows.astype(np.float64), lowered.astype(np.float64)
+    if len(rows) > rows.shape[1]:
+        values, vectors = np.linalg.eig(rows.T @ lowered)
+        return vectors[:, np.argsort(-values.real)[:wanted]].real
+    inner = rows @ lowered.T
+    vectors = np.linalg.eigh((inner + inner.T) / 2)[1][:, ::-1][:, :wanted]
+    directions = rows.T @ vectors
+    return directions / np.maximum(np.linalg.norm(directions, axis=0), 1e-300)
+
+
+def _products(distortion, points, vectors):
+    """G v of each point and vector, float64."""
+    import tensorflow as tf
+
+    return np.concatenate([
+        distortion.metric_product(tf.constant(points[at:at + _TOGETHER], tf.float32),
+                                  tf.constant(vectors[at:at + _TOGETHER], tf.float32)).numpy()
+        for at in range(0, len(points), _TOGETHER)]).astype(np.float64)

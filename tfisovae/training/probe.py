@@ -1,0 +1,252 @@
+"""How much a run would gain from more training: a copy of its model is trained on, and the loss is
+compared before and after.
+"""
+import dataclasses
+import itertools
+import json
+import os
+import shutil
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+import tqdm
+
+from tfisovae import arguments, files
+from tfisovae._autograph import compiled
+from tfisovae.autoencoder import streaming
+from tfisovae.autoencoder.autoencoder import AutoencoderLike, Measurable, as_autoencoder
+from tfisovae.autoencoder.data import Data, whole
+from tfisovae.autoencoder.data import batches as data_batches
+from tfisovae.autoencoder.networks import Networks
+from tfisovae.distortions.base import Distortion
+from tfisovae.metrics.measurement import measure
+from tfisovae.sources import Source
+from tfisovae.training import batches, devices, loop, runs
+from tfisovae.vae.vae import VAE, load
+from tfisovae.verdict.gains import Probe
+
+_AVERAGED_OVER = 0.1  # of a probe at a constant rate: the weights that are averaged
+_SEEDS = 1_000_003  # a probe draws other batches than the training did
+
+
+def losses(model: Measurable, data: Data, num_examples: int | None = None, seed: int = 0,
+           progress: bool = False, loss: Callable[..., tf.Tensor] | None = None) -> np.ndarray:
+    """The loss that training makes small, of each example, `[N]`, nats.
+
+    The noise of an example depends on the seed and on its number alone, so that the losses of two
+    models can be compared in pairs.
+
+    Args:
+      model: a `VAE` or an `Autoencoder`.
+      data: examples, in the same order each time.
+      num_examples: how many; all by default.
+      seed: of the posterior noise. progress: whether to show a progress bar.
+      loss: as `probe` takes it.
+    """
+    loss = loss or _objective(model)
+    rows = streaming.examples_of(model, data, num_examples, "losses", progress)
+    found = streaming.run(rows, lambda x, first_row: loss(x, first_row, seed), replicas=False)
+    return np.concatenate([part for part, _ in found]).astype(np.float64)
+
+
+def _objective(model):
+    known = model.networks or Networks()
+    return known.training_objective or (lambda *of: measure(model, *of).objective)
+
+
+def probe(model: AutoencoderLike, data: Data, steps: int, trained_steps: int | None = None, *,
+          loss: Callable[..., tf.Tensor] | None = None,
+          optimizer: tf.keras.optimizers.Optimizer | None = None, batch_size: int = 128,
+          num_examples: int = 50_000, seed: int = 0, progress: bool = False,
+          distortion: Distortion | str | None = None, beta: float | None = None,
+          scale: str = "log_variance") -> Probe:
+    """Trains a Keras model on, measures by how much its loss falls, and puts its weights back.
+
+    Layers are in inference mode, as in all measurements. Cost: that of the training steps.
+
+    Args:
+      model: whatever `as_autoencoder` takes and has trainable weights.
+      data: of training: an array `[N, ...]`, or a `tf.data.Dataset` of batches.
+      steps: how many. As many as the training had shows the gain of a doubling; fewer show a lower
+        bound of it.
+      trained_steps: how many steps the training had, where you know it.
+      loss: `(x, first_row, seed)` -> the loss of training, `[B]`, nats. By default D / beta + KL.
+      optimizer: a new one, as you trained with. By default Adam whose rate falls from .001 to 0 by
+        a cosine.
+      batch_size: of the training steps, of an array.
+      num_examples: at most, over which the losses are compared.
+      seed: of the order of an array's examples, and of the posterior noise.
+      progress: whether to show progress bars.
+      distortion, beta, scale: as `as_autoencoder` takes them.
+    Returns:
+      `Probe`, one of the `probes` of `Analysis.judge`.
+    Raises:
+      ValueError: if the model has no trainable weights, or there are too few examples.
+    """
+    arguments.integer("steps", steps)
+    autoencoder = as_autoencoder(model, distortion, beta, scale)
+    weights = (autoencoder.networks or Networks()).weights
+    if not weights:
+        raise ValueError("model must have trainable weights, so that it can be trained on; it has "
+                         "none. Give the Keras models.")
+    optimizer = optimizer or tf.keras.optimizers.Adam(
+        tf.keras.optimizers.schedules.CosineDecay(1e-3, steps))
+    objective = loss or _objective(autoencoder)
+    data = whole(data)
+    some = _first(data, num_examples, seed)
+    before = losses(autoencoder, some, seed=seed, progress=progress, loss=objective)
+
+    def step(x, first_row):
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch(weights)
+            mean = tf.reduce_mean(objective(x, first_row, seed + 1))
+        optimizer.apply_gradients(zip(tape.gradient(mean, weights), weights))
+
+    optimizer.build(weights)
+    step, kept, row = compiled(step, reduce_retracing=True), [w.numpy() for w in weights], 0
+    try:
+        for x in tqdm.tqdm(itertools.islice(_endless(data, batch_size, seed), steps), total=steps,
+                           desc="probe", unit=" steps", disable=not progress):
+            step(x, tf.constant(row))
+            row += len(x)
+        after = losses(autoencoder, some, seed=seed, progress=progress, loss=objective)
+    finally:
+        for variable, value in zip(weights, kept):
+            variable.assign(value)
+    return Probe.of(steps, trained_steps, seed, before, after)
+
+
+def _first(data, num_examples, seed):
+    """At most `num_examples` of the data, an array: drawn at random from an array, the first of a
+    data set.
+    """
+    if hasattr(data, "shape"):
+        return np.asarray(data)[np.random.default_rng(seed).permutation(len(data))[:num_examples]]
+    parts, count = [], 0
+    for x in data_batches(data):
+        parts.append(x.numpy())
+        count += len(x)
+        if count >= num_examples:
+            break
+    if not parts:
+        raise ValueError("data must hold examples; got none.")
+    return np.concatenate(parts)[:num_examples]
+
+
+def _endless(data, batch_size, seed):
+    """Batches of an array in random order, or of a data set, without end."""
+    for epoch in itertools.count():
+        if hasattr(data, "shape"):
+            order = np.random.default_rng([seed, epoch]).permutation(len(data))
+            size = min(batch_size, len(data))
+            for start in range(0, len(data) - size + 1, size):
+                yield tf.cast(np.asarray(data)[order[start:start + size]], tf.float32)
+        else:
+            yield from data_batches(data)
+
+
+def recipe(config: dict[str, Any], steps: int, seed: int) -> dict[str, Any]:
+    """The configuration of a probe: that of the run with the learning rate's schedule from its
+    start, and without the warm-up of the loss and the annealing of lmbda.
+    """
+    share = steps / config["steps"]
+    warmup = config.get("learning_rate_warmup")
+    found = {**config, "steps": steps, "schedule_steps": steps, "anneal": None,
+             "anneal_steps": None, "warmup_steps": 0, "monitor_every": None,
+             "learning_rate_warmup": warmup and max(1, int(warmup * min(1.0, share))),
+             "seed": (config["seed"] + _SEEDS * (1 + seed)) % 2**32}
+    found["log_every"] = max(1, min(config["log_every"], steps))
+    found["checkpoint_every"] = found["log_every"] * max(
+        1, config["checkpoint_every"] // found["log_every"])
+    if config.get("schedule", "constant") == "constant" and not config.get("averaging"):
+        found["averaging"] = max(0.0, 1 - 1 / (_AVERAGED_OVER * steps)) or None
+    return found
+
+
+class _LastWeights(tf.keras.callbacks.Callback):
+    """Keeps the weights at the end of training, before averages take their place."""
+
+    def on_train_end(self, logs=None):
+        self.weights = [value.numpy() for value in self.model.weights]
+
+
+def probe_run(directory: str | os.PathLike, source: Source, steps: int | None = None, seed: int = 0,
+          num_examples: int = 50_000, progress: bool = False) -> Probe:
+    """Trains a copy of a finished run on, and measures by how much the loss falls.
+
+    The copy is a run of its own in `RUN/probes`, which goes on where it stopped when it is killed;
+    it is removed at the end. The run itself stays as it is.
+
+    Args:
+      directory: of the run.
+      source: its data.
+      steps: how many; by default as many as the run has had, which doubles the training.
+      seed: of the batches and the noise of the probe.
+      num_examples: of training, at most, over which the losses are compared.
+      progress: whether to show progress bars.
+    Returns:
+      `Probe`.
+    Raises:
+      RunError: if there is no finished run, or the probe's loss is not finite.
+    """
+    config = runs.load_config(directory)
+    steps = config["steps"] if steps is None else steps
+    model = os.path.join(directory, "model")
+    as_trained = _maker(config, model)
+    rows = source.train.chosen(batches.drawn(len(source.train), num_examples, config["seed"]))
+    strategy = devices.make_strategy("one_device")
+    place = os.path.join(directory, "probes", f"{steps}-steps-seed{seed}")
+    resident = config.get("data_kind") == "vectors" and devices.keeps_data(strategy)
+    kept = _LastWeights()
+    with runs.Run(place, recipe(config, steps, seed)) as run:
+        vae = loop.train(run, as_trained, source, strategy, [kept], resident)
+
+    def measured(vae):
+        return losses(vae, batches.evaluation_batches(rows), len(rows), progress=progress)
+
+    before, after = measured(as_trained()), measured(vae)
+    averaged = None
+    if run.config.get("averaging") and not config.get("averaging") and hasattr(kept, "weights"):
+        averaged = after
+        for variable, value in zip(vae.weights, kept.weights):
+            variable.assign(value)
+        after = measured(vae)
+    found = Probe.of(steps, config["steps"], seed, before, after, averaged)
+    shutil.rmtree(place)
+    return found
+
+
+def _maker(config, model):
+    """A function that makes the trained VAE. One that was trained in 16 bits is trained on in
+    float32 where the processor has no units for them.
+    """
+    def make():
+        vae = load(model)
+        if config.get("mixed_precision") != "bfloat16" or devices.bfloat16_units():
+            return vae
+        text = json.dumps(vae.get_config()).replace('"mixed_bfloat16"', '"float32"')
+        other = VAE.from_config(json.loads(text))
+        other.set_weights(vae.get_weights())
+        return other
+
+    return make
+
+
+def read(directory: str | os.PathLike) -> list[Probe]:
+    """The probes of a run's present model that were measured, of `probes.json`."""
+    try:
+        saved = files.read_json(os.path.join(directory, "probes.json"))
+        if saved["model"] != runs.model_digest(directory):
+            return []
+        return [Probe.from_dict(values) for values in saved["probes"]]
+    except (OSError, files.DamagedFile, KeyError, TypeError, ValueError):
+        return []
+
+
+def write(directory: str | os.PathLike, found: list[Probe]) -> None:
+    """Writes the probes of a run's present model to `probes.json`."""
+    files.write_json(os.path.join(directory, "probes.json"), {
+        "model": runs.model_digest(directory),
+        "probes": [dataclasses.asdict(one) for one in found]})
