@@ -34,7 +34,7 @@ def test_the_errors_are_those_of_the_decision_itself():
     """300 data sets of 8 exponential dimensions, judged whole: at most 5 % alarms, beyond chance.
     """
     alarms = sum(
-        convergence.judge(stationarity(8, 300, "exponential", seed=seed), KNOWN).unfinished
+        convergence.judge(stationarity(8, 300, "exponential", seed=seed), KNOWN).of(ReasonKind.OFF) != ()
         for seed in range(300))
     assert alarms <= scipy.stats.binom.isf(0.003, 300, checks.LEVEL)
 
@@ -60,7 +60,7 @@ def test_a_deviation_that_does_not_matter_is_not_an_alarm():
     measured = checks.Stationarity(sure, dataclasses.replace(sure, mean=np.array([1.02])), sure,
                                    np.ones(1), np.array([True]))
     assert sure.p_value(0) < 1e-9
-    assert not convergence.judge(measured, KNOWN).unfinished
+    assert not convergence.judge(measured, KNOWN).of(ReasonKind.OFF)
     assert len(convergence.judge(measured, KNOWN, tolerance=0.01).of(ReasonKind.OFF)) == 3
 
 
@@ -178,11 +178,11 @@ def test_the_whole_network_has_half_of_the_false_alarms(p_value, alarm):
     """
     gradient = dataclasses.replace(AT_REST, squared_norm=1.0, noise_scale=10.0,
                                    p_value=p_value / checks.GRADIENT_CAUTION)
-    assert convergence.judge(stationarity(64, 5000), KNOWN, gradient,
-                             losses={"rate": 1.0}).unfinished == alarm
+    assert bool(convergence.judge(stationarity(64, 5000), KNOWN, gradient, losses={"rate": 1.0}
+                                  ).of(ReasonKind.OFF)) == alarm
     assert convergence.judge(None, None,
                              dataclasses.replace(
-                                 gradient, p_value=0.049 / checks.GRADIENT_CAUTION)).unfinished
+                                 gradient, p_value=0.049 / checks.GRADIENT_CAUTION)).of(ReasonKind.OFF)
 
 
 def test_both_together_have_no_more_false_alarms():
@@ -192,5 +192,5 @@ def test_both_together_have_no_more_false_alarms():
         gradient = dataclasses.replace(AT_REST, squared_norm=1.0,
                                        p_value=rng.uniform() / checks.GRADIENT_CAUTION)
         alarms += convergence.judge(stationarity(8, 300, "exponential", seed=seed), KNOWN,
-                                    gradient).unfinished
+                                    gradient).of(ReasonKind.OFF) != ()
     assert 0.01 * 400 < alarms <= scipy.stats.binom.isf(0.003, 400, checks.LEVEL)

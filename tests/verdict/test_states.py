@@ -20,46 +20,62 @@ from tfisovae.verdict import (
     tests_of_means,
     words,
 )
+from tfisovae.verdict.gains import Probe, Residual
 from tfisovae.verdict.tests_of_means import Moments
 
 GOOD = stationarity(4, 5000)
+OFF = stationarity(4, 5000, deviation=0.6)
 MOVING = dataclasses.replace(AT_REST, squared_norm=2.0, noise_scale=5.0, p_value=1e-5)
 FALLING = tests_of_means.LossFall(0.2, 0.01, 1e-8, 100, 200, 20)
-LEVEL = dataclasses.replace(FALLING, fall=0.001, p_value=0.9)
-COARSE = dataclasses.replace(LEVEL, fall=-9.8, standard_error=40.0, loss=80.0)
 NOT_FINITE = dataclasses.replace(
     GOOD, latent_mean=dataclasses.replace(GOOD.latent_mean, mean=np.array([0, np.nan, 0, 0])))
 # Whose gradient is not known to be the one that was trained.
 UNTOLD = dataclasses.replace(KNOWN, gradient=False, gradient_why="dropout is on")
 PARTIAL = checks.Conditions(False, "no bias", None, "the encoder is not known")
+LITTLE = Probe(1000, 1000, 0, 10.0, 9.995, 0.005, 0.001, 5000)
+MUCH = dataclasses.replace(LITTLE, after=9.5, gain=0.5)
+UNSURE = dataclasses.replace(LITTLE, after=9.9, gain=0.1, standard_error=0.05)
+RISING = dataclasses.replace(LITTLE, after=10.5, gain=-0.5)
+SHORT = dataclasses.replace(LITTLE, steps=100)
+AVERAGED = dataclasses.replace(LITTLE, averaged_gain=0.3, averaged_standard_error=0.01)
+DEAD = Residual(np.array([1.0, 0.5]), np.array([0.02, 0.01]), 1, 0.01, 5000)
+FULL = dataclasses.replace(DEAD, free=0)
+HEAVY = dataclasses.replace(GOOD, latent_second_moment=dataclasses.replace(
+    GOOD.latent_second_moment, skewness=np.array([0.0, 60.0, 0.0, 0.0])))
 
 CASES = {
-    "gradient within its noise": (State.CONVERGED, dict(gradient=AT_REST)),
-    "annealed, so the loss fell to the end":
-        (State.CONVERGED, dict(gradient=AT_REST, fall=FALLING, annealed=True)),
-    "gradient alone": (State.CONVERGED, dict(stationarity=None, gradient=AT_REST)),
-    "no gradient": (State.NO_SIGN, {}),
-    "gradient of few examples":
-        (State.NO_SIGN, dict(gradient=dataclasses.replace(MOVING, num_examples=3999))),
-    "gradient of other networks": (State.NO_SIGN, dict(gradient=AT_REST, conditions=UNTOLD)),
-    "a moment": (State.NOT_CONVERGED, dict(stationarity=stationarity(4, 5000, deviation=0.3))),
-    "the gradient": (State.NOT_CONVERGED, dict(gradient=MOVING)),
-    "the loss": (State.NOT_CONVERGED, dict(gradient=AT_REST, fall=FALLING)),
-    "gradient, and a loss that is not known well":
-        (State.NOT_CONVERGED, dict(gradient=MOVING, fall=COARSE)),
-    "gradient of an annealed training":
-        (State.NOT_CONVERGED, dict(gradient=MOVING, fall=LEVEL, annealed=True)),
-    "a level loss whose gradient is not 0": (State.JITTERS, dict(gradient=MOVING, fall=LEVEL)),
-    "no active dimension": (State.COLLAPSED, dict(num_active=0, gradient=MOVING)),
+    "twice the steps gain little": (State.CONVERGED, dict(probes=[LITTLE])),
+    "hints decide nothing": (State.CONVERGED, dict(probes=[LITTLE], gradient=MOVING, fall=FALLING)),
+    "no dimension is free": (State.CONVERGED, dict(probes=[LITTLE], residual=FULL)),
+    "a wide margin": (State.CONVERGED, dict(probes=[MUCH], margin=1.0)),
+    "moments that need not hold": (State.CONVERGED, dict(
+        probes=[LITTLE], stationarity=OFF, conditions=PARTIAL)),
+    "twice the steps gain much": (State.IMPROVING, dict(probes=[MUCH])),
+    "a few steps gain much": (State.IMPROVING, dict(probes=[
+        dataclasses.replace(MUCH, steps=100)])),
+    "standardizing gains": (State.IMPROVING, dict(stationarity=OFF)),
+    "standardizing gains, and not more steps": (State.IMPROVING, dict(
+        stationarity=OFF, probes=[LITTLE])),
+    "a dead dimension": (State.SADDLE, dict(residual=DEAD, probes=[LITTLE, AVERAGED])),
+    "averages gain": (State.JITTERS, dict(probes=[AVERAGED], stationarity=OFF)),
+    "the loss rises": (State.JITTERS, dict(probes=[RISING])),
+    "no active dimension": (State.COLLAPSED, dict(num_active=0, residual=DEAD)),
     "a mean": (State.NOT_FINITE, dict(stationarity=NOT_FINITE, num_active=0)),
-    "a loss": (State.NOT_FINITE, dict(gradient=AT_REST, losses={"loss": math.nan})),
-    "off, where it may be": (State.UNDECIDED, dict(
-        stationarity=stationarity(4, 5000, deviation=0.3), conditions=PARTIAL, gradient=AT_REST)),
-    "few examples": (State.NOT_JUDGED, dict(stationarity=stationarity(4, 200, deviation=2.0))),
-    "only large deviations": (State.NOT_JUDGED, dict(stationarity=stationarity(4, 350))),
-    "large deviations, and the gradient of other networks": (State.NOT_JUDGED, dict(
-        stationarity=stationarity(4, 350), gradient=AT_REST, conditions=UNTOLD)),
-    "nothing that applies": (State.NOT_JUDGED, dict(conditions=PARTIAL)),
+    "a loss": (State.NOT_FINITE, dict(probes=[LITTLE], losses={"loss": math.nan})),
+    "a probe that is not finite": (State.NOT_FINITE, dict(probes=[
+        dataclasses.replace(LITTLE, after=math.nan)])),
+    "a wide interval": (State.UNDECIDED, dict(probes=[UNSURE])),
+    "a few steps gain little": (State.UNDECIDED, dict(probes=[SHORT])),
+    "a few examples make up the variance": (State.UNDECIDED, dict(
+        probes=[LITTLE], stationarity=HEAVY)),
+    "few examples": (State.UNDECIDED, dict(probes=[LITTLE], stationarity=stationarity(4, 200))),
+    "few examples, and no probe": (State.NOT_JUDGED, dict(
+        stationarity=stationarity(4, 200, deviation=2.0))),
+    "no probe": (State.NOT_JUDGED, dict(gradient=AT_REST)),
+    "no probe, and the gradient of other networks": (State.NOT_JUDGED, dict(
+        gradient=AT_REST, conditions=UNTOLD)),
+    "no probe, and a dead dimension that is worth nothing": (State.NOT_JUDGED, dict(
+        residual=dataclasses.replace(DEAD, variance=np.array([0.009, 0.008])))),
     "nothing": (State.NOT_JUDGED, dict(stationarity=None)),
 }
 
@@ -80,7 +96,7 @@ def test_what_leads_to_each_state(name):
     back = Verdict.from_dict(json.loads(json.dumps(found.to_dict())))
     assert back.to_dict() == found.to_dict() and back.state is state
     text = words.summary(found)
-    assert words.summary(back) == text and len(text.splitlines()) == 3 and "--" not in text
+    assert words.summary(back) == text and len(text.splitlines()) == 3 and "--" not in text.replace("--probe", "")
     assert text.startswith(f"Training: {words.LABELS[state]}: ")
     assert words.health(found) == text.splitlines()[0].partition(" ")[2]
     assert [line.state for line in words.lines(found)] == [
@@ -92,32 +108,43 @@ def test_every_state_has_an_example_and_a_label():
     assert set(words.LABELS) == set(State) | set(IsometryState)
 
 
+def test_the_first_state_that_holds_is_given():
+    """In the order of the enumeration: each state holds still when a later one does too."""
+    leading = [
+        dict(stationarity=NOT_FINITE), dict(num_active=0), dict(residual=DEAD),
+        dict(probes=[AVERAGED]), dict(probes=[MUCH]), dict(probes=[LITTLE]), dict(probes=[UNSURE])
+    ]
+    for order, (given, state) in enumerate(zip(leading, State)):
+        assert judged(**given).state is state
+        for later in leading[order + 1:]:
+            both = later | given
+            if "probes" in given and "probes" in later:
+                continue
+            assert judged(**both).state is state, (given, later)
+
+
+def test_a_training_is_converged_only_by_a_doubling():
+    """Whatever else was measured and is in order."""
+    rich = dict(gradient=AT_REST, residual=FULL, training=GOOD, num_train=5000)
+    assert judged(**rich).state is State.NOT_JUDGED
+    assert judged(**rich, probes=[SHORT]).state is State.UNDECIDED
+    unknown = dataclasses.replace(LITTLE, trained_steps=None)
+    assert judged(**rich, probes=[unknown]).state is State.UNDECIDED
+    assert judged(**rich, probes=[LITTLE]).state is State.CONVERGED
+    assert judged(**rich, probes=[SHORT, LITTLE]).state is State.CONVERGED
+
+
 def test_why_a_training_is_not_judged():
     """Each with the number or the text that decided."""
     def reasons(name):
         return {reason.kind: reason for reason in judged(**CASES[name][1]).reasons}
 
-    few = reasons("few examples")
-    assert set(few) == {ReasonKind.TOO_FEW} and few[ReasonKind.TOO_FEW].value == 200
-    coarse = reasons("only large deviations")
-    assert set(coarse) == {ReasonKind.NO_GRADIENT, ReasonKind.COARSE}
-    assert coarse[ReasonKind.COARSE].value > convergence.RESOLUTION
-    other = reasons("large deviations, and the gradient of other networks")
+    few = reasons("few examples, and no probe")
+    assert few[ReasonKind.TOO_FEW].value == 200 and ReasonKind.NO_PROBE in few
+    other = reasons("no probe, and the gradient of other networks")
     assert other[ReasonKind.GRADIENT_TELLS_NOTHING].note == "dropout is on"
-    assert "no bias" in reasons("nothing that applies")[ReasonKind.NOT_KNOWN].note
-    assert ReasonKind.NOT_MEASURED in reasons("nothing")
-
-
-def test_the_resolution_decides_whether_no_sign_means_something():
-    """The same deviations, seen to .2 and not quite: only the errors differ."""
-    def of(error):
-        sure = Moments(10_000, np.zeros(1), np.full(1, error * math.sqrt(9_999)), np.zeros(1))
-        second = dataclasses.replace(sure, mean=np.ones(1))
-        return judged(stationarity=checks.Stationarity(sure, second, sure, np.ones(1),
-                                                       np.array([True])))
-
-    at = convergence.RESOLUTION / of(0.05).resolution * 0.05
-    assert of(0.99 * at).state is State.NO_SIGN and of(1.01 * at).state is State.NOT_JUDGED
+    assert reasons("a few steps gain little")[ReasonKind.SHORT_PROBE].value == 100
+    assert ReasonKind.NO_PROBE in reasons("nothing")
 
 
 @pytest.mark.parametrize("part", ["latent_mean", "latent_second_moment", "balance_difference"])
@@ -140,27 +167,40 @@ def test_nan_comes_first(part):
 
 
 def test_tails_too_heavy_for_the_number_of_examples_are_undecided():
-    """Log-normal means of deviation 2: a few of the 1,000 examples make up the second moment."""
+    """Log-normal means of deviation 2: a few of the 1,000 examples make up the second moment. What
+    standardizing would gain is then not known.
+    """
     heavy = np.exp(2 * np.random.default_rng(0).standard_normal([1000, 1]))
     measured = dataclasses.replace(stationarity(1), latent_second_moment=Moments.of(heavy**2))
     found = judged(stationarity=measured)
-    reason, = found.of(ReasonKind.HEAVY_TAILS)
-    assert reason.check == checks.SECOND and not found.unfinished
-    assert "Not decided for z_0" in words.health(found)
+    assert found.state is State.NOT_JUDGED and not found.unfinished
+    assert found.of(ReasonKind.HEAVY_TAILS)[0].check == checks.SECOND
+    found = judged(stationarity=measured, probes=[LITTLE])
+    assert found.state is State.UNDECIDED and "Not decided for z_0" in words.health(found)
 
 
 def test_the_words_have_the_numbers():
-    moving = words.health(judged(gradient=MOVING, fall=FALLING))
-    assert "the loss still falls: by 0.2 +- 0.01 nats over steps 100 to 200" in moving
-    assert "p 1e-05; as large as the noise of a batch of 5 examples" in moving
-    annealed = words.health(judged(gradient=MOVING, fall=FALLING, annealed=True))
-    assert "the loss fell by 0.2 +- 0.01 nats over steps 100 to 200" in annealed
-    assert "the loss no longer falls" in words.health(judged(gradient=MOVING, fall=LEVEL))
-    assert "and the loss no longer falls" in words.health(judged(gradient=AT_REST, fall=LEVEL))
-    assert "no longer falls" not in words.health(judged(gradient=AT_REST, fall=COARSE))
-    off = words.health(judged(stationarity=stationarity(4, 5000, deviation=0.3)))
-    assert re.search(r"E\[mu\] of z_0 is 0\.[23]\d\d \+- 0\.0\d\d, not 0;", off)
-    none = words.health(judged(num_active=0, losses={"rate": 0.001}))
+    def said(**given):
+        return words.health(judged(**given))
+
+    improving = said(probes=[MUCH])
+    assert "nats are still to gain per doubling of the training (at least 0.5" in improving
+    assert "by 1,000 more steps" in improving and "margin of 0.1 nats" in improving
+    assert "one probe, not the spread between seeds" in improving
+    seeds = [dataclasses.replace(LITTLE, seed=seed, gain=gain) for seed, gain in
+             enumerate([0.01, 0.02, 0.03])]
+    assert "3 seeds of the probe differ by 0.01 nats" in said(probes=seeds)
+    converged = said(probes=[LITTLE], gradient=MOVING)
+    assert "per doubling of the training (at most 0.00" in converged
+    assert f"Hints: {checks.GRADIENT} is larger than its noise." in converged
+    assert "about 47 nats (45 to 49, 95 %)" in said(residual=DEAD)
+    assert "One more would gain about 47 nats (an estimate)." in said(residual=FULL)
+    assert "lower by about 0.3 nats (0.28 to 0.32, 95 %)" in said(probes=[AVERAGED])
+    assert "rose by about 0.5 nats" in said(probes=[RISING])
+    off = said(stationarity=OFF)
+    assert re.search(r"E\[mu\] of z_0 is 0\.[56]\d\d \+- 0\.0\d\d, not 0[;.]", off)
+    assert "standardize_latents" in off and "per doubling" not in off
+    none = said(num_active=0, losses={"rate": 0.001})
     assert "(rate 0.001 nats)" in none
 
 
@@ -168,19 +208,19 @@ def test_examples_of_training_decide():
     """An optimum is that of its training examples. Held-out ones that differ are named, whatever
     the state.
     """
-    off = stationarity(4, 5000, deviation=0.3, seed=1)
-    alone = judged(gradient=AT_REST)
-    both = judged(stationarity=off, gradient=AT_REST, training=GOOD, num_train=5000)
+    off = stationarity(4, 5000, deviation=0.6, seed=1)
+    alone = judged(probes=[LITTLE])
+    both = judged(stationarity=off, probes=[LITTLE], training=GOOD, num_train=5000)
     assert both.state is State.CONVERGED and both.of(ReasonKind.HELD_OUT)[0].dimension == 0
     assert words.health(both).startswith(
         words.health(alone) + " On the held-out examples E[mu] of z_0 is ")
-    unfinished = judged(gradient=AT_REST, training=off, num_train=5000)
-    assert unfinished.state is State.NOT_CONVERGED and not unfinished.of(ReasonKind.HELD_OUT)
-    unfinished = judged(stationarity=off, gradient=AT_REST, training=off)
-    assert unfinished.state is State.NOT_CONVERGED and unfinished.of(ReasonKind.HELD_OUT)
-    few = judged(stationarity=stationarity(4, 200), gradient=AT_REST, training=GOOD)
+    unfinished = judged(probes=[LITTLE], training=off, num_train=5000)
+    assert unfinished.state is State.IMPROVING and not unfinished.of(ReasonKind.HELD_OUT)
+    unfinished = judged(stationarity=off, probes=[LITTLE], training=off)
+    assert unfinished.state is State.IMPROVING and unfinished.of(ReasonKind.HELD_OUT)
+    few = judged(stationarity=stationarity(4, 200), probes=[LITTLE], training=GOOD)
     assert few.num_examples == 5000 and few.state is State.CONVERGED
-    nan = judged(stationarity=NOT_FINITE, gradient=AT_REST, training=GOOD)
+    nan = judged(stationarity=NOT_FINITE, probes=[LITTLE], training=GOOD)
     assert nan.state is State.NOT_FINITE
 
 
@@ -206,7 +246,7 @@ def test_what_leads_to_each_state_of_the_embedding(case, state, failing):
     """
     found = isometry(**case)
     assert (found.state, found.failing) == (state, failing)
-    given = judged(gradient=AT_REST, isometry=found)
+    given = judged(probes=[LITTLE], isometry=found)
     back = Verdict.from_dict(json.loads(json.dumps(given.to_dict())))
     assert words.summary(back) == words.summary(given)
     assert words.lines(given)[1].label == words.LABELS[state]
@@ -219,12 +259,12 @@ def test_every_state_of_the_embedding_has_an_example():
 
 
 def test_three_lines():
-    flat = words.summary(judged(gradient=AT_REST)).splitlines()
+    flat = words.summary(judged(probes=[LITTLE])).splitlines()
     assert flat[1] == (
         "Embedding: isometric to 2 %: lengths along the axes are 2 % off (rms over data and "
         "dimensions), most in z_0 (2 %: norm 0.950 +- 0.02, predicted 0.960); cosines 0.020 rms; "
         "log sigma unexplained by its own z 0.010 +- 0.001.")
-    curved = words.summary(judged(gradient=AT_REST, isometry=isometry(
+    curved = words.summary(judged(probes=[LITTLE], isometry=isometry(
         12, norm=1.5, cosine=0.2, unexplained=0.11, quadratic=False))).splitlines()
     assert curved[1].startswith(
         "Embedding: not isometric in lengths, right angles, flatness along single axes: ")
@@ -246,10 +286,9 @@ def test_the_share_that_is_said_is_the_one_that_was_measured():
 
 
 def test_the_third_line_agrees_with_the_first():
-    no_proof = "no sign against convergence is not a proof of it"
     for name, (state, given) in CASES.items():
         text = words.lines(judged(**given))[2].rest
-        assert (no_proof in text) == (state in (State.CONVERGED, State.NO_SIGN)), name
+        assert ("a plateau can hide" in text) == (state is State.CONVERGED), name
         assert ("nothing here shows" in text) == (state is State.NOT_JUDGED), name
     found = words.lines(judged(isometry=isometry(beta_found=True)))[2].rest
     assert "neither the balance nor the average norm" in found
@@ -262,22 +301,14 @@ PUBLISHED = sorted(path for path in (ROOT / "results").glob("**/isometry.json"))
 
 @pytest.mark.parametrize("path", PUBLISHED, ids=lambda path: path.parent.name)
 def test_published_measurements_are_judged_from_their_numbers(path):
-    """They were written before verdicts were data. The state is the one that was said then, except
-    that what nothing could have shown is not judged.
+    """They were written before a verdict compared nats with a margin. No probe was stored, so none
+    of them is called converged.
     """
     saved = files.read_json(path)
-    assert "verdict" not in saved
     found = convergence.of_saved(saved)
-    said = saved.get("summary", "Training: -").partition(": ")[2]
-    if "summary" not in saved:  # measured before there was any verdict
-        assert found.state is State.NOT_JUDGED and found.of(ReasonKind.NOT_MEASURED)
-    elif said.startswith("No sign"):
-        assert found.state is State.NOT_JUDGED and found.resolution > convergence.RESOLUTION
-    else:
-        assert said.startswith(words.LABELS[found.state])
+    probed = bool(convergence.evidence_of(saved)["probes"])
+    assert probed or found.state in (State.NOT_JUDGED, State.IMPROVING, State.SADDLE)
     assert found.isometry.state in (IsometryState.ISOMETRIC, IsometryState.NOT_ISOMETRIC)
-    if "summary" in saved:
-        assert f"Embedding: {words.LABELS[found.isometry.state]}" in saved["summary"]
 
 
 def test_a_measurement_of_which_little_is_left_is_not_judged():
@@ -300,4 +331,4 @@ def test_nothing_reads_the_words_of_a_verdict():
         for path in (ROOT / folder).rglob("*.py"):
             text = path.read_text()
             assert not reading.search(text), path
-            assert path.match("tfisovae/verdict/*.py") or "NOT CONVERGED" not in text, path
+            assert path.match("tfisovae/verdict/*.py") or "IMPROVING" not in text, path

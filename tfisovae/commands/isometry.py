@@ -30,7 +30,7 @@ def add_arguments(p: argparse.ArgumentParser) -> None:
         "training examples for the mean gradient, at most (default: 4,096 images, or 50,000 "
         "vectors; 0: take the one that RUN/isometry.json holds, if there is one)")
     p.add_argument(
-        "--probe", type=int, nargs="?", const=0, metavar="STEPS",
+        "--probe", type=int, nargs="?", const="double", metavar="STEPS",
         help="train a copy of the model for STEPS more steps, and measure what that gains. Without "
              "STEPS, for as many as the training had. The run stays as it is")
     p.add_argument("--probe_seeds", type=int, default=1, help="how many probes to make")
@@ -178,8 +178,8 @@ def report(trained: "Trained", args: argparse.Namespace) -> Iterator[str]:
     from tfisovae.analysis.scree import Scree
     from tfisovae.verdict import words
 
-    measuring.check_at_least_1(rows=args.rows, probe=args.probe or None,
-                               probe_seeds=args.probe_seeds)
+    steps = None if args.probe == "double" else args.probe
+    measuring.check_at_least_1(rows=args.rows, probe=steps, probe_seeds=args.probe_seeds)
     if args.margin is not None and not 0 < args.margin < math.inf:
         raise ValueError(f"--margin must be positive and finite; got {args.margin}.")
     measuring.check_gradient_examples(args.gradient_examples)
@@ -189,7 +189,7 @@ def report(trained: "Trained", args: argparse.Namespace) -> Iterator[str]:
         [result.table(args.rows),
          result.accounting(), counted, *theory(extra, result, args.rows)])
     if args.probe is not None:
-        yield from probes(trained, args.probe or None, args.probe_seeds)
+        yield from probes(trained, steps, args.probe_seeds)
     evidence = measuring.known_evidence(trained)
     if args.margin is not None:
         evidence["margin"] = args.margin

@@ -39,8 +39,8 @@ class Gain:
     """
 
     kind: GainKind
-    value: float
-    standard_error: float
+    value: float = math.nan
+    standard_error: float = math.nan
     steps: int | None = None
     spread: float = math.nan
     num_seeds: int | None = None
@@ -207,12 +207,10 @@ def of_scale(mean: Moments, second: Moments, among: np.ndarray) -> Gain:
     """
     m, q = mean.mean[among], second.mean[among]
     variance = np.maximum(q - m**2, 1e-300)
-    noise = second.standard_error[among] ** 2 / 4 + mean.standard_error[among] ** 2 / 2
-    value = (q - 1 - np.log(variance)) / 2 - noise
-    slopes = np.hypot((1 - 1 / variance) / 2 * second.standard_error[among],
-                      m / variance * mean.standard_error[among])
-    return Gain(GainKind.SCALE, float(value.sum()),
-                float(np.sqrt(np.sum(slopes**2 + 2 * noise**2))))
+    noise = np.stack([second.standard_error[among] ** 2 / 4, mean.standard_error[among] ** 2 / 2])
+    slopes = np.stack([(1 - 1 / variance) / 2 * second.standard_error[among],
+                       m / variance * mean.standard_error[among]])
+    return _closed_form(GainKind.SCALE, (q - 1 - np.log(variance)) / 2, slopes, noise)
 
 
 def of_balance(difference: Moments, among: np.ndarray) -> Gain:
@@ -221,7 +219,17 @@ def of_balance(difference: Moments, among: np.ndarray) -> Gain:
     """
     u = np.maximum(1 + difference.mean[among], 1e-300)
     noise = difference.standard_error[among] ** 2 / 4
-    value = (u - 1 - np.log(u)) / 2 - noise
     slopes = (1 - 1 / u) / 2 * difference.standard_error[among]
-    return Gain(GainKind.BALANCE, float(value.sum()),
-                float(np.sqrt(np.sum(slopes**2 + 2 * noise**2))))
+    return _closed_form(GainKind.BALANCE, (u - 1 - np.log(u)) / 2, slopes, noise)
+
+
+def _closed_form(kind, values, slopes, noise):
+    """The `Gain` of a sum of `values`, each the square of something measured.
+
+    The `noise` of a measurement adds to the mean of its square, and is subtracted. The variance is
+    that of the square of a normal variable: slope^2 where the gain is large, 2 noise^2 where it is
+    0, and the measured slope has noise of its own.
+    """
+    least = 2 * float(np.sum(noise**2))
+    variance = max(float(np.sum(slopes**2)) - least, least)
+    return Gain(kind, float(values.sum() - noise.sum()), math.sqrt(variance))
