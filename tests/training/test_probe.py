@@ -1,5 +1,6 @@
 """Probes: a copy of a model is trained on, and the model stays as it is."""
 import math
+import shutil
 from unittest import mock
 
 import numpy as np
@@ -27,16 +28,19 @@ def contents(directory):
 
 
 def test_a_probe_leaves_the_run_as_it_is_and_is_a_function_of_its_seed(run):
+    """And where the rate is constant it compares the last weights with their averages."""
     before = contents(run)
-    one = probe.probe_run(run, source(), 20, seed=1)
+    one, same, other = (probe.probe_run(run, source(), 20, seed) for seed in (1, 1, 2))
     assert contents(run) == before and not list((run / "probes").iterdir())
     assert one.doubles and one.num_examples == 250
     assert one.gain > 5 * one.standard_error > 0  # 20 steps are not the end of a training
     assert one.before == pytest.approx(one.after + one.gain)
-    assert_alike(vars(probe.probe_run(run, source(), 20, seed=1)), vars(one), rtol=0, atol=0)
-    assert probe.probe_run(run, source(), 20, seed=2).gain != one.gain
+    assert math.isfinite(one.averaged_gain) and one.averaged_standard_error > 0
+    assert_alike(vars(one), vars(same), rtol=0, atol=0)
+    assert other.before == one.before and other.after != one.after
 
 
+@pytest.mark.slow
 def test_a_probe_that_was_killed_goes_on(run):
     whole = probe.probe_run(run, source(), 20)
     as_it_is = loop.train
@@ -48,11 +52,14 @@ def test_a_probe_that_was_killed_goes_on(run):
 
 
 def test_steps_of_no_length_gain_nothing(run):
-    """The losses are paired: the same examples, with the same noise."""
-    config = {**runs.load_config(run), "learning_rate": 1e-30}
+    """The losses are paired: the same examples, with the same noise. A rate that falls to 0 leaves
+    nothing to average.
+    """
+    config = {**runs.load_config(run), "learning_rate": 1e-30, "schedule": "cosine"}
     with mock.patch.object(runs, "load_config", lambda directory: config):
         found = probe.probe_run(run, source(), 3)
-    assert found.gain == 0 and found.standard_error == 0 and found.averaged_gain == 0
+    assert abs(found.gain) < 1e-6 and found.standard_error < 1e-6
+    assert math.isnan(found.averaged_gain)
 
 
 def test_the_schedule_starts_again_and_warm_ups_do_not():
@@ -64,14 +71,6 @@ def test_the_schedule_starts_again_and_warm_ups_do_not():
     assert probe.recipe(config, 10, 0)["learning_rate_warmup"] == 2
     assert made["seed"] != CONFIG["seed"] != probe.recipe(config, 20, 1)["seed"] != made["seed"]
     assert probe.recipe(CONFIG, 100, 0)["averaging"] == pytest.approx(0.9)
-
-
-def test_only_a_constant_rate_is_compared_with_averages(run):
-    found = probe.probe_run(run, source(), 20)
-    assert math.isfinite(found.averaged_gain) and found.averaged_standard_error > 0
-    config = {**runs.load_config(run), "schedule": "cosine"}
-    with mock.patch.object(runs, "load_config", lambda directory: config):
-        assert math.isnan(probe.probe_run(run, source(), 3).averaged_gain)
 
 
 def test_probes_of_another_model_do_not_count(run):
@@ -113,7 +112,7 @@ def test_a_loss_and_an_optimizer_of_the_users_own():
     weights = model.networks.weights
 
     def loss(x, first_row, seed):
-        return tf.reduce_sum(weights[0] ** 2) * tf.ones(len(x))
+        return tf.reduce_sum(weights[0] ** 2) * tf.ones(tf.shape(x)[:1])
 
     before = float(tf.reduce_sum(weights[0] ** 2))
     found = probe.probe(model, X, 3, loss=loss, optimizer=tf.keras.optimizers.SGD(0.1))
@@ -146,8 +145,23 @@ def test_what_cannot_be_trained_on_is_refused():
         probe.probe(pair(), X, 0)
 
 
-def test_the_command_probes_once_and_judges_by_it(run, main):
-    said = main("isometry", run, "--probe", 20, "--data", "x", "--num_examples", 50, check=False)
-    assert said.code != 0
-    with refuses(AssertionError, "--probe"):
-        main("isometry", run, "--probe", 0)
+@pytest.mark.slow
+def test_the_command_probes_once_and_judges_by_it(toy_run, tmp_path, main):
+    copy = tmp_path / "toy"
+    shutil.copytree(toy_run, copy)
+    digest = runs.model_digest(copy)
+    options = ["--num_examples", 300, "--gradient_examples", 0]
+    first = main("isometry", copy, "--probe", 5, "--probe_seeds", 2, *options).stdout
+    assert first.count("Probe with seed") == 2 and "2 seeds of the probe differ by" in first
+    assert [made.seed for made in probe.read(copy)] == [0, 1]
+    with mock.patch.object(probe, "probe_run", None):  # is not made again, and still counts
+        again = main("isometry", copy, "--probe", 5, "--margin", 1000, *options).stdout
+    assert "UNDECIDED" in again and "The margin is 1e+03 nats" in again
+    saved = files.read_json(copy / "isometry.json")
+    assert saved["evidence"]["margin"] == 1000 and len(saved["evidence"]["probes"]) == 2
+    assert saved["verdict"]["state"] == "undecided" and runs.model_digest(copy) == digest
+    np.savetxt(tmp_path / "other.csv", np.zeros((20, 16)), delimiter=",")
+    for bad, argument in (("--probe", 0), "probe"), (("--probe_seeds", 0), "probe_seeds"), (
+            ("--margin", 0), "margin"), (("--probe", 5, "--data", tmp_path / "other.csv"), "data"):
+        said = main("isometry", copy, *bad, check=False)
+        assert said.code != 0 and f"--{argument}" in said.stderr
