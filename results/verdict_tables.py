@@ -2,8 +2,6 @@
 """
 import os
 
-import numpy as np
-
 from results import layout
 from tfisovae import files
 from tfisovae.verdict import State, convergence, words
@@ -36,19 +34,19 @@ def false_alarms_table(directories):
 
 
 def mix_table(directories):
-    """The verdicts on trainings on Mix, and where these trainings were."""
+    """The verdicts on trainings on Mix, what they still gained, and how far they were from
+    Shannon's bound.
+    """
     saved = files.read_json(os.path.join(layout.only(directories), "mix.json"))["runs"]
     lines = [
-        "| rate | steps of its schedule | step | seed | transform / coding loss | p of the mean "
-        "gradient | its batch | "
-        "verdict |", "| --- " * 8 + "|"
+        "| steps | loss (nats) | above Shannon's bound | gain of as many steps again | seeds "
+        "differ by | verdict |", "| --- " * 6 + "|"
     ]
     for run in saved:
-        batch = "-" if run["noise_scale"] is None else f"{run['noise_scale']:.3g}"
         word = words.LABELS[State(run["state"])]
         lines.append(
-            f"| {run['schedule']} | {run['schedule_steps']:,} | {run['step']:,} | {run['seed']} | "
-            f"{run['transform_to_coding']:.4f} | {run['p']:.1g} | {batch} | {word} |")
+            f"| {run['steps']:,} | {run['loss']:.3f} | {run['missing']:.3g} | {run['gain']:.2g} +- "
+            f"{run['standard_error']:.1g} | {run['spread']:.2g} | {word} |")
     return "\n".join(lines)
 
 
@@ -56,30 +54,27 @@ def said_table(directories):
     """The verdict on measured runs, and what it rests on; runs that differ in their seed in one
     row.
 
-    The loss is that of examples held out; its fall that over the last third of the training; the
-    embedding is judged over the dimensions above .1 nat.
+    The loss is measured on held-out examples. The gain is "-" where no copy was trained for as many
+    steps again. The embedding is judged over the dimensions above .1 nat.
     """
     lines = [
-        "| | held-out loss (nats) | fell in the last third by | training | its mean gradient is "
-        "the noise of a batch of | "
-        "embedding | lengths off | cosines | log sigma unexplained |", "| --- " * 9 + "|"
+        "| | held-out loss (nats) | still to gain per doubling (nats) | training | embedding | "
+        "lengths off | cosines | log sigma unexplained |", "| --- " * 8 + "|"
     ]
     for name, group in layout.by_seed(directories):
         numbers, said = [], []
         for one in map(layout.measured, group):
-            found, evidence = convergence.of_saved(one), convergence.evidence_of(one)
-            isometry, fall, gradient = found.isometry, evidence["fall"], evidence["gradient"]
-            numbers.append([one["loss"], fall.fall if fall else np.nan, 100 * isometry.length_error,
-                            isometry.cosine, isometry.unexplained])
-            batch = gradient.noise_scale if gradient else np.inf
-            said.append((words.LABELS[found.state], words.isometry_label(isometry),
-                         f"{float(f'{batch:.2g}'):,.0f}" if np.isfinite(batch) else "-"))
-        loss, fall, length, cosine, unexplained = layout.cells(numbers,
-                                                               (".1f", ".2g", ".3g", ".3g", ".3g"))
-        training, embedding, batch = (", ".join(found if len(set(found)) > 1 else found[:1])
-                                      for found in zip(*said))
+            found = convergence.of_saved(one)
+            isometry = found.isometry
+            numbers.append([one["loss"], 100 * isometry.length_error, isometry.cosine,
+                            isometry.unexplained])
+            said.append((words.gain_label(found), words.LABELS[found.state],
+                         words.isometry_label(isometry)))
+        loss, length, cosine, unexplained = layout.cells(numbers, (".1f", ".3g", ".3g", ".3g"))
+        gain, training, embedding = (", ".join(found if len(set(found)) > 1 else found[:1])
+                                     for found in zip(*said))
         lines.append(
-            f"| {name} | {loss} | {fall} | {training} | {batch} | {embedding} | {length} % | "
-            f"{cosine} | {unexplained} |"
+            f"| {name} | {loss} | {gain} | {training} | {embedding} | {length} % | {cosine} | "
+            f"{unexplained} |"
         )
     return "\n".join(lines)

@@ -95,6 +95,7 @@ def normalised(message, base=""):
     """
     place = re.escape(tempfile.gettempdir())
     for pattern, name in (
+            (r"\d+,\d+,\d+ bytes w", "N bytes w"),
             (r"[^\s\"']*/site-packages/", "SITE/"),
             (re.escape(sys.executable), "PYTHON"),
             *([(rf"{re.escape(base)}(/popen-gw\d+)?/[^/\s'\"]+", "TMP")] if base else []),

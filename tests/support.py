@@ -16,7 +16,7 @@ from results import verdict as simulated
 from tfisovae import files, networks
 from tfisovae.sources import Rows, Source
 from tfisovae.training import devices, loop, runs
-from tfisovae.verdict import State, Verdict, checks, tests_of_means
+from tfisovae.verdict import State, Verdict, checks, gains, tests_of_means
 from tfisovae.verdict.isometry import isometry_of, judge_isometry
 from tfisovae.verdict.record import Reason, ReasonKind
 
@@ -96,7 +96,8 @@ def measurement_of(n=6, num_active=4, beta=0.01, seed=0):
                     }
     }
     off = Reason(ReasonKind.OFF, checks.MEAN, 1, 0.3, 0.0, 0.01, 1e-9)
-    found = Verdict(State.NOT_CONVERGED, (off, ), isometry_of(values), 1000)
+    found = Verdict(State.IMPROVING, (off, ), isometry_of(values), 1000,
+                    gains=(gains.Gain(gains.GainKind.SCALE, 0.3, 0.01), ))
     return files.plain({**values, "verdict": found.to_dict()})
 
 

@@ -15,7 +15,7 @@ PROMISED = {
     "tfisovae":
         "Analysis Autoencoder BetaEstimate Codec Objective VAE analyze as_autoencoder callbacks "
         "codec density distortions estimate_beta geometry load metrics networks objective prune "
-        "sources standardize_latents theory verdict",
+        "probe sources standardize_latents theory verdict",
     "tfisovae.distortions":
         "BinaryCrossentropy Distortion DownwardConvex GaussianNLL MeanSquaredError SSIM "
         "SumSquaredError UpwardConvex get",

@@ -18,6 +18,7 @@ from .autoencoder.autoencoder import as_autoencoder as as_autoencoder
 from .autoencoder.objective import Objective as Objective
 from .autoencoder.objective import objective as objective
 from .codec.codec import Codec as Codec
+from .training.probe import probe as probe
 from .vae.pruning import prune as prune
 from .vae.standardizing import standardize_latents as standardize_latents
 from .vae.vae import VAE as VAE

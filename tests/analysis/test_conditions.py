@@ -157,6 +157,6 @@ def test_where_the_conditions_fail_it_is_a_hint():
     where = conditions.conditions_of(pair()[0], decoder)
     said = convergence.judge(measured, where)
     hints = said.of(ReasonKind.HINT)
-    assert said.state is State.UNDECIDED and checks.MEAN in {reason.check for reason in hints}
+    assert said.state is State.NOT_JUDGED and checks.MEAN in {reason.check for reason in hints}
     assert all("has no bias" in reason.note for reason in hints)
-    assert convergence.judge(measured, KNOWN).state is State.NOT_CONVERGED
+    assert convergence.judge(measured, KNOWN).state is State.IMPROVING

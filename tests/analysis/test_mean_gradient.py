@@ -350,7 +350,7 @@ def test_networks_that_are_trained_otherwise_than_measured_are_no_alarm(
     assert other.p_value < 1e-3
     alone = tfisovae.analyze(bare, gaussian)
     judged = alone.judge(other)
-    assert alone.conditions.gradient is False and judged.state is State.UNDECIDED
+    assert alone.conditions.gradient is False and judged.state is State.NOT_JUDGED
     assert checks.GRADIENT in [reason.check for reason in judged.of(ReasonKind.HINT)]
     within = alone.judge(dataclasses.replace(other, p_value=1.0))
     assert within.state is not State.CONVERGED

@@ -62,8 +62,8 @@ def test_a_spread_that_all_dimensions_share_is_no_alarm():
          np.zeros(N),
          np.zeros([M, 1]),
          np.log([square])])
-    health = tfisovae.analyze(vae, rng.standard_normal((4000, M)).astype(np.float32)).health()
-    assert "NOT CONVERGED" not in health
+    found = tfisovae.analyze(vae, rng.standard_normal((4000, M)).astype(np.float32)).judge()
+    assert not found.unfinished
 
 
 def test_the_gradient_of_a_decoder_without_derivative_is_not_that_of_the_kl():

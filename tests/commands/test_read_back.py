@@ -288,7 +288,7 @@ def test_a_gradient_that_was_measured_is_used_again(run, main, tmp_path):
     saved = files.read_json(tmp_path / "isometry.json")
     assert saved["evidence"]["gradient"] == own["evidence"]["gradient"]
     found = Verdict.from_dict(saved["verdict"])
-    assert found.gradient.noise_scale == 5 and found.unfinished
+    assert found.gradient.noise_scale == 5 and found.of(ReasonKind.OFF)
     assert saved["gradient_from"] == str(run / "isometry.json")
     main("report", run, "--out", tmp_path)
     for text in (done.stdout, (tmp_path / "report.html").read_text()):

@@ -18,6 +18,7 @@ from tests.support import ROOT
 from tfisovae import files
 from tfisovae.__main__ import parser
 from tfisovae.verdict import Isometry, IsometryState, State, Verdict
+from tfisovae.verdict.gains import Gain, GainKind
 
 EVERY = sorted((ROOT / "results").glob("**/model"))
 MODELS = [path for path in EVERY if (path.parent / "isometry.json").exists()]
@@ -132,46 +133,37 @@ def test_trials_stand_by_their_loss_with_the_options_in_which_they_differ(seeds)
 
 def test_what_is_said_of_runs_stands_in_one_table(seeds):
     """The verdicts' own words, and the numbers that they rest on, over seeds as elsewhere."""
-    batches = {"a-seed0": 153_456.0, "a-seed1": None, "a-seed2": 475.4, "b": 20.0}
     for seed in seeds:
         path = pathlib.Path(seed, "isometry.json")
         saved, name = json.loads(path.read_text()), path.parent.name
-        gradient = {"squared_norm": 1.0, "standard_error": 0.1, "noise": 1.0, "p_value": 1e-5,
-                    "noise_scale": batches[name], "num_examples": 5000}
-        fall = {"fall": 2.0, "standard_error": 0.1, "p_value": 1e-9, "first_step": 1,
-                "last_step": 9, "num_rows": 9, "loss": 10.0}
-        saved["evidence"] = {"gradient": gradient, "fall": fall, "annealed": True}
-        if name == "b":  # no fall: too short a history
+        if name == "b":
             saved["verdict"] = Verdict(State.CONVERGED, (), Isometry(
-                IsometryState.ISOMETRIC, worst_error=0.07, length_error=0.05, cosine=0.04)
-                                       ).to_dict()
-            saved["evidence"] |= {"fall": None}
+                IsometryState.ISOMETRIC, worst_error=0.07, length_error=0.05, cosine=0.04),
+                gains=(Gain(GainKind.DOUBLING, 0.012, 0.001), )).to_dict()
         path.write_text(json.dumps(saved))
     first, other = (list(map(str.strip,
                              line.split("|")[1:-1]))
                     for line in verdict_tables.said_table(seeds).splitlines()[2:])
-    assert first[0] == "a, 3 seeds" and first[2:6] == [
-        "2 +- 0", "NOT CONVERGED", "150,000, -, 480", "not isometric"
-    ]
-    assert other[0] == "b" and other[2:8] == [
-        "-", "Converged", "20", "isometric to 7 %", "5 %", "0.04"]
+    assert first[0] == "a, 3 seeds" and first[2:5] == ["-", "IMPROVING", "not isometric"]
+    assert other[0] == "b" and other[2:7] == [
+        "0.012 +- 0.001", "Converged", "isometric to 7 %", "5 %", "0.04"]
     one = tfisovae.Analysis.load(f"{seeds[0]}/isometry.json")
     among = np.flatnonzero(one.kl_mean > 0.1)
     errors = np.hypot(one.norm_mean - one.one_minus_variance,
                       one.norm_std)[among] / one.one_minus_variance[among] / 2
     made = verdict_tables.said_table(seeds[:1]).splitlines()[2].split("|")
-    assert made[7].strip() == f"{100 * np.sqrt(np.mean(errors**2)):.3g} %"
+    assert made[6].strip() == f"{100 * np.sqrt(np.mean(errors**2)):.3g} %"
     assert made[8].strip() == f"{one.cosine(among):.3g}"
 
 
 def test_tables_are_of_what_was_measured_of_the_run_as_it_is(seeds):
-    """Trained on with more steps, or measured on other data, a run has no numbers; without a
-    gradient it has no batch.
+    """Trained on with more steps, or measured on other data, a run has no numbers; without a probe
+    it has no gain.
     """
     path = pathlib.Path(seeds[3], "isometry.json")
     saved = json.loads(path.read_text()) | {"evidence": {}}
     path.write_text(json.dumps(saved))
-    assert verdict_tables.said_table(seeds[3:]).splitlines()[2].split("|")[5].strip() == "-"
+    assert verdict_tables.said_table(seeds[3:]).splitlines()[2].split("|")[3].strip() == "-"
     tables = (verdict_tables.said_table, image_tables.isometry_table, image_tables.balance_table,
               image_tables.precision_table, image_tables.factor_tables, image_tables.trials_table)
     config = json.loads(path.with_name("config.json").read_text())

@@ -35,6 +35,7 @@ from tfisovae.verdict import (
     words,
 )
 from tfisovae.verdict.convergence import of_saved
+from tfisovae.verdict.gains import Gain, GainKind
 
 VOID = {"meta", "link", "img", "input"}
 HOSTILE = "<script>alert('x')</script>\"><img src=x onerror=\"alert(1)\">&amp;{{ 7 * 7 }}"
@@ -160,9 +161,10 @@ def test_the_numbers_are_those_of_the_measurement(parsed, values):
 def test_the_verdict_is_shown_line_by_line(parsed):
     assert [name for name, _, _ in parsed.elements if name == "h1"] == ["h1"]
     said = parsed.said("summary")
-    assert "Training NOT CONVERGED : E[mu] of z_1 is 0.300 +- 0.010, not 0." in said
+    assert "Training IMPROVING : about 0.3 nats are still to gain" in said
+    assert "Hints: E[mu] of z_1 is 0.300 +- 0.010, not 0." in said
     assert "Embedding not isometric in right angles" in said and "Do not conclude norms" in said
-    assert shown_as(parsed) == [["not_converged"], ["not_isometric"], []]
+    assert shown_as(parsed) == [["improving"], ["not_isometric"], []]
 
 
 def shown_as(parsed):
@@ -187,7 +189,9 @@ def test_only_what_was_shown_is_green_and_what_was_not_judged_is_grey(full, stat
     of_training = isinstance(state, State)
     found = Verdict(state if of_training else State.NOT_JUDGED, (
         Reason(ReasonKind.TOO_FEW, value=30, expected=300), Reason(ReasonKind.COLLAPSED, value=0.1)
-    ), Isometry(IsometryState.NOT_JUDGED if of_training else state, worst=0, worst_error=0.01))
+    ), Isometry(IsometryState.NOT_JUDGED if of_training else state, worst=0, worst_error=0.01),
+        gains=(Gain(GainKind.DOUBLING, 0.3, 0.01, 10, num_seeds=1),
+               Gain(GainKind.DEAD, 0.1, 0.01)))
     made = Parsed(show.render(show.Contents(**{**vars(full), "verdict": found})))
     assert shown_as(made) == [[found.state.value], [found.isometry.state.value], []]
     assert words.LABELS[state] in made.said("summary")
@@ -630,7 +634,7 @@ def test_written_whole_of_an_analysis_or_a_dict(values, tmp_path):
     show.write(values, tmp_path / "a.html", "named", history=list(
         csv.DictReader(["step,loss", "1,2", "2,1"])))
     text = (tmp_path / "a.html").read_text()
-    assert "<title>named: report</title>" in text and "NOT CONVERGED" in text
+    assert "<title>named: report</title>" in text and "IMPROVING" in text
     show.write(values, tmp_path / "a.html", "named", history=list(
         csv.DictReader(["step,loss", "1,2", "2,1"])))
     assert (tmp_path / "a.html").read_text() == text and [p.name for p in tmp_path.iterdir()

@@ -90,8 +90,8 @@ def test_it_is_the_least_of_all_shifts_and_scales():
 
 
 def test_the_verdict_advises_it_where_it_helps(make_linear_vae):
-    """An optimum whose latent variables were shifted and scaled: NOT CONVERGED, and what to do;
-    done, there is no sign any more. Where the balance is off too, it is not advised.
+    """An optimum whose latent variables were shifted and scaled: IMPROVING, and what to do; done,
+    there is nothing to gain. Where the balance is off it is not advised.
     """
     optimum = theory.LinearVAE(np.array([4.0, 1.0, 2.0]), 0.1)
     x = np.random.default_rng(2).standard_normal(
@@ -107,17 +107,17 @@ def test_the_verdict_advises_it_where_it_helps(make_linear_vae):
 
     for measured in (False, True):
         found = judged(vae, measured)
-        assert found.state is State.NOT_CONVERGED
+        assert found.state is State.IMPROVING
         assert "To do: call tfisovae.standardize_latents(vae, " in words.health(found)
         off = [reason.check for reason in found.of(ReasonKind.OFF)]
         assert off[0] == checks.SECOND and (checks.GRADIENT in off) == measured
     tfisovae.standardize_latents(vae, x)
-    assert judged(vae, False).state is State.NO_SIGN
+    assert judged(vae, False).state is State.NOT_JUDGED
     off = make_linear_vae(np.diag(optimum.encoder_gain), np.diag(optimum.decoder_gain),
                           optimum.scale * 1.5, 10.0)
     said = tfisovae.analyze(off, x).health()
-    assert said.startswith(
-        "NOT CONVERGED: ") and "balance" in said and "standardize_latents" not in said
+    assert said.startswith("IMPROVING: ") and "by the widths of the posterior" in said
+    assert "standardize_latents" not in said
 
 
 class Layer(layers.Dense):

@@ -45,8 +45,8 @@ def test_the_balance_gains_what_the_best_width_gains():
         assert gain.value == pytest.approx(loss(1.0) - best, abs=1e-6)
 
 
-def test_a_dead_dimension_gains_what_the_issue_of_the_saddle_says():
-    """Variances 4, 1, .5, .25 at beta .02: 47.197 nats for the second, 80.132 for the last three."""
+def test_a_dead_dimension_gains_what_a_linear_one_would():
+    """Variances 4, 1, .5, .25 at beta .02: 47.197 nats for the second, 80.132 for all but one."""
     one = Residual(np.array([1.0]), np.array([0.01]), 1, 0.01, 1000)
     three = Residual(np.array([1.0, 0.5, 0.25]), np.full(3, 0.01), 3, 0.01, 1000)
     assert gains.of_dead(one).value == pytest.approx(47.197, abs=5e-4)
@@ -126,7 +126,8 @@ def test_the_margin():
 
 @pytest.mark.parametrize("record", [
     Gain(GainKind.DOUBLING, 0.1, 0.01, 100, 0.02, 3), Gain(GainKind.DEAD, 1.0, 0.1),
-    Probe(100, None, 1, 2.0, 1.0, 1.0, 0.1, 10), Probe(100, 50, 1, 2.0, 1.0, 1.0, 0.1, 10, 0.5, 0.1),
+    Probe(100, None, 1, 2.0, 1.0, 1.0, 0.1, 10),
+    Probe(100, 50, 1, 2.0, 1.0, 1.0, 0.1, 10, 0.5, 0.1),
     Residual(np.array([1.0, 0.5]), np.array([0.1, 0.2]), 2, 0.01, 100)])
 def test_records_come_back_from_json(record):
     from tfisovae import files

@@ -30,7 +30,7 @@ def add_arguments(p: argparse.ArgumentParser) -> None:
         "training examples for the mean gradient, at most (default: 4,096 images, or 50,000 "
         "vectors; 0: take the one that RUN/isometry.json holds, if there is one)")
     p.add_argument(
-        "--probe", type=int, nargs="?", const="double", metavar="STEPS",
+        "--probe", type=int, nargs="?", const=math.inf, metavar="STEPS",
         help="train a copy of the model for STEPS more steps, and measure what that gains. Without "
              "STEPS, for as many as the training had. The run stays as it is")
     p.add_argument("--probe_seeds", type=int, default=1, help="how many probes to make")
@@ -43,6 +43,7 @@ def compute(trained: "Trained",
             num_examples: int | None = None) -> tuple["Analysis", dict[str, Any]]:
     """Measures a run: an `Analysis`, and what else `isometry.json` holds."""
     from tfisovae import sources
+    from tfisovae import theory as theory_of_the_field
     from tfisovae.analysis import analysis, scree
     from tfisovae.autoencoder.data import as_float
     from tfisovae.training import batches
@@ -66,6 +67,11 @@ def compute(trained: "Trained",
     if source.log_density is not None and trained.own:
         extra["predicted_precision"] = sources.predicted_precision(source.manifest["toy"],
                                                                    config["distortion"], vae.beta)
+        if config["distortion"] == "sse" and not vae.decomposed:
+            # The water level that makes lmbda D + R least is beta / 2.
+            rate, distortion = theory_of_the_field.shannon_lower_bound(
+                sources.toy_entropies(source.manifest["toy"]), vae.beta / 2)
+            extra["least_loss"] = rate + distortion / vae.beta
     return result, extra
 
 
@@ -121,6 +127,9 @@ def theory(extra: dict[str, Any], result: "Analysis", rows: int) -> list[str]:
             f"{value:.4g}" for value in sorted(extra["predicted_precision"], reverse=True))
         measured = ", ".join(f"{value:.4g}" for value in result.precision_mean[result.ranking])
         lines.append(f"E[sigma^-2] {measured}; {predicted} by the shapes of the sources alone")
+    if extra.get("least_loss"):
+        lines.append(f"no loss is below {extra['least_loss']:.4g} nats on these data (Shannon's "
+                     f"bound); this one is {result.loss - extra['least_loss']:.2g} above it")
     if "factor_correlations" in extra:
         correlations = follows(extra)
         lines += [
@@ -178,7 +187,7 @@ def report(trained: "Trained", args: argparse.Namespace) -> Iterator[str]:
     from tfisovae.analysis.scree import Scree
     from tfisovae.verdict import words
 
-    steps = None if args.probe == "double" else args.probe
+    steps = None if args.probe == math.inf else args.probe
     measuring.check_at_least_1(rows=args.rows, probe=steps, probe_seeds=args.probe_seeds)
     if args.margin is not None and not 0 < args.margin < math.inf:
         raise ValueError(f"--margin must be positive and finite; got {args.margin}.")
@@ -206,7 +215,8 @@ def report(trained: "Trained", args: argparse.Namespace) -> Iterator[str]:
         "evidence": {name: _saved(value) for name, value in evidence.items()},
         "verdict": found.to_dict()
     }
-    yield "\n".join([*measuring.gradient_notes(extra), words.summary(found)])
+    yield "\n".join([*measuring.gradient_notes(extra), *how_to_probe(trained),
+                     words.summary(found)])
     write(trained, result, extra)
     yield measuring.written(trained.out, *names(trained.suffix)[:4 if result.num_active else 3])
 
@@ -237,6 +247,17 @@ def probes(trained: "Trained", steps: int | None, seeds: int) -> Iterator[str]:
         yield (f"Probe with seed {seed}: after {steps:,} more steps the loss is {made.after:.4f} "
                f"nats, and was {made.before:.4f}: a gain of {made.gain:.2g} +- "
                f"{made.standard_error:.1g}.")
+
+
+def how_to_probe(trained: "Trained") -> list[str]:
+    """The command that measures what more training gains, where that was not done."""
+    from tfisovae.commands.training import command_line
+    from tfisovae.training import probe
+
+    if not trained.own or any(made.doubles for made in probe.read(trained.directory)):
+        return []
+    command = command_line("isometry", os.path.abspath(trained.directory), "--probe")
+    return [f"To see what as many steps again would gain: {command}"]
 
 
 def run(args: argparse.Namespace) -> None:

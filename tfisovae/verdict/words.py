@@ -28,8 +28,7 @@ _PARTS = {Part.LENGTHS: "lengths", Part.ANGLES: "right angles",
 _LONGER = "train longer, and let learning_rate fall to 0 only at the end"
 _STANDARDIZE = (
     f"call tfisovae.standardize_latents(vae, training_examples). If that was done, {_LONGER}")
-_PROBE = ("train a copy for as many steps again (tfisovae isometry RUN --probe, or "
-          "tfisovae.training.probe)")
+_PROBE = "train on for as many steps again, and see what that gains (tfisovae.probe)"
 _SOURCES = {GainKind.DOUBLING: "by {steps:,} more steps", GainKind.PROBE: "by {steps:,} more steps",
             GainKind.DEAD: "by dimensions that carry nothing", GainKind.SCALE: "by standardizing",
             GainKind.BALANCE: "by the widths of the posterior"}
@@ -201,6 +200,14 @@ def _total(verdict):
     elif probe is not None:
         said.append(f"{probe.num_seeds} seeds of the probe differ by {probe.spread:.2g} nats.")
     return " ".join(said)
+
+
+def gain_label(verdict: Verdict) -> str:
+    """The nats that as many steps again gain, for a table; "-" where that was not measured."""
+    for gain in verdict.gains:
+        if gain.kind is GainKind.DOUBLING:
+            return f"{gain.value:.2g} +- {gain.standard_error:.1g}"
+    return "-"
 
 
 def _hints(verdict):
