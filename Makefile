@@ -29,11 +29,12 @@ $(READY): requirements.lock setup.cfg pyproject.toml
 	@touch $(READY)
 
 run: $(READY)
-	$(QUIET) $(PY) train/toy.py --recipe fast --num_eval 0 --run_dir $(RUN)/toy
+	$(QUIET) $(PY) train/toy.py --recipe fast --epochs 80 --num_eval 0 --run_dir $(RUN)/toy
+	$(QUIET) $(PY) eval/isometry.py $(RUN)/toy --probe --gradient_examples 0
 	$(QUIET) $(PY) train/celeba.py --lmbda 1000 --data faces --decomposed --recipe fast --steps 750 --learning_rate_warmup 250 \
 	  --num_eval 0 --run_dir $(RUN)/faces
 	$(QUIET) $(PY) eval/compare.py $(RUN)/toy $(RUN)/faces results/faces/decomposed --num_examples 10000 300 300 \
-	  --gradient_examples 50000 0 0 --out $(RUN)/measured \
+	  --gradient_examples 0 --out $(RUN)/measured \
 	  --title "A first run of tfisovae" --titles "Toy data, where p(x) is known" "Faces, two minutes on this machine" \
 	  "Faces, 20,000 steps: the published model"
 

@@ -74,10 +74,13 @@ def test_make_run_gives_commands_that_there_are():
         shlex.split(line) for line in said.splitlines()
         if re.search(r" (train|eval)/\w+\.py ", line)
     ]
-    assert [line[2] for line in lines] == ["train/toy.py", "train/celeba.py", "eval/compare.py"]
+    assert [line[2] for line in lines] == [
+        "train/toy.py", "eval/isometry.py", "train/celeba.py", "eval/compare.py"]
     asked = [parser(pathlib.Path(line[2]).stem).parse_args(line[3:]) for line in lines]
     *trained, published = asked[-1].directories
-    assert trained == [args.run_dir for args in asked[:-1]] and ROOT / published / "model" in MODELS
+    toy, measured, faces = asked[:-1]
+    assert trained == [toy.run_dir, faces.run_dir] and measured.directory == toy.run_dir
+    assert ROOT / published / "model" in MODELS
 
 
 @pytest.fixture

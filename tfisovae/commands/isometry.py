@@ -261,4 +261,8 @@ def how_to_probe(trained: "Trained") -> list[str]:
 
 
 def run(args: argparse.Namespace) -> None:
+    if args.probe is not None:
+        from tfisovae.training import devices, runs
+
+        devices.prepare_cpu(runs.load_config(args.directory)["batch_size"], "one_device")
     measuring.run(args, report, ends_with_verdict=True)
