@@ -202,6 +202,9 @@ def test_the_words_have_the_numbers():
     assert "standardize_latents" in off and "per doubling" not in off
     none = said(num_active=0, losses={"rate": 0.001})
     assert "(rate 0.001 nats)" in none
+    assert "gain about 47 nats" in said(num_active=0, residual=DEAD)
+    worthless = dataclasses.replace(DEAD, variance=np.array([0.009, 0.008]))
+    assert "No direction of the data is worth" in said(num_active=0, residual=worthless)
 
 
 def test_examples_of_training_decide():

@@ -116,8 +116,13 @@ def _not_finite(verdict):
 
 def _collapsed(verdict):
     rate = next((reason.value for reason in verdict.of(ReasonKind.COLLAPSED)), math.nan)
-    return (f"no dimension carries information (rate {rate:.3f} nats). Raise lmbda, or lower "
-            f"learning_rate.")
+    said = f"no dimension carries information (rate {rate:.3f} nats)."
+    dead = next((gain for gain in verdict.gains if gain.kind is GainKind.DEAD), None)
+    if dead is not None and dead.interval[1] <= 0:
+        return (f"{said} No direction of the data is worth a linear dimension at this lmbda. Raise "
+                f"lmbda.")
+    worth = f" Using the dimensions would gain {_about(dead)}." if dead is not None else ""
+    return f"{said}{worth} Raise lmbda, or lower learning_rate."
 
 
 def _saddle(verdict):
