@@ -35,7 +35,7 @@ def compute(trained: "Trained",
             num_examples: int | None = None) -> tuple["Analysis", dict[str, Any]]:
     """Measures a run: an `Analysis`, and what else `isometry.json` holds."""
     from tfisovae import sources
-    from tfisovae.analysis import analysis, scree
+    from tfisovae.analysis import analysis, components
     from tfisovae.autoencoder.data import as_float
     from tfisovae.training import batches
 
@@ -47,10 +47,11 @@ def compute(trained: "Trained",
         "data": source.manifest["source"], "data_fingerprint": source.manifest["fingerprint"],
         "steps": config["steps"]
     }
-    components = scree.enough(count, math.prod(source.eval.shape[1:]))
-    if components > 1:
-        x = as_float(source.eval[np.arange(components)])
-        extra["principal_components"] = scree.to_save(scree.principal_components(x, vae.distortion))
+    enough = components.enough(count, math.prod(source.eval.shape[1:]))
+    if enough > 3:
+        x = as_float(source.eval[components.spread_out(enough, count)])
+        extra["principal_components"] = components.to_save(
+            components.principal_components(x, vae.distortion))
     if source.factors is not None:
         means = np.concatenate([vae.encode(x).mean for x in examples])  # of every held-out example
         extra["factor_names"] = list(source.factor_names)

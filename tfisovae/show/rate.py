@@ -41,7 +41,7 @@ def rates(numbers: Numbers, ax: Axes | None = None, title: str = "") -> Axes | F
     drawing.dashes(ax, rank, gaussian[order], INK, "of a Gaussian of this importance (Eq. 4)", 0.8)
     ax.set_ylim(bottom=0)
     drawing.label(ax, "", "nats", title)
-    drawing.whole_numbers(ax, measured.n, "latent dimension, by importance")
+    drawing.whole_numbers(ax, measured.n, f"latent dimension, by {measured.rank_name}")
     return drawn
 
 

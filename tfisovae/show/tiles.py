@@ -124,7 +124,7 @@ def walks(contents: Contents, budget: int) -> tuple[list[dict[str, Any]], list[s
         j, z, between = int(moved.dimensions[at]), moved.z[at], moved.distortion[at]
         share, still = float(moved.share[at]), bool(moved.still[at])
         words = [f"rank {rank[j]}"
-                 ] + ([f"{percent(share)} of the importance"] if np.isfinite(share) else [])
+                 ] + ([f"{percent(share)} of the {measured.rank_name}"] if np.isfinite(share) else [])
         words += ["inactive"] * (not measured.active[j]) + [
             f"follows {one}" for one in follows[j:j + 1]
         ]
