@@ -1,7 +1,6 @@
 """VAEs of one variable that are optimal for any distribution, found on grids without TensorFlow."""
 import numpy as np
-
-from tfisovae import theory
+import scipy.special
 
 _Z = np.linspace(-4.5, 4.5, 901)
 _MEANS, _SCALES = np.linspace(-3, 3, 241), np.geomspace(0.03, 1.0, 45)
@@ -26,7 +25,7 @@ class OptimalVAE:
         kl = (np.square(_MEANS)[:, None] + np.square(_SCALES) - 1) / 2 - np.log(_SCALES)
         # At first equal steps of z have equal probability.
         below = np.cumsum(self.weights) - self.weights / 2
-        self.means = np.clip(np.sqrt(2) * np.array([_inverse_erf(2 * p - 1) for p in below]), -3, 3)
+        self.means = np.clip(np.sqrt(2) * scipy.special.erfinv(2 * below - 1), -3, 3)
         self.scales = np.full(len(self.values), 0.3)
         for _ in range(steps):
             density = np.exp(-np.square((_Z[:, None] - self.means) / self.scales) / 2) / self.scales
@@ -44,12 +43,6 @@ class OptimalVAE:
     def encode(self, s):
         """Mean and scale."""
         return tuple(np.interp(s, self.values, part) for part in (self.means, self.scales))
-
-
-def _inverse_erf(p):
-    import scipy.special
-
-    return scipy.special.erfinv(p)
 
 
 def mixture(centres, deviation, size=301):

@@ -68,20 +68,20 @@ def spread_out(num_examples: int, total: int) -> np.ndarray:
 @dataclasses.dataclass(frozen=True)
 class PrincipalComponents:
     """A PCA in the metric of a distortion: directions from one half of the examples, variances from
-    the other.
+    the other, and the other way round.
 
     In high dimensions the variances of the examples that gave the directions are far too large. A
     few hundred images always lie in a space of a few hundred dimensions.
 
     Attributes:
-      eigenvalue: the variance of the second half along each component, in the unit of D, in the
-        order of the components, `[k]`.
+      eigenvalue: the variance of one half along each component of the other, in the unit of D, in
+        the order of the components, `[k]`: the mean of both ways.
       standard_error: of each over the examples, for independent ones, `[k]`.
       num_examples: N, of both halves.
       constant: whether the metric is the same everywhere, as of a sum of squares, so that this is a
         PCA of the data like any other; else it is the metric at their mean.
-      whole: the variance of the second half in all directions. `None` in a file of an older
-        version, whose directions and variances are of the same examples.
+      whole: the variance in all directions. `None` in a file of an older version, whose directions
+        and variances are of the same examples.
     """
 
     eigenvalue: np.ndarray
@@ -138,7 +138,8 @@ class PrincipalComponents:
 
 def principal_components(x: npt.ArrayLike, distortion: "Distortion") -> PrincipalComponents:
     """The PCA of examples in the metric of a distortion at their mean: eigenvectors of
-    `G^(1/2) C G^(1/2)` with C of one random half, variances along them of the other (over N - 1).
+    `G^(1/2) C G^(1/2)` with C of one random half, variances along them of the other (over N - 1);
+    both ways, and the mean.
 
     No matrix of m x m is made where a half has fewer examples than m: the eigenvectors come from
     (x_i - mean)^T G (x_k - mean) / (N - 1), `[N, N]`. With more examples C is summed, and its
@@ -151,7 +152,7 @@ def principal_components(x: npt.ArrayLike, distortion: "Distortion") -> Principa
       `PrincipalComponents`, at most min(N / 2 - 1, m) of them.
     Raises:
       ValueError: for fewer than 4 examples, or examples that are not finite.
-    Cost: 2 min(N / 2, m) metric products, and min(N / 2, m)^2 max(N / 2, m) multiplications.
+    Cost: 2 min(N / 2, m) metric products, and 4 min(N / 2, m)^2 max(N / 2, m) multiplications.
     """
     x = np.asarray(x)
     if x.ndim < 2 or len(x) < 4:
@@ -164,8 +165,11 @@ def principal_components(x: npt.ArrayLike, distortion: "Distortion") -> Principa
     order, point = np.random.default_rng(0).permutation(count), rows.mean(0, dtype=np.float64)
     first, second = (_Half(rows, np.sort(half), point.reshape(shape), distortion)
                      for half in (order[:count // 2], order[count // 2:]))
-    values, error = second.variances(first.directions())
-    return PrincipalComponents(values, error, count, _is_constant(distortion, x), second.total)
+    size = min(count // 2 - 1, rows.shape[1])
+    ways = [second.variances(first.directions(size)), first.variances(second.directions(size))]
+    values, errors = (np.stack(parts) for parts in zip(*ways))
+    return PrincipalComponents(values.mean(0), np.sqrt(np.sum(errors**2, 0)) / 2, count,
+                               _is_constant(distortion, x), (first.total + second.total) / 2)
 
 
 class _Half:
@@ -194,11 +198,10 @@ class _Half:
     def total(self):
         return float(np.sum(self.root * self.lowered))
 
-    def directions(self):
-        """G times the unit vector of each component, the largest first, `[k, m]`."""
+    def directions(self, size):
+        """G times the unit vector of each of the `size` largest components, `[size, m]`."""
         inner = self.root @ self.lowered.T
         values, vectors = np.linalg.eigh((inner + inner.T) / 2)
-        size = min(len(self._numbers) - 1, self._rows.shape[1])
         values, vectors = np.maximum(values[::-1], 0)[:size], vectors[:, ::-1][:, :size]
         # The unit vector is R^T u / sqrt(value).
         with np.errstate(divide="ignore", invalid="ignore"):

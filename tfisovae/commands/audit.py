@@ -311,7 +311,8 @@ def run(args: argparse.Namespace) -> None:
     def save(verdict):
         result.save(os.path.join(args.out, "isometry.json"), **subject(args),
                     findings=[one.to_dict() for one in found], beta_found=beta,
-                    verdict=verdict.to_dict(), principal_components=components and pca.to_save(components))
+                    verdict=verdict.to_dict(),
+                    principal_components=components and pca.to_save(components))
 
     verdict = result.judge(**known)
     save(verdict)  # whatever becomes of the gradient

@@ -25,7 +25,7 @@ def add_arguments(p: argparse.ArgumentParser) -> None:
     which.add_argument(
         "--share", type=float,
         help="keep as few dimensions as have this share of the cost of removal of all, such as .99")
-    which.add_argument("--count", type=int, help="keep so many dimensions, by their cost of removal")
+    which.add_argument("--count", type=int, help="keep so many dimensions, by cost of removal")
     which.add_argument("--keep", type=int, nargs="+", metavar="J", help="keep these dimensions")
     p.add_argument("--out", type=os.path.expanduser,
                    help="directory to make of the smaller VAE (default: RUN-pruned)")

@@ -173,7 +173,7 @@ def importance(contents: Contents) -> list[Inline]:
         caption = (
             "The cost of removal is how much the distortion rises when the dimension no longer "
             "moves. For a principal component it is the eigenvalue. A latent dimension costs about "
-            f"\N{{GREEK SMALL LETTER BETA}} / 2 less than its importance. {caption}")
+            "\N{GREEK SMALL LETTER BETA} / 2 less than its importance. " + caption)
     if numbers.components is not None and not numbers.components.constant:
         caption += (
             " The PCA is in the metric of the distortion at the mean of the data. The metric may "

@@ -123,8 +123,9 @@ def walks(contents: Contents, budget: int) -> tuple[list[dict[str, Any]], list[s
     for at, one in enumerate(drawn):
         j, z, between = int(moved.dimensions[at]), moved.z[at], moved.distortion[at]
         share, still = float(moved.share[at]), bool(moved.still[at])
-        words = [f"rank {rank[j]}"
-                 ] + ([f"{percent(share)} of the {measured.rank_name}"] if np.isfinite(share) else [])
+        words = [f"rank {rank[j]}"]
+        if np.isfinite(share):
+            words.append(f"{percent(share)} of the {measured.rank_name}")
         words += ["inactive"] * (not measured.active[j]) + [
             f"follows {one}" for one in follows[j:j + 1]
         ]
