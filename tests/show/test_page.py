@@ -401,6 +401,38 @@ def test_all_other_numbers_may_be_wrong(make_measurement, wrong):
     assert drawn[0].startswith("The importance of the 2 dimensions") and len(drawn) >= 4
 
 
+CLAIMS = re.compile(r"converge|at rest|settled|stationary|isometric to|is isometric|not isometric|"
+                    r"optimal|has ended", re.IGNORECASE)
+
+
+@pytest.mark.parametrize("made", [
+    (6, 6, {}), (6, 0, {}), (6, 1, {}),
+    (5, 4, {"gram_off_diagonal_cosine": 0.0, "posterior_balance": 1.0}),
+    (5, 4, {"balance": [2.0] * 5, "unexplained": [0.0] * 5}),
+    (4, 3, {"cost_of_removal": [1e3] * 4}), (4, 3, {"conditions": None, "stationarity": None})])
+def test_only_the_verdict_claims_something(make_measurement, undrawn, made):
+    """Whatever was measured, a page without a verdict says nowhere that training has converged, or
+    that the embedding is isometric, or is not: so no sentence can contradict the verdict. The
+    flatness section says what holds for every embedding, the glossary what words mean.
+    """
+    *sizes, changed = made
+    values = {**make_measurement(*sizes), **changed}
+    page = Parsed(show.render(contents_of(values, verdict=None)))
+    sections = {made["id"] for tag, made, _ in page.elements if tag == "section" and "id" in made}
+    assert len(sections) > 10
+    for name in sections - {"glossary"}:
+        said = page.said(name).replace("Then no embedding of them is isometric", "")
+        assert not CLAIMS.search(said), (name, CLAIMS.search(said))
+
+
+def test_a_page_says_how_many_dimensions_it_does_not_show(full, values, undrawn):
+    """Two of six rows: the others are counted, and how many of them are active."""
+    few = dataclasses.replace(full, traversals=full.traversals.leading(2))
+    said = Parsed(show.render(few)).said("traversals")
+    assert "The other 4 dimensions of 6: 2 of them active." in said
+    assert "The other" not in Parsed(show.render(full)).said("traversals")
+
+
 def test_clusters_are_said_and_shown(make_measurement):
     """A cost of three times the prediction, in the second place: words and a histogram. A third of
     it: words alone. The other way round, and without costs, nothing.

@@ -110,24 +110,29 @@ class PrincipalComponents:
         return self.whole is not None or len(self.eigenvalue) < self.num_examples - 1
 
     def count(self, share: float) -> int | None:
-        """How many components have this share of the whole variance; `None` where all that these
-        examples give have less.
+        """How many components have this share of the whole variance; `None` where it takes more
+        than these examples give.
         """
-        return _first(self.eigenvalue, _checked(share), self.total, 1e-6) if self.honest else None
+        return self._known(_first(self.eigenvalue, _checked(share), self.total, 1e-6))
 
     def count_leaving(self, distortion: float) -> int | None:
         """How many components leave at most this much variance; `None` as for `count`."""
         left = self.total * (1 + 1e-6) - np.concatenate([[0], np.cumsum(self.eigenvalue)])
         reached = left <= distortion + 2e-6 * self.total
-        return int(np.argmax(reached)) if self.honest and reached.any() else None
+        return self._known(int(np.argmax(reached)) if reached.any() else None)
 
     def count_above(self, variance: float) -> int | None:
-        """How many components have more than this variance; `None` as for `count`, where all of
-        these have, and there are more.
-        """
+        """How many components have more than this variance; `None` as for `count`."""
         above = int(np.sum(self.eigenvalue > variance))
-        more = self.total - np.sum(self.eigenvalue) > 1e-6 * self.total
-        return None if above == len(self.eigenvalue) and more or not self.honest else above
+        return self._known(above if above < len(self.eigenvalue) else None)
+
+    def _known(self, count):
+        """A count, where `None` says that these components do not suffice. Of all that there are
+        they do.
+        """
+        if count is None and len(self.eigenvalue) < self.num_examples // 2 - 1:
+            count = len(self.eigenvalue)
+        return count if self.honest else None
 
     def words(self, count: int | None) -> str:
         """Such a count as text."""

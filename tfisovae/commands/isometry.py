@@ -47,9 +47,10 @@ def compute(trained: "Trained",
         "data": source.manifest["source"], "data_fingerprint": source.manifest["fingerprint"],
         "steps": config["steps"]
     }
-    enough = components.enough(count, math.prod(source.eval.shape[1:]))
+    known = len(source.eval) if num_examples is None else count
+    enough = components.enough(known, math.prod(source.eval.shape[1:]))
     if enough > 3:
-        x = as_float(source.eval[components.spread_out(enough, count)])
+        x = as_float(source.eval[components.spread_out(enough, known)])
         extra["principal_components"] = components.to_save(
             components.principal_components(x, vae.distortion))
     if source.factors is not None:

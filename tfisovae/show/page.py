@@ -161,8 +161,10 @@ def facts(contents: Contents) -> list[dict[str, str]]:
     }]
     made += fact(
         "norm", "isometric_norm",
-        f"predicted {number(_predicted(measured))}" if np.isfinite(_predicted(measured)) else "")
-    made += fact("cosines, rms", "gram_off_diagonal_cosine", "0 where isometric")
+        f"predicted {number(_predicted(measured))}; all active dimensions" if np.isfinite(
+            _predicted(measured)) else "")
+    made += fact("cosines, rms", "gram_off_diagonal_cosine",
+                 "0 where isometric; all active dimensions")
     made += fact("posterior balance", "posterior_balance", "1 at the optimum")
     made += fact("rate, nats", "rate", f"{number(bits)} bits")
     made += fact("distortion", "distortion",

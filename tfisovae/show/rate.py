@@ -261,9 +261,8 @@ def _trade(ledger) -> Inline:
     ours = np.array([(at.coded_bits, at.distortion) for at in ledger.curve], np.float64)
     said = (
         f"Files take {number(ledger.coded_bits, 4)} bits an example at a distortion of "
-        f"{number(ledger.distortion)} with the step that training has settled on; KL and a quarter "
-        f"of a bit for each of {ledger.num_coded} dimensions are "
-        f"{number(ledger.predicted_bits, 4)}. Other steps give {number(ours[:, 0].min())} to "
+        f"{number(ledger.distortion)} with the step of the trained beta; KL and a quarter of a bit "
+        f"for each of {ledger.num_coded} dimensions are {number(ledger.predicted_bits, 4)}. Other steps give {number(ours[:, 0].min())} to "
         f"{number(ours[:, 0].max())} bits at {number(ours[:, 1].max())} to "
         f"{number(ours[:, 1].min())}.")
     return Inline(functools.partial(curve, ledger), said, height=280)

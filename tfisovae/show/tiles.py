@@ -164,13 +164,12 @@ def _said_of_all(contents, shown, images):
             f"{shown} of {count(total)} are shown, the most important ones: the page is to stay "
             f"below 5 MB."
         )
-    if total < measured.n:
-        words.append(
-            f"The other {measured.n - total} of the {count(measured.n)} are inactive too: the "
-            f"decoder hardly heeds them."
-        )
+    others = np.setdiff1d(np.arange(measured.n), moved.dimensions)
+    if len(others):
+        words.append(f"The other {count(len(others))} of {measured.n}: "
+                     f"{int(measured.active[others].sum())} of them active.")
     if not measured.active.any():
-        words.append("No dimension is active: whatever z is, the decoder gives nearly the same.")
+        words.append("No dimension is active: z says nothing of the input.")
     sides = moved.x.shape[2:4] if images else (0,)
     if max(sides) > MAX_SIDE:
         words.append(
