@@ -2,9 +2,9 @@
 
     python examples/choose_dimensions.py
 
-A VAE of eight latent variables learns data that have three sources. Its importances say how many it
-takes, as eigenvalues do for a PCA; pruning then gives a smaller VAE, and says what that cost beside
-what the posterior had predicted.
+A VAE of eight latent variables learns data that have three sources. What it costs to remove each
+variable says how many to keep, as eigenvalues do for a PCA. Pruning then gives a smaller VAE, and
+says what that cost.
 """
 import tfisovae  # noqa: I001  (before TensorFlow: it turns oneDNN on)
 
@@ -26,10 +26,9 @@ def main(count=12_800, epochs=25, share=0.99):
     vae.fit(x, batch_size=128, epochs=epochs, verbose=0)
 
     analysis = tfisovae.analyze(vae, held_out)
-    shares = np.cumsum(analysis.importance[analysis.ranking] * analysis.active[analysis.ranking])
-    print(f"{'dimensions':>10} {'share of the importance':>24}")
-    for number, total in enumerate(shares / shares[-1], 1):
-        print(f"{number:10d} {total:24.4f}")
+    print(f"{'dimensions':>10} {'share of the cost of removal':>28}")
+    for number, total in enumerate(np.cumsum(analysis.share[analysis.ranking]), 1):
+        print(f"{number:10d} {total:28.4f}")
     small = tfisovae.prune(vae, keep=share, data=held_out)
     print(f"For {share:.0%} of it:")
     print(small.pruning.sentences())

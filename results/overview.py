@@ -48,8 +48,9 @@ def draw(numbers, rows, path):
     left, right = (figure.add_axes((x / whole[0], 0.6 / whole[1], size / whole[0], high / whole[1]))
                    for x, size in ((0.6, _BARS), (0.75 + _BARS, wide)))
     place = np.arange(count)
-    left.barh(place, 100 * shares[:count], color=_BAR, height=0.62, label="a VAE's: importance")
-    if numbers.components is not None:
+    left.barh(place, 100 * shares[:count], color=_BAR, height=0.62,
+              label=f"a VAE's: {numbers.size_name}")
+    if numbers.components is not None and numbers.components.honest:
         others = 100 * numbers.components.eigenvalue[:count] / numbers.components.total
         left.plot(others, place, "o", color=_BESIDE, markersize=5, label="a PCA's: variance")
     left.set_yticks(place, [f"$z_{{{j}}}$" for j in rows.dimensions])

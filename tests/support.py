@@ -62,11 +62,16 @@ def measurement_of(n=6, num_active=4, beta=0.01, seed=0):
     target = 1 - 1 / precision
     norm = np.where(active, target * rng.uniform(0.8, 1.2, n), 0.01)
     kl = np.log(precision) / 2
+    cost = np.where(active, beta / 2 * (precision - 1), 1e-6)
+    means = np.rint(80 * np.exp(-np.linspace(-3, 3, 40) ** 2 / 2))
     distortion = {
         "coding_loss": beta / 2 * float(target.sum()), "transform_loss": 0.1 * beta,
         "rate": float(kl.sum())
     }
     values = {
+        "cost_of_removal": cost, "cost_of_removal_standard_error": 0.02 * cost,
+        "removal_examples": 1000, "mean_counts": np.tile(means, [n, 1]),
+        "mean_limits": np.tile([-3.0, 3.0], [n, 1]),
         "norm_mean": norm, "norm_std": 0.1 * norm, "norm_standard_error": 0.01 * norm,
         "one_minus_variance": target, "derivative_mean": norm * precision * beta / 2,
         "derivative_std": 0.1 * norm, "precision_mean": precision,
@@ -92,7 +97,7 @@ def measurement_of(n=6, num_active=4, beta=0.01, seed=0):
                 }, "factor_names": ["smile", "hat"], "factor_correlations": rng.uniform(
                     -1, 1, [n, 2]), "steps": 100, "principal_components": {
                         "eigenvalue": 2.0**-np.arange(n), "standard_error": np.full(n, 0.01),
-                        "num_examples": 1000, "constant": False
+                        "num_examples": 1000, "constant": False, "whole": 2.0
                     }
     }
     off = Reason(ReasonKind.OFF, checks.MEAN, 1, 0.3, 0.0, 0.01, 1e-9)

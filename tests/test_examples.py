@@ -80,8 +80,7 @@ def test_choose_dimensions(run):
     _, (analysis, small), said = run("choose_dimensions")
     kept = small.pruning.kept
     assert len(kept) == 3 == small.n and set(kept) == set(analysis.ranking[:3])
-    shares = np.cumsum(np.sort(analysis.importance * analysis.active)[::-1]) / np.sum(
-        analysis.importance * analysis.active)
+    shares = np.cumsum(analysis.share[analysis.ranking])
     variances = np.array([8 / 3, 2 / 3, 1 / 6])  # of the sources
     # Of a short training.
     np.testing.assert_allclose(shares[:3], np.cumsum(variances) / 3.5, atol=0.03)

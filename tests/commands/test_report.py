@@ -169,7 +169,7 @@ def test_a_collapsed_run(main, tmp_path):
     assert "COLLAPSED" in text
     assert "no dimension is active" in text
     assert "A collapsed model has no densities." in text
-    assert "whatever z is, the decoder gives nearly the same" in text
+    assert "No dimension is active: z says nothing of the input." in text
 
 
 def test_other_data_have_a_report_of_their_own(table_run, main, tmp_path):

@@ -121,12 +121,16 @@ def test_the_legend_of_a_page_says_what_that_of_the_file_says():
     words = [text.get_text() for text in drawn.axes[0].get_legend().get_texts()]
     legend = inline(lambda: drawn).legend
     assert [one[2] for one in legend] == words
-    marks = {words.partition(",")[0]: (mark, color) for mark, color, words in legend}
-    assert marks["importance"] == ("bars", "var(--main)")
-    assert marks["inactive"] == ("bars", "var(--faint)")
+    marks = {words: (mark, color) for mark, color, words in legend}
+    assert marks["cost of removal, active"] == ("bars", "var(--main)")
+    assert marks["importance, from the posterior"] == ("dashes", "var(--ink)")
     assert marks["95 % interval"] == ("whiskers", "var(--ink)")
-    assert marks["eigenvalues of a PCA"] == ("dots", "var(--other)")
+    assert marks["eigenvalues of a PCA, metric at the mean"] == ("dots", "var(--other)")
     assert marks["\N{GREEK SMALL LETTER BETA} / 2"] == ("broken", "var(--quiet)")
+    older = importance.scree({**measurement_of(), "cost_of_removal": None})
+    marks = {words: (mark, color) for mark, color, words in inline(lambda: older).legend}
+    assert marks["importance, active"] == ("bars", "var(--main)")
+    assert marks["importance, inactive"] == ("bars", "var(--faint)")
 
 
 def test_ids_of_a_page_are_there_once(make_measurement):

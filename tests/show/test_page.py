@@ -233,7 +233,7 @@ def test_claims_about_pairs_and_counts(parsed, values):
                             for name in ("norm_mean", "one_minus_variance", "active"))
     near = np.sum(np.abs(norm - target)[active] <= 0.1 * target[active])
     assert f"{near} of 4 lie within 10 % of the prediction" in parsed.said("norms")
-    shares = np.cumsum(np.sort(np.array(values["importance"])[active])[::-1])
+    shares = np.cumsum(np.sort(np.array(values["cost_of_removal"])[active])[::-1])
     counts = [int(np.argmax(shares / shares[-1] >= share)) + 1 for share in (0.9, 0.95, 0.99)]
     assert "{} carry 90 %, {} carry 95 % and {} carry 99 %".format(*counts) in parsed.said("scree")
     assert "row 7: 1.25" in parsed.said("densities") and "row 9: −40.5" in parsed.said("densities")
@@ -384,7 +384,8 @@ def test_every_number_may_be_missing_or_wrong(make_measurement):
 @pytest.mark.parametrize("name", [
     "norm_mean", "norm_std", "one_minus_variance", "importance", "precision_mean", "beta",
     "precision_standard_error", "principal_components", "kl_mean", "gram_mean", "gram_cosine",
-    "unexplained", "unexplained_standard_error", "log_scale_std", "active", "ranking"
+    "unexplained", "unexplained_standard_error", "log_scale_std", "active", "ranking",
+    "cost_of_removal", "cost_of_removal_standard_error", "derivative_mean"
 ])
 def test_pictures_are_drawn_without_a_number(make_measurement, name):
     measured = show.Measured({**make_measurement(3, 2), name: None})
@@ -402,6 +403,68 @@ def test_all_other_numbers_may_be_wrong(make_measurement, wrong):
         "t", show.Measured({**dict.fromkeys(values, wrong), **kept}))))
     drawn = [one["aria-label"] for one in made.all("svg") if "aria-label" in one]
     assert drawn[0].startswith("The importance of the 2 dimensions") and len(drawn) >= 4
+
+
+CLAIMS = re.compile(r"converge|at rest|settled|stationary|isometric to|is isometric|not isometric|"
+                    r"optimal|has ended", re.IGNORECASE)
+
+
+@pytest.mark.parametrize("made", [
+    (6, 6, {}), (6, 0, {}), (6, 1, {}),
+    (5, 4, {"gram_off_diagonal_cosine": 0.0, "posterior_balance": 1.0}),
+    (5, 4, {"balance": [2.0] * 5, "unexplained": [0.0] * 5}),
+    (4, 3, {"cost_of_removal": [1e3] * 4}), (4, 3, {"conditions": None, "stationarity": None})])
+def test_only_the_verdict_claims_something(make_measurement, undrawn, made):
+    """Whatever was measured, a page without a verdict says nowhere that training has converged, or
+    that the embedding is isometric, or is not: so no sentence can contradict the verdict. The
+    flatness section says what holds for every embedding, the glossary what words mean.
+    """
+    *sizes, changed = made
+    values = {**make_measurement(*sizes), **changed}
+    page = Parsed(show.render(contents_of(values, verdict=None)))
+    sections = {made["id"] for tag, made, _ in page.elements if tag == "section" and "id" in made}
+    assert len(sections) > 10
+    for name in sections - {"glossary"}:
+        said = page.said(name).replace("Then no embedding of them is isometric", "")
+        assert not CLAIMS.search(said), (name, CLAIMS.search(said))
+
+
+def test_a_page_says_how_many_dimensions_it_does_not_show(full, values, undrawn):
+    """Two of six rows: the others are counted, and how many of them are active."""
+    few = dataclasses.replace(full, traversals=full.traversals.leading(2))
+    said = Parsed(show.render(few)).said("traversals")
+    assert "The other 4 dimensions of 6: 2 of them active." in said
+    assert "The other" not in Parsed(show.render(full)).said("traversals")
+
+
+def test_clusters_are_said_and_shown(make_measurement):
+    """A cost of three times the prediction, in the second place: words and a histogram. A third of
+    it: words alone. The other way round, and without costs, nothing.
+    """
+    values = make_measurement(6, 4)
+    first, second, *_ = values["ranking"]
+    said = Parsed(show.render(contents_of(values))).said("scree")
+    assert "has clusters" not in said and "Where cost" not in said
+    cost = np.array(values["cost_of_removal"])
+    cost[first] /= 3
+    cost[second] *= 3
+    odd = {**values, "cost_of_removal": cost.tolist()}
+    made = Parsed(show.render(contents_of(odd)))
+    said = made.said("scree")
+    predicted = odd["importance"][second] - odd["beta"] / 2
+    assert (f"z_{second} has clusters or gaps. Removing it costs {cost[second]:.3g} of D, where "
+            f"its importance predicts {predicted:.3g}.") in said
+    assert f"The importance of z_{first} is too high. Removing it costs" in said
+    drawn = [one["aria-label"] for one in made.all("svg") if "aria-label" in one]
+    assert [f"The posterior means of z_{j} have" in label for label in drawn for j in range(6)
+            ].count(True) == 1
+    old = Parsed(show.render(contents_of({**odd, "cost_of_removal": None}))).said("scree")
+    assert "has clusters" not in old and "The importance of the 6 dimensions" in old
+    figure = importance.histogram(odd, second)
+    bars = figure.axes[0].patches[0].get_path().vertices.reshape(-1, 5, 2)
+    bars = bars[:, :4]  # and the mark that closes each
+    widths, heights = np.ptp(bars[..., 0], 1), np.max(bars[..., 1], 1)
+    assert np.sum(widths * heights) == pytest.approx(1) and len(bars) == 40
 
 
 def test_what_was_not_measured_is_said_with_the_command(values):

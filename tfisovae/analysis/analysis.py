@@ -11,7 +11,7 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from tfisovae import files, metrics, theory, verdict
-from tfisovae.analysis import conditions, residual
+from tfisovae.analysis import conditions, residual, scree
 from tfisovae.analysis.rate_distortion import Accounts
 from tfisovae.autoencoder import streaming
 from tfisovae.autoencoder.autoencoder import AutoencoderLike, as_autoencoder
@@ -21,6 +21,7 @@ from tfisovae.geometry import flatness, pullback
 from tfisovae.metrics import rate_distortion
 from tfisovae.metrics.isometry import Derivative
 from tfisovae.metrics.measurement import measure
+from tfisovae.metrics.removal import Sample, removal
 from tfisovae.metrics.stationarity import AggregateMoments
 from tfisovae.verdict import checks, convergence, gains, words
 from tfisovae.verdict.isometry import Isometry, isometry_of, root_mean_cosine
@@ -42,7 +43,12 @@ class Analysis:
       importance: (beta / 2) E[sigma_j^-2], the variance of y_j (Eq. 16).
       kl_mean: E[KL_j], nats.
       active: whether E[KL_j] exceeds `active_threshold` nats.
-      ranking: dimensions by descending E[sigma_j^-2].
+      ranking: dimensions by descending cost of removal; by E[sigma_j^-2] where that is `None`.
+      cost_of_removal, cost_of_removal_standard_error: how much the trained distortion rises when
+        z_j is fixed at E[mu_j], as `tfisovae.prune` does it, and the standard error.
+      removal_examples: how many examples that was measured on: a random sample, at most 10,000.
+      mean_counts, mean_limits: a histogram of the posterior means of that sample, `[n, 40]` counts
+        in equal bins between two limits, `[n, 2]`.
       tangents: how the decoder was differentiated: "autodiff", or "differences" where it has no
         derivatives.
       gram_mean: E[Gamma], `[n, n]` (Eq. 12).
@@ -127,6 +133,11 @@ class Analysis:
     quadratic: bool | None = None
     irreducible: float | None = None
     residual: gains.Residual | None = None
+    cost_of_removal: np.ndarray | None = None
+    cost_of_removal_standard_error: np.ndarray | None = None
+    removal_examples: int | None = None
+    mean_counts: np.ndarray | None = None
+    mean_limits: np.ndarray | None = None
 
     @property
     def lmbda(self) -> float:
@@ -138,12 +149,21 @@ class Analysis:
         return int(np.sum(self.active))
 
     @property
-    def share(self) -> np.ndarray:
-        """What each dimension has of the importance of all active ones, `[n]`; 0 for inactive ones,
-        whose sigma is the prior's.
+    def removal_nats(self) -> np.ndarray | None:
+        """What removing each dimension costs in loss: lmbda times `cost_of_removal`, less KL_j,
+        nats, `[n]`. `None` where the cost was not measured.
         """
-        counted = np.where(self.active, self.importance, 0.0)
-        return counted / counted.sum() if self.num_active else counted
+        if self.cost_of_removal is None:
+            return None
+        return self.lmbda * self.cost_of_removal - self.kl_mean
+
+    @property
+    def share(self) -> np.ndarray:
+        """The share that each dimension has of the cost of removal of all active ones, `[n]`; of
+        their importance where the cost was not measured. Inactive dimensions have 0.
+        """
+        sizes = self.importance if self.cost_of_removal is None else self.cost_of_removal
+        return scree.shares_of(sizes, self.active)
 
     def cosine(self, among: np.ndarray) -> float:
         """Root mean square of the cosines between x_zj and x_zk over pairs of the dimensions
@@ -190,11 +210,13 @@ class Analysis:
         return cls.from_dict(files.read_json(path))
 
     def table(self, rows: int = 10) -> str:
-        """The leading dimensions by importance, as text."""
+        """The leading dimensions by cost of removal, as text, and which have clusters."""
+        cost, error, nats = self.cost_of_removal, self.cost_of_removal_standard_error, (
+            self.removal_nats)
         lines = [
-            f"{'rank':>4} {'z_j':>4} {'E[sigma^-2]':>14} {'importance':>11} {'KL (nats)':>10} "
-            f"{'norm':>14} {'1-sigma^2':>10}"
-            f" {'largest cosine':>15}"
+            f"{'rank':>4} {'z_j':>4} {'E[sigma^-2]':>14} {'importance':>11} "
+            + ("" if cost is None else f"{'cost of removal':>20} {'(nats)':>8} ") +
+            f"{'KL (nats)':>10} {'norm':>14} {'1-sigma^2':>10} {'largest cosine':>15}"
         ]
         off_diagonal = self.gram_cosine - np.diag(np.diag(self.gram_cosine))
         for rank, j in enumerate(self.ranking[:rows], 1):
@@ -202,7 +224,9 @@ class Analysis:
             lines.append(
                 f"{rank:4d} {j:4d} {self.precision_mean[j]:8.1f} "
                 f"+-{self.precision_standard_error[j]:4.1f} "
-                f"{self.importance[j]:11.3g} {self.kl_mean[j]:10.3f} {self.norm_mean[j]:6.3f} "
+                f"{self.importance[j]:11.3g} "
+                + ("" if cost is None else f"{cost[j]:11.3g} +-{error[j]:7.1g} {nats[j]:8.3g} ") +
+                f"{self.kl_mean[j]:10.3f} {self.norm_mean[j]:6.3f} "
                 f"+-{self.norm_std[j]:6.3f} "
                 f"{self.one_minus_variance[j]:10.3f} {largest:15.3f}"
                 + ("" if self.active[j] else "   inactive"))
@@ -225,7 +249,7 @@ class Analysis:
             f"examples"
             +
             (", the decoder's tangents by differences." if self.tangents == "differences" else "."))
-        return "\n".join(lines)
+        return "\n".join([*lines, *scree.Scree.of(self).differences()])
 
     def accounting(self) -> str:
         """Rates and distortions beside their theory, as text (Eqs. 13, 14); the theory is for small
@@ -307,7 +331,8 @@ def analyze(model: AutoencoderLike, data: Data, num_examples: int | None = None,
     """Measures the isometry of a VAE over a data set, in one pass with constant memory.
 
     It runs on all replicas of the current `tf.distribute` strategy, with the numbers of one device.
-    The cost is about that of 1.3 (n + 1) decodes of every example.
+    The cost is about 1.3 (n + 1) decodes of every example, and n decodes more of at most 10,000
+    (1,365 images of 64 x 64 x 3) for the cost of removal.
 
     Args:
       model: `VAE`, `Autoencoder`, or whatever else `as_autoencoder` takes.
@@ -334,23 +359,17 @@ def analyze(model: AutoencoderLike, data: Data, num_examples: int | None = None,
         "distortion": rate_distortion.Distortion(), "loss": rate_distortion.Loss(),
         "irreducible": rate_distortion.Irreducible()
     }
-    posteriors, inputs, means = [], [], []
-    most = residual.enough(math.prod(rows.first.shape[1:]))
-
-    def kept(measurement):
-        return tf.stack(measurement.posterior, 1), measurement.x, measurement.x_check
-
-    for (posterior, x, x_check), first_row in _measured(rows, measures, tangents, kept):
-        if first_row < flatness.MAX_EXAMPLES:
-            posteriors.append(posterior)
-        if first_row < most:
-            inputs.append(x)
-            means.append(x_check)
+    sample = Sample(rows)
+    posteriors = [
+        posterior
+        for posterior, first_row in _measured(rows.passing(sample), measures, tangents)
+        if first_row < flatness.MAX_EXAMPLES
+    ]
+    x = sample.x
+    removed = removal(autoencoder, x, measures["moments"].first, progress)
     found = _analysis(autoencoder, measures, np.concatenate(posteriors), tangents,
-                      conditions.of_model(autoencoder))
-    x, x_check = np.concatenate(inputs), np.concatenate(means)
-    found.residual = residual.residual(x_check, x - x_check, autoencoder.distortion,
-                                       found.gram_mean, found.beta)
+                      conditions.of_model(autoencoder), removed)
+    found.residual = residual.measure_residual(autoencoder, x, found.gram_mean)
     return found
 
 
@@ -370,15 +389,14 @@ def measure_stationarity(model: AutoencoderLike, data: Data, num_examples: int |
         "rate": metrics.Rate(), "balance": metrics.PosteriorBalance(),
         "moments": AggregateMoments()
     }
-    tangents = pullback.tangent_method(autoencoder.decode, rows.mean)
-    for _ in _measured(rows, measures, tangents, lambda measurement: measurement.kl):
+    for _ in _measured(rows, measures, pullback.tangent_method(autoencoder.decode, rows.mean)):
         pass
     return _stationarity(measures)
 
 
-def _measured(rows, measures, tangents, kept):
-    """Shows all examples to every metric; yields what `kept` takes of each batch's measurement, and
-    the number of examples before it.
+def _measured(rows, measures, tangents):
+    """Shows all examples to every metric, and yields their posteriors `[B, 2, n]` with the number
+    of examples before.
     """
     with tf.distribute.get_strategy().scope():
         for metric in measures.values():
@@ -388,7 +406,7 @@ def _measured(rows, measures, tangents, kept):
         measurement = measure(rows.model, x, first_row, tangents=tangents)
         for metric in measures.values():
             metric.accumulate(measurement)
-        return kept(measurement)
+        return tf.stack(measurement.posterior, 1)
 
     return streaming.run(rows, update)
 
@@ -403,7 +421,7 @@ def _stationarity(measures):
                                balance.strong)
 
 
-def _analysis(autoencoder, measures, posteriors, tangents, known):
+def _analysis(autoencoder, measures, posteriors, tangents, known, removed):
     """The `Analysis` of what was accumulated."""
     rate, norm, gram, balance, moments = (measures[name] for name in ("rate", "norm", "gram",
                                                                       "balance", "moments"))
@@ -431,7 +449,7 @@ def _analysis(autoencoder, measures, posteriors, tangents, known):
         precision_standard_error=precision.standard_error, importance=theory.importance(
             precision.mean,
             autoencoder.beta), kl_mean=rate.mean, active=rate.active, ranking=np.argsort(
-                -precision.mean,
+                -removed.cost,
                 kind="stable"), gram_mean=gram.mean, gram_cosine=gram.cosine, balance=balance.ratio,
         balance_standard_error=balance.ratio_standard_error, latent_mean=moments.first,
         latent_second_moment=moments.mean, isometric_norm=float(norm_result["isometric_norm"]),
@@ -445,7 +463,10 @@ def _analysis(autoencoder, measures, posteriors, tangents, known):
         num_examples=count, active_threshold=rate.threshold, tangents=tangents,
         unexplained=flat.unexplained, unexplained_standard_error=flat.standard_error,
         log_scale_std=flat.total, stationarity=_stationarity(measures), conditions=known,
-        quadratic=autoencoder.decomposed or autoencoder.distortion.has_scale)
+        quadratic=autoencoder.decomposed or autoencoder.distortion.has_scale,
+        cost_of_removal=removed.cost, cost_of_removal_standard_error=removed.standard_error,
+        removal_examples=removed.num_examples, mean_counts=removed.counts,
+        mean_limits=removed.limits)
 
 
 def _can_tell_flatness(posteriors):

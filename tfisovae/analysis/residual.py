@@ -3,25 +3,18 @@
 At a stationary point that is no minimum every gradient is 0: a latent dimension that carries
 nothing stays as it is. The residual x - Dec(mean) shows what it could carry.
 """
-import typing
-
 import numpy as np
+import tensorflow as tf
 
+from tfisovae.autoencoder import streaming
+from tfisovae.autoencoder.autoencoder import Measurable
+from tfisovae.distortions.base import Distortion
+from tfisovae.metrics.measurement import measure
 from tfisovae.verdict.gains import Residual
 
-if typing.TYPE_CHECKING:
-    from tfisovae.distortions import Distortion
-
-MAX_EXAMPLES = 10_000
-MAX_NUMBERS = 2**24  # of all examples together: 64 MB
 _DIRECTIONS = 8  # at most, where the metric is not a multiple of the identity
 _USED = 0.02  # eigenvalue of E[Gamma], above which a direction of the latent space is used
 _TOGETHER = 64  # metric products
-
-
-def enough(size: int) -> int:
-    """How many examples of `size` numbers are looked at."""
-    return min(MAX_EXAMPLES, max(2, MAX_NUMBERS // size))
 
 
 def free_dimensions(gram: np.ndarray) -> int:
@@ -34,7 +27,18 @@ def free_dimensions(gram: np.ndarray) -> int:
     return int(np.sum(np.linalg.eigvalsh(gram) < _USED))
 
 
-def residual(x_check: np.ndarray, left: np.ndarray, distortion: "Distortion", gram: np.ndarray,
+def measure_residual(autoencoder: Measurable, x: np.ndarray, gram: np.ndarray) -> Residual:
+    """As `residual`, of examples `x` `[N, ...]` of a model."""
+    rows = streaming.examples_of(autoencoder, x)
+
+    def check(x, first_row):
+        return measure(autoencoder, x, first_row).x_check
+
+    x_check = np.concatenate([part for part, _ in streaming.run(rows, check)])
+    return residual(x_check, x - x_check, autoencoder.distortion, gram, autoencoder.beta)
+
+
+def residual(x_check: np.ndarray, left: np.ndarray, distortion: Distortion, gram: np.ndarray,
              beta: float) -> Residual:
     """The variance of the residual along its leading directions, in the metric of D at Dec(mean).
 
@@ -70,8 +74,6 @@ def _scaled(x_check, left, one, other, distortion, wanted):
     """Squared scores of the examples `other` along directions of `one`, `[N / 2, wanted]`, where
     G_x = a_x I.
     """
-    import tensorflow as tf
-
     scale = np.concatenate([
         distortion.scale(tf.constant(x_check[start:start + 4096], tf.float32)).numpy()
         for start in range(0, len(x_check), 4096)])
@@ -115,8 +117,6 @@ def _leading(rows, lowered, wanted):
 
 def _products(distortion, points, vectors):
     """G v of each point and vector, float64."""
-    import tensorflow as tf
-
     return np.concatenate([
         distortion.metric_product(tf.constant(points[at:at + _TOGETHER], tf.float32),
                                   tf.constant(vectors[at:at + _TOGETHER], tf.float32)).numpy()

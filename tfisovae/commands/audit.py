@@ -258,6 +258,7 @@ def run(args: argparse.Namespace) -> None:
 
     import tfisovae
     from tfisovae.analysis import analysis, mean_gradient, scree
+    from tfisovae.analysis import components as pca
     from tfisovae.verdict import Severity, words
 
     if args.num_examples is not None and args.num_examples < 2:
@@ -290,7 +291,8 @@ def run(args: argparse.Namespace) -> None:
     if any(one.severity is Severity.FATAL for one in found):
         raise ValueError("Stopped: correct this first, or no result means anything.")
     result = tfisovae.analyze(model, x, progress=True)
-    components = scree.principal_components(x[:scree.enough(len(x), x[0].size)], model.distortion)
+    some = x[pca.spread_out(pca.enough(len(x), x[0].size), len(x))]
+    components = pca.principal_components(some, model.distortion) if len(some) > 3 else None
     importances = scree.Scree.of(result, components)
     print("\n".join([result.table(args.rows),
                      result.accounting(),
@@ -309,7 +311,8 @@ def run(args: argparse.Namespace) -> None:
     def save(verdict):
         result.save(os.path.join(args.out, "isometry.json"), **subject(args),
                     findings=[one.to_dict() for one in found], beta_found=beta,
-                    verdict=verdict.to_dict(), principal_components=scree.to_save(components))
+                    verdict=verdict.to_dict(),
+                    principal_components=components and pca.to_save(components))
 
     verdict = result.judge(**known)
     save(verdict)  # whatever becomes of the gradient

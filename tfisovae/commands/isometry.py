@@ -44,7 +44,7 @@ def compute(trained: "Trained",
     """Measures a run: an `Analysis`, and what else `isometry.json` holds."""
     from tfisovae import sources
     from tfisovae import theory as theory_of_the_field
-    from tfisovae.analysis import analysis, scree
+    from tfisovae.analysis import analysis, components
     from tfisovae.autoencoder.data import as_float
     from tfisovae.training import batches
 
@@ -56,10 +56,12 @@ def compute(trained: "Trained",
         "data": source.manifest["source"], "data_fingerprint": source.manifest["fingerprint"],
         "steps": config["steps"]
     }
-    components = scree.enough(count, math.prod(source.eval.shape[1:]))
-    if components > 1:
-        x = as_float(source.eval[np.arange(components)])
-        extra["principal_components"] = scree.to_save(scree.principal_components(x, vae.distortion))
+    known = len(source.eval) if num_examples is None else count
+    enough = components.enough(known, math.prod(source.eval.shape[1:]))
+    if enough > 3:
+        x = as_float(source.eval[components.spread_out(enough, known)])
+        extra["principal_components"] = components.to_save(
+            components.principal_components(x, vae.distortion))
     if source.factors is not None:
         means = np.concatenate([vae.encode(x).mean for x in examples])  # of every held-out example
         extra["factor_names"] = list(source.factor_names)

@@ -24,13 +24,13 @@ def add_arguments(p: argparse.ArgumentParser) -> None:
                        help="keep the active dimensions (what is done where nothing is said)")
     which.add_argument(
         "--share", type=float,
-        help="keep as few dimensions as have this share of the importance, such as .99")
-    which.add_argument("--count", type=int, help="keep so many dimensions, by importance")
+        help="keep as few dimensions as have this share of the cost of removal of all, such as .99")
+    which.add_argument("--count", type=int, help="keep so many dimensions, by cost of removal")
     which.add_argument("--keep", type=int, nargs="+", metavar="J", help="keep these dimensions")
     p.add_argument("--out", type=os.path.expanduser,
                    help="directory to make of the smaller VAE (default: RUN-pruned)")
     p.add_argument("--num_examples", type=int,
-                   help=f"of importance and cost: {measuring.NUM_EXAMPLES}")
+                   help=f"to measure costs on: {measuring.NUM_EXAMPLES}")
     p.add_argument("--data", type=os.path.expanduser,
                    help="where the run's data lie, if they have moved; or other data")
     p.add_argument("--cache_dir", type=os.path.expanduser,

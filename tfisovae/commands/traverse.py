@@ -85,7 +85,7 @@ def draw(trained: "Trained", rows: int | None = None, columns: int = 9, limit: f
             f"{config['steps']} now. First: {command_line('isometry', os.path.abspath(run))}")
     made, fine = traverse(trained, result, rows, columns, limit, steps)
     moved = "equal steps of z" if steps == "z" else f"steps of equal distortion by the {steps}"
-    title = f"z_j by importance, its share, and D to the next; {moved} from {-limit:g} to {limit:g}"
+    title = f"z_j by rank, its share, and D to the next; {moved} from {-limit:g} to {limit:g}"
     drawing.save(decoded.traversal(made, title=title), trained.path("traversal.png"))
     decoded.animation(fine, trained.path("traversal.gif"))
     files.write_json(trained.path("traversal.json"), {**made.to_dict(), "limit": limit})

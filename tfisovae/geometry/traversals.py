@@ -44,7 +44,8 @@ class Traversals:
         its square is a distortion. Of steps equal in z it is not known: NaN.
       still: whether the decoder stands still along the row, to rounding, `[rows]`. By the decoder
         such a row has steps equal in z.
-      share: of the whole importance, `[rows]`; NaN where it was not given.
+      share: of the cost of removal of all (in older files: of the importance), `[rows]`; NaN where
+        it was not given.
       at: `[n]`.
       steps: what the steps are equal in: "decoder", "posterior" or "z".
     """
@@ -60,8 +61,8 @@ class Traversals:
     steps: str
 
     def words(self) -> list[tuple[str, str, str]]:
-        """Of each row: its variable, its share of the importance ("" where that is not known), and
-        D from column to column.
+        """Of each row: its variable, its share ("" where that is not known), and D from column to
+        column.
         """
         said = []
         for j, share, between, still in zip(self.dimensions, self.share, self.distortion,
@@ -129,8 +130,8 @@ def traverse(model: AutoencoderLike, dimensions: Sequence[int] | npt.ArrayLike, 
       posterior: `(mean, scale)` of a data set, `[N, n]` each, N of at least 20: for "posterior".
       at: where the other variables stand, and the middle of z_j, `[n]`; 0 by default, the mean over
         the data of a trained VAE.
-      share: of the whole importance that each of the n variables has, `[n]`, which the rows then
-        say (`tfisovae.scree`).
+      share: the share of each of the n variables (`Analysis.share`), `[n]`, which the rows then
+        say.
       n: latent dimensions, where `at`, `posterior` and `share` are not given, for models that do
         not say it.
       num_points: of the decoder's path, for "decoder": fewer than 2 `columns` - 1 are not taken.

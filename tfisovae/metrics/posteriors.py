@@ -31,19 +31,6 @@ class PosteriorMeans:
         """Whether each dimension carries information, `[n]`."""
         return posterior.active(self.kl)
 
-    @property
-    def counted(self) -> np.ndarray:
-        """E[sigma_j^-2] of the active variables, to which the importance is proportional; 0 of
-        others.
-        """
-        return np.where(self.active, self.precision, 0.0)
-
-    def share(self, kept: np.ndarray) -> float:
-        """The share of the importance of all active variables that the variables `kept` have; NaN
-        where none is active.
-        """
-        return float(self.counted[kept].sum() / self.counted.sum()) if self.active.any() else np.nan
-
 
 def posterior_means(rows: streaming.Prepared, replicas: bool = True) -> PosteriorMeans:
     """One pass over prepared data.

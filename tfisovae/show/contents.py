@@ -17,7 +17,8 @@ from tfisovae.verdict import Verdict
 
 if typing.TYPE_CHECKING:
     from tfisovae.analysis.analysis import Analysis
-    from tfisovae.analysis.scree import PrincipalComponents, Scree
+    from tfisovae.analysis.components import PrincipalComponents
+    from tfisovae.analysis.scree import Scree
     from tfisovae.codec.breakdown import Ledger
     from tfisovae.geometry.traversals import Traversals
 
@@ -153,7 +154,7 @@ class Measured:
     @property
     def components(self) -> "PrincipalComponents | None":
         """The PCA in the same metric; `None` where that was not measured."""
-        from tfisovae.analysis.scree import PrincipalComponents
+        from tfisovae.analysis.components import PrincipalComponents
 
         try:
             made = PrincipalComponents.from_saved(self.values["principal_components"])
@@ -163,11 +164,16 @@ class Measured:
 
     @property
     def ranking(self) -> np.ndarray:
-        """Dimensions by descending E[sigma_j^-2], `[n]`."""
+        """Dimensions by descending cost of removal, in older files by E[sigma_j^-2], `[n]`."""
         ranking, precision = self.vector("ranking"), self.vector("precision_mean")
         if ranking is not None and np.array_equal(np.sort(ranking), np.arange(self.n)):
             return ranking.astype(int)
         return np.arange(self.n) if precision is None else np.argsort(-precision, kind="stable")
+
+    @property
+    def rank_name(self) -> str:
+        """What the ranking is by, in words."""
+        return "importance" if self.vector("cost_of_removal") is None else "cost of removal"
 
     @property
     def active(self) -> np.ndarray:
@@ -177,7 +183,7 @@ class Measured:
 
     @property
     def active_ranking(self) -> np.ndarray:
-        """The active dimensions by descending importance."""
+        """The active dimensions in this order."""
         return self.ranking[self.active[self.ranking]]
 
     @property

@@ -21,8 +21,8 @@ _POINTS = 200  # of a curve over the entries of a vector
 
 
 def traversal(rows: "Traversals", ax: Axes | None = None, title: str = "") -> Axes | Figure:
-    """Figs. 6 and 23: one row of decoded images for each latent dimension, with its share of the
-    importance and D from image to image.
+    """Figs. 6 and 23: one row of decoded images for each latent dimension, with its share of
+    the cost of removal and D from image to image.
 
     Columns are counted in steps from the middle, or are values of z_j where the steps are equal in
     z.

@@ -20,7 +20,7 @@ _SHADES = LinearSegmentedColormap.from_list("shades", [f"{MAIN}00", MAIN])
 
 def gram(numbers: Numbers, ax: Axes | None = None, title: str = "",
          cosines: bool = False) -> Axes | Figure:
-    """|E[Gamma_jk]| of Eq. 12 over the active dimensions, by importance: the identity at an
+    """|E[Gamma_jk]| of Eq. 12 over the active dimensions, in their ranking: the identity at an
     isometric embedding.
 
     Args:
@@ -41,7 +41,7 @@ def gram(numbers: Numbers, ax: Axes | None = None, title: str = "",
     ax.imshow(np.nan_to_num(values), extent=(0.5, k + 0.5, k + 0.5, 0.5), **look)
     drawing.label(ax, "", "cosines, rms" if cosines else "|E[\N{GREEK CAPITAL LETTER GAMMA}]|",
                   title)
-    drawing.whole_numbers(ax, k, "active latent dimension, by importance")
+    drawing.whole_numbers(ax, k, f"active latent dimension, by {measured.rank_name}")
     ax.set(xlim=(0.5, k + 0.5), ylim=(k + 0.5, 0.5))
     ax.yaxis.set_major_locator(MaxNLocator("auto", steps=[1, 2, 5, 10], integer=True))
     ax.grid(False)

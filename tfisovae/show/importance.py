@@ -1,5 +1,5 @@
-"""The nonlinear scree plot: importances next to the eigenvalues of a PCA in the same metric, both
-summed up, and how many dimensions to keep.
+"""The nonlinear scree plot: costs of removal and importances next to the eigenvalues of a PCA in
+the same metric, both summed up, how many dimensions to keep, and which of them have clusters.
 """
 import functools
 from collections.abc import Mapping
@@ -17,12 +17,13 @@ from tfisovae.show.contents import Contents, Measured, Numbers, count, listed, n
 from tfisovae.show.drawing import FAINT, INK, MAIN, OTHER, Figure, Inline
 
 _FEW = 10  # principal components that are shown of a model with fewer dimensions
+_HISTOGRAMS = 6
 
 
 def scree(numbers: "Scree | Numbers", ax: Axes | None = None, title: str = "",
           predicted: npt.ArrayLike = ()) -> Axes | Figure:
-    """The importance of each latent dimension with its interval of 95 %, next to the eigenvalues of
-    a PCA in the same metric.
+    """The cost of removing each latent dimension with its interval of 95 %, next to its importance
+    and to the eigenvalues of a PCA in the same metric.
 
     Args:
       numbers: `Scree`, `Analysis`, or what `isometry.json` holds.
@@ -35,21 +36,26 @@ def scree(numbers: "Scree | Numbers", ax: Axes | None = None, title: str = "",
     numbers = scree_of(numbers)
     ax, drawn = drawing.canvas(ax)
     n, found, on = len(numbers.importance), numbers.components, numbers.active
-    rank = np.arange(1, n + 1)
+    rank, measured = np.arange(1, n + 1), numbers.cost is not None
     low, high = numbers.interval
-    sizes = np.append(numbers.importance, numbers.floor)
-    bottom = 0.5 * float(np.min(sizes, where=sizes > 0, initial=np.inf))
+    bottom = 0.5 * _smallest(numbers.importance, numbers.floor, numbers.size[on])
     ax.set_yscale("log")
-    for color, chosen, name in ((MAIN, on, "importance, active"), (FAINT, ~on, "inactive")):
-        drawing.bars(ax, rank[chosen], numbers.importance[chosen], bottom, color, name)
-    if np.isfinite(numbers.standard_error).any():
-        drawing.whiskers(ax, rank, low, high, INK, "95 % interval")
+    for color, chosen, name in ((MAIN, on, "active"), (FAINT, ~on, "inactive")):
+        chosen = chosen & (numbers.size > bottom)
+        drawing.bars(ax, rank[chosen], numbers.size[chosen], bottom, color,
+                     f"{numbers.size_name}, {name}")
+    if np.isfinite(high - low).all() and (high > low).any():
+        seen = high > bottom
+        drawing.whiskers(ax, rank[seen], np.maximum(low[seen], bottom), high[seen], INK,
+                         "95 % interval")
+    if measured:
+        drawing.dashes(ax, rank, numbers.importance, INK, "importance, from the posterior")
     if numbers.floor > 0:
         drawing.level(ax, numbers.floor, "\N{GREEK SMALL LETTER BETA} / 2")
     predicted = np.asarray(predicted, np.float64)
     if len(predicted):
         drawing.dashes(ax, np.arange(1, len(predicted) + 1), predicted, OTHER,
-                       "by the shapes of the sources", width=1.0)
+                       "importance by the shapes of the sources", width=1.0)
     others = () if found is None else found.eigenvalue[:max(n, _FEW)]
     others = [value for value in others if value > bottom]
     if others:
@@ -58,8 +64,14 @@ def scree(numbers: "Scree | Numbers", ax: Axes | None = None, title: str = "",
     ax.set_ylim(bottom=bottom if np.isfinite(bottom) else None)
     drawing.label(ax, "", "units of D", title)
     drawing.whole_numbers(ax, max(n, len(others)), "dimension or component, by size"
-                          if others else "latent dimension, by importance")
+                          if others else f"latent dimension, by {numbers.size_name}")
     return drawn
+
+
+def _smallest(*values):
+    """The smallest positive one."""
+    joined = np.concatenate([np.ravel(value) for value in values])
+    return float(np.min(joined, where=joined > 0, initial=np.inf))
 
 
 def shares(numbers: "Scree | Numbers", ax: Axes | None = None, title: str = "") -> Axes | Figure:
@@ -71,20 +83,22 @@ def shares(numbers: "Scree | Numbers", ax: Axes | None = None, title: str = "") 
     numbers = scree_of(numbers)
     ax, drawn = drawing.canvas(ax, (7.2, 2.6))
     found, n = numbers.components, len(numbers.importance)
-    curves = [(numbers.cumulative, numbers.count, MAIN, "latent dimensions")]
-    if found is not None and found.total > 0:
-        size = min(len(found.eigenvalue), max(2 * n, found.count(max(SHARES))))
-        curves.append((np.cumsum(found.eigenvalue)[:size] / found.total, found.count, OTHER,
-                       f"principal components{_where(found)}"))
+    curves = [(numbers.cumulative, numbers.count, str, MAIN, "latent dimensions")]
+    if found is not None and found.total > 0 and found.honest:
+        last = found.count(max(SHARES)) or len(found.eigenvalue)
+        size = min(len(found.eigenvalue), max(2 * n, last))
+        curves.append((np.cumsum(found.eigenvalue)[:size] / found.total, found.count, found.words,
+                       OTHER, f"principal components{_where(found)}"))
     for share in SHARES:
         drawing.level(ax, share)
-    for y, counted, color, name in curves:
+    for y, counted, words, color, name in curves:
         marked = [counted(share) for share in SHARES]
-        told = ", ".join(map(str, marked))
+        told = ", ".join(map(words, marked))
         drawing.line(ax, np.arange(1, len(y) + 1), y, color,
                      f"{name}: {told} for {_in_percent(', ')}")
-        if any(marked):
-            drawing.dots(ax, marked, SHARES, color, size=4)
+        reached = [(one, share) for one, share in zip(marked, SHARES) if one]
+        if reached:
+            drawing.dots(ax, *zip(*reached), color, size=4)
     ax.set_xscale("log")
     ax.set_xlim(0.9, 1.1 * max(len(y) for y, *_ in curves))
     ax.set_ylim(0, 1.03)
@@ -115,9 +129,13 @@ def scree_of(found: "Scree | Numbers") -> Scree:
     order = measured.ranking
     order = np.concatenate([order[measured.active[order]], order[~measured.active[order]]])
     values = np.where(np.isfinite(importance), importance, theory.importance(precision, beta))
+    costs = {}
+    if measured.vector("cost_of_removal") is not None:
+        costs = dict(zip(("cost", "cost_error", "slope"), (one[order] for one in measured.vectors(
+            "cost_of_removal", "cost_of_removal_standard_error", "derivative_mean"))))
     return Scree(order, values[order], theory.importance(error[order],
                                                          beta), measured.active[order], beta / 2,
-                 measured.scalar("transform_loss"), measured.components)
+                 measured.scalar("transform_loss"), measured.components, **costs)
 
 
 def _where(components):
@@ -131,26 +149,31 @@ def _in_percent(between):
 def importance(contents: Contents) -> list[Inline]:
     """The scree plot of a page, and the shares where they are known."""
     measured, numbers = contents.measured, contents.scree or scree_of(contents.measured)
-    values, order, on = numbers.importance, numbers.dimension, numbers.active
-    if not (values > 0).any():
+    values, order, on = numbers.size, numbers.dimension, numbers.active
+    if not (numbers.importance > 0).any():
         return []
     exact = _by_shape(measured)
     said = (
-        f"The importance of the {count(measured.n)} goes from {number(values[0])} (z_{order[0]}) "
-        f"to {number(values[-1])} (z_{order[-1]}); {on.sum()} of them "
+        f"The {numbers.size_name} of the {count(measured.n)} goes from {number(values[0])} "
+        f"(z_{order[0]}) to {number(values[-1])} (z_{order[-1]}); {on.sum()} of them "
         f"{'is' if on.sum() == 1 else 'are'} active.")
     if on.any():
         kept = [f"{numbers.count(share)} carry {percent(share)}" for share in SHARES]
-        said += f" {listed(kept)} of the importance of the active ones."
+        said += f" {listed(kept)} of the {numbers.size_name} of the active ones."
     if len(exact):
-        ratios = values[:len(exact)] / exact
-        said += (f" The shapes of the sources alone predict "
+        ratios = np.sort(numbers.importance)[::-1][:len(exact)] / exact
+        said += (f" The shapes of the sources alone predict the importances "
                  f"{listed([number(value) for value in exact])}: the measured values are "
                  f"{number(float(ratios.min()))} to {number(float(ratios.max()))} times as large.")
     caption = (
-        "The importance is to a latent variable what an eigenvalue is to a principal component. "
-        "An inactive dimension has \N{GREEK SMALL LETTER BETA} / 2, since its posterior is as wide "
-        "as the prior.")
+        "The importance comes from the posterior alone. It is a variance where the posterior is "
+        "equally wide everywhere. An inactive dimension has \N{GREEK SMALL LETTER BETA} / 2, since "
+        "its posterior is as wide as the prior.")
+    if numbers.cost is not None:
+        caption = (
+            "The cost of removal is how much the distortion rises when the dimension no longer "
+            "moves. For a principal component it is the eigenvalue. A latent dimension costs about "
+            "\N{GREEK SMALL LETTER BETA} / 2 less than its importance. " + caption)
     if numbers.components is not None and not numbers.components.constant:
         caption += (
             " The PCA is in the metric of the distortion at the mean of the data. The metric may "
@@ -172,13 +195,17 @@ def _by_shape(measured):
 
 def _summed(numbers):
     own, components = numbers.cumulative, numbers.components
-    said = f"The first dimension carries {percent(own[0])} of the importance{_and_the_first(own)}."
-    if components is not None and components.total > 0:
+    said = (f"The first dimension carries {percent(own[0])} of the {numbers.size_name}"
+            f"{_and_the_first(own)}.")
+    if components is not None and components.total > 0 and components.honest:
         others = np.cumsum(components.eigenvalue)[:len(own)] / components.total
         said += (f" The first principal component has {percent(others[0])} of the variance"
                  f"{_and_the_first(others)}.")
-    return Inline(functools.partial(shares, numbers), said,
-                  f"Dotted: {listed([percent(share) for share in SHARES])}.", height=220)
+    caption = f"Dotted: {listed([percent(share) for share in SHARES])}."
+    if components is not None and components.honest:
+        caption += (" Principal components are directions of one half of the examples; their "
+                    "variances are of the other half.")
+    return Inline(functools.partial(shares, numbers), said, caption, height=220)
 
 
 def _and_the_first(shares, few=5):
@@ -193,9 +220,56 @@ def keep(contents: Contents) -> dict[str, Any] | None:
     numbers = contents.scree
     if numbers is None or not np.any(numbers.active):
         return None
-    of = [numbers, *([numbers.components] if numbers.components else [])]
-    rows = [[percent(share), *(str(one.count(share)) for one in of)] for share in SHARES]
-    columns = ["share", "dimensions, of what the model makes",
-               "principal components, of the variance of the data"]
-    return {"columns": columns[:1 + len(of)], "rows": rows,
+    found = numbers.components
+    rows = [[percent(share), str(numbers.count(share))] for share in SHARES]
+    columns = ["share", "dimensions, of what the model makes"]
+    if found is not None:
+        columns.append("principal components, of the variance of the data")
+        for row, share in zip(rows, SHARES):
+            row.append(found.words(found.count(share)))
+    return {"columns": columns, "rows": rows, "name": numbers.size_name,
             "words": numbers.sentences().splitlines()}
+
+
+def histogram(numbers: Numbers, dimension: int, ax: Axes | None = None,
+              title: str = "") -> Axes | Figure:
+    """How the posterior means of a latent dimension are distributed, next to the prior.
+
+    Args and Returns: as of `scree`; `dimension` is j.
+    """
+    measured = Measured.of(numbers)
+    ax, drawn = drawing.canvas(ax)
+    counts, (low, high) = _histogram(measured, dimension)
+    edges = np.linspace(low, high, len(counts) + 1)
+    width = (high - low) / len(counts)
+    drawing.bars(ax, (edges[:-1] + edges[1:]) / 2, counts / counts.sum() / width, 0.0, MAIN,
+                 "posterior means", width)
+    z = np.linspace(min(low, -3), max(high, 3), 121)
+    drawing.line(ax, z, np.exp(-z**2 / 2) / np.sqrt(2 * np.pi), INK, "prior")
+    drawing.label(ax, f"z_{dimension}", "share of examples per unit", title)
+    return drawn
+
+
+def _histogram(measured, dimension):
+    bins = np.shape(measured.values.get("mean_counts") or ())
+    counts = measured.array("mean_counts", (measured.n, *bins[1:]))
+    limits = measured.array("mean_limits", (measured.n, 2))
+    if counts is None or limits is None or counts.ndim != 2 or not counts[dimension].sum() > 0:
+        return None
+    return counts[dimension], limits[dimension]
+
+
+def clusters(contents: Contents) -> dict[str, Any] | None:
+    """Which dimensions cost more or less than their importance predicts, in words, and how the
+    means of the first few with clusters are distributed; `None` where there are none.
+    """
+    measured, numbers = contents.measured, contents.scree or scree_of(contents.measured)
+    words = numbers.differences()
+    if not words:
+        return None
+    drawn = [j for j in numbers.dimension[numbers.has_gaps]
+             if _histogram(measured, j) is not None][:_HISTOGRAMS]
+    return {"words": words, "figures": [
+        Inline(functools.partial(histogram, measured, j), f"The posterior means of z_{j} have "
+               "clusters or gaps: see where the bars are low.", half=True, height=220)
+        for j in drawn]}

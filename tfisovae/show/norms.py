@@ -49,7 +49,7 @@ def norms(numbers: Numbers, ax: Axes | None = None, title: str = "",
     top = statistic(np.max, np.concatenate([norm + deviation, norm, prediction]))
     ax.set_ylim(0, max(1.25, 1.06 * np.nan_to_num(top)))
     drawing.label(ax, "", "squared norm", title)
-    drawing.whole_numbers(ax, measured.n, "latent dimension, by importance")
+    drawing.whole_numbers(ax, measured.n, f"latent dimension, by {measured.rank_name}")
     return drawn
 
 
@@ -72,7 +72,7 @@ def isometry(numbers: Numbers, title: str = "") -> Figure:
     right.spines["right"].set_visible(True)
     right.yaxis.set_label_coords(1, 1.02)
     right.yaxis.label.set_ha("right")
-    drawing.whole_numbers(left, measured.n, f"latent dimension, by {_PRECISION}")
+    drawing.whole_numbers(left, measured.n, f"latent dimension, by {measured.rank_name}")
     handles, words = (a + b for a, b in zip(left.get_legend_handles_labels(),
                                             right.get_legend_handles_labels()))
     right.legend(handles, words, loc="upper center", bbox_to_anchor=(0.5, -0.13), ncols=3,
@@ -98,7 +98,7 @@ def flatness(numbers: Numbers, ax: Axes | None = None, title: str = "") -> Axes 
     drawing.dots(ax, rank, values, MAIN, "unexplained")
     ax.set_ylim(bottom=0)
     drawing.label(ax, "", "deviation of log \N{GREEK SMALL LETTER SIGMA}", title)
-    drawing.whole_numbers(ax, len(order), "active latent dimension, by importance")
+    drawing.whole_numbers(ax, len(order), f"active latent dimension, by {measured.rank_name}")
     return drawn
 
 
@@ -150,12 +150,17 @@ def flatness_of(measured: Measured) -> Inline | None:
 
 
 def table(measured: Measured) -> dict[str, Any]:
-    """Every dimension, by importance: `{"columns": [...], "rows": [[...]]}` of text."""
+    """Every dimension, by its ranking: `{"columns": [...], "rows": [[...]]}` of text."""
     columns = [(_PRECISION, "precision_mean"), ("importance", "importance"),
                ("KL, nats", "kl_mean"), ("norm", "norm_mean"),
                (_PREDICTION, "one_minus_variance"), ("balance", "balance"),
                ("unexplained", "unexplained")]
     found = [(words, measured.vector(name)) for words, name in columns]
+    cost, kl = measured.vector("cost_of_removal"), measured.vector("kl_mean")
+    if cost is not None:
+        found.insert(2, ("cost of removal", cost))
+        nats = None if kl is None else measured.scalar("lmbda") * cost - kl
+        found.insert(3, ("the same, nats", nats))
     found = [(words, values) for words, values in found if values is not None]
     cosines, follows = measured.matrix("gram_cosine"), followed(measured) or []
     header = ["rank", "z", *(words for words, _ in found)]

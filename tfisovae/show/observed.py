@@ -66,9 +66,7 @@ def observe(model: AutoencoderLike, analysis: Analysis | Mapping[str, Any], x: n
 
 
 def _share(analysis):
-    """Of the importance, by dimension; `None` where a measurement of an older version does not
-    tell.
-    """
+    """`Analysis.share`; `None` where a measurement of an older version does not tell."""
     try:
         return (Analysis.from_dict(analysis) if isinstance(analysis, Mapping) else analysis).share
     except (ValueError, TypeError, KeyError):

@@ -13,7 +13,7 @@ import numpy as np
 
 from tfisovae.show import density, drawing, gram, norms, rate, tiles, training
 from tfisovae.show.contents import Contents, count, number
-from tfisovae.show.importance import importance, keep
+from tfisovae.show.importance import clusters, importance, keep
 from tfisovae.verdict.words import lines
 from tfisovae.version import __version__
 
@@ -102,7 +102,8 @@ def _sections(contents: Contents) -> dict[str, Any]:
         "sections": _SECTIONS, "commands": {name: contents.commands.get(name, "")
                                             for name in _COMMANDS},
         "verdict": lines(contents.verdict), "facts": facts(contents),
-        "scree": importance(contents), "keep": keep(contents), "dimensions": norms.table(measured),
+        "scree": importance(contents), "keep": keep(contents), "clusters": clusters(contents),
+        "dimensions": norms.table(measured),
         "norms": norms.norms_of(measured), "heat_maps": gram.heat_maps(measured),
         "pairs": gram.pairs(measured), "no_gram": _no_gram(contents),
         "flatness": norms.flatness_of(measured), "no_flatness": _no_flatness(contents),
@@ -160,8 +161,10 @@ def facts(contents: Contents) -> list[dict[str, str]]:
     }]
     made += fact(
         "norm", "isometric_norm",
-        f"predicted {number(_predicted(measured))}" if np.isfinite(_predicted(measured)) else "")
-    made += fact("cosines, rms", "gram_off_diagonal_cosine", "0 where isometric")
+        f"predicted {number(_predicted(measured))}; all active dimensions" if np.isfinite(
+            _predicted(measured)) else "")
+    made += fact("cosines, rms", "gram_off_diagonal_cosine",
+                 "0 where isometric; all active dimensions")
     made += fact("posterior balance", "posterior_balance", "1 at the optimum")
     made += fact("rate, nats", "rate", f"{number(bits)} bits")
     made += fact("distortion", "distortion",

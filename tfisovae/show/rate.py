@@ -41,7 +41,7 @@ def rates(numbers: Numbers, ax: Axes | None = None, title: str = "") -> Axes | F
     drawing.dashes(ax, rank, gaussian[order], INK, "of a Gaussian of this importance (Eq. 4)", 0.8)
     ax.set_ylim(bottom=0)
     drawing.label(ax, "", "nats", title)
-    drawing.whole_numbers(ax, measured.n, "latent dimension, by importance")
+    drawing.whole_numbers(ax, measured.n, f"latent dimension, by {measured.rank_name}")
     return drawn
 
 
@@ -261,10 +261,9 @@ def _trade(ledger) -> Inline:
     ours = np.array([(at.coded_bits, at.distortion) for at in ledger.curve], np.float64)
     said = (
         f"Files take {number(ledger.coded_bits, 4)} bits an example at a distortion of "
-        f"{number(ledger.distortion)} with the step that training has settled on; KL and a quarter "
-        f"of a bit for each of {ledger.num_coded} dimensions are "
-        f"{number(ledger.predicted_bits, 4)}. Other steps give {number(ours[:, 0].min())} to "
-        f"{number(ours[:, 0].max())} bits at {number(ours[:, 1].max())} to "
+        f"{number(ledger.distortion)} with the step of the trained beta; KL and a quarter of a bit "
+        f"for each of {ledger.num_coded} dimensions are {number(ledger.predicted_bits, 4)}. "
+        f"Other steps give {number(ours[:, 0].min())} to {number(ours[:, 0].max())} bits at {number(ours[:, 1].max())} to "
         f"{number(ours[:, 1].min())}.")
     return Inline(functools.partial(curve, ledger), said, height=280)
 

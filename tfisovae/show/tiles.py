@@ -123,8 +123,9 @@ def walks(contents: Contents, budget: int) -> tuple[list[dict[str, Any]], list[s
     for at, one in enumerate(drawn):
         j, z, between = int(moved.dimensions[at]), moved.z[at], moved.distortion[at]
         share, still = float(moved.share[at]), bool(moved.still[at])
-        words = [f"rank {rank[j]}"
-                 ] + ([f"{percent(share)} of the importance"] if np.isfinite(share) else [])
+        words = [f"rank {rank[j]}"]
+        if np.isfinite(share):
+            words.append(f"{percent(share)} of the {measured.rank_name}")
         words += ["inactive"] * (not measured.active[j]) + [
             f"follows {one}" for one in follows[j:j + 1]
         ]
@@ -163,13 +164,12 @@ def _said_of_all(contents, shown, images):
             f"{shown} of {count(total)} are shown, the most important ones: the page is to stay "
             f"below 5 MB."
         )
-    if total < measured.n:
-        words.append(
-            f"The other {measured.n - total} of the {count(measured.n)} are inactive too: the "
-            f"decoder hardly heeds them."
-        )
+    others = np.setdiff1d(np.arange(measured.n), moved.dimensions)
+    if len(others):
+        words.append(f"The other {count(len(others))} of {measured.n}: "
+                     f"{int(measured.active[others].sum())} of them active.")
     if not measured.active.any():
-        words.append("No dimension is active: whatever z is, the decoder gives nearly the same.")
+        words.append("No dimension is active: z says nothing of the input.")
     sides = moved.x.shape[2:4] if images else (0,)
     if max(sides) > MAX_SIDE:
         words.append(

@@ -1,13 +1,10 @@
 """A smaller VAE of the latent variables that matter, and what leaving out the others costs.
 
-A variable that is left out stands still at its mean. To the second order, with the posterior of an
-optimum, that costs and saves
-
-    distortion:  (beta / 2) (E[sigma_j^-2] - 1)        rate:  E[KL_j]
-
-its importance less the beta / 2 that its own noise costs already; both are 0 of one that has
-collapsed. On Gaussian data with a sum of squares they are exact: v_j - beta / 2, and log(2 v_j /
-beta) / 2 nats.
+A variable that is left out is fixed at its mean. What that costs is measured for each variable
+alone, the cost of removal (`tfisovae.metrics.removal`). It ranks the variables, and the costs of
+all that are left out together predict what the smaller VAE loses. The rate falls by E[KL_j] each.
+On Gaussian data with a sum of squares the cost is v_j - beta / 2, and the KL log(2 v_j / beta) / 2
+nats.
 """
 import dataclasses
 import numbers
@@ -17,8 +14,8 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import tensorflow as tf
 
-from tfisovae import arguments, theory
-from tfisovae.analysis import scree
+from tfisovae import arguments
+from tfisovae.analysis import components, scree
 from tfisovae.analysis.mean_gradient import weights_of
 from tfisovae.autoencoder import streaming
 from tfisovae.autoencoder.autoencoder import CONFIG, Autoencoder, AutoencoderLike, as_autoencoder
@@ -26,7 +23,7 @@ from tfisovae.autoencoder.data import Data
 from tfisovae.autoencoder.networks import Composed, Networks
 from tfisovae.autoencoder.posterior import Posterior
 from tfisovae.distortions import Distortion
-from tfisovae.metrics import measurement
+from tfisovae.metrics import measurement, removal
 from tfisovae.metrics.posteriors import PosteriorMeans, posterior_means
 from tfisovae.vae import slicing
 from tfisovae.vae.vae import VAE, load
@@ -39,7 +36,7 @@ class Change:
     Attributes:
       before, after: of the two models, with the same noise in the variables that are kept.
       standard_error: of `after - before`, for independent examples.
-      predicted: what `after - before` is by the posterior of the model before.
+      predicted: the sum of what `after - before` is for each variable that is left out alone.
     """
 
     before: float
@@ -58,11 +55,11 @@ class Pruning:
 
     Attributes:
       kept, left_out: numbers of the latent variables, as the model before counts them, ascending.
-      values: where the others stand, `[len(left_out)]`.
-      share: what the kept ones have of the importance of all active variables; NaN where there were
-        no data.
-      encoder_sliced, decoder_sliced: whether the network got smaller; else it stands as it was
-        behind a layer that selects.
+      values: where the others are fixed, `[len(left_out)]`.
+      share: the share that the kept ones have in the cost of removal of all active variables; NaN
+        where there were no data.
+      encoder_sliced, decoder_sliced: whether the network got smaller; else it is as it was, behind
+        a layer that selects.
       num_examples: measured; 0 where there were no data.
       distortion: as trained, in its own unit. rate: E[KL], nats. loss: distortion / beta + rate,
         nats. `Change`s, or `None`.
@@ -87,7 +84,7 @@ class Pruning:
         whole = len(self.kept) + len(self.left_out)
         said = [
             f"{len(self.kept)} of {whole} dimensions kept: {', '.join(map(str, self.kept))}" +
-            (f", with {100 * self.share:.4g} % of the importance."
+            (f", with {100 * self.share:.4g} % of the cost of removal of all."
              if np.isfinite(self.share) else ".")
         ]
         if self.weights_shared:
@@ -105,8 +102,8 @@ class Pruning:
         if self.num_examples == 1:
             examples = "1 example, whose error is not known"
         return "\n".join([
-            *said, f"on {examples}; a dimension that is left out is predicted to cost its "
-            "importance less beta / 2, and to save its KL."
+            *said, f"on {examples}. Predicted: what each of these costs when it is removed alone, "
+            "and its KL."
         ])
 
 
@@ -125,7 +122,7 @@ def prune(model: AutoencoderLike, keep: Sequence[int] | int | float | str, data:
           num_examples: int | None = None, progress: bool = False, *,
           distortion: Distortion | str | None = None, beta: float | None = None,
           scale: str = "log_variance", decomposed: bool | None = None) -> VAE | PrunedAutoencoder:
-    """A smaller VAE without the latent variables that are left out, which stand still at their mean
+    """A smaller VAE without the latent variables that are left out. These are fixed at their mean
     over `data` (else at 0).
 
     For the variables that are kept the posterior is the same, number for number. Of Keras networks
@@ -140,9 +137,9 @@ def prune(model: AutoencoderLike, keep: Sequence[int] | int | float | str, data:
       keep: which variables, in one of four ways:
 
         - a list of their numbers, in any order (the smaller model has them in ascending order);
-        - an integer: so many, by importance;
-        - a float between 0 and 1: as few as have this share of the importance of all active ones
-          (`scree.Scree.count`);
+        - an integer: so many, by their cost of removal;
+        - a float between 0 and 1: as few as have this share of the cost of removal of all active
+          ones (`scree.Scree.count`);
         - "active": those whose mean KL is above .01 nat.
       data: `[N, ...]` or batches, read twice. All but a list need them; with them the cost is
         measured.
@@ -172,20 +169,27 @@ def prune(model: AutoencoderLike, keep: Sequence[int] | int | float | str, data:
             "tf.data.Dataset of batches.")
     if isinstance(model, VAE) and model.n is not None:
         check(keep, model.n)  # before the data are read
-    seen = None if data is None else posterior_means(
-        streaming.prepare(before, data, num_examples, "posteriors", progress))
+    seen, alone = None, None
+    if data is not None:
+        rows = streaming.prepare(before, data, num_examples, "posteriors", progress)
+        sample = removal.Sample(rows)
+        seen = posterior_means(rows.passing(sample))
+        alone = removal.removal(before, sample.x, seen.mean, progress).cost
     n = len(seen.mean) if seen else _size(before)
-    kept = chosen(keep, n, seen)
+    kept = chosen(keep, n, seen, alone)
     left_out = np.setdiff1d(np.arange(n), kept)
     values = np.zeros(n) if seen is None else seen.mean
     made, sliced = _smaller(model, pair, before, kept, values, scale)
-    share = np.nan if seen is None else seen.share(kept)
+    share = np.nan
+    if seen is not None and seen.active.any():
+        share = float(scree.shares_of(alone, seen.active)[kept].sum())
     shared = {id(weight) for weight in weights_of(made)
               } & {id(weight) for weight in weights_of(before)}
     record = Pruning(kept, left_out, values[left_out], share, *sliced, weights_shared=bool(shared))
     if seen is not None:
         record = dataclasses.replace(
-            record, **_cost(before, made, seen, kept, left_out, data, num_examples, progress))
+            record, **_cost(before, made, kept, float(np.sum(alone[left_out])),
+                            float(np.sum(seen.kl[left_out])), data, num_examples, progress))
     if isinstance(made, VAE):
         made.pruning = record
         return made
@@ -253,8 +257,8 @@ def _selected(before, kept, values):
                              before.distortion, before.beta, before.decomposed, known)
 
 
-def _cost(before, after, seen, kept, left_out, data, num_examples, progress):
-    """The entries of a `Pruning` that are measured."""
+def _cost(before, after, kept, costs, saved, data, num_examples, progress):
+    """The entries of a `Pruning` that are measured; `costs` and `saved` are predicted."""
     smaller = as_autoencoder(after)
 
     def update(x, first_row):
@@ -268,8 +272,6 @@ def _cost(before, after, seen, kept, left_out, data, num_examples, progress):
     arguments.check_finite("The distortion", rows, 0,
                            "Leave the example out, or repair the decoder.")
     rows = np.concatenate([rows, rows[:, :2] / before.beta + rows[:, 2:]], 1)
-    costs = float(np.sum(theory.importance(seen.precision[left_out] - 1, before.beta)))
-    saved = float(np.sum(seen.kl[left_out]))
     changes = {}
     for k, (name, predicted) in enumerate(
         (("distortion", costs), ("rate", -saved), ("loss", costs / before.beta - saved))):
@@ -322,13 +324,14 @@ def _check_fewer(count, n):
 
 
 def chosen(keep: Sequence[int] | np.ndarray | int | float | str, n: int,
-           seen: PosteriorMeans | None = None) -> np.ndarray:
+           seen: PosteriorMeans | None = None, cost: np.ndarray | None = None) -> np.ndarray:
     """The numbers of the latent variables that `keep` means, ascending.
 
     Args:
       keep: as `tfisovae.prune` takes it.
       n: how many there are.
       seen: `PosteriorMeans`, which all but a list need.
+      cost: the cost of removal of each, `[n]`, which counts and shares need.
     Raises:
       ValueError: for a `keep` that is none of its four kinds, leaves out nothing or everything,
         names a variable twice or one that there is not; for a model that has collapsed, and without
@@ -350,10 +353,10 @@ def chosen(keep: Sequence[int] | np.ndarray | int | float | str, n: int,
     if isinstance(keep, str):
         kept = np.flatnonzero(seen.active)
     else:
-        count = int(keep) if isinstance(keep, numbers.Integral) else scree.count_for(
-            seen.counted, keep)
-        # The active ones first, each kind by precision.
-        order = np.lexsort((-seen.precision, ~seen.active))
+        count = int(keep) if isinstance(keep, numbers.Integral) else components.count_for(
+            scree.counted(cost, seen.active), keep)
+        # The active ones first, each kind by cost.
+        order = np.lexsort((-cost, ~seen.active))
         kept = np.sort(order[:count])
     _check_fewer(len(kept), n)
     return kept
