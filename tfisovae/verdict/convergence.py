@@ -152,6 +152,9 @@ def _gradient(gradient, conditions):
     """What a mean gradient shows that is no alarm."""
     if gradient is not None and not conditions.gradient:
         return Reason(ReasonKind.GRADIENT_TELLS_NOTHING, GRADIENT, note=conditions.gradient_why)
+    if gradient is not None and gradient.heavy:
+        return Reason(ReasonKind.GRADIENT_TELLS_NOTHING, GRADIENT,
+                      note="a few blocks of examples carry its variance")
     if gradient is None or gradient.num_examples < MIN_GRADIENT_EXAMPLES:
         return Reason(ReasonKind.NO_GRADIENT, GRADIENT,
                       value=gradient.num_examples if gradient else 0,
