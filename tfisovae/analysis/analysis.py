@@ -22,8 +22,9 @@ from tfisovae.metrics import rate_distortion
 from tfisovae.metrics.isometry import Derivative
 from tfisovae.metrics.measurement import measure
 from tfisovae.metrics.stationarity import AggregateMoments
+from tfisovae.metrics.stretch import EvenSample, Stretch, max_examples, stretch
 from tfisovae.verdict import checks, convergence, words
-from tfisovae.verdict.isometry import Isometry, isometry_of, root_mean_cosine
+from tfisovae.verdict.isometry import Isometry, isometry_of, judged, root_mean_cosine
 from tfisovae.verdict.tests_of_means import LossFall, MeanGradient, Moments
 
 
@@ -69,6 +70,9 @@ class Analysis:
         `tfisovae.verdict.checks.Stationarity`.
       conditions: whether the networks are such that these must be:
         `tfisovae.verdict.checks.Conditions`.
+      stretch: how far directions are stretched and shortened at single examples, over the judged
+        dimensions (`tfisovae.metrics.stretch.Stretch`); at up to 4,096 examples, evenly spaced, and
+        for up to 409 dimensions. `None` where it was not measured.
       quadratic: whether the loss is quadratic in x_hat, so that 1 - sigma_j^2 predicts the norm.
       beta, decomposed, distortion_name: of the VAE.
       num_examples: size of the data set.
@@ -123,6 +127,7 @@ class Analysis:
     stationarity: checks.Stationarity | None = None
     conditions: checks.Conditions | None = None
     quadratic: bool | None = None
+    stretch: Stretch | None = None
 
     @property
     def lmbda(self) -> float:
@@ -173,6 +178,9 @@ class Analysis:
             made["stationarity"] = checks.Stationarity.from_dict(made["stationarity"])
         if made["conditions"]:
             made["conditions"] = checks.Conditions(**made["conditions"])
+        if made["stretch"]:
+            made["stretch"] = Stretch(**{name: math.nan if value is None else value
+                                         for name, value in made["stretch"].items()})
         return cls(**made)
 
     def save(self, path: str | os.PathLike, **extra: typing.Any) -> None:
@@ -323,12 +331,16 @@ def analyze(model: AutoencoderLike, data: Data, num_examples: int | None = None,
         "coding": metrics.CodingLoss(), "transform": metrics.TransformLoss(),
         "distortion": rate_distortion.Distortion(), "loss": rate_distortion.Loss()
     }
-    posteriors = [
-        posterior for posterior, first_row in _measured(rows, measures, tangents)
-        if first_row < flatness.MAX_EXAMPLES
-    ]
+    posteriors, size = [], max_examples(rows.n)
+    grams = EvenSample(size)
+    for (posterior, gram), first_row in _measured(rows, measures, tangents, size > 0):
+        if first_row < flatness.MAX_EXAMPLES:
+            posteriors.append(posterior)
+        if size:
+            grams.add(np.concatenate([gram, posterior[:, 1:]], 1), first_row)
     known = conditions.of_model(autoencoder)
-    return _analysis(autoencoder, measures, np.concatenate(posteriors), tangents, known)
+    return _analysis(autoencoder, measures, np.concatenate(posteriors), tangents, known,
+                     grams.values if size else None)
 
 
 def measure_stationarity(model: AutoencoderLike, data: Data, num_examples: int | None = None,
@@ -352,9 +364,9 @@ def measure_stationarity(model: AutoencoderLike, data: Data, num_examples: int |
     return _stationarity(measures)
 
 
-def _measured(rows, measures, tangents):
-    """Shows all examples to every metric, and yields their posteriors `[B, 2, n]` with the number
-    of examples before.
+def _measured(rows, measures, tangents, with_gram=False):
+    """Shows all examples to every metric, and yields their posteriors `[B, 2, n]` and Gamma
+    `[B, n, n]`, if it is asked for, with the number of examples before.
     """
     with tf.distribute.get_strategy().scope():
         for metric in measures.values():
@@ -364,7 +376,7 @@ def _measured(rows, measures, tangents):
         measurement = measure(rows.model, x, first_row, tangents=tangents)
         for metric in measures.values():
             metric.accumulate(measurement)
-        return tf.stack(measurement.posterior, 1)
+        return tf.stack(measurement.posterior, 1), measurement.gram if with_gram else ()
 
     return streaming.run(rows, update)
 
@@ -379,8 +391,10 @@ def _stationarity(measures):
                                balance.strong)
 
 
-def _analysis(autoencoder, measures, posteriors, tangents, known):
-    """The `Analysis` of what was accumulated."""
+def _analysis(autoencoder, measures, posteriors, tangents, known, kept):
+    """The `Analysis` of what was accumulated; `kept` is Gamma and below it sigma, `[N, n + 1, n]`,
+    of some examples, or `None`.
+    """
     rate, norm, gram, balance, moments = (measures[name] for name in ("rate", "norm", "gram",
                                                                       "balance", "moments"))
     precision, derivative, count = measures["precision"], measures["derivative"], measures[
@@ -399,6 +413,9 @@ def _analysis(autoencoder, measures, posteriors, tangents, known):
     flat = flatness.flatness(
         *np.moveaxis(posteriors, 1, 0)) if _can_tell_flatness(posteriors) else flatness.Flatness(
             *[np.full(rate.n, np.nan)] * 3)
+    among = judged(rate.mean, rate.active)
+    stretched = None if kept is None or not len(among) else stretch(
+        kept[:, among[:, None], among], kept[:, -1, among])
     return Analysis(
         norm_mean=norm.mean, norm_std=norm.std, norm_standard_error=norm.standard_error,
         one_minus_variance=balance.target, derivative_mean=derivative.mean,
@@ -420,7 +437,7 @@ def _analysis(autoencoder, measures, posteriors, tangents, known):
         num_examples=count, active_threshold=rate.threshold, tangents=tangents,
         unexplained=flat.unexplained, unexplained_standard_error=flat.standard_error,
         log_scale_std=flat.total, stationarity=_stationarity(measures), conditions=known,
-        quadratic=autoencoder.decomposed or autoencoder.distortion.has_scale)
+        quadratic=autoencoder.decomposed or autoencoder.distortion.has_scale, stretch=stretched)
 
 
 def _can_tell_flatness(posteriors):

@@ -1,12 +1,14 @@
 """The tests of what was measured: each compares one number with its value at the optimum."""
 import dataclasses
+import math
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import scipy.stats
 
-from tfisovae.verdict.tests_of_means import LossFall, MeanGradient, Moments
+from tfisovae.verdict.tests_of_means import LossFall, MeanGradient, Moments, holm
 
 LEVEL = 0.05  # of false alarms, over all checks together
 # Deviations that do not matter, of E[mu], E[mu^2 + sigma^2] and the posterior balance.
@@ -201,6 +203,32 @@ def checks(stationarity: Stationarity | None, conditions: Conditions | None = No
             Check(FALL, None, fall.fall, 0.0, fall.standard_error, 0.0, fall.p_value, matters,
                   decided=fall.decided))
     return found
+
+
+def differences(held_out: list[Check], training: list[Check], level: float = LEVEL,
+                tolerance: float = TOLERANCE) -> list[Check]:
+    """Where two sets of examples differ in what `checks` measures: two-sample tests with Holm's
+    adjustment.
+
+    Args:
+      held_out, training: what `checks` gives of each.
+      level: of false alarms, over all of them. tolerance: differences up to this do not matter.
+    Returns:
+      Checks of held-out examples that expect what training examples have.
+    """
+    known = {(check.name, check.dimension): check for check in training}
+    pairs = [(one, known[one.name, one.dimension]) for one in held_out
+             if one.dimension is not None and (one.name, one.dimension) in known]
+    found = []
+    for one, other in pairs:
+        if not (one.finite and other.finite and one.decided and other.decided):
+            continue
+        error, off = math.hypot(one.standard_error, other.standard_error), one.value - other.value
+        p = 2 * float(scipy.stats.norm.sf(abs(off) / error)) if error else float(off == 0)
+        found.append(dataclasses.replace(one, expected=other.value, standard_error=error,
+                                         p_value=p, matters=abs(off) > tolerance))
+    adjusted = holm([check.p_value for check in found])
+    return [check for check, p in zip(found, adjusted) if p < level and check.matters]
 
 
 def _missing(stationarity, tolerance):

@@ -232,9 +232,9 @@ def mean_gradient(gram: npt.ArrayLike, num_examples: int, num_splits: int = 50,
         order = rng.permutation(count)
         found.append(_projected(gram / diagonal.mean(), order[:count // 2], order[count // 2:]))
     t, kurtosis = np.mean(found, 0)
+    p = scipy.stats.t.sf(t / _NARROWED, count - count // 2 - 1)
     return MeanGradient(float(squared), float(error), float(noise),
-                        float(noise / squared) if squared > 0 else np.inf,
-                        float(scipy.stats.t.sf(t / _NARROWED, count - count // 2 - 1)), num_examples,
+                        float(noise / squared) if squared > 0 else np.inf, float(p), num_examples,
                         float(kurtosis))
 
 
