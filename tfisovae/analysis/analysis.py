@@ -23,8 +23,9 @@ from tfisovae.metrics.isometry import Derivative
 from tfisovae.metrics.measurement import measure
 from tfisovae.metrics.removal import Sample, removal
 from tfisovae.metrics.stationarity import AggregateMoments
+from tfisovae.metrics.stretch import EvenSample, Stretch, max_examples, stretch
 from tfisovae.verdict import checks, convergence, gains, words
-from tfisovae.verdict.isometry import Isometry, isometry_of, root_mean_cosine
+from tfisovae.verdict.isometry import Isometry, isometry_of, judged, root_mean_cosine
 from tfisovae.verdict.tests_of_means import LossFall, MeanGradient, Moments
 
 
@@ -77,6 +78,9 @@ class Analysis:
         `tfisovae.verdict.checks.Conditions`.
       irreducible: D(x, x) / beta, nats, which no training can change. residual: what the means
         leave of the data, a `tfisovae.verdict.gains.Residual`.
+      stretch: how far directions are stretched and shortened at single examples, over the judged
+        dimensions (`tfisovae.metrics.stretch.Stretch`); at up to 4,096 examples, evenly spaced, and
+        for up to 409 dimensions. `None` where it was not measured.
       quadratic: whether the loss is quadratic in x_hat, so that 1 - sigma_j^2 predicts the norm.
       beta, decomposed, distortion_name: of the VAE.
       num_examples: size of the data set.
@@ -138,6 +142,7 @@ class Analysis:
     removal_examples: int | None = None
     mean_counts: np.ndarray | None = None
     mean_limits: np.ndarray | None = None
+    stretch: Stretch | None = None
 
     @property
     def lmbda(self) -> float:
@@ -199,6 +204,9 @@ class Analysis:
             made["conditions"] = checks.Conditions(**made["conditions"])
         if made["residual"]:
             made["residual"] = gains.Residual.from_dict(made["residual"])
+        if made["stretch"]:
+            made["stretch"] = Stretch(**{name: math.nan if value is None else value
+                                         for name, value in made["stretch"].items()})
         return cls(**made)
 
     def save(self, path: str | os.PathLike, **extra: typing.Any) -> None:
@@ -359,16 +367,18 @@ def analyze(model: AutoencoderLike, data: Data, num_examples: int | None = None,
         "distortion": rate_distortion.Distortion(), "loss": rate_distortion.Loss(),
         "irreducible": rate_distortion.Irreducible()
     }
-    sample = Sample(rows)
-    posteriors = [
-        posterior
-        for posterior, first_row in _measured(rows.passing(sample), measures, tangents)
-        if first_row < flatness.MAX_EXAMPLES
-    ]
+    sample, posteriors, size = Sample(rows), [], max_examples(rows.n)
+    grams = EvenSample(size)
+    for (posterior, gram), first_row in _measured(rows.passing(sample), measures, tangents,
+                                                  size > 0):
+        if first_row < flatness.MAX_EXAMPLES:
+            posteriors.append(posterior)
+        if size:
+            grams.add(np.concatenate([gram, posterior[:, 1:]], 1), first_row)
     x = sample.x
     removed = removal(autoencoder, x, measures["moments"].first, progress)
     found = _analysis(autoencoder, measures, np.concatenate(posteriors), tangents,
-                      conditions.of_model(autoencoder), removed)
+                      conditions.of_model(autoencoder), removed, grams.values if size else None)
     found.residual = residual.measure_residual(autoencoder, x, found.gram_mean)
     return found
 
@@ -394,9 +404,9 @@ def measure_stationarity(model: AutoencoderLike, data: Data, num_examples: int |
     return _stationarity(measures)
 
 
-def _measured(rows, measures, tangents):
-    """Shows all examples to every metric, and yields their posteriors `[B, 2, n]` with the number
-    of examples before.
+def _measured(rows, measures, tangents, with_gram=False):
+    """Shows all examples to every metric, and yields their posteriors `[B, 2, n]` and Gamma
+    `[B, n, n]`, if it is asked for, with the number of examples before.
     """
     with tf.distribute.get_strategy().scope():
         for metric in measures.values():
@@ -406,7 +416,7 @@ def _measured(rows, measures, tangents):
         measurement = measure(rows.model, x, first_row, tangents=tangents)
         for metric in measures.values():
             metric.accumulate(measurement)
-        return tf.stack(measurement.posterior, 1)
+        return tf.stack(measurement.posterior, 1), measurement.gram if with_gram else ()
 
     return streaming.run(rows, update)
 
@@ -421,8 +431,10 @@ def _stationarity(measures):
                                balance.strong)
 
 
-def _analysis(autoencoder, measures, posteriors, tangents, known, removed):
-    """The `Analysis` of what was accumulated."""
+def _analysis(autoencoder, measures, posteriors, tangents, known, removed, kept):
+    """The `Analysis` of what was accumulated; `kept` is Gamma and below it sigma, `[N, n + 1, n]`,
+    of some examples, or `None`.
+    """
     rate, norm, gram, balance, moments = (measures[name] for name in ("rate", "norm", "gram",
                                                                       "balance", "moments"))
     precision, derivative, count = measures["precision"], measures["derivative"], measures[
@@ -442,6 +454,9 @@ def _analysis(autoencoder, measures, posteriors, tangents, known, removed):
     flat = flatness.flatness(
         *np.moveaxis(posteriors, 1, 0)) if _can_tell_flatness(posteriors) else flatness.Flatness(
             *[np.full(rate.n, np.nan)] * 3)
+    among = judged(rate.mean, rate.active)
+    stretched = None if kept is None or not len(among) else stretch(
+        kept[:, among[:, None], among], kept[:, -1, among])
     return Analysis(
         norm_mean=norm.mean, norm_std=norm.std, norm_standard_error=norm.standard_error,
         one_minus_variance=balance.target, derivative_mean=derivative.mean,
@@ -463,7 +478,7 @@ def _analysis(autoencoder, measures, posteriors, tangents, known, removed):
         num_examples=count, active_threshold=rate.threshold, tangents=tangents,
         unexplained=flat.unexplained, unexplained_standard_error=flat.standard_error,
         log_scale_std=flat.total, stationarity=_stationarity(measures), conditions=known,
-        quadratic=autoencoder.decomposed or autoencoder.distortion.has_scale,
+        quadratic=autoencoder.decomposed or autoencoder.distortion.has_scale, stretch=stretched,
         cost_of_removal=removed.cost, cost_of_removal_standard_error=removed.standard_error,
         removal_examples=removed.num_examples, mean_counts=removed.counts,
         mean_limits=removed.limits)

@@ -11,8 +11,8 @@ from tfisovae.verdict.checks import STRONG_KL
 
 
 def power_sums(values: tf.Tensor) -> tf.Tensor:
-    """Sums over examples of the first three powers of `values` `[B, n]`: `[3, n]`."""
-    return tf.stack([tf.reduce_sum(values**power, 0) for power in (1, 2, 3)])
+    """Sums over examples of the first four powers of `values` `[B, n]`: `[4, n]`."""
+    return tf.stack([tf.reduce_sum(values**power, 0) for power in (1, 2, 3, 4)])
 
 
 class PosteriorBalance(MeasurementMetric):
@@ -29,7 +29,7 @@ class PosteriorBalance(MeasurementMetric):
     def build(self, n: int) -> None:
         if self.n is None:
             self._target = self.accumulator("target", (n,))
-            self._differences = self.accumulator("differences", (3, n))
+            self._differences = self.accumulator("differences", (4, n))
             self._products = self.accumulator("products", (2 * n, 2 * n))
         super().build(n)
 
@@ -76,8 +76,8 @@ class PosteriorBalance(MeasurementMetric):
 
     @property
     def differences(self) -> np.ndarray:
-        """Sums over examples of the first three powers of eps_j sigma_j dD/dz_j / beta - (1 -
-        sigma_j^2), `[3, n]`.
+        """Sums over examples of the first four powers of eps_j sigma_j dD/dz_j / beta - (1 -
+        sigma_j^2), `[4, n]`.
         """
         return self._differences.numpy()
 
@@ -114,8 +114,8 @@ class AggregateMoments(MeasurementMetric):
 
     def build(self, n: int) -> None:
         if self.n is None:
-            self._first = self.accumulator("first", (3, n))
-            self._second = self.accumulator("second", (3, n))
+            self._first = self.accumulator("first", (4, n))
+            self._second = self.accumulator("second", (4, n))
         super().build(n)
 
     def measure(self, measurement: Measurement) -> tf.Tensor:
@@ -139,10 +139,10 @@ class AggregateMoments(MeasurementMetric):
 
     @property
     def first_powers(self) -> np.ndarray:
-        """Sums over examples of the first three powers of mu_j, `[3, n]`."""
+        """Sums over examples of the first four powers of mu_j, `[4, n]`."""
         return self._first.numpy()
 
     @property
     def second_powers(self) -> np.ndarray:
-        """Sums over examples of the first three powers of mu_j^2 + sigma_j^2 - 1, `[3, n]`."""
+        """Sums over examples of the first four powers of mu_j^2 + sigma_j^2 - 1, `[4, n]`."""
         return self._second.numpy()

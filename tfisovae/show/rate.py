@@ -263,8 +263,8 @@ def _trade(ledger) -> Inline:
         f"Files take {number(ledger.coded_bits, 4)} bits an example at a distortion of "
         f"{number(ledger.distortion)} with the step of the trained beta; KL and a quarter of a bit "
         f"for each of {ledger.num_coded} dimensions are {number(ledger.predicted_bits, 4)}. "
-        f"Other steps give {number(ours[:, 0].min())} to {number(ours[:, 0].max())} bits at {number(ours[:, 1].max())} to "
-        f"{number(ours[:, 1].min())}.")
+        f"Other steps give {number(ours[:, 0].min())} to {number(ours[:, 0].max())} "
+        f"bits at {number(ours[:, 1].max())} to {number(ours[:, 1].min())}.")
     return Inline(functools.partial(curve, ledger), said, height=280)
 
 

@@ -11,14 +11,19 @@ import numpy.typing as npt
 from tfisovae.verdict.checks import STRONG_KL
 from tfisovae.verdict.states import IsometryState
 
-CLOSE = 0.10  # relative errors of lengths, cosines and flatness up to this are isometric
+CLOSE = 0.10  # relative errors of lengths and of flatness up to this are isometric
 FEW = 100  # examples, below which the embedding is not judged
+
+
+# Of a measured `tfisovae.metrics.stretch.Stretch`.
+_STRETCH = ("error_median", "error_95", "error_largest", "longest", "shortest")
 
 
 class Part(enum.Enum):
     """What an isometric embedding has."""
 
-    LENGTHS = "lengths"
+    STRETCH = "stretch"  # no direction is longer or shorter
+    LENGTHS = "lengths"  # along the axes
     ANGLES = "right_angles"
     FLATNESS = "flatness"
     POSTERIOR = "posterior"  # no wider than the prior
@@ -29,9 +34,21 @@ class Isometry:
     """The verdict on the embedding, over the judged dimensions. NaN where something was not
     measured.
 
+    At each example, `error` is the largest |sqrt(eigenvalue) - 1| of Gamma relative to 1 - sigma^2
+    (`tfisovae.metrics.stretch`). The embedding is isometric where its 95th percentile over the
+    examples and `unexplained` are at most `CLOSE`. Without the eigenvalues, norms and mean cosines
+    can show that it is not isometric. They show that it is only where even `bound` is at most
+    `CLOSE`; else it is not judged.
+
     Attributes:
       state: `IsometryState`. failing: what is not isometric.
       num_examples, num_dimensions: how many.
+      error_median, error_95, error_largest: of `error` over the examples: median, 95th percentile,
+        maximum.
+      longest, shortest: medians over the examples of the largest and smallest sqrt(eigenvalue).
+      bound: the largest error that the norms and `cosine` leave possible, for root mean squares
+        over the data: the eigenvalues of a matrix of cosines differ from 1 by at most
+        cosine * sqrt(n (n - 1)).
       length_error: root mean square over data and dimensions of the relative error of a length
         along an axis, which is half that of its square.
       worst: the dimension with the largest length error. worst_error, norm, norm_std, prediction:
@@ -49,6 +66,12 @@ class Isometry:
     failing: tuple[Part, ...] = ()
     num_examples: int = 0
     num_dimensions: int = 0
+    error_median: float = math.nan
+    error_95: float = math.nan
+    error_largest: float = math.nan
+    longest: float = math.nan
+    shortest: float = math.nan
+    bound: float = math.nan
     length_error: float = math.nan
     worst: int | None = None
     worst_error: float = math.nan
@@ -64,9 +87,8 @@ class Isometry:
 
     @property
     def largest(self) -> float:
-        """The largest of the errors: of lengths, right angles and flatness."""
-        values = (self.worst_error, self.cosine, self.unexplained)
-        return max((value for value in values if math.isfinite(value)), default=math.nan)
+        """To what error the embedding is isometric: `error_95`, or `bound` where that is NaN."""
+        return self.error_95 if math.isfinite(self.error_95) else self.bound
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "Isometry":
@@ -74,7 +96,14 @@ class Isometry:
         kinds = {"state": IsometryState, "failing": lambda parts: tuple(map(Part, parts)),
                  "num_examples": int, "num_dimensions": int, "worst": int, "quadratic": bool,
                  "beta_found": bool, "beta_differs": bool}
-        return cls(**{name: kinds.get(name, float)(value) for name, value in values.items()})
+        made = cls(**{name: kinds.get(name, float)(value) for name, value in values.items()})
+        if made.state is not IsometryState.ISOMETRIC or math.isfinite(made.largest):
+            return made
+        # An older version concluded this from norms and mean cosines alone.
+        made = dataclasses.replace(
+            made, bound=_bound(made.worst_error, made.cosine, made.num_dimensions))
+        return made if made.bound <= CLOSE else dataclasses.replace(
+            made, state=IsometryState.NOT_JUDGED)
 
 
 def root_mean_cosine(cosines: np.ndarray, among: np.ndarray) -> float:
@@ -83,6 +112,18 @@ def root_mean_cosine(cosines: np.ndarray, among: np.ndarray) -> float:
     """
     pairs = cosines[np.ix_(among, among)][~np.eye(len(among), dtype=bool)]
     return float(np.sqrt(np.mean(pairs**2))) if len(pairs) else np.nan
+
+
+def judged(kl: npt.ArrayLike, active: npt.ArrayLike) -> np.ndarray:
+    """The numbers of the dimensions that are judged: above `STRONG_KL` nats, or else the active
+    ones.
+
+    Args:
+      kl: E[KL_j], nats, `[n]`. active: which carry information, `[n]`.
+    """
+    with np.errstate(invalid="ignore"):
+        strong = np.flatnonzero(np.asarray(kl, np.float64) > STRONG_KL)
+    return strong if len(strong) else np.flatnonzero(np.asarray(active, np.float64) == 1)
 
 
 def judge_isometry(dimensions: npt.ArrayLike, norm: npt.ArrayLike, norm_std: npt.ArrayLike,
@@ -112,7 +153,7 @@ def judge_isometry(dimensions: npt.ArrayLike, norm: npt.ArrayLike, norm_std: npt
     known |= {
         "length_error": float(np.sqrt(np.mean(errors**2))), "worst": int(dimensions[at]),
         "worst_error": float(errors[at]), "norm": float(norm[at]), "norm_std": float(norm_std[at]),
-        "prediction": float(prediction[at])
+        "prediction": float(prediction[at]), "bound": _bound(errors[at], cosine, len(dimensions))
     }
     if num_examples < FEW:
         return Isometry(IsometryState.NOT_JUDGED, **known)
@@ -120,17 +161,30 @@ def judge_isometry(dimensions: npt.ArrayLike, norm: npt.ArrayLike, norm_std: npt
         return Isometry(IsometryState.NOT_ISOMETRIC, (Part.POSTERIOR, ), **known)
     if not np.isfinite(errors).all() or len(dimensions) > 1 and not np.isfinite(cosine):
         return Isometry(IsometryState.NOT_FINITE, **known)
-    parts = {Part.LENGTHS: errors[at], Part.ANGLES: cosine,
-             Part.FLATNESS: known.get("unexplained", math.nan)}
-    failing = tuple(part for part, value in parts.items() if value > CLOSE)
-    state = IsometryState.NOT_ISOMETRIC if failing else IsometryState.ISOMETRIC
-    return Isometry(state, failing, **known)
+    parts = {Part.STRETCH: known.get("error_95", math.nan), Part.LENGTHS: errors[at],
+             Part.ANGLES: cosine, Part.FLATNESS: known.get("unexplained", math.nan)}
+    failing = [part for part, value in parts.items() if value > CLOSE]
+    measured = math.isfinite(parts[Part.STRETCH])
+    if measured and Part.STRETCH not in failing:  # lengths and angles are part of it
+        failing = [part for part in failing if part is Part.FLATNESS]
+    if failing:
+        return Isometry(IsometryState.NOT_ISOMETRIC, tuple(failing), **known)
+    sure = measured or known["bound"] <= CLOSE
+    return Isometry(IsometryState.ISOMETRIC if sure else IsometryState.NOT_JUDGED, **known)
+
+
+def _bound(length_error, cosine, count):
+    """The largest |sqrt(eigenvalue) - 1| of a matrix of `count` rows whose diagonal has roots
+    within `length_error` of 1, and whose cosines have this root mean square.
+    """
+    off = cosine * math.sqrt(count * (count - 1)) if count > 1 else 0.0
+    return float(max((1 + length_error) * math.sqrt(1 + off) - 1,
+                     1 - max(0.0, 1 - length_error) * math.sqrt(max(0.0, 1 - off))))
 
 
 def isometry_of(values: Mapping[str, Any], beta_found: bool = False,
                 beta_differs: bool = False) -> Isometry:
-    """Decides on a measurement, over the dimensions above `STRONG_KL` nats, or else the active
-    ones.
+    """Decides on a measurement, over the dimensions that are `judged`.
 
     Args:
       values: the fields of an `Analysis`, or of an isometry.json.
@@ -141,12 +195,15 @@ def isometry_of(values: Mapping[str, Any], beta_found: bool = False,
     def vector(name):
         return np.array(values[name], np.float64)
 
-    with np.errstate(invalid="ignore"):
-        among = np.flatnonzero(vector("kl_mean") > STRONG_KL)
-    among = among if len(among) else np.flatnonzero(vector("active") == 1)
+    among = judged(vector("kl_mean"), vector("active"))
     quadratic = values.get("quadratic")
     known = {"quadratic": None if quadratic is None else bool(quadratic), "beta_found": beta_found,
              "beta_differs": beta_differs}
+    stretch = values.get("stretch")
+    if stretch is not None:
+        stretch = stretch if isinstance(stretch, Mapping) else dataclasses.asdict(stretch)
+        known |= {name: math.nan if stretch[name] is None else float(stretch[name])
+                  for name in _STRETCH}
     if values.get("unexplained") is not None and len(among):
         unexplained = vector("unexplained")[among]
         errors = vector("unexplained_standard_error")[among]

@@ -20,7 +20,7 @@ class ReasonKind(enum.Enum):
     OFF = "off"  # it differs from what is expected
     HINT = "hint"  # likewise, but `note` says why it need not be as expected
     HEAVY_TAILS = "heavy_tails"  # a few examples dominate its mean
-    HELD_OUT = "held_out"  # it is off on held-out examples, and not on those of training
+    HELD_OUT = "held_out"  # held-out examples have this `value`, those of training `expected`
     WITHIN_NOISE = "within_noise"  # it does not differ from what is expected
     COLLAPSED = "collapsed"  # `value` is the rate, nats
     TOO_FEW = "too_few_examples"  # `value` examples of `expected`
@@ -79,8 +79,8 @@ class Verdict:
       state: whether the training has converged. reasons: what was found.
       isometry: the verdict on the embedding, or `None`.
       num_examples: of those that decide. level: of false alarms.
-      resolution: the deviation that would have been seen in any dimension with probability 1/2 or
-        more; NaN without such checks.
+      resolution: the deviation that is found, in any dimension, with probability .9; NaN without
+        such checks.
       gradient, fall, annealed: as given to `tfisovae.verdict.convergence.judge`.
       gains: what the loss can still fall by, and where that comes from. margin: gains up to this do
         not matter, nats. averaging: the gain of averaged weights, or `None`.

@@ -23,7 +23,7 @@ LABELS = {
     IsometryState.NONE: "none", IsometryState.NOT_JUDGED: "Not judged",
     IsometryState.NOT_ISOMETRIC: "not isometric", IsometryState.ISOMETRIC: "isometric"
 }
-_PARTS = {Part.LENGTHS: "lengths", Part.ANGLES: "right angles",
+_PARTS = {Part.STRETCH: "stretch", Part.LENGTHS: "lengths", Part.ANGLES: "right angles",
           Part.FLATNESS: "flatness along single axes", Part.POSTERIOR: "the posterior"}
 _LONGER = "train longer, and let learning_rate fall to 0 only at the end"
 _STANDARDIZE = (
@@ -81,7 +81,7 @@ def _training(verdict):
     held_out = verdict.of(ReasonKind.HELD_OUT)
     if held_out:
         rest += (
-            f" On the held-out examples {'; '.join(_listed(held_out))}. They differ from the "
+            f" On the held-out examples {'; '.join(_differing(held_out))}. They differ from the "
             f"training examples, or the model overfits.")
     for pruned in verdict.of(ReasonKind.PRUNED):
         rest += (
@@ -106,6 +106,18 @@ def _listed(reasons):
         number = (f"{worst.value:.3f} +- {worst.standard_error:.3f}, not {worst.expected:g}"
                   if finite else "not finite")
         said.append(f"{name} of z_{worst.dimension} is {number}{others}")
+    return said
+
+
+def _differing(reasons):
+    """The largest difference between held-out and training examples, of each kind of check."""
+    said = []
+    for name in dict.fromkeys(reason.check for reason in reasons):
+        same = [reason for reason in reasons if reason.check == name]
+        worst = max(same, key=lambda reason: abs(reason.value - reason.expected))
+        others = f", and {len(same) - 1} more" if len(same) > 1 else ""
+        said.append(f"{name} of z_{worst.dimension} is {worst.value:.3f}, not {worst.expected:.3f} "
+                    f"as in training (difference +- {worst.standard_error:.3f}{others})")
     return said
 
 
@@ -220,6 +232,9 @@ def _hints(verdict):
     said = _listed(verdict.of(ReasonKind.OFF))
     if said:
         yield f"Hints: {'; '.join(said)}."
+    elif math.isfinite(verdict.resolution) and not verdict.of(ReasonKind.HINT):
+        yield (f"E[mu], E[mu^2 + sigma^2] and the balance show no deviation; one of "
+               f"{verdict.resolution:.2g} is found in 90 % of data sets.")
     hints = verdict.of(ReasonKind.HINT)
     if hints:
         why = "; ".join(dict.fromkeys(reason.note for reason in hints))
@@ -261,8 +276,8 @@ def isometry_label(isometry: Isometry) -> str:
     """The state of an embedding in a few words, with the size of its errors where it is isometric.
     """
     label = LABELS[isometry.state]
-    return (f"{label} to {_percent(isometry.largest)}"
-            if isometry.state is IsometryState.ISOMETRIC else label)
+    known = isometry.state is IsometryState.ISOMETRIC and math.isfinite(isometry.largest)
+    return f"{label} to {_percent(isometry.largest)}" if known else label
 
 
 def _embedding(verdict):
@@ -271,8 +286,7 @@ def _embedding(verdict):
     rest = {
         IsometryState.NOT_FINITE: lambda: "nothing can be said.",
         IsometryState.NONE: lambda: "no dimension is active.",
-        IsometryState.NOT_JUDGED: lambda: _too_few(isometry.num_examples, FEW)
-        if isometry.num_examples else "these numbers lack the norms. Measure again."
+        IsometryState.NOT_JUDGED: lambda: _embedding_not_judged(isometry)
     }
     if isometry.state in rest:
         return LABELS[isometry.state], f": {rest[isometry.state]()}"
@@ -280,7 +294,13 @@ def _embedding(verdict):
         return LABELS[isometry.state], (
             f": the posterior of z_{isometry.worst} is wider than the prior (1 - sigma^2 = "
             f"{isometry.prediction:.3g}), which no trained posterior is.")
-    said = [
+    said = [] if not math.isfinite(isometry.error_95) else [
+        f"at the median example lengths change {isometry.shortest:.3g}-fold to "
+        f"{isometry.longest:.3g}-fold, by direction; the largest error is "
+        f"{_percent(isometry.error_median)} there, {_percent(isometry.error_95)} at the 95th "
+        f"percentile over the examples, {_percent(isometry.error_largest)} at most"
+    ]
+    said += [
         f"lengths along the axes are {_percent(isometry.length_error)} off (rms over data and "
         f"dimensions), most in z_{isometry.worst} ({_percent(isometry.worst_error)}: norm "
         f"{isometry.norm:.3f} +- {isometry.norm_std:.2g}, predicted {isometry.prediction:.3f})"
@@ -297,6 +317,17 @@ def _embedding(verdict):
         first = f" to {_percent(isometry.largest)}"
     unfinished = " (the loss can still fall)" if verdict.unfinished else ""
     return label, f"{first}{unfinished}: {'; '.join(said)}."
+
+
+def _embedding_not_judged(isometry):
+    """Why the state of an embedding is not known."""
+    if not isometry.num_examples:
+        return "these numbers lack the norms. Measure again."
+    if isometry.num_examples < FEW:
+        return _too_few(isometry.num_examples, FEW)
+    return (f"norms and mean cosines are right, but in {isometry.num_dimensions} dimensions they "
+            f"allow an error of {_percent(isometry.bound)} in some direction. The eigenvalues of "
+            f"Gamma were not measured. Measure again.")
 
 
 def _warnings(verdict):

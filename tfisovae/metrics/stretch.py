@@ -1,0 +1,82 @@
+"""How far an embedding stretches and shortens directions: eigenvalues of Gamma at single examples
+(NumPy alone).
+"""
+import dataclasses
+
+import numpy as np
+import numpy.typing as npt
+
+MAX_EXAMPLES = 4096  # whose matrices are kept: enough for a percentile
+MIN_EXAMPLES = 100
+_NUMBERS = 2**24  # of all matrices kept: 64 MB
+_SMALLEST = 1e-6  # of 1 - sigma^2: no trained posterior is as wide as the prior
+
+
+def max_examples(n: int) -> int:
+    """How many `[n, n]` matrices are kept; 0 where there is no room for `MIN_EXAMPLES`."""
+    room = min(MAX_EXAMPLES, _NUMBERS // n**2)
+    return room if room >= MIN_EXAMPLES else 0
+
+
+class EvenSample:
+    """At most `size` of the examples that are shown one block after another, evenly spaced."""
+
+    def __init__(self, size: int) -> None:
+        self.size, self._stride, self._blocks = size, 1, []
+
+    def add(self, block: np.ndarray, first_row: int) -> None:
+        """Takes what is to be kept of `block` `[B, ...]`, whose first example is number `first_row`
+        of the data. Blocks come in order.
+        """
+        self._blocks.append(block[-first_row % self._stride::self._stride])
+        while sum(map(len, self._blocks)) > self.size:
+            self._blocks, self._stride = [self.values[::2]], 2 * self._stride
+
+    @property
+    def values(self) -> np.ndarray:
+        """The examples that are kept, in order."""
+        return np.concatenate(self._blocks)
+
+
+@dataclasses.dataclass(frozen=True)
+class Stretch:
+    """How lengths change between latent space and data, over the judged dimensions.
+
+    At each example x, take the eigenvalues of S Gamma S, with S = diag((1 - sigma_j(x)^2)^(-1/2)).
+    Their roots are how far each direction is stretched, against the optimum. All are 1 where the
+    embedding is isometric.
+
+    Attributes:
+      error_median, error_95, error_largest: median, 95th percentile and maximum over the examples
+        of the largest |root - 1| at an example.
+      longest, shortest: medians over the examples of the largest and the smallest root.
+      num_examples: how many examples.
+    """
+
+    error_median: float
+    error_95: float
+    error_largest: float
+    longest: float
+    shortest: float
+    num_examples: int
+
+
+def stretch(gram: npt.ArrayLike, scale: npt.ArrayLike) -> Stretch:
+    """`Stretch` of the judged dimensions.
+
+    Args:
+      gram: Gamma at each example, `[N, k, k]`. scale: sigma, `[N, k]`. A sigma of 1 or more counts
+        as 1 - sigma^2 = 1e-6.
+    Returns:
+      `Stretch`; of NaN where a number is not finite, or there is no example or dimension.
+    """
+    gram, scale = np.asarray(gram, np.float64), np.asarray(scale, np.float64)
+    if not gram.size or not (np.isfinite(gram).all() and np.isfinite(scale).all()):
+        return Stretch(*[np.nan] * 5, len(gram))
+    side = np.maximum(1 - scale**2, _SMALLEST) ** -0.5
+    values = np.linalg.eigvalsh(gram * side[:, :, None] * side[:, None, :])
+    roots = np.sqrt(np.maximum(values[:, [0, -1]], 0))
+    error = np.abs(roots - 1).max(1)
+    shortest, longest = np.median(roots, 0)
+    return Stretch(float(np.median(error)), float(np.quantile(error, 0.95)), float(error.max()),
+                   float(longest), float(shortest), len(gram))
