@@ -39,14 +39,15 @@ def mix_table(directories):
     """
     saved = files.read_json(os.path.join(layout.only(directories), "mix.json"))["runs"]
     lines = [
-        "| steps | loss (nats) | above Shannon's bound | gain of as many steps again | seeds "
-        "differ by | verdict |", "| --- " * 6 + "|"
+        "| rate | steps | loss (nats) | above Shannon's bound | gain of as many steps again | "
+        "seeds differ by | gain of averaged weights | verdict |", "| --- " * 8 + "|"
     ]
     for run in saved:
         word = words.LABELS[State(run["state"])]
+        averaging = "-" if run["averaging"] is None else f"{run['averaging']:.2g}"
         lines.append(
-            f"| {run['steps']:,} | {run['loss']:.3f} | {run['missing']:.3g} | {run['gain']:.2g} +- "
-            f"{run['standard_error']:.1g} | {run['spread']:.2g} | {word} |")
+            f"| {run['schedule']} | {run['steps']:,} | {run['loss']:.3f} | "
+            f"{run['missing']:.3g} | {run['gain']:.2g} +- {run['standard_error']:.1g} | {run['spread']:.2g} | {averaging} | {word} |")
     return "\n".join(lines)
 
 
