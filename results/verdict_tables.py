@@ -47,7 +47,8 @@ def mix_table(directories):
         averaging = "-" if run["averaging"] is None else f"{run['averaging']:.2g}"
         lines.append(
             f"| {run['schedule']} | {run['steps']:,} | {run['loss']:.3f} | "
-            f"{run['missing']:.3g} | {run['gain']:.2g} +- {run['standard_error']:.1g} | {run['spread']:.2g} | {averaging} | {word} |")
+            f"{run['missing']:.3g} | {run['gain']:.2g} +- {run['standard_error']:.1g} | "
+            f"{run['spread']:.2g} | {averaging} | {word} |")
     return "\n".join(lines)
 
 

@@ -1,4 +1,4 @@
-"""The table of trainings on Mix: what they still gain, and how far they are from Shannon's bound."""
+"""The table of trainings on Mix: what they still gain, and how far they are from the bound."""
 import pytest
 
 from results import mix
