@@ -295,7 +295,7 @@ def test_the_picture_holds_the_numbers(linear):
         "principal components: 2, 3, 3 for 90, 95, 99 %"
     ]
     elsewhere = dataclasses.replace(components, constant=False)
-    _, right = importance.both(Scree.of(analysis, elsewhere)).axes
-    assert "principal components, metric at the mean" in right.get_legend().get_texts()[1].get_text(
-    )
+    left, _ = importance.both(Scree.of(analysis, elsewhere)).axes
+    assert "eigenvalues of a PCA, metric at the mean" in [
+        text.get_text() for text in left.get_legend().get_texts()]
     assert isinstance(components, PrincipalComponents)

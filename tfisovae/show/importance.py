@@ -88,7 +88,7 @@ def shares(numbers: "Scree | Numbers", ax: Axes | None = None, title: str = "") 
         last = found.count(max(SHARES)) or len(found.eigenvalue)
         size = min(len(found.eigenvalue), max(2 * n, last))
         curves.append((np.cumsum(found.eigenvalue)[:size] / found.total, found.count, found.words,
-                       OTHER, f"principal components{_where(found)}"))
+                       OTHER, "principal components"))
     for share in SHARES:
         drawing.level(ax, share)
     for y, counted, words, color, name in curves:
