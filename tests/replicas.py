@@ -98,29 +98,24 @@ def check_training():
 
 
 def measured(replicas):
-    """`analyze`, log densities and a codec of one VAE, on batches of many sizes."""
+    """`analyze`, log densities and a codec of one VAE."""
     with strategy_of(1).scope():
         vae = make_vae()
         vae.compile("adam")
         vae.fit(batched(X, 37), epochs=20, verbose=0)
-    found = []
     with strategy_of(replicas).scope():
-        for size in (37, 36, 19, 5, 3):
-            analysis = tfisovae.analyze(vae, batched(X, size), inspect=False)
-            codec = Codec.fit(vae, batched(X, size))
-            codes = codec.compress(X[:7])
-            found.append([
-                analysis.norm_mean, analysis.gram_mean, analysis.balance, analysis.loss,
-                list(density.log_densities(vae, batched(X, size)).values()),
-                codec.predicted.bits, codec.predicted.distortion,
-                [np.frombuffer(code, np.uint8) for code in codes], codec.decompress(codes)])
-    return found
+        analysis = tfisovae.analyze(vae, every_size())
+        codec = Codec.fit(vae, every_size())
+        codes = codec.compress(X[:7])
+        return [
+            analysis.norm_mean, analysis.gram_mean, analysis.balance, analysis.loss,
+            list(density.log_densities(vae, every_size()).values()), codec.predicted.exact,
+            codec.predicted.distortion, [np.frombuffer(code, np.uint8) for code in codes],
+            codec.decompress(codes)]
 
 
 def check_measuring():
-    one = measured(1)
-    for replicas in (2, 3, 4):
-        compare(one, measured(replicas), f"{replicas} replicas", rtol=1e-5, atol=1e-4)
+    compare(measured(1), measured(4), "measured", rtol=1e-5, atol=1e-4)
 
 
 def check_commands(place):
@@ -130,8 +125,8 @@ def check_commands(place):
         for strategy in ("one_device", "mirrored"):
             run = os.path.join(place, f"{strategy}-{size}")
             command(["toy", "--source", "mix", "--strategy", strategy, "--batch_size", str(size),
-                     "--num_train", "300", "--steps", "20", "--num_eval", "50", "--no-resident",
-                     "--run_dir", run])
+                     "--num_examples", str(10 * size), "--epochs", "2", "--num_eval", "0",
+                     "--no-resident", "--run_dir", run])
             weights.append(tfisovae.load(os.path.join(run, "model")).get_weights())
         compare(*weights, f"batches of {size}", **TOLERANCE["adam"])
 

@@ -216,17 +216,15 @@ def on_replicas(function: Callable[[tf.Tensor, tf.Tensor], Any]) -> Callable[[tf
     def call(x, first_row):
         share = -(-len(x) // replicas)
 
-        def start(context):  # not every function takes no rows: the last row again, and cut off
-            return min(context.replica_id_in_sync_group * share, len(x) - 1)
-
         def rows(context):
-            return x[start(context):start(context) + share]
+            start = context.replica_id_in_sync_group * share
+            return x[start:start + share]
 
         def first(context):
-            return tf.constant(first_row + start(context), tf.int32)
+            return tf.constant(first_row + context.replica_id_in_sync_group * share, tf.int32)
 
         parts = traced(step,
                        *map(strategy.experimental_distribute_values_from_function, (rows, first)))
-        return tf.nest.map_structure(lambda part: _joined(strategy, part)[:len(x)], parts)
+        return tf.nest.map_structure(lambda part: _joined(strategy, part), parts)
 
     return call
