@@ -161,10 +161,7 @@ def test_two_replicas_take_the_steps_of_one():
         for name in ("loss", "rate"):
             history[name] += vae.fit(batches(points(37), 19), verbose=0).history[name]
             history[name] += vae.fit(batches(points(37), 36), verbose=0).history[name]
-        for size in (19, 36):
-            history[f"of {size}"] = vae.evaluate(batches(points(37), size), verbose=0)
         results.append((history, vae.get_weights()))
-    assert results[0][0]["of 19"] == pytest.approx(results[0][0]["of 36"], rel=1e-5)
     for name in results[0][0]:
         np.testing.assert_allclose(results[0][0][name], results[1][0][name], rtol=1e-5)
     for a, b in zip(results[0][1], results[1][1]):

@@ -33,7 +33,7 @@ def share_of(x: tf.Tensor, seen: int | tf.Tensor = 0) -> Share:
       seen: rows that this replica had before, int32: rows are counted from the first of all.
     """
     context, size = tf.distribute.get_replica_context(), tf.shape(x)[0]
-    replicas = context.num_replicas_in_sync
+    replicas = context.num_replicas_in_sync if context else 1
     if replicas == 1:
         return Share(seen, size)
     own = context.replica_id_in_sync_group
