@@ -67,7 +67,7 @@ def main(folder=None, steps=400):
         f"{len(codec.dimensions)} "
         "dimensions.")
     print(
-        f"Squared error {measured:.3f} an image; theory said {predicted.posterior_distortion:.3f}. "
+        f"Squared error {measured:.3f} an image; theory said {predicted.distortion:.3f}. "
         f"That is {-10 * np.log10(measured / x[0].size):.1f} dB.")
     return written, codec, x, back
 

@@ -3,6 +3,7 @@ import os
 
 from results import layout
 from results.rate import place
+from tfisovae.codec import claims
 from tfisovae.codec.breakdown import Ledger, bits_at
 
 
@@ -83,5 +84,5 @@ def causes_table(directories):
         lines.append(
             f"| {name} | {' | '.join(f'{terms[term]:.3f}' for term in names)} | "
             f"{ledger.file_bits:.3f} | "
-            f"{ledger.aggregate_kl_bits[ledger.coded].sum():.3f} | {saved} |")
+            f"{claims.divergence(ledger.aggregate_kl_bits[ledger.coded].sum()):.3f} | {saved} |")
     return "\n".join(lines)

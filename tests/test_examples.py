@@ -105,7 +105,7 @@ def test_compress_folder(run):
     assert bits == pytest.approx(written.size * 8 / len(x), abs=0.05) and bits == pytest.approx(
         theory, rel=0.03)
     error = np.square(back - x).sum((1, 2, 3)).mean()
-    assert error == pytest.approx(codec.predicted.posterior_distortion, rel=0.03)
+    assert error == pytest.approx(codec.predicted.distortion, rel=0.03)
     assert error < 0.6 * np.square(x - x.mean(0)).sum((1, 2, 3)).mean() and back.shape == x.shape
 
 

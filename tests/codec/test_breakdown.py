@@ -225,6 +225,13 @@ def test_bits_at_a_distortion():
     assert bits_at(points, 0.45) is None and bits_at(points, 0.05) is None
 
 
+def test_an_estimate_of_a_divergence_is_not_printed_below_0():
+    below = exact(aggregate_kl_bits=np.array([-0.001, -0.002, -0.0006, 0.2]))
+    zero = exact(aggregate_kl_bits=np.array([0.0, 0.0, 0.0, 0.2]))
+    assert claims.table(below) == claims.table(zero)
+    assert "are 0.000 bits from N(0, 1), most in z_2 (0.000)" in line(below, "Prior")
+
+
 def test_numbers_come_back_from_json(tmp_path):
     made = exact(unexplained=np.full(4, np.nan))
     made.save(tmp_path / "rate.json", data="mix")

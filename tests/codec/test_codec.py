@@ -79,7 +79,7 @@ def test_bits_and_distortion_of_the_closed_form(scale, excess):
         assert distortion == pytest.approx(
             form.transform_loss.sum() + 3 * BETA / 2 * (1 - scale**2), rel=0.01)
         # Three standard errors of 2,000 others.
-        assert distortion == pytest.approx(made.predicted.posterior_distortion, rel=0.04)
+        assert distortion == pytest.approx(made.predicted.distortion, rel=0.04)
     # Three standard errors.
     np.testing.assert_allclose(made.predicted.kl, form.rate / np.log(2), atol=0.03)
     np.testing.assert_allclose(made.predicted.high_rate - made.predicted.kl, 0.2546, atol=1e-4)
@@ -88,6 +88,23 @@ def test_bits_and_distortion_of_the_closed_form(scale, excess):
                                atol=3 * scale**2 / np.sqrt(2 * 512) / np.log(2))
     assert made.predicted.coding_loss == pytest.approx(3 * BETA / 2)
     np.testing.assert_allclose(made.saving, 0, atol=0.003)  # the aggregate posterior is the prior
+
+
+@pytest.mark.parametrize("scale", [0.5, 0.7])
+def test_the_predicted_distortion_holds_at_a_low_rate(scale):
+    """At the optimum D is beta / 2 in each dimension: the transform loss takes sigma^2 of that, and
+    the coding loss the rest. A coding loss of beta / 2 would be too much by sigma^2: 25 and 49 %.
+    """
+    vae, form, fitted, x = optimal(scale)
+    made = Codec.fit(vae, fitted[:4000])
+    # Four standard errors: D is a sum of three squares of noise, over 2,000 examples and 4,000.
+    assert made.predicted.distortion == pytest.approx(form.distortion.sum(), rel=0.08)
+    x_hat = made.decode(made.quantize(x[:4000]).y_hat)
+    assert np.square(x_hat - x[:4000]).sum(1).mean() == pytest.approx(made.predicted.distortion,
+                                                                      rel=0.08)
+    finer = made.at(step_factor=0.25).predicted
+    assert finer.distortion == pytest.approx(
+        form.transform_loss.sum() + form.coding_loss.sum() / 16, rel=0.08)
 
 
 def test_the_error_of_y_is_uniform_and_independent_of_it(gaussian):

@@ -136,11 +136,12 @@ def test_unequal_batches_equal_one_batch(make_linear_vae, batch_size):
 
 
 def test_metrics_cover_every_replica(make_linear_vae):
-    one, metrics, _ = evaluated(make_linear_vae, 46)
+    """A batch of 229 is cut into 115 and 114 examples, and the last one into one and none."""
+    one, metrics, _ = evaluated(make_linear_vae, 229)
     strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
     with strategy.scope():
         mirrored = everything()
-    two, mirrored, _ = evaluated(make_linear_vae, 46, mirrored, strategy)
+    two, mirrored, _ = evaluated(make_linear_vae, 229, mirrored, strategy)
     assert mirrored[0].num_examples == 230
     for name, value in one.items():
         np.testing.assert_allclose(two[name], value, rtol=1e-5, atol=1e-7, err_msg=name)

@@ -28,8 +28,23 @@ def test_batches_are_permutations_of_the_rows():
     np.testing.assert_array_equal(np.concatenate(take(3, 3, one)), order[12:])
     np.testing.assert_array_equal(np.concatenate(take(2, 2, devices.make_strategy("mirrored"))),
                                   order[8:16])
-    with refuses(ValueError):
-        batches.training_batches(rows, 5, 0, 0, devices.make_strategy("mirrored"))
+    with refuses(ValueError, "batch_size"):
+        batches.training_batches(rows, 0, 0, 0, one)
+
+
+def test_replicas_share_a_batch_that_cannot_be_divided():
+    rows = Rows(np.arange(10, dtype=np.float32)[:, None], np.arange(10))
+
+    def order(size, strategy):
+        iterator = iter(batches.training_batches(rows, size, 0, 1, strategy))
+        shares = [strategy.experimental_local_results(next(iterator)) for _ in range(3)]
+        return [[len(part) for part in parts] for parts in shares], np.concatenate(
+            [part for parts in shares for part in parts]).ravel()
+
+    for size, shares in ((5, [2, 3]), (1, [0, 1])):
+        sizes, mirrored = order(size, devices.make_strategy("mirrored"))
+        assert sizes == [shares] * 3
+        np.testing.assert_array_equal(mirrored, order(size, devices.make_strategy("one_device"))[1])
 
 
 def test_evaluation_batches_are_the_rows_in_order():

@@ -53,6 +53,14 @@ def test_workers_that_do_not_share_the_run_directory_stop(tmp_path, root):
         0] and "goes on from step 0" in errors[1]
 
 
+@pytest.mark.slow
+def test_any_number_of_replicas_computes_as_one_device(script, tmp_path):
+    """All remainders of a batch on two to four, in one process: `fit`, `evaluate`, `analyze`, log
+    densities, a codec and a command.
+    """
+    script("tests/replicas.py", tmp_path, timeout=1500)
+
+
 def test_strategies(monkeypatch):
     monkeypatch.delenv("TF_CONFIG", raising=False)
     assert devices.make_strategy("auto").num_replicas_in_sync == 1

@@ -12,6 +12,7 @@ import tensorflow as tf
 import tfisovae
 from tests.messages import refuses
 from tfisovae import geometry, networks
+from tfisovae.autoencoder.noise import noise_rows
 from tfisovae.training import devices
 
 layers = tf.keras.layers
@@ -109,7 +110,7 @@ def test_both_points_of_the_decomposed_loss_are_normalised_together():
     vae.encoder.layers[0].set_weights(normalising()[0].layers[0].get_weights())
     z = tf.concat(
         [posterior.mean,
-         posterior.sample(vae._noise(tf.constant(x), tf.constant(0, tf.int64)))], 0).numpy()
+         posterior.sample(noise_rows(len(x), vae.n, vae.seed, 0))], 0).numpy()
     logs = vae.fit(tf.data.Dataset.from_tensors(x), verbose=0).history
     mean, variance = statistics(vae.decoder)
     np.testing.assert_allclose(mean, 0.5 * z.mean(0), rtol=1e-4, atol=1e-6)

@@ -147,7 +147,8 @@ def test_averages_of_weights_are_those_of_keras():
 
 def test_two_replicas_take_the_steps_of_one():
     """Same seed, same global batch: noise goes by the row of the global batch, and the loss is
-    scaled by it.
+    scaled by it. Batches of 32 are cut into halves; of 19 and 18 examples, into 10 + 9 and 9 + 9;
+    and one example leaves the second replica without any.
     """
     results = []
     for strategy in (tf.distribute.OneDeviceStrategy("CPU:0"),
@@ -157,6 +158,9 @@ def test_two_replicas_take_the_steps_of_one():
             vae = toy_vae()
             vae.compile(FusedAdam(1e-3))
         history = vae.fit(batches(points(), 32), epochs=3, verbose=0).history
+        for name in ("loss", "rate"):
+            history[name] += vae.fit(batches(points(37), 19), verbose=0).history[name]
+            history[name] += vae.fit(batches(points(37), 36), verbose=0).history[name]
         results.append((history, vae.get_weights()))
     for name in results[0][0]:
         np.testing.assert_allclose(results[0][0][name], results[1][0][name], rtol=1e-5)

@@ -308,6 +308,7 @@ def test_published_measurements_are_judged_from_their_numbers(path):
     of them is called converged.
     """
     saved = files.read_json(path)
+    assert "summary" not in saved  # words are made when they are shown
     found = convergence.of_saved(saved)
     probed = bool(convergence.evidence_of(saved)["probes"])
     assert probed or found.state in (State.NOT_JUDGED, State.IMPROVING, State.SADDLE)

@@ -90,6 +90,11 @@ class ClaimLine(NamedTuple):
         return f"{self.name}: {self.words}"
 
 
+def divergence(bits: float) -> float:
+    """A divergence as it is printed: it is never below 0, but its estimate can be."""
+    return max(0.0, float(bits))
+
+
 def table(ledger: Ledger, rows: int = 10) -> str:
     """The leading dimensions by KL, the curve, and what the sums are made of, as text."""
     half, leading = ledger.beta / 2, [
@@ -105,7 +110,7 @@ def table(ledger: Ledger, rows: int = 10) -> str:
         lines.append(
             f"{j:4d} {ledger.kl_bits[j]:8.3f} {ledger.kl_bits[j] + QUANTIZATION:12.3f} "
             f"{ledger.exact_bits[j]:8.3f} "
-            f"{ledger.table_bits[j]:8.3f} {ledger.aggregate_kl_bits[j]:9.3f} "
+            f"{ledger.table_bits[j]:8.3f} {divergence(ledger.aggregate_kl_bits[j]):9.3f} "
             f"{ledger.noise[j]:11.3f} "
             f"{ledger.coding_losses[j] / half:9.3f} "
             f"{ledger.posterior_coding_losses[j] / half:9.3f} "
@@ -223,8 +228,8 @@ def _prior(ledger):
         return "the distance of the posterior from N(0, I) takes 400 examples or more."
     worst = int(np.argmax(np.where(ledger.coded, differs, -np.inf)))
     said = (
-        f"one by one, the z_j of the posterior are {differs[ledger.coded].sum():.3f} bits from "
-        f"N(0, 1), most in z_{worst} ({differs[worst]:.3f})")
+        f"one by one, the z_j of the posterior are {divergence(differs[ledger.coded].sum()):.3f} "
+        f"bits from N(0, 1), most in z_{worst} ({divergence(differs[worst]):.3f})")
     if ledger.fitted_bits is None:
         return f"{said}. Tables of the data's own y would save that."
     saved = float(ledger.table_bits.sum()) - ledger.fitted_bits

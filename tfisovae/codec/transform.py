@@ -45,10 +45,10 @@ class Prediction:
       saving: KL of the aggregate posterior from the prior, which the prior "empirical" saves for
         sigma << 1; where sigma is near 1 it saves more, as the means vary less than z. None where
         the data were too few.
-      coding_loss: n_active f^2 beta / 2, in units of D.
-      distortion: E[D(x, Dec(mean))] + coding_loss.
-      posterior_distortion: E[D(x, Dec(mean))] + f^2 E[D(x_check, x_hat)], the coding loss that the
-        posterior's own samples have; the same where the embedding is isometric and sigma small.
+      coding_loss: n_active f^2 beta / 2, in units of D: what noise costs if the embedding is
+        isometric and sigma small. It is too much at a low rate.
+      distortion: E[D(x, Dec(mean))] + f^2 E[D(x_check, x_hat)], with the coding loss that samples
+        of the posterior have. It holds at every rate.
     """
 
     kl: np.ndarray
@@ -58,7 +58,11 @@ class Prediction:
     saving: np.ndarray | None
     coding_loss: float
     distortion: float
-    posterior_distortion: float
+
+    @property
+    def posterior_distortion(self) -> float:
+        """`distortion`."""
+        return self.distortion
 
 
 @dataclasses.dataclass(frozen=True)
@@ -187,7 +191,7 @@ class Transform:
         kl, coding_loss = self.kl[self.active], len(self.dimensions) * step_factor**2 * beta / 2
         high_rate = kl + theory.QUANTIZATION_BITS - math.log2(step_factor)
         return Prediction(kl, high_rate, kl + excess, float(self.kl[~self.active].sum()),
-                          self.divergence, coding_loss, self.distortion + coding_loss,
+                          self.divergence, coding_loss,
                           self.distortion + step_factor**2 * self.coding_loss)
 
     def arrays(self) -> dict[str, np.ndarray]:

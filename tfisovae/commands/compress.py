@@ -9,7 +9,7 @@ import typing
 from typing import Any
 
 from tfisovae import files
-from tfisovae.codec import PRIORS
+from tfisovae.codec import PRIORS, claims
 from tfisovae.commands import coding, measuring
 
 if typing.TYPE_CHECKING:
@@ -61,8 +61,8 @@ def report(written: Any, codec: "Codec", path: str, data: str | None) -> str:
         lines.append(
             f"The means' own distribution "
             f"{'saves' if codec.prior == 'empirical' else 'would save'} about "
-            f"{predicted.saving.sum():.3g} bits of that, and more where sigma is near 1 (--prior "
-            f"empirical)."
+            f"{claims.divergence(predicted.saving.sum()):.3g} bits of that, and more where sigma "
+            f"is near 1 (--prior empirical)."
         )
     return "\n".join(lines)
 

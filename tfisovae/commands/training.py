@@ -224,11 +224,6 @@ def run(args: argparse.Namespace, prepare: Callable[[argparse.Namespace], tuple[
     devices.prepare_cpu(args.batch_size, args.strategy)
     strategy = devices.make_strategy(args.strategy, args.worker_timeout)
     config, source, run_dir, resident = prepare(args)
-    if args.batch_size % strategy.num_replicas_in_sync:
-        raise ValueError(
-            f"--batch_size must be a multiple of the {strategy.num_replicas_in_sync} replicas; "
-            f"got {args.batch_size}."
-        )
     if args.batch_size > len(source.train):
         raise ValueError(
             f"--batch_size must be at most the {len(source.train)} training examples; got "

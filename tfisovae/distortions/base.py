@@ -23,7 +23,7 @@ _CHECKED = 8  # examples
 
 def sum_of_entries(x: tf.Tensor) -> tf.Tensor:
     """Sums over all but the first axis: `[B, ...] -> [B]`."""
-    return tf.reduce_sum(tf.reshape(x, [tf.shape(x)[0], -1]), -1)
+    return tf.reduce_sum(x, tf.range(1, tf.rank(x)))
 
 
 def decomposed(distortion: "Distortion", x: tf.Tensor, x_check: tf.Tensor, x_hat: tf.Tensor,

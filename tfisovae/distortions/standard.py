@@ -111,8 +111,8 @@ class BinaryCrossentropy(Distortion):
         self.reduction = reduction
 
     def _reduce(self, values):
-        values = tf.reshape(values, [tf.shape(values)[0], -1])
-        return tf.reduce_mean(values, -1) if self.reduction == "mean" else tf.reduce_sum(values, -1)
+        reduce = tf.reduce_mean if self.reduction == "mean" else tf.reduce_sum
+        return reduce(values, tf.range(1, tf.rank(values)))
 
     def _clip(self, x):
         return tf.clip_by_value(x, self._MARGIN, 1 - self._MARGIN)

@@ -15,7 +15,8 @@ def training_batches(rows: Rows, batch_size: int, seed: int, first_step: int,
     """Endless batches of float32 examples, a function of the seed and the step alone.
 
     Epochs are permutations of all rows, one after the other without a gap; step t takes positions t
-    * batch_size onwards. Each replica, on whichever worker, reads its own rows of the global batch.
+    * batch_size onwards. Each replica, on whichever worker, reads its own rows of the global batch;
+    shares differ by one row where the batch cannot be divided.
 
     Args:
       rows: `Rows`, or any array that can be indexed by an integer array.
@@ -27,12 +28,11 @@ def training_batches(rows: Rows, batch_size: int, seed: int, first_step: int,
       A distributed data set.
     """
     replicas, size = strategy.num_replicas_in_sync, len(rows)
-    if batch_size < 1 or batch_size % replicas:
-        raise ValueError(
-            f"batch_size must be a positive multiple of the {replicas} replica(s); got "
-            f"{batch_size!r}."
-        )
-    share, rows_at = batch_size // replicas, _order(size, seed)
+    if batch_size < 1:
+        raise ValueError(f"batch_size must be at least 1; got {batch_size!r}.")
+    cuts = [batch_size * replica // replicas for replica in range(replicas + 1)]
+    share = None if batch_size % replicas else batch_size // replicas
+    rows_at = _order(size, seed)
 
     def for_worker(context):
         local = replicas // context.num_input_pipelines
@@ -40,8 +40,8 @@ def training_batches(rows: Rows, batch_size: int, seed: int, first_step: int,
 
         def read(element):
             step, replica = divmod(int(element), local)
-            start = step * batch_size + (first_replica + replica) * share
-            return rows[rows_at(start, share)]
+            start, end = cuts[first_replica + replica:][:2]
+            return rows[rows_at(step * batch_size + start, end - start)]
 
         def load(element):
             batch = tf.numpy_function(read, [element], rows.dtype)
@@ -102,7 +102,7 @@ def _order(size, seed):
         return np.random.default_rng([seed, epoch]).permutation(size)
 
     def rows_at(start, count):
-        first, last = start // size, (start + count - 1) // size
+        first, last = start // size, max(start, start + count - 1) // size
         joined = np.concatenate([permutation(epoch) for epoch in range(first, last + 1)])
         return joined[start - first * size:][:count]
 

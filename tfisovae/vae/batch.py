@@ -1,4 +1,4 @@
-"""One batch as `fit` and `evaluate` see it."""
+"""One batch as `fit` and `evaluate` see it, and the rows of it that a replica has."""
 import functools
 import typing
 
@@ -8,6 +8,38 @@ from tfisovae.metrics.measurement import Measurement, objective, once
 
 if typing.TYPE_CHECKING:
     from tfisovae.vae.vae import VAE
+
+
+class Share(typing.NamedTuple):
+    """The rows of a global batch that this replica has.
+
+    Attributes:
+      first_row: number of the first, int32.
+      size: of the global batch, int32.
+    """
+
+    first_row: int | tf.Tensor
+    size: tf.Tensor
+
+
+def share_of(x: tf.Tensor, seen: int | tf.Tensor = 0) -> Share:
+    """The `Share` of this replica, whose rows are `x` `[b, ...]`.
+
+    Replicas have their rows in order, but not always equally many: some may have none. So each
+    tells the others how many it has, in one sum of integers over all replicas.
+
+    Args:
+      x: rows of this replica.
+      seen: rows that this replica had before, int32: rows are counted from the first of all.
+    """
+    context, size = tf.distribute.get_replica_context(), tf.shape(x)[0]
+    replicas = context.num_replicas_in_sync if context else 1
+    if replicas == 1:
+        return Share(seen, size)
+    own = context.replica_id_in_sync_group
+    sizes = context.all_reduce("sum", tf.concat(
+        [size * tf.one_hot(own, replicas, dtype=tf.int32), [seen]], 0))
+    return Share(sizes[-1] + tf.reduce_sum(sizes[:own]), tf.reduce_sum(sizes[:-1]))
 
 
 class Mode:

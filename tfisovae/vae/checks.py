@@ -41,8 +41,10 @@ def finite_examples(x: tf.Tensor, first_row: int | tf.Tensor, *where: Any) -> tf
     """`x`, with the assertion that every example is finite; the message counts them from
     `first_row`, and says `where`.
     """
-    rows = tf.reduce_all(tf.math.is_finite(tf.reshape(x, [tf.shape(x)[0], -1])), 1)
-    broken = tf.cast(first_row, tf.int64) + tf.argmin(tf.cast(rows, tf.int32))
+    rows = tf.reduce_all(tf.math.is_finite(x), tf.range(1, tf.rank(x)))
+    # A replica may have no rows, of which there is no smallest.
+    broken = tf.cast(first_row, tf.int64) + tf.argmin(
+        tf.cast(tf.concat([rows, [False]], 0), tf.int32))
     check = tf.debugging.Assert(
         tf.reduce_all(rows),
         ["x must be finite; example", broken, "(counted from 0)", *where, "is not"])
@@ -50,10 +52,12 @@ def finite_examples(x: tf.Tensor, first_row: int | tf.Tensor, *where: Any) -> tf
         return tf.identity(x)
 
 
-def finite_loss(loss: tf.Tensor, x: tf.Tensor, step: tf.Tensor) -> tf.Tensor:
-    """`loss`, with the assertion that it, and before it the examples `x` that it is of, are finite.
+def finite_loss(loss: tf.Tensor, x: tf.Tensor, first_row: int | tf.Tensor,
+                step: tf.Tensor) -> tf.Tensor:
+    """`loss`, with the assertion that it, and before it its examples `x`, are finite. The message
+    counts examples from `first_row`.
     """
-    x = finite_examples(x, 0, "of the batch of step", step + 1)
+    x = finite_examples(x, first_row, "of the batch of step", step + 1)
     with tf.control_dependencies([x]), tf.control_dependencies(
             loss_check(tf.math.is_finite(loss), step + 1)):
         return tf.identity(loss)

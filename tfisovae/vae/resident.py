@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from tfisovae.autoencoder import graph
 from tfisovae.autoencoder.noise import noise_steps
+from tfisovae.vae.batch import Share
 from tfisovae.vae.checks import finite_examples, loss_check
 
 if typing.TYPE_CHECKING:
@@ -99,7 +100,8 @@ class Compiled:
             return Steps(*map(tf.identity, values))
 
     def _one(self, x, noise, alive=True):
-        parts, done = self.vae.train_on(x, noise, tf.convert_to_tensor(alive))
+        parts, done = self.vae.train_on(x, noise, Share(0, tf.shape(x)[0]),
+                                        tf.convert_to_tensor(alive))
         return [tf.concat([getattr(part, name) for part in parts], 0)
                 for name in Steps._fields], done
 

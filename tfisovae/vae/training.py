@@ -14,7 +14,7 @@ from tfisovae.callbacks import LambdaSchedule
 from tfisovae.metrics import rate_distortion as metrics_lib
 from tfisovae.metrics.measurement import measure
 from tfisovae.vae import checks, resident
-from tfisovae.vae.batch import Batch, Mode
+from tfisovae.vae.batch import Batch, Mode, Share, share_of
 from tfisovae.vae.resident import Compiled, Resident
 
 _ROWS = 4096  # of an array, looked at together
@@ -97,16 +97,13 @@ class Trainable(tf.keras.Model):
 
     @property
     def num_parts(self) -> int:
-        """Into how many parts `fit` splits a batch."""
-        return self._asked_parts if self.treats_examples_apart else 1
+        """Into how many parts `fit` splits a batch. Several replicas take their rows whole."""
+        alone = self.distribute_strategy.num_replicas_in_sync == 1
+        return self._asked_parts if alone and self.treats_examples_apart else 1
 
     @property
     def metrics(self) -> list[tf.keras.metrics.Metric]:
         return [*self._trackers, *self._measures]
-
-    def _noise(self, x, step):
-        """Noise of this replica's rows of a global batch."""
-        return noise_rows(tf.shape(x)[0], self.n, self.seed, step, self._row(x, 0))
 
     def _check_data(self, data):
         """Looks at what `fit` or `evaluate` is given, as far as that is possible before it begins.
@@ -206,37 +203,39 @@ class Trainable(tf.keras.Model):
         if self._resident is not None:
             return self._report([self._resident.train(data)], self._trackers)
         x = self._prepare(data)
-        noise = self._noise(x, self.optimizer.iterations)
+        share = share_of(x)
+        noise = noise_rows(
+            tf.shape(x)[0], self.n, self.seed, self.optimizer.iterations, share.first_row)
         done = [self._compiled.train_batch(x, noise)] if self._compiled else self.train_on(
-            x, noise)[0]
+            x, noise, share)[0]
         return self._report(done, self._trackers)
 
-    def train_on(self, x: tf.Tensor, noise: tf.Tensor,
+    def train_on(self, x: tf.Tensor, noise: tf.Tensor, share: Share,
                  alive: tf.Tensor | None = None) -> tuple[list[Batch], tf.Tensor | bool]:
         """One step of the optimizer on `x` `[B, ...]` with posterior `noise` `[B, n]`.
 
         Args:
-          x, noise: examples and their noise.
+          x, noise: examples of this replica, and their noise.
+          share: `share_of(x)`.
           alive: None, and a loss that is not finite is an error; or, where XLA compiles the step, a
             scalar tensor, bool: whether to do the step at all.
         Returns:
           `(the Measurements of its parts, whether the step was done)`; a step whose loss is not
           finite is not done.
         """
-        step, replicas = self.optimizer.iterations, tf.distribute.get_strategy(
-        ).num_replicas_in_sync
+        step = self.optimizer.iterations
         lmbda = self._annealing(step) if self._annealing is not None else None
         if lmbda is not None:
             self.lmbda.assign(lmbda)
         mode = Mode(self, True, lmbda)
         batches, losses, gradients = [], [], []
         # Parts have no data in common: on a CPU the executor runs them side by side, one to a core.
-        size = tf.cast(tf.shape(x)[0], tf.float32)
+        size = tf.cast(share.size, tf.float32)
         for x_part, noise_part in zip(*(checks.parts(value, self.num_parts)
                                         for value in (x, noise))):
             with tf.GradientTape() as tape:
                 batch = Batch(mode, x_part, noise_part)
-                loss = tf.reduce_sum(self._training_loss(batch)) / (size * replicas)
+                loss = tf.reduce_sum(self._training_loss(batch)) / size
                 scaled = self.optimizer.get_scaled_loss(loss) if self._scales_loss() else loss
             batches.append(batch)
             losses.append(loss)
@@ -256,7 +255,7 @@ class Trainable(tf.keras.Model):
         self._build_optimizer()
         loss = tf.add_n(losses)
         if alive is None:
-            with tf.control_dependencies([checks.finite_loss(loss, x, step)]):
+            with tf.control_dependencies([checks.finite_loss(loss, x, share.first_row, step)]):
                 return batches, move()
         # XLA drops assertions: whoever asked for it looks at what is returned.
         return batches, tf.cond(alive & tf.math.is_finite(loss), move, lambda: False)
@@ -285,14 +284,21 @@ class Trainable(tf.keras.Model):
 
     def test_step(self, data: Any) -> dict[str, tf.Tensor]:
         x = self._prepare(data)
-        seen = tf.cast(self._trackers[0].count,
-                       tf.int32) * tf.distribute.get_strategy().num_replicas_in_sync
-        first_row = self._row(x, seen)
-        x = checks.finite_examples(x, first_row)
-        batch = measure(Mode(self, False), x, first_row, self.seed, kind=Batch)
-        # First of all: the networks' own losses are those of the last call.
-        batch.objective  # noqa: B018
-        return self._report([batch], self.metrics)
+        first_row = share_of(x, tf.cast(self._trackers[0].count, tf.int32)).first_row
+
+        def update():
+            batch = measure(Mode(self, False), checks.finite_examples(x, first_row), first_row,
+                            self.seed, kind=Batch)
+            # First of all: the networks' own losses are those of the last call.
+            batch.objective  # noqa: B018
+            self._update([batch], self.metrics)
+            return True
+
+        if self.distribute_strategy.num_replicas_in_sync == 1:
+            update()
+        else:  # a replica may have no rows, which not every decoder and distortion takes
+            tf.cond(tf.shape(x)[0] > 0, update, lambda: False)
+        return self._results(self.metrics)
 
     def training_objective(self, x: tf.Tensor, first_row: int | tf.Tensor = 0,
                            seed: int = 0) -> tf.Tensor:
@@ -305,12 +311,7 @@ class Trainable(tf.keras.Model):
         otherwise = any(found(network) for network in (self.encoder, self.decoder)
                         for found in (graph.random_layers, graph.narrow_layers))
         mode = Mode(self, otherwise and self.treats_examples_apart)
-        return measure(mode, x, self._row(x, first_row), seed, kind=Batch).objective
-
-    def _row(self, x, first_row):
-        """The number of the first example of this replica's `x`."""
-        context = tf.distribute.get_replica_context()
-        return first_row + (context.replica_id_in_sync_group if context else 0) * tf.shape(x)[0]
+        return measure(mode, x, first_row, seed, kind=Batch).objective
 
     def _training_loss(self, batch):
         """lmbda D + KL + the networks' own losses, `[B]`, of the D that is trained in this step."""
@@ -321,10 +322,16 @@ class Trainable(tf.keras.Model):
             tf.where(warming_up, self.distortion(batch.x, batch.x_hat), batch.distortion))
 
     def _report(self, measurements, metrics):
-        logs = {}
+        self._update(measurements, metrics)
+        return self._results(metrics)
+
+    def _update(self, measurements, metrics):
         for metric in metrics:
             for measurement in measurements:
                 metric.update_state(measurement)
+
+    def _results(self, metrics):
+        logs = {}
         for metric in metrics:
             result = metric.result()
             logs.update(result if isinstance(result, dict) else {metric.name: result})

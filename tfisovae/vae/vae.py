@@ -193,7 +193,7 @@ class VAE(Trainable):
         Its posterior noise depends on the seed and on `first_row`, the number of examples before
         these ones, alone.
         """
-        return measure(self, x, self._row(x, first_row), self.seed)
+        return measure(self, x, first_row, self.seed)
 
     def get_config(self) -> dict[str, Any]:
         return {
