@@ -160,8 +160,9 @@ class BetaEstimate:
         share `tolerance`.
 
         For a model whose balance is at a beta within `tolerance` of the one given, the answer is
-        wrongly True with a probability of at most `error_rate`. The tolerance is for training that stops, as
-        all do, near the optimum: there the dimensions can be off together, which no error shows.
+        wrongly True with a probability of at most `error_rate`. The tolerance is for training that
+        stops, as all do, near the optimum. There the dimensions can be off together, which no error
+        shows.
         """
         arguments.positive("beta", beta)
         if not 0 <= tolerance < 1:
