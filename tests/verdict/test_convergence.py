@@ -184,15 +184,12 @@ def test_held_out_examples_of_the_same_kind_are_rarely_told_apart():
         rng = np.random.default_rng(seed)
         train, held_out = (simulated.quantities("exponential", 0.02, 1000, 8, rng)
                            for _ in range(2))
-        moved = [
-            np.array(b) - np.mean(a, 0) + np.mean(expected)
-            for a, b, expected in zip(train, held_out, (0.0, 1.0, 0.0))
-        ]
-        moved = checks.Stationarity(*map(Moments.of, moved), np.full(8, 0.98), np.full(8, True))
-        said += bool(
-            convergence.judge(moved, KNOWN, training=stationarity(8, 1000, "exponential",
-                                                                  seed=seed), num_train=1000
-                              ).of(ReasonKind.HELD_OUT))
+        held_out, train = (
+            checks.Stationarity(*(Moments.of(part - np.mean(own, 0) + np.mean(expected)) for
+                                  part, own, expected in zip(parts, train, (0.0, 1.0, 0.0))),
+                                np.full(8, 0.98), np.full(8, True)) for parts in (held_out, train))
+        said += bool(convergence.judge(held_out, KNOWN, training=train, num_train=1000
+                                       ).of(ReasonKind.HELD_OUT))
     assert said <= scipy.stats.binom.isf(0.003, count, checks.LEVEL)
 
 

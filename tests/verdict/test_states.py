@@ -41,7 +41,7 @@ AVERAGED = dataclasses.replace(LITTLE, averaged_gain=0.3, averaged_standard_erro
 DEAD = Residual(np.array([1.0, 0.5]), np.array([0.02, 0.01]), 1, 0.01, 5000)
 FULL = dataclasses.replace(DEAD, free=0)
 HEAVY = dataclasses.replace(GOOD, latent_second_moment=dataclasses.replace(
-    GOOD.latent_second_moment, skewness=np.array([0.0, 60.0, 0.0, 0.0])))
+    GOOD.latent_second_moment, kurtosis=np.array([15.0, 4000.0, 15.0, 15.0])))
 
 CASES = {
     "twice the steps gain little": (State.CONVERGED, dict(probes=[LITTLE])),

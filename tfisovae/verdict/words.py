@@ -9,6 +9,7 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
+from tfisovae.verdict.checks import BALANCE
 from tfisovae.verdict.findings import Finding, Kind
 from tfisovae.verdict.gains import GainKind
 from tfisovae.verdict.isometry import CLOSE, FEW, Isometry, Part
