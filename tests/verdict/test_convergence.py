@@ -175,11 +175,11 @@ def test_held_out_examples_have_wider_errors():
 
 
 def test_held_out_examples_of_the_same_kind_are_rarely_told_apart():
-    """Of 300 pairs of data sets of one stationary model at most 5 % beyond chance, where the
+    """Of 150 pairs of data sets of one stationary model at most 5 % beyond chance, where the
     optimum is the training examples' own: their moments are exact, and the held-out ones have the
     errors of both.
     """
-    count, said = 300, 0
+    count, said = 150, 0
     for seed in range(count):
         rng = np.random.default_rng(seed)
         train, held_out = (simulated.quantities("exponential", 0.02, 1000, 8, rng)
