@@ -8,8 +8,8 @@ from tfisovae.verdict import State, convergence, words
 
 
 def false_alarms_table(directories):
-    """False alarms on exactly stationary models, per cent: the worst of four shapes of the means
-    and two of sigma^2, by n and N.
+    """False alarms of the moments and the balance on exactly stationary models, per cent: the worst
+    of eight shapes of the latent variables and two of sigma^2, by n and N.
     """
     saved = files.read_json(os.path.join(layout.only(directories), "false_alarms.json"))
     worst = {}

@@ -308,7 +308,7 @@ def run_workers(directories, config=None, make="make_vae = t.make_vae"):
 
 
 KNOWN = checks.Conditions(True, "", True, "")  # the networks are such that all checks apply
-AT_REST = tests_of_means.MeanGradient(0.0, 1.0, 10.0, math.inf, 0.5, 5000)
+AT_REST = tests_of_means.MeanGradient(0.0, 1.0, 10.0, math.inf, 0.5, 5000, 3.0)
 
 
 def stationarity(n=4, num_examples=1000, shape="gaussian", deviation=0.0, seed=0, variance=0.02):

@@ -1,6 +1,7 @@
 """beta found in trained models: exact linear VAEs, error rates over many seeds, and what cannot be
 told.
 """
+import re
 import types
 
 import numpy as np
@@ -10,6 +11,7 @@ import tensorflow as tf
 from tests.messages import refuses
 from tfisovae import BetaEstimate, as_autoencoder, distortions, estimate_beta, theory
 from tfisovae.autoencoder.posterior import Posterior
+from tfisovae.verdict import words
 
 
 def autoencoder(encode, decode, distortion, decomposed=False):
@@ -165,14 +167,14 @@ def test_two_errors_hold_the_truth_and_false_alarms_are_rare(n, kind):
         alarms = np.mean([m.differs_from(0.1, tolerance=0, error_rate=error_rate) for m in made])
         assert alarms < error_rate + 3 * np.sqrt(error_rate * (1 - error_rate) / 400)
     assert not any(m.differs_from(0.1) for m in made)
-    assert np.mean([m.differs_from(0.13) for m in made]) > 0.9
+    # Two dimensions that agree may agree by chance: t with one degree of freedom.
+    assert np.mean([m.differs_from(0.13) for m in made]) > (0.5 if n == 2 else 0.9)
 
 
-@pytest.mark.parametrize("n, least", [(2, 0.8), (3, 0.85), (10, 0.9)])
-def test_the_error_includes_the_spread_between_dimensions(n, least):
+@pytest.mark.parametrize("n", [2, 3, 10])
+def test_the_interval_includes_the_spread_between_dimensions(n):
     """Balances that differ by 10 %, as in training that goes on: sampling's errors alone miss the
-    mean in most cases. From two or three dimensions the spread itself is poorly known, which
-    Student's t allows for in part.
+    mean in most cases; the interval in 5 %, with a binomial deviation of 1.1 %.
     """
     rng, inside, by_sampling, spreads, alarms = np.random.default_rng(0), [], [], [], []
     for _ in range(400):
@@ -183,7 +185,7 @@ def test_the_error_includes_the_spread_between_dimensions(n, least):
         by_sampling.append(abs(made.value - 0.1) < 2 * np.sqrt(np.sum(made.errors**2)) / n)
         spreads.append(made.spread)
         alarms.append(made.differs_from(0.1))
-    assert np.mean(inside) > least
+    assert np.mean(inside) > 0.95 - 3 * np.sqrt(0.05 * 0.95 / 400)
     assert np.mean(by_sampling) < 0.5
     assert np.mean(alarms) < 0.05 + 3 * np.sqrt(0.05 * 0.95 / 400)
     assert np.sqrt(np.mean(np.square(spreads))) == pytest.approx(0.01, rel=0.15)
@@ -201,6 +203,18 @@ def test_noise_in_the_right_side_takes_away_most_of_the_left_sides():
     np.testing.assert_allclose(with_noise.errors, per_root, rtol=0.05)
     np.testing.assert_allclose(without.errors, np.sqrt(per_root**2 + 0.1**2 * 2 / 20_000),
                                rtol=0.05)
+
+
+def test_noise_that_is_not_the_posteriors_is_not_called_a_want_of_training():
+    """Trained with .01 of sigma, the optimum has 1e4 times as much work of the noise: the ratio is
+    named, and what gives it. A ratio of 1.4 may come from training that goes on.
+    """
+    made = BetaEstimate.from_sums(*sums(*draw(1000, [1000.0] * 3, np.random.default_rng(0))))
+    said = words.beta(made, 0.1)
+    assert "times as large" in said and "about 0.01 of sigma" in said
+    assert 0.99e4 < float(re.search(r"one, ([\d.e+]+) times", said)[1]) < 1.01e4
+    assert "has not converged" not in said and "More training does not change" in said
+    assert "training has not converged" in words.beta(made, 700.0)
 
 
 # ---- what cannot be told ----

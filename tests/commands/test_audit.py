@@ -388,6 +388,8 @@ def posterior(x):
      "WRONG: decode is random"),
     ((lambda x:
       (x, 0 * x - 1), lambda z: z, X), "WRONG: 100.0% of the posterior's scales are 0 or negative"),
+    ((lambda x: (5 * x, tf.exp(tf.nn.relu(x - 0.5) / 2)), lambda z: z / 5, X),
+     "DOUBTFUL: sigma is never below 1"),
     ((posterior, lambda z: 3 * z, X, "bce"), "DOUBTFUL: "),
     ((lambda x: posterior(x / 255), lambda z: z / 3 + 0.5, 255 * X),
      "DOUBTFUL: reconstructions are worse than the data's mean"),

@@ -19,15 +19,73 @@ from tfisovae.verdict.tests_of_means import Moments
 @pytest.mark.parametrize("shape", simulated.SHAPES)
 def test_at_most_five_per_cent_of_false_alarms(shape):
     """Of 3 n checks on n stationary dimensions, from 300 examples on; within the error of the
-    simulation.
+    simulation. On Gaussians fewer than 1 % of the dimensions are not decided.
     """
     rng = np.random.default_rng(0)
-    for num_examples, count in ((300, 24_000), (1000, 6000)):
-        smallest = simulated.p_values(shape, 0.02, num_examples, count, rng).min(0)
+    for num_examples, count in ((300, 6000), (1000, 2000)):
+        p, undecided = simulated.tested(shape, 0.02, num_examples, count, rng)
         for n in (1, 32, 256):
-            one = np.mean(smallest < checks.LEVEL / (3 * n))
+            one = np.mean(p.min(0) < checks.LEVEL / (3 * n))
             expected = 1 - (1 - checks.LEVEL) ** (1 / n)
             assert one < expected + 3 * math.sqrt(expected / count), (num_examples, n)
+        assert undecided.any(0).mean() < 0.01 or shape != "gaussian"
+
+
+def test_what_is_missing_may_be_in_examples_that_were_not_seen():
+    """A latent variable that is 0 but for 1 % of the examples, none of which is among 300: E[mu^2 +
+    sigma^2] is .02, without any error. With noise of .01 the sample looks Gaussian.
+    """
+    for noise in (0.0, 0.01):
+        mu = noise * np.random.default_rng(0).standard_normal([300, 1])
+        measured = dataclasses.replace(stationarity(1, 300), latent_mean=Moments.of(mu),
+                                       latent_second_moment=Moments.of(mu**2 + 0.02))
+        found = {check.name: check for check in checks.checks(measured, KNOWN)}
+        assert found[checks.SECOND].p_value < 1e-9 and not found[checks.SECOND].decided
+        assert not found[checks.MEAN].decided and found[checks.BALANCE].decided
+    collapsed = dataclasses.replace(stationarity(1, 300), one_minus_variance=np.array([1e-4]),
+                                    latent_mean=Moments.of(0 * mu),
+                                    latent_second_moment=Moments.of(1 + 0 * mu))
+    assert all(check.decided for check in checks.checks(collapsed, KNOWN))
+
+
+def test_a_few_examples_that_carry_the_variance_are_not_decided():
+    """By the kurtosis N / k of k equal examples among N: k of fewer than N / 100."""
+    for k, heavy in ((3, True), (20, False)):
+        values = np.zeros([1000, 1])
+        values[:k] = 10
+        found = Moments.of(values)
+        assert found.kurtosis[0] == pytest.approx(scipy.stats.kurtosis(values[:, 0]) + 3)
+        assert found.heavy[0] == heavy
+
+
+def test_a_deviation_of_the_resolution_is_found_in_nine_of_ten():
+    """Of E[mu], up and down, and of the two others upwards; 60 data sets of 4 dimensions each, with
+    2,000 examples. Three binomial deviations are .12.
+    """
+    resolution = convergence.judge(stationarity(4, 2000), KNOWN).resolution
+    found = []
+    for seed in range(60):
+        made = convergence.judge(stationarity(4, 2000, deviation=resolution, seed=seed), KNOWN)
+        found.append([any((reason.check, reason.dimension) == (name, 0)
+                          for reason in made.of(ReasonKind.OFF))
+                      for name in (checks.MEAN, checks.SECOND, checks.BALANCE)])
+    assert np.all(np.mean(found, 0) > 0.9 - 0.12)
+
+
+def test_two_sets_that_are_alike_are_not_called_different():
+    """.754 +- .008 and .753 +- .020 differ by a twentieth of an error, though both are far from 1;
+    .754 and .65 differ by 4.8 of them.
+    """
+    def measured(value, error):
+        made = checks.Check(checks.SECOND, 0, value, 1.0, error, 0.0, 1e-9, True)
+        return [made]
+
+    assert not checks.differences(measured(0.754, 0.008), measured(0.753, 0.020))
+    found, = checks.differences(measured(0.754, 0.008), measured(0.65, 0.020))
+    assert (found.value, found.expected) == (0.754, 0.65)
+    assert found.standard_error == pytest.approx(math.hypot(0.008, 0.020))
+    heavy = [dataclasses.replace(measured(0.754, 0.008)[0], decided=False)]
+    assert not checks.differences(heavy, measured(0.65, 0.020))
 
 
 def test_the_errors_are_those_of_the_decision_itself():
@@ -68,7 +126,7 @@ def test_a_deviation_that_does_not_matter_is_not_an_alarm():
 def test_moments_against_scipy():
     values = np.random.default_rng(0).standard_exponential([500, 3]) + [0, 1, -3]
     for made in (Moments.of(values),
-                 Moments.from_power_sums(500, [np.sum((values - 1)**k, 0) for k in (1, 2, 3)],
+                 Moments.from_power_sums(500, [np.sum((values - 1)**k, 0) for k in (1, 2, 3, 4)],
                                          1.0)):
         np.testing.assert_allclose(made.mean, values.mean(0), rtol=1e-12)
         np.testing.assert_allclose(made.standard_error, scipy.stats.sem(values), rtol=1e-9)
@@ -117,24 +175,21 @@ def test_held_out_examples_have_wider_errors():
 
 
 def test_held_out_examples_of_the_same_kind_are_rarely_told_apart():
-    """Of 300 pairs of data sets of one stationary model at most 5 % beyond chance, where the
+    """Of 150 pairs of data sets of one stationary model at most 5 % beyond chance, where the
     optimum is the training examples' own: their moments are exact, and the held-out ones have the
     errors of both.
     """
-    count, said = 300, 0
+    count, said = 150, 0
     for seed in range(count):
         rng = np.random.default_rng(seed)
         train, held_out = (simulated.quantities("exponential", 0.02, 1000, 8, rng)
                            for _ in range(2))
-        moved = [
-            np.array(b) - np.mean(a, 0) + np.mean(expected)
-            for a, b, expected in zip(train, held_out, (0.0, 1.0, 0.0))
-        ]
-        moved = checks.Stationarity(*map(Moments.of, moved), np.full(8, 0.98), np.full(8, True))
-        said += bool(
-            convergence.judge(moved, KNOWN, training=stationarity(8, 1000, "exponential",
-                                                                  seed=seed), num_train=1000
-                              ).of(ReasonKind.HELD_OUT))
+        held_out, train = (
+            checks.Stationarity(*(Moments.of(part - np.mean(own, 0) + np.mean(expected)) for
+                                  part, own, expected in zip(parts, train, (0.0, 1.0, 0.0))),
+                                np.full(8, 0.98), np.full(8, True)) for parts in (held_out, train))
+        said += bool(convergence.judge(held_out, KNOWN, training=train, num_train=1000
+                                       ).of(ReasonKind.HELD_OUT))
     assert said <= scipy.stats.binom.isf(0.003, count, checks.LEVEL)
 
 
@@ -178,10 +233,10 @@ def test_the_whole_network_has_half_of_the_false_alarms(p_value, alarm):
     them.
     """
     gradient = dataclasses.replace(AT_REST, squared_norm=1.0, noise_scale=10.0,
-                                   p_value=p_value / checks.GRADIENT_CAUTION)
+                                   p_value=p_value)
     assert bool(convergence.judge(stationarity(64, 5000), KNOWN, gradient, losses={"rate": 1.0}
                                   ).of(ReasonKind.OFF)) == alarm
-    close = dataclasses.replace(gradient, p_value=0.049 / checks.GRADIENT_CAUTION)
+    close = dataclasses.replace(gradient, p_value=0.049)
     assert convergence.judge(None, None, close).of(ReasonKind.OFF)
 
 
@@ -190,7 +245,7 @@ def test_both_together_have_no_more_false_alarms():
     rng, alarms = np.random.default_rng(5), 0
     for seed in range(400):
         gradient = dataclasses.replace(AT_REST, squared_norm=1.0,
-                                       p_value=rng.uniform() / checks.GRADIENT_CAUTION)
+                                       p_value=rng.uniform())
         alarms += convergence.judge(stationarity(8, 300, "exponential", seed=seed), KNOWN,
                                     gradient).of(ReasonKind.OFF) != ()
     assert 0.01 * 400 < alarms <= scipy.stats.binom.isf(0.003, 400, checks.LEVEL)

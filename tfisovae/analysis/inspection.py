@@ -30,6 +30,7 @@ _FITS = 0.2  # the same, above which no reading is proposed
 _BETTER = 2  # times nearer to 1 a reading must be to be proposed instead of another
 # Squared error over the variance of the data, above which reconstructions are worse than none.
 _WORSE = 1.5
+_VARIES = 0.1  # variance of the means over examples, summed: a model that carries information
 _APART = 0.4  # of the ends of two ranges, in widths of the wider one
 
 
@@ -86,8 +87,8 @@ def inspect(autoencoder: Measurable, x: np.ndarray | tf.Tensor) -> list[Finding]
             other_range = _range(x.numpy()[finite][whole], x_check[whole],
                                  0.0 if domain else float(np.mean(scale == 0)))
     other_data = bool(other_range) and not domain
-    about_scale = _scale_sign(
-        scale, other_data) + ([] if other_data or constant else _reading(known, many))
+    about_scale = _scale_sign(scale, other_data) + _never_below_1(mean, scale)
+    about_scale += [] if other_data or constant else _reading(known, many)
     return [
         *first, *domain, *other_range, *_negative_variance(known, x), *about_encode,
         *about_scale, *about_decode
@@ -130,6 +131,20 @@ def _behaviour(part, function, inputs, numbers):
     if moved > _CHANGES:
         findings.append(Finding(Kind.ROWS_DEPEND, part, {"change": moved}))
     return findings
+
+
+def _never_below_1(mean, scale):
+    """A head that gives no negative log-variance, such as a ReLU. Float32 leaves a collapsed
+    posterior a little below 1 here and there.
+    """
+    varies = np.var(mean, 0).sum() > _VARIES
+    if not (np.isfinite(scale).all() and varies and (scale >= 1).all()):
+        return []
+    return [
+        Finding(Kind.SCALE_NEVER_BELOW_1, "encode", {
+            "smallest": float(scale.min()), "fraction": float(np.mean(scale == 1))
+        })
+    ]
 
 
 def _scale_sign(scale, zero_explained):

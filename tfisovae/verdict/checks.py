@@ -20,6 +20,8 @@ FALL_TOLERANCE = 0.001
 MIN_EXAMPLES = 300
 # Below, the false alarms of the mean gradient were not simulated.
 MIN_GRADIENT_EXAMPLES = 4000
+# Factor of p-values that older versions wrote, which came from flips of signs.
+_FLIPS_CAUTION = 3
 # E[mu^2 + sigma^2] is not judged where mu has a kurtosis above this at up to 1,000 examples, and
 # above this times (N / 1000)^(1/4) at more: Student's t with 3 degrees has a larger one, nearly
 # always, and Gaussians have 3.
@@ -193,9 +195,11 @@ def checks(stationarity: Stationarity | None, conditions: Conditions | None = No
                           float(values.skewness[j]), float(p[j]), bool(abs(off) > tolerance),
                           applies, why, not undecided[j]))
     if gradient is not None:
+        caution = _FLIPS_CAUTION if math.isnan(gradient.kurtosis) else 1
         found.append(
             Check(GRADIENT, None, gradient.squared_norm, 0.0, gradient.standard_error, 0.0,
-                  gradient.p_value, True, conditions.gradient, conditions.gradient_why,
+                  min(1.0, caution * gradient.p_value), True, conditions.gradient,
+                  conditions.gradient_why,
                   gradient.num_examples >= MIN_GRADIENT_EXAMPLES and not gradient.heavy))
     if fall is not None and not annealed:
         matters = not abs(fall.fall) <= FALL_TOLERANCE * abs(fall.loss)

@@ -24,6 +24,9 @@ class Kind(enum.Enum):
     # E[mu^2 + sigma^2] is nearer to 1 for another reading of the second output: an entry for each
     # reading, infinite for one that gives no deviation at all.
     OTHER_SCALE = "other_scale"
+    # No standard deviation is below 1, the prior's, though the means vary: smallest, and the
+    # fraction that is exactly 1.
+    SCALE_NEVER_BELOW_1 = "scale_never_below_1"
     # x_hat lies outside of the distortion's domain: smallest, largest, fraction of entries.
     OUTSIDE_DOMAIN = "outside_domain"
     # Reconstructions are worse than the data's mean, and have another range: error, in variances of

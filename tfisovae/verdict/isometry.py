@@ -37,8 +37,8 @@ class Isometry:
     At each example, `error` is the largest |sqrt(eigenvalue) - 1| of Gamma relative to 1 - sigma^2
     (`tfisovae.metrics.stretch`). The embedding is isometric where its 95th percentile over the
     examples and `unexplained` are at most `CLOSE`. Without the eigenvalues, norms and mean cosines
-    can show that it is not isometric. They show that it is only where even `bound` is at most
-    `CLOSE`; else it is not judged.
+    can show that it is not isometric. They show that it is only where such cosines cannot stretch
+    any direction by more than `CLOSE`; else it is not judged.
 
     Attributes:
       state: `IsometryState`. failing: what is not isometric.
@@ -100,10 +100,10 @@ class Isometry:
         if made.state is not IsometryState.ISOMETRIC or math.isfinite(made.largest):
             return made
         # An older version concluded this from norms and mean cosines alone.
-        made = dataclasses.replace(
-            made, bound=_bound(made.worst_error, made.cosine, made.num_dimensions))
-        return made if made.bound <= CLOSE else dataclasses.replace(
-            made, state=IsometryState.NOT_JUDGED)
+        sure = _bound(0.0, made.cosine, made.num_dimensions) <= CLOSE
+        return dataclasses.replace(
+            made, bound=_bound(made.worst_error, made.cosine, made.num_dimensions),
+            state=IsometryState.ISOMETRIC if sure else IsometryState.NOT_JUDGED)
 
 
 def root_mean_cosine(cosines: np.ndarray, among: np.ndarray) -> float:
@@ -169,7 +169,7 @@ def judge_isometry(dimensions: npt.ArrayLike, norm: npt.ArrayLike, norm_std: npt
         failing = [part for part in failing if part is Part.FLATNESS]
     if failing:
         return Isometry(IsometryState.NOT_ISOMETRIC, tuple(failing), **known)
-    sure = measured or known["bound"] <= CLOSE
+    sure = measured or _bound(0.0, cosine, len(dimensions)) <= CLOSE
     return Isometry(IsometryState.ISOMETRIC if sure else IsometryState.NOT_JUDGED, **known)
 
 

@@ -9,6 +9,7 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
+from tfisovae.verdict.checks import BALANCE
 from tfisovae.verdict.findings import Finding, Kind
 from tfisovae.verdict.gains import GainKind
 from tfisovae.verdict.isometry import CLOSE, FEW, Isometry, Part
@@ -32,6 +33,9 @@ _PROBE = "train on for as many steps again, and see what that gains (tfisovae.pr
 _SOURCES = {GainKind.DOUBLING: "by {steps:,} more steps", GainKind.PROBE: "by {steps:,} more steps",
             GainKind.DEAD: "by dimensions that carry nothing", GainKind.SCALE: "by standardizing",
             GainKind.BALANCE: "by the widths of the posterior"}
+
+
+_FAR = 3  # a factor between betas that unfinished training alone does not explain
 
 
 class Line(NamedTuple):
@@ -160,6 +164,11 @@ def _jitters(verdict):
 def _improving(verdict):
     largest = max(verdict.gains, key=lambda gain: gain.value).kind
     advice = _STANDARDIZE if largest is GainKind.SCALE else _LONGER
+    ratios = [reason.value for reason in verdict.of(ReasonKind.OFF) if reason.check == BALANCE]
+    if largest is GainKind.BALANCE and ratios and not 1 / _FAR < np.median(ratios) < _FAR:
+        advice = (f"compare the beta given with the loss that was trained. The balance is "
+                  f"{np.median(ratios):.3g}, not 1, and more training does not change such a "
+                  f"factor. See tfisovae.estimate_beta")
     return f"{_total(verdict)} That is more than the margin of {_margin(verdict)}. To do: {advice}."
 
 
@@ -396,6 +405,10 @@ _FINDINGS = {  # what is wrong, and what to do
         "data range from {data_low:.3g} to {data_high:.3g}, the model's outputs from "
         "{model_low:.3g} to {model_high:.3g}. Bring the data to the range that the model was "
         "trained on (max_value=1 or 255, standardising).{vanishing}",
+    Kind.SCALE_NEVER_BELOW_1:
+        "sigma is never below 1 (smallest {smallest:.3g}, {fraction:.1%} of them exactly 1), "
+        "though the means differ between examples. The log-variance is never negative. Is there a "
+        "ReLU on the encoder's second output? It must be linear.",
     Kind.CONSTANT_DATA:
         "all {rows} examples are the same, so they show nothing about a distribution. Is the file "
         "the right one?",
@@ -446,10 +459,17 @@ class Estimate(Protocol):
     def state(self, given: float | None = None) -> BetaState:
         """How the beta that was given agrees."""
 
+    @property
+    def value(self) -> float:
+        """The beta found."""
+
 
 def beta(found: Estimate, given: float | None = None) -> str:
-    """Whether the posterior shows the beta that was given, in a line that is wrong in at most 5 %
-    of all data sets.
+    """Whether the posterior shows the beta that was given, in a line.
+
+    It calls a beta DIFFERENT that is not, or prints an interval without the true beta, in at most
+    5 % of all data sets (`BetaEstimate.interval`). That holds where the noise in training was the
+    posterior's, and training had converged.
 
     Args:
       found: `tfisovae.BetaEstimate`.
@@ -462,11 +482,27 @@ def beta(found: Estimate, given: float | None = None) -> str:
         return f"{found}. This estimate is used{f', but {unknown}' if low <= 0 else ''}."
     return f"beta: {given:.4g} was given" + {
         BetaState.DIFFERENT:
-            f", but the posterior shows a DIFFERENT one: {found}. Either the loss was another (a "
-            "weight, a mean instead of a sum, a part of the KL), or training has not converged.",
+            f", but the posterior shows a DIFFERENT one, {_ratio(found, given)} times as large: "
+            f"{found}. {_meaning(found, given)}",
         BetaState.UNKNOWN: f"; {unknown}: {found}. Give more examples.",
         BetaState.UNCLEAR:
             f", which the posterior neither confirms nor contradicts: {found}. The 95 % interval "
             f"is {low:.3g} to {high:.3g}.",
         BetaState.AGREES: f", and the posterior agrees: {found}."
     }[found.state(given)]
+
+
+def _ratio(found, given):
+    return f"{found.value / given:.3g}" if given else "inf"
+
+
+def _meaning(found, given):
+    """What a ratio of the beta found to the beta given can mean."""
+    ratio = found.value / given if given else math.inf
+    loss = "the loss was another (a weight, a mean instead of a sum, a part of the KL)"
+    if 1 / _FAR < ratio < _FAR:
+        return f"Either {loss}, or training has not converged."
+    noise = (f", or its noise was not the posterior's (a sampling step with about "
+             f"{math.sqrt(1 / ratio):.2g} of sigma gives this ratio)"
+             if 0 < ratio < math.inf else "")
+    return f"More training does not change such a factor. Either {loss}{noise}."
