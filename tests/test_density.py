@@ -216,6 +216,7 @@ def test_a_folded_direction_has_no_volume(make_linear_vae, decoder):
     assert (log["volume"] == np.inf).all() and (log["corrected_volume"] == np.inf).all()
 
 
+@pytest.mark.slow
 def test_two_replicas_give_the_numbers_of_one_device(make_linear_vae):
     decoder = np.array([[1.0, 0, 0], [0.8, 0.6, 0]]) * [[2.0], [0.5]]
     vae = make_linear_vae(np.linalg.pinv(decoder), decoder,
@@ -336,6 +337,7 @@ def test_collapsed_dimensions_are_not_counted(make_linear_vae):
         density.log_densities(dead, x)
 
 
+@pytest.mark.slow
 def test_decomposed_loss_and_data_sets(make_linear_vae):
     """With x on the manifold, both losses have the same two-point objective; batches of any size
     give the same.

@@ -73,6 +73,7 @@ class Sampling(tf.keras.layers.Layer):
         return z_mean + tf.exp(0.5 * z_log_var) * tf.random.normal(tf.shape(z_mean))
 
 
+@pytest.mark.slow
 def test_the_audit_of_the_keras_documentation_runs(capsys):
     """As it stands, on that VAE untrained, and 310 images: the beta of its loss is 1, and it is
     told that it is not at rest.
@@ -102,6 +103,7 @@ def test_the_audit_of_the_keras_documentation_runs(capsys):
     assert "\nDo not conclude: " in said
 
 
+@pytest.mark.slow
 def test_the_tour_of_the_api_runs(tmp_path, monkeypatch):
     """As it stands, on four random images and one epoch."""
     monkeypatch.chdir(tmp_path)

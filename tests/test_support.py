@@ -17,6 +17,7 @@ class Spoil(tf.keras.callbacks.Callback):
         raise KeyboardInterrupt
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("config, resident", [({}, False), ({}, True), ({"averaging": 0.9}, False),
                                               ({"schedule": "cosine"}, False),
                                               ({"anneal_steps": 8, "standardize_latents": True},
@@ -35,6 +36,7 @@ def test_a_kept_vae_trains_as_a_new_one(tmp_path, config, resident):
     assert texts[0] == texts[1]
 
 
+@pytest.mark.slow
 def test_two_trainings_of_a_test_have_a_vae_each(tmp_path):
     one, other = train(tmp_path / "one"), train(tmp_path / "other", {"steps": 10})
     assert one is not other and not equal(one, other)

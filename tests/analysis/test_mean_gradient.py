@@ -346,6 +346,7 @@ def trained(x, kind):
     return vae
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind, moments, balance", [("encoder", False, False),
                                                     ("decoder", True, False),
                                                     ("weights", False, True),

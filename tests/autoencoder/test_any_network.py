@@ -140,6 +140,7 @@ def by_hand(vae, x, noise, training):
     return float(tf.reduce_mean(LMBDA * distortion + kl)) + own, own
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CASES)
 def test_any_network(name, tmp_path):
     vae = tfisovae.VAE(*CASES[name](), "sse", LMBDA)

@@ -19,6 +19,7 @@ def vae(make_linear_vae):
     return make_linear_vae(0.9 * a, a.T + 0.1, [0.3, 0.4, 0.5], 20.0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("batch_size", [53, 8])
 def test_replicas_measure_what_one_device_measures(vae, batch_size):
     """Noise has the address of its example, so uneven shares of a batch, empty ones too, give the

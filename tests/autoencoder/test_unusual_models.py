@@ -230,6 +230,7 @@ def test_posteriors_as_wide_as_the_prior():
     assert "NOT FINITE" not in analysis.summary() and np.isnan(analysis.posterior_balance)
 
 
+@pytest.mark.slow
 def test_recurrent_decoders_are_measured():
     """Their derivatives exist, and cannot be taken of many tangents at once."""
     z = tf.keras.Input((N,))
@@ -247,6 +248,7 @@ def test_networks_with_weights_of_few_digits_are_refused():
         tfisovae.analyze((encoder, networks()[1]), X, distortion="sse", beta=0.1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rows, parts", [(101, 2), (101, 4), (96, 4)])
 def test_parts_of_a_last_batch_of_any_size(rows, parts):
     """101 examples in batches of 32 end with 5; the steps are those of whole batches."""

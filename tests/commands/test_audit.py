@@ -53,6 +53,7 @@ def saved(tmp_path_factory, make_linear_vae):
     return path
 
 
+@pytest.mark.slow
 def test_a_model_of_ours_says_its_loss_itself(main, saved, tmp_path):
     """Norms are 1 - sigma^2, importances the variances; beta is the one that it was trained with;
     three lines at the end.
@@ -83,6 +84,7 @@ def test_a_model_of_ours_says_its_loss_itself(main, saved, tmp_path):
             }
 
 
+@pytest.mark.slow
 def test_beta_is_found(main, saved, tmp_path):
     options = ["--model", saved / "model", "--data", saved / "x.npy"]
     found = main("audit", *options, "--estimate_beta", "--out", tmp_path / "a").stdout
@@ -119,6 +121,7 @@ def test_the_mean_gradient_is_a_hint(main, saved, tmp_path, make_linear_vae):
             if reason["kind"] == "off"] == [checks.GRADIENT]
 
 
+@pytest.mark.slow
 def test_what_keras_3_exported(main, tmp_path):
     """A pair of SavedModels of Keras 3 with its reference inputs repeated: measured, drawn, and no
     traceback.
@@ -209,6 +212,7 @@ def test_examples_of_training_are_checked_before_anything_is_measured(main, save
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("error, code", [(mean_gradient.NoGradient("no gradient today"), 0),
                                          (ValueError("no gradient today"), 1),
                                          (KeyboardInterrupt("no gradient today"), 130)])
@@ -295,6 +299,7 @@ def test_results_of_another_measurement_are_not_replaced(main, saved, tmp_path):
     assert "holds the gram.png of another" in refused(main, *options)
 
 
+@pytest.mark.slow
 def test_images_of_the_size_that_the_model_takes(main, tmp_path):
     """Grey images, 28 x 28: one pixel gives z, and z / 3 every pixel: D' = 784 / 9, and the norm 2
     sigma^2 / beta of it.

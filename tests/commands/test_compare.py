@@ -144,6 +144,7 @@ def test_a_collapsed_run_stands_beside_the_others(runs, main, tmp_path):
     assert "0 of 3" in said(tmp_path / "out" / "compare.html")
 
 
+@pytest.mark.slow
 def test_results_are_not_written_into_a_run(runs, main, tmp_path, monkeypatch):
     for out in (runs, runs / "toy", ""):
         with monkeypatch.context() as here:

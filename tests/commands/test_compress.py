@@ -89,6 +89,7 @@ def test_a_codec_is_fitted_once_and_made_over(mix, packed, main, tmp_path, monke
         0.06, rel=0.15)
 
 
+@pytest.mark.slow
 def test_a_standardised_table_comes_back_in_its_own_units(main, tmp_path):
     """Columns of other means and deviations; a row's error is within the steps of its own column.
     """
@@ -256,6 +257,7 @@ def test_what_else_lies_beside_the_codecs(mix, packed, main, tmp_path):
     assert "a-damaged" in done.stderr
 
 
+@pytest.mark.slow
 def test_a_codec_without_its_data(mix, main, tmp_path):
     """Where a codec must be fitted, and the data of training are gone, it says whose they are and
     how to name them.

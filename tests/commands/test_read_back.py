@@ -69,6 +69,7 @@ def test_images_of_a_run_under_other_names_are_not_split_anew(tmp_path):
     opening.check_split({"data_manifest": {"fingerprint": now.manifest["fingerprint"]}}, now)
 
 
+@pytest.mark.slow
 def test_the_array_of_training_is_taken_to_train_on(main, tmp_path):
     """Of an .npz with several, and said; the audit takes what is tested on as data."""
     np.savez(tmp_path / "d.npz", x_test=table(1, 40), x_train=table(2, 60))
@@ -216,6 +217,7 @@ def test_parts_of_a_recipe_can_be_left_out(main, tmp_path):
             for name in ("clipnorm", "learning_rate_warmup", "anneal_steps")] == [None] * 3
 
 
+@pytest.mark.slow
 def test_a_run_on_text_is_measured_on_other_tables(run, main, tmp_path):
     """Which have no header, separator and decimal sign, or others; the columns stay those of the
     run.
@@ -249,6 +251,7 @@ def test_commands_on_a_page_can_be_given(run, tmp_path, monkeypatch):
     assert f"--data {tmp_path / 'mine.npy'}" in report.commands_of(args)["density"]
 
 
+@pytest.mark.slow
 def test_other_data_say_nothing_of_the_training(run, main, tmp_path):
     """Their moments are others, at an optimum too: the verdict is that on the run's own data, or
     there is none.
@@ -278,6 +281,7 @@ def test_other_data_say_nothing_of_the_training(run, main, tmp_path):
     assert older.isometry.state is found.isometry.state
 
 
+@pytest.mark.slow
 def test_a_gradient_that_was_measured_is_used_again(run, main, tmp_path):
     """By --gradient_examples 0: of the same model and data only, and the page says so."""
     own = files.read_json(run / "isometry.json")
@@ -299,6 +303,7 @@ def test_a_gradient_that_was_measured_is_used_again(run, main, tmp_path):
     assert "gradient" not in saved["evidence"] and "gradient_from" not in saved
 
 
+@pytest.mark.slow
 def test_foreign_numbers_in_a_run_are_not_its_own(run, main, tmp_path):
     """Measured by --out into the run itself: the page elsewhere is of the run's own data, measured
     for it.
@@ -319,6 +324,7 @@ def test_all_passes_on_what_it_was_given(run, main, tmp_path):
     assert f"--data {tmp_path / 'x.npy'} --out {tmp_path / 'out'}" in page
 
 
+@pytest.mark.slow
 def test_a_measurement_is_kept_whatever_becomes_of_the_gradient(run, main, monkeypatch):
     whole = files.read_json(run / "isometry.json")
     for name in ("isometry.json", "isometry.png"):

@@ -172,6 +172,7 @@ def test_a_collapsed_run(main, tmp_path):
     assert "No dimension is active: z says nothing of the input." in text
 
 
+@pytest.mark.slow
 def test_other_data_have_a_report_of_their_own(table_run, main, tmp_path):
     x = np.random.default_rng(3).normal(size=[40, 3])
     np.savetxt(tmp_path / "other.csv", x, delimiter=",", header="<script>a()</script>,b&amp;,<i>c",
@@ -182,6 +183,7 @@ def test_other_data_have_a_report_of_their_own(table_run, main, tmp_path):
     assert "40 examples measured" in said(run / "on-other")
 
 
+@pytest.mark.slow
 def test_an_audit_writes_its_page(main, tmp_path, make_linear_vae):
     """Norms of the optimal linear VAE are 1 - sigma^2: all lie on their prediction. What is given
     is in the manifest, as text.

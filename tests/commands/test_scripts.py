@@ -131,6 +131,7 @@ def test_a_toy_run_measures(toy_run):
         assert np.asarray(Image.open(toy_run / f"{name}.png").convert("L")).std() > 5
 
 
+@pytest.mark.slow
 def test_percentiles_of_other_data(toy_run, main, tmp_path):
     """Inputs ten times too large are less probable than all of training, as the run's own data say;
     or there are none.

@@ -113,6 +113,7 @@ def counted(done):
     return [int(count) for count in re.findall(r"on (\d+) examples\.", done.stdout)]
 
 
+@pytest.mark.slow
 def test_data_given_are_measured_whole_and_apart(table_run, main):
     run = table_run / "run"
     assert counted(main("isometry", run)) == [30]
@@ -133,6 +134,7 @@ def test_data_given_are_measured_whole_and_apart(table_run, main):
     assert counted(main("isometry", run, "--split", "all", "--out", table_run / "all")) == [300]
 
 
+@pytest.mark.slow
 def test_data_that_moved(table_run, main, tmp_path):
     """The evaluation names --data, takes the same examples from the new place, and the training
     goes on there.
@@ -195,6 +197,7 @@ def test_measuring_again_and_again_warns_of_nothing(caplog):
         assert "retracing" in caplog.records[0].getMessage()
 
 
+@pytest.mark.slow
 def test_one_example_has_no_correlation_and_no_standard_error(table_run, main):
     main("isometry", table_run / "run", "--num_examples", 1, "--out", table_run / "one")
     saved = json.loads((table_run / "one" / "isometry.json").read_text(),

@@ -383,6 +383,7 @@ def fitted_probability(decomposed, x, lmbda=0.2, steps=150):
     return float(p)
 
 
+@pytest.mark.slow
 def test_the_decomposed_loss_does_not_train_the_entropy_away():
     """Independent pixels, 1 in 30 % of the examples: reconstructed as .30. With D(x_check, x_hat)
     in full they come out as .10.

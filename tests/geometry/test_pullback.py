@@ -50,6 +50,7 @@ def test_linear_decoders(name):
     np.testing.assert_allclose(gram, 100 * scale[:, :, None] * scale[:, None] * expected, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_curved_decoder_in_a_graph_and_over_groups():
     """200 rows of n = 2 take several groups and a last one that is not full."""
     z = np.random.default_rng(0).standard_normal((200, 2)).astype(np.float32)
@@ -89,6 +90,7 @@ def test_finite_difference_is_of_the_first_order():
     np.testing.assert_allclose(np.divide(errors[:2], errors[1:]), 10, rtol=0.05)
 
 
+@pytest.mark.slow
 def test_both_methods_agree_on_the_papers_network():
     """SSIM and GDN, float32: no cancellation. (The finite difference itself is off by O(epsilon) at
     a single point.)
@@ -144,6 +146,7 @@ NETWORKS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NETWORKS)
 def test_differences_agree_with_autodiff_on_the_packages_networks(name):
     """Means over the data to 1e-3. (At single points of relu networks a kink may lie between the

@@ -43,6 +43,7 @@ def upsampling_decoder(interpolation):
     ])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("interpolation", ["nearest", "bilinear", "bicubic"])
 def test_pullback_metric_of_upsampling_decoders(interpolation, tmp_path):
     """In Keras, and in a loaded SavedModel, in graphs: J^T J of the dense Jacobian, which takes

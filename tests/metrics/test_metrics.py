@@ -127,6 +127,7 @@ def test_posterior_balance_is_one_at_the_optimum_and_not_elsewhere(make_linear_v
     np.testing.assert_allclose(ratios[1], 4 * b**2 / (1 - 2 * beta), rtol=0.04)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("batch_size", [7, 64, 229])
 def test_unequal_batches_equal_one_batch(make_linear_vae, batch_size):
     whole, _, _ = evaluated(make_linear_vae, 230)
@@ -135,6 +136,7 @@ def test_unequal_batches_equal_one_batch(make_linear_vae, batch_size):
         np.testing.assert_allclose(parts[name], value, rtol=1e-5, atol=1e-7, err_msg=name)
 
 
+@pytest.mark.slow
 def test_metrics_cover_every_replica(make_linear_vae):
     """A batch of 229 is cut into 115 and 114 examples, and the last one into one and none."""
     one, metrics, _ = evaluated(make_linear_vae, 229)
@@ -150,6 +152,7 @@ def test_metrics_cover_every_replica(make_linear_vae):
             np.testing.assert_allclose(a.mean, b.mean, rtol=1e-5, atol=1e-7)
 
 
+@pytest.mark.slow
 def test_a_second_evaluation_starts_afresh(make_linear_vae):
     first, metrics, vae = evaluated(make_linear_vae, 64)
     again = vae.evaluate(
@@ -158,6 +161,7 @@ def test_a_second_evaluation_starts_afresh(make_linear_vae):
     assert metrics[0].num_examples == 230
 
 
+@pytest.mark.slow
 def test_without_active_dimensions_there_is_nothing_to_average(make_linear_vae):
     vae = make_linear_vae(np.zeros([4, 2]), np.zeros([2, 4]), [1.0, 1.0], LMBDA)
     vae.compile("adam", metrics=everything())

@@ -359,6 +359,7 @@ def test_names_of_columns_are_text(full, values):
 WRONG = (..., None, "x", [[1.0]], -1.0)  # the first is: left out
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("undrawn")
 def test_every_number_may_be_missing_or_wrong(make_measurement):
     """Each entry alone is left out, or is nothing, a text, or of another shape: a page comes of it,
@@ -504,6 +505,7 @@ def test_numbers_that_are_not_finite(make_measurement):
     assert "nan" not in made.said().lower().split() and "not known" in made.said()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("side, n", [(28, 256), (64, 256), (150, 40)])
 def test_many_dimensions_of_noise_stay_below_the_limit(make_measurement, side, n, request):
     """Noise cannot be compressed: fewer rows are shown, the first ones, and the page says how many;

@@ -37,6 +37,7 @@ class Set(tf.keras.callbacks.Callback):
         self.model.lmbda = self.values[epoch]
 
 
+@pytest.mark.slow
 def test_a_callback_that_sets_lmbda_is_obeyed():
     """In training, in its validation, in evaluation afterwards, in what is saved; and lmbda is none
     of the weights.
@@ -82,6 +83,7 @@ def test_the_weight_of_the_kl_grows_as_it_says(kind):
     assert LambdaSchedule().annealing(3.0) == Annealing("linear", 10_000, 300.0, 3.0, 4)
 
 
+@pytest.mark.slow
 def test_every_step_has_its_own_lmbda_and_the_last_one_stays():
     x, vae = points(), make_vae()
     data = tf.data.Dataset.from_tensors(x)
@@ -101,6 +103,7 @@ def test_every_step_has_its_own_lmbda_and_the_last_one_stays():
     np.testing.assert_allclose(implied(vae.fit(data, verbose=0).history), 2, rtol=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", ["steps_per_execution", "resident", "replicas"])
 def test_schedules_hold_step_by_step_however_many_are_done_at_once(way):
     """The weights of one step after the other."""
@@ -120,6 +123,7 @@ def test_schedules_hold_step_by_step_however_many_are_done_at_once(way):
     assert vae.lmbda.numpy() == plain.lmbda.numpy() == 10.0
 
 
+@pytest.mark.slow
 def test_a_run_stopped_half_way_through_its_schedule_ends_like_one_that_was_not(tmp_path):
     config = {"anneal": "cosine", "anneal_steps": 16, "steps": 12}
     whole = train(tmp_path / "whole", config)
@@ -133,6 +137,7 @@ def test_a_run_stopped_half_way_through_its_schedule_ends_like_one_that_was_not(
     assert runs.load_config(tmp_path / "parts")["anneal_steps"] == 16
 
 
+@pytest.mark.slow
 def test_a_lmbda_set_by_a_callback_survives_a_stop(tmp_path):
     """The checkpoint has it."""
     class Once(tf.keras.callbacks.Callback):
@@ -158,6 +163,7 @@ def test_schedules_that_make_no_sense(arguments, argument):
         LambdaSchedule(**arguments)
 
 
+@pytest.mark.slow
 def test_a_schedule_of_several_vaes_ends_at_the_lmbda_of_each():
     schedule = LambdaSchedule("linear", steps=2)
     for lmbda in (10.0, 100.0, 1000.0):
@@ -167,6 +173,7 @@ def test_a_schedule_of_several_vaes_ends_at_the_lmbda_of_each():
         assert vae.lmbda.numpy() == lmbda
 
 
+@pytest.mark.slow
 def test_a_schedule_begun_anew_ends_at_what_the_vae_was_given():
     """Not where the former one had left lmbda when it was stopped; what is set since then counts.
     """
@@ -186,6 +193,7 @@ def test_a_schedule_begun_anew_ends_at_what_the_vae_was_given():
     assert vae.lmbda.numpy() == 3
 
 
+@pytest.mark.slow
 def test_steps_that_xla_compiled_follow_the_schedule_of_a_later_fit():
     vae, data = make_vae(jit_compile=True), tf.data.Dataset.from_tensors(points())
     np.testing.assert_allclose(implied(vae.fit(data, epochs=2, verbose=0).history), 10, rtol=1e-4)

@@ -73,6 +73,7 @@ def test_it_measures_what_analyze_measures(make_linear_vae):
     assert half["num_examples"] == 20 and meter._step.experimental_get_tracing_count() == 1
 
 
+@pytest.mark.slow
 def test_norm_and_cosines_are_of_the_first_quarter():
     """Where sigma and the directions differ from example to example, their number shows: of 42 the
     first 11.
@@ -107,6 +108,7 @@ def test_the_lmbda_of_the_moment_counts(make_linear_vae):
     assert all(math.isnan(gone[name]) for name in ("norm", "predicted_norm", "cosine", "balance"))
 
 
+@pytest.mark.slow
 def test_it_takes_models_of_others():
     """A Keras model with encoder, decoder and a training of its own; what it does not say is asked
     for.
@@ -141,6 +143,7 @@ def test_it_takes_models_of_others():
         model.fit(x, verbose=0, callbacks=[IsometryMonitor(x, 2, distortion="sse")])
 
 
+@pytest.mark.slow
 def test_training_goes_on_as_without_it(tmp_path):
     """To the bit; in the file are the rows of the object."""
     without, watched = small_vae(), small_vae()
@@ -158,6 +161,7 @@ def test_training_goes_on_as_without_it(tmp_path):
     assert written[-1]["rate"] != written[0]["rate"] and list(written[0]) == list(monitor.rows[0])
 
 
+@pytest.mark.slow
 def test_a_second_fit_goes_on_and_another_training_is_refused(tmp_path):
     vae, monitor = small_vae(), IsometryMonitor(points(), 4, tmp_path, num_examples=16, share=None)
     for _ in range(2):
@@ -198,6 +202,7 @@ def watched(tmp_path_factory):
     return train(path, {"monitor_every": 4, "monitor_share": None}), path
 
 
+@pytest.mark.slow
 def test_a_run_that_was_stopped_has_the_history_of_one_that_was_not(tmp_path, watched):
     """Also where it is killed between a row and the checkpoint, and before the first checkpoint; in
     TensorBoard's events too.
@@ -233,6 +238,7 @@ def test_its_options_do_not_make_another_run_and_a_damaged_file_is_named(tmp_pat
         assert (tmp_path / "a" / history.ISOMETRY).read_text() == damaged
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", ["mirrored", "resident"])
 def test_on_replicas_and_with_resident_data(tmp_path, watched, way):
     """The numbers of one device; where an interval is one call, at its end."""
@@ -265,6 +271,7 @@ def test_of_two_workers_the_chief_measures(tmp_path, root):
     assert sum("Isometry was measured 6 times" in error for error in errors) == 1
 
 
+@pytest.mark.slow
 def test_arrays_stay_on_the_device_beside_it(monkeypatch):
     """`fit` of an array may keep it there, and do an epoch in a call, with this callback too."""
     monkeypatch.setattr(resident, "_LEAST_STEPS", 1)
@@ -387,6 +394,7 @@ def test_a_vae_that_has_seen_no_example():
     assert vae.n == 2 and [row["step"] for row in monitor.rows] == [0, 4, 8]
 
 
+@pytest.mark.slow
 def test_a_model_compiled_anew_begins_at_step_0(tmp_path):
     """Beside the history of what it was before it is refused; without one it is measured from the
     start.

@@ -99,6 +99,7 @@ def test_what_cannot_be_chosen(monkeypatch):
     assert devices.choose_precision("bfloat16", several_machines=True)[0] == "bfloat16"
 
 
+@pytest.mark.slow
 def test_a_run_in_bfloat16(main, small_networks, tmp_path, monkeypatch):
     """auto is resolved in the manifest; the model is measured as a float32 one of the same weights,
     to the last digit.
@@ -157,6 +158,7 @@ def test_the_loss_of_a_step_in_bfloat16_is_float32():
     np.testing.assert_allclose(history["loss"], (1 + 2.0**-12) ** 2, rtol=1e-7)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("policy, scaled", [("float16", True), ("bfloat16", False), (None, False)])
 def test_float16_takes_a_loss_scale(policy, scaled):
     """Gradients of 1e-9 are 0 in float16, which without a scale would stop the weights before them.

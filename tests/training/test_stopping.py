@@ -39,6 +39,7 @@ def half(tmp_path_factory):
     return path / "run", train(path / "whole"), (path / "whole" / "history.csv").read_text()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("signum, status, at, step", [(signal.SIGINT, 130, 6, 7),
                                                       (signal.SIGTERM, 143, 12, 13),
                                                       (signal.SIGTERM, 143, 14, 15)])
@@ -89,6 +90,7 @@ def test_one_of_several_workers_ends_at_the_first_signal():
         assert {signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM)} == {signal.SIG_DFL}
 
 
+@pytest.mark.slow
 def test_a_signal_in_a_resident_run_waits_for_a_short_call_alone(tmp_path, monkeypatch):
     """An interval of ten steps in calls of four: stopped after the second, it ends as a run that
     was not, history and all.
@@ -169,6 +171,7 @@ def test_without_a_whole_checkpoint_a_run_that_was_trained_is_refused(half, tmp_
         assert all(path.read_bytes() == content for path, content in before.items())
 
 
+@pytest.mark.slow
 def test_extending_keeps_the_model_until_the_new_one_is_written(tmp_path):
     train(tmp_path / "run", save=True)
     with pytest.raises(stopping.Stopped):

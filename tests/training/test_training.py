@@ -77,6 +77,7 @@ def test_when_latents_are_standardized(tmp_path, standardized, annealing, option
     assert standardized == expected
 
 
+@pytest.mark.slow
 def test_latents_are_standardized_once_in_a_run_that_goes_on(tmp_path, standardized):
     """More steps, other lines of the history: the weights are those of a run that had them from the
     beginning.
@@ -88,6 +89,7 @@ def test_latents_are_standardized_once_in_a_run_that_goes_on(tmp_path, standardi
     assert equal(train(tmp_path / "whole", options), parts)
 
 
+@pytest.mark.slow
 def test_latents_of_resident_data_are_standardized_after_the_call(tmp_path, standardized):
     train(tmp_path / "run", {"standardize_latents": True, "anneal_steps": 8}, resident=True)
     assert standardized == [10, 20]
@@ -113,6 +115,7 @@ def test_a_model_whose_moments_are_not_finite_is_kept(tmp_path, capsys, monkeypa
     assert equal(tfisovae.load(tmp_path / "run" / "model"), vae)
 
 
+@pytest.mark.slow
 def test_resident_data_train_as_ordinary_batches(tmp_path):
     """Weights and history within float tolerance, an interval that is left over and every option of
     the optimizer included.
@@ -128,6 +131,7 @@ def test_resident_data_train_as_ordinary_batches(tmp_path):
     np.testing.assert_allclose(rows[0], rows[1], rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_a_resident_run_that_was_stopped_ends_like_one_that_was_not(tmp_path):
     class Break(tf.keras.callbacks.Callback):
         def on_epoch_end(self, epoch, logs=None):
@@ -143,6 +147,7 @@ def test_a_resident_run_that_was_stopped_ends_like_one_that_was_not(tmp_path):
     assert equal(tfisovae.load(tmp_path / "parts" / "model"), whole)
 
 
+@pytest.mark.slow
 def test_a_resident_run_that_diverges_names_the_step(tmp_path):
     """A loss that overflows in the middle of a compiled interval."""
     def exploding():
@@ -179,6 +184,7 @@ def test_the_rate_grows_linearly_and_goes_on_as_without_warmup(schedule):
     np.testing.assert_allclose(rates[:8], 5e-4 + 3.5e-3 * np.arange(8) / 8, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_schedule_and_averaging(tmp_path):
     """A cosine ends at 0: the last steps move nothing. The average is that of the definition."""
     weights = []
@@ -201,6 +207,7 @@ def test_schedule_and_averaging(tmp_path):
         train(tmp_path / "linear", {"schedule": "linear"})
 
 
+@pytest.mark.slow
 def test_more_steps_go_on_from_where_the_run_ended(tmp_path, capsys):
     """Also where an interval is left over: 20 and then 33 steps are 33."""
     train(tmp_path / "a")
@@ -249,6 +256,7 @@ def test_kill_9(tmp_path, script):
                                                                 / "history.csv").read_text()
 
 
+@pytest.mark.slow
 def test_half_a_checkpoint_is_never_loaded(tmp_path):
     """Files of a checkpoint that was being written when the power went: the last whole one is
     taken.
@@ -266,6 +274,7 @@ def test_half_a_checkpoint_is_never_loaded(tmp_path):
                                                               / "history.csv").read_text()
 
 
+@pytest.mark.slow
 def test_a_run_that_diverges_names_the_step_and_keeps_the_last_finite_checkpoint(tmp_path):
     class Explode(tf.keras.callbacks.Callback):
         def on_train_batch_end(self, batch, logs=None):
@@ -319,6 +328,7 @@ def test_runs_without_a_model(tmp_path):
         runs.load_run(tmp_path / "run")
 
 
+@pytest.mark.slow
 def test_collapse_is_said_in_words(tmp_path, capsys):
     """A VAE whose distortion weighs nothing collapses; one that learns says nothing."""
     def collapsing():

@@ -21,6 +21,7 @@ def linear_vae(lmbda):
     return tfisovae.VAE(encoder, decoder, "sse", lmbda)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("lmbda", [100.0, 1.0])
 def test_it_lands_on_the_closed_form(tmp_path, lmbda):
     """Norm data; D, R, norms and E[sigma^-2] within 1 % of the optimum for the sample's own

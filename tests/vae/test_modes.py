@@ -45,6 +45,7 @@ WAYS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", WAYS)
 def test_fit_moves_the_statistics_of_batch_normalisation(way):
     """By the definition, of whole batches; measuring leaves them as they are."""
@@ -139,6 +140,7 @@ class Ones(tf.keras.Model):
         return {"size": self.ones.units}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("subclassed", [False, True])
 def test_dropout_is_on_in_fit_and_off_where_something_is_measured(subclassed):
     """Against x = 1 every entry of x_hat, 0 or 2, is off by 1; without dropout none is."""
@@ -206,6 +208,7 @@ def subclassed_encoder(name, with_config):
     return type(name, (Encoder,), {})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["array", "data set", "shape"])
 def test_networks_that_say_nothing_learn_it_from_the_data(kind, tmp_path):
     """Both subclassed and never called."""

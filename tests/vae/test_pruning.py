@@ -126,6 +126,7 @@ def collapsed_pair(kind):
     return encoder, decoder, shape, dead
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind, sliced", [("toy", (True, True)), ("celeba", (True, True)),
                                           ("two heads", (True, True)), ("behind", (True, False))])
 @pytest.mark.parametrize("policy", [None, "bfloat16"])
@@ -272,6 +273,7 @@ def test_decoders_of_every_kind(name, decoder, sliced, tmp_path):
         tfisovae.load(tmp_path / "small").decode(z[:, [0, 2]]), small.decode(z[:, [0, 2]]))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["graph", "subclassed", "configured by nothing"])
 def test_training_the_smaller_model_leaves_the_other_alone(kind):
     """Or it is said that it does not."""
@@ -303,6 +305,7 @@ def test_training_the_smaller_model_leaves_the_other_alone(kind):
     assert ("training one changes the other" in small.pruning.sentences()) == moved
 
 
+@pytest.mark.slow
 def test_the_smaller_model_goes_on_as_the_larger_one_was(linear):
     """lmbda as it is now, the loss, a warm-up that is not over, the seed; weights of its own, which
     train without touching the others.
@@ -324,6 +327,7 @@ def test_the_smaller_model_goes_on_as_the_larger_one_was(linear):
     assert tfisovae.prune(vae, [2, 8], x).warmup_steps == 0
 
 
+@pytest.mark.slow
 def test_pairs_of_keras_models_and_vaes_on_a_disk(linear, tmp_path):
     pair = (linear.encoder, linear.decoder)
     for given in (pair, {"encoder": pair[0], "decoder": pair[1]}):
@@ -346,6 +350,7 @@ def functions():
                       ), lambda z: z.astype(np.float64) @ b
 
 
+@pytest.mark.slow
 def test_models_of_other_kinds(linear, tmp_path):
     """SavedModels by their signatures and functions over arrays: an `Autoencoder` behind a
     selection, with the same numbers, which can be measured (by differences of float64, where the
@@ -488,6 +493,7 @@ def run(tmp_path_factory, main):
     return path
 
 
+@pytest.mark.slow
 def test_a_pruned_run_measures_as_a_run(run, main):
     """The command: what is active, into a directory of its own, that the measuring commands take;
     its numbers are those of the run.

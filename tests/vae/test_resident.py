@@ -28,6 +28,7 @@ def few_steps(monkeypatch):
     monkeypatch.setattr(resident, "_LEAST_STEPS", 1)
 
 
+@pytest.mark.slow
 def test_the_steps_are_those_of_ordinary_batches(few_steps):
     """In the order of the rows: weights, logs, validation and the number of steps, a shorter last
     batch included.
@@ -89,6 +90,7 @@ def test_where_it_does_not_pay_or_would_change_something():
     assert not resident.pays(tfisovae.VAE(noisy, decoder, "sse", 1.0), x, 32, 100, [])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", ["kept", "resident", "compiled", "plain"])
 def test_a_loss_that_is_not_finite_leaves_the_weights_before_it(way, few_steps):
     """However the steps are compiled: those of the steps before are done, this one and all after it
@@ -124,6 +126,7 @@ def test_a_loss_that_is_not_finite_leaves_the_weights_before_it(way, few_steps):
         np.testing.assert_array_equal(a, b)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "options, message",
     [({"jit_compile": True}, "example 8 .counted from 0. of the batch of step 2"),
@@ -136,6 +139,7 @@ def test_examples_that_are_not_finite_are_named_where_xla_compiles(options, mess
         vae.fit(tf.data.Dataset.from_tensor_slices(x).batch(32), verbose=0)
 
 
+@pytest.mark.slow
 def test_a_lambda_callback_of_batches_is_called_for_each(few_steps):
     vae, calls = make_vae(), []
     assert resident.pays(vae, points(64), 32, 3,

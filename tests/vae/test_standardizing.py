@@ -54,6 +54,7 @@ def means(vae, x=X):
     ), found.distortion.numpy()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("heads, joined", [(1, False), (2, False), (2, True)])
 @pytest.mark.parametrize("reading", ["log_variance", "variance", "log_scale", "scale"])
 def test_moments_are_standard_and_nothing_else_changes(reading, heads, joined):
@@ -89,6 +90,7 @@ def test_it_is_the_least_of_all_shifts_and_scales():
     assert "400 examples" in again.sentence()
 
 
+@pytest.mark.slow
 def test_the_verdict_advises_it_where_it_helps(make_linear_vae):
     """An optimum whose latent variables were shifted and scaled: IMPROVING, and what to do; done,
     there is nothing to gain. Where the balance is off it is not advised.
@@ -270,6 +272,7 @@ def test_a_mean_that_is_not_finite_changes_nothing():
         np.testing.assert_array_equal(a, b)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("network", ["toy", "mnist", "celeba"])
 def test_the_networks_of_the_package_can_be(network):
     make = {

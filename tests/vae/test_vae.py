@@ -55,6 +55,7 @@ def test_the_loss_is_equation_54():
     assert vae.beta == 0.01 and vae.n == 3
 
 
+@pytest.mark.slow
 def test_fit_learns_and_predict_is_the_noiseless_reconstruction():
     x = points(512) @ np.diag([2.0] * 3 + [0.0] * 13).astype(np.float32)
     vae = toy_vae()
@@ -65,6 +66,7 @@ def test_fit_learns_and_predict_is_the_noiseless_reconstruction():
     np.testing.assert_allclose(vae.predict(x, verbose=0), vae.decode(vae.encode(x).mean), atol=1e-5)
 
 
+@pytest.mark.slow
 def test_gradient_of_the_decomposed_loss_reaches_both_terms():
     """One step of either form moves the weights differently; after warm-up they are told apart,
     during it they are not.
@@ -82,6 +84,7 @@ def test_gradient_of_the_decomposed_loss_reaches_both_terms():
     assert not np.allclose(after(1), after(1, decomposed=True), rtol=1e-5, atol=1e-7)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("parts", [2, 4])
 def test_parts_of_a_batch_make_the_same_step(parts):
     weights = []
@@ -97,6 +100,7 @@ def test_parts_of_a_batch_make_the_same_step(parts):
     np.testing.assert_allclose(weights[0][1]["loss"], weights[1][1]["loss"], rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_fused_adam_is_keras_adam():
     weights = []
     for optimizer in (tf.keras.optimizers.Adam(1e-3, clipnorm=5.0), FusedAdam(1e-3, clipnorm=5.0)):
@@ -111,6 +115,7 @@ def test_fused_adam_is_keras_adam():
         FusedAdam(amsgrad=True)
 
 
+@pytest.mark.slow
 def test_averages_of_weights_are_those_of_keras():
     """At the end of `fit`, of both networks, also where an output of the encoder is used by
     nothing.
@@ -145,6 +150,7 @@ def test_averages_of_weights_are_those_of_keras():
         np.testing.assert_allclose(a, b, atol=2e-5)
 
 
+@pytest.mark.slow
 def test_two_replicas_take_the_steps_of_one():
     """Same seed, same global batch: noise goes by the row of the global batch, and the loss is
     scaled by it. Batches of 32 are cut into halves; of 19 and 18 examples, into 10 + 9 and 9 + 9;
@@ -168,6 +174,7 @@ def test_two_replicas_take_the_steps_of_one():
         np.testing.assert_allclose(a, b, atol=2e-5)
 
 
+@pytest.mark.slow
 def test_a_loss_that_is_not_finite_stops_before_the_weights_are_touched():
     vae = toy_vae()
     vae.compile("adam")
@@ -192,6 +199,7 @@ def test_a_loss_that_is_not_finite_stops_before_the_weights_are_touched():
         np.testing.assert_array_equal(a, b)
 
 
+@pytest.mark.slow
 def test_mixed_precision_trains():
     tf.keras.mixed_precision.set_global_policy("mixed_float16")
     try:
@@ -216,6 +224,7 @@ def saved(tmp_path_factory):
     return vae, path
 
 
+@pytest.mark.slow
 def test_load_gives_the_same_vae_back(saved):
     vae, path = saved
     loaded = tfisovae.load(path)
@@ -235,6 +244,7 @@ def test_load_gives_the_same_vae_back(saved):
     assert logs[0] == logs[1] and np.isfinite(logs[0]["isometric_norm"])
 
 
+@pytest.mark.slow
 def test_a_loaded_vae_trains_on_as_the_first_would(saved):
     vae, path = saved
     pair = [tfisovae.load(path), tfisovae.load(path)]
@@ -280,6 +290,7 @@ np.savez({str(tmp_path / "out.npz")!r}, mean=z, scale=posterior["scale"], x_hat=
     np.testing.assert_allclose(out["slope"], slope, rtol=1e-3, atol=1e-4 * np.abs(slope).max())
 
 
+@pytest.mark.slow
 def test_geometry_of_a_bare_signature(saved):
     vae, path = saved
     module = tf.saved_model.load(str(path))
@@ -403,6 +414,7 @@ def test_lmbda_must_be_positive_and_finite(lmbda):
         tfisovae.VAE(*networks.toy(), "sse", lmbda)
 
 
+@pytest.mark.slow
 def test_bad_models_and_data():
     encoder, decoder = networks.toy()
     with refuses(ValueError):

@@ -174,6 +174,7 @@ def test_held_out_examples_have_wider_errors():
                                [2 * c.standard_error for c in plain], rtol=1e-12)
 
 
+@pytest.mark.slow
 def test_held_out_examples_of_the_same_kind_are_rarely_told_apart():
     """Of 150 pairs of data sets of one stationary model at most 5 % beyond chance, where the
     optimum is the training examples' own: their moments are exact, and the held-out ones have the
