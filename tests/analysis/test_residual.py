@@ -76,6 +76,18 @@ def test_two_dimensions_that_share_a_direction_leave_one_free():
     assert found.residual.variance[0] == pytest.approx(1.0, rel=0.01)
 
 
+def test_what_the_means_explain_is_not_a_dimension_to_gain():
+    """Means of half their size leave a residual that follows them. It is not a saddle."""
+    vae = optimum([1, 0, 1, 1])
+    kernel, bias = vae.encoder.get_weights()
+    vae.encoder.set_weights([kernel * np.repeat([0.5, 1], 4), bias])
+    x = sources() * [1, 0.01, 1, 1]
+    found = tfisovae.analyze(vae, x.astype(np.float32))
+    assert found.residual.free == 1 and found.residual.variance[0] < FLOOR
+    assert found.transform_loss > 0.5
+    assert found.judge().state is not State.SADDLE
+
+
 class Weighted(distortions.Distortion):
     """A sum of squares with weights: its metric is not a multiple of the identity."""
 
@@ -93,7 +105,8 @@ def test_variances_in_the_metric(distortion, scale, count):
     """Of a diagonal metric, for more examples than numbers and for fewer: they are a_j v_j."""
     left = sources(max(count, 50))[:count]
     gram = np.diag([1.0, 1.0, 0.0, 0.0])
-    found = residual.residual(np.zeros_like(left), left, distortion, gram, BETA)
+    means = np.zeros((len(left), 4))
+    found = residual.residual(left, np.zeros_like(left), means, distortion, gram, BETA)
     assert found.free == 2 and len(found.variance) == 2
     if count == 4000:
         expected = np.sort(scale * VARIANCES)[::-1][:2]
@@ -108,7 +121,7 @@ def test_few_examples_of_many_numbers_show_no_saddle():
     """
     rng = np.random.default_rng(0)
     left = (np.sqrt(0.9 * FLOOR) * rng.standard_normal((200, 3000))).astype(np.float32)
-    found = residual.residual(np.zeros_like(left), left, distortions.SumSquaredError(),
-                              np.zeros((4, 4)), BETA)
+    found = residual.residual(left, np.zeros_like(left), np.zeros((200, 4)),
+                              distortions.SumSquaredError(), np.zeros((4, 4)), BETA)
     assert np.linalg.eigvalsh(left @ left.T / 200)[-1] > 10 * FLOOR
     assert (found.variance < FLOOR).all() and (found.worth == 0).all()

@@ -379,7 +379,8 @@ def analyze(model: AutoencoderLike, data: Data, num_examples: int | None = None,
     removed = removal(autoencoder, x, measures["moments"].first, progress)
     found = _analysis(autoencoder, measures, np.concatenate(posteriors), tangents,
                       conditions.of_model(autoencoder), removed, grams.values if size else None)
-    found.residual = residual.measure_residual(autoencoder, x, found.gram_mean)
+    found.residual = residual.residual(x, removed.x_check, removed.means,
+                                       autoencoder.distortion, found.gram_mean, found.beta)
     return found
 
 

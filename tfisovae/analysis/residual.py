@@ -6,10 +6,7 @@ nothing stays as it is. The residual x - Dec(mean) shows what it could carry.
 import numpy as np
 import tensorflow as tf
 
-from tfisovae.autoencoder import streaming
-from tfisovae.autoencoder.autoencoder import Measurable
 from tfisovae.distortions.base import Distortion
-from tfisovae.metrics.measurement import measure
 from tfisovae.verdict.gains import Residual
 
 _DIRECTIONS = 8  # at most, where the metric is not a multiple of the identity
@@ -27,32 +24,23 @@ def free_dimensions(gram: np.ndarray) -> int:
     return int(np.sum(np.linalg.eigvalsh(gram) < _USED))
 
 
-def measure_residual(autoencoder: Measurable, x: np.ndarray, gram: np.ndarray) -> Residual:
-    """As `residual`, of examples `x` `[N, ...]` of a model."""
-    rows = streaming.examples_of(autoencoder, x)
-
-    def check(x, first_row):
-        return measure(autoencoder, x, first_row).x_check
-
-    x_check = np.concatenate([part for part, _ in streaming.run(rows, check)])
-    return residual(x_check, x - x_check, autoencoder.distortion, gram, autoencoder.beta)
-
-
-def residual(x_check: np.ndarray, left: np.ndarray, distortion: Distortion, gram: np.ndarray,
-             beta: float) -> Residual:
+def residual(x: np.ndarray, x_check: np.ndarray, means: np.ndarray, distortion: Distortion,
+             gram: np.ndarray, beta: float) -> Residual:
     """The variance of the residual along its leading directions, in the metric of D at Dec(mean).
 
     Directions come from one half of the examples and variances from the other, and the other way
     round: a variance along a direction that was chosen for the same examples would be too large.
+    What a straight line through the posterior means explains of the residual is left out: the
+    decoder can learn it without another dimension.
 
     Args:
-      x_check: Dec(mean), `[N, ...]`. left: x - Dec(mean), `[N, ...]`.
+      x: examples, `[N, ...]`. x_check: Dec(mean), `[N, ...]`. means: of the posterior, `[N, n]`.
       distortion: D. gram: E[Gamma], `[n, n]`. beta: of the loss.
     Returns:
       `Residual`, with as many directions as there are free dimensions, at least one.
     """
-    free, count = free_dimensions(gram), len(left)
-    left = left - left.mean(0)
+    free, count = free_dimensions(gram), len(x)
+    left = _unexplained(x - x_check, means)
     size = left[0].size
     wanted = max(1, free)
     metric = _scaled if distortion.has_scale else _general
@@ -68,6 +56,18 @@ def residual(x_check: np.ndarray, left: np.ndarray, distortion: Distortion, gram
     means = np.array([np.mean(part, 0) for part in squares])
     errors = np.array([np.std(part, 0, ddof=1) / np.sqrt(len(part)) for part in squares])
     return Residual(means.mean(0), np.sqrt(np.sum(errors**2, 0)) / 2, free, beta / 2, count)
+
+
+def _unexplained(left, means):
+    """Residuals without what is linear in the posterior means, and without their mean."""
+    if not (np.isfinite(left).all() and np.isfinite(means).all()):
+        return left
+    known = np.column_stack([np.ones(len(means)), means]).astype(np.float64)
+    if len(known) <= 2 * known.shape[1]:  # so few examples that a line explains noise
+        known = known[:, :1]
+    rows = left.reshape(len(left), -1)
+    fitted = np.linalg.qr(known)[0]
+    return (rows - fitted @ (fitted.T @ rows)).reshape(left.shape)
 
 
 def _scaled(x_check, left, one, other, distortion, wanted):

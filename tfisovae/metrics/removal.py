@@ -79,6 +79,7 @@ class Removal:
       num_examples: how many were measured.
       counts, limits: a histogram of the posterior means: `[n, 40]` counts in equal bins from
         `limits[j, 0]` to `limits[j, 1]`.
+      means, x_check: the posterior means of these examples, `[N, n]`, and Dec(mean), `[N, ...]`.
     """
 
     cost: np.ndarray
@@ -86,6 +87,8 @@ class Removal:
     num_examples: int
     counts: np.ndarray
     limits: np.ndarray
+    means: np.ndarray
+    x_check: np.ndarray
 
 
 class _Removed(Measurement):
@@ -134,15 +137,15 @@ def removal(autoencoder: Measurable, x: npt.ArrayLike, values: npt.ArrayLike,
     """
     def update(x, first_row):
         whole = measure(autoencoder, x, first_row)
-        return tf.cast(rises(whole, values), tf.float64), whole.posterior.mean
+        return tf.cast(rises(whole, values), tf.float64), whole.posterior.mean, whole.x_check
 
     examples = streaming.examples_of(autoencoder, x, None, "removing", progress)
-    rows, means = (np.concatenate(parts)
-                   for parts in zip(*(found for found, _ in streaming.run(examples, update))))
+    rows, means, x_check = (np.concatenate(parts) for parts in zip(
+        *(found for found, _ in streaming.run(examples, update))))
     count = len(rows)
     error = np.std(rows, 0, ddof=1) / np.sqrt(count) if count > 1 else np.full(rows.shape[1],
                                                                               np.nan)
-    return Removal(rows.mean(0), error, count, *_histograms(means))
+    return Removal(rows.mean(0), error, count, *_histograms(means), means, x_check)
 
 
 def _histograms(means):

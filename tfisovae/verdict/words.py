@@ -143,10 +143,18 @@ def _collapsed(verdict):
 
 def _saddle(verdict):
     gain = next(gain for gain in verdict.gains if gain.kind is GainKind.DEAD)
+    others = [other for other in verdict.gains if other is not gain]
+    rest = sum(other.value for other in others)
+    if rest > verdict.margin:
+        advice = f"train longer first, as other gains of {rest:.2g} nats are there too"
+    elif not any(other.steps for other in others):
+        advice = (f"{_PROBE}. If that is little, train again with another seed, or with KL "
+                  f"annealing (anneal_steps)")
+    else:
+        advice = "train again with another seed, or with KL annealing (anneal_steps)"
     return (f"some latent dimensions carry nothing, though the data have directions for them. "
             f"Using them would gain {_about(gain)}, more than the margin of {_margin(verdict)}. "
-            f"This is an estimate. Gradients are 0 there, so more steps change little. To do: "
-            f"train again with another seed, or with KL annealing (anneal_steps).")
+            f"This is an estimate. At such a point all gradients can be 0. To do: {advice}.")
 
 
 def _jitters(verdict):
