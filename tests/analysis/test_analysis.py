@@ -203,7 +203,7 @@ def test_pictures_are_drawn(vae, tmp_path):
 
 
 def test_health(vae, make_linear_vae):
-    """The optimum is healthy; one whose means are half as large and shifted, or whose scales are
+    """The optimum is healthy; one whose means are smaller and shifted, or whose scales are
     off, is told so by name.
     """
     x = data(20_000)
@@ -211,7 +211,7 @@ def test_health(vae, make_linear_vae):
     assert result.judge().state is State.NOT_JUDGED
     parameters = vae.encoder.get_weights()
     vae.encoder.set_weights(
-        [parameters[0] * np.repeat([0.5, 1], 4), parameters[1] + np.repeat([0.2, 0], 4)])
+        [parameters[0] * np.repeat([0.75, 1], 4), parameters[1] + np.repeat([0.2, 0], 4)])
     result = tfisovae.analyze(vae, x)
     found = result.judge(margin=0.1)
     assert found.state is State.IMPROVING
