@@ -11,6 +11,7 @@ from tfisovae.verdict.gains import Residual
 
 _DIRECTIONS = 8  # at most, where the metric is not a multiple of the identity
 _USED = 0.02  # eigenvalue of E[Gamma], above which a direction of the latent space is used
+_LENGTHS = (0.25, 0.5, 1.0, 2.0)  # in units of the best one of a quadratic D
 _TOGETHER = 64  # metric products
 
 
@@ -40,18 +41,15 @@ def residual(x: np.ndarray, x_check: np.ndarray, means: np.ndarray, distortion: 
       `Residual`, with as many directions as there are free dimensions, at least one.
     """
     free, count = free_dimensions(gram), len(x)
-    left = _unexplained(x - x_check, means)
-    size = left[0].size
-    wanted = max(1, free)
-    metric = _scaled if distortion.has_scale else _general
-    if not distortion.has_scale:
-        wanted = min(wanted, _DIRECTIONS)
-    wanted = min(wanted, size, count // 2)
-    if not wanted or not np.isfinite(left).all():
+    x_check = x - _unexplained(x - x_check, means)
+    scaled = distortion.has_scale
+    wanted = min(max(1, free), x[0].size, count // 2, count if scaled else _DIRECTIONS)
+    if not wanted or not np.isfinite(x_check).all():
         return Residual(np.zeros(0), np.zeros(0), free, beta / 2, count)
     order = np.random.default_rng(0).permutation(count)
     halves = order[:count // 2], order[count // 2:]
-    squares = [metric(x_check, left, halves[one], halves[1 - one], distortion, wanted)
+    removed = _removed_scaled if scaled else _removed
+    squares = [removed(x, x_check, halves[one], halves[1 - one], distortion, wanted)
                for one in (0, 1)]
     means = np.array([np.mean(part, 0) for part in squares])
     errors = np.array([np.std(part, 0, ddof=1) / np.sqrt(len(part)) for part in squares])
@@ -70,33 +68,54 @@ def _unexplained(left, means):
     return (rows - fitted @ (fitted.T @ rows)).reshape(left.shape)
 
 
-def _scaled(x_check, left, one, other, distortion, wanted):
-    """Squared scores of the examples `other` along directions of `one`, `[N / 2, wanted]`, where
-    G_x = a_x I.
+def _removed_scaled(x, x_check, one, other, distortion, wanted):
+    """What a linear dimension along each leading direction of the examples `one` removes from the
+    distortion of the examples `other`, `[N / 2, wanted]`, where G_x = a_x I.
     """
     scale = np.concatenate([
-        distortion.scale(tf.constant(x_check[start:start + 4096], tf.float32)).numpy()
-        for start in range(0, len(x_check), 4096)])
-    rows = (left * np.sqrt(scale).reshape(-1, *[1] * (left.ndim - 1))).reshape(len(left), -1)
+        distortion.scale(tf.constant(x_check[at:at + 4096], tf.float32)).numpy()
+        for at in range(0, len(x_check), 4096)])
+    rows = (x - x_check).reshape(len(x), -1) * np.sqrt(scale)[:, None]
     return (rows[other] @ _leading(rows[one], rows[one], wanted)) ** 2
 
 
-def _general(x_check, left, one, other, distortion, wanted):
-    """As `_scaled`, for every metric: one metric product of each example and direction."""
-    shape = left.shape[1:]
-    lowered = _products(distortion, x_check[one], left[one])
-    directions = _leading(left[one].reshape(len(one), -1), lowered.reshape(len(one), -1), wanted).T
-    rest, at = left[other].reshape(len(other), -1).astype(np.float64), x_check[other]
-    squares = np.zeros([len(other), wanted])
+def _removed(x, x_check, one, other, distortion, wanted):
+    """As `_removed_scaled`, for every distortion. It is what D falls by at the best of a few
+    lengths: where x is far from Dec(mean), D need not be quadratic.
+    """
+    left = (x - x_check)[one]
+    lowered = _products(distortion, x_check[one], left).reshape(len(one), -1)
+    rows = left.reshape(len(one), -1)
+    inner = np.maximum(np.sum(rows * lowered, 1), 1e-300)
+    weight = np.clip(_excess(distortion, x[one], x_check[one]) / inner, 0, 1)
+    directions = _leading(rows, weight[:, None] * lowered, wanted).T
+    low, high = distortion.domain or (-np.inf, np.inf)
+    target, point = x[other], x_check[other]
+    before = _excess(distortion, target, point)
+    removed = np.zeros([len(other), wanted])
     for k, direction in enumerate(directions):
-        along = np.broadcast_to(direction.reshape(shape), at.shape)
-        raised = _products(distortion, at, along).reshape(len(other), -1)
+        along = np.broadcast_to(direction.reshape(x.shape[1:]), point.shape)
+        raised = _products(distortion, point, along).reshape(len(other), -1)
         length = raised @ direction  # u^T G u
         with np.errstate(divide="ignore", invalid="ignore"):
-            score = np.where(length > 0, np.sum(raised * rest, 1) / length, 0.0)
-        squares[:, k] = score**2 * length
-        rest -= score[:, None] * direction
-    return squares
+            score = np.where(length > 0, np.sum(
+                raised * (target - point).reshape(len(other), -1), 1) / length, 0.0)
+        score = score.reshape(-1, *[1] * (x.ndim - 1))
+        tried = [point, *(np.clip(point + share * score * along, low, high) for share in _LENGTHS)]
+        values = np.array([before, *(_excess(distortion, target, one) for one in tried[1:])])
+        best = np.argmin(values, 0)
+        rows = np.arange(len(other))
+        removed[:, k] = before - values[best, rows]
+        point, before = np.stack(tried)[best, rows], values[best, rows]
+    return removed
+
+
+def _excess(distortion, x, x_hat):
+    """D(x, x_hat) - D(x, x), float64."""
+    return np.concatenate([
+        distortion.excess(tf.constant(x[at:at + 256], tf.float32), tf.constant(
+            (x_hat - x)[at:at + 256], tf.float32)).numpy()
+        for at in range(0, len(x), 256)]).astype(np.float64)
 
 
 def _leading(rows, lowered, wanted):

@@ -228,7 +228,8 @@ def _more_dimensions(residual):
     """That one more dimension would pay, where no dimension is free."""
     if residual is None or residual.free or not len(residual.variance):
         return []
-    worth, error = residual.worth[0], residual.worth_error[0]
+    best = int(np.argmax(residual.worth))
+    worth, error = residual.worth[best], residual.worth_error[best]
     return [Reason(ReasonKind.MORE_DIMENSIONS, value=float(worth), standard_error=float(error))
             ] if worth - gains.Z * error > 0 else []
 

@@ -62,7 +62,8 @@ class Residual:
     """What the means leave of the data, along its leading directions.
 
     Attributes:
-      variance, standard_error: in the metric of D, of the leading directions, `[k]`.
+      variance, standard_error: what one linear dimension along each of the leading directions
+        removes from D, `[k]`: the variance there in the metric of D, where that is constant.
       free: how many latent dimensions carry nothing of their own.
       floor: h = beta / 2, above which a linear dimension pays.
       num_examples: N.
