@@ -180,7 +180,8 @@ TABLES = {
                 image_tables.quality_table, "trials": image_tables.trials_table, "toy":
                     toy_tables.toy_table, "density": toy_tables.density_table, "ablation":
                         ablation_tables.ablation_table, "losses": ablation_tables.losses_table,
-    "false_alarms": verdict_tables.false_alarms_table, "mix": verdict_tables.mix_table, "said":
+    "false_alarms": verdict_tables.false_alarms_table,
+    "gradient": verdict_tables.gradient_table, "mix": verdict_tables.mix_table, "said":
         verdict_tables.said_table, "odd": odd_tables.odd_table, "precision": precision_table,
     "linear": linear_table, "quantizer": quantizer_table, "speed": speed_table
 }

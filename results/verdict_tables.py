@@ -8,28 +8,35 @@ from tfisovae.verdict import State, convergence, words
 
 
 def false_alarms_table(directories):
-    """False alarms of the moments and the balance on exactly stationary models, per cent: the worst
-    of eight shapes of the latent variables and two of sigma^2, by n and N.
+    """False alarms of the moments and the balance on exactly stationary models, by the shape of the
+    latent variables, per cent: the worst of two sigma^2.
     """
     saved = files.read_json(os.path.join(layout.only(directories), "false_alarms.json"))
-    worst = {}
+    found = {}
     for entry in saved["false_alarms"]:
-        at = (entry["num_examples"], entry["n"])
-        worst[at] = max(worst.get(at, entry), entry, key=lambda e: e["false_alarms"])
-    sizes, dimensions = (sorted({at[axis] for at in worst}) for axis in (0, 1))
-    lines = [
-        f"| N | {' | '.join(f'n = {n}' for n in dimensions)} |", "| --- " *
-        (1 + len(dimensions)) + "|"
-    ]
-    for size in sizes:
-        cells = [
-            f"{100 * worst[size, n]['false_alarms']:.1f} +- {100 * worst[size, n]['error']:.1f}" if
-            (size, n) in worst else "-" for n in dimensions
-        ]
-        lines.append(
-            f"| {size:,}{' (no verdict)' if size < saved['min_examples'] else ''} | "
-            f"{' | '.join(cells)} |"
-        )
+        at = (entry["distribution"], entry["num_examples"], entry["n"])
+        found.setdefault(at, []).append(entry)
+    dimensions = sorted({at[2] for at in found})
+    lines = [f"| latent variables | N | {' | '.join(f'n = {n}' for n in dimensions)} | not decided "
+             f"in one dimension |", "| --- " * (3 + len(dimensions)) + "|"]
+    for shape, size in dict.fromkeys(at[:2] for at in found):
+        if size < saved["min_examples"]:
+            continue
+        worst = [max(found[shape, size, n], key=lambda entry: entry["false_alarms"])
+                 for n in dimensions]
+        cells = [f"{100 * one['false_alarms']:.1f} +- {100 * one['error']:.1f}" for one in worst]
+        undecided = max(entry["undecided"] for entry in found[shape, size, dimensions[0]])
+        lines.append(f"| {shape} | {size:,} | {' | '.join(cells)} | {100 * undecided:.2g} |")
+    return "\n".join(lines)
+
+
+def gradient_table(directories):
+    """False alarms of the mean gradient on exactly stationary linear models, per cent."""
+    saved = files.read_json(os.path.join(layout.only(directories), "false_alarms.json"))
+    lines = ["| data | N | data sets | false alarms | not decided |", "| --- " * 5 + "|"]
+    for entry in saved["gradient"]:
+        lines.append(f"| {entry['data']} | {entry['num_examples']:,} | {entry['data_sets']} | "
+                     f"{100 * entry['alarms']:.2g} | {100 * entry['undecided']:.2g} |")
     return "\n".join(lines)
 
 
