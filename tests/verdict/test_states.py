@@ -40,8 +40,10 @@ SHORT = dataclasses.replace(LITTLE, steps=100)
 AVERAGED = dataclasses.replace(LITTLE, averaged_gain=0.3, averaged_standard_error=0.01)
 DEAD = Residual(np.array([1.0, 0.5]), np.array([0.02, 0.01]), 1, 0.01, 5000)
 FULL = dataclasses.replace(DEAD, free=0)
-HEAVY = dataclasses.replace(GOOD, latent_second_moment=dataclasses.replace(
+TAILS = dataclasses.replace(GOOD, latent_second_moment=dataclasses.replace(
     GOOD.latent_second_moment, kurtosis=np.array([15.0, 4000.0, 15.0, 15.0])))
+HEAVY = dataclasses.replace(TAILS, latent_second_moment=dataclasses.replace(
+    TAILS.latent_second_moment, mean=np.array([1.0, 0.4, 1.0, 1.0])))
 
 CASES = {
     "twice the steps gain little": (State.CONVERGED, dict(probes=[LITTLE])),
@@ -68,6 +70,8 @@ CASES = {
     "a few steps gain little": (State.UNDECIDED, dict(probes=[SHORT])),
     "a few examples make up the variance": (State.UNDECIDED, dict(
         probes=[LITTLE], stationarity=HEAVY)),
+    "heavy tails that cannot gain the margin": (State.CONVERGED, dict(
+        probes=[LITTLE], stationarity=TAILS)),
     "few examples": (State.UNDECIDED, dict(probes=[LITTLE], stationarity=stationarity(4, 200))),
     "few examples, and no probe": (State.NOT_JUDGED, dict(
         stationarity=stationarity(4, 200, deviation=2.0))),

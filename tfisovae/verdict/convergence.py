@@ -36,6 +36,7 @@ from tfisovae.verdict.tests_of_means import LossFall, MeanGradient, holm
 
 # Means that must be finite.
 LOSSES = ("rate", "distortion", "loss", "coding_loss", "transform_loss")
+_CHEBYSHEV = math.sqrt(1 / LEVEL)  # standard errors, beyond which a mean is in at most 5 %
 _UNREADABLE = (KeyError, ValueError, TypeError, AttributeError, IndexError, OverflowError)
 
 
@@ -133,13 +134,13 @@ def judge(stationarity: Stationarity | None = None, conditions: Conditions | Non
         (ReasonKind.HELD_OUT, apart)) for c in some]
     if margin is None:
         margin = gains.margin(losses.get("loss", math.nan), irreducible)
-    made = [gains.of_probes(probes), None if residual is None else gains.of_dead(residual),
-            *_closed_forms(stationarity, conditions, num_train, found.heavy)]
+    closed, doubtful = _closed_forms(stationarity, conditions, num_train, found.heavy)
+    made = [gains.of_probes(probes), None if residual is None else gains.of_dead(residual), *closed]
     verdict = Verdict(
         State.NOT_JUDGED, (), isometry, count, level, found.resolution, gradient, fall, annealed,
         gains=tuple(gain for gain in made if gain is not None), margin=margin,
         averaging=gains.of_averages(probes))
-    state, why = (State.NOT_FINITE, []) if broken else _state(verdict, found, num_active, losses)
+    state, why = (State.NOT_FINITE, []) if broken else _state(verdict, doubtful, num_active, losses)
     why += _hints(gradient, conditions) + _more_dimensions(residual)
     if isometry is not None and state is State.NOT_FINITE:
         isometry = dataclasses.replace(isometry, state=IsometryState.NOT_FINITE, failing=())
@@ -148,30 +149,34 @@ def judge(stationarity: Stationarity | None = None, conditions: Conditions | Non
 
 def _closed_forms(stationarity, conditions, num_train, heavy):
     """The gains of standardizing and of the balance, of those dimensions whose moments can be
-    trusted.
+    trusted; and how many nats the others may gain at most.
+
+    The limit of the others is that of Chebyshev's inequality, which holds for every shape.
     """
     if stationarity is None or stationarity.num_examples < MIN_EXAMPLES:
-        return []
+        return [], 0.0
     wider = 1.0 if num_train is None else math.sqrt(1 + stationarity.num_examples / num_train)
     mean, second, difference = (
         dataclasses.replace(part, standard_deviation=wider * part.standard_deviation)
         for part in (stationarity.latent_mean, stationarity.latent_second_moment,
                      stationarity.balance_difference))
+    every, found, doubtful = np.full(len(mean.mean), True), [], 0.0
+    for applies, names, looked_at, gain in (
+            (conditions.moments, (MEAN, SECOND), every,
+             lambda among: gains.of_scale(mean, second, among)),
+            (conditions.balance, (BALANCE, ), stationarity.strong,
+             lambda among: gains.of_balance(difference, among))):
+        if applies:
+            trusted = every.copy()
+            trusted[[c.dimension for c in heavy if c.name in names]] = False
+            found.append(gain(looked_at & trusted))
+            doubtful += sum(max(0.0, one.value + _CHEBYSHEV * one.standard_error) for one in (
+                gain(every & (np.arange(len(every)) == j))
+                for j in np.flatnonzero(looked_at & ~trusted)))
+    return found, doubtful
 
-    def trusted(*names):
-        among = np.full(len(mean.mean), True)
-        among[[c.dimension for c in heavy if c.name in names]] = False
-        return among
 
-    found = []
-    if conditions.moments:
-        found.append(gains.of_scale(mean, second, trusted(MEAN, SECOND)))
-    if conditions.balance:
-        found.append(gains.of_balance(difference, trusted(BALANCE) & stationarity.strong))
-    return found
-
-
-def _state(verdict, found, num_active, losses):
+def _state(verdict, doubtful, num_active, losses):
     """The state, and its reasons beside the checks."""
     if num_active == 0:
         return State.COLLAPSED, [Reason(ReasonKind.COLLAPSED, value=losses.get("rate", math.nan))]
@@ -185,7 +190,9 @@ def _state(verdict, found, num_active, losses):
         return State.JITTERS, []
     if low > margin:
         return State.IMPROVING, []
-    why = _missing(verdict, found, doubling)
+    why = _missing(verdict, doubling)
+    if doubling is not None and high < verdict.margin <= high + doubtful:
+        why.append(Reason(ReasonKind.TAILS_DECIDE, value=doubtful))
     if doubling is not None and not why and high < margin:
         return State.CONVERGED, []
     if doubling is not None or GainKind.PROBE in by_kind:
@@ -193,7 +200,7 @@ def _state(verdict, found, num_active, losses):
     return State.NOT_JUDGED, why
 
 
-def _missing(verdict, found, doubling):
+def _missing(verdict, doubling):
     """What is not known of the gains, as reasons."""
     why = []
     if doubling is None:
@@ -203,8 +210,6 @@ def _missing(verdict, found, doubling):
     count = verdict.num_examples
     if count is not None and count < MIN_EXAMPLES:
         why.append(Reason(ReasonKind.TOO_FEW, value=count, expected=MIN_EXAMPLES))
-    if doubling is not None and any(c.applies for c in found.heavy):
-        why.append(Reason(ReasonKind.HEAVY_TAILS, found.heavy[0].name, found.heavy[0].dimension))
     return why
 
 

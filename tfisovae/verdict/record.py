@@ -20,6 +20,7 @@ class ReasonKind(enum.Enum):
     OFF = "off"  # it differs from what is expected
     HINT = "hint"  # likewise, but `note` says why it need not be as expected
     HEAVY_TAILS = "heavy_tails"  # a few examples dominate its mean
+    TAILS_DECIDE = "tails_decide"  # dimensions with such tails may gain up to `value` nats
     HELD_OUT = "held_out"  # held-out examples have this `value`, those of training `expected`
     WITHIN_NOISE = "within_noise"  # it does not differ from what is expected
     COLLAPSED = "collapsed"  # `value` is the rate, nats

@@ -191,8 +191,9 @@ def _undecided(verdict):
                 f"do: {_PROBE}.")
     for reason in verdict.of(ReasonKind.TOO_FEW):
         return f"{said} {_sentence(_too_few(reason.value, reason.expected))}"
-    if verdict.of(ReasonKind.HEAVY_TAILS):
-        return f"{said}{_heavy(verdict)}"
+    for reason in verdict.of(ReasonKind.TAILS_DECIDE):
+        return (f"{said}{_heavy(verdict)} These dimensions may gain up to {reason.value:.2g} nats "
+                f"more.")
     return f"{said} To do: measure more examples, or probe with more seeds."
 
 
