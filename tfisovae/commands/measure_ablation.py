@@ -97,7 +97,7 @@ def _summary(path):
     if any(saved["active"]):
         comparison = files.read_json(os.path.join(path, "density.json"))["comparison"]
         correlations = {form: entry["correlation"] for form, entry in comparison.items()}
-    ascending = saved["ranking"][::-1]
+    ascending = np.argsort(saved["precision_mean"], kind="stable")
     vectors = {
         "norm": "norm_mean", "one_minus_variance": "one_minus_variance",
         "precision": "precision_mean", "kl": "kl_mean"
