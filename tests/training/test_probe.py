@@ -49,6 +49,10 @@ def test_a_probe_that_was_killed_goes_on(run):
         probe.probe_run(run, source(), 20)
     assert (run / "probes").is_dir() and list((run / "probes").iterdir())
     assert_alike(vars(probe.probe_run(run, source(), 20)), vars(whole), rtol=0, atol=0)
+    with mock.patch.object(probe, "losses", side_effect=KeyboardInterrupt), pytest.raises(
+            KeyboardInterrupt):  # after the last step
+        probe.probe_run(run, source(), 20)
+    assert_alike(vars(probe.probe_run(run, source(), 20)), vars(whole), rtol=0, atol=0)
 
 
 def test_steps_of_no_length_gain_nothing(run):

@@ -199,16 +199,20 @@ def probe_run(directory: str | os.PathLike, source: Source, steps: int | None = 
     strategy = devices.make_strategy("one_device")
     place = os.path.join(directory, "probes", f"{steps}-steps-seed{seed}")
     resident = config.get("data_kind") == "vectors" and devices.keeps_data(strategy)
-    kept = _LastWeights()
+    kept, compares = _LastWeights(), not config.get("averaging")
     with runs.Run(place, recipe(config, steps, seed)) as run:
         vae = loop.train(run, as_trained, source, strategy, [kept], resident)
+    compares = compares and bool(run.config.get("averaging"))
+    if compares and not hasattr(kept, "weights"):  # killed after its last step: they are lost
+        shutil.rmtree(place)
+        return probe_run(directory, source, steps, seed, num_examples, progress)
 
     def measured(vae):
         return losses(vae, batches.evaluation_batches(rows), len(rows), progress=progress)
 
     before, after = measured(as_trained()), measured(vae)
     averaged = None
-    if run.config.get("averaging") and not config.get("averaging") and hasattr(kept, "weights"):
+    if compares:
         averaged = after
         for variable, value in zip(vae.weights, kept.weights):
             variable.assign(value)
