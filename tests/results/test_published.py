@@ -156,7 +156,7 @@ def test_what_is_said_of_runs_stands_in_one_table(seeds):
                       one.norm_std)[among] / one.one_minus_variance[among] / 2
     made = verdict_tables.said_table(seeds[:1]).splitlines()[2].split("|")
     assert made[6].strip() == f"{100 * np.sqrt(np.mean(errors**2)):.3g} %"
-    assert made[8].strip() == f"{one.cosine(among):.3g}"
+    assert made[7].strip() == f"{one.cosine(among):.3g}"
 
 
 def test_tables_are_of_what_was_measured_of_the_run_as_it_is(seeds):
