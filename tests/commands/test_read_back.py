@@ -286,7 +286,8 @@ def test_a_gradient_that_was_measured_is_used_again(run, main, tmp_path):
     """By --gradient_examples 0: of the same model and data only, and the page says so."""
     own = files.read_json(run / "isometry.json")
     own["evidence"]["gradient"] = {"squared_norm": 2.0, "standard_error": 0.1, "noise": 10.0,
-                                   "noise_scale": 5.0, "p_value": 1e-5, "num_examples": 5000}
+                                   "noise_scale": 5.0, "p_value": 1e-5, "num_examples": 5000,
+                                   "kurtosis": 3.0}
     files.write_json(run / "isometry.json", own)
     done = main("isometry", run, "--gradient_examples", 0, "--out", tmp_path)
     saved = files.read_json(tmp_path / "isometry.json")
