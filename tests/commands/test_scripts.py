@@ -87,7 +87,7 @@ def test_densities_of_images(run, main):
 
 def test_what_is_said_of_a_toy_run(toy_run):
     trained = (toy_run.parent / "trained.txt").read_text()
-    for part in ("3 of 3 dimensions active", "onverge", "step 7800/7800"):
+    for part in ("3 of 3 dimensions active", " gain", "step 7800/7800"):
         assert part in trained
     measured = (toy_run.parent / "measured.txt").read_text()
     assert "576.6, 147, 33.89 by the shapes of the sources alone" in measured
