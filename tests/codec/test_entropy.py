@@ -172,7 +172,8 @@ def test_there_and_back_with_every_escape(made, dithered, together):
     tables, quantizer = made[dithered], Quantizer(1.0, 2, dithered)
     far = [0, 1, -1, 30, -30, 1000, -12345, MAX_SYMBOL, -MAX_SYMBOL]
     escapes = np.tile(np.array(np.meshgrid(far, far)).reshape(2, -1).T, (30, 1))
-    symbols = np.concatenate([np.rint(RNG.normal(0, 5, [20_000, 2])), escapes]).astype(int)
+    drawn = np.random.default_rng(0).normal(0, 5, [20_000, 2])
+    symbols = np.concatenate([np.rint(drawn), escapes]).astype(int)
     dither = quantizer.dither(np.arange(len(symbols)))
     codes = tables.encode(symbols, dither, together)
     assert len(codes) == (1 if together else len(symbols))
