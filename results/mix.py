@@ -32,7 +32,7 @@ def row(directory):
     saved = files.read_json(os.path.join(directory, "isometry.json"))
     found = convergence.of_saved(saved)
     schedule, averaging = layout.name(directory).split("-")[0], found.averaging
-    gain = next((gain for gain in found.gains if gain.kind is GainKind.DOUBLING), None)
+    gain = found.gain_of(GainKind.DOUBLING)
     if gain is None:
         raise ValueError(f"{directory} has no probe: measure it with tfisovae isometry {directory} "
                          f"--probe --probe_seeds 3.")

@@ -51,7 +51,7 @@ def test_at_the_optimum_there_is_nothing_to_gain():
 
 
 def test_more_dimensions_would_pay():
-    """Three dimensions for four sources: no dimension is free, and the gain of one more is said."""
+    """Three dimensions for four sources: no dimension is free, and one more would gain."""
     full = optimum([1, 0, 1, 1])
     weights = [full.encoder.get_weights(), full.decoder.get_weights()]
     keep = [0, 2, 3]

@@ -111,7 +111,7 @@ def test_a_keras_pair_gets_its_weights_back(data):
 
 
 def test_a_loss_and_an_optimizer_of_the_users_own():
-    """A plain gradient step of a loss that is known: the gain is that of the arithmetic."""
+    """Plain gradient steps of a square: the gain follows by arithmetic."""
     model = pair()
     weights = model.networks.weights
 

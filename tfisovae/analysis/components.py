@@ -187,7 +187,7 @@ class _Half:
             self.root = self._root_of_covariance()
         else:
             self.root = (rows[numbers] - self.mean) / math.sqrt(len(numbers) - 1)
-        self.lowered = _metric_products(distortion, point, self.root.reshape(
+        self.lowered = metric_products(distortion, point, self.root.reshape(
             -1, *point.shape)).reshape(self.root.shape)
 
     def _blocks(self, mean):
@@ -225,14 +225,18 @@ class _Half:
         return squares / (count - 1), error
 
 
-def _metric_products(distortion, point, vectors):
-    """G v at `point` of each of the `vectors` `[k, ...]`, float64."""
+def metric_products(distortion: "Distortion", points: np.ndarray,
+                    vectors: np.ndarray) -> np.ndarray:
+    """G v at each point, float64, like `vectors` `[k, ...]`; at one point `[...]`, or at one for
+    each.
+    """
     import tensorflow as tf
 
-    point, done = tf.constant(point, tf.float32), []
+    points, done = np.broadcast_to(points, vectors.shape), []
     for first in range(0, len(vectors), _TOGETHER):
-        some = tf.constant(vectors[first:first + _TOGETHER], tf.float32)
-        done.append(distortion.metric_product(point + tf.zeros_like(some), some).numpy())
+        point, some = (tf.constant(values[first:first + _TOGETHER], tf.float32)
+                       for values in (points, vectors))
+        done.append(distortion.metric_product(point, some).numpy())
     return np.concatenate(done).astype(np.float64)
 
 

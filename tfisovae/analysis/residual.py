@@ -6,13 +6,13 @@ nothing stays as it is. The residual x - Dec(mean) shows what it could carry.
 import numpy as np
 import tensorflow as tf
 
+from tfisovae.analysis.components import metric_products
 from tfisovae.distortions.base import Distortion
 from tfisovae.verdict.gains import Residual
 
 _DIRECTIONS = 8  # at most, where the metric is not a multiple of the identity
 _USED = 0.02  # eigenvalue of E[Gamma], above which a direction of the latent space is used
 _LENGTHS = (0.25, 0.5, 1.0, 2.0)  # in units of the best one of a quadratic D
-_TOGETHER = 64  # metric products
 
 
 def free_dimensions(gram: np.ndarray) -> int:
@@ -57,7 +57,7 @@ def residual(x: np.ndarray, x_check: np.ndarray, means: np.ndarray, distortion: 
 
 
 def _unexplained(left, means):
-    """Residuals without what is linear in the posterior means, and without their mean."""
+    """Residuals less the best straight line through the posterior means."""
     if not (np.isfinite(left).all() and np.isfinite(means).all()):
         return left
     known = np.column_stack([np.ones(len(means)), means]).astype(np.float64)
@@ -84,7 +84,7 @@ def _removed(x, x_check, one, other, distortion, wanted):
     lengths: where x is far from Dec(mean), D need not be quadratic.
     """
     left = (x - x_check)[one]
-    lowered = _products(distortion, x_check[one], left).reshape(len(one), -1)
+    lowered = metric_products(distortion, x_check[one], left).reshape(len(one), -1)
     rows = left.reshape(len(one), -1)
     inner = np.maximum(np.sum(rows * lowered, 1), 1e-300)
     weight = np.clip(_excess(distortion, x[one], x_check[one]) / inner, 0, 1)
@@ -95,18 +95,17 @@ def _removed(x, x_check, one, other, distortion, wanted):
     removed = np.zeros([len(other), wanted])
     for k, direction in enumerate(directions):
         along = np.broadcast_to(direction.reshape(x.shape[1:]), point.shape)
-        raised = _products(distortion, point, along).reshape(len(other), -1)
+        raised = metric_products(distortion, point, along).reshape(len(other), -1)
         length = raised @ direction  # u^T G u
         with np.errstate(divide="ignore", invalid="ignore"):
             score = np.where(length > 0, np.sum(
                 raised * (target - point).reshape(len(other), -1), 1) / length, 0.0)
         score = score.reshape(-1, *[1] * (x.ndim - 1))
         tried = [point, *(np.clip(point + share * score * along, low, high) for share in _LENGTHS)]
-        values = np.array([before, *(_excess(distortion, target, one) for one in tried[1:])])
-        best = np.argmin(values, 0)
-        rows = np.arange(len(other))
-        removed[:, k] = before - values[best, rows]
-        point, before = np.stack(tried)[best, rows], values[best, rows]
+        values = np.array([before, *(_excess(distortion, target, x_hat) for x_hat in tried[1:])])
+        best, example = np.argmin(values, 0), np.arange(len(other))
+        removed[:, k] = before - values[best, example]
+        point, before = np.stack(tried)[best, example], values[best, example]
     return removed
 
 
@@ -132,11 +131,3 @@ def _leading(rows, lowered, wanted):
     vectors = np.linalg.eigh((inner + inner.T) / 2)[1][:, ::-1][:, :wanted]
     directions = rows.T @ vectors
     return directions / np.maximum(np.linalg.norm(directions, axis=0), 1e-300)
-
-
-def _products(distortion, points, vectors):
-    """G v of each point and vector, float64."""
-    return np.concatenate([
-        distortion.metric_product(tf.constant(points[at:at + _TOGETHER], tf.float32),
-                                  tf.constant(vectors[at:at + _TOGETHER], tf.float32)).numpy()
-        for at in range(0, len(points), _TOGETHER)]).astype(np.float64)

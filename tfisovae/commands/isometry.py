@@ -7,7 +7,7 @@ import dataclasses
 import math
 import os
 import typing
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,7 @@ from tfisovae.commands import measuring
 if typing.TYPE_CHECKING:
     from tfisovae import Analysis
     from tfisovae.commands.measuring import Trained
+    from tfisovae.verdict.gains import Probe
 
 
 def add_arguments(p: argparse.ArgumentParser) -> None:
@@ -43,7 +44,6 @@ def compute(trained: "Trained",
             num_examples: int | None = None) -> tuple["Analysis", dict[str, Any]]:
     """Measures a run: an `Analysis`, and what else `isometry.json` holds."""
     from tfisovae import sources
-    from tfisovae import theory as theory_of_the_field
     from tfisovae.analysis import analysis, components
     from tfisovae.autoencoder.data import as_float
     from tfisovae.training import batches
@@ -70,10 +70,7 @@ def compute(trained: "Trained",
         extra["predicted_precision"] = sources.predicted_precision(source.manifest["toy"],
                                                                    config["distortion"], vae.beta)
         if config["distortion"] == "sse" and not vae.decomposed:
-            # The water level that makes lmbda D + R least is beta / 2.
-            rate, distortion = theory_of_the_field.shannon_lower_bound(
-                sources.toy_entropies(source.manifest["toy"]), vae.beta / 2)
-            extra["least_loss"] = rate + distortion / vae.beta
+            extra["least_loss"] = sources.least_loss(source.manifest["toy"], vae.beta)
     return result, extra
 
 
@@ -217,8 +214,8 @@ def report(trained: "Trained", args: argparse.Namespace) -> Iterator[str]:
         "evidence": {name: _saved(value) for name, value in evidence.items()},
         "verdict": found.to_dict()
     }
-    yield "\n".join([*measuring.gradient_notes(extra), *how_to_probe(trained),
-                     words.summary(found)])
+    notes = measuring.gradient_notes(extra) + how_to_probe(trained, evidence.get("probes", ()))
+    yield "\n".join([*notes, words.summary(found)])
     write(trained, result, extra)
     yield measuring.written(trained.out, *names(trained.suffix)[:4 if result.num_active else 3])
 
@@ -251,12 +248,11 @@ def probes(trained: "Trained", steps: int | None, seeds: int) -> Iterator[str]:
                f"{made.standard_error:.1g}.")
 
 
-def how_to_probe(trained: "Trained") -> list[str]:
-    """The command that measures what more training gains, where that was not done."""
+def how_to_probe(trained: "Trained", probes: Iterable["Probe"]) -> list[str]:
+    """The command that measures what more training gains, where no probe did that."""
     from tfisovae.commands.training import command_line
-    from tfisovae.training import probe
 
-    if not trained.own or any(made.doubles for made in probe.read(trained.directory)):
+    if not trained.own or any(made.doubles for made in probes):
         return []
     command = command_line("isometry", os.path.abspath(trained.directory), "--probe")
     return [f"To see what as many steps again would gain: {command}"]

@@ -105,6 +105,17 @@ def toy_entropies(name: str) -> list[float]:
     return [float(shape.entropy()) for shape in SHAPES[name]]
 
 
+def least_loss(name: str, beta: float) -> float:
+    """Shannon's lower bound on the loss lmbda D + R under the sum of squares, nats.
+
+    Args:
+      name: of the toy data. beta: 1 / lmbda. The water level that makes the bound least is half of
+        it.
+    """
+    rate, distortion = theory.shannon_lower_bound(toy_entropies(name), beta / 2)
+    return rate + distortion / beta
+
+
 def predicted_precision(name: str, distortion: str, beta: float) -> list[float] | None:
     """E[sigma_j^-2] of s_1, s_2, s_3 where each has a latent variable to itself, or 1 where it
     would collapse.

@@ -175,9 +175,7 @@ def checks(stationarity: Stationarity | None, conditions: Conditions | None = No
                      target == 0, 1, target), strong, conditions.balance, conditions.balance_why)]
         missing, heavy_mu = _missing(stationarity, tolerance), _heavy_mu(stationarity.latent_mean)
         for name, values, expected, unit, rows, applies, why in parts:
-            if num_train is not None:
-                values = dataclasses.replace(values, standard_deviation=values.standard_deviation
-                                             * np.sqrt(1 + values.num_examples / num_train))
+            values = values.held_out(num_train)
             p = values.p_value(expected, squares=name == SECOND)
             error, undecided = values.standard_error, values.heavy
             if name == SECOND:

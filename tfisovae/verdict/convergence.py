@@ -116,11 +116,8 @@ def judge(stationarity: Stationarity | None = None, conditions: Conditions | Non
     conditions, apart, broken = conditions or Conditions(), [], []
     losses, probes = losses or {}, tuple(probes)
     if stationarity is not None and training is not None:
-        held_out = _tested(stationarity, conditions, None, None, num_train, annealed, tolerance,
-                           level, {})
-        apart, broken = differences(*(
-            checks(one, conditions, tolerance=tolerance) for one in (stationarity, training)),
-            level, tolerance), held_out.broken
+        pair = [checks(one, conditions, tolerance=tolerance) for one in (stationarity, training)]
+        apart, broken = differences(*pair, level, tolerance), [c for c in pair[0] if not c.finite]
     if stationarity is None or training is not None:
         stationarity, num_train = training, None
     broken_probes = {f"loss of a probe of {probe.steps} steps": probe.after for probe in probes}
@@ -155,11 +152,10 @@ def _closed_forms(stationarity, conditions, num_train, heavy):
     """
     if stationarity is None or stationarity.num_examples < MIN_EXAMPLES:
         return [], 0.0
-    wider = 1.0 if num_train is None else math.sqrt(1 + stationarity.num_examples / num_train)
     mean, second, difference = (
-        dataclasses.replace(part, standard_deviation=wider * part.standard_deviation)
-        for part in (stationarity.latent_mean, stationarity.latent_second_moment,
-                     stationarity.balance_difference))
+        part.held_out(num_train) for part in (
+            stationarity.latent_mean, stationarity.latent_second_moment,
+            stationarity.balance_difference))
     every, found, doubtful = np.full(len(mean.mean), True), [], 0.0
     for applies, names, looked_at, gain in (
             (conditions.moments, (MEAN, SECOND), every,
@@ -180,9 +176,8 @@ def _state(verdict, doubtful, num_active, losses):
     """The state, and its reasons beside the checks."""
     if num_active == 0:
         return State.COLLAPSED, [Reason(ReasonKind.COLLAPSED, value=losses.get("rate", math.nan))]
-    by_kind, margin = {gain.kind: gain for gain in verdict.gains}, verdict.margin
-    dead, doubling = by_kind.get(GainKind.DEAD), by_kind.get(GainKind.DOUBLING)
-    low, high = verdict.interval
+    dead, doubling = verdict.gain_of(GainKind.DEAD), verdict.gain_of(GainKind.DOUBLING)
+    margin, (low, high) = verdict.margin, verdict.interval
     if dead is not None and dead.interval[0] > margin:
         return State.SADDLE, []
     rises = doubling is not None and doubling.interval[1] < -margin
@@ -191,11 +186,11 @@ def _state(verdict, doubtful, num_active, losses):
     if low > margin:
         return State.IMPROVING, []
     why = _missing(verdict, doubling)
-    if doubling is not None and high < verdict.margin <= high + doubtful:
+    if doubling is not None and high < margin <= high + doubtful:
         why.append(Reason(ReasonKind.TAILS_DECIDE, value=doubtful))
     if doubling is not None and not why and high < margin:
         return State.CONVERGED, []
-    if doubling is not None or GainKind.PROBE in by_kind:
+    if doubling is not None or verdict.gain_of(GainKind.PROBE) is not None:
         return State.UNDECIDED, why
     return State.NOT_JUDGED, why
 
@@ -204,7 +199,7 @@ def _missing(verdict, doubling):
     """What is not known of the gains, as reasons."""
     why = []
     if doubling is None:
-        probe = next((gain for gain in verdict.gains if gain.kind is GainKind.PROBE), None)
+        probe = verdict.gain_of(GainKind.PROBE)
         why.append(Reason(ReasonKind.NO_PROBE) if probe is None else
                    Reason(ReasonKind.SHORT_PROBE, value=probe.steps))
     count = verdict.num_examples

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import scipy.stats
 
-from tfisovae.verdict.tests_of_means import Moments
+from tfisovae.verdict.tests_of_means import Moments, numbers_of
 
 Z = 1.959964  # standard errors on each side of an interval of 95 %
 LEAST_MARGIN = 0.1  # nats
@@ -142,10 +142,10 @@ class Probe:
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "Probe":
         """From `dataclasses.asdict`, as JSON holds it: what was not finite is `None` there."""
-        whole = ("steps", "trained_steps", "seed", "num_examples")
-        return cls(**{
-            name: (None if value is None else int(value)) if name in whole
-            else math.nan if value is None else float(value) for name, value in values.items()})
+        whole = ["steps", "seed", "num_examples"]
+        if values["trained_steps"] is not None:
+            return cls(**numbers_of(values, [*whole, "trained_steps"]))
+        return cls(**numbers_of(values, whole) | {"trained_steps": None})
 
 
 def margin(loss: float = math.nan, irreducible: float = 0.0) -> float:

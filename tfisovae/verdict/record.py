@@ -7,7 +7,7 @@ from typing import Any
 
 from tfisovae import files
 from tfisovae.verdict.checks import LEVEL, Check
-from tfisovae.verdict.gains import LEAST_MARGIN, Gain, Z
+from tfisovae.verdict.gains import LEAST_MARGIN, Gain, GainKind, Z
 from tfisovae.verdict.isometry import Isometry
 from tfisovae.verdict.states import State
 from tfisovae.verdict.tests_of_means import LossFall, MeanGradient
@@ -25,11 +25,8 @@ class ReasonKind(enum.Enum):
     WITHIN_NOISE = "within_noise"  # it does not differ from what is expected
     COLLAPSED = "collapsed"  # `value` is the rate, nats
     TOO_FEW = "too_few_examples"  # `value` examples of `expected`
-    COARSE = "only_large_deviations"  # `value` would have been seen, `expected` should have been
-    NOT_KNOWN = "conditions_not_known"  # nothing applies to these networks: `note`
     NO_GRADIENT = "no_gradient"  # measured on `value` examples, of `expected` or more
     GRADIENT_TELLS_NOTHING = "gradient_tells_nothing"  # `note` says why
-    NOT_MEASURED = "not_measured"
     NO_PROBE = "no_probe"  # the training was not continued to see what that gains
     SHORT_PROBE = "short_probe"  # it was continued for fewer steps than it had
     MORE_DIMENSIONS = "more_dimensions"  # one more dimension would gain `value` nats
@@ -101,6 +98,10 @@ class Verdict:
     gains: tuple[Gain, ...] = ()
     margin: float = LEAST_MARGIN
     averaging: Gain | None = None
+
+    def gain_of(self, kind: GainKind) -> Gain | None:
+        """The gain of this kind; `None` where it was not measured."""
+        return next((gain for gain in self.gains if gain.kind is kind), None)
 
     @property
     def gain(self) -> tuple[float, float]:

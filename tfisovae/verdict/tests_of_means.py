@@ -8,7 +8,7 @@ are in results/verdict/false_alarms.json.
 """
 import dataclasses
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -31,6 +31,14 @@ _UNSEEN = 2
 _HEAVY_BLOCKS = 5  # kurtosis of block means beyond which a few blocks carry the variance
 # Deviation of t averaged over halves where the mean is 0; simulated: .57 to .75.
 _NARROWED = 0.85
+
+
+def numbers_of(values: Mapping[str, Any], whole: Sequence[str]) -> dict[str, float | int]:
+    """Numbers as JSON holds them: what was not finite is `None` there. Those named in `whole` are
+    integers.
+    """
+    made = {name: math.nan if value is None else float(value) for name, value in values.items()}
+    return made | {name: int(values[name]) for name in whole}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,6 +95,15 @@ class Moments:
         origin = values.mean(0)
         return cls.from_power_sums(len(values),
                                    [np.sum((values - origin)**k, 0) for k in (1, 2, 3, 4)], origin)
+
+    def held_out(self, num_train: int | None) -> "Moments":
+        """The same with the errors of held-out examples, by sqrt(1 + N / num_train) wider: the
+        optimum is that of `num_train` other examples. `None`: of the training examples themselves.
+        """
+        if num_train is None:
+            return self
+        wider = math.sqrt(1 + self.num_examples / num_train)
+        return dataclasses.replace(self, standard_deviation=wider * self.standard_deviation)
 
     @property
     def standard_error(self) -> np.ndarray:
@@ -176,11 +193,10 @@ class MeanGradient:
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "MeanGradient":
         """From `dataclasses.asdict`, as JSON holds it: what was not finite is `None` there."""
-        numbers = {name: math.nan if value is None else float(value)
-                   for name, value in values.items()}
+        numbers = numbers_of(values, ("num_examples", ))
         if math.isnan(numbers["noise_scale"]) and numbers["squared_norm"] <= 0:
             numbers["noise_scale"] = math.inf
-        return cls(**numbers | {"num_examples": int(values["num_examples"])})
+        return cls(**numbers)
 
     @property
     def heavy(self) -> bool:
@@ -280,10 +296,7 @@ class LossFall:
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "LossFall":
         """From `dataclasses.asdict`, as JSON holds it: what was not finite is `None` there."""
-        numbers = {name: math.nan if value is None else float(value)
-                   for name, value in values.items()}
-        return cls(**numbers | {name: int(values[name])
-                                for name in ("first_step", "last_step", "num_rows")})
+        return cls(**numbers_of(values, ("first_step", "last_step", "num_rows")))
 
     @property
     def decided(self) -> bool:

@@ -133,7 +133,7 @@ def _not_finite(verdict):
 def _collapsed(verdict):
     rate = next((reason.value for reason in verdict.of(ReasonKind.COLLAPSED)), math.nan)
     said = f"no dimension carries information (rate {rate:.3f} nats)."
-    dead = next((gain for gain in verdict.gains if gain.kind is GainKind.DEAD), None)
+    dead = verdict.gain_of(GainKind.DEAD)
     if dead is not None and dead.interval[1] <= 0:
         return (f"{said} No direction of the data is worth a linear dimension at this lmbda. Raise "
                 f"lmbda.")
@@ -142,7 +142,7 @@ def _collapsed(verdict):
 
 
 def _saddle(verdict):
-    gain = next(gain for gain in verdict.gains if gain.kind is GainKind.DEAD)
+    gain = verdict.gain_of(GainKind.DEAD)
     others = [other for other in verdict.gains if other is not gain]
     rest = sum(other.value for other in others)
     if rest > verdict.margin:
@@ -163,7 +163,7 @@ def _jitters(verdict):
         return (f"the loss of averaged weights is lower by {_about(gain)}, more than the margin of "
                 f"{_margin(verdict)}. The learning rate keeps the weights moving. To do: average "
                 f"the weights, or let learning_rate fall to 0.")
-    gain = next(gain for gain in verdict.gains if gain.kind is GainKind.DOUBLING)
+    gain = verdict.gain_of(GainKind.DOUBLING)
     rise = dataclasses.replace(gain, value=-gain.value)
     return (f"the loss rose by {_about(rise)} in {gain.steps:,} more steps, more than the margin "
             f"of {_margin(verdict)}. To do: lower learning_rate, and let it fall to 0.")
@@ -220,8 +220,8 @@ def _total(verdict):
     """How much is to gain, and where it comes from."""
     value = verdict.gain[0]
     low, high = (max(0.0, limit) for limit in verdict.interval)
-    kinds = {gain.kind: gain for gain in verdict.gains}
-    per = " per doubling of the training" if GainKind.DOUBLING in kinds else ""
+    doubling = verdict.gain_of(GainKind.DOUBLING)
+    per = " per doubling of the training" if doubling is not None else ""
     bound = {State.CONVERGED: f"at most {high:.2g}", State.IMPROVING: f"at least {low:.2g}"}.get(
         verdict.state, f"{low:.2g} to {high:.2g}")
     said = [f"about {max(0.0, value):.2g} nats are still to gain{per} ({bound}, 95 %)."]
@@ -229,7 +229,7 @@ def _total(verdict):
         parts = [f"{max(0.0, gain.value):.2g} {_SOURCES[gain.kind].format(steps=gain.steps)}"
                  for gain in verdict.gains]
         said.append(f"Of these: {', '.join(parts)}.")
-    probe = kinds.get(GainKind.DOUBLING) or kinds.get(GainKind.PROBE)
+    probe = doubling or verdict.gain_of(GainKind.PROBE)
     if probe is not None and probe.num_seeds == 1:
         said.append("The error covers the examples of one probe, not the spread between seeds.")
     elif probe is not None:
@@ -239,10 +239,8 @@ def _total(verdict):
 
 def gain_label(verdict: Verdict) -> str:
     """The nats that as many steps again gain, for a table; "-" where that was not measured."""
-    for gain in verdict.gains:
-        if gain.kind is GainKind.DOUBLING:
-            return f"{gain.value:.2g} +- {gain.standard_error:.1g}"
-    return "-"
+    gain = verdict.gain_of(GainKind.DOUBLING)
+    return "-" if gain is None else f"{gain.value:.2g} +- {gain.standard_error:.1g}"
 
 
 def _hints(verdict):
