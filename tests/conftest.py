@@ -34,6 +34,7 @@ if "TFISOVAE_TEST_WORKER" not in os.environ:
     tf.config.set_logical_device_configuration(
         tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 2)
 
+from tests import memo
 from tests.messages import MESSAGES
 from tests.support import POOL, ROOT, damaged_copy, linear_vae, measurement_of, small_celeba
 
@@ -106,9 +107,9 @@ def root():
 
 
 @pytest.fixture(scope="session")
-def faces_cache(tmp_path_factory):
-    """A cache directory shared by the tests: the faces are drawn once."""
-    return tmp_path_factory.mktemp("cache")
+def faces_cache(everywhere):
+    """A cache directory that the tests share: the faces are drawn once."""
+    return everywhere / "cache"
 
 
 @pytest.fixture(scope="session")
@@ -127,15 +128,18 @@ def script(faces_cache):
 
 
 @pytest.fixture(scope="session")
-def main(faces_cache):
+def main(faces_cache, everywhere):
     """Runs a command (`celeba`), or a module of results/ (`results.tables`), here; returns its exit
-    `code`, `stdout`, `stderr`.
+    `code`, `stdout`, `stderr`. Equal measurements are made once.
     """
+    place = everywhere / "memo"
+    place.mkdir(exist_ok=True)
+
     def run(name, *arguments, check=True):
         os.environ["TFISOVAE_CACHE"] = str(faces_cache)
         arguments = [str(argument) for argument in arguments]
         out, err, code = io.StringIO(), io.StringIO(), 0
-        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err), memo.shared(place):
             try:
                 if name.startswith("results."):
                     importlib.import_module(name).main(arguments)
@@ -152,15 +156,19 @@ def main(faces_cache):
 
 
 @pytest.fixture(scope="session")
-def once(tmp_path_factory):
+def everywhere(tmp_path_factory):
+    """A directory that all workers of this session share."""
+    base = tmp_path_factory.getbasetemp()
+    return base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+
+
+@pytest.fixture(scope="session")
+def once(everywhere):
     """`once(name, make)` is a directory that `make(directory)` filled, in one worker for all. Tests
     only read it.
     """
-    base = tmp_path_factory.getbasetemp()
-    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
-
     def made(name, make):
-        place = shared / "once" / name
+        place = everywhere / "once" / name
         place.parent.mkdir(exist_ok=True)
         with filelock.FileLock(f"{place}.lock"):
             if not (place / "whole").exists():

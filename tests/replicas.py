@@ -35,11 +35,9 @@ def strategy_of(replicas):
 def make_vae(distortion="sse", decomposed=False):
     tf.keras.utils.set_random_seed(3)
     encoder = tf.keras.Sequential([
-        layers.Input((6, 6, 1)), layers.Conv2D(4, 3, 2, "same", activation="softplus"),
-        layers.Flatten(), layers.Dense(6, kernel_regularizer="l2")])
+        layers.Input((6, 6, 1)), layers.Flatten(), layers.Dense(6, kernel_regularizer="l2")])
     decoder = tf.keras.Sequential([
-        layers.Input((3,)), layers.Dense(36, activation="softplus"), layers.Reshape((3, 3, 4)),
-        layers.Conv2DTranspose(1, 3, 2, "same", activation="sigmoid")])
+        layers.Input((3,)), layers.Dense(36, activation="sigmoid"), layers.Reshape((6, 6, 1))])
     return tfisovae.VAE(encoder, decoder, distortion, 5.0, decomposed, seed=3)
 
 

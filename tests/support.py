@@ -267,9 +267,6 @@ def equal(a, b):
 
 WORKER = """
 from tfisovae.training import devices, loop, runs
-from tfisovae.verdict import State, Verdict, checks, tests_of_means
-from tfisovae.verdict.isometry import isometry_of, judge_isometry
-from tfisovae.verdict.record import Reason, ReasonKind
 strategy = devices.make_strategy("multi_worker")
 from tests import support as t
 {make}

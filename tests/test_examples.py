@@ -32,7 +32,7 @@ def test_keras_vae(run):
     """The loss of the audit is the one that Keras trained, and the unfinished training is called
     that.
     """
-    names, (vae, analysis, found, findings), said = run("keras_vae")
+    names, (vae, analysis, found, findings), said = run("keras_vae", count=1_000, epochs=6)
     x = names["blobs"](500, seed=1)
     mean, log_var, z = vae.encoder(x)
     entropy = tf.reduce_sum(tf.keras.losses.binary_crossentropy(x, vae.decoder(z)), (1, 2))
@@ -99,7 +99,7 @@ def test_compress_folder(run):
     """Bits within 3 % of theory, of the file as it lies on the disk; the error as predicted, and
     below that of no code at all.
     """
-    _, (written, codec, x, back), said = run("compress_folder")
+    _, (written, codec, x, back), said = run("compress_folder", steps=150)
     bits, theory = map(float,
                        re.search(r"([\d.]+) bits an image; theory said ([\d.]+)", said).groups())
     assert bits == pytest.approx(written.size * 8 / len(x), abs=0.05) and bits == pytest.approx(

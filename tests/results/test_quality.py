@@ -104,18 +104,18 @@ def test_a_curve_is_of_the_final_lmbda(runs, main, small_networks, tmp_path):
         [1000 * float(row["distortion"]) + float(row["rate"]) for row in rows])
 
 
-def test_seconds_are_those_of_steps(runs, monkeypatch, tmp_path):
+def test_seconds_are_those_of_steps(digits_run, monkeypatch):
     """By the clock of the trainings' own rows: neither what a process takes to start, nor one slow
     interval is in them.
     """
-    config = quality.runs.load_config(runs / "paper")
-    # 8 steps, a row for each two.
-    assert len(quality.clock(str(runs / "paper" / "tensorboard"))) == 4
+    config = quality.runs.load_config(digits_run)
+    # 200 steps, a row for each hundred.
+    assert len(quality.clock(str(digits_run / "tensorboard"))) == 2
     monkeypatch.setattr(quality, "_EVERY", 2)
     monkeypatch.setattr(quality, "_INTERVALS", 3)
     measured = quality.seconds_per_step([config], 1)
     assert measured.shape == (1, 1) and 0 < measured < 60
-    assert config["steps"] == 8  # the run itself is left alone
+    assert config["steps"] == 200  # the run itself is left alone
     monkeypatch.setattr(quality, "clock", lambda directory: [100.0, 101.0, 131.0, 132.0])
     assert quality.seconds_per_step([config], 2).tolist() == [[0.5], [0.5]]
 

@@ -226,30 +226,28 @@ def test_more_steps_go_on_from_where_the_run_ended(tmp_path, capsys):
 
 
 @pytest.mark.slow
-def test_kill_9(tmp_path, script):
-    """The script itself, on the paper's network, killed while it trains: the same weights as never
-    killed.
-    """
+def test_kill_9(tmp_path, main, script):
+    """The script itself, killed while it trains: the same weights as never killed."""
+    images = np.random.default_rng(0).integers(0, 256, [60, 28, 28], np.uint8)
+    np.savez(tmp_path / "images.npz", x_train=images[:50], x_test=images[50:])
     options = [
-        "train/celeba.py", "--data", "faces", "--num_faces", 64, "--latent_dim", 3, "--steps", 24,
-        "--batch_size", 4, "--log_every", 4, "--checkpoint_every", 4, "--num_eval", 0,
-        "--decomposed", "--warmup_steps", 6, "--run_dir"
+        "--data", tmp_path / "images.npz", "--latent_dim", 3, "--steps", 400, "--batch_size", 10,
+        "--log_every", 50, "--checkpoint_every", 50, "--num_eval", 0, "--decomposed",
+        "--warmup_steps", 70, "--run_dir"
     ]
-    script(*options, tmp_path / "whole")
-    environment = {
-        **os.environ, "PYTHONPATH": os.getcwd(), "TFISOVAE_CACHE": str(tmp_path / "cache")
-    }
-    killed = subprocess.Popen([sys.executable, *map(str, options),
-                               str(tmp_path / "killed")], env=environment,
-                              stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    main("mnist", *options, tmp_path / "whole")
+    killed = subprocess.Popen(
+        [sys.executable, "train/mnist.py", *map(str, options), str(tmp_path / "killed")],
+        env={**os.environ, "PYTHONPATH": os.getcwd()}, stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL)
     deadline = time.time() + 200
     while not (tmp_path / "killed" / "checkpoints"
-               / "ckpt-8.index").exists() and time.time() < deadline:
+               / "ckpt-100.index").exists() and time.time() < deadline:
         time.sleep(0.02)
     killed.send_signal(signal.SIGKILL)
     assert killed.wait() == -signal.SIGKILL
     assert not (tmp_path / "killed" / "model").exists()
-    resumed = script(*options, tmp_path / "killed")
+    resumed = script("train/mnist.py", *options, tmp_path / "killed")
     assert "going on from step" in resumed.stderr
     assert equal(*(tfisovae.load(tmp_path / name / "model") for name in ("whole", "killed")))
     assert (tmp_path / "whole" / "history.csv").read_text() == (tmp_path / "killed"

@@ -142,7 +142,7 @@ def test_pruning_what_has_collapsed_changes_nothing(kind, sliced, policy, tmp_pa
         small = tfisovae.prune(vae, "active", x)
     assert small.n == 4 and small.pruning.left_out.tolist() == np.flatnonzero(dead).tolist()
     assert (small.pruning.encoder_sliced, small.pruning.decoder_sliced) == sliced
-    np.testing.assert_allclose(small.predict(x, verbose=0), vae.predict(x, verbose=0), atol=1e-5)
+    np.testing.assert_allclose(small(x), vae(x), atol=1e-5)
     np.testing.assert_allclose(
         small.encode(x).mean,
         vae.encode(x).mean.numpy()[:, ~dead], atol=1e-6)
@@ -160,11 +160,11 @@ def test_pruning_what_has_collapsed_changes_nothing(kind, sliced, policy, tmp_pa
     for now, was in zip(vae.weights, before):
         np.testing.assert_array_equal(now, was)
     loaded = tfisovae.load(tmp_path / "small")
-    np.testing.assert_array_equal(loaded.predict(x, verbose=0), small.predict(x, verbose=0))
+    np.testing.assert_array_equal(loaded(x), small(x))
     bare = tf.saved_model.load(str(tmp_path / "small")).signatures
     z = bare["encode"](x=tf.constant(x))["mean"]
     assert z.shape == (20, 4)
-    np.testing.assert_allclose(bare["decode"](z=z)["x_hat"], vae.predict(x, verbose=0), atol=1e-5)
+    np.testing.assert_allclose(bare["decode"](z=z)["x_hat"], vae(x), atol=1e-5)
 
 
 @pytest.mark.parametrize("kind", ["toy", "two heads", "behind"])
@@ -338,7 +338,7 @@ def test_pairs_of_keras_models_and_vaes_on_a_disk(linear, tmp_path):
     assert isinstance(
         loaded,
         tfisovae.VAE) and loaded.pruning.kept.tolist() == small.pruning.kept.tolist() == [1, 3]
-    np.testing.assert_allclose(loaded.predict(X[:5], verbose=0), small.predict(X[:5], verbose=0),
+    np.testing.assert_allclose(loaded(X[:5]), small(X[:5]),
                                atol=1e-6)
     with refuses(ValueError, "distortion"):
         tfisovae.prune(pair, 2, X)

@@ -45,6 +45,7 @@ def compute(trained: "Trained",
     """Measures a run: an `Analysis`, and what else `isometry.json` holds."""
     from tfisovae import sources
     from tfisovae.analysis import analysis, components
+    from tfisovae.autoencoder import streaming
     from tfisovae.autoencoder.data import as_float
     from tfisovae.training import batches
 
@@ -63,7 +64,9 @@ def compute(trained: "Trained",
         extra["principal_components"] = components.to_save(
             components.principal_components(x, vae.distortion))
     if source.factors is not None:
-        means = np.concatenate([vae.encode(x).mean for x in examples])  # of every held-out example
+        every = streaming.examples_of(vae, examples, None, "factors", progress=True)
+        means = np.concatenate([
+            mean for mean, _ in streaming.run(every, lambda x, _: vae.encode(x).mean)])
         extra["factor_names"] = list(source.factor_names)
         extra["factor_correlations"] = analysis.factor_correlations(means, source.factors).tolist()
     if source.log_density is not None and trained.own:

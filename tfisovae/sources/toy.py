@@ -7,6 +7,7 @@ The v_i are orthonormal, so p(x) is the density per unit of volume of the three-
 manifold. The sources are centred, with variances 1/6, 2/3 and 8/3; E|x|^2 = 7/2.
 """
 import dataclasses
+import functools
 import math
 
 import numpy as np
@@ -130,14 +131,16 @@ def predicted_precision(name: str, distortion: str, beta: float) -> list[float] 
     """
     if distortion not in _SCALES:
         return None
-    shapes = SHAPES[name]
-    return [
-        max(
-            1.0,
-            theory.shape_precision(shape, beta,
-                                   _mean_scale(_SCALES[distortion], shapes[:k] + shapes[k + 1:])))
-        for k, shape in enumerate(shapes)
-    ]
+    return [max(1.0, 2 / beta * float(value)) for value in _squared_slopes(name, distortion)]
+
+
+@functools.cache
+def _squared_slopes(name, distortion):
+    """E[a (ds/dz)^2] of each source: E[sigma^-2] where beta is 2."""
+    shapes, scale = SHAPES[name], _SCALES[distortion]
+    return tuple(
+        theory.shape_precision(shape, 2.0, _mean_scale(scale, shapes[:k] + shapes[k + 1:]))
+        for k, shape in enumerate(shapes))
 
 
 def _mean_scale(scale, others, num_nodes=100):
