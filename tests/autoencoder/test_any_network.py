@@ -107,7 +107,8 @@ CASES = {
              (encoder(layers.Dense(6), layers.LayerNormalization(), layers.Activation("tanh")),
               images(layers.GroupNormalization(2), layers.Flatten(), layers.Dense(SIZE))),
     "lstm": lambda: (encoder(layers.LSTM(5), shape=(3, 2)),
-                     decoder(layers.RepeatVector(3), layers.LSTM(4, return_sequences=True, unroll=True),
+                     decoder(layers.RepeatVector(3),
+                             layers.LSTM(4, return_sequences=True, unroll=True),
                              layers.Dense(2))),
     "attention": lambda:
                  (encoder(layers.Flatten(), layers.Dense(5, "tanh"), shape=(3, 2)), attending()),

@@ -199,6 +199,15 @@ class Trainable(tf.keras.Model):
             if self._compiled is not None:
                 self._compiled = Compiled(self)
 
+    def make_train_function(self, force: bool = False) -> Any:
+        """Keras' own. The optimizer's variables are there before it is traced: a function that
+        makes variables is traced twice.
+        """
+        if all(layer.built for network in (self.encoder, self.decoder)
+               for layer in graph.layers(network)):
+            self._build_optimizer()
+        return super().make_train_function(force)
+
     def train_step(self, data: Any) -> dict[str, tf.Tensor]:
         if self._resident is not None:
             return self._report([self._resident.train(data)], self._trackers)
