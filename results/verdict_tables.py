@@ -1,5 +1,6 @@
 """Tables of the verdicts: how often they are wrong, and what they say of runs whose state is known.
 """
+import math
 import os
 
 from results import layout
@@ -64,11 +65,13 @@ def said_table(directories):
     row.
 
     The loss is measured on held-out examples. The gain is "-" where no copy was trained for as many
-    steps again. The embedding is judged over the dimensions above .1 nat.
+    steps again. The embedding is judged over the dimensions above .1 nat. The stretch is by how
+    much the lengths of some direction are wrong at an example; "-" where it was not measured.
     """
     lines = [
         "| | held-out loss (nats) | still to gain per doubling (nats) | training | embedding | "
-        "lengths off | cosines | log sigma unexplained |", "| --- " * 8 + "|"
+        "stretch, median | stretch, 95 % | lengths off | cosines | log sigma unexplained |",
+        "| --- " * 10 + "|"
     ]
     for name, group in layout.by_seed(directories):
         numbers, said = [], []
@@ -78,12 +81,11 @@ def said_table(directories):
             numbers.append([one["loss"], 100 * isometry.length_error, isometry.cosine,
                             isometry.unexplained])
             said.append((words.gain_label(found), words.LABELS[found.state],
-                         words.isometry_label(isometry)))
+                         words.isometry_label(isometry), *(
+                             f"{value:.0%}".replace("%", " %") if math.isfinite(value) else "-"
+                             for value in (isometry.error_median, isometry.error_95))))
         loss, length, cosine, unexplained = layout.cells(numbers, (".1f", ".3g", ".3g", ".3g"))
-        gain, training, embedding = (", ".join(found if len(set(found)) > 1 else found[:1])
-                                     for found in zip(*said))
-        lines.append(
-            f"| {name} | {loss} | {gain} | {training} | {embedding} | {length} % | {cosine} | "
-            f"{unexplained} |"
-        )
+        joined = [", ".join(found if len(set(found)) > 1 else found[:1]) for found in zip(*said)]
+        lines.append(f"| {name} | {loss} | {' | '.join(joined)} | {length} % | {cosine} | "
+                     f"{unexplained} |")
     return "\n".join(lines)
