@@ -306,13 +306,6 @@ def test_spikes_do_not_hide_a_fall():
                                         abs=3 * spiked.standard_error) and spiked.p_value < 1e-2
 
 
-def test_a_fall_is_over_where_a_hundredth_would_have_been_seen():
-    level = tests_of_means.LossFall(0.1, 0.2, 0.6, 100, 200, 20, loss=80.0)
-    assert level.is_over and not dataclasses.replace(level, standard_error=0.4).is_over
-    assert not dataclasses.replace(level, fall=0.7).is_over and dataclasses.replace(
-        level, loss=math.nan).is_over
-
-
 def test_a_short_or_broken_history():
     assert tests_of_means.loss_fall([], []) is None
     assert tests_of_means.loss_fall(*history(np.random.default_rng(7), 15)) is None

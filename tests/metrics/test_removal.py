@@ -139,7 +139,8 @@ def solved(name):
     """The optimal VAE of one source of each kind, and whether its data have gaps."""
     uniform, size = np.linspace(-1, 1, 151), 151
     kinds = {
-        "two clusters": mixture((-1, 1), 0.1, size), "three clusters": mixture((-1, 0, 1), 0.1, size),
+        "two clusters": mixture((-1, 1), 0.1, size),
+        "three clusters": mixture((-1, 0, 1), 0.1, size),
         "four clusters": mixture(np.linspace(-1, 1, 4), 0.1, size),
         "a discrete factor": (np.arange(5) - 1.0, [0.1, 0.4, 0.2, 0.2, 0.1]),
         "a gap": (uniform, np.abs(uniform) > 0.5), "a binary factor": ([-1.0, 1.0], [0.5, 0.5]),

@@ -18,6 +18,11 @@ if typing.TYPE_CHECKING:
 
 _GRADIENT_EXAMPLES = 8_192
 _EXAMPLES = 12  # of reconstructions
+_HOW_TO_PROBE = (
+    "An audit does not train. To see what more training would gain, train a Keras model on from "
+    "Python, for as many steps S as it had: found = tfisovae.probe(model, training_examples, "
+    "steps=S, trained_steps=S). Then tfisovae.analyze(model, training_examples).judge("
+    "probes=[found]) gives the verdict.")
 _WRITTEN = ("isometry.json", "isometry.png", "scree.png", "gram.png", "reconstructions.png",
             "report.html")
 
@@ -327,7 +332,8 @@ def run(args: argparse.Namespace) -> None:
             print(said[-1], flush=True)
         verdict = result.judge(**known, **evidence)
         save(verdict)
-    print(words.summary(verdict), flush=True)
+    said.append(_HOW_TO_PROBE)
+    print(f"{said[-1]}\n{words.summary(verdict)}", flush=True)
     drawn = draw(args.out, model, result, importances, x, args.max_value)
     write_report(args, model, result, importances, x, rows, verdict, said)
     print(measuring.written(args.out, "isometry.json", *drawn, "report.html"))

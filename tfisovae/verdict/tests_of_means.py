@@ -22,7 +22,6 @@ _SPIKE = 6  # deviations of a row of the history from its line, beyond which it 
 _LINE_ROWS = 500  # of a history, through pairs of which that line is found
 _FEW_ROWS = 10  # independent rows, below which a line through them is not tested
 _PARTS = 9  # of a history, whose means fall one after the other where the loss does
-_LITTLE = 0.01  # of the loss: a fall by less is none that matters
 # Kurtosis beyond which a few examples carry the variance, where they are also fewer than so many.
 _HEAVY = 100
 _SKEW = 0.6  # the same by the skewness over sqrt(N), where the kurtosis is not known
@@ -304,12 +303,6 @@ class LossFall:
         """Whether there are 10 independent rows or more, or the loss falls, or rises, throughout.
         """
         return not self.num_independent < _FEW_ROWS or self.p_value < 0.05
-
-    @property
-    def is_over(self) -> bool:
-        """Whether a further fall of a hundredth of the loss would have been seen, and was not."""
-        return self.decided and not (
-            self.fall + 2 * self.standard_error > _LITTLE * abs(self.loss))
 
 
 def loss_fall(steps: npt.ArrayLike, losses: npt.ArrayLike, part: float = 1 / 3,
