@@ -18,6 +18,7 @@ from tfisovae.autoencoder import autoencoder
 from tfisovae.metrics.measurement import measure
 from tfisovae.vae.batch import Mode
 from tfisovae.verdict import ReasonKind, State, checks, tests_of_means
+from tfisovae.verdict.model_words import why
 
 LMBDA = 25.0
 # Deviations of a gradient: a few directions hold nearly all noise.
@@ -403,5 +404,5 @@ def test_the_gradient_of_networks_that_train_in_16_bits_is_that_of_training(gaus
     narrow = policy.removeprefix("mixed_")
     assert alone.gradient is False
     assert (f"computes in {narrow} in training, and in float32 where it is measured"
-            in alone.gradient_why)
+            in why(alone.gradient_why))
     assert alone.balance is True and alone.moments is conditions.of_model(vae).moments

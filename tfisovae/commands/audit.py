@@ -264,7 +264,7 @@ def run(args: argparse.Namespace) -> None:
     import tfisovae
     from tfisovae.analysis import analysis, mean_gradient, scree
     from tfisovae.analysis import components as pca
-    from tfisovae.verdict import Severity, words
+    from tfisovae.verdict import Severity, model_words, words
 
     if args.num_examples is not None and args.num_examples < 2:
         raise ValueError(
@@ -291,7 +291,7 @@ def run(args: argparse.Namespace) -> None:
     train = load_training(args, model, x.shape[1:])
     measuring.check_writable(args.out)
     found, beta, model = examine(model, x, rows, args.estimate_beta)
-    said = words.findings(found)
+    said = model_words.findings(found)
     print("\n".join(said), end="\n" if said else "", flush=True)
     if any(one.severity is Severity.FATAL for one in found):
         raise ValueError("Stopped: correct this first, or no result means anything.")
@@ -304,7 +304,7 @@ def run(args: argparse.Namespace) -> None:
                      importances.sentences()]), flush=True)
     if beta is not None:
         given = None if args.estimate_beta else model.beta
-        said.append(words.beta(beta, given))
+        said.append(model_words.beta(beta, given))
         print(said[-1], flush=True)
     known = {
         "beta_found": args.estimate_beta, "beta_differs":
