@@ -91,8 +91,8 @@ def _kept(former, now):
 
 def gradients(x, change, rng):
     """Gradients of |x - x_hat|^2 / beta + KL of each example `[N, 4]` of variances `VARIANCES`,
-    over the weights and biases of a linear VAE: `[N, 60]`. Its matrices are those of the optimum,
-    each entry off by `change` times a normal number.
+    over the weights and biases of a linear VAE: `[N, 60]`. Its matrices are optimal but for
+    `change` times a normal number in each entry.
     """
     h = verdict.BETA / 2
     gain, scale = np.sqrt(VARIANCES - h), np.sqrt(h / VARIANCES)

@@ -12,7 +12,7 @@ from tests.metrics.optimal import OptimalVAE, mixture
 from tests.support import linear_vae
 from tfisovae import theory
 from tfisovae.analysis.clusters import has_clusters
-from tfisovae.analysis.scree import Scree
+from tfisovae.analysis.scree import Scree, shares_of
 from tfisovae.metrics import removal
 from tfisovae.metrics.removal import Sample
 
@@ -211,7 +211,7 @@ def test_clusters_and_gaps_are_named_and_nothing_else_is(name, gaps):
 def test_the_ranking_is_that_of_pruning_both_ways(name):
     """The Gaussian variable has a variance between the prediction for the source and its cost. By
     importance it would be kept. Keeping the source leaves the smaller distortion, computed here
-    without the package; the shares are those of the two.
+    without the package, and so do the shares.
     """
     source = solved(name)
     predicted = H * (source.weights @ source.scales**-2.0) - H
@@ -223,6 +223,7 @@ def test_the_ranking_is_that_of_pruning_both_ways(name):
     mean, scale = (np.asarray(part) for part in model.encode(x))
     noise = np.random.default_rng(1).standard_normal(x.shape)
     left = []
+    whole = np.square(x - model.decode(mean + scale * noise)).sum(1).mean()
     for removed in (0, 1):
         z = mean + scale * noise
         z[:, removed] = mean[:, removed].mean()
@@ -232,6 +233,8 @@ def test_the_ranking_is_that_of_pruning_both_ways(name):
     assert np.argsort(-found.cost).tolist() == [1, 0]
     assert found.cost[1] - found.cost[0] == pytest.approx(left[1] - left[0], abs=4 * np.hypot(
         *found.standard_error))
+    rises = np.array(left) - whole
+    np.testing.assert_allclose(shares_of(found.cost, [True, True]), rises / rises.sum(), atol=0.03)
     assert tfisovae.prune(model, 1, x).pruning.kept.tolist() == [1]
 
 

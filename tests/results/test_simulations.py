@@ -1,4 +1,4 @@
-"""The simulations of what tests find: their gradients are exact, and what is said agrees with the
+"""The simulations of what tests find: their gradients are exact, and docstrings agree with the
 published file.
 """
 import numpy as np

@@ -169,8 +169,8 @@ class Scree:
     @property
     def is_overestimated(self) -> np.ndarray:
         """Whether the importance of each active variable, and the decoder's slope, predict more
-        than `TOO_HIGH` times its cost, beyond three standard errors, `[n]`. Those of `has_gaps` are
-        not among them.
+        than `TOO_HIGH` times its cost, beyond three standard errors, `[n]`. Variables with
+        gaps are not among them.
         """
         if self.cost is None:
             return np.zeros(len(self.dimension), bool)
