@@ -61,19 +61,29 @@ def _ratio(a, above=0.9):
 
 def factor_table(directory, rows=12):
     """The factors that the leading dimensions follow, by absolute correlation with the posterior
-    mean.
+    mean, and what removing each dimension costs; "-" where that was not measured.
     """
     saved = layout.measured(directory)
     a = tfisovae.Analysis.from_dict(saved)
     factors = follows(saved) if "factor_correlations" in saved else None
-    lines = ["| rank | E[sigma^-2] | norm | factors (correlation) |", "| --- | --- | --- | --- |"]
+    lines = ["| rank | importance | cost of removal | in nats | E[sigma^-2] | norm | factors "
+             "(correlation) |", "| --- " * 7 + "|"]
     lines += [
-        f"| {rank} | {a.precision_mean[j]:.1f} +- {a.precision_standard_error[j]:.1f} | "
+        f"| {rank} | {a.importance[j]:.3g} | {_cost(a, j)} | "
+        f"{a.precision_mean[j]:.1f} +- {a.precision_standard_error[j]:.1f} | "
         f"{a.norm_mean[j]:.2f} +- "
         f"{a.norm_std[j]:.2f} | {factors[j] if factors else '-'} |"
         for rank, j in enumerate(a.ranking[:rows], 1)
     ]
     return "\n".join(lines)
+
+
+def _cost(a, j):
+    """The cost of removal of z_j, of D and in nats, as two cells."""
+    if a.cost_of_removal is None:
+        return "- | -"
+    return (f"{a.cost_of_removal[j]:.3g} +- {a.cost_of_removal_standard_error[j]:.1g} | "
+            f"{a.removal_nats[j]:.3g}")
 
 
 def factor_tables(directories):

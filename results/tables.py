@@ -181,6 +181,8 @@ TABLES = {
                     toy_tables.toy_table, "density": toy_tables.density_table, "ablation":
                         ablation_tables.ablation_table, "losses": ablation_tables.losses_table,
     "false_alarms": verdict_tables.false_alarms_table,
+    "kept": verdict_tables.kept_table, "gradient_kept": verdict_tables.gradient_kept_table,
+    "intervals": verdict_tables.intervals_table, "clusters": verdict_tables.clusters_table,
     "gradient": verdict_tables.gradient_table, "mix": verdict_tables.mix_table, "said":
         verdict_tables.said_table, "odd": odd_tables.odd_table, "precision": precision_table,
     "linear": linear_table, "quantizer": quantizer_table, "speed": speed_table

@@ -22,7 +22,7 @@ DEVIATIONS = (0.03, 0.04, 0.05, 0.06, 0.08, 0.1, 0.12, 0.15, 0.2, 0.25, 0.3, 0.4
 FEATURES = ("gaussian", "t3", "log-normal", "binary", "one binary")
 GRADIENTS = {4096: 400, 50_176: 100}
 _RARE = 0.01  # frequency of what is sparse or binary
-_NUM_BLOCKS, _BETA = 256, 0.1
+_NUM_BLOCKS, BETA = 256, 0.1
 # Deviations of the mean of Gaussian gradients of so many weights, in units of its noise.
 _WEIGHTS, _STRENGTHS = (20, 400), (0.0, 3.5, 4.5, 6.0)
 _AT_ONCE = 1_000_000  # numbers of one array
@@ -174,15 +174,22 @@ def gradients(x, rng):
     """Gradients of |x - x_hat|^2 / beta + KL over the weights and biases of the optimal linear VAE
     of features of variance 1, of each example `[N, 4]`: `[N, 60]`.
     """
-    h = _BETA / 2
+    h = BETA / 2
     gain, variance = math.sqrt(1 - h), h
     mu, eps = gain * x, rng.standard_normal(x.shape)
     z = mu + math.sqrt(variance) * eps
-    by_output = 2 / _BETA * (gain * z - x)
+    by_output = 2 / BETA * (gain * z - x)
     by_sample = gain * by_output
     by_mean = by_sample + mu
     by_log_variance = (math.sqrt(variance) * eps * by_sample + variance - 1) / 2
 
+    return by_weights(x, z, by_output, by_mean, by_log_variance)
+
+
+def by_weights(x, z, by_output, by_mean, by_log_variance):
+    """Gradients over the weights and biases of a linear VAE, from those over what its layers give,
+    of each example: `[N, 60]` for four features.
+    """
     def weights(outer, inner):
         return (outer[:, :, None] * inner[:, None]).reshape(len(x), -1)
 
@@ -217,13 +224,17 @@ def gradient_detected(share=1.0, seed=3):
         for strength in _STRENGTHS:
             found = []
             for _ in range(count):
-                mean = rng.standard_normal(weights)
-                mean *= math.sqrt(strength * math.sqrt(2 * weights) / _NUM_BLOCKS / (mean @ mean))
-                blocks = rng.standard_normal((_NUM_BLOCKS, weights)) + mean
-                found.append(_judged(blocks, 4096))
+                found.append(_judged(shifted_blocks(weights, strength, rng), 4096))
             rows.append({"weights": weights, "strength": strength, "data_sets": count}
                         | _rates(found))
     return rows
+
+
+def shifted_blocks(weights, strength, rng):
+    """Means of blocks of Gaussian gradients, `[256, weights]`, as `gradient_detected` says."""
+    mean = rng.standard_normal(weights)
+    mean *= math.sqrt(strength * math.sqrt(2 * weights) / _NUM_BLOCKS / (mean @ mean))
+    return rng.standard_normal((_NUM_BLOCKS, weights)) + mean
 
 
 def _judged(blocks, num_examples):

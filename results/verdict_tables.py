@@ -1,5 +1,6 @@
 """Tables of the verdicts: how often they are wrong, and what they say of runs whose state is known.
 """
+import math
 import os
 
 from results import layout
@@ -64,11 +65,13 @@ def said_table(directories):
     row.
 
     The loss is measured on held-out examples. The gain is "-" where no copy was trained for as many
-    steps again. The embedding is judged over the dimensions above .1 nat.
+    steps again. The embedding is judged over the dimensions above .1 nat. The stretch is by how
+    much the lengths of some direction are wrong at an example; "-" where it was not measured.
     """
     lines = [
         "| | held-out loss (nats) | still to gain per doubling (nats) | training | embedding | "
-        "lengths off | cosines | log sigma unexplained |", "| --- " * 8 + "|"
+        "stretch, median | stretch, 95 % | lengths off | cosines | log sigma unexplained |",
+        "| --- " * 10 + "|"
     ]
     for name, group in layout.by_seed(directories):
         numbers, said = [], []
@@ -78,12 +81,81 @@ def said_table(directories):
             numbers.append([one["loss"], 100 * isometry.length_error, isometry.cosine,
                             isometry.unexplained])
             said.append((words.gain_label(found), words.LABELS[found.state],
-                         words.isometry_label(isometry)))
+                         words.isometry_label(isometry), *(
+                             f"{value:.0%}".replace("%", " %") if math.isfinite(value) else "-"
+                             for value in (isometry.error_median, isometry.error_95))))
         loss, length, cosine, unexplained = layout.cells(numbers, (".1f", ".3g", ".3g", ".3g"))
-        gain, training, embedding = (", ".join(found if len(set(found)) > 1 else found[:1])
-                                     for found in zip(*said))
+        joined = [", ".join(found if len(set(found)) > 1 else found[:1]) for found in zip(*said)]
+        lines.append(f"| {name} | {loss} | {' | '.join(joined)} | {length} % | {cosine} | "
+                     f"{unexplained} |")
+    return "\n".join(lines)
+
+
+def _simulated(directories, part):
+    return files.read_json(os.path.join(layout.only(directories), "simulations.json"))[part]
+
+
+def kept_table(directories):
+    """Which share of the former detections remains where one Gaussian dimension is off, over all
+    cases in which the former test found half or more; and the worst case.
+    """
+    found = {}
+    for row in _simulated(directories, "moments"):
+        found.setdefault((row["check"], row["num_examples"]), []).append(row)
+    lines = ["| test | N | cases | remain, mean | cases below 80 % | the worst case | found by the "
+             "former test | found now | remain |", "| --- " * 9 + "|"]
+    for (check, size), rows in found.items():
+        worst = min(rows, key=lambda row: row["kept"])
+        few = sum(row["kept"] < 0.8 for row in rows)
+        mean = sum(row["kept"] for row in rows) / len(rows)
         lines.append(
-            f"| {name} | {loss} | {gain} | {training} | {embedding} | {length} % | {cosine} | "
-            f"{unexplained} |"
-        )
+            f"| {check} | {size:,} | {len(rows)} | {100 * mean:.0f} % | {few} | "
+            f"{worst['deviation']:+g}, sigma^2 {worst['variance']:g}, n = {worst['n']} | "
+            f"{_percents(worst)} |")
+    return "\n".join(lines)
+
+
+def gradient_kept_table(directories):
+    """The same for the mean gradient, at N = 4,096."""
+    lines = ["| gradients | data sets | found by the former test | found now | remain |",
+             "| --- " * 5 + "|"]
+    return "\n".join([*lines, *(f"| {row['data']} | {row['data_sets']} | {_percents(row)} |"
+                                for row in _simulated(directories, "gradient"))])
+
+
+def _percents(row):
+    return " | ".join(f"{100 * row[name]:.0f} %" for name in ("former", "now", "kept"))
+
+
+def intervals_table(directories):
+    """How often the 95 % interval of beta misses it, and how often a beta is called different that
+    is not.
+    """
+    rows = _simulated(directories, "intervals")
+    sizes = list(dict.fromkeys(row["num_examples"] for row in rows))
+    found = {}
+    for row in rows:
+        at = (row["n"], row["differing"], row["how"])
+        found.setdefault(at, {})[row["num_examples"]] = row
+    lines = [f"| dimensions | of them differ | by | "
+             f"{' | '.join(f'missed, N = {size:,}' for size in sizes)} | called different, at most "
+             f"|", "| --- " * (4 + len(sizes)) + "|"]
+    for (n, differing, how), at in found.items():
+        missed = " | ".join(f"{100 * at[size]['missed']:.1f}" for size in sizes)
+        most = max(at[size]["called_different"] for size in sizes)
+        lines.append(f"| {n} | {differing} | {how} | {missed} | {100 * most:.1f} |")
+    return "\n".join(lines)
+
+
+def clusters_table(directories):
+    """How often posterior means are said to lie in clusters, per cent."""
+    found = {}
+    for row in _simulated(directories, "clusters"):
+        found.setdefault(row["shape"], {})[row["num_examples"]] = row
+    sizes = list(next(iter(found.values())))
+    lines = [f"| posterior means | {' | '.join(f'N = {size:,}' for size in sizes)} |",
+             "| --- " * (1 + len(sizes)) + "|"]
+    for shape, at in found.items():
+        named = " | ".join(f"{100 * at[size]['named']:.2g}" for size in sizes)
+        lines.append(f"| {shape} | {named} |")
     return "\n".join(lines)

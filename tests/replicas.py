@@ -18,6 +18,7 @@ from tfisovae.vae.optimizers import FusedAdam
 
 layers = tf.keras.layers
 X = np.random.default_rng(0).uniform(0.1, 0.9, [37, 6, 6, 1]).astype(np.float32)
+_AS_DRAWN = X.copy()
 OPTIMIZERS = {"sgd": lambda: tf.keras.optimizers.SGD(1e-3, 0.9), "adam": lambda: FusedAdam(1e-3)}
 # Sums are taken in another order. Adam divides by gradients, which rounding alone can change much
 # where they are near 0.
@@ -56,7 +57,7 @@ def every_size():
     """
     def batches():
         for size in range(13, 0, -1):
-            yield X[size:2 * size].copy()  # TensorFlow computes in the memory that it is given
+            yield X[size:2 * size]  # views, which must stay as they are
 
     return tf.data.Dataset.from_generator(batches, output_signature=tf.TensorSpec([None, 6, 6, 1]))
 
@@ -77,6 +78,7 @@ def trained(replicas, optimizer, distortion="sse", decomposed=False, measured=()
 
 
 def compare(one, other, name, **tolerance):
+    np.testing.assert_array_equal(X, _AS_DRAWN, err_msg=f"the examples, after {name}")
     flat = tf.nest.flatten(one)
     assert len(flat) == len(tf.nest.flatten(other)), name
     for a, b in zip(flat, tf.nest.flatten(other)):

@@ -304,7 +304,7 @@ def run_workers(directories, config=None, make="make_vae = t.make_vae"):
     return [worker.returncode for worker in workers], errors
 
 
-KNOWN = checks.Conditions(True, "", True, "")  # the networks are such that all checks apply
+KNOWN = checks.Conditions(True, None, True, None)  # the networks are such that all checks apply
 AT_REST = tests_of_means.MeanGradient(0.0, 1.0, 10.0, math.inf, 0.5, 5000, 3.0)
 
 

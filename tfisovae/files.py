@@ -5,6 +5,7 @@ A reader, or a crash, finds it whole or not at all. While it is written, its wri
 `.NAME.writing-TOKEN.lock`. `sweep` removes what a dead writer left: everything that it can lock.
 """
 import contextlib
+import enum
 import errno
 import hashlib
 import json
@@ -324,9 +325,11 @@ def write_json(path: _Path, values: Mapping[str, Any], digits: int | None = 7) -
 
 
 def plain(value: Any, digits: int | None = None) -> Any:
-    """A value as JSON holds it: lists for NumPy's arrays, `None` for NaN and infinity, floats
-    rounded to `digits` significant digits.
+    """A value as JSON holds it: lists for NumPy's arrays, the value of an enumeration's member,
+    `None` for NaN and infinity, floats rounded to `digits` significant digits.
     """
+    if isinstance(value, enum.Enum):
+        return value.value
     if isinstance(value, (np.ndarray, np.generic)):
         value = value.tolist()
     if isinstance(value, dict):

@@ -11,7 +11,7 @@ import tensorflow as tf
 from tests.messages import refuses
 from tfisovae import BetaEstimate, as_autoencoder, distortions, estimate_beta, theory
 from tfisovae.autoencoder.posterior import Posterior
-from tfisovae.verdict import words
+from tfisovae.verdict import model_words
 
 
 def autoencoder(encode, decode, distortion, decomposed=False):
@@ -210,11 +210,11 @@ def test_noise_that_is_not_the_posteriors_is_not_called_a_want_of_training():
     named, and what gives it. A ratio of 1.4 may come from training that goes on.
     """
     made = BetaEstimate.from_sums(*sums(*draw(1000, [1000.0] * 3, np.random.default_rng(0))))
-    said = words.beta(made, 0.1)
+    said = model_words.beta(made, 0.1)
     assert "times as large" in said and "about 0.01 of sigma" in said
     assert 0.99e4 < float(re.search(r"one, ([\d.e+]+) times", said)[1]) < 1.01e4
     assert "has not converged" not in said and "More training does not change" in said
-    assert "training has not converged" in words.beta(made, 700.0)
+    assert "training has not converged" in model_words.beta(made, 700.0)
 
 
 # ---- what cannot be told ----

@@ -1,5 +1,6 @@
 """Whether the networks are such that moments, balance and mean gradient show convergence."""
 import dataclasses
+import json
 
 import numpy as np
 import pytest
@@ -8,10 +9,12 @@ import tensorflow as tf
 
 import tfisovae
 from tests.support import KNOWN, stationarity
-from tfisovae import networks
+from tfisovae import files, networks
 from tfisovae.analysis import conditions
 from tfisovae.autoencoder.autoencoder import as_autoencoder
 from tfisovae.verdict import ReasonKind, State, checks, convergence
+from tfisovae.verdict.model_words import why
+from tfisovae.verdict.states import Cause
 from tfisovae.verdict.tests_of_means import Moments
 
 
@@ -41,20 +44,20 @@ def test_the_conditions_of_other_networks():
              layers.Flatten(), layers.Dense(4)])
         found = conditions.conditions_of(pair()[0], decoder)
         assert found.moments is False
-        assert says in found.moments_why
-        assert "decoder" in found.moments_why
+        assert says in why(found.moments_why)
+        assert "decoder" in why(found.moments_why)
         assert found.balance is True
     for head in (layers.Dense(4, use_bias=False), layers.Dense(
             4, "tanh"), layers.Dense(4, bias_constraint="non_neg")):
         found = conditions.conditions_of(*pair(head=head))
         assert found.moments is False
         assert found.balance is False
-        assert "head of the encoder" in found.balance_why
+        assert "head of the encoder" in why(found.balance_why)
     # The next layer is the first with weights.
     assert conditions.conditions_of(*pair(layers.Dropout(0.0))).moments is True
     # In training, a shift of z is then no shift of its product.
     dropped = conditions.conditions_of(*pair(layers.Dropout(0.5)))
-    assert dropped.moments is False and "drops parts of z in training" in dropped.moments_why
+    assert dropped.moments is False and "drops parts of z in training" in why(dropped.moments_why)
     unknown = conditions.conditions_of(lambda x: x, object())
     assert unknown.moments is None and unknown.balance is None
 
@@ -133,8 +136,27 @@ def test_conditions_are_unknown_where_the_heads_are():
     made = conditions.conditions_of(encoder, pair()[1])
     assert made.balance is None
     assert made.moments is None
-    assert "which outputs of the encoder" in made.balance_why
+    assert "which outputs of the encoder" in why(made.balance_why)
     assert conditions.conditions_of(encoder, pair()[1], ("b", "c")).balance is True
+
+
+def test_why_is_stored_as_data_and_words_of_older_files_stay():
+    made = conditions.conditions_of(*pair(tf.keras.layers.Dense(8, use_bias=False, name="one")))
+    saved = json.loads(json.dumps(files.plain(dataclasses.asdict(made))))
+    assert saved["moments_why"] == {"cause": "no_bias", "part": "decoder", "layer": "one",
+                                    "kind": "Dense", "dtype": "", "said": ""}
+    assert checks.Conditions.from_dict(saved) == made
+    assert why(made.moments_why) == "the first layer of the decoder (one) has no bias"
+    old = {"moments": False, "moments_why": "a head is odd", "balance": True, "balance_why": "",
+           "gradient": True, "gradient_why": ""}
+    read = checks.Conditions.from_dict(old)
+    assert why(read.moments_why) == "a head is odd" and read.balance_why is None
+
+
+@pytest.mark.parametrize("cause", Cause)
+def test_each_cause_has_words(cause):
+    said = why(checks.Why(cause, "decoder", "a_layer", "Dense", "float16", "as it was said"))
+    assert said and "{" not in said and not said.endswith(".")
 
 
 def test_where_the_conditions_fail_it_is_a_hint():
@@ -158,5 +180,5 @@ def test_where_the_conditions_fail_it_is_a_hint():
     said = convergence.judge(measured, where)
     hints = said.of(ReasonKind.HINT)
     assert said.state is State.NOT_JUDGED and checks.MEAN in {reason.check for reason in hints}
-    assert all("has no bias" in reason.note for reason in hints)
+    assert {reason.why.cause for reason in hints} == {Cause.NO_BIAS}
     assert convergence.judge(measured, KNOWN).state is State.IMPROVING

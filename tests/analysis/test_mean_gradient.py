@@ -18,6 +18,7 @@ from tfisovae.autoencoder import autoencoder
 from tfisovae.metrics.measurement import measure
 from tfisovae.vae.batch import Mode
 from tfisovae.verdict import ReasonKind, State, checks, tests_of_means
+from tfisovae.verdict.model_words import why
 
 LMBDA = 25.0
 # Deviations of a gradient: a few directions hold nearly all noise.
@@ -306,13 +307,6 @@ def test_spikes_do_not_hide_a_fall():
                                         abs=3 * spiked.standard_error) and spiked.p_value < 1e-2
 
 
-def test_a_fall_is_over_where_a_hundredth_would_have_been_seen():
-    level = tests_of_means.LossFall(0.1, 0.2, 0.6, 100, 200, 20, loss=80.0)
-    assert level.is_over and not dataclasses.replace(level, standard_error=0.4).is_over
-    assert not dataclasses.replace(level, fall=0.7).is_over and dataclasses.replace(
-        level, loss=math.nan).is_over
-
-
 def test_a_short_or_broken_history():
     assert tests_of_means.loss_fall([], []) is None
     assert tests_of_means.loss_fall(*history(np.random.default_rng(7), 15)) is None
@@ -410,5 +404,5 @@ def test_the_gradient_of_networks_that_train_in_16_bits_is_that_of_training(gaus
     narrow = policy.removeprefix("mixed_")
     assert alone.gradient is False
     assert (f"computes in {narrow} in training, and in float32 where it is measured"
-            in alone.gradient_why)
+            in why(alone.gradient_why))
     assert alone.balance is True and alone.moments is conditions.of_model(vae).moments

@@ -29,6 +29,7 @@ from tfisovae.verdict import (
     State,
     Verdict,
     checks,
+    model_words,
     words,
 )
 
@@ -74,6 +75,7 @@ def test_a_model_of_ours_says_its_loss_itself(main, saved, tmp_path):
     assert found.isometry.state is IsometryState.ISOMETRIC and found.isometry.largest < 0.01
     # No gradient was measured, and a SavedModel does not say what its layers are.
     assert found.state is State.NOT_JUDGED and found.of(ReasonKind.NO_PROBE)
+    assert "found = tfisovae.probe(model, training_examples, steps=S" in done.stdout
     assert measured["findings"] == []
     written = {p.name for p in (tmp_path / "out").iterdir()}
     assert written == {"isometry.json", "isometry.png", "scree.png", "gram.png", "report.html"}
@@ -373,7 +375,7 @@ def test_what_is_fatal_is_said_before_anything_is_measured(main, saved, tmp_path
 
 
 def found(encode, decode, x, distortion="sse"):
-    return words.findings(inspection.inspect(Autoencoder(encode, decode, distortion, 0.1), x))
+    return model_words.findings(inspection.inspect(Autoencoder(encode, decode, distortion, 0.1), x))
 
 
 X = np.random.default_rng(0).uniform(0.2, 0.8, (200, 2)).astype(np.float32)
@@ -409,7 +411,7 @@ def test_every_kind_of_finding_has_its_sentence():
         "row", "rows", "of", "change", "fraction", "smallest", "largest", "error", "data_low",
         "data_high", "model_low", "model_high"), 2)
     made = [Finding(kind, "decode", numbers, "scale") for kind in Kind]
-    said = words.findings(made)
+    said = model_words.findings(made)
     assert len(set(said)) == len(Kind)
     for finding, line in zip(made, said):
         assert line.startswith("WRONG: ") == (finding.severity is Severity.FATAL)
@@ -433,13 +435,13 @@ def estimate(value, error):
     (None, estimate(0.04, 0.54), BetaState.FOUND, "used, but the posterior does not show")])
 def test_sentences_about_beta(given, found, state, sentence):
     assert found.state(given) is state
-    said = words.beta(found, given)
+    said = model_words.beta(found, given)
     assert sentence in said and "beta: beta" not in said and "from -" not in said
 
 
 def test_sentences_about_the_scale():
     def said(kind, numbers, *suggested):
-        return words.findings([Finding(kind, "encode", numbers, *suggested)])[0]
+        return model_words.findings([Finding(kind, "encode", numbers, *suggested)])[0]
 
     moments = {"log_variance": 1.02, "variance": math.inf, "log_scale": 1.05, "scale": math.inf}
     both = said(Kind.OTHER_SCALE, moments, "log_variance", ("log_scale",))
@@ -460,7 +462,7 @@ def test_the_range_is_wrong_where_scales_vanish_by_it():
     for zero, word in ((0.141, "WRONG: reconstructions are worse"),
                        (0.0, "DOUBTFUL: reconstructions are worse")):
         finding = Finding(Kind.OTHER_RANGE, "decode", {**numbers, "zero_scales": zero})
-        said = words.findings([finding])[0]
+        said = model_words.findings([finding])[0]
         assert said.startswith(word) and ("14.1% of the posterior's scales underflow"
                                           in said) is (zero > 0)
         assert (finding.severity is Severity.FATAL) is (zero > 0)

@@ -149,22 +149,37 @@ def test_what_is_said_of_runs_stands_in_one_table(seeds):
         saved, name = json.loads(path.read_text()), path.parent.name
         if name == "b":
             saved["verdict"] = Verdict(State.CONVERGED, (), Isometry(
-                IsometryState.ISOMETRIC, worst_error=0.07, length_error=0.05, cosine=0.04),
+                IsometryState.ISOMETRIC, worst_error=0.07, length_error=0.05, cosine=0.04,
+                error_median=0.02, error_95=0.07),
                 gains=(Gain(GainKind.DOUBLING, 0.012, 0.001), )).to_dict()
         path.write_text(json.dumps(saved))
     first, other = (list(map(str.strip,
                              line.split("|")[1:-1]))
                     for line in verdict_tables.said_table(seeds).splitlines()[2:])
     assert first[0] == "a, 3 seeds" and first[2:5] == ["-", "IMPROVING", "not isometric"]
-    assert other[0] == "b" and other[2:7] == [
-        "0.012 +- 0.001", "Converged", "isometric to 7 %", "5 %", "0.04"]
+    assert first[5:7] == ["-", "-"]  # where it was not measured
+    assert other[0] == "b" and other[2:9] == [
+        "0.012 +- 0.001", "Converged", "isometric to 7 %", "2 %", "7 %", "5 %", "0.04"]
     one = tfisovae.Analysis.load(f"{seeds[0]}/isometry.json")
     among = np.flatnonzero(one.kl_mean > 0.1)
     errors = np.hypot(one.norm_mean - one.one_minus_variance,
                       one.norm_std)[among] / one.one_minus_variance[among] / 2
     made = verdict_tables.said_table(seeds[:1]).splitlines()[2].split("|")
-    assert made[6].strip() == f"{100 * np.sqrt(np.mean(errors**2)):.3g} %"
-    assert made[7].strip() == f"{one.cosine(among):.3g}"
+    assert made[8].strip() == f"{100 * np.sqrt(np.mean(errors**2)):.3g} %"
+    assert made[9].strip() == f"{one.cosine(among):.3g}"
+
+
+def test_a_table_of_factors_has_the_cost_where_it_was_measured():
+    """The published faces: of seed 0 with its model, and of seed 1 without."""
+    for seed, known in (("", True), ("-seed1", False)):
+        place = str(ROOT / "results" / "faces" / f"decomposed{seed}")
+        found = tfisovae.Analysis.load(f"{place}/isometry.json")
+        j = found.ranking[0]
+        cells = image_tables.factor_table(place).splitlines()[2].split("|")
+        cost = [f"{found.cost_of_removal[j]:.3g}", f"{found.removal_nats[j]:.3g}"] if known else [
+            "-", "-"]
+        assert [cells[3].split()[0], cells[4].strip()] == cost
+        assert cells[2].strip() == f"{found.importance[j]:.3g}"
 
 
 def test_tables_are_of_what_was_measured_of_the_run_as_it_is(seeds):

@@ -445,7 +445,7 @@ def test_clusters_are_said_and_shown(make_measurement):
     values = make_measurement(6, 4)
     first, second, *_ = values["ranking"]
     said = Parsed(show.render(contents_of(values))).said("scree")
-    assert "has clusters" not in said and "Where cost" not in said
+    assert "has clusters" not in said and "importance misleads" not in said
     cost = np.array(values["cost_of_removal"])
     cost[first] /= 3
     cost[second] *= 3

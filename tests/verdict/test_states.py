@@ -21,6 +21,7 @@ from tfisovae.verdict import (
     words,
 )
 from tfisovae.verdict.gains import Probe, Residual
+from tfisovae.verdict.states import Cause
 from tfisovae.verdict.tests_of_means import Moments
 
 GOOD = stationarity(4, 5000)
@@ -30,8 +31,9 @@ FALLING = tests_of_means.LossFall(0.2, 0.01, 1e-8, 100, 200, 20)
 NOT_FINITE = dataclasses.replace(
     GOOD, latent_mean=dataclasses.replace(GOOD.latent_mean, mean=np.array([0, np.nan, 0, 0])))
 # Whose gradient is not known to be the one that was trained.
-UNTOLD = dataclasses.replace(KNOWN, gradient=False, gradient_why="dropout is on")
-PARTIAL = checks.Conditions(False, "no bias", None, "the encoder is not known")
+DROPOUT = checks.Why(Cause.RANDOM, "decoder", "dropout", "Dropout")
+UNTOLD = dataclasses.replace(KNOWN, gradient=False, gradient_why=DROPOUT)
+PARTIAL = checks.Conditions(False, checks.Why(Cause.NO_BIAS, "decoder", "dense"))
 LITTLE = Probe(1000, 1000, 0, 10.0, 9.995, 0.005, 0.001, 5000)
 MUCH = dataclasses.replace(LITTLE, after=9.5, gain=0.5)
 UNSURE = dataclasses.replace(LITTLE, after=9.9, gain=0.1, standard_error=0.05)
@@ -146,7 +148,7 @@ def test_why_a_training_is_not_judged():
     few = reasons("few examples, and no probe")
     assert few[ReasonKind.TOO_FEW].value == 200 and ReasonKind.NO_PROBE in few
     other = reasons("no probe, and the gradient of other networks")
-    assert other[ReasonKind.GRADIENT_TELLS_NOTHING].note == "dropout is on"
+    assert other[ReasonKind.GRADIENT_TELLS_NOTHING].why == DROPOUT
     assert reasons("a few steps gain little")[ReasonKind.SHORT_PROBE].value == 100
     assert ReasonKind.NO_PROBE in reasons("nothing")
 

@@ -201,7 +201,7 @@ class Analysis:
         if made["stationarity"]:
             made["stationarity"] = checks.Stationarity.from_dict(made["stationarity"])
         if made["conditions"]:
-            made["conditions"] = checks.Conditions(**made["conditions"])
+            made["conditions"] = checks.Conditions.from_dict(made["conditions"])
         if made["residual"]:
             made["residual"] = gains.Residual.from_dict(made["residual"])
         if made["stretch"]:

@@ -16,10 +16,11 @@ from tfisovae.autoencoder import graph
 from tfisovae.autoencoder.autoencoder import Measurable, as_autoencoder
 from tfisovae.autoencoder.networks import Networks
 from tfisovae.autoencoder.outputs import PartError
-from tfisovae.verdict.checks import Conditions
+from tfisovae.verdict.checks import Conditions, Why
+from tfisovae.verdict.states import Cause
 
 _layers = tf.keras.layers
-_UNKNOWN = (None, "the networks are not Keras models of known layers")
+_UNKNOWN = (None, Why(Cause.LAYERS_UNKNOWN))
 
 
 def conditions_of(encoder: object, decoder: object,
@@ -38,11 +39,9 @@ def conditions_of(encoder: object, decoder: object,
     variance = heads[-1]
     moments = _worst([*heads, first])
     if moments[0]:
-        moments = (
-            True,
-            "both heads of the encoder and the first layer of the decoder are affine with biases")
+        moments = (True, Why(Cause.HEADS_AFFINE))
     if variance[0]:
-        variance = (True, "the log-variance head has a bias")
+        variance = (True, Why(Cause.BIAS))
     return Conditions(*moments, *variance)
 
 
@@ -54,9 +53,7 @@ def of_model(model: Measurable) -> Conditions:
     made = conditions_of(known.encoder, known.decoder, known.outputs)
     # A bias then moves small scales more than large ones.
     if made.balance and known.reading in ("variance", "scale"):
-        made = dataclasses.replace(
-            made, balance=False,
-            balance_why="the encoder's second output is no logarithm of its scale")
+        made = dataclasses.replace(made, balance=False, balance_why=Why(Cause.NO_LOGARITHM))
     return _of_training(made, known)
 
 
@@ -65,55 +62,55 @@ def _heads(encoder, asked):
     why) for each.
     """
     if not graph.is_graph(encoder):
-        return [(None, "the encoder is not a functional Keras model")] * 2
+        return [(None, Why(Cause.NOT_FUNCTIONAL, "encoder"))] * 2
     try:
         outputs = graph.posterior_tensors(encoder, asked)
     except PartError:
-        return [
-            (None, "which outputs of the encoder are the mean and the log-variance is not known")
-        ] * 2
+        return [(None, Why(Cause.OUTPUTS_UNKNOWN))] * 2
     found = [_worst(_head(layer) for layer in graph.sources(output)) for output in outputs]
     # One dimension alone cannot be shifted and scaled.
     if len(outputs) == 2 and outputs[0].shape[-1] != outputs[1].shape[-1]:
-        return [found[0], (False, "all dimensions share one spread")]
+        return [found[0], (False, Why(Cause.ONE_SPREAD))]
     return found * (2 // len(outputs))
 
 
 def _head(layer):
     if isinstance(layer, _layers.Dense) and layer.activation is not tf.keras.activations.linear:
-        return False, f"a head of the encoder ({layer.name}) has an activation"
-    return _affine(layer, "a head of the encoder")
+        return False, Why(Cause.ACTIVATION, "encoder", layer.name)
+    return _affine(layer, "encoder")
 
 
 def _first_layer(decoder):
     if not graph.is_graph(decoder):
-        return None, "the decoder is not a functional Keras model"
+        return None, Why(Cause.NOT_FUNCTIONAL, "decoder")
     if len(decoder.inputs) != 1:
-        return None, "the decoder has more than one input"
-    return _worst(_affine(layer, "the first layer of the decoder")
-                  for layer in graph.first_layers(decoder))
+        return None, Why(Cause.MORE_INPUTS)
+    return _worst(_affine(layer, "decoder") for layer in graph.first_layers(decoder))
 
 
-def _affine(layer, where):
-    """Whether `layer` is a Dense layer with weights that are free to move: (`True`, `False` or
-    `None`, why).
+def _affine(layer, part):
+    """Whether `layer` of "encoder" or "decoder" is a Dense layer with weights that are free to
+    move: (`True`, `False` or `None`, `Why` or `None`).
     """
+    def why(cause):
+        return Why(cause, part, layer.name, type(layer).__name__)
+
     if isinstance(layer, _layers.InputLayer) or graph.is_graph(layer):
         return _UNKNOWN
     if isinstance(layer, _layers.Dropout):
-        return False, f"{layer.name} drops parts of z in training, which no affine layer absorbs"
+        return False, why(Cause.DROPS)
     if isinstance(layer, _layers.Dense):
         if not layer.use_bias:
-            return False, f"{where} ({layer.name}) has no bias"
+            return False, why(Cause.NO_BIAS)
         if not layer.trainable:
-            return False, f"{where} ({layer.name}) is not trained"
+            return False, why(Cause.NOT_TRAINED)
         if any((layer.kernel_constraint, layer.bias_constraint, layer.kernel_regularizer,
                 layer.bias_regularizer, layer.activity_regularizer)):
-            return False, f"{where} ({layer.name}) has a constraint or a regularizer"
-        return True, ""
+            return False, why(Cause.HELD)
+        return True, None
     if graph.from_package(layer, "keras"):
-        return False, f"{where} ({layer.name}, {type(layer).__name__}) is not a Dense layer"
-    return None, f"{where} ({layer.name}, {type(layer).__name__}) is of an unknown kind"
+        return False, why(Cause.NOT_DENSE)
+    return None, why(Cause.UNKNOWN_KIND)
 
 
 def _worst(parts):
@@ -133,23 +130,19 @@ def _of_training(made, known):
     networks = {"encoder": known.encoder, "decoder": known.decoder}
     whole = known.training_objective is not None
 
-    def said(find, what):
-        """For each network, the first of the layers that `find` finds, in words."""
-        first = {name: next(iter(find(network)), None) for name, network in networks.items()}
-        return {name: f"{layer.name} ({type(layer).__name__}) of the {name} {what(layer)}"
-                for name, layer in first.items() if layer is not None}
+    def first(find, cause):
+        """`Why` by the first of the layers that `find` finds, of each network that has one."""
+        found = {name: next(iter(find(network)), None) for name, network in networks.items()}
+        return {name: Why(cause, name, layer.name, type(layer).__name__, layer.compute_dtype)
+                for name, layer in found.items() if layer is not None}
 
-    def any_of(*sentences):
-        return next((sentence for some in sentences for sentence in some.values()), None)
+    def any_of(*causes):
+        return next((why for some in causes for why in some.values()), None)
 
-    random = said(graph.random_layers,
-                  lambda layer: "is random in training, and not where it is measured")
-    narrow = said(
-        graph.narrow_layers, lambda layer:
-        f"computes in {layer.compute_dtype} in training, and in float32 where it is measured")
-    losses = said(graph.layers_with_losses, lambda layer: "adds a loss of its own")
-    regular = {name: "the networks have regularizers, whose losses are not in what is measured"
-               for name, network in networks.items()
+    random = first(graph.random_layers, Cause.RANDOM)
+    narrow = first(graph.narrow_layers, Cause.NARROW)
+    losses = first(graph.layers_with_losses, Cause.OWN_LOSS)
+    regular = {name: Why(Cause.REGULARIZERS) for name, network in networks.items()
                if isinstance(network, _layers.Layer) and network.losses}
     # A training objective in training mode has the layers of both kinds as they are trained.
     as_trained = whole and known.treats_examples_apart

@@ -22,14 +22,18 @@ import numpy as np
 import numpy.typing as npt
 
 from tfisovae import theory
+from tfisovae.analysis.clusters import has_clusters
 from tfisovae.analysis.components import PrincipalComponents, count_for
 
 if typing.TYPE_CHECKING:  # a page is made of saved numbers without TensorFlow
     from tfisovae.analysis.analysis import Analysis
 
 SHARES = (0.90, 0.95, 0.99)
-# Cost of removal and importance differ where one is more than so many times the other predicts.
+# A variable has gaps where its cost is more than so many times what is predicted.
 DIFFER = 2.0
+# Its importance is too high where it predicts more than so many times the cost. Once round a circle
+# it predicts pi / sqrt(3) = 1.81 times the cost.
+TOO_HIGH = 1.5
 _SURE = 3.0  # standard errors of each
 INTERVAL = 1.959964  # deviations of a two-sided interval of 95 %
 
@@ -64,6 +68,7 @@ class Scree:
       cost, cost_error: the cost of removal and its standard error, `[n]`; `None` in a measurement
         of an older version, where the importance ranks.
       slope: D'_j, which predicts the cost from the decoder's slope, `[n]`, or `None`.
+      clustered: whether the posterior means lie in clusters, `[n]`, or `None`.
     """
 
     dimension: np.ndarray
@@ -76,6 +81,7 @@ class Scree:
     cost: np.ndarray | None = None
     cost_error: np.ndarray | None = None
     slope: np.ndarray | None = None
+    clustered: np.ndarray | None = None
 
     @classmethod
     def of(cls, analysis: "Analysis", components: PrincipalComponents | None = None) -> "Scree":
@@ -86,7 +92,9 @@ class Scree:
         measured = {} if analysis.cost_of_removal is None else {
             "cost": analysis.cost_of_removal[order],
             "cost_error": analysis.cost_of_removal_standard_error[order],
-            "slope": analysis.derivative_mean[order]
+            "slope": analysis.derivative_mean[order],
+            "clustered": None if analysis.mean_counts is None else np.array(
+                [has_clusters(analysis.mean_counts[j]) for j in order])
         }
         return cls(order, analysis.importance[order], error, analysis.active[order],
                    theory.importance(1.0, analysis.beta), analysis.transform_loss, components,
@@ -146,39 +154,47 @@ class Scree:
 
     @property
     def has_gaps(self) -> np.ndarray:
-        """Whether each active variable costs more than `DIFFER` times what its posterior and the
-        decoder's slope at the data predict, beyond three standard errors, `[n]`.
+        """Whether each active variable has clusters or gaps, `[n]`.
 
-        Then the decoder changes most where there are no data: between clusters, or across a gap.
+        Its posterior means lie in clusters. Or it costs more than `DIFFER` times what its posterior
+        and the decoder's slope at the data predict, beyond three standard errors: the decoder
+        changes most where there are no data.
         """
         if self.cost is None:
             return np.zeros(len(self.dimension), bool)
         most = np.maximum(self.predicted + _SURE * self.standard_error, np.nan_to_num(self.slope))
-        return self.active & (self.cost - _SURE * self.cost_error > DIFFER * most)
+        found = self.cost - _SURE * self.cost_error > DIFFER * most
+        return self.active & (found if self.clustered is None else found | self.clustered)
 
     @property
     def is_overestimated(self) -> np.ndarray:
-        """Whether each active variable costs less than the `DIFFER`-th part of both predictions,
-        beyond three standard errors, `[n]`.
+        """Whether the importance of each active variable, and the decoder's slope, predict more
+        than `TOO_HIGH` times its cost, beyond three standard errors, `[n]`. Variables with
+        gaps are not among them.
         """
         if self.cost is None:
             return np.zeros(len(self.dimension), bool)
         slope = np.where(np.isfinite(self.slope), self.slope, np.inf)
         least = np.minimum(self.predicted - _SURE * self.standard_error, slope)
-        return self.active & (DIFFER * (self.cost + _SURE * self.cost_error) < least)
+        found = TOO_HIGH * (self.cost + _SURE * self.cost_error) < least
+        return self.active & found & ~self.has_gaps
 
     def differences(self) -> list[str]:
-        """A line of plain words for each variable whose cost and importance differ."""
+        """A line of plain words for each variable with clusters or gaps, or whose importance is too
+        high.
+        """
         said = []
-        for at in np.flatnonzero(self.has_gaps | self.is_overestimated):
+        gaps = self.has_gaps
+        for at in np.flatnonzero(gaps | self.is_overestimated):
             name, cost, predicted = f"z_{self.dimension[at]}", self.cost[at], self.predicted[at]
             costs = (f"Removing it costs {cost:.3g} of D, where its importance predicts "
                      f"{predicted:.3g}.")
             said.append(
                 f"{name} has clusters or gaps. {costs} Importance leaves out the distance between "
-                f"clusters." if self.has_gaps[at] else
-                f"The importance of {name} is too high. {costs} Few examples have a narrow "
-                f"posterior, or the variable runs in a circle.")
+                f"clusters." if gaps[at] else
+                f"The importance of {name} is too high. {costs} The data bend along it, as on a "
+                f"circle, or a few examples have a narrow posterior, or D grows more slowly than a "
+                f"square.")
         return said
 
     @property

@@ -18,6 +18,11 @@ if typing.TYPE_CHECKING:
 
 _GRADIENT_EXAMPLES = 8_192
 _EXAMPLES = 12  # of reconstructions
+_HOW_TO_PROBE = (
+    "An audit does not train. To see what more training would gain, train a Keras model on from "
+    "Python, for as many steps S as it had: found = tfisovae.probe(model, training_examples, "
+    "steps=S, trained_steps=S). Then tfisovae.analyze(model, training_examples).judge("
+    "probes=[found]) gives the verdict.")
 _WRITTEN = ("isometry.json", "isometry.png", "scree.png", "gram.png", "reconstructions.png",
             "report.html")
 
@@ -259,7 +264,7 @@ def run(args: argparse.Namespace) -> None:
     import tfisovae
     from tfisovae.analysis import analysis, mean_gradient, scree
     from tfisovae.analysis import components as pca
-    from tfisovae.verdict import Severity, words
+    from tfisovae.verdict import Severity, model_words, words
 
     if args.num_examples is not None and args.num_examples < 2:
         raise ValueError(
@@ -286,7 +291,7 @@ def run(args: argparse.Namespace) -> None:
     train = load_training(args, model, x.shape[1:])
     measuring.check_writable(args.out)
     found, beta, model = examine(model, x, rows, args.estimate_beta)
-    said = words.findings(found)
+    said = model_words.findings(found)
     print("\n".join(said), end="\n" if said else "", flush=True)
     if any(one.severity is Severity.FATAL for one in found):
         raise ValueError("Stopped: correct this first, or no result means anything.")
@@ -299,7 +304,7 @@ def run(args: argparse.Namespace) -> None:
                      importances.sentences()]), flush=True)
     if beta is not None:
         given = None if args.estimate_beta else model.beta
-        said.append(words.beta(beta, given))
+        said.append(model_words.beta(beta, given))
         print(said[-1], flush=True)
     known = {
         "beta_found": args.estimate_beta, "beta_differs":
@@ -327,7 +332,8 @@ def run(args: argparse.Namespace) -> None:
             print(said[-1], flush=True)
         verdict = result.judge(**known, **evidence)
         save(verdict)
-    print(words.summary(verdict), flush=True)
+    said.append(_HOW_TO_PROBE)
+    print(f"{said[-1]}\n{words.summary(verdict)}", flush=True)
     drawn = draw(args.out, model, result, importances, x, args.max_value)
     write_report(args, model, result, importances, x, rows, verdict, said)
     print(measuring.written(args.out, "isometry.json", *drawn, "report.html"))

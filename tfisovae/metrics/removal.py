@@ -6,6 +6,9 @@ over posterior samples, with the same noise in both. `tfisovae.prune` fixes what
 the same value, so the cost of removal of z_j is what pruning z_j alone adds to the distortion. The
 decomposed loss has D(x, x_check) + D(x_check, x_hat) for D, and both points change.
 
+A variable that runs once round a circle of radius r costs 2 r^2: it is fixed at a point of the
+circle. The mean of the data would cost r^2, but no z has it.
+
 A linear VAE on Gaussian data has the cost v_j - beta / 2, v_j the variance along that component.
 The importance (Eq. 16) is the integral of a slope at the data; the cost counts the gaps too.
 """

@@ -260,8 +260,8 @@ def _histogram(measured, dimension):
 
 
 def clusters(contents: Contents) -> dict[str, Any] | None:
-    """Which dimensions cost more or less than their importance predicts, in words, and how the
-    means of the first few with clusters are distributed; `None` where there are none.
+    """Which dimensions have clusters or gaps, and whose importance is too high, in words; and how
+    the means of the first few with clusters are distributed. `None` where there are none.
     """
     measured, numbers = contents.measured, contents.scree or scree_of(contents.measured)
     words = numbers.differences()

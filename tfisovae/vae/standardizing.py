@@ -17,6 +17,7 @@ from tfisovae.autoencoder.data import Data
 from tfisovae.metrics.posteriors import posterior_means
 from tfisovae.vae import slicing
 from tfisovae.vae.vae import VAE
+from tfisovae.verdict import model_words
 
 MIN_EXAMPLES = 20
 # By what the second output of the encoder is: the power of the scale by which it is divided, or
@@ -112,7 +113,7 @@ def layers_of(vae: VAE) -> tuple[list[tf.keras.layers.Layer], tf.keras.layers.La
     heads, first = graph.heads(vae.encoder), slicing.first_of(vae.decoder)
     why = None
     if not known.moments:
-        why = known.moments_why
+        why = model_words.why(known.moments_why)
     elif not all(
             type(head) in slicing.DENSE and head.units == vae.n * (3 - len(heads))
             for head in heads) or first is None:

@@ -184,6 +184,9 @@ class VAE(Trainable):
     def _prepare(self, data):
         x = tf.cast(x_of(data), tf.float32)
         self.check(x)
+        if self.distribute_strategy.num_replicas_in_sync > 1:
+            # TensorFlow may compute in the memory of x, which can be that of a generator's array.
+            x = tf.raw_ops.DeepCopy(x=x)
         return x
 
     def measure(self, x: tf.Tensor, first_row: int | tf.Tensor = 0) -> Measurement:

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import scipy.stats
 
+from tfisovae.verdict.states import Cause
 from tfisovae.verdict.tests_of_means import LossFall, MeanGradient, Moments, holm
 
 LEVEL = 0.05  # of false alarms, over all checks together
@@ -37,23 +38,54 @@ GRADIENT, FALL = "the mean gradient", "the fall of the loss"
 
 
 @dataclasses.dataclass(frozen=True)
+class Why:
+    """Why a test applies to a model or not, as data; `tfisovae.verdict.model_words` has the words.
+
+    Attributes:
+      cause: `Cause`.
+      part: "encoder" or "decoder", where it is of one of them.
+      layer, kind, dtype: of a layer: its name, its class, and in what it computes.
+      said: the words of an older version.
+    """
+
+    cause: Cause
+    part: str = ""
+    layer: str = ""
+    kind: str = ""
+    dtype: str = ""
+    said: str = ""
+
+    @classmethod
+    def from_saved(cls, value: Mapping[str, str] | str) -> "Why":
+        """From `dataclasses.asdict`, as JSON holds it, or from the words of an older version."""
+        if isinstance(value, str):
+            return cls(Cause.IN_WORDS, said=value)
+        return cls(**{**value, "cause": Cause(value["cause"])})
+
+
+@dataclasses.dataclass(frozen=True)
 class Conditions:
     """Whether the networks are such that a stationarity holds at the optimum: `True`, `False`, or
     `None` where that is unknown.
 
     Attributes:
-      moments: of E[mu] = 0 and E[mu^2 + sigma^2] = 1. moments_why: in words.
-      balance: of the posterior balance. balance_why: in words.
-      gradient: of the mean gradient, as `stationarity.block_gradients` takes it. gradient_why: in
-        words.
+      moments: of E[mu] = 0 and E[mu^2 + sigma^2] = 1. balance: of the posterior balance. gradient:
+        of the mean gradient, as `mean_gradient.block_gradients` takes it.
+      moments_why, balance_why, gradient_why: `Why`, or `None` where there is nothing to say.
     """
 
     moments: bool | None = None
-    moments_why: str = "the networks are not known"
+    moments_why: Why | None = Why(Cause.NETWORKS_UNKNOWN)
     balance: bool | None = None
-    balance_why: str = "the encoder is not known"
+    balance_why: Why | None = Why(Cause.ENCODER_UNKNOWN)
     gradient: bool | None = True
-    gradient_why: str = ""
+    gradient_why: Why | None = None
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> "Conditions":
+        """From `dataclasses.asdict`, as JSON holds it."""
+        return cls(**{name: (Why.from_saved(value) if value else None) if name.endswith("_why")
+                      else value for name, value in values.items()})
 
 
 @dataclasses.dataclass(frozen=True)
@@ -102,7 +134,7 @@ class Check:
       matters: whether it is off by more than the tolerance.
       applies: whether its conditions are met; `None` where that is unknown. Only where `True` is it
         more than a hint.
-      why: of `applies`, in words.
+      why: of `applies`.
       decided: `False` where a few examples carry the variance, or may be missing; there no p-value
         means anything.
     """
@@ -116,7 +148,7 @@ class Check:
     p_value: float
     matters: bool
     applies: bool | None = True
-    why: str = ""
+    why: Why | None = None
     decided: bool = True
 
     @property

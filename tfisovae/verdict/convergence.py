@@ -25,13 +25,14 @@ from tfisovae.verdict.checks import (
     Check,
     Conditions,
     Stationarity,
+    Why,
     checks,
     differences,
 )
 from tfisovae.verdict.gains import GainKind, Probe, Residual
 from tfisovae.verdict.isometry import Isometry, isometry_of
 from tfisovae.verdict.record import Reason, ReasonKind, Verdict
-from tfisovae.verdict.states import IsometryState, State
+from tfisovae.verdict.states import Cause, IsometryState, State
 from tfisovae.verdict.tests_of_means import LossFall, MeanGradient, holm
 
 # Means that must be finite.
@@ -213,10 +214,10 @@ def _hints(gradient, conditions):
     if gradient is None:
         return []
     if not conditions.gradient:
-        return [Reason(ReasonKind.GRADIENT_TELLS_NOTHING, GRADIENT, note=conditions.gradient_why)]
+        return [Reason(ReasonKind.GRADIENT_TELLS_NOTHING, GRADIENT, why=conditions.gradient_why)]
     if gradient.heavy:
         return [Reason(ReasonKind.GRADIENT_TELLS_NOTHING, GRADIENT,
-                       note="a few blocks of examples carry its variance")]
+                       why=Why(Cause.FEW_BLOCKS))]
     if gradient.num_examples < MIN_GRADIENT_EXAMPLES:
         return [Reason(ReasonKind.NO_GRADIENT, GRADIENT, value=gradient.num_examples,
                        expected=MIN_GRADIENT_EXAMPLES)]
@@ -277,7 +278,7 @@ def of_saved(values: Mapping[str, Any]) -> Verdict:
     found = values.get("beta_found")  # by an audit
     beta_found = isinstance(found, dict) and found.get("value") == values.get("beta")
     return judge_measurement(values, _read(Stationarity.from_dict, values.get("stationarity")),
-                             _read(lambda known: Conditions(**known), values.get("conditions")),
+                             _read(Conditions.from_dict, values.get("conditions")),
                              beta_found=beta_found, **evidence_of(values),
                              residual=_read(Residual.from_dict, values.get("residual")))
 

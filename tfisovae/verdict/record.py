@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from tfisovae import files
-from tfisovae.verdict.checks import LEVEL, Check
+from tfisovae.verdict.checks import LEVEL, Check, Why
 from tfisovae.verdict.gains import LEAST_MARGIN, Gain, GainKind, Z
 from tfisovae.verdict.isometry import Isometry
 from tfisovae.verdict.states import State
@@ -18,7 +18,7 @@ class ReasonKind(enum.Enum):
 
     NOT_FINITE = "not_finite"  # the number is not finite
     OFF = "off"  # it differs from what is expected
-    HINT = "hint"  # likewise, but `note` says why it need not be as expected
+    HINT = "hint"  # likewise, but `why` it need not be as expected is known
     HEAVY_TAILS = "heavy_tails"  # a few examples dominate its mean
     TAILS_DECIDE = "tails_decide"  # dimensions with such tails may gain up to `value` nats
     HELD_OUT = "held_out"  # held-out examples have this `value`, those of training `expected`
@@ -26,7 +26,7 @@ class ReasonKind(enum.Enum):
     COLLAPSED = "collapsed"  # `value` is the rate, nats
     TOO_FEW = "too_few_examples"  # `value` examples of `expected`
     NO_GRADIENT = "no_gradient"  # measured on `value` examples, of `expected` or more
-    GRADIENT_TELLS_NOTHING = "gradient_tells_nothing"  # `note` says why
+    GRADIENT_TELLS_NOTHING = "gradient_tells_nothing"  # because of `why`
     NO_PROBE = "no_probe"  # the training was not continued to see what that gains
     SHORT_PROBE = "short_probe"  # it was continued for fewer steps than it had
     MORE_DIMENSIONS = "more_dimensions"  # one more dimension would gain `value` nats
@@ -43,7 +43,8 @@ class Reason:
       check: the name of what was checked, one of those in `tfisovae.verdict.checks`, or of a loss.
       dimension: j, or `None` for the whole network.
       value, expected, standard_error, p_value: in the unit of `check`; NaN where there is none.
-      note: text that goes with it.
+      note: text that goes with it; in files of older versions, also what `why` holds now.
+      why: a test of this number shows nothing.
     """
 
     kind: ReasonKind
@@ -54,18 +55,20 @@ class Reason:
     standard_error: float = math.nan
     p_value: float = math.nan
     note: str = ""
+    why: Why | None = None
 
     @classmethod
     def of(cls, kind: ReasonKind, check: Check) -> "Reason":
         """That something is the case with a `Check`."""
         return cls(kind, check.name, check.dimension, check.value, check.expected,
                    check.standard_error, check.p_value,
-                   check.why if kind is ReasonKind.HINT else "")
+                   why=check.why if kind is ReasonKind.HINT else None)
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "Reason":
         """From `Verdict.to_dict`."""
-        kinds = {"kind": ReasonKind, "check": str, "dimension": int, "note": str}
+        kinds = {"kind": ReasonKind, "check": str, "dimension": int, "note": str,
+                 "why": Why.from_saved}
         return cls(**{name: kinds.get(name, float)(value) for name, value in values.items()})
 
 
@@ -150,8 +153,6 @@ _WHOLE = ("gradient", "fall")  # whose numbers that are not finite stay, as null
 
 
 def _plain(value, whole=False):
-    if isinstance(value, enum.Enum):
-        return value.value
     if isinstance(value, (list, tuple)):
         return [_plain(entry) for entry in value]
     if isinstance(value, dict):

@@ -51,3 +51,31 @@ class Severity(enum.Enum):
 
     FATAL = "fatal"  # no number means anything
     DOUBTFUL = "doubtful"
+
+
+class Cause(enum.Enum):
+    """Why it is known, or not known, that a test applies to a model."""
+
+    HEADS_AFFINE = "heads_affine"  # heads and the decoder's first layer are affine with biases
+    BIAS = "bias"  # the log-variance head has one
+    NETWORKS_UNKNOWN = "networks_unknown"
+    ENCODER_UNKNOWN = "encoder_unknown"
+    LAYERS_UNKNOWN = "layers_unknown"  # no Keras models of known layers
+    NOT_FUNCTIONAL = "not_functional"  # a network is no functional Keras model
+    OUTPUTS_UNKNOWN = "outputs_unknown"  # which are the mean and the log-variance
+    MORE_INPUTS = "more_inputs"  # the decoder has more than one
+    ONE_SPREAD = "one_spread"  # all dimensions share it
+    NO_LOGARITHM = "no_logarithm"  # the encoder's second output is none of its scale
+    ACTIVATION = "activation"  # a layer at the latent variables has one
+    NO_BIAS = "no_bias"  # it has none
+    NOT_TRAINED = "not_trained"
+    HELD = "held"  # it has a constraint or a regularizer
+    NOT_DENSE = "not_dense"  # it is no Dense layer
+    UNKNOWN_KIND = "unknown_kind"  # it is of an unknown kind
+    DROPS = "drops"  # a layer drops parts of z in training
+    RANDOM = "random"  # a layer is random in training alone
+    NARROW = "narrow"  # a layer computes in fewer bits in training
+    OWN_LOSS = "own_loss"  # a layer adds a loss
+    REGULARIZERS = "regularizers"  # the networks have some
+    FEW_BLOCKS = "few_blocks"  # of examples, which carry the variance
+    IN_WORDS = "in_words"  # as an older version said it

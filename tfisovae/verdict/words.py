@@ -1,20 +1,20 @@
-"""The words for verdicts, findings and estimates of beta: the only place where they are made.
+"""The words for verdicts; `model_words` has those for models. Words are made nowhere else.
 
 Nothing reads these words back: whatever must be known is in the data that they are made from.
 """
 import dataclasses
 import math
-from collections.abc import Iterable
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import numpy as np
 
+from tfisovae.verdict import model_words
 from tfisovae.verdict.checks import BALANCE
-from tfisovae.verdict.findings import Finding, Kind
 from tfisovae.verdict.gains import GainKind
 from tfisovae.verdict.isometry import CLOSE, FEW, Isometry, Part
+from tfisovae.verdict.model_words import FAR
 from tfisovae.verdict.record import ReasonKind, Verdict
-from tfisovae.verdict.states import BetaState, IsometryState, Severity, State
+from tfisovae.verdict.states import IsometryState, State
 
 LABELS = {
     State.NOT_FINITE: "NOT FINITE", State.COLLAPSED: "COLLAPSED",
@@ -33,9 +33,6 @@ _PROBE = "train on for as many steps again, and see what that gains (tfisovae.pr
 _SOURCES = {GainKind.DOUBLING: "by {steps:,} more steps", GainKind.PROBE: "by {steps:,} more steps",
             GainKind.DEAD: "by dimensions that carry nothing", GainKind.SCALE: "by standardizing",
             GainKind.BALANCE: "by the widths of the posterior"}
-
-
-_FAR = 3  # a factor between betas that unfinished training alone does not explain
 
 
 class Line(NamedTuple):
@@ -173,7 +170,7 @@ def _improving(verdict):
     largest = max(verdict.gains, key=lambda gain: gain.value).kind
     advice = _STANDARDIZE if largest is GainKind.SCALE else _LONGER
     ratios = [reason.value for reason in verdict.of(ReasonKind.OFF) if reason.check == BALANCE]
-    if largest is GainKind.BALANCE and ratios and not 1 / _FAR < np.median(ratios) < _FAR:
+    if largest is GainKind.BALANCE and ratios and not 1 / FAR < np.median(ratios) < FAR:
         advice = (f"compare the beta given with the loss that was trained. The balance is "
                   f"{np.median(ratios):.3g}, not 1, and more training does not change such a "
                   f"factor. See tfisovae.estimate_beta")
@@ -253,11 +250,16 @@ def _hints(verdict):
                f"{verdict.resolution:.2g} is found in 90 % of data sets.")
     hints = verdict.of(ReasonKind.HINT)
     if hints:
-        why = "; ".join(dict.fromkeys(reason.note for reason in hints))
+        why = "; ".join(dict.fromkeys(map(_why, hints)))
         yield (f"{_sentence('; '.join(_listed(hints)))}. It is not known whether this must be so "
                f"at the optimum of these networks ({why}).")
     for reason in verdict.of(ReasonKind.GRADIENT_TELLS_NOTHING):
-        yield f"The mean gradient tells nothing here ({reason.note})."
+        yield f"The mean gradient tells nothing here ({_why(reason)})."
+
+
+def _why(reason):
+    """Why a test of it shows nothing; a note is of an older version."""
+    return reason.note if reason.why is None else model_words.why(reason.why)
 
 
 def _more_dimensions(verdict):
@@ -377,139 +379,3 @@ def _warnings(verdict):
     if verdict.state is State.NOT_JUDGED:
         said.append("nothing here shows that training has converged")
     return f"{'; '.join(said)}."
-
-
-_READINGS = {
-    "log_variance": "log sigma^2", "variance": "sigma^2", "log_scale": "log sigma", "scale": "sigma"
-}
-_SEVERITIES = {Severity.FATAL: "WRONG", Severity.DOUBTFUL: "DOUBTFUL"}
-_FINDINGS = {  # what is wrong, and what to do
-    Kind.NOT_FINITE:
-        "{part} is not finite for {rows} of {of} inputs, first for example {row} (counted from 0). "
-        "Leave these examples out, or correct the network.",
-    Kind.RANDOM:
-        "{part} is random: two calls on one input differ by {change:.1%} of a deviation. Dropout "
-        "or sampling is on. Give the model in inference mode (training=False).",
-    Kind.ROWS_DEPEND:
-        "{part} of an example depends on the others of its batch, by {change:.1%} of a deviation. "
-        "Batch normalisation is in training mode. Give the model in inference mode "
-        "(training=False).",
-    Kind.SCALE_NOT_POSITIVE:
-        "{fraction:.1%} of the posterior's scales are 0 or negative (down to {smallest:.3g}, first "
-        "for example {row}). scale= says what the encoder's second output is: is it a "
-        "log-variance?{negative}",
-    Kind.NEGATIVE_VARIANCE:
-        "the encoder's second output, read as sigma^2, is negative in {fraction:.1%} of its "
-        "entries (down to {smallest:.3g}, first for example {row}).{negative}",
-    Kind.OTHER_SCALE:
-        "scale= may be another. E[mu^2 + sigma^2], which is 1 after convergence, is {listed}. "
-        "{best}.",
-    Kind.OUTSIDE_DOMAIN:
-        "{fraction:.1%} of the decoder's outputs are outside of the distortion's domain "
-        "({smallest:.3g} to {largest:.3g}). A decoder that returns logits needs its sigmoid.",
-    Kind.OTHER_RANGE:
-        "reconstructions are worse than the data's mean ({error:.2g} times its squared error). The "
-        "data range from {data_low:.3g} to {data_high:.3g}, the model's outputs from "
-        "{model_low:.3g} to {model_high:.3g}. Bring the data to the range that the model was "
-        "trained on (max_value=1 or 255, standardising).{vanishing}",
-    Kind.SCALE_NEVER_BELOW_1:
-        "sigma is never below 1 (smallest {smallest:.3g}, {fraction:.1%} of them exactly 1), "
-        "though the means differ between examples. The log-variance is never negative. Is there a "
-        "ReLU on the encoder's second output? It must be linear.",
-    Kind.CONSTANT_DATA:
-        "all {rows} examples are the same, so they show nothing about a distribution. Is the file "
-        "the right one?",
-}
-_NEGATIVE = (" A variance or a scale is never negative: use scale=\"log_variance\" or "
-             "\"log_scale\".")
-_VANISHING = (" {:.1%} of the posterior's scales underflow to 0 for such data, so nothing can be "
-              "measured.")
-
-
-def findings(found: Iterable[Finding]) -> list[str]:
-    """A line for each `Finding`: what is wrong, and what to do."""
-    made = []
-    for finding in found:
-        numbers = dict(finding.numbers)
-        zero = numbers.get("zero_scales", 0)
-        text = _FINDINGS[finding.kind].format(
-            **numbers, part=finding.part, listed=_readings(numbers), best=_best(finding),
-            negative=_NEGATIVE if numbers.get("smallest", 0) < 0 else "",
-            vanishing=_VANISHING.format(zero) if zero > 0 else "")
-        made.append(f"{_SEVERITIES[finding.severity]}: {text}")
-    return made
-
-
-def _readings(moments):
-    """E[mu^2 + sigma^2] under each reading that gives one, and which give none."""
-    said = [f"{value:.3g} read as {_READINGS[name]}" for name, value in moments.items()
-            if name in _READINGS and math.isfinite(value)]
-    if all(math.isinf(moments.get(name, 0)) for name in ("variance", "scale")):
-        said.append("impossible as sigma^2 or sigma, which never go to 0 or below as the second "
-                    "output does")
-    return ", ".join(said)
-
-
-def _best(finding):
-    named = [name for name in (finding.suggestion, *finding.others) if name]
-    said = " and ".join(_READINGS[name] for name in named)
-    options = " or ".join(f'"{name}"' for name in named)
-    return f"{said} {'fits best' if len(named) == 1 else 'fit about equally'} (scale={options})"
-
-
-class Estimate(Protocol):
-    """What `beta` reads of a `tfisovae.BetaEstimate`."""
-
-    def interval(self, error_rate: float = 0.05) -> tuple[float, float]:
-        """`(low, high)`, which holds the true beta but in a share `error_rate` of data sets."""
-
-    def state(self, given: float | None = None) -> BetaState:
-        """How the beta that was given agrees."""
-
-    @property
-    def value(self) -> float:
-        """The beta found."""
-
-
-def beta(found: Estimate, given: float | None = None) -> str:
-    """Whether the posterior shows the beta that was given, in a line.
-
-    It calls a beta DIFFERENT that is not, or prints an interval without the true beta, in at most
-    5 % of all data sets (`BetaEstimate.interval`). That holds where the noise in training was the
-    posterior's, and training had converged.
-
-    Args:
-      found: `tfisovae.BetaEstimate`.
-      given: beta, or `None` where the estimate itself is used.
-    """
-    low, high = found.interval()
-    unknown = (f"the posterior does not show beta (its 95 % interval includes 0, and goes up to "
-               f"{high:.3g})")
-    if given is None:
-        return f"{found}. This estimate is used{f', but {unknown}' if low <= 0 else ''}."
-    return f"beta: {given:.4g} was given" + {
-        BetaState.DIFFERENT:
-            f", but the posterior shows a DIFFERENT one, {_ratio(found, given)} times as large: "
-            f"{found}. {_meaning(found, given)}",
-        BetaState.UNKNOWN: f"; {unknown}: {found}. Give more examples.",
-        BetaState.UNCLEAR:
-            f", which the posterior neither confirms nor contradicts: {found}. The 95 % interval "
-            f"is {low:.3g} to {high:.3g}.",
-        BetaState.AGREES: f", and the posterior agrees: {found}."
-    }[found.state(given)]
-
-
-def _ratio(found, given):
-    return f"{found.value / given:.3g}" if given else "inf"
-
-
-def _meaning(found, given):
-    """What a ratio of the beta found to the beta given can mean."""
-    ratio = found.value / given if given else math.inf
-    loss = "the loss was another (a weight, a mean instead of a sum, a part of the KL)"
-    if 1 / _FAR < ratio < _FAR:
-        return f"Either {loss}, or training has not converged."
-    noise = (f", or its noise was not the posterior's (a sampling step with about "
-             f"{math.sqrt(1 / ratio):.2g} of sigma gives this ratio)"
-             if 0 < ratio < math.inf else "")
-    return f"More training does not change such a factor. Either {loss}{noise}."
