@@ -1,9 +1,15 @@
-"""The helpers of the tests: a VAE that is traced once trains as a new one does."""
+"""The helpers of the tests: a VAE that is traced once trains as a new one does, and a measurement
+that is shared is that of the same model and data.
+"""
+from unittest import mock
+
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from tests.support import POOL, equal, make_vae, train
+from tests import memo
+from tests.support import POOL, equal, linear_vae, make_vae, train
+from tfisovae.analysis import analysis
 
 
 class Spoil(tf.keras.callbacks.Callback):
@@ -40,3 +46,20 @@ def test_a_kept_vae_trains_as_a_new_one(tmp_path, config, resident):
 def test_two_trainings_of_a_test_have_a_vae_each(tmp_path):
     one, other = train(tmp_path / "one"), train(tmp_path / "other", {"steps": 10})
     assert one is not other and not equal(one, other)
+
+
+def test_a_measurement_is_shared_by_equal_models_and_data_alone(tmp_path):
+    x = np.eye(4, 3, dtype=np.float32)
+    plain, made = analysis.analyze, []
+    vae, wider = (linear_vae(np.eye(3)[:, :2], np.eye(3)[:2], scale, 50.0) for scale in (0.1, 0.2))
+    with memo.shared(tmp_path):
+        for model, data, options in ((vae, x, {}), (vae, x.copy(), {}), (wider, x, {}),
+                                     (vae, 2 * x, {}), (vae, x, {"num_examples": 3})):
+            made.append(analysis.analyze(model, data, **options))
+    assert len(list(tmp_path.glob("*.lock"))) == 4
+    first, same, *others = (one.to_dict() for one in made)
+    np.testing.assert_equal(first, same)
+    assert all(other["loss"] != first["loss"] for other in others)
+    assert made[2].loss == plain(wider, x).loss
+    with mock.patch.object(analysis, "analyze", lambda *_: "of a test"), memo.shared(tmp_path):
+        assert analysis.analyze(vae, x) == "of a test"

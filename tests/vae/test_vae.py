@@ -2,6 +2,7 @@
 import json
 import subprocess
 import sys
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -82,6 +83,16 @@ def test_gradient_of_the_decomposed_loss_reaches_both_terms():
     assert not np.allclose(after(3), after(3, decomposed=True, warmup_steps=2), rtol=1e-5,
                            atol=1e-7)
     assert not np.allclose(after(1), after(1, decomposed=True), rtol=1e-5, atol=1e-7)
+
+
+def test_the_first_step_is_traced_once():
+    """A function that makes variables is traced twice: those of an optimizer are made before."""
+    vae = toy_vae()
+    vae.compile(tf.keras.optimizers.SGD(1e-6, 0.9))
+    with mock.patch.object(tfisovae.VAE, "train_on", autospec=True,
+                           side_effect=tfisovae.VAE.train_on) as traced:
+        vae.fit(batches(points(), 32), epochs=2, verbose=0)
+    assert traced.call_count == 1
 
 
 @pytest.mark.slow
