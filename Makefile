@@ -1,6 +1,8 @@
 # make run    set up; train on toy data and on drawn faces for two minutes; measure them and the published model; say where the page is
 # make test   set up and run the quick tests    make test-all   all tests, the slow ones too    make lint   the linter
 # make faults try every fault of results/faults.py, of which make test-all takes a sample, and write results/faults/faults.json
+# Another Python and another place: make test-new PYTHON=python3.13 VENV=.venv-new
+PYTHON := python3.11 python3.10 python3.13 python3.12 python3 python
 VENV := .venv
 PY := $(VENV)/bin/python
 READY := $(VENV)/ready
@@ -11,19 +13,19 @@ RUN := runs/first
 
 setup: $(READY)
 
-$(READY): requirements.lock setup.cfg pyproject.toml
+$(READY): $(wildcard requirements-*.lock) setup.cfg pyproject.toml
 	@found=""; \
-	for python in python3.11 python3.10 python3 python "$$HOME"/.pyenv/versions/3.1[01]*/bin/python; do \
-	  if "$$python" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info[:2] not in [(3, 10), (3, 11)])' 2>/dev/null; then \
+	for python in $(PYTHON) "$$HOME"/.pyenv/versions/3.1[10]*/bin/python "$$HOME"/.pyenv/versions/3.1[32]*/bin/python; do \
+	  if "$$python" -c 'import sys, venv, ensurepip; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null; then \
 	    found="$$python"; break; fi; \
 	done; \
 	if [ -z "$$found" ]; then \
-	  echo "No Python 3.10 or 3.11 (with venv) was found. TensorFlow 2.14, the last that tensorflow-compression supports,"; \
-	  echo "needs one of them: install it (apt install python3.11 python3.11-venv, pyenv install 3.11, or python.org),"; \
-	  echo "and run make again."; exit 1; fi; \
+	  echo "No Python from 3.10 to 3.13 (with venv) was found. TensorFlow needs one of them: install it"; \
+	  echo "(apt install python3.11 python3.11-venv, pyenv install 3.11, or python.org), and run make again."; exit 1; fi; \
 	echo "Setting up $(VENV) with $$("$$found" --version); this takes a minute or two."; \
 	"$$found" -m venv $(VENV)
-	@$(PY) -m pip install --quiet --disable-pip-version-check -r requirements.lock
+	@$(PY) -m pip install --quiet --disable-pip-version-check \
+	  -r requirements-$$($(PY) -c 'import sys; print("%d.%d" % sys.version_info[:2])').lock
 	@$(PY) -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@$(PY) -m pip --disable-pip-version-check check
 	@touch $(READY)

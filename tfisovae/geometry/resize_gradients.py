@@ -4,9 +4,12 @@ Jacobian-vector products are derivatives of vector-Jacobian products (`geometry`
 operation of a decoder needs a gradient of its *gradient*. Resizing an image is linear, x -> R x;
 its gradient is g -> R^T g, which is linear too, and has the gradient v -> R v: the resize itself.
 TensorFlow 2.14 has no entry for the second of these, which is what `tf.keras.layers.UpSampling2D`
-and `tf.image.resize` are made of. SavedModels use the same registry when they are loaded.
+and `tf.image.resize` are made of. TensorFlow 2.21 has an entry for `ResizeBilinearGrad` that says
+"no gradient", and derivatives through it would be 0. SavedModels use the same registry when they
+are loaded.
 """
 import tensorflow as tf
+from tensorflow.python.framework import ops  # the registry has no public name
 
 _RESIZES = {
     "ResizeNearestNeighborGrad": tf.raw_ops.ResizeNearestNeighbor,
@@ -31,12 +34,13 @@ def _gradient_of(resize):
 
 
 def _register():
+    registry = ops.gradient_registry
     for name, resize in _RESIZES.items():
-        try:
-            tf.RegisterGradient(name)(_gradient_of(resize))
-        # Registered already: by this module before it was reloaded, or by a TensorFlow that has it.
-        except KeyError:
-            pass
+        if name in registry.list():
+            if registry.lookup(name) is not None:
+                continue  # by this module before it was reloaded, or by a TensorFlow that has it
+            registry._registry.pop(name)  # the entry that says "no gradient"
+        tf.RegisterGradient(name)(_gradient_of(resize))
 
 
 _register()

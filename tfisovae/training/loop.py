@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import tensorflow as tf
 
+from tfisovae import _keras
 from tfisovae.autoencoder.data import as_float
 from tfisovae.callbacks import IsometryMonitor, LambdaSchedule, history
 from tfisovae.sources import Source
@@ -90,7 +91,7 @@ def train(run: Run, make_vae: Callable[[], VAE], source: Source, strategy: tf.di
                 resident=as_float(source.train[np.arange(len(source.train))]) if resident else None)
             if config.get("standardize_latents"):
                 layers_of(vae)  # what cannot be done at the end is said at the beginning
-            vae.optimizer.build(vae.trainable_variables)
+            _keras.build(vae.optimizer, vae.trainable_variables)
             schedule = _lambda_schedule(config, vae)
             checkpoint = tf.train.Checkpoint(encoder=vae.encoder, decoder=vae.decoder,
                                              optimizer=vae.optimizer, lmbda=vae.lmbda)

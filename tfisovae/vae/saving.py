@@ -3,12 +3,12 @@ it anew, as JSON.
 """
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import tensorflow as tf
 
-from tfisovae import files
+from tfisovae import _keras, files
 from tfisovae.autoencoder.autoencoder import CONFIG, FORMAT, read_saved_config
 
 _KEYS = ("encoder", "decoder", "distortion", "lmbda")
@@ -22,10 +22,10 @@ class Weights(tf.Module):
     not survive.
     """
 
-    def __init__(self, encoder_weights: Sequence[tf.Variable],
-                 decoder_weights: Sequence[tf.Variable]) -> None:
+    def __init__(self, encoder: tf.keras.Model, decoder: tf.keras.Model) -> None:
         super().__init__()
-        self.encoder_weights, self.decoder_weights = encoder_weights, decoder_weights
+        self.encoder_weights = _keras.variables(encoder.weights)
+        self.decoder_weights = _keras.variables(decoder.weights)
 
 
 def is_saved_model(path: str | os.PathLike) -> bool:

@@ -7,7 +7,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from tfisovae import arguments, distortions
+from tfisovae import _keras, arguments, distortions
 from tfisovae.autoencoder import graph
 from tfisovae.autoencoder.data import x_of
 from tfisovae.autoencoder.networks import Decoder, Encoder, Networks, as_part
@@ -212,7 +212,8 @@ class VAE(Trainable):
     def from_config(cls, config: dict[str, Any],
                     custom_objects: Mapping[str, type] | None = None) -> "VAE":
         parts = {
-            key: tf.keras.utils.deserialize_keras_object(config[key], custom_objects=custom_objects)
+            key: tf.keras.utils.deserialize_keras_object(
+                _keras.readable(config[key]), custom_objects=custom_objects)
             for key in ("encoder", "decoder", "distortion")
         }
         return cls(**{**config, **parts})
@@ -248,15 +249,15 @@ class VAE(Trainable):
             )
         config = self.config_now()
         self._try_anew(config)
-        saving.write(path, saving.Weights(self.encoder.weights, self.decoder.weights),
+        saving.write(path, saving.Weights(self.encoder, self.decoder),
                      self._signatures(), config, overwrite)
 
     def save_weights(self, filepath: str | os.PathLike, *args: Any, **kwargs: Any) -> None:
-        """`tf.keras.Model.save_weights`; refuses the format that does not keep the weights of GDN
-        layers.
+        """`tf.keras.Model.save_weights`; in Keras 2 refuses the format that does not keep the
+        weights of tensorflow-compression's layers.
 
         Raises:
-          ValueError: for a name that ends in `.weights.h5`.
+          ValueError: for a name that ends in `.weights.h5`, in Keras 2; in Keras 3 for any other.
         """
         self._check_weights_name(filepath)
         return super().save_weights(filepath, *args, **kwargs)
@@ -267,7 +268,7 @@ class VAE(Trainable):
         return super().load_weights(filepath, *args, **kwargs)
 
     def _check_weights_name(self, filepath):
-        if os.fspath(filepath).endswith(".weights.h5"):
+        if not _keras.KERAS_3 and os.fspath(filepath).endswith(".weights.h5"):
             raise ValueError(
                 "filepath: the format .weights.h5 does not keep the parameters of "
                 "tensorflow-compression's layers; "
@@ -346,5 +347,5 @@ def load(path: str | os.PathLike, custom_objects: Mapping[str, type] | None = No
             f"{path} has parts of the class {unknown[1]}, which is not registered with Keras "
             f"here. Import what "
             f"registers it, or give custom_objects={{{unknown[1]!r}: {unknown[1]}}}.") from None
-    saving.restore(path, saving.Weights(vae.encoder.weights, vae.decoder.weights))
+    saving.restore(path, saving.Weights(vae.encoder, vae.decoder))
     return vae

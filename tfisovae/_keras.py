@@ -1,0 +1,207 @@
+"""Everything that differs between Keras 2 (TensorFlow 2.14, 2.15) and Keras 3 (TensorFlow 2.16 and
+later), and every private name of either.
+"""
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+import tensorflow as tf
+
+KERAS_3 = int(tf.keras.__version__.partition(".")[0]) >= 3
+
+_layers = tf.keras.layers
+
+# Layers that look at more than one example of a batch, or hide what they do.
+TOGETHER = (_layers.BatchNormalization, _layers.Lambda, _layers.SpectralNormalization,
+            *([] if KERAS_3 else [_layers.experimental.SyncBatchNormalization]))
+
+# Options of an optimizer whose updates XLA does not compile: Keras 3 never does.
+WITHOUT_XLA = {} if KERAS_3 else {"jit_compile": False}
+# The argument with which `fit` calls `evaluate`, for data that it has looked at.
+CALLED_BY_FIT = "_use_cached_eval_dataset"
+
+
+# Layers.
+
+
+def layers(network: object) -> list[tf.keras.layers.Layer]:
+    """The Keras layers in a network, at any depth, and last the network itself."""
+    if isinstance(network, _layers.Layer) and KERAS_3:
+        return [*network._flatten_layers(include_self=False), network]
+    if not isinstance(network, tf.Module):
+        return []
+    # A layer of Keras 3 is no tf.Module, so `submodules` does not list it.
+    parts = tf.train.TrackableView(network).descendants() if KERAS_3 else network.submodules
+    return [part for part in (*parts, network) if isinstance(part, _layers.Layer)]
+
+
+def is_random(layer: tf.keras.layers.Layer) -> bool:
+    """Whether a layer of Keras draws random numbers."""
+    if KERAS_3:
+        return any(isinstance(part, tf.keras.random.SeedGenerator) for part in vars(layer).values())
+    return isinstance(layer, tf.keras.__internal__.layers.BaseRandomLayer)
+
+
+def takes_training(layer: tf.keras.layers.Layer) -> bool:
+    """Whether a call with `training=` reaches the layers inside: in Keras 3 it always does."""
+    return KERAS_3 or layer._expects_training_arg
+
+
+def set_policy(layer: tf.keras.layers.Layer, policy: Any) -> None:
+    """Changes the policy of a layer that may be built."""
+    if KERAS_3:
+        layer.dtype_policy = policy
+    else:
+        layer._set_dtype_policy(policy)
+
+
+def built_shape(layer: tf.keras.layers.Layer) -> tuple[int | None, ...] | None:
+    """The shape of the input that a layer was built for, with the batch axis; None where the layer
+    does not say it.
+    """
+    if not layer.built:
+        return None
+    if not KERAS_3:
+        shape = layer._build_input_shape
+        return None if shape is None else tuple(tf.TensorShape(shape))
+    shapes = list((layer._build_shapes_dict or {}).values())
+    known = len(shapes) == 1 and isinstance(shapes[0], (tuple, list)) and all(
+        size is None or isinstance(size, int) for size in shapes[0])
+    return tuple(shapes[0]) if known else None
+
+
+# Graphs of layers.
+
+
+class Node(NamedTuple):
+    """One call of a layer, or of an operation of Keras 3, in a graph.
+
+    Attributes:
+      layer: what is called.
+      inputs, outputs: symbolic tensors.
+    """
+
+    layer: Any
+    inputs: list[Any]
+    outputs: list[Any]
+
+
+def is_graph(network: object) -> bool:
+    """Whether a network is a built functional or Sequential Keras model."""
+    return _graph(network) is not None
+
+
+def nodes(network: tf.keras.Model) -> list[Node]:
+    """The calls of layers in a graph, from the input on."""
+    depths = sorted(_graph(network)._nodes_by_depth.items(), reverse=True)
+    return [_node(node) for _, some in depths for node in some]
+
+
+def operations(network: object) -> list[Any]:
+    """What is called in the graphs of a network, at any depth, and is no layer: `keras.ops`."""
+    return [node.layer for layer in (layers(network) if KERAS_3 else []) if is_graph(layer)
+            for node in nodes(layer) if not isinstance(node.layer, _layers.Layer)]
+
+
+def origin(tensor: Any) -> tuple[Node, int]:
+    """The call that returned a symbolic tensor, and which of its outputs it is."""
+    layer, index, place = tensor._keras_history
+    return _node(layer._inbound_nodes[index]), place
+
+
+def outputs(network: tf.keras.Model) -> Any:
+    """The symbolic outputs of a graph, in their structure."""
+    graph = _graph(network)
+    return graph._outputs_struct if KERAS_3 else graph.output
+
+
+def output_names(network: tf.keras.layers.Layer) -> list[str] | None:
+    """What a model calls its outputs; None of other layers."""
+    graph = _graph(network) if KERAS_3 else network
+    return getattr(graph, "output_names", None)
+
+
+def _graph(network):
+    """The functional model that has the nodes; None of other networks."""
+    if not isinstance(network, tf.keras.Model):
+        return None
+    if not KERAS_3:
+        return network if network._is_graph_network else None
+    graph = network._functional if isinstance(network, tf.keras.Sequential) else network
+    return graph if hasattr(graph, "_nodes_by_depth") else None
+
+
+def _node(node):
+    if KERAS_3:
+        return Node(node.operation, list(node.input_tensors), list(node.output_tensors))
+    return Node(node.layer, list(node.keras_inputs), tf.nest.flatten(node.outputs))
+
+
+# Variables and optimizers.
+
+
+def variables(weights: Iterable[Any]) -> list[tf.Variable]:
+    """TensorFlow's variables behind those of Keras 3. Those of Keras 2 are TensorFlow's own."""
+    return [weight if isinstance(weight, tf.Variable) else weight.value for weight in weights]
+
+
+def iterations(optimizer: tf.keras.optimizers.Optimizer) -> tf.Variable:
+    """The number of steps done, int64."""
+    return variables([optimizer.iterations])[0]
+
+
+def build(optimizer: tf.keras.optimizers.Optimizer, weights: Iterable[Any]) -> None:
+    """Makes what an optimizer keeps of each weight. Keras 3 must not do so twice."""
+    if not (KERAS_3 and optimizer.built):
+        optimizer.build(weights)
+
+
+def moments(adam: tf.keras.optimizers.Adam, weight: tf.Variable) -> list[tf.Variable]:
+    """The two moving averages that Adam keeps of a weight: of its gradient, and of the square."""
+    index = (adam._get_variable_index(weight) if KERAS_3 else
+             adam._index_dict[adam._var_key(weight)])
+    return variables([adam._momentums[index], adam._velocities[index]])
+
+
+def scaled_loss(optimizer: tf.keras.mixed_precision.LossScaleOptimizer,
+                loss: tf.Tensor) -> tf.Tensor:
+    """The loss to differentiate, in float16."""
+    return optimizer.scale_loss(loss) if KERAS_3 else optimizer.get_scaled_loss(loss)
+
+
+def unscaled(optimizer: tf.keras.mixed_precision.LossScaleOptimizer,
+             gradients: list[tf.Tensor]) -> list[tf.Tensor]:
+    """Gradients of `scaled_loss` as `apply_gradients` takes them: Keras 3 divides them there."""
+    return gradients if KERAS_3 else optimizer.get_unscaled_gradients(gradients)
+
+
+# Configurations.
+
+
+def readable(config: Any) -> Any:
+    """A configuration that either Keras wrote, as this one reads it.
+
+    Keras 2 writes policies as objects, and an option of transposed convolutions that it does not
+    have. Keras 3 writes other objects, other names of the input's shape, and options that Keras 2
+    does not know.
+    """
+    if isinstance(config, list):
+        return [readable(value) for value in config]
+    if not isinstance(config, dict):
+        return config
+    if config.get("class_name") in ("Policy", "DTypePolicy"):
+        return config["config"]["name"]
+    made = {key: readable(value) for key, value in config.items()}
+    inner = made.get("config")
+    if isinstance(inner, dict) and "class_name" in made:
+        if str(made["class_name"]).endswith("Transpose"):
+            inner.pop("groups", None)
+        if not KERAS_3:
+            for name in _KERAS_3_OPTIONS & inner.keys():
+                if not inner[name]:
+                    del inner[name]
+            if "batch_shape" in inner:
+                inner["batch_input_shape"] = inner.pop("batch_shape")
+    return made
+
+
+_KERAS_3_OPTIONS = {"quantization_config", "optional", "build_config", "shared_object_id"}
