@@ -1,6 +1,8 @@
 """Keras 2 and Keras 3: what differs is in one module, and what would break without a word."""
 import ast
+import json
 import re
+import shutil
 
 import numpy as np
 import pytest
@@ -132,7 +134,8 @@ def test_parameters_of_gdn_are_held_at_their_bounds(kind):
     layer.build((None, 1, 1, 2))
     root = 2.0**-18
     for weight, minimum in zip(layer.trainable_variables, (1e-6, 0.0)):
-        for value, expected in ((minimum, True), (minimum / 2, True), (1.1 * minimum + 1e-9, False)):
+        for value, expected in ((minimum, True), (minimum / 2, True),
+                                (1.1 * minimum + 1e-9, False)):
             weight.assign(tf.fill(weight.shape, tf.sqrt(value + root**2)))
             assert (mean_gradient.held([weight])[0] == expected).all(), (weight.name, value)
 
@@ -183,3 +186,32 @@ def test_own_gdn_in_the_published_model(monkeypatch):
         np.testing.assert_array_equal(a, b)
     z = vae.encode(x).mean
     np.testing.assert_array_equal(vae.decode(z), other.decode(z))
+
+
+CROSSING = ROOT / "tests" / "data" / "crossing"
+
+
+@pytest.mark.parametrize("name", ["keras2-image", "keras2-functional", "keras3-image",
+                                  "keras3-functional"])
+def test_saved_models_open_in_either_keras(name):
+    """To the rounding of float32, which two versions of TensorFlow need not share."""
+    vae, saved = tfisovae.load(CROSSING / name), np.load(CROSSING / f"{name}.npz")
+    mean, scale = vae.encode(saved["x"])
+    np.testing.assert_allclose(mean, saved["mean"], atol=5e-6)
+    np.testing.assert_allclose(scale, saved["scale"], rtol=5e-6)
+    np.testing.assert_allclose(vae.decode(saved["mean"]), saved["x_hat"], atol=5e-6)
+
+
+def test_a_network_that_only_the_other_keras_can_make_is_refused(tmp_path):
+    """Its signatures can be measured all the same."""
+    shutil.copytree(CROSSING / "keras3-functional", tmp_path / "model")
+    path = tmp_path / "model" / "assets.extra" / "tfisovae.json"
+    config = json.loads(path.read_text())
+    config["keras"] = "2.14.0" if _keras.KERAS_3 else "3.15.1"
+    config["encoder"]["config"]["layers"][1]["class_name"] = "OfAnother"
+    path.write_text(json.dumps(config))
+    with refuses(ValueError, "Keras"):
+        tfisovae.load(tmp_path / "model")
+    model = tfisovae.as_autoencoder(tmp_path / "model")
+    saved = np.load(CROSSING / "keras3-functional.npz")
+    np.testing.assert_allclose(model.encode(saved["x"])[0], saved["mean"], atol=5e-6)

@@ -1,12 +1,16 @@
 """Everything that differs between Keras 2 (TensorFlow 2.14, 2.15) and Keras 3 (TensorFlow 2.16 and
 later), and every private name of either.
 """
+import importlib.metadata
+import inspect
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import tensorflow as tf
 
-KERAS_3 = int(tf.keras.__version__.partition(".")[0]) >= 3
+# Keras 2.14 does not say it in its public module.
+VERSION = getattr(tf.keras, "__version__", None) or importlib.metadata.version("keras")
+KERAS_3 = int(VERSION.partition(".")[0]) >= 3
 
 _layers = tf.keras.layers
 
@@ -176,32 +180,60 @@ def unscaled(optimizer: tf.keras.mixed_precision.LossScaleOptimizer,
 
 # Configurations.
 
-
 def readable(config: Any) -> Any:
-    """A configuration that either Keras wrote, as this one reads it.
-
-    Keras 2 writes policies as objects, and an option of transposed convolutions that it does not
-    have. Keras 3 writes other objects, other names of the input's shape, and options that Keras 2
-    does not know.
+    """A configuration that either Keras wrote, as this one reads it. What is not known here stays
+    as it is, and Keras then refuses it.
     """
-    if isinstance(config, list):
+    if isinstance(config, (list, tuple)):
         return [readable(value) for value in config]
     if not isinstance(config, dict):
         return config
-    if config.get("class_name") in ("Policy", "DTypePolicy"):
+    kind = config.get("class_name")
+    if kind in ("Policy", "DTypePolicy"):
         return config["config"]["name"]
     made = {key: readable(value) for key, value in config.items()}
-    inner = made.get("config")
-    if isinstance(inner, dict) and "class_name" in made:
-        if str(made["class_name"]).endswith("Transpose"):
-            inner.pop("groups", None)
-        if not KERAS_3:
-            for name in _KERAS_3_OPTIONS & inner.keys():
-                if not inner[name]:
-                    del inner[name]
-            if "batch_shape" in inner:
-                inner["batch_input_shape"] = inner.pop("batch_shape")
+    options = made.get("config")
+    if kind is None or not isinstance(options, dict):
+        return made
+    if kind == "Functional":
+        made["module"] = f"keras.src.{'models' if KERAS_3 else 'engine'}.functional"
+    if kind.endswith("Transpose"):
+        options.pop("groups", None)  # which Keras 2 writes, and does not have
+    if kind == "BatchNormalization" and isinstance(options.get("axis"), list):
+        [options["axis"]] = options["axis"]
+    if not KERAS_3:
+        if "batch_shape" in options:
+            options["batch_input_shape"] = options.pop("batch_shape")
+        made["config"] = options = _without_unused(kind, options)
+        if "inbound_nodes" in made:
+            made["inbound_nodes"] = [_inbound(node) for node in made["inbound_nodes"]]
+        for name in ("input_layers", "output_layers"):
+            if options.get(name) and isinstance(options[name][0], str):
+                options[name] = [options[name]]
     return made
 
 
-_KERAS_3_OPTIONS = {"quantization_config", "optional", "build_config", "shared_object_id"}
+def _without_unused(kind, options):
+    """Options without those of later versions that are not in use: None or False."""
+    found = getattr(tf.keras.layers, kind, None) or getattr(tf.keras.initializers, kind, None)
+    if found is None:
+        return options
+    known = {name for base in found.__mro__ if "__init__" in vars(base)
+             for name in inspect.signature(base.__init__).parameters}
+    return {name: value for name, value in options.items() if value or name in known}
+
+
+def _inbound(node):
+    """A call of a layer, with its inputs, as Keras 2 writes it."""
+    if not isinstance(node, dict):
+        return node
+    said = {name: value for name, value in node["kwargs"].items() if value not in (None, False)}
+    return [[*history, said] for history in _histories(node["args"])]
+
+
+def _histories(args):
+    """The names and numbers of the symbolic tensors among the arguments of a call."""
+    if isinstance(args, list):
+        return [history for one in args for history in _histories(one)]
+    known = isinstance(args, dict) and args.get("class_name") == "__keras_tensor__"
+    return [args["config"]["keras_history"]] if known else []

@@ -7,7 +7,6 @@ import math
 import numpy as np
 import pytest
 import tensorflow as tf
-import tensorflow_compression as tfc
 
 import tfisovae
 from results import verdict as simulated
@@ -178,6 +177,7 @@ def test_which_components_are_held(make_linear_vae, tmp_path):
 
 def test_parameters_of_gdn_are_held_at_their_bounds_alone():
     """All four of tensorflow-compression's, at their bounds, below, and a little above."""
+    tfc = pytest.importorskip("tensorflow_compression")
     layer = tfc.GDN(alpha_parameter=None, epsilon_parameter=None)
     layer.build((None, 1, 1, 2))
     for name, minimum in (("alpha", 1.0), ("beta", 1e-6), ("gamma", 0.0), ("epsilon", 1e-6)):

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from tfisovae import files
+from tfisovae import _keras, files
 from tfisovae.callbacks import history
 from tfisovae.training import checkpoints
 from tfisovae.vae.vae import VAE, load
@@ -338,7 +338,7 @@ def _damage(model, said):
 def versions() -> dict[str, str]:
     """Versions of what computes the results."""
     found = {"python": platform.python_version(), "tensorflow": tf.__version__,
-             "keras": tf.keras.__version__, "numpy": np.__version__}
+             "keras": _keras.VERSION, "numpy": np.__version__}
     with contextlib.suppress(importlib.metadata.PackageNotFoundError):
         found["tensorflow-compression"] = importlib.metadata.version("tensorflow-compression")
     return found

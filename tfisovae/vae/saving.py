@@ -56,7 +56,8 @@ def write(path: str | os.PathLike, weights: Weights,
         tf.saved_model.save(weights, new, signatures=signatures)
         os.makedirs(os.path.join(new, "assets.extra"))
         files.write_text(os.path.join(new, CONFIG),
-                         json.dumps({"format": FORMAT, **config}, indent=1))
+                         json.dumps({"format": FORMAT, "keras": _keras.VERSION, **config},
+                                    indent=1))
         for name in set(os.listdir(path) if os.path.isdir(path) else ()) - set(_WRITTEN):
             files.link(os.path.join(path, name), os.path.join(new, name))
 

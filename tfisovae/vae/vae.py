@@ -333,15 +333,23 @@ def load(path: str | os.PathLike, custom_objects: Mapping[str, type] | None = No
       custom_objects: classes by name, for distortions or layers that are not registered with Keras.
     Raises:
       FileNotFoundError: if there is nothing at `path`.
-      ValueError: if what is there is not a VAE, was saved by another version, or has parts of a
-        class that is not known here.
+      ValueError: if what is there is not a VAE, was saved by another version, has parts of a
+        class that is not known here, or has networks of the other Keras that this one cannot make.
     """
     config = saving.read_config(path)
+    writer = config.pop("keras", "2")  # which those of before did not name
     try:
         vae = VAE.from_config(config, custom_objects)
-    except TypeError as error:
+    except Exception as error:
+        own = _keras.VERSION
+        if writer.partition(".")[0] != own.partition(".")[0]:
+            raise ValueError(
+                f"{path} was saved with Keras {writer}. Keras {own} cannot make the VAE from its "
+                f"configuration ({' '.join(str(error).split())[:200]}). Load it with Keras "
+                f"{writer}, or measure it as it is: tfisovae.as_autoencoder({os.fspath(path)!r})."
+            ) from None
         unknown = re.search(r"Could not locate class '(?:\w+>)?(\w+)'", str(error))
-        if unknown is None:
+        if unknown is None or not isinstance(error, TypeError):
             raise
         raise ValueError(
             f"{path} has parts of the class {unknown[1]}, which is not registered with Keras "
