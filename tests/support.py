@@ -164,7 +164,8 @@ def small_celeba(latent_dim=3, output_igdn=True, image_size=16, channels=3):
                networks.GDN(inverse=True), networks.Upsample2(channels, 9)]
     decoder.append(networks.GDN(inverse=True, dtype="float32", name="output") if output_igdn
                    else layers.Activation("linear", dtype="float32", name="output"))
-    return tf.keras.Sequential(encoder, "encoder"), tf.keras.Sequential(decoder, "decoder")
+    return (tf.keras.Sequential(encoder, name="encoder"),
+            tf.keras.Sequential(decoder, name="decoder"))
 
 
 class KeptVAE(tfisovae.VAE):

@@ -24,18 +24,33 @@ WITHOUT_XLA = {} if KERAS_3 else {"jit_compile": False}
 CALLED_BY_FIT = "_use_cached_eval_dataset"
 
 
+class Trained(tf.keras.Model):
+    """A model that builds itself: the base of `VAE`."""
+
+    def _maybe_symbolic_build(self, iterator: Any = None, data_batch: Any = None) -> None:
+        """Keras 3 calls this before `fit` and `evaluate` under a strategy. Its own averages a batch
+        over replicas, which must then have equally many examples.
+        """
+        if self.optimizer is not None:
+            with self.distribute_strategy.scope():
+                build(self.optimizer, self.trainable_variables)
+
+
 # Layers.
 
 
 def layers(network: object) -> list[tf.keras.layers.Layer]:
     """The Keras layers in a network, at any depth, and last the network itself."""
-    if isinstance(network, _layers.Layer) and KERAS_3:
-        return [*network._flatten_layers(include_self=False), network]
-    if not isinstance(network, tf.Module):
+    if not isinstance(network, (tf.Module, _layers.Layer)):
         return []
-    # A layer of Keras 3 is no tf.Module, so `submodules` does not list it.
-    parts = tf.train.TrackableView(network).descendants() if KERAS_3 else network.submodules
-    return [part for part in (*parts, network) if isinstance(part, _layers.Layer)]
+    if not KERAS_3:
+        return [part for part in (*network.submodules, network) if isinstance(part, _layers.Layer)]
+    # Layers of Keras 3 are no modules of TensorFlow, and have no `submodules`.
+    parts = [network] if isinstance(network, _layers.Layer) else [
+        part for part in tf.train.TrackableView(network).descendants()
+        if isinstance(part, _layers.Layer)]
+    return list({id(layer): layer for part in parts
+                 for layer in (*part._flatten_layers(include_self=False), part)}.values())
 
 
 def is_random(layer: tf.keras.layers.Layer) -> bool:

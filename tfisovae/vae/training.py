@@ -24,7 +24,7 @@ _WITH_KEPT = {
 }
 
 
-class Trainable(tf.keras.Model):
+class Trainable(_keras.Trained):
     """The base of `VAE`, which has the networks, the distortion and lmbda; here is how they are
     trained.
     """
