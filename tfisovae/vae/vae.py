@@ -247,8 +247,7 @@ class VAE(Trainable):
                 "The networks have no weights yet: they must see an example before they can be "
                 "saved."
             )
-        config = self.config_now()
-        self._try_anew(config)
+        config = self._config_to_save()
         saving.write(path, saving.Weights(self.encoder, self.decoder),
                      self._signatures(), config, overwrite)
 
@@ -276,33 +275,33 @@ class VAE(Trainable):
                 f"vae.save keeps all."
             )
 
-    def _try_anew(self, config):
-        """Raises ValueError where a network of the user's own is not made anew, weight for weight,
-        by its configuration.
+    def _config_to_save(self):
+        """`config_now`. Raises ValueError where it does not make a network of the user's own again,
+        weight for weight.
         """
         doubtful = [
             network for network in (self.encoder, self.decoder)
             if not graph.can_be_made_again(network)
         ]
         if not doubtful:
-            return
+            return self.config_now()
         try:
+            config = self.config_now()
             other = self.from_config(json.loads(json.dumps(config)),
                                      graph.custom_objects(self.encoder, self.decoder))
             cause = None if [w.shape for w in other.weights] == [w.shape for w in self.weights
                                                                  ] else ValueError("other weights")
         except Exception as error:  # of whatever the user's classes do
             cause = error
-        if cause is not None:
-            named = {"encoder": self.encoder, "decoder": self.decoder}.items()
-            names = " or ".join(
-                f"{role} ({type(part).__name__})" for role, part in named if part in doubtful)
-            raise ValueError(
-                f"The {names} cannot be saved, as its configuration does not make it anew. Define "
-                f"get_config, which "
-                "returns the arguments of __init__, or build it of Keras' own layers by the "
-                "functional API."
-            ) from cause
+        if cause is None:
+            return config
+        named = {"encoder": self.encoder, "decoder": self.decoder}.items()
+        names = " or ".join(
+            f"{role} ({type(part).__name__})" for role, part in named if part in doubtful)
+        raise ValueError(
+            f"The {names} cannot be saved, as its configuration does not make it anew. Define "
+            "get_config, which returns the arguments of __init__, or build it of Keras' own "
+            "layers by the functional API.") from cause
 
     def config_now(self) -> dict[str, Any]:
         """The configuration to go on from: a warm-up that is over is not repeated."""
