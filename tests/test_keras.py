@@ -145,9 +145,8 @@ class Other(networks.OwnGDN):
 
 
 @pytest.mark.parametrize("inverse", [False, True])
-def test_own_gdn_is_that_of_tensorflow_compression(inverse):
+def test_own_gdn_is_that_of_tensorflow_compression(inverse, tfc):
     """Initial weights, outputs and gradients, bit for bit, above and below the bounds."""
-    tfc = pytest.importorskip("tensorflow_compression")
     rng = np.random.default_rng(0)
     x = tf.constant(rng.standard_normal((2, 3, 3, 5)), tf.float32)
     assert issubclass(networks.GDN, tfc.GDN)
@@ -171,9 +170,8 @@ def test_own_gdn_is_that_of_tensorflow_compression(inverse):
         theirs.set_weights(values), ours.set_weights(values)
 
 
-def test_own_gdn_in_the_published_model(monkeypatch):
-    """The same posterior and reconstruction, bit for bit, also in bfloat16."""
-    pytest.importorskip("tensorflow_compression")
+def test_own_gdn_in_the_published_model(monkeypatch, tfc):
+    """The same posterior and reconstruction, bit for bit."""
     path = ROOT / "results" / "faces" / "decomposed" / "model"
     x = np.random.default_rng(0).uniform(size=(2, 64, 64, 3)).astype(np.float32)
     vae = tfisovae.load(path)

@@ -114,8 +114,7 @@ def test_upsample2_refuses_kernels_it_would_get_wrong():
 
 
 @pytest.mark.parametrize("inverse", [False, True])
-def test_gdn_is_that_of_tensorflow_compression(inverse):
-    tfc = pytest.importorskip("tensorflow_compression")
+def test_gdn_is_that_of_tensorflow_compression(inverse, tfc):
     rng = np.random.default_rng(0)
     x = tf.constant(rng.standard_normal((2, 3, 3, 5)), tf.float32)
     ours, theirs = networks.GDN(inverse=inverse), tfc.GDN(inverse=inverse)

@@ -175,9 +175,8 @@ def test_which_components_are_held(make_linear_vae, tmp_path):
         mean_gradient.block_gradients(vae, x, [unit])
 
 
-def test_parameters_of_gdn_are_held_at_their_bounds_alone():
+def test_parameters_of_gdn_are_held_at_their_bounds_alone(tfc):
     """All four of tensorflow-compression's, at their bounds, below, and a little above."""
-    tfc = pytest.importorskip("tensorflow_compression")
     layer = tfc.GDN(alpha_parameter=None, epsilon_parameter=None)
     layer.build((None, 1, 1, 2))
     for name, minimum in (("alpha", 1.0), ("beta", 1e-6), ("gamma", 0.0), ("epsilon", 1e-6)):

@@ -147,6 +147,8 @@ class Trainable(_keras.Trained):
                                                   kwargs) as kept:
             if kept is not None:
                 x, y, batch_size = kept, None, None
+            if hasattr(x, "element_spec"):  # in its own order; Keras 3 warns of True, its default
+                kwargs["shuffle"] = False
             try:
                 return super().fit(x, y, batch_size, epochs, verbose, callbacks, **kwargs)
             finally:
