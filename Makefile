@@ -1,15 +1,16 @@
 # make run    set up; train on toy data and on drawn faces for two minutes; measure them and the published model; say where the page is
 # make test   set up and run the quick tests    make test-all   all tests, the slow ones too    make lint   the linter
+# make test-new   tests of what differs between Keras 2 and Keras 3: make test-new PYTHON=python3.13 VENV=.venv-new
 # make faults try every fault of results/faults.py, of which make test-all takes a sample, and write results/faults/faults.json
-# Another Python and another place: make test-new PYTHON=python3.13 VENV=.venv-new
 PYTHON := python3.11 python3.10 python3.13 python3.12 python3 python
 VENV := .venv
 PY := $(VENV)/bin/python
 READY := $(VENV)/ready
 QUIET := TF_CPP_MIN_LOG_LEVEL=3
 RUN := runs/first
+NEW := tests/test_keras.py
 
-.PHONY: run test test-all lint faults setup clean
+.PHONY: run test test-all test-new lint faults setup clean
 
 setup: $(READY)
 
@@ -45,6 +46,9 @@ test: $(READY)
 
 test-all: $(READY)
 	$(QUIET) $(PY) -m pytest -q -n 2 --dist loadgroup --durations=10
+
+test-new: $(READY)
+	$(QUIET) $(PY) -m pytest -q -n 2 --dist loadgroup --durations=10 $(NEW)
 
 faults: $(READY)
 	$(QUIET) $(PY) -m results.faults results/faults

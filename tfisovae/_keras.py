@@ -31,9 +31,16 @@ class Trained(tf.keras.Model):
         """Keras 3 calls this before `fit` and `evaluate` under a strategy. Its own averages a batch
         over replicas, which must then have equally many examples.
         """
-        if self.optimizer is not None:
+        if self.optimizer is not None and self.trainable_variables:
             with self.distribute_strategy.scope():
                 build(self.optimizer, self.trainable_variables)
+
+
+def fed(data: Any) -> Any:
+    """Data as `fit` takes them: in Keras 3 a Python generator must yield tuples."""
+    if KERAS_3 and inspect.isgenerator(data):
+        return (part if isinstance(part, tuple) else (part,) for part in data)
+    return data
 
 
 # Layers.

@@ -147,10 +147,12 @@ class Trainable(_keras.Trained):
                                                   kwargs) as kept:
             if kept is not None:
                 x, y, batch_size = kept, None, None
-            if hasattr(x, "element_spec"):  # in its own order; Keras 3 warns of True, its default
+            # Data sets have their own order, and Keras 3 warns of True, its default.
+            if hasattr(x, "element_spec"):
                 kwargs["shuffle"] = False
             try:
-                return super().fit(x, y, batch_size, epochs, verbose, callbacks, **kwargs)
+                return super().fit(_keras.fed(x), y, batch_size, epochs, verbose, callbacks,
+                                   **kwargs)
             finally:
                 if self._annealing is not None:
                     self._left = float(self.lmbda.numpy()), self._annealing.end
@@ -183,7 +185,7 @@ class Trainable(_keras.Trained):
         if _keras.CALLED_BY_FIT not in kwargs:
             self._check_data(x)
         with checks.plain_errors():
-            return super().evaluate(x, *args, **kwargs)
+            return super().evaluate(_keras.fed(x), *args, **kwargs)
 
     def _anneal(self, callbacks):
         """Follows the `LambdaSchedule` among the callbacks, if there is one; steps compiled for
