@@ -8,7 +8,8 @@ PY := $(VENV)/bin/python
 READY := $(VENV)/ready
 QUIET := TF_CPP_MIN_LOG_LEVEL=3
 RUN := runs/first
-NEW := tests/test_keras.py
+NEW := tests/test_keras.py tests/test_packaging.py tests/test_networks.py tests/test_density.py tests/geometry tests/metrics \
+  tests/autoencoder tests/analysis tests/vae tests/training tests/commands/test_audit.py tests/commands/test_report.py
 
 .PHONY: run test test-all test-new lint faults setup clean
 
@@ -48,7 +49,7 @@ test-all: $(READY)
 	$(QUIET) $(PY) -m pytest -q -n 2 --dist loadgroup --durations=10
 
 test-new: $(READY)
-	$(QUIET) $(PY) -m pytest -q -n 2 --dist loadgroup --durations=10 $(NEW)
+	$(QUIET) $(PY) -m pytest -q -n 2 --dist loadgroup --durations=10 -m "not slow" $(NEW)
 
 faults: $(READY)
 	$(QUIET) $(PY) -m results.faults results/faults
