@@ -1,29 +1,33 @@
 # make run    set up; train on toy data and on drawn faces for two minutes; measure them and the published model; say where the page is
 # make test   set up and run the quick tests    make test-all   all tests, the slow ones too    make lint   the linter
+# make test-new   tests of what differs between Keras 2 and Keras 3: make test-new PYTHON=python3.13 VENV=.venv-new
 # make faults try every fault of results/faults.py, of which make test-all takes a sample, and write results/faults/faults.json
+PYTHON := python3.11 python3.10 python3.13 python3.12 python3 python
 VENV := .venv
 PY := $(VENV)/bin/python
 READY := $(VENV)/ready
 QUIET := TF_CPP_MIN_LOG_LEVEL=3
 RUN := runs/first
+NEW := tests/test_keras.py tests/test_packaging.py tests/test_networks.py tests/test_density.py tests/geometry tests/metrics \
+  tests/autoencoder tests/analysis tests/vae tests/training tests/commands/test_audit.py tests/commands/test_report.py
 
-.PHONY: run test test-all lint faults setup clean
+.PHONY: run test test-all test-new lint faults setup clean
 
 setup: $(READY)
 
-$(READY): requirements.lock setup.cfg pyproject.toml
+$(READY): $(wildcard requirements-*.lock) setup.cfg pyproject.toml
 	@found=""; \
-	for python in python3.11 python3.10 python3 python "$$HOME"/.pyenv/versions/3.1[01]*/bin/python; do \
-	  if "$$python" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info[:2] not in [(3, 10), (3, 11)])' 2>/dev/null; then \
+	for python in $(PYTHON) "$$HOME"/.pyenv/versions/3.1[10]*/bin/python "$$HOME"/.pyenv/versions/3.1[32]*/bin/python; do \
+	  if "$$python" -c 'import sys, venv, ensurepip; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null; then \
 	    found="$$python"; break; fi; \
 	done; \
 	if [ -z "$$found" ]; then \
-	  echo "No Python 3.10 or 3.11 (with venv) was found. TensorFlow 2.14, the last that tensorflow-compression supports,"; \
-	  echo "needs one of them: install it (apt install python3.11 python3.11-venv, pyenv install 3.11, or python.org),"; \
-	  echo "and run make again."; exit 1; fi; \
+	  echo "No Python from 3.10 to 3.13 (with venv) was found. TensorFlow needs one of them: install it"; \
+	  echo "(apt install python3.11 python3.11-venv, pyenv install 3.11, or python.org), and run make again."; exit 1; fi; \
 	echo "Setting up $(VENV) with $$("$$found" --version); this takes a minute or two."; \
 	"$$found" -m venv $(VENV)
-	@$(PY) -m pip install --quiet --disable-pip-version-check -r requirements.lock
+	@$(PY) -m pip install --quiet --disable-pip-version-check \
+	  -r requirements-$$($(PY) -c 'import sys; print("%d.%d" % sys.version_info[:2])').lock
 	@$(PY) -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@$(PY) -m pip --disable-pip-version-check check
 	@touch $(READY)
@@ -43,6 +47,9 @@ test: $(READY)
 
 test-all: $(READY)
 	$(QUIET) $(PY) -m pytest -q -n 2 --dist loadgroup --durations=10
+
+test-new: $(READY)
+	$(QUIET) $(PY) -m pytest -q -n 2 --dist loadgroup --durations=10 -m "not slow" $(NEW)
 
 faults: $(READY)
 	$(QUIET) $(PY) -m results.faults results/faults

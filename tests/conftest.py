@@ -102,6 +102,13 @@ def _pooled():
 
 
 @pytest.fixture(scope="session")
+def tfc():
+    """tensorflow-compression, where a test compares with it."""
+    return pytest.importorskip("tensorflow_compression", reason=(
+        "tensorflow-compression is the reference here, and is not published for this Python"))
+
+
+@pytest.fixture(scope="session")
 def root():
     return ROOT
 

@@ -95,6 +95,7 @@ def normalised(message, base=""):
     """
     place = re.escape(tempfile.gettempdir())
     for pattern, name in (
+            (r"(?s)^in user code:.*\n +\w+: (.*?)\s*$", r"\1"),  # as AutoGraph quotes it
             (r"\d+,\d+,\d+ bytes w", "N bytes w"),
             (r"[^\s\"']*/site-packages/", "SITE/"),
             (re.escape(sys.executable), "PYTHON"),

@@ -13,7 +13,7 @@ import tensorflow as tf
 
 import tfisovae
 from results import verdict as simulated
-from tfisovae import files, networks
+from tfisovae import _keras, files, networks
 from tfisovae.sources import Rows, Source
 from tfisovae.training import devices, loop, runs
 from tfisovae.verdict import State, Verdict, checks, gains, tests_of_means
@@ -164,7 +164,8 @@ def small_celeba(latent_dim=3, output_igdn=True, image_size=16, channels=3):
                networks.GDN(inverse=True), networks.Upsample2(channels, 9)]
     decoder.append(networks.GDN(inverse=True, dtype="float32", name="output") if output_igdn
                    else layers.Activation("linear", dtype="float32", name="output"))
-    return tf.keras.Sequential(encoder, "encoder"), tf.keras.Sequential(decoder, "decoder")
+    return (tf.keras.Sequential(encoder, name="encoder"),
+            tf.keras.Sequential(decoder, name="decoder"))
 
 
 class KeptVAE(tfisovae.VAE):
@@ -179,8 +180,9 @@ class KeptVAE(tfisovae.VAE):
     def compile(self, optimizer, **kwargs):
         if self._first is None:
             super().compile(optimizer, **kwargs)
-            self.optimizer.build(self.trainable_variables)
-            own = [*self.optimizer.variables, self._lmbda, self._train_counter,
+            _keras.build(self.optimizer, self.trainable_variables)
+            counter = [] if _keras.KERAS_3 else [self._train_counter]
+            own = [*self.optimizer.variables, self._lmbda, *counter,
                    *(value for metric in self.metrics for value in metric.variables)]
             rate = self.optimizer._learning_rate
             variables = [*self.weights, *own, *([rate] if isinstance(rate, tf.Variable) else [])]

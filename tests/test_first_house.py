@@ -11,6 +11,7 @@ import pytest
 
 import tfisovae
 from tests.support import ROOT
+from tfisovae import _keras
 from tfisovae.training import runs
 
 OLD = ROOT / "tests" / "data" / "first_house"
@@ -40,8 +41,11 @@ def test_a_run_and_its_measurement():
 
 def test_a_run_goes_on(tmp_path, main):
     shutil.copytree(OLD / "run", tmp_path / "run")
-    main("toy", "--epochs", 3, "--num_examples", 500, "--num_eval", 0, "--no-resident",
-         "--run_dir", tmp_path / "run")
+    done = main("toy", "--epochs", 3, "--num_examples", 500, "--num_eval", 0, "--no-resident",
+                "--run_dir", tmp_path / "run", check=not _keras.KERAS_3)
+    if _keras.KERAS_3:  # whose optimizers keep other numbers
+        assert done.code and "was written with Keras 2.14.0" in done.stderr
+        return
     assert runs.is_finished(tmp_path / "run")
     assert json.loads((tmp_path / "run" / "config.json").read_text())["steps"] == 9
 

@@ -2,7 +2,6 @@
 import numpy as np
 import pytest
 import tensorflow as tf
-import tensorflow_compression as tfc
 
 from tests.messages import refuses
 from tfisovae import networks
@@ -115,7 +114,7 @@ def test_upsample2_refuses_kernels_it_would_get_wrong():
 
 
 @pytest.mark.parametrize("inverse", [False, True])
-def test_gdn_is_that_of_tensorflow_compression(inverse):
+def test_gdn_is_that_of_tensorflow_compression(inverse, tfc):
     rng = np.random.default_rng(0)
     x = tf.constant(rng.standard_normal((2, 3, 3, 5)), tf.float32)
     ours, theirs = networks.GDN(inverse=inverse), tfc.GDN(inverse=inverse)

@@ -5,20 +5,72 @@ to `x_hat`. Heads and outputs are float32 under every mixed-precision policy.
 """
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
-import tensorflow_compression as tfc
 
 from tfisovae import arguments
+
+try:
+    from tensorflow_compression import GDN as _Compression
+except Exception:  # beside a TensorFlow that it was not built for, loading it fails in many ways
+    _Compression = None
 
 __all__ = ["celeba", "celeba_large", "mnist", "toy"]
 
 layers = tf.keras.layers
+_PEDESTAL = 2.0**-36  # of tensorflow-compression's `GDNParameter`
+
+
+@tf.custom_gradient
+def _at_least(values, bound):
+    """max(values, bound). Its gradient also passes below the bound, where a descent leads up."""
+    def gradient(upstream):
+        passes = (values >= bound) | (upstream < 0)
+        return tf.cast(passes, upstream.dtype) * upstream, None
+
+    return tf.maximum(values, bound), gradient
+
+
+class OwnGDN(layers.Layer):
+    """The parameters of tensorflow-compression's GDN, for where that is not installed.
+
+    beta >= 1e-6 and gamma >= 0 are kept as their square roots, in weights with the same names,
+    values and order.
+    """
+
+    def __init__(self, inverse: bool = False, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.inverse = bool(inverse)
+
+    def build(self, input_shape: tf.TensorShape) -> None:
+        channels = int(input_shape[-1])
+        for name, start in (("reparam_beta", np.ones(channels, np.float32)),
+                            ("reparam_gamma", np.float32(0.1) * np.eye(channels,
+                                                                       dtype=np.float32))):
+            root = np.sqrt(start + np.float32(_PEDESTAL))
+            weight = self.add_weight(name=name, shape=root.shape,
+                                     initializer=tf.keras.initializers.Constant(root))
+            setattr(self, name, weight)
+        super().build(input_shape)
+
+    @property
+    def beta(self) -> tf.Tensor:
+        return self._of_root(self.reparam_beta, 1e-6)
+
+    @property
+    def gamma(self) -> tf.Tensor:
+        return self._of_root(self.reparam_gamma, 0.0)
+
+    def _of_root(self, root, minimum):
+        root = tf.cast(tf.convert_to_tensor(root), self.compute_dtype)
+        bound = tf.constant((minimum + _PEDESTAL)**0.5, root.dtype)
+        return tf.square(_at_least(root, bound)) - tf.constant(_PEDESTAL, root.dtype)
 
 
 @tf.keras.utils.register_keras_serializable(package="tfisovae")
-class GDN(tfc.GDN):
+class GDN(_Compression or OwnGDN):
     """Generalised divisive normalisation of Balle et al. (2016), with tensorflow-compression's
-    parameters:
+    parameters (`OwnGDN` where it is not installed):
 
         y_i = x_i / (beta_i + sum_j gamma_ji |x_j|)          (IGDN: x_i times the same pool)
 
@@ -68,8 +120,8 @@ class Upsample2(layers.Layer):
 
     def build(self, input_shape: tf.TensorShape) -> None:
         size = (self.kernel_size, self.kernel_size, self.filters, input_shape[-1])
-        self.kernel = self.add_weight("kernel", size, initializer="glorot_uniform")
-        self.bias = self.add_weight("bias", (self.filters,), initializer="zeros")
+        self.kernel = self.add_weight(name="kernel", shape=size, initializer="glorot_uniform")
+        self.bias = self.add_weight(name="bias", shape=(self.filters,), initializer="zeros")
         super().build(input_shape)
 
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
@@ -106,7 +158,8 @@ def _dense_pair(input_dim, hidden, latent_dim, activation, output_activation=Non
     decoder = [layers.Input((latent_dim,)), *(Dense(w, activation) for w in reversed(hidden))]
     encoder.append(layers.Dense(2 * latent_dim, dtype="float32", name="posterior"))
     decoder.append(layers.Dense(input_dim, output_activation, dtype="float32", name="output"))
-    return tf.keras.Sequential(encoder, "encoder"), tf.keras.Sequential(decoder, "decoder")
+    return (tf.keras.Sequential(encoder, name="encoder"),
+            tf.keras.Sequential(decoder, name="decoder"))
 
 
 def toy(latent_dim: int = 3,
@@ -147,7 +200,8 @@ def _celeba(latent_dim, width, output_igdn, image_size, channels):
         GDN(inverse=True, dtype="float32", name="output") if output_igdn else layers.Activation(
             "linear", dtype="float32", name="output")
     ]
-    return tf.keras.Sequential(encoder, "encoder"), tf.keras.Sequential(decoder, "decoder")
+    return (tf.keras.Sequential(encoder, name="encoder"),
+            tf.keras.Sequential(decoder, name="decoder"))
 
 
 def celeba(latent_dim: int = 32, output_igdn: bool = True, image_size: int = 64,

@@ -7,7 +7,6 @@ import math
 import numpy as np
 import pytest
 import tensorflow as tf
-import tensorflow_compression as tfc
 
 import tfisovae
 from results import verdict as simulated
@@ -176,7 +175,7 @@ def test_which_components_are_held(make_linear_vae, tmp_path):
         mean_gradient.block_gradients(vae, x, [unit])
 
 
-def test_parameters_of_gdn_are_held_at_their_bounds_alone():
+def test_parameters_of_gdn_are_held_at_their_bounds_alone(tfc):
     """All four of tensorflow-compression's, at their bounds, below, and a little above."""
     layer = tfc.GDN(alpha_parameter=None, epsilon_parameter=None)
     layer.build((None, 1, 1, 2))

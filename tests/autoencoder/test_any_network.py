@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 
 import tfisovae
-from tfisovae import networks
+from tfisovae import _keras, networks
 from tfisovae.autoencoder.noise import noise_rows
 
 keras, layers = tf.keras, tf.keras.layers
@@ -131,7 +131,7 @@ def by_hand(vae, x, noise, training):
     other.
     """
     outputs = vae.encoder(
-        x, training=training) if vae.encoder._expects_training_arg else vae.encoder(x)
+        x, training=training) if _keras.takes_training(vae.encoder) else vae.encoder(x)
     mean, log_variance = outputs[:2] if isinstance(outputs,
                                                    (list, tuple)) else tf.split(outputs, 2, -1)
     x_hat = vae.decoder(mean + tf.exp(log_variance / 2) * noise, training=training)

@@ -115,7 +115,7 @@ def test_a_spread_of_one_row_is_broadcast_over_a_batch():
     """A Keras encoder whose spread is one variable."""
     class Shared(layers.Layer):
         def build(self, shape):
-            self.spread = self.add_weight("spread", [1, N])
+            self.spread = self.add_weight(name="spread", shape=[1, N])
 
         def call(self, x):
             return self.spread

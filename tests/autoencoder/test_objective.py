@@ -115,7 +115,7 @@ def gaussian_of_255(x, y, mean, log_var):
 
 
 def last_axis_of_mse(x, y, mean, log_var):
-    return tf.reduce_mean(tf.reduce_sum(K.mean_squared_error(x, y),
+    return tf.reduce_mean(tf.reduce_sum(K.MSE(x, y),
                                         (1, 2))) + 0.5 * tf.reduce_mean(kl(mean, log_var))
 
 

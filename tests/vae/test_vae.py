@@ -11,7 +11,7 @@ import tensorflow as tf
 import tfisovae
 from tests.messages import refuses
 from tests.support import small_celeba
-from tfisovae import metrics, networks
+from tfisovae import _keras, metrics, networks
 from tfisovae.autoencoder.autoencoder import CONFIG
 from tfisovae.vae.checks import NonFiniteLoss
 from tfisovae.vae.optimizers import FusedAdam
@@ -151,6 +151,8 @@ def test_averages_of_weights_are_those_of_keras():
         keep = tf.keras.callbacks.LambdaCallback(
             on_batch_end=lambda *_, vae=vae, last=last, **__: last.append(vae.get_weights()))
         vae.fit(batches(points(), 32), verbose=0, callbacks=[keep])
+        if _keras.KERAS_3:  # which averages from the weights after the first step on
+            expected = last[0]
         for step in last:
             expected = [0.9 * a + 0.1 * b for a, b in zip(expected, step)]
         for a, b in zip(vae.get_weights(), expected):
@@ -359,22 +361,24 @@ def test_what_lies_beside_a_model_stays_when_it_is_saved_again(tmp_path):
 
 
 def test_weights_alone_are_kept_whole_or_refused(tmp_path):
-    """Those of GDN layers, in every format that is taken."""
+    """Those of GDN layers, in every format that is taken. Keras 3 has one, and refuses the others.
+    """
     def make():
         return tfisovae.VAE(*networks.celeba(4, image_size=16), "sse", 10.0)
 
     vae = make()
     for weight in vae.weights:
         weight.assign_add(0.01 * tf.random.normal(weight.shape))
-    for name in ("w.h5", "w"):
+    for name in ("vae.weights.h5",) if _keras.KERAS_3 else ("w.h5", "w"):
         vae.save_weights(tmp_path / name)
         other = make()
         other.load_weights(tmp_path / name)
         for a, b in zip(other.get_weights(), vae.get_weights()):
             np.testing.assert_array_equal(a, b)
-    for do in (vae.save_weights, vae.load_weights):
-        with refuses(ValueError, "weights.h5"):
-            do(tmp_path / "vae.weights.h5")
+    if not _keras.KERAS_3:
+        for do in (vae.save_weights, vae.load_weights):
+            with refuses(ValueError, "weights.h5"):
+                do(tmp_path / "vae.weights.h5")
 
 
 def test_save_replaces_models_only(tmp_path):

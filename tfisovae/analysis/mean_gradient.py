@@ -13,6 +13,7 @@ from collections.abc import Iterable
 import numpy as np
 import tensorflow as tf
 
+from tfisovae import _keras
 from tfisovae._autograph import compiled
 from tfisovae.autoencoder import streaming
 from tfisovae.autoencoder.autoencoder import Measurable, as_autoencoder
@@ -75,7 +76,7 @@ def held(weights: Iterable[tf.Variable]) -> list[np.ndarray]:
     """
     def of(weight):
         value, constraint = np.asarray(weight, np.float64), getattr(weight, "constraint", None)
-        parameter = re.search(r"(?:^|/)reparam_(\w+):\d+$", weight.name)
+        parameter = re.search(r"(?:^|/)reparam_(\w+?)(?::\d+)?$", weight.name)
         if parameter and parameter[1] in _MINIMA:
             return value**2 - _OFFSET**2 <= 1.001 * _MINIMA[parameter[1]] + 3 * _OFFSET**2
         if isinstance(constraint, tf.keras.constraints.NonNeg):
@@ -134,6 +135,7 @@ def block_gradients(model: Measurable, data: Data, weights: Iterable[tf.Variable
             max(1, math.ceil(len(data) / num_blocks)))
     objective = known.training_objective or (lambda *of: measure(autoencoder, *of).objective)
     free = [~components.ravel() for components in held(weights)]
+    weights = _keras.variables(weights)
     total = int(sum(map(np.sum, free)))
     if not total:
         raise ValueError(

@@ -2,10 +2,11 @@
 a decoder.
 """
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
 
 import tensorflow as tf
 
+from tfisovae import _keras
+from tfisovae._keras import is_graph, layers
 from tfisovae.autoencoder.outputs import Outputs
 
 _layers = tf.keras.layers
@@ -15,19 +16,10 @@ NARROW = ("float16", "bfloat16")  # the types of 16 bits
 _PASSIVE = (_layers.InputLayer, _layers.Dropout, _layers.Concatenate)
 # A layer with these attributes is random in training unless all are 0.
 _RATES = ("rate", "stddev", "dropout", "recurrent_dropout")
-# Layers of Keras that look at more than one example of a batch, or hide what they do. All other
-# layers of Keras, of tensorflow-compression and of this package treat each example on its own.
-_TOGETHER = (_layers.BatchNormalization, _layers.experimental.SyncBatchNormalization,
-             _layers.Lambda, _layers.SpectralNormalization)
+# More of the kind of `_keras.TOGETHER`. All other layers of Keras, of tensorflow-compression and of
+# this package treat each example on its own.
 _HIDDEN = ("TFOpLambda", "SlicingOpLambda", "ClassMethod", "AddLoss", "AddMetric")
 _KNOWN = ("keras", "tensorflow_compression", "tfisovae")
-
-
-def layers(network: object) -> list[tf.keras.layers.Layer]:
-    """The Keras layers in a network, at any depth, and last the network itself."""
-    if not isinstance(network, tf.Module):
-        return []
-    return [part for part in (*network.submodules, network) if isinstance(part, _layers.Layer)]
 
 
 def custom_objects(*networks: tf.keras.layers.Layer) -> dict[str, type]:
@@ -38,8 +30,7 @@ def custom_objects(*networks: tf.keras.layers.Layer) -> dict[str, type]:
 def random_layers(network: object) -> list[tf.keras.layers.Layer]:
     """Layers of Keras that are random in training: dropout, noise, augmentation."""
     def is_random(layer):
-        known = isinstance(layer, tf.keras.__internal__.layers.BaseRandomLayer) and from_package(
-            layer, "keras")
+        known = from_package(layer, "keras") and _keras.is_random(layer)
         rates = [getattr(layer, name) for name in _RATES if hasattr(layer, name)]
         return known and (any(rates) or not rates)
 
@@ -70,8 +61,8 @@ def treats_examples_apart(network: tf.keras.layers.Layer) -> bool:
     """
     return all(
         from_package(layer, *_KNOWN) and type(layer).__name__ not in _HIDDEN
-        and not isinstance(layer, _TOGETHER) and not getattr(layer, "stateful", False)
-        for layer in layers(network))
+        and not isinstance(layer, _keras.TOGETHER) and not getattr(layer, "stateful", False)
+        for layer in layers(network)) and not _keras.operations(network)
 
 
 def can_be_made_again(network: tf.keras.layers.Layer) -> bool:
@@ -81,21 +72,10 @@ def can_be_made_again(network: tf.keras.layers.Layer) -> bool:
         for layer in layers(network))
 
 
-def is_graph(network: object) -> bool:
-    """Whether `network` is a built functional or Sequential Keras model."""
-    return isinstance(network, tf.keras.Model) and network._is_graph_network
-
-
-def nodes(network: tf.keras.Model, layer: tf.keras.layers.Layer | None = None) -> list[Any]:
-    """The calls of layers in a graph, from the input on; or those of one layer."""
-    depths = sorted(network._nodes_by_depth.items(), reverse=True)
-    return [node for _, some in depths for node in some if layer is None or node.layer is layer]
-
-
-def takers(network: tf.keras.Model, tensor: tf.Tensor) -> list[Any]:
+def takers(network: tf.keras.Model, tensor: tf.Tensor) -> list[_keras.Node]:
     """The calls of layers in a graph that take a tensor of it."""
-    return [node for node in nodes(network)
-            if any(source is tensor for source in node.keras_inputs)
+    return [node for node in _keras.nodes(network)
+            if any(source is tensor for source in node.inputs)
             and not isinstance(node.layer, _layers.InputLayer)]
 
 
@@ -103,8 +83,8 @@ def after(network: tf.keras.Model,
           some: Iterable[tf.keras.layers.Layer]) -> set[tf.keras.layers.Layer]:
     """The layers of a graph that depend on what some layers of it return."""
     some, found = set(some), set()
-    for node in nodes(network):
-        if any(source._keras_history.layer in some | found for source in node.keras_inputs):
+    for node in _keras.nodes(network):
+        if any(_keras.origin(source)[0].layer in some | found for source in node.inputs):
             found.add(node.layer)
     return found
 
@@ -114,18 +94,18 @@ def posterior_tensors(encoder: tf.keras.Model,
     """The posterior's mean and spread in an encoder that is a graph, or the one tensor of both: the
     choice that measuring makes (`Outputs.parameters`).
     """
-    return Outputs.of(encoder.output, encoder.output_names).parameters(asked)
+    return Outputs.of(_keras.outputs(encoder),
+                      _keras.output_names(encoder)).parameters(asked)
 
 
 def head_tensors(encoder: tf.keras.Model) -> list[tf.Tensor]:
     """As `posterior_tensors`, but mean and spread are also found where a layer joins them."""
     found = posterior_tensors(encoder)
-    history = found[0]._keras_history
-    if len(found) == 1 and type(history.layer) is _layers.Concatenate:
-        halves = tf.nest.flatten(history.layer.get_input_at(history.node_index))
-        # [B, k] has no other axis to join.
-        if len(halves) == 2 and halves[0].shape.as_list() == halves[1].shape.as_list():
-            return halves
+    node = _keras.origin(found[0])[0]
+    # [B, k] has no other axis to join.
+    if len(found) == 1 and type(node.layer) is _layers.Concatenate and len(
+            node.inputs) == 2 and list(node.inputs[0].shape) == list(node.inputs[1].shape):
+        return node.inputs
     return found
 
 
@@ -133,20 +113,21 @@ def heads(encoder: object) -> list[tf.keras.layers.Layer]:
     """The layers that return the posterior's mean and its spread, or the one that returns both;
     empty where the encoder is no graph.
     """
-    return [tensor._keras_history.layer for tensor in head_tensors(encoder)
-            ] if is_graph(encoder) else []
+    return [_keras.origin(tensor)[0].layer
+            for tensor in head_tensors(encoder)] if is_graph(encoder) else []
 
 
 def sources(tensor: tf.Tensor) -> Iterator[tf.keras.layers.Layer]:
     """The layers that a tensor comes from, seen through layers that change nothing at inference and
     into models within the model.
     """
-    layer, node_index, tensor_index = tensor._keras_history
+    node, place = _keras.origin(tensor)
+    layer = node.layer
     if _changes_nothing(layer) and not isinstance(layer, _layers.InputLayer):
-        for part in tf.nest.flatten(layer.get_input_at(node_index)):
+        for part in node.inputs:
             yield from sources(part)
     elif is_graph(layer):
-        yield from sources(layer.outputs[tensor_index])
+        yield from sources(layer.outputs[place])
     else:
         yield layer
 
@@ -162,7 +143,7 @@ def first_layers(network: tf.keras.Model,
         if isinstance(layer, _layers.Dropout) and layer.rate:
             yield layer
         elif _changes_nothing(layer):
-            yield from first_layers(network, tf.nest.flatten(node.outputs)[0])
+            yield from first_layers(network, node.outputs[0])
         elif is_graph(layer) and len(layer.inputs) == 1:
             yield from first_layers(layer)
         else:

@@ -9,6 +9,7 @@ import functools
 
 import tensorflow as tf
 
+from tfisovae import _keras
 from tfisovae.autoencoder import graph
 from tfisovae.autoencoder.outputs import Outputs, Part, PartError, check_one_input
 
@@ -28,8 +29,7 @@ def called(network: tf.keras.layers.Layer, x: tf.Tensor, training: bool = False)
 
 def outputs_of(network: tf.keras.layers.Layer, result: object) -> Outputs:
     """A Keras network's result as `Outputs`, with the names that the network gives them."""
-    return Outputs.of(result,
-                      network.output_names if isinstance(network, tf.keras.Model) else None)
+    return Outputs.of(result, _keras.output_names(network))
 
 
 def built_by_zeros(network: tf.keras.layers.Layer, shape: tuple[int, ...]) -> Outputs:
@@ -47,8 +47,8 @@ def input_shape(network: tf.keras.layers.Layer,
     if graph.is_graph(network):
         check_one_input(role, [x.name for x in network.inputs])
         return tuple(network.inputs[0].shape[1:])
-    built = network._build_input_shape if network.built else None
-    return None if built is None else tuple(tf.TensorShape(built))[1:]
+    built = _keras.built_shape(network)
+    return None if built is None else built[1:]
 
 
 class _InMode(tf.keras.layers.Layer):
@@ -65,7 +65,7 @@ class _InMode(tf.keras.layers.Layer):
 
 
 def _in_mode(network, x, training):
-    if network._expects_training_arg:
+    if _keras.takes_training(network):
         return network(x, training=training)
     return _InMode(network)(x, training=training)
 
@@ -95,9 +95,8 @@ def _computing_in_float32(network):
     policies = [layer.dtype_policy for layer in layers]
     try:
         for layer in layers:
-            # Keras has no public way to change the policy of a layer that is built.
-            layer._set_dtype_policy("float32")
+            _keras.set_policy(layer, "float32")
         yield
     finally:
         for layer, policy in zip(layers, policies):
-            layer._set_dtype_policy(policy)
+            _keras.set_policy(layer, policy)

@@ -57,7 +57,7 @@ class Outputs:
         """Names, or numbers, and shapes, for error messages."""
         named = [name or index for index, name in enumerate(self.names)]
         return ", ".join(
-            f"{name} {tensor.shape.as_list()}" for name, tensor in zip(named, self.tensors))
+            f"{name} {list(tensor.shape)}" for name, tensor in zip(named, self.tensors))
 
     def chosen(self, key: str | int, argument: str) -> tf.Tensor:
         """The tensor with a name or a number."""
@@ -190,7 +190,7 @@ def _half(parameters):
     if size is None or size % 2:
         raise PartError(
             "An encoder with one output must return [batch, 2n]: means, then log-variances (or "
-            f"what scale= says); got the shape {parameters.shape.as_list()}. An encoder with two "
+            f"what scale= says); got the shape {list(parameters.shape)}. An encoder with two "
             "outputs returns them one by one.")
     return size // 2
 

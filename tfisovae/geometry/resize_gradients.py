@@ -4,9 +4,12 @@ Jacobian-vector products are derivatives of vector-Jacobian products (`geometry`
 operation of a decoder needs a gradient of its *gradient*. Resizing an image is linear, x -> R x;
 its gradient is g -> R^T g, which is linear too, and has the gradient v -> R v: the resize itself.
 TensorFlow 2.14 has no entry for the second of these, which is what `tf.keras.layers.UpSampling2D`
-and `tf.image.resize` are made of. SavedModels use the same registry when they are loaded.
+and `tf.image.resize` are made of. TensorFlow 2.21 declares that `ResizeBilinearGrad` has no
+gradient, and derivatives through it would be 0. SavedModels use the same registry when they are
+loaded.
 """
 import tensorflow as tf
+from tensorflow.python.framework import ops  # the registry has no public name
 
 _RESIZES = {
     "ResizeNearestNeighborGrad": tf.raw_ops.ResizeNearestNeighbor,
@@ -30,13 +33,37 @@ def _gradient_of(resize):
     return gradient
 
 
+def _twice_differentiable(resize, pull):
+    """The gradient g -> R^T g of the operation `resize`, with a gradient of its own, v -> R v.
+
+    For operations whose R^T TensorFlow declares to have no gradient: eagerly it then keeps no
+    inputs of R^T, so that nothing could be registered for that.
+    """
+    def gradient(op, cotangent):
+        how = {name: op.get_attr(name) for name in ("align_corners", "half_pixel_centers")}
+        image = op.inputs[0]
+
+        @tf.custom_gradient
+        def pulled_back(g):
+            def again(v):
+                return tf.cast(resize(images=v, size=tf.shape(g)[1:3], **how), g.dtype)
+
+            return pull(grads=g, original_image=image, **how), again
+
+        return pulled_back(cotangent), None
+
+    return gradient
+
+
 def _register():
+    registry = ops.gradient_registry
     for name, resize in _RESIZES.items():
-        try:
+        if name not in registry.list():
             tf.RegisterGradient(name)(_gradient_of(resize))
-        # Registered already: by this module before it was reloaded, or by a TensorFlow that has it.
-        except KeyError:
-            pass
+        elif registry.lookup(name) is None:
+            forward = name.removesuffix("Grad")
+            registry._registry.pop(forward)
+            tf.RegisterGradient(forward)(_twice_differentiable(resize, getattr(tf.raw_ops, name)))
 
 
 _register()

@@ -38,7 +38,7 @@ class MeasurementMetric(tf.keras.metrics.Metric):
     def __init__(self, name: str | None = None, threshold: float = ACTIVE_KL,
                  **kwargs: Any) -> None:
         snake_case = re.sub(r"(?<!^)(?=[A-Z])", "_", type(self).__name__).lower()
-        super().__init__(name=name or snake_case, **{"dtype": tf.float64, **kwargs})
+        super().__init__(name=name or snake_case, **{"dtype": "float64", **kwargs})
         if not np.isfinite(threshold) or threshold < 0:
             raise ValueError(f"threshold must be a KL in nats, at least 0; got {threshold!r}.")
         self.threshold = float(threshold)
@@ -53,7 +53,8 @@ class MeasurementMetric(tf.keras.metrics.Metric):
         """A variable that is summed over replicas and set to 0 by `reset_state`; make yours in
         `build`, before the parent's.
         """
-        return self.add_weight(name, shape, initializer="zeros")
+        # Keras 3 would make it float32, whatever the metric is.
+        return self.add_weight(name=name, shape=shape, initializer="zeros", dtype=self.dtype)
 
     def build(self, n: int) -> None:
         """Makes the accumulators for n latent dimensions; `VAE.compile` and `analyze` call this."""

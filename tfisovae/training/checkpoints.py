@@ -135,17 +135,18 @@ class Keeper:
 
 def sums(metrics: Sequence[tf.keras.metrics.Metric]) -> list[list[Any]]:
     """What metrics have summed so far, as JSON."""
-    return [[np.asarray(value).tolist() for value in metric.get_weights()] for metric in metrics]
+    return [[np.asarray(value).tolist() for value in metric.variables] for metric in metrics]
 
 
 def set_sums(metrics: Sequence[tf.keras.metrics.Metric], values: Any) -> None:
     """Lets metrics go on from `values` of `sums`; does nothing where they are of other metrics."""
-    now = [metric.get_weights() for metric in metrics]
+    now = [metric.variables for metric in metrics]
     given = [[np.array(value, np.float64) for value in metric] for metric in values]
     if [[value.shape for value in metric] for metric in now] == [[value.shape for value in metric]
                                                                  for metric in given]:
         for metric, arrays in zip(metrics, given):
-            metric.set_weights(arrays)
+            for variable, array in zip(metric.variables, arrays):
+                variable.assign(array)
 
 
 def _prefix(directory, step):

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import tensorflow as tf
 
+from tfisovae import _keras
 from tfisovae.autoencoder.data import as_float
 from tfisovae.callbacks import IsometryMonitor, LambdaSchedule, history
 from tfisovae.sources import Source
@@ -90,12 +91,12 @@ def train(run: Run, make_vae: Callable[[], VAE], source: Source, strategy: tf.di
                 resident=as_float(source.train[np.arange(len(source.train))]) if resident else None)
             if config.get("standardize_latents"):
                 layers_of(vae)  # what cannot be done at the end is said at the beginning
-            vae.optimizer.build(vae.trainable_variables)
+            _keras.build(vae.optimizer, vae.trainable_variables)
             schedule = _lambda_schedule(config, vae)
             checkpoint = tf.train.Checkpoint(encoder=vae.encoder, decoder=vae.decoder,
                                              optimizer=vae.optimizer, lmbda=vae.lmbda)
             if found:
-                _restore(checkpoint, found.prefix)
+                _restore(checkpoint, found)
         # Saving is collective: every worker saves, all but the chief to where it is thrown away.
         thrown_away = None if chief else tempfile.mkdtemp()
         try:
@@ -215,10 +216,18 @@ def _monitor(config, directory, held_out, step):
     ]
 
 
-def _restore(checkpoint, prefix):
+def _restore(checkpoint, found):
     """Reads a checkpoint; those of earlier versions have no lmbda, which was that of the
     configuration.
     """
+    prefix, versions = found.prefix, found.said.get("manifest", {}).get("versions", {})
+    writer = versions.get("keras", _keras.VERSION)
+    if writer.partition(".")[0] != _keras.VERSION.partition(".")[0]:
+        raise runs.RunError(
+            f"The checkpoint {prefix} was written with Keras {writer}, and Keras {_keras.VERSION} "
+            "cannot go on from it: its optimizers keep other numbers. Use TensorFlow "
+            f"{versions.get('tensorflow')} again, or begin another run. The model of a finished "
+            "run opens in both.")
     if not tf.train.load_checkpoint(prefix).has_tensor("lmbda/.ATTRIBUTES/VARIABLE_VALUE"):
         checkpoint = tf.train.Checkpoint(
             encoder=checkpoint.encoder, decoder=checkpoint.decoder, optimizer=checkpoint.optimizer)

@@ -13,7 +13,7 @@ import numpy as np
 import tensorflow as tf
 import tqdm
 
-from tfisovae import arguments, files
+from tfisovae import _keras, arguments, files
 from tfisovae._autograph import compiled
 from tfisovae.autoencoder import streaming
 from tfisovae.autoencoder.autoencoder import AutoencoderLike, Measurable, as_autoencoder
@@ -87,7 +87,7 @@ def probe(model: AutoencoderLike, data: Data, steps: int, trained_steps: int | N
     """
     arguments.integer("steps", steps)
     autoencoder = as_autoencoder(model, distortion, beta, scale)
-    weights = (autoencoder.networks or Networks()).weights
+    weights = _keras.variables((autoencoder.networks or Networks()).weights)
     if not weights:
         raise ValueError("model must have trainable weights, so that it can be trained on; it has "
                          "none. Give the Keras models.")

@@ -6,6 +6,7 @@ It holds `config.json` (every option resolved, seeds, versions, fingerprint of t
 The manifest also stands beside each checkpoint and in the model, so that a `config.json` that is
 damaged can be made anew.
 """
+import contextlib
 import hashlib
 import importlib.metadata
 import json
@@ -15,7 +16,10 @@ import socket
 import sys
 from typing import Any
 
-from tfisovae import files
+import numpy as np
+import tensorflow as tf
+
+from tfisovae import _keras, files
 from tfisovae.callbacks import history
 from tfisovae.training import checkpoints
 from tfisovae.vae.vae import VAE, load
@@ -333,9 +337,8 @@ def _damage(model, said):
 
 def versions() -> dict[str, str]:
     """Versions of what computes the results."""
-    packages = ("tensorflow", "tensorflow-compression", "keras", "numpy")
-    return {
-        "python": platform.python_version(),
-        **{name: importlib.metadata.version(name)
-           for name in packages}
-    }
+    found = {"python": platform.python_version(), "tensorflow": tf.__version__,
+             "keras": _keras.VERSION, "numpy": np.__version__}
+    with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+        found["tensorflow-compression"] = importlib.metadata.version("tensorflow-compression")
+    return found

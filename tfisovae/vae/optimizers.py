@@ -4,6 +4,8 @@ from typing import Any
 
 import tensorflow as tf
 
+from tfisovae import _keras
+
 
 @tf.keras.utils.register_keras_serializable(package="tfisovae")
 class FusedAdam(tf.keras.optimizers.Adam):
@@ -24,7 +26,7 @@ class FusedAdam(tf.keras.optimizers.Adam):
     def __init__(self,
                  learning_rate: float | tf.keras.optimizers.schedules.LearningRateSchedule = 0.001,
                  **kwargs: Any) -> None:
-        super().__init__(learning_rate, **{**kwargs, "jit_compile": False})
+        super().__init__(learning_rate, **{**kwargs, **_keras.WITHOUT_XLA})
         if self.amsgrad:
             raise ValueError("FusedAdam has no amsgrad; use tf.keras.optimizers.Adam.")
 
@@ -39,14 +41,14 @@ class FusedAdam(tf.keras.optimizers.Adam):
         """
         super().finalize_variable_values(variables)
 
-    def update_step(self, gradient: tf.Tensor, variable: tf.Variable) -> None:
-        index = self._index_dict[self._var_key(variable)]
-        step = tf.cast(self.iterations + 1, variable.dtype)
-        tf.raw_ops.ResourceApplyAdam(var=variable.handle, m=self._momentums[index].handle,
-                                     v=self._velocities[index].handle, beta1_power=tf.pow(
-                                         tf.cast(self.beta_1, variable.dtype),
-                                         step), beta2_power=tf.pow(
-                                             tf.cast(self.beta_2, variable.dtype),
-                                             step), lr=tf.cast(self.learning_rate,
-                                                               variable.dtype), beta1=self.beta_1,
-                                     beta2=self.beta_2, epsilon=self.epsilon, grad=gradient)
+    def update_step(self, gradient: tf.Tensor, variable: tf.Variable,
+                    learning_rate: tf.Tensor | None = None) -> None:
+        """Keras calls this with each weight; Keras 3 gives the learning rate too."""
+        m, v = _keras.moments(self, variable)
+        step, kind = tf.cast(_keras.iterations(self) + 1, variable.dtype), variable.dtype
+        rate = self.learning_rate if learning_rate is None else learning_rate
+        tf.raw_ops.ResourceApplyAdam(
+            var=variable.handle, m=m.handle, v=v.handle,
+            beta1_power=tf.pow(tf.cast(self.beta_1, kind), step),
+            beta2_power=tf.pow(tf.cast(self.beta_2, kind), step), lr=tf.cast(rate, kind),
+            beta1=self.beta_1, beta2=self.beta_2, epsilon=self.epsilon, grad=gradient)

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from tfisovae import _keras
 from tfisovae.autoencoder import graph
 from tfisovae.autoencoder.noise import noise_steps
 from tfisovae.vae.batch import Share
@@ -34,7 +35,7 @@ def pays(vae: "VAE", x: np.ndarray, batch_size: int, epochs: int, callbacks: Any
     base = tf.keras.callbacks.Callback
     return (all(
         isinstance(layer, _SMALL) and type(layer).__module__.split(".")[0] in ("keras", "tfisovae")
-        for layer in layers) and sum(weight.shape.num_elements()
+        for layer in layers) and sum(int(np.prod(weight.shape))
                                      for weight in vae.weights) <= _MOST_WEIGHTS
             and len(x) >= batch_size and epochs * -(-len(x) // batch_size) >= _LEAST_STEPS
             and x.size <= _MOST_NUMBERS and vae.distribute_strategy.num_replicas_in_sync == 1
@@ -93,7 +94,7 @@ class Compiled:
 
     def train_batch(self, x: tf.Tensor, noise: tf.Tensor) -> "Steps":
         """Trains on the examples `x` `[B, ...]` with posterior noise `[B, n]`: `Steps`."""
-        step = tf.identity(self.vae.optimizer.iterations)
+        step = tf.identity(_keras.iterations(self.vae.optimizer))
         with tf.control_dependencies([finite_examples(x, 0, "of the batch of step", step + 1)]):
             values, done = self._step(tf.identity(x), noise)
         with tf.control_dependencies(loss_check(done, step + 1)):
@@ -129,7 +130,7 @@ class Resident(Compiled):
                 "A VAE with resident data is trained on row numbers [steps, batch], integers; "
                 f"got {rows.dtype.name} {rows.shape}.")
         vae, steps, batch_size = self.vae, tf.shape(rows)[0], rows.shape[1] or tf.shape(rows)[1]
-        first = vae.optimizer.iterations
+        first = _keras.iterations(vae.optimizer)
         noise = noise_steps(steps, first, batch_size, vae.n, vae.seed)
         before = tf.identity(first)
         distortion, kl, objective, done = self._steps(rows, noise)

@@ -3,12 +3,12 @@ it anew, as JSON.
 """
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import tensorflow as tf
 
-from tfisovae import files
+from tfisovae import _keras, files
 from tfisovae.autoencoder.autoencoder import CONFIG, FORMAT, read_saved_config
 
 _KEYS = ("encoder", "decoder", "distortion", "lmbda")
@@ -22,10 +22,10 @@ class Weights(tf.Module):
     not survive.
     """
 
-    def __init__(self, encoder_weights: Sequence[tf.Variable],
-                 decoder_weights: Sequence[tf.Variable]) -> None:
+    def __init__(self, encoder: tf.keras.Model, decoder: tf.keras.Model) -> None:
         super().__init__()
-        self.encoder_weights, self.decoder_weights = encoder_weights, decoder_weights
+        self.encoder_weights = _keras.variables(encoder.weights)
+        self.decoder_weights = _keras.variables(decoder.weights)
 
 
 def is_saved_model(path: str | os.PathLike) -> bool:
@@ -56,7 +56,8 @@ def write(path: str | os.PathLike, weights: Weights,
         tf.saved_model.save(weights, new, signatures=signatures)
         os.makedirs(os.path.join(new, "assets.extra"))
         files.write_text(os.path.join(new, CONFIG),
-                         json.dumps({"format": FORMAT, **config}, indent=1))
+                         json.dumps({"format": FORMAT, "keras": _keras.VERSION, **config},
+                                    indent=1))
         for name in set(os.listdir(path) if os.path.isdir(path) else ()) - set(_WRITTEN):
             files.link(os.path.join(path, name), os.path.join(new, name))
 

@@ -11,6 +11,7 @@ import dataclasses
 import numpy as np
 import tensorflow as tf
 
+from tfisovae import _keras
 from tfisovae.analysis import conditions
 from tfisovae.autoencoder import graph, streaming
 from tfisovae.autoencoder.data import Data
@@ -120,11 +121,11 @@ def layers_of(vae: VAE) -> tuple[list[tf.keras.layers.Layer], tf.keras.layers.La
         why = ("between the latent variables and the Dense layers there are others, or all share "
                "one spread")
     elif any(
-            len(graph.nodes(network, layer)) != 1
+            sum(node.layer is layer for node in _keras.nodes(network)) != 1
             for network, some in ((vae.encoder, heads), (vae.decoder, [first]))
             for layer in some) or len(set(heads)) < len(heads):
         why = "a Dense layer at the latent variables is used more than once"
-    elif any(layer.weights for layer in graph.after(vae.encoder, heads)):
+    elif any(getattr(layer, "weights", ()) for layer in graph.after(vae.encoder, heads)):
         why = "a layer with weights takes what a head of the encoder returns"
     if why:
         raise ValueError(

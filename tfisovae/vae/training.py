@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from tfisovae import arguments
+from tfisovae import _keras, arguments
 from tfisovae.autoencoder import graph
 from tfisovae.autoencoder.data import x_of
 from tfisovae.autoencoder.noise import noise_rows
@@ -24,7 +24,7 @@ _WITH_KEPT = {
 }
 
 
-class Trainable(tf.keras.Model):
+class Trainable(_keras.Trained):
     """The base of `VAE`, which has the networks, the distortion and lmbda; here is how they are
     trained.
     """
@@ -147,8 +147,12 @@ class Trainable(tf.keras.Model):
                                                   kwargs) as kept:
             if kept is not None:
                 x, y, batch_size = kept, None, None
+            # Data sets have their own order, and Keras 3 warns of True, its default.
+            if hasattr(x, "element_spec"):
+                kwargs["shuffle"] = False
             try:
-                return super().fit(x, y, batch_size, epochs, verbose, callbacks, **kwargs)
+                return super().fit(_keras.fed(x), y, batch_size, epochs, verbose, callbacks,
+                                   **kwargs)
             finally:
                 if self._annealing is not None:
                     self._left = float(self.lmbda.numpy()), self._annealing.end
@@ -178,10 +182,10 @@ class Trainable(tf.keras.Model):
 
     def evaluate(self, x: Any = None, *args: Any, **kwargs: Any) -> Any:
         """Measures: `tf.keras.Model.evaluate`, for data as the class describes them."""
-        if "_use_cached_eval_dataset" not in kwargs:  # of `fit`, which has looked at them
+        if _keras.CALLED_BY_FIT not in kwargs:
             self._check_data(x)
         with checks.plain_errors():
-            return super().evaluate(x, *args, **kwargs)
+            return super().evaluate(_keras.fed(x), *args, **kwargs)
 
     def _anneal(self, callbacks):
         """Follows the `LambdaSchedule` among the callbacks, if there is one; steps compiled for
@@ -214,7 +218,7 @@ class Trainable(tf.keras.Model):
         x = self._prepare(data)
         share = share_of(x)
         noise = noise_rows(
-            tf.shape(x)[0], self.n, self.seed, self.optimizer.iterations, share.first_row)
+            tf.shape(x)[0], self.n, self.seed, _keras.iterations(self.optimizer), share.first_row)
         done = [self._compiled.train_batch(x, noise)] if self._compiled else self.train_on(
             x, noise, share)[0]
         return self._report(done, self._trackers)
@@ -232,7 +236,7 @@ class Trainable(tf.keras.Model):
           `(the Measurements of its parts, whether the step was done)`; a step whose loss is not
           finite is not done.
         """
-        step = self.optimizer.iterations
+        step = _keras.iterations(self.optimizer)
         lmbda = self._annealing(step) if self._annealing is not None else None
         if lmbda is not None:
             self.lmbda.assign(lmbda)
@@ -245,7 +249,7 @@ class Trainable(tf.keras.Model):
             with tf.GradientTape() as tape:
                 batch = Batch(mode, x_part, noise_part)
                 loss = tf.reduce_sum(self._training_loss(batch)) / size
-                scaled = self.optimizer.get_scaled_loss(loss) if self._scales_loss() else loss
+                scaled = _keras.scaled_loss(self.optimizer, loss) if self._scales_loss() else loss
             batches.append(batch)
             losses.append(loss)
             gradients.append(tape.gradient(scaled, self.trainable_variables))
@@ -257,7 +261,7 @@ class Trainable(tf.keras.Model):
         def move():
             total = [gradient for gradient, _ in moved]
             if self._scales_loss():
-                total = self.optimizer.get_unscaled_gradients(total)
+                total = _keras.unscaled(self.optimizer, total)
             self.optimizer.apply_gradients(zip(total, [variable for _, variable in moved]))
             return True
 
@@ -275,7 +279,7 @@ class Trainable(tf.keras.Model):
         """
         if hasattr(self.optimizer, "build"):
             with tf.init_scope():
-                self.optimizer.build(self.trainable_variables)
+                _keras.build(self.optimizer, self.trainable_variables)
 
     def _with_loss_scale(self, optimizer):
         """The optimizer, scaled where a network computes in float16, in which small gradients would
@@ -326,7 +330,7 @@ class Trainable(tf.keras.Model):
         """lmbda D + KL + the networks' own losses, `[B]`, of the D that is trained in this step."""
         if not (self.decomposed and self.warmup_steps):
             return batch.objective
-        warming_up = self.optimizer.iterations < self.warmup_steps
+        warming_up = _keras.iterations(self.optimizer) < self.warmup_steps
         return batch.loss(
             tf.where(warming_up, self.distortion(batch.x, batch.x_hat), batch.distortion))
 

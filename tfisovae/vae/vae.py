@@ -7,7 +7,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from tfisovae import arguments, distortions
+from tfisovae import _keras, arguments, distortions
 from tfisovae.autoencoder import graph
 from tfisovae.autoencoder.data import x_of
 from tfisovae.autoencoder.networks import Decoder, Encoder, Networks, as_part
@@ -212,7 +212,8 @@ class VAE(Trainable):
     def from_config(cls, config: dict[str, Any],
                     custom_objects: Mapping[str, type] | None = None) -> "VAE":
         parts = {
-            key: tf.keras.utils.deserialize_keras_object(config[key], custom_objects=custom_objects)
+            key: tf.keras.utils.deserialize_keras_object(
+                _keras.readable(config[key]), custom_objects=custom_objects)
             for key in ("encoder", "decoder", "distortion")
         }
         return cls(**{**config, **parts})
@@ -246,17 +247,16 @@ class VAE(Trainable):
                 "The networks have no weights yet: they must see an example before they can be "
                 "saved."
             )
-        config = self.config_now()
-        self._try_anew(config)
-        saving.write(path, saving.Weights(self.encoder.weights, self.decoder.weights),
+        config = self._config_to_save()
+        saving.write(path, saving.Weights(self.encoder, self.decoder),
                      self._signatures(), config, overwrite)
 
     def save_weights(self, filepath: str | os.PathLike, *args: Any, **kwargs: Any) -> None:
-        """`tf.keras.Model.save_weights`; refuses the format that does not keep the weights of GDN
-        layers.
+        """`tf.keras.Model.save_weights`; in Keras 2 refuses the format that does not keep the
+        weights of tensorflow-compression's layers.
 
         Raises:
-          ValueError: for a name that ends in `.weights.h5`.
+          ValueError: for a name that ends in `.weights.h5`, in Keras 2; in Keras 3 for any other.
         """
         self._check_weights_name(filepath)
         return super().save_weights(filepath, *args, **kwargs)
@@ -267,7 +267,7 @@ class VAE(Trainable):
         return super().load_weights(filepath, *args, **kwargs)
 
     def _check_weights_name(self, filepath):
-        if os.fspath(filepath).endswith(".weights.h5"):
+        if not _keras.KERAS_3 and os.fspath(filepath).endswith(".weights.h5"):
             raise ValueError(
                 "filepath: the format .weights.h5 does not keep the parameters of "
                 "tensorflow-compression's layers; "
@@ -275,33 +275,33 @@ class VAE(Trainable):
                 f"vae.save keeps all."
             )
 
-    def _try_anew(self, config):
-        """Raises ValueError where a network of the user's own is not made anew, weight for weight,
-        by its configuration.
+    def _config_to_save(self):
+        """`config_now`. Raises ValueError where it does not make a network of the user's own again,
+        weight for weight.
         """
         doubtful = [
             network for network in (self.encoder, self.decoder)
             if not graph.can_be_made_again(network)
         ]
         if not doubtful:
-            return
+            return self.config_now()
         try:
+            config = self.config_now()
             other = self.from_config(json.loads(json.dumps(config)),
                                      graph.custom_objects(self.encoder, self.decoder))
             cause = None if [w.shape for w in other.weights] == [w.shape for w in self.weights
                                                                  ] else ValueError("other weights")
         except Exception as error:  # of whatever the user's classes do
             cause = error
-        if cause is not None:
-            named = {"encoder": self.encoder, "decoder": self.decoder}.items()
-            names = " or ".join(
-                f"{role} ({type(part).__name__})" for role, part in named if part in doubtful)
-            raise ValueError(
-                f"The {names} cannot be saved, as its configuration does not make it anew. Define "
-                f"get_config, which "
-                "returns the arguments of __init__, or build it of Keras' own layers by the "
-                "functional API."
-            ) from cause
+        if cause is None:
+            return config
+        named = {"encoder": self.encoder, "decoder": self.decoder}.items()
+        names = " or ".join(
+            f"{role} ({type(part).__name__})" for role, part in named if part in doubtful)
+        raise ValueError(
+            f"The {names} cannot be saved, as its configuration does not make it anew. Define "
+            "get_config, which returns the arguments of __init__, or build it of Keras' own "
+            "layers by the functional API.") from cause
 
     def config_now(self) -> dict[str, Any]:
         """The configuration to go on from: a warm-up that is over is not repeated."""
@@ -332,19 +332,27 @@ def load(path: str | os.PathLike, custom_objects: Mapping[str, type] | None = No
       custom_objects: classes by name, for distortions or layers that are not registered with Keras.
     Raises:
       FileNotFoundError: if there is nothing at `path`.
-      ValueError: if what is there is not a VAE, was saved by another version, or has parts of a
-        class that is not known here.
+      ValueError: if what is there is not a VAE, was saved by another version, has parts of a
+        class that is not known here, or has networks of the other Keras that this one cannot make.
     """
     config = saving.read_config(path)
+    writer = config.pop("keras", "2")  # which those of before did not name
     try:
         vae = VAE.from_config(config, custom_objects)
-    except TypeError as error:
+    except Exception as error:
+        own = _keras.VERSION
+        if writer.partition(".")[0] != own.partition(".")[0]:
+            raise ValueError(
+                f"{path} was saved with Keras {writer}. Keras {own} cannot make the VAE from its "
+                f"configuration ({' '.join(str(error).split())[:200]}). Load it with Keras "
+                f"{writer}, or measure it as it is: tfisovae.as_autoencoder({os.fspath(path)!r})."
+            ) from None
         unknown = re.search(r"Could not locate class '(?:\w+>)?(\w+)'", str(error))
-        if unknown is None:
+        if unknown is None or not isinstance(error, TypeError):
             raise
         raise ValueError(
             f"{path} has parts of the class {unknown[1]}, which is not registered with Keras "
             f"here. Import what "
             f"registers it, or give custom_objects={{{unknown[1]!r}: {unknown[1]}}}.") from None
-    saving.restore(path, saving.Weights(vae.encoder.weights, vae.decoder.weights))
+    saving.restore(path, saving.Weights(vae.encoder, vae.decoder))
     return vae
