@@ -21,9 +21,15 @@ class Layer(NamedTuple):
 
 
 def random_layers(function: TorchFunction) -> list[Layer]:
-    """Dropout of any kind, at a rate above 0."""
-    return [Layer(name, module) for name, module in function.module.named_modules()
-            if _is_dropout(module) and module.p > 0]
+    """Dropout of any kind, at a rate above 0, in what the function calls; in all of its module
+    where `torch.fx` cannot trace it.
+    """
+    root, graph = _traced(function)
+    called = [("", function.module)] if graph is None else [
+        (layer.name, layer.module) for layer in (_layer(root, node) for node in graph.nodes
+                                                 if node.op == "call_module")]
+    return [Layer(".".join(filter(None, (name, inner))), module) for name, part in called
+            for inner, module in part.named_modules() if is_dropout(module) and module.p > 0]
 
 
 def heads(function: TorchFunction,
@@ -110,10 +116,10 @@ def _takes_a_part(node):
 def _is_passive(module):
     import torch
 
-    return _is_dropout(module) or isinstance(module, torch.nn.Identity)
+    return is_dropout(module) or isinstance(module, torch.nn.Identity)
 
 
-def _is_dropout(module):
+def is_dropout(module):
     import torch
 
     return isinstance(module, torch.nn.modules.dropout._DropoutNd)

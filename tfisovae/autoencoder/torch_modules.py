@@ -246,8 +246,8 @@ class TorchFunction:
             at = self._tensor(x).requires_grad_()
             value = self._flat(at.clone())  # a module may write into its input
             if not value.requires_grad:
-                raise RuntimeError(f"PyTorch has no derivative of the {self._role}: it is computed "
-                                   "without a graph, such as under torch.no_grad().")
+                raise LookupError(f"PyTorch has no derivative of the {self._role}: it is computed "
+                                  "without a graph, such as under torch.no_grad()")
             yield at, value
 
     @contextlib.contextmanager

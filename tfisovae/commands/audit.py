@@ -142,9 +142,9 @@ def load_model(args: argparse.Namespace) -> "Autoencoder":
     distortion = args.distortion
     if distortion == "bce-sum":
         distortion = distortions.BinaryCrossentropy("sum")
+    model = python_models.found(args.model) or (args.encoder, args.decoder)
     try:
-        return as_autoencoder(python_models.found(args.model) or (args.encoder, args.decoder), distortion, args.beta,
-                              args.scale, args.decomposed or None,
+        return as_autoencoder(model, distortion, args.beta, args.scale, args.decomposed or None,
                               needs_beta=not args.estimate_beta)
     except TypeError as error:  # of what lies in a directory, which the user chose
         raise ValueError(str(error)) from error
