@@ -3,8 +3,7 @@
     pip install jax
     python examples/jax_vae.py
 
-`jax2tf.convert` makes functions of TensorFlow of JAX functions, and their derivatives are those of
-JAX. Give it `polymorphic_shapes`, for batches of any size. The VAE is the optimum on Gaussian data,
+`jax2tf.convert` turns JAX functions into functions of TensorFlow, and keeps JAX's derivatives. Give it `polymorphic_shapes`, for batches of any size. The VAE is the optimum on Gaussian data,
 so that the numbers are known: importances are the variances of the data along their principal
 components, and norms are 1 - sigma^2.
 """

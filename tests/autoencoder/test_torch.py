@@ -33,7 +33,7 @@ def seeded():
 
 
 def decoder(activation=nn.ReLU):
-    """With batch normalisation, whose moving averages are not those of one batch, and dropout."""
+    """With batch normalisation, whose moving averages differ from one batch, and dropout."""
     made = nn.Sequential(nn.Linear(N, 32), nn.BatchNorm1d(32), activation(), nn.Dropout(0.5),
                          nn.Linear(32, M))
     with torch.no_grad():

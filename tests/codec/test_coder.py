@@ -18,7 +18,7 @@ FAR = 2**ESCAPE_BITS - 1
 
 
 def drawn(tables, rng, rows, columns, outside):
-    """Tables `[B, m]`, and values that they make likely, of which a share lies outside."""
+    """Tables `[B, m]`, and values that they make likely. A share of the values lies outside."""
     index = rng.integers(0, len(tables), [rows, columns])
     values = np.zeros([rows, columns], np.int64)
     for number, table in enumerate(tables):

@@ -34,8 +34,8 @@ def random_layers(function: TorchFunction) -> list[Layer]:
 
 def heads(function: TorchFunction,
           asked: str | int | Sequence[str | int] | None = None) -> list[list[Layer]] | None:
-    """The layers that the mean and the spread of an encoder come from, or those of the one output
-    of both; None where `torch.fx` cannot trace the encoder.
+    """The layers that the mean and the spread of an encoder come from, or that the one output of
+    both comes from; None where `torch.fx` cannot trace the encoder.
 
     Raises:
       PartError: if it is not known which outputs they are.

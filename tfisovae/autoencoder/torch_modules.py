@@ -38,7 +38,7 @@ def torch_part(function: Callable[[Any], Any], role: str) -> Part:
 class TorchFunction:
     """A module, or a method of one, as a function of tensors that works inside graphs too.
 
-    Shapes are those of a first call, on two rows. The gradient of this function is a
+    A first call, on two rows, finds the shapes. The gradient of this function is a
     vector-Jacobian product, and the gradient of that is a Jacobian-vector product. So all code that
     differentiates TensorFlow's functions can differentiate this one.
 
@@ -49,7 +49,7 @@ class TorchFunction:
       module: the module. function: as given.
       variables: handles of the parameters and buffers. A parameter has one handle in all functions
         that use it. `refresh` gives them the values that the module has now.
-      trainable_variables: those of parameters that are trained.
+      trainable_variables: the handles of parameters that are trained.
     Raises:
       PartError: for weights of 16 bits.
     """
@@ -294,7 +294,7 @@ def _gradient(value, inputs, cotangent=None, **options):
 
 
 def _handle(tensor):
-    """The variable that stands for a parameter or a buffer."""
+    """The variable of a parameter or a buffer."""
     reference, variable = _HANDLES.get(id(tensor), (lambda: None, None))
     if reference() is not tensor:
         variable = tf.Variable(_array(tensor, np.float64 if tensor.element_size() == 8

@@ -1,7 +1,7 @@
 """A range coder for integers under tables of cumulative probabilities (NumPy only).
 
-The codes are those of tensorflow-compression's range coder, byte for byte. Martin (1979), "Range
-coding", describes the method:
+Codes are the same as tensorflow-compression's, byte for byte. Martin (1979), "Range coding",
+describes the method:
 
 - A code is a number in [0, 1). Its digits are 16-bit words, the most significant first.
 - The coder holds an interval of such numbers. Each symbol narrows it to the share [low, high) /
@@ -65,7 +65,7 @@ class RangeCoder:
         low, high, counts = self._flat[at].ravel(), self._flat[at + 1].ravel(), None
         ends = np.arange(1, len(values) + 1) * values.shape[1]
         if beyond.size:
-            # The code and the sign are the 2 n bits of 2 distance + sign, n those of the distance.
+            # The code and the sign are the 2 n bits of 2 distance + sign; the distance has n.
             said, bits = 2 * beyond + (values[outside] < 0), 2 * _num_bits(beyond)
             counts = np.ones(values.shape, np.int64)
             counts[outside] += bits
@@ -88,8 +88,8 @@ class RangeCoder:
         """The values `[B, m]`, int64, of B codes; and whether each may be a code of such values,
         `[B]`, bool.
 
-        A code that is none can pass for one. The work is that of m symbols for any string: a
-        string that goes on with an escape of more than 30 bits is given up.
+        Some strings that no encoder wrote pass. Any string takes the work of m symbols: one that
+        goes on with an escape of more than 30 bits is given up.
         """
         index = np.asarray(index)
         values, whole = np.zeros(index.shape, np.int64), np.zeros(len(index), bool)

@@ -46,7 +46,7 @@ def absolute(model: str) -> str:
 
 def as_taken(model: "Autoencoder", x: np.ndarray) -> np.ndarray:
     """Images `[N, H, W, C]` as a PyTorch module takes and returns them, which may be with the
-    channels in front. Other examples, and those of other models, stay as they are.
+    channels in front. Other examples, and examples of other models, stay as they are.
     """
     from tfisovae.autoencoder.networks import Networks
     from tfisovae.autoencoder.outputs import PartError
@@ -75,7 +75,7 @@ def _imported(place):
     file = _file(place)
     if file is None:
         return importlib.import_module(place)
-    site.addsitedir(os.path.dirname(file))  # what stands next to the file can be imported
+    site.addsitedir(os.path.dirname(file))  # what lies next to the file can be imported
     spec = importlib.util.spec_from_file_location(pathlib.Path(file).stem, file)
     module = sys.modules[spec.name] = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
