@@ -3,9 +3,10 @@
     pip install jax
     python examples/jax_vae.py
 
-`jax2tf.convert` turns JAX functions into functions of TensorFlow, and keeps JAX's derivatives. Give it `polymorphic_shapes`, for batches of any size. The VAE is the optimum on Gaussian data,
-so that the numbers are known: importances are the variances of the data along their principal
-components, and norms are 1 - sigma^2.
+`jax2tf.convert` turns JAX functions into functions of TensorFlow, and keeps JAX's derivatives. Give
+it `polymorphic_shapes`, for batches of any size. The VAE is the optimum on Gaussian data, so the
+numbers are known: importances are the variances of the data along their principal components, and
+norms are 1 - sigma^2.
 """
 import tfisovae  # noqa: I001  (before TensorFlow: it turns oneDNN on)
 
