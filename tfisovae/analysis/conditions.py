@@ -1,5 +1,5 @@
-"""Whether the stationarities of a VAE hold for given networks of Keras or PyTorch: their first and last layers
-with weights.
+"""Whether the stationarities of a VAE hold for given networks of Keras or PyTorch: their first and
+last layers with weights.
 
 E[mu_j] = 0 and E[mu_j^2 + sigma_j^2] = 1 say that no shift and no scaling of z_j lowers the KL:
 they hold where encoder and decoder can make one without changing x_hat. The encoder needs heads

@@ -119,7 +119,8 @@ def _is_passive(module):
     return is_dropout(module) or isinstance(module, torch.nn.Identity)
 
 
-def is_dropout(module):
+def is_dropout(module: Any) -> bool:
+    """Whether a module is a dropout layer of PyTorch."""
     import torch
 
     return isinstance(module, torch.nn.modules.dropout._DropoutNd)
