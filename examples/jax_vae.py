@@ -1,6 +1,6 @@
 """Measure a VAE in JAX, with exact derivatives.
 
-    pip install jax
+    pip install "jax<0.4.21"            # with TensorFlow 2.14; jax 0.9.0 with TensorFlow 2.21
     python examples/jax_vae.py
 
 `jax2tf.convert` turns JAX functions into functions of TensorFlow, and keeps JAX's derivatives. Give
