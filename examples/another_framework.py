@@ -2,16 +2,8 @@
 
     python examples/another_framework.py
 
-The functions here are plain NumPy. Those of PyTorch, say, would be
-
-    def encode(x):
-        with torch.no_grad():
-            return [part.numpy() for part in model.encoder(torch.from_numpy(x))]      # mean,
-            log-variance
-
-    def decode(z):
-        with torch.no_grad():
-            return model.decoder(torch.from_numpy(z)).numpy()
+The functions here are plain NumPy. (PyTorch modules and JAX functions have exact derivatives: see
+torch_vae.py and jax_vae.py.)
 
 TensorFlow sees no derivative of such a decoder, so its tangents are taken by differences, and the
 result says so. The VAE is the exact optimum on Gaussian data: what is measured can be told

@@ -56,6 +56,29 @@ def test_another_framework(run):
 
 
 @pytest.mark.slow
+def test_torch_vae(run):
+    """The closed forms of the optimum, to what a short training leaves: 5 %."""
+    pytest.importorskip("torch")
+    names, analysis, said = run("torch_vae")
+    order = analysis.ranking
+    np.testing.assert_allclose(analysis.importance[order], names["VARIANCES"], rtol=0.05)
+    optimum = 1 - names["BETA"] / 2 / names["VARIANCES"]
+    np.testing.assert_allclose(analysis.norm_mean[order], optimum, rtol=0.05)
+    assert analysis.tangents == "autodiff" and "differentiated by autodiff" in said
+
+
+@pytest.mark.slow
+def test_jax_vae(run):
+    """The closed forms of the optimum, by exact derivatives."""
+    pytest.importorskip("jax")
+    names, analysis, said = run("jax_vae")
+    variances, beta = names["VARIANCES"], names["BETA"]
+    np.testing.assert_allclose(analysis.importance, variances, rtol=1e-4)
+    np.testing.assert_allclose(analysis.norm_mean, 1 - beta / 2 / variances, rtol=1e-4)
+    assert analysis.tangents == "autodiff" and "differentiated by autodiff" in said
+
+
+@pytest.mark.slow
 def test_own_distortion(run):
     """A metric of the weights; importances of nine to one, whose variances are one: by what theory
     has, w v, or w v - beta / 2.

@@ -447,15 +447,6 @@ def test_what_is_missing_is_named():
     assert as_autoencoder(unknown, beta=0.5).beta == 0.5
 
 
-class Module:
-    """What a PyTorch module looks like from outside."""
-
-    __module__ = "torch.nn.modules.module"
-
-    def __call__(self, x):
-        raise AssertionError
-
-
 def two_inputs():
     x, label = tf.keras.Input((M,)), tf.keras.Input((1,))
     return tf.keras.Model([x, label], layers.Dense(2 * N)(layers.Concatenate()([x, label])))
@@ -497,8 +488,6 @@ REFUSED = {
         lambda path: keras_encoder(), TypeError, "a pair .encoder, decoder.*got Functional"),
     "a number": (lambda path:
                  (3, keras_decoder()), TypeError, "The encoder must be a Keras model.*got int"),
-    "PyTorch": (lambda path: (keras_encoder(), Module()), TypeError,
-                "The decoder is a PyTorch module.*from_numpy"),
     "two inputs": (lambda path:
                    (two_inputs(), keras_decoder()), ValueError, "must take one tensor; it takes 2"),
     "fixed batch": (lambda path: (keras_encoder(), fixed_batch()), ValueError, "batches of 8 only"),

@@ -11,6 +11,7 @@ import scipy.stats
 import tensorflow as tf
 
 import tfisovae
+from tests.data.make_codec_2_14 import PLACE, made_vae
 from tests.messages import refuses
 from tests.support import linear_vae
 from tfisovae import Autoencoder, Codec, files, sources, theory
@@ -192,6 +193,39 @@ x_hat = np.concatenate(list(made.read(place + "/x.tfv")))
 print(np.abs(x_hat - np.load(place + "/x_hat.npy")).max() < 1e-5)
 """)
     assert script("-c", code, tmp_path).stdout.split() == ["True", "True"]
+
+
+def test_a_file_that_tensorflow_2_14_and_tensorflow_compression_wrote():
+    """Whatever runs here reads the codec, the file and the strings, and writes the same bytes."""
+    written = np.load(PLACE / "examples.npz")
+    made = Codec.load(PLACE / "codec", made_vae())
+    x_hat = np.concatenate(list(made.read(PLACE / "x.tfv")))
+    # Float32 rounding: the symbols are the same.
+    np.testing.assert_allclose(x_hat, written["x_hat"], rtol=1e-6, atol=1e-6)
+    codes = [bytes.fromhex(code) for code in written["codes"]]
+    dither = made.quantizer.dither(np.arange(len(codes)))
+    np.testing.assert_array_equal(made.tables.decode(codes, dither), written["symbols"])
+    assert made.tables.encode(written["symbols"], dither) == codes
+    block, = made.open(PLACE / "x.tfv").blocks()
+    assert made.tables.encode(written["symbols"], dither, together=True) == [block.code]
+    assert np.abs(written["symbols"]).max() > 100  # one is an escape
+
+
+def test_more_examples_than_a_file_can_hold_are_refused(gaussian, tmp_path):
+    """A block of 12 bytes that says that it holds 2^32 - 1 examples: before any is decoded."""
+    made, _, x = gaussian
+    header = container.Header(made.model_fingerprint, made.fingerprint, 3, (6,))
+    with container.Writer(tmp_path / "x.tfv", header) as writer:
+        writer.write(2**32 - 1, bytes(12))
+    with refuses(container.Altered):
+        made.open(tmp_path / "x.tfv")
+    with refuses(ValueError):  # native code never came back from these
+        made.decompress([b"\xff\xff"])
+    # What the likeliest symbols really take is far from the bound, of one example and of many.
+    for count in (1, 10_000):
+        dither = made.quantizer.dither(np.arange(count))
+        code, = made.tables.encode(np.zeros([count, 3], int), dither, together=True)
+        assert count < made.tables.most_examples(len(code))
 
 
 def test_saved_and_loaded(gaussian, tmp_path):

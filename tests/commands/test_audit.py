@@ -146,8 +146,9 @@ def test_what_keras_3_exported(main, tmp_path):
 
 
 @pytest.mark.parametrize("options, message", [
-    (["--data", "mix"], "Give --model DIR, or --encoder DIR and --decoder DIR."),
-    (["--data", "mix", "--encoder", "a"], "Give --model DIR, or --encoder DIR and --decoder DIR."),
+    (["--data", "mix"], "Give --model DIR, --model FILE.py:NAME, or --encoder DIR and --decoder "
+                        "DIR."),
+    (["--data", "mix", "--encoder", "a"], "or --encoder DIR and --decoder DIR."),
     (["--data", "mix", "--model", "a", "--estimate_beta", "--beta", "1"
       ], "Give --beta or --estimate_beta, not both"),
     (["--data", "mix", "--model", "a", "--num_examples", "0"

@@ -183,6 +183,22 @@ def test_ssim_metric_against_its_dense_matrix():
         rtol=1e-9)
 
 
+def test_ssim_of_images_with_their_channels_in_front():
+    """The same number, and the same metric tensor with its axes turned; a side below 11 is refused.
+    """
+    rng = np.random.default_rng(0)
+    x, y, v = (rng.uniform(size=[2, 14, 13, 3]).astype(np.float32) for _ in range(3))
+    turned = [np.moveaxis(a, -1, 1) for a in (x, y, v)]
+    ssim = D.SSIM()
+    ssim.check(turned[0])
+    np.testing.assert_array_equal(ssim(*turned[:2]), ssim(x, y))
+    np.testing.assert_array_equal(ssim.metric_product(turned[0], turned[2]),
+                                  np.moveaxis(ssim.metric_product(x, v).numpy(), -1, 1))
+    for call in (ssim.check, lambda x: ssim(x, x)):
+        with refuses(ValueError, "height"):
+            call(turned[0][:, :, :10])
+
+
 def test_ssim_has_finite_gradients_at_degenerate_images():
     noise = np.random.default_rng(0).uniform(size=(1, 16, 16, 3)).astype(np.float32)
     black, gray = np.zeros_like(noise), np.full_like(noise, 0.5)

@@ -1,5 +1,5 @@
-"""Whether the stationarities of a VAE hold for given Keras networks: their first and last layers
-with weights.
+"""Whether the stationarities of a VAE hold for given networks of Keras or PyTorch: their first and
+last layers with weights.
 
 E[mu_j] = 0 and E[mu_j^2 + sigma_j^2] = 1 say that no shift and no scaling of z_j lowers the KL:
 they hold where encoder and decoder can make one without changing x_hat. The encoder needs heads
@@ -12,10 +12,11 @@ from collections.abc import Sequence
 
 import tensorflow as tf
 
-from tfisovae.autoencoder import graph
+from tfisovae.autoencoder import graph, torch_graph
 from tfisovae.autoencoder.autoencoder import Measurable, as_autoencoder
 from tfisovae.autoencoder.networks import Networks
 from tfisovae.autoencoder.outputs import PartError
+from tfisovae.autoencoder.torch_modules import TorchFunction
 from tfisovae.verdict.checks import Conditions, Why
 from tfisovae.verdict.states import Cause
 
@@ -28,9 +29,9 @@ def conditions_of(encoder: object, decoder: object,
     """Which stationarities hold at the optimum of these networks.
 
     Args:
-      encoder, decoder: built functional or Sequential Keras models, the encoder with outputs of
-        which `as_autoencoder` can tell the mean and the log-variance. Anything else gives `None`,
-        "unknown".
+      encoder, decoder: built functional or Sequential Keras models, or PyTorch modules that
+        `torch.fx` can trace, as `Networks` has them. `as_autoencoder` must know which outputs of
+        the encoder are the mean and the log-variance. Anything else gives `None`, "unknown".
       outputs: which these are, as `encoder_outputs` of `as_autoencoder`.
     Returns:
       `tfisovae.verdict.checks.Conditions`.
@@ -61,6 +62,8 @@ def _heads(encoder, asked):
     """Whether the layers of the mean and of the log-variance are free: (`True`, `False` or `None`,
     why) for each.
     """
+    if isinstance(encoder, TorchFunction):
+        return _torch_heads(encoder, asked)
     if not graph.is_graph(encoder):
         return [(None, Why(Cause.NOT_FUNCTIONAL, "encoder"))] * 2
     try:
@@ -74,6 +77,22 @@ def _heads(encoder, asked):
     return found * (2 // len(outputs))
 
 
+def _torch_heads(encoder, asked):
+    """The same of a PyTorch module."""
+    try:
+        layers = torch_graph.heads(encoder, asked)
+    except PartError:
+        return [(None, Why(Cause.OUTPUTS_UNKNOWN))] * 2
+    if layers is None:
+        return [(None, Why(Cause.NOT_TRACED, "encoder"))] * 2
+    found = [_worst(_torch_affine(layer, "encoder") for layer in some) for some in layers]
+    sizes = {layer.module.out_features for some in layers for layer in some
+             if hasattr(layer.module, "out_features")}
+    if len(sizes) > 1:  # one dimension alone cannot be shifted and scaled
+        return [found[0], (False, Why(Cause.ONE_SPREAD))]
+    return found * (2 // len(found))
+
+
 def _head(layer):
     if isinstance(layer, _layers.Dense) and layer.activation is not tf.keras.activations.linear:
         return False, Why(Cause.ACTIVATION, "encoder", layer.name)
@@ -81,6 +100,11 @@ def _head(layer):
 
 
 def _first_layer(decoder):
+    if isinstance(decoder, TorchFunction):
+        layers = torch_graph.first_layers(decoder)
+        if layers is None:
+            return None, Why(Cause.NOT_TRACED, "decoder")
+        return _worst(_torch_affine(layer, "decoder") for layer in layers)
     if not graph.is_graph(decoder):
         return None, Why(Cause.NOT_FUNCTIONAL, "decoder")
     if len(decoder.inputs) != 1:
@@ -113,6 +137,29 @@ def _affine(layer, part):
     return None, why(Cause.UNKNOWN_KIND)
 
 
+def _torch_affine(layer, part):
+    """`_affine` of a layer of PyTorch."""
+    import torch
+
+    def why(cause):
+        return Why(cause, part, layer.name, layer.kind)
+
+    module = layer.module
+    if module is None or torch.nn.utils.parametrize.is_parametrized(module):
+        return None, why(Cause.UNKNOWN_KIND)
+    if isinstance(module, torch.nn.Linear):
+        if module.bias is None:
+            return False, why(Cause.NO_BIAS)
+        if not (module.weight.requires_grad and module.bias.requires_grad):
+            return False, why(Cause.NOT_TRAINED)
+        return True, None
+    if torch_graph.is_dropout(module):
+        return False, why(Cause.DROPS)
+    if type(module).__module__.startswith("torch.nn."):
+        return False, why(Cause.NOT_LINEAR)
+    return None, why(Cause.UNKNOWN_KIND)
+
+
 def _worst(parts):
     parts = list(parts)
     return min(parts, key=lambda part: {False: 0, None: 1, True: 2}[part[0]]) if parts else _UNKNOWN
@@ -133,13 +180,16 @@ def _of_training(made, known):
     def first(find, cause):
         """`Why` by the first of the layers that `find` finds, of each network that has one."""
         found = {name: next(iter(find(network)), None) for name, network in networks.items()}
-        return {name: Why(cause, name, layer.name, type(layer).__name__, layer.compute_dtype)
+        return {name: Why(cause, name, layer.name, layer.kind)
+                if isinstance(layer, torch_graph.Layer) else
+                Why(cause, name, layer.name, type(layer).__name__, layer.compute_dtype)
                 for name, layer in found.items() if layer is not None}
 
     def any_of(*causes):
         return next((why for some in causes for why in some.values()), None)
 
-    random = first(graph.random_layers, Cause.RANDOM)
+    random = first(lambda network: (torch_graph if isinstance(network, TorchFunction) else
+                                    graph).random_layers(network), Cause.RANDOM)
     narrow = first(graph.narrow_layers, Cause.NARROW)
     losses = first(graph.layers_with_losses, Cause.OWN_LOSS)
     regular = {name: Why(Cause.REGULARIZERS) for name, network in networks.items()

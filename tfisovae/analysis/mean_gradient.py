@@ -202,7 +202,7 @@ def _check_differentiable(model, x):
         found = tape.gradient(distortion, z)
         why = ("it goes through operations that have none, such as tf.numpy_function, or does not "
                "depend on z")
-    except LookupError as error:
+    except (LookupError, tf.errors.OpError) as error:
         found, why = None, " ".join(str(error).split())
     if found is None:
         raise NoGradient(

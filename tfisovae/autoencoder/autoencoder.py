@@ -2,8 +2,8 @@
 kind of model becomes that.
 
 Behind the door there are two functions, a distortion, and beta. `as_autoencoder` makes them of a
-`tfisovae.VAE`, of Keras models, of SavedModels (those of Keras 3 among them), or of functions over
-NumPy arrays.
+`tfisovae.VAE`, of Keras models, of PyTorch modules, of SavedModels (those of Keras 3 among them),
+or of functions over NumPy arrays.
 """
 import dataclasses
 import os
@@ -14,6 +14,7 @@ import tensorflow as tf
 
 from tfisovae import arguments, distortions, files
 from tfisovae._autograph import converted
+from tfisovae.autoencoder import torch_modules
 from tfisovae.autoencoder.networks import Decoder, Encoder, Networks, as_part
 from tfisovae.autoencoder.posterior import read_scale
 from tfisovae.autoencoder.signatures import load_saved_model
@@ -89,9 +90,9 @@ class Measurable(Protocol):
 AutoencoderLike: TypeAlias = (
     Autoencoder | tf.keras.Model | str | os.PathLike | Mapping[str, Any] | tuple[Any, Any] | Any)
 """Whatever `as_autoencoder` takes: an `Autoencoder`, anything with its five attributes (a
-`tfisovae.VAE`), a model with `encoder` and `decoder`, a pair of the two (Keras models, directories,
-loaded SavedModels, signatures, functions over NumPy arrays), the directory of a SavedModel with the
-signatures `encode` and `decode`, or what `tf.saved_model.load` made of one.
+`tfisovae.VAE`), a model with `encoder` and `decoder`, a pair of the two (Keras models, PyTorch
+modules, directories, loaded SavedModels, signatures, functions over NumPy arrays), the directory of
+a SavedModel with the signatures `encode` and `decode`, or what `tf.saved_model.load` made of one.
 """
 
 
@@ -109,9 +110,11 @@ def as_autoencoder(model: AutoencoderLike, distortion: Distortion | str | None =
 
         - an `Autoencoder`, or anything with its five attributes, such as a `tfisovae.VAE`;
         - a pair `(encoder, decoder)`, or an object or dict with these two names. Each is a Keras
-          model (built or not; called in inference mode, and in float32 whatever its policy), the
+          model (built or not; called in inference mode, and in float32 whatever its policy), a
+          PyTorch module or a method of one (called in evaluation mode, on its own device), the
           directory of a SavedModel (`model.export` of Keras 3), a loaded SavedModel, its signatures
           or one of them, a `tf.function`, or a function over NumPy arrays of whatever framework;
+        - a PyTorch module with the methods `encode` and `decode`;
         - the directory of a SavedModel with the signatures `encode` and `decode`, as
           `tfisovae.VAE.save` writes it, or what `tf.saved_model.load` makes of it, or its
           signatures.
@@ -189,6 +192,9 @@ def _halves(model):
         if len(model) != 2:
             raise ValueError(f"model must be a pair (encoder, decoder); got {len(model)} parts.")
         return *model, None
+    if torch_modules.module_of(model) is not None and all(
+            callable(getattr(model, name, None)) for name in ("encode", "decode")):
+        return model.encode, model.decode, None  # whose `encoder` may be a part of that alone
     owner = load_saved_model(model) if isinstance(model, (str, os.PathLike)) else model
     signatures = owner if isinstance(owner, Mapping) else getattr(owner, "signatures", {})
     for names in (("encode", "decode"), ("encoder", "decoder")):

@@ -8,12 +8,13 @@ from typing import Any
 
 import tensorflow as tf
 
-from tfisovae.autoencoder import signatures
+from tfisovae.autoencoder import signatures, torch_modules
 from tfisovae.autoencoder.functions import PlainFunction
 from tfisovae.autoencoder.keras_networks import keras_part
 from tfisovae.autoencoder.outputs import Outputs, Part, PartError
 from tfisovae.autoencoder.posterior import Posterior, read_scale
 from tfisovae.autoencoder.signatures import Loaded
+from tfisovae.autoencoder.torch_modules import TorchFunction
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -21,8 +22,8 @@ class Networks:
     """What is known about the networks of a model, beyond what `encode` and `decode` do.
 
     Attributes:
-      encoder, decoder: a Keras network, another `tf.Module`, or a `Loaded`, with the
-        `trainable_variables` of that half; `None` where they are not known.
+      encoder, decoder: a Keras network, another `tf.Module`, a `Loaded` or a `TorchFunction`, with
+        the `trainable_variables` of that half; `None` where they are not known.
       parameters: x -> mean and second output as the encoder returns them, `[B, n]` each.
       reading: how the second output is read: "log_variance", "variance", "log_scale" or "scale".
       outputs: which outputs of the encoder were asked for, as `encoder_outputs` of
@@ -37,8 +38,8 @@ class Networks:
       seed: of the posterior noise in training.
     """
 
-    encoder: tf.Module | Loaded | None = None
-    decoder: tf.Module | Loaded | None = None
+    encoder: tf.Module | Loaded | TorchFunction | None = None
+    decoder: tf.Module | Loaded | TorchFunction | None = None
     parameters: Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]] | None = None
     reading: str | None = None
     outputs: str | int | Sequence[str | int] | None = None
@@ -59,8 +60,8 @@ class Networks:
 
 
 def as_part(model: Any, role: str, owner: object = None) -> Part:
-    """The `Part` of a Keras model, a SavedModel's directory, a loaded object, its signatures or one
-    of them, or a plain function.
+    """The `Part` of a Keras model, a PyTorch module, a SavedModel's directory, a loaded object, its
+    signatures or one of them, or a plain function.
 
     Args:
       model: any of these.
@@ -77,6 +78,8 @@ def as_part(model: Any, role: str, owner: object = None) -> Part:
                 f"{path} has no signatures, so nothing says how its {role} is called. Export it "
                 "with one: model.export(DIRECTORY) of Keras, or tf.saved_model.save(model, "
                 "DIRECTORY, signatures=FUNCTION).")
+    if torch_modules.module_of(model) is not None:
+        return torch_modules.torch_part(model, role)
     if isinstance(model, tf.keras.layers.Layer):
         return keras_part(model, role)
     if isinstance(model, tf.types.experimental.ConcreteFunction):
@@ -87,18 +90,14 @@ def as_part(model: Any, role: str, owner: object = None) -> Part:
     if isinstance(model, (tf.types.experimental.GenericFunction, tf.Module)) and callable(model):
         return Part(lambda x, training=False: Outputs.of(model(x)),
                     owner=_with_variables(model if owner is None else owner))
-    if any(base.__module__.split(".")[0] == "torch" and base.__name__ == "Module"
-           for base in type(model).__mro__):
-        raise TypeError(
-            f"The {role} is a PyTorch module. Give a function over NumPy arrays: lambda x: "
-            "module(torch.from_numpy(x)).detach().cpu().numpy(), and call module.eval() before.")
     if callable(model):
         plain = PlainFunction(model, role)
         return Part(lambda x, training=False: Outputs.of(plain(x)),
                     precision=lambda: plain.precision)
     raise TypeError(
-        f"The {role} must be a Keras model, the directory of a SavedModel, a loaded one, one of "
-        f"its signatures, or a function over NumPy arrays; got {type(model).__name__}.")
+        f"The {role} must be a Keras model, a PyTorch module, the directory of a SavedModel, a "
+        f"loaded one, one of its signatures, or a function over NumPy arrays; got "
+        f"{type(model).__name__}.")
 
 
 def _with_variables(owner):
@@ -165,6 +164,22 @@ class Decoder:
     def precision(self) -> tf.DType:
         """The type that its outputs are exact to: float64 for NumPy functions that return it."""
         return tf.float32 if self._part.precision is None else self._part.precision()
+
+    @property
+    def products(
+            self) -> Callable[[tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor]] | None:
+        """`(z, directions [k, B, n])` -> x_hat, and its Jacobian times the directions, which is
+        `[k, B, ...]`; None where TensorFlow differentiates the decoder.
+        """
+        if self._part.products is None:
+            return None
+
+        def products(z, directions):
+            x_hat, stack = (made.reconstruction(self._output)
+                            for made in self._part.products(z, directions))
+            return tf.cast(x_hat, z.dtype), tf.cast(stack, z.dtype)
+
+        return products
 
     def __call__(self, z: tf.Tensor, training: bool = False) -> tf.Tensor:
         z = tf.convert_to_tensor(z)

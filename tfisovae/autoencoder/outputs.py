@@ -62,10 +62,10 @@ class Outputs:
     def chosen(self, key: str | int, argument: str) -> tf.Tensor:
         """The tensor with a name or a number."""
         if key in self.names and key != "":
-            return _checked(self.tensors[self.names.index(key)])
+            return checked(self.tensors[self.names.index(key)])
         if isinstance(key, int) and not isinstance(
                 key, bool) and self.ordered and 0 <= key < len(self.tensors):
-            return _checked(self.tensors[key])
+            return checked(self.tensors[key])
         raise PartError(f"{argument} asks for the output {key!r}; there are {self.described()}.")
 
     def parameters(self, asked: str | int | Sequence[str | int] | None = None) -> list[tf.Tensor]:
@@ -84,7 +84,7 @@ class Outputs:
                     "scale= says), or "
                     f"the one output [batch, 2n] that holds both; got {asked!r}.")
             return [self.chosen(key, "encoder_outputs") for key in keys]
-        return [_checked(self.tensors[index]) for index in self._positions()]
+        return [checked(self.tensors[index]) for index in self._positions()]
 
     def mean_and_spread(self, asked: str | int | Sequence[str | int] | None) -> list[tf.Tensor]:
         """The posterior's two parameters, `[B, n]` each: those of `parameters`, or the halves of
@@ -131,7 +131,7 @@ class Outputs:
                 f"Which output of the decoder is x_hat? There are {self.described()}. Give "
                 f"decoder_output=NAME "
                 "(or its number, where they have an order) to tfisovae.as_autoencoder.")
-        return _checked(self.tensors[0])
+        return checked(self.tensors[0])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -147,6 +147,8 @@ class Part:
         returns `mean` and `scale`.
       precision: gives the type that the outputs are exact to, once the function was called; None
         for float32.
+      products: `(z, directions [k, B, n])` -> `Outputs` of z, and of its Jacobian times the
+        directions; None where TensorFlow differentiates `function`.
     """
 
     function: Callable[..., Outputs]
@@ -154,6 +156,7 @@ class Part:
     owner: Any = None
     returns_scale: bool = False
     precision: Callable[[], tf.DType] | None = None
+    products: Callable[..., tuple[Outputs, Outputs]] | None = None
 
     @property
     def size(self) -> int | None:
@@ -172,7 +175,7 @@ def check_one_input(role: str, inputs: Sequence[Any]) -> None:
             f"{', '.join(map(str, inputs))}. Give a function of one that fills in the rest.")
 
 
-def _checked(tensor):
+def checked(tensor: Any) -> Any:
     """An output that is used; a distribution would be taken for one sample of it."""
     if hasattr(tensor, "log_prob") and hasattr(tensor, "sample"):
         raise PartError(

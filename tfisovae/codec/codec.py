@@ -263,24 +263,39 @@ class Codec:
         """
         reader = container.Reader(path, progress)
         try:
-            self._check_model()
-            if reader.header.model != self.model_fingerprint:
-                raise container.OtherModel(
-                    f"{path} is of another model: it was written by {reader.header.model[:8]}, "
-                    f"and this is "
-                    f"{self.model_fingerprint[:8]}. Decompress it with the model that compressed "
-                    f"it."
-                )
-            if reader.header.codec != self.fingerprint:
-                raise container.OtherCodec(
-                    f"{path} is of another codec of this model: it was written by "
-                    f"{reader.header.codec[:8]}, and this is {self.fingerprint[:8]}. Load the "
-                    f"codec that "
-                    "was saved when it was written.")
+            self.check(reader)
         except BaseException:
             reader.__exit__()
             raise
         return reader
+
+    def check(self, reader: container.Reader) -> None:
+        """Checks that a file is of this model and of this codec, and that its blocks can hold as
+        many examples as they say. So decoding takes time and memory that the file's size bounds.
+
+        Raises:
+          container.ContainerError: as `open` does.
+        """
+        path = reader.path
+        self._check_model()
+        if reader.header.model != self.model_fingerprint:
+            raise container.OtherModel(
+                f"{path} is of another model: it was written by {reader.header.model[:8]}, "
+                f"and this is "
+                f"{self.model_fingerprint[:8]}. Decompress it with the model that compressed "
+                f"it."
+            )
+        if reader.header.codec != self.fingerprint:
+            raise container.OtherCodec(
+                f"{path} is of another codec of this model: it was written by "
+                f"{reader.header.codec[:8]}, and this is {self.fingerprint[:8]}. Load the "
+                f"codec that "
+                "was saved when it was written.")
+        for number, (count, length) in enumerate(reader.sizes):
+            if count > (most := self.tables.most_examples(length)):
+                raise container.Altered(
+                    f"{path} has been altered: block {number} should hold {count:,} examples, but "
+                    f"its {length:,} bytes can hold {most:,} at most. Take a copy that is whole.")
 
     def read(self, path: str | os.PathLike) -> Iterator[np.ndarray]:
         """Yields x_hat `[b, ...]`, float32, of all examples of a file in order; raises as `open`
@@ -290,7 +305,7 @@ class Codec:
             yield from self.decoded(reader)
 
     def decoded(self, reader: container.Reader) -> Iterator[np.ndarray]:
-        """The same of a file that `open` has opened."""
+        """The same of a file that `open` has opened, or `check` has checked."""
         for block in reader.blocks():
             dither = self.quantizer.dither(_places(block.first, block.count))
             symbols = self.tables.decode([block.code], dither, together=True)

@@ -187,6 +187,7 @@ class Reader:
       progress: whether to show a progress bar while looking through it.
     Attributes:
       header: `Header`. num_examples, num_blocks, code_bytes, size: of the file.
+      sizes: of each block, how many examples it says that it holds, and the bytes of its code.
     Raises:
       FileNotFoundError: if there is none.
       NotContainer, OtherVersion, Truncated, Altered: each a `ContainerError`, which is a
@@ -258,16 +259,16 @@ class Reader:
 
     def _look_through(self):
         """Reads everything once: each check where it stands, so that what is wrong can be named."""
-        self._places, lengths, first = [], [], 0
+        self._places, self.sizes, first = [], [], 0
         while True:
             place = self._file.tell()
-            block = self._read_block(len(lengths), first, self._hashed)
+            block = self._read_block(len(self.sizes), first, self._hashed)
             if not block.count:
                 break
             self._places.append((place, first))
-            lengths.append(len(block.code))
+            self.sizes.append((block.count, len(block.code)))
             first += block.count
-        index = self._file.tell()
+        index, lengths = self._file.tell(), [length for _, length in self.sizes]
         written = b"".join(map(_LENGTH.pack, lengths))
         data = self._exactly(len(written) + _FOOTER.size)
         self._hashed(data[:len(written)])

@@ -1,34 +1,32 @@
-"""Integer probability tables for quantised numbers, and the range coder that they drive, both by
-tensorflow-compression.
+"""Integer probability tables for quantised numbers, and the codes that they drive.
 
 The probability of a symbol (`codec.quantizer`) is that of its cell under the distribution of y,
-which is N(0, 1) seen through an increasing map. Cells depend on the dither u, and so do the tables,
-of which there are some, for equally spaced u.
+which is N(0, 1) seen through an increasing map. Cells depend on the dither u, and so do the tables:
+there are some, for equally spaced u.
 
-What tensorflow-compression makes: the tables (`UniversalBatchedEntropyModel`, of a
-`MonotonicAdapter`), their integers, the range coder with its escape codes. What it lacks, and is
-here: its dither is the same for every example, one string an example or one for a whole batch, and
-its universal models cannot be saved. Once made, tables are integers, and so are dither and symbols:
-what one machine encodes, every other decodes.
+Tables are made once, by floating-point arithmetic, and then kept as integers in the codec's files.
+The dither, the symbols and the range coder (`codec.coder`) are integers too. So every machine, with
+any version of TensorFlow and NumPy, decodes the same symbols.
 """
+import heapq
 import math
 from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
-import tensorflow as tf
-import tensorflow_compression as tfc
-import tensorflow_probability as tfp
+import scipy.special
 
+from tfisovae.codec import coder
+from tfisovae.codec.coder import PRECISION
 from tfisovae.codec.quantizer import NUM_DITHERS
 from tfisovae.geometry.monotone import Monotone
 
-PRECISION = 16  # bits of a probability, the most that the coder has
 _TAIL = 2.0**-14  # probability of what no table holds and escape codes say
 _LEVELS = 15  # of the dither for which there are tables
 _WIDE = 1024  # symbols of a table from which on the cells are so narrow that one level will do
 # Beyond that, probabilities of 2^-16 would be those of the tables and not of the data.
 _WIDEST = 2**14
+_SPARE = 64  # bytes that a code can be short of the ideal length, with a probability below 2^-400
 
 
 class Code(bytes):
@@ -46,31 +44,8 @@ class Code(bytes):
         return made
 
 
-class Pushed(tfc.MonotonicAdapter):
-    """N(0, 1) seen through n increasing maps, in steps: the distributions of y_j / step_j, a batch
-    `[n]`, float64.
-    """
-
-    def __init__(self, maps: Sequence[Monotone], steps: npt.ArrayLike) -> None:
-        zero = tf.zeros([len(maps)], tf.float64)
-        self._maps, self._steps = tuple(maps), np.asarray(steps, np.float64)
-        super().__init__(tfp.distributions.Normal(zero, zero + 1), name="Pushed")
-
-    def transform(self, x: tf.Tensor) -> tf.Tensor:
-        return self._each(lambda mapped, values: mapped(values), x, 1, self._steps)
-
-    def inverse_transform(self, y: tf.Tensor) -> tf.Tensor:
-        return self._each(lambda mapped, values: mapped.inverse(values), y, self._steps, 1)
-
-    def _each(self, function, values, times, over):
-        values = np.broadcast_to(np.asarray(values),
-                                 np.broadcast_shapes(np.shape(values), self._steps.shape)) * times
-        columns = [function(mapped, values[..., j]) for j, mapped in enumerate(self._maps)]
-        return tf.constant(np.stack(columns, -1) / over)
-
-
 class Tables:
-    """The tables of n numbers, by level of the dither, as tensorflow-compression keeps them.
+    """The tables of n numbers, by level of the dither, in the layout of tensorflow-compression.
 
     Args:
       cdf: `[T]`, int32: of each table, minus the precision and then the cumulated probabilities,
@@ -92,19 +67,18 @@ class Tables:
                 "cdf, offset and index must be tables, the first symbol of each, and numbers of "
                 "them [levels, n]."
             )
+        if (self.cdf[starts] != -PRECISION).any():
+            raise ValueError(f"cdf must have a precision of {PRECISION} bits in every table.")
         self.levels, self.n = self.index.shape
-        lengths = np.diff([*starts, len(self.cdf)])
-        counts = np.diff(self.cdf)
-        first, last = self.cdf[np.minimum(starts + 1,
-                                          len(self.cdf) - 1)], self.cdf[starts + lengths - 1]
-        if lengths.min() < 3 or (self.cdf[starts]
-                                 != -PRECISION).any() or first.any() or (last != 2**
-                                                                         PRECISION).any():
-            raise ValueError(f"Each table must go from 0 to 2^{PRECISION}.")
+        tables = np.split(self.cdf, starts[1:])
+        self._coder = coder.RangeCoder([table[1:] for table in tables])
         self._first = starts + 1
-        self._escape = lengths - 3  # the last symbol of each table says that another follows
+        self._escape = self._coder.escapes  # the last symbol says that another follows
         with np.errstate(divide="ignore", invalid="ignore"):
-            self._bits = PRECISION - np.log2(counts.astype(np.float64))
+            self._bits = PRECISION - np.log2(np.diff(self.cdf).astype(np.float64))
+        least = np.array([self._bits[start:start + escape + 1].min()
+                          for start, escape in zip(self._first, self._escape)])
+        self._least_bits = float(least[self.index].min(0).sum())  # of one example
 
     @classmethod
     def of(cls, maps: Sequence[Monotone], steps: npt.ArrayLike, dithered: bool) -> "Tables":
@@ -114,27 +88,28 @@ class Tables:
           ValueError: if a step is so small that a table would have more than 16,384 symbols.
         """
         steps = np.asarray(steps, np.float64)
-        prior = Pushed(maps, steps)
-        width = np.asarray(prior._upper_tail(_TAIL)) - np.asarray(prior._lower_tail(_TAIL))
+        tail = scipy.special.ndtri(_TAIL / 2)
+        lower, upper = (np.array([mapped(end) for mapped in maps]) / steps for end in (tail, -tail))
+        width = upper - lower
         if not np.isfinite(width).all() or width.max() > _WIDEST:
             raise ValueError(
                 f"Its steps are so small that a table would have {width.max():.3g} symbols; there "
                 f"may be {_WIDEST:,}. "
                 f"Take a step_factor {math.ceil(width.max() / _WIDEST):,} times as large, or more.")
         levels = _LEVELS if dithered else 1
-        index, parts, before = np.zeros([levels, len(maps)], np.int32), [], 0
+        index, parts, offset = np.zeros([levels, len(maps)], np.int32), [], []
         for chosen, count in ((np.flatnonzero(width <= _WIDE), levels),
                               (np.flatnonzero(width > _WIDE), 1)):
-            if len(chosen):
-                made = tfc.UniversalBatchedEntropyModel(
-                    tfc.UniformNoiseAdapter(Pushed([maps[j] for j in chosen],
-                                                   steps[chosen])), coding_rank=1, compression=True,
-                    tail_mass=_TAIL, range_coder_precision=PRECISION, bottleneck_dtype=tf.float64,
-                    num_noise_levels=count, stateless=True)
-                parts.append((made.cdf.numpy(), made.cdf_offset.numpy()))
-                index[:, chosen] = before + np.arange(count * len(chosen)).reshape(count, -1)
-                before += count * len(chosen)
-        return cls(*map(np.concatenate, zip(*parts)), index)
+            for level in range(count):
+                u = (level + 1) / (count + 1) - 0.5
+                for j in chosen:
+                    # All levels of a number that has one table have that one.
+                    index[level if count > 1 else slice(None), j] = len(offset)
+                    first, last = math.floor(lower[j] - u), math.ceil(upper[j] - u)
+                    mass = _masses(maps[j], steps[j], np.arange(first, last + 1) + u)
+                    parts += [[-PRECISION, 0], np.cumsum(_integers(mass))]
+                    offset.append(first)
+        return cls(np.concatenate(parts), offset, index)
 
     def _tables(self, dither):
         """Which table each number `[..., n]` is coded by: that of the level of dither that is
@@ -153,18 +128,23 @@ class Tables:
         escape = self._escape[tables]
         outside = (values < 0) | (values >= escape)
         found = self._bits[self._first[tables] + np.where(outside, escape, values)]
-        beyond = np.where(values < 0, -values, values - escape + 1)[outside]
+        beyond = coder.outside_distance(values, escape)[outside]
         found[outside] += 2 * np.floor(np.log2(beyond)) + 2  # an Elias gamma code, and a sign
         return found
+
+    def most_examples(self, num_bytes: int) -> int:
+        """How many examples a code of so many bytes can hold, at most. Twice as many as the ideal
+        lengths allow: the coder's roundings can halve the length of the likeliest symbol.
+        """
+        return int(2 * 8 * (num_bytes + _SPARE) / self._least_bits)
 
     def encode(self, symbols: npt.ArrayLike, dither: npt.ArrayLike,
                together: bool = False) -> list[bytes]:
         """The codes of symbols `[B, n]`: one string an example; `together`, one of all."""
-        symbols, tables = np.asarray(symbols, np.int32), self._tables(np.asarray(dither))
-        handle = tfc.create_range_encoder([] if together else [len(symbols)], self.cdf)
-        handle = tfc.entropy_encode_index(handle, tables, symbols - self.offset[tables])
-        codes = tfc.entropy_encode_finalize(handle).numpy()
-        return [codes] if together else codes.tolist()
+        symbols, tables = np.asarray(symbols, np.int64), self._tables(np.asarray(dither))
+        shape = [1, -1] if together else symbols.shape
+        return self._coder.encode((symbols - self.offset[tables]).reshape(shape),
+                                  tables.reshape(shape))
 
     def decode(self, codes: Sequence[bytes], dither: npt.ArrayLike,
                together: bool = False) -> np.ndarray:
@@ -176,15 +156,43 @@ class Tables:
             damage shows. `container` has checksums.
         """
         tables = self._tables(np.asarray(dither))
-        handle = tfc.create_range_decoder(codes[0] if together else list(codes), self.cdf)
-        try:
-            handle, values = tfc.entropy_decode_index(
-                handle, tables, tables.shape if together else [self.n], tf.int32)
-            whole = tfc.entropy_decode_finalize(handle).numpy()
-        except tf.errors.OpError:
-            whole = False
-        if not np.all(whole):
-            at = "" if together or np.ndim(
-                whole) == 0 else f" Code {int(np.argmin(whole))} (counted from 0) is the first."
+        values, whole = self._coder.decode(codes, tables.reshape(len(codes), -1))
+        symbols = values.reshape(tables.shape) + self.offset[tables]
+        if not whole.all():
+            at = "" if together else (f" Code {int(np.argmin(whole))} (counted from 0) is the "
+                                      f"first.")
             raise ValueError(f"The codes are none of this codec, or not those of these places.{at}")
-        return values.numpy() + self.offset[tables]
+        return symbols.astype(np.int32)
+
+
+def _masses(mapped, step, symbols):
+    """The probabilities of the cells about `symbols` `[K]`, and of all else, `[K + 1]`, float32."""
+    edges = mapped.inverse((symbols + np.array([[-0.5], [0.5]])) * step)
+    below, above = scipy.special.ndtr(edges), scipy.special.ndtr(-edges)
+    # The smaller of the two has more digits.
+    mass = np.where(above[1] < below[1], above[0] - above[1], below[1] - below[0])
+    return np.append(mass, max(1 - mass.sum(), 0)).astype(np.float32)
+
+
+def _integers(mass):
+    """Positive integers of the sum 2^16 that code symbols of these probabilities at the least mean
+    length: each is rounded, and units go where they cost least until the sum is right.
+    """
+    one = 2**PRECISION
+    counts = np.maximum(np.rint(mass * np.float32(one)), 1).astype(np.int64)
+    mass = mass.astype(np.float64)
+    unit = 1 if counts.sum() < one else -1
+
+    def costs(at):
+        """Of one unit more, or less, at the symbols `at`."""
+        with np.errstate(divide="ignore", invalid="ignore"):
+            found = mass[at] * (np.log2(counts[at]) - np.log2(counts[at] + unit))
+        return np.where(counts[at] + unit < 1, np.inf, found)
+
+    queue = [(cost, at) for at, cost in enumerate(costs(np.arange(len(mass))).tolist())]
+    heapq.heapify(queue)
+    for _ in range(abs(one - int(counts.sum()))):
+        at = queue[0][1]
+        counts[at] += unit
+        heapq.heapreplace(queue, (float(costs(at)), at))
+    return counts

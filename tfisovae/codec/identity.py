@@ -14,6 +14,7 @@ import tensorflow as tf
 
 from tfisovae._autograph import compiled
 from tfisovae.autoencoder.autoencoder import Measurable
+from tfisovae.autoencoder.torch_modules import TorchFunction
 
 _PREFIX, _ARRAYS = "identity_", ("z", "x_hat", "mean", "scale")
 _POINTS = 2
@@ -50,6 +51,10 @@ class Functions:
         """A hash of the values of all floating-point variables that the two read, in whatever
         order; None where there are none.
         """
+        networks = self.autoencoder.networks
+        for half in (networks.encoder, networks.decoder) if networks else ():
+            if isinstance(half, TorchFunction):
+                half.refresh()
         variables = {
             id(variable): variable
             for function in (self._encode, self._decode)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from tfisovae import files
-from tfisovae.commands import choices, measuring
+from tfisovae.commands import choices, measuring, python_models
 
 if typing.TYPE_CHECKING:
     from tfisovae import Analysis, Autoencoder
@@ -29,8 +29,11 @@ _WRITTEN = ("isometry.json", "isometry.png", "scree.png", "gram.png", "reconstru
 
 def add_arguments(p: argparse.ArgumentParser) -> None:
     """The options."""
-    p.add_argument("--model", type=os.path.expanduser,
-                   help="SavedModel of a whole VAE, with the signatures encode and decode")
+    p.add_argument(
+        "--model", type=os.path.expanduser,
+        help="SavedModel of a whole VAE, with the signatures encode and decode; or FILE.py:NAME "
+        "or MODULE:NAME, a model in Python (Keras, PyTorch, JAX, ...) or a function without "
+        "arguments that returns one")
     p.add_argument("--encoder", type=os.path.expanduser,
                    help="SavedModel of the encoder, as Keras' model.export writes it")
     p.add_argument("--decoder", type=os.path.expanduser, help="SavedModel of the decoder")
@@ -129,7 +132,8 @@ def load_model(args: argparse.Namespace) -> "Autoencoder":
 
     if bool(args.model) == bool(args.encoder or args.decoder) or bool(args.encoder) != bool(
             args.decoder):
-        raise ValueError("Give --model DIR, or --encoder DIR and --decoder DIR.")
+        raise ValueError(
+            "Give --model DIR, --model FILE.py:NAME, or --encoder DIR and --decoder DIR.")
     if args.beta is not None and args.estimate_beta:
         raise ValueError(
             "Give --beta or --estimate_beta, not both: an audit says by itself whether the beta "
@@ -138,9 +142,9 @@ def load_model(args: argparse.Namespace) -> "Autoencoder":
     distortion = args.distortion
     if distortion == "bce-sum":
         distortion = distortions.BinaryCrossentropy("sum")
+    model = python_models.found(args.model) or (args.encoder, args.decoder)
     try:
-        return as_autoencoder(args.model or (args.encoder, args.decoder), distortion, args.beta,
-                              args.scale, args.decomposed or None,
+        return as_autoencoder(model, distortion, args.beta, args.scale, args.decomposed or None,
                               needs_beta=not args.estimate_beta)
     except TypeError as error:  # of what lies in a directory, which the user chose
         raise ValueError(str(error)) from error
@@ -150,7 +154,7 @@ def settle_images(args: argparse.Namespace, model: "Autoencoder") -> None:
     """Gives `image_size` and `grayscale` that were not given the values of the images that the
     model takes.
     """
-    shape = model.networks.example_shape or ()
+    shape = (model.networks and model.networks.example_shape) or ()
     known = len(shape) == 3 and shape[0] is not None and shape[0] == shape[1] and shape[2] in (1, 3)
     if args.image_size is None:
         args.image_size = shape[0] if known else 64
@@ -180,6 +184,7 @@ def load_training(args: argparse.Namespace, model: "Autoencoder",
             "cannot be taken. "
             "Leave it out.")
     x, _ = load_examples(args, args.train_data, _GRADIENT_EXAMPLES, "train_data")
+    x = python_models.as_taken(model, x)
     if x.shape[1:] != shape:
         raise ValueError(
             f"--train_data {args.train_data} has examples of the shape {list(x.shape[1:])}; those "
@@ -201,12 +206,13 @@ def subject(args: argparse.Namespace) -> dict[str, Any]:
     """What is measured, as `isometry.json` says it: the paths of the model and of the data,
     absolute.
     """
-    named = (*choices.TOYS, *choices.IMAGES)
+    def absolute(name, path):
+        if name == "data" and path in (*choices.TOYS, *choices.IMAGES):
+            return path
+        return python_models.absolute(path) if name == "model" else os.path.abspath(path)
+
     paths = {name: getattr(args, name) for name in ("model", "encoder", "decoder", "data")}
-    return {
-        name: path and (path if name == "data" and path in named else os.path.abspath(path))
-        for name, path in paths.items()
-    }
+    return {name: path and absolute(name, path) for name, path in paths.items()}
 
 
 def check_replaceable(args: argparse.Namespace) -> None:
@@ -282,7 +288,8 @@ def run(args: argparse.Namespace) -> None:
             f"--data {args.data} has {len(x)} example; an audit needs 2 at least, and its verdict "
             f"some hundreds."
         )
-    takes = model.networks.example_shape
+    x = python_models.as_taken(model, x)
+    takes = model.networks and model.networks.example_shape
     if takes is not None and not tf.TensorShape(takes).is_compatible_with(x.shape[1:]):
         raise ValueError(
             f"--data {args.data} has examples of the shape {list(x.shape[1:])}; the encoder takes "
@@ -359,7 +366,7 @@ def write_report(args: argparse.Namespace, model: "Autoencoder", result: "Analys
 def draw(out: str, model: "Autoencoder", result: "Analysis", importances: Any, x: np.ndarray,
          max_value: float) -> list[str]:
     """Draws what was measured, and reconstructions of images; returns the names of the pictures."""
-    from tfisovae.show import decoded, drawing, gram, importance, norms
+    from tfisovae.show import decoded, drawing, gram, importance, norms, tiles
 
     title = f"{result.distortion_name}, beta {result.beta:.4g}"
     drawn = {
@@ -367,10 +374,11 @@ def draw(out: str, model: "Autoencoder", result: "Analysis", importances: Any, x
     }
     if result.num_active:
         drawn["gram"] = gram.gram(result, title=title)
-    if x.ndim == 4 and x.shape[-1] in (1, 3):
-        x_check = np.asarray(model.decode(model.encode(x[:_EXAMPLES])[0]))
+    x = x[:_EXAMPLES]
+    if tiles.are_images(decoded.channels_last(x)):
+        x_check = np.asarray(model.decode(model.encode(x)[0]))
         drawn["reconstructions"] = decoded.reconstructions(
-            [x[:_EXAMPLES] / max_value, x_check / max_value], ["x", "Dec(mean)"])
+            [x / max_value, x_check / max_value], ["x", "Dec(mean)"])
     for name in {"gram", "reconstructions"} - set(drawn):
         files.remove(os.path.join(out, f"{name}.png"))  # of what was measured before
     for name, figure in drawn.items():

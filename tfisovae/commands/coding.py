@@ -106,6 +106,7 @@ def of_file(directory: str, vae: "VAE", reader: Any) -> "Codec":
       reader: `container.Reader` of the file.
     Raises:
       container.OtherModel, container.OtherCodec: if none of them did.
+      container.Altered: if the file says that it holds more examples than it can.
       FileNotFoundError: if the run has no codec.
     """
     from tfisovae.autoencoder.autoencoder import as_autoencoder
@@ -127,7 +128,9 @@ def of_file(directory: str, vae: "VAE", reader: Any) -> "Codec":
             "model, is not there. Copy it from the run that compressed the file.")
     for path, entry in said.items():
         if (entry["fingerprint"], entry["model_fingerprint"]) == (header.codec, header.model):
-            return Codec.load(path, vae)
+            codec = Codec.load(path, vae)
+            codec.check(reader)
+            return codec
     if Functions(as_autoencoder(vae), vae.example_shape,
                  vae.n).fingerprint()[:len(header.model)] != header.model:
         raise container.OtherModel(

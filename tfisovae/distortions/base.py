@@ -134,11 +134,13 @@ class Distortion(abc.ABC):
         x = tf.convert_to_tensor(x)
         if self.min_size is not None:
             shape = x.shape
-            if shape.rank != 4 or any(s is not None and s < self.min_size for s in shape[1:3]):
+            in_front = shape.rank == 4 and shape[1] in (1, 3)  # the channels
+            sides = shape[2:] if in_front else shape[1:3]
+            if shape.rank != 4 or any(s is not None and s < self.min_size for s in sides):
                 raise ValueError(
-                    f"{type(self).__name__} expects x of shape [batch, height, width, channels] "
-                    f"with height "
-                    f"and width of at least {self.min_size}; got {tuple(shape)}.")
+                    f"{type(self).__name__} expects x of shape [batch, height, width, channels], "
+                    "or [batch, channels, height, width] with 1 or 3 channels. Height and width "
+                    f"must be at least {self.min_size}; got {tuple(shape)}.")
         if self.domain is None:
             return
         low, high = self.domain

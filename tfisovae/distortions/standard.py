@@ -158,7 +158,8 @@ class SSIM(Distortion):
         G_x = mean_w [ M_w / (2 mu_x^2 + c1) + V_w / (2 var_x + c2) ]                    (Eq. 66,
         with the constants)
 
-    The window is separable, and each blur is two matrix products.
+    The window is separable, and each blur is two matrix products. Images are `[B, H, W, C]`, or
+    `[B, C, H, W]` with 1 or 3 channels.
 
     Args:
       max_val: the largest value of a pixel; images lie in [0, max_val].
@@ -199,21 +200,30 @@ class SSIM(Distortion):
 
         return blur, adjoint
 
+    def _channels(self, x):
+        """The axis of the channels, 1 or 3. In front are 1 or 3, before larger sides."""
+        if x.shape.rank == 4 and None not in x.shape[1:]:
+            if min(x.shape[1:3]) >= self.min_size:
+                return 3
+            if x.shape[1] in (1, 3) and min(x.shape[2:]) >= self.min_size:
+                return 1
+        raise ValueError(
+            "SSIM expects images of shape [batch, height, width, channels], or [batch, channels, "
+            f"height, width] with 1 or 3 channels. Height and width must be known and at least "
+            f"{self.min_size}; got {tuple(x.shape)}.")
+
     def _planes(self, x):
-        """`[B, H, W, C] -> [B * C, H, W]`."""
-        if x.shape.rank != 4 or None in x.shape[1:] or min(x.shape[1:3]) < self.min_size:
-            raise ValueError(
-                "SSIM expects images of shape [batch, height, width, channels] with known height "
-                "and width "
-                f"of at least {self.min_size}; got {tuple(x.shape)}.")
-        return tf.reshape(tf.transpose(x, [0, 3, 1, 2]), [-1, x.shape[1], x.shape[2]])
+        """`[B, H, W, C]` or `[B, C, H, W]` -> `[B * C, H, W]`."""
+        if self._channels(x) == 3:
+            x = tf.transpose(x, [0, 3, 1, 2])
+        return tf.reshape(x, [-1, x.shape[2], x.shape[3]])
 
     def __call__(self, x: tf.Tensor, x_hat: tf.Tensor) -> tf.Tensor:
         return self.excess(x, x_hat - x)
 
     def excess(self, x: tf.Tensor, v: tf.Tensor) -> tf.Tensor:
         x, v = tf.convert_to_tensor(x), tf.convert_to_tensor(v)
-        channels = x.shape[-1]
+        channels = x.shape[self._channels(x)]
         x, d = self._planes(x), self._planes(v)
         y = x + d
         blur, _ = self._blurs(x)
@@ -230,7 +240,8 @@ class SSIM(Distortion):
 
     def metric_product(self, x: tf.Tensor, v: tf.Tensor) -> tf.Tensor:
         x, v = tf.convert_to_tensor(x), tf.convert_to_tensor(v)
-        channels, size = x.shape[-1], x.shape
+        axis = self._channels(x)
+        channels = x.shape[axis]
         x, v = self._planes(x), self._planes(v)
         blur, adjoint = self._blurs(x)
         mean_x, mean_xx, mean_v = tf.split(blur(tf.concat([x, x * x, v], 0)), 3)
@@ -238,8 +249,8 @@ class SSIM(Distortion):
         b = 1 / (2 * (mean_xx - tf.square(mean_x)) + self._c2)
         common, weight = tf.split(adjoint(tf.concat([(a - b) * mean_v, b], 0)), 2)
         windows = channels * mean_x.shape[-2] * mean_x.shape[-1]
-        product = tf.reshape((common + weight * v) / windows, [-1, channels, size[1], size[2]])
-        return tf.transpose(product, [0, 2, 3, 1])
+        product = tf.reshape((common + weight * v) / windows, [-1, channels, *x.shape[1:]])
+        return product if axis == 1 else tf.transpose(product, [0, 2, 3, 1])
 
 
 _BY_NAME = {

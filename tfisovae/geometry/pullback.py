@@ -14,7 +14,7 @@ is the identity where the VAE is an isometric embedding. `decode` is any functio
 The tangents x_zj = J e_j are found in one of two ways, which `tangents=` chooses and
 `tangent_method` chooses between:
 
-- "autodiff": Jacobian-vector products, exact up to floating point;
+- "autodiff": Jacobian-vector products, by TensorFlow or by PyTorch, exact up to floating point;
 - "differences": (decode(z + h e_j) - decode(z - h e_j)) / 2h, of the second order in h, for
   decoders whose derivatives TensorFlow does not see (NumPy functions) or does not have. They need a
   decoder without randomness.
@@ -25,7 +25,7 @@ from typing import TypeAlias
 import tensorflow as tf
 
 from tfisovae._autograph import compiled, unconverted
-from tfisovae.autoencoder.networks import precision_of
+from tfisovae.autoencoder.networks import Decoder, precision_of
 from tfisovae.distortions.base import Distortion
 
 # Registers what the tangents of resized images need.
@@ -147,10 +147,18 @@ def jacobian(decode: Decode, z: tf.Tensor,
             x = decode(precise)
         change, steps = _stepped(decode, precise, _step(precise, x))
         return x, change / steps
-    x, jvp = _linearized(decode, z)
     size = z.shape[-1]
     axes = tf.broadcast_to(tf.eye(size, dtype=z.dtype)[:, None], [size, tf.shape(z)[0], size])
-    return x, tf.vectorized_map(unconverted(jvp), axes)
+    return _products(decode, z, axes)
+
+
+def _products(decode, z, directions):
+    """x = decode(z) and its Jacobian times directions `[k, B, n]`, `[k, B, ...]`."""
+    products = decode.products if isinstance(decode, Decoder) else None
+    if products is not None:
+        return products(z, directions)
+    x, jvp = _linearized(decode, z)
+    return x, tf.vectorized_map(unconverted(jvp), directions)
 
 
 def _in_precision_of(distortion, x, stack):
@@ -272,8 +280,7 @@ def tangent_method(decode: Decode, z: tf.Tensor, seed: int = 0) -> str:
     random = float(_length(tf.cast(again, x.dtype) - x)) > 1e-4 * float(_length(x))
 
     # By the same path as `jacobian`, which not all that can be differentiated can take.
-    products = compiled(lambda z: tf.vectorized_map(
-        unconverted(_linearized(decode, z)[1]), tf.cast(directions, z.dtype)))
+    products = compiled(lambda z: _products(decode, z, tf.cast(directions, z.dtype))[1])
 
     try:
         product = tf.cast(products.get_concrete_function(z)(z), x.dtype)

@@ -20,6 +20,16 @@ if typing.TYPE_CHECKING:
 _POINTS = 200  # of a curve over the entries of a vector
 
 
+def channels_last(images: npt.ArrayLike) -> np.ndarray:
+    """Images `[..., H, W, C]` of images that may be `[..., C, H, W]`, with 1 or 3 channels; other
+    arrays as they are.
+    """
+    images = np.asarray(images)
+    shape = images.shape
+    in_front = len(shape) >= 4 and shape[-1] not in (1, 3) and shape[-3] in (1, 3)
+    return np.moveaxis(images, -3, -1) if in_front else images
+
+
 def traversal(rows: "Traversals", ax: Axes | None = None, title: str = "") -> Axes | Figure:
     """Figs. 6 and 23: one row of decoded images for each latent dimension, with its share of
     the cost of removal and D from image to image.
@@ -28,7 +38,8 @@ def traversal(rows: "Traversals", ax: Axes | None = None, title: str = "") -> Ax
     z.
 
     Args:
-      rows: `Traversals` of images, `[rows, columns, H, W, C]`, in [0, 1].
+      rows: `Traversals` of images, `[rows, columns, H, W, C]` or with the channels in front, in
+        [0, 1].
       ax: to draw on; by default of a new figure.
       title: above the picture; any text.
     Returns:
@@ -47,12 +58,13 @@ def animation(rows: "Traversals", path: str | os.PathLike, seconds: float = 4.0,
     once.
 
     Args:
-      rows: `Traversals` of images, `[rows, columns, H, W, C]`, in [0, 1]; a frame for each column.
+      rows: `Traversals` of images, as `traversal` takes them; a frame for each column.
       path: where to write it.
       seconds: to and fro.
       width: images side by side, at most.
     """
-    count, columns, height, breadth, channels = rows.x.shape
+    images = channels_last(rows.x)
+    count, columns, height, breadth, channels = images.shape
     zoom, margin, head = -(-64 // height), 4, 14
     tall, wide = zoom * height + head + margin, zoom * breadth + margin
     size = (min(count, width) * wide + margin, -(-count // width) * tall + margin)
@@ -60,7 +72,7 @@ def animation(rows: "Traversals", path: str | os.PathLike, seconds: float = 4.0,
         f"z{j}" if np.isnan(share) else f"z{j}: {100 * share:.2g} %"
         for j, share in zip(rows.dimensions, rows.share)
     ]
-    pixels = np.uint8(np.rint(255 * np.clip(rows.x, 0, 1))).repeat(zoom, 2).repeat(zoom, 3)
+    pixels = np.uint8(np.rint(255 * np.clip(images, 0, 1))).repeat(zoom, 2).repeat(zoom, 3)
     frames = []
     for column in range(columns):
         frame = Image.new("RGB", size, "white")
@@ -83,7 +95,7 @@ def reconstructions(rows: Sequence[np.ndarray], labels: Sequence[str], ax: Axes 
     """Rows of images, one above the other: inputs and what the VAE makes of them.
 
     Args:
-      rows: list of `[N, H, W, C]` in [0, 1].
+      rows: list of `[N, H, W, C]`, or `[N, C, H, W]`, in [0, 1].
       labels: one for each row.
       ax: to draw on; by default of a new figure.
       title: above the picture; any text.
@@ -98,8 +110,8 @@ def _mosaic(images, row_labels, column_labels, ax, title, right_labels=()):
     at the right.
     """
     gap = 2
-    images = np.pad(np.clip(images, 0, 1), [(0, 0), (0, 0), (0, gap), (0, gap), (0, 0)],
-                    constant_values=1)
+    images = np.clip(channels_last(images), 0, 1)
+    images = np.pad(images, [(0, 0), (0, 0), (0, gap), (0, gap), (0, 0)], constant_values=1)
     rows, columns, height, width, channels = images.shape
     picture = images.transpose(0, 2, 1, 3, 4).reshape(rows * height, columns * width, channels)
     ax, drawn = drawing.canvas(ax, (0.64 * columns, 0.64 * rows * height / width))

@@ -13,6 +13,7 @@ from tfisovae.autoencoder.autoencoder import AutoencoderLike, as_autoencoder
 from tfisovae.distortions import Distortion
 from tfisovae.geometry import traversals
 from tfisovae.show.contents import Measured, Reconstructions
+from tfisovae.show.decoded import channels_last
 
 _INACTIVE = 2  # inactive dimensions that are shown, so that one sees that nothing happens
 # Up to so many rows, so many tiles in each, and points of its path.
@@ -21,7 +22,7 @@ _SIZES = ((48, 11, 65), (128, 7, 33), (10**9, 5, 17))
 
 def observe(model: AutoencoderLike, analysis: Analysis | Mapping[str, Any], x: npt.ArrayLike,
             rows: Sequence[int] | None = None, view: Callable[[np.ndarray],
-                                                              np.ndarray] = np.asarray,
+                                                              np.ndarray] = channels_last,
             progress: bool = False, *, distortion: Distortion | str | None = None,
             scale: str = "log_variance") -> dict[str, Any]:
     """Traversals and reconstructions of a model that was measured: what `report.write` takes as its
@@ -33,8 +34,8 @@ def observe(model: AutoencoderLike, analysis: Analysis | Mapping[str, Any], x: n
         order.
       x: a few examples, `[N, ...]`.
       rows: their numbers in the data, `[N]`, if they have any.
-      view: makes arrays `[..., H, W, C]` of images of arrays of examples, for models whose examples
-        are not images already.
+      view: makes arrays `[..., H, W, C]` of images of arrays of examples. By default images with
+        their channels in front are turned, and other examples stay as they are.
       progress: whether to show a progress bar.
       distortion, scale: as `as_autoencoder` takes them.
     Returns:

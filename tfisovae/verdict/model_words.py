@@ -18,6 +18,7 @@ _WHYS = {
     Cause.ENCODER_UNKNOWN: "the encoder is not known",
     Cause.LAYERS_UNKNOWN: "the networks are not Keras models of known layers",
     Cause.NOT_FUNCTIONAL: "the {part} is not a functional Keras model",
+    Cause.NOT_TRACED: "torch.fx cannot trace the {part}",
     Cause.OUTPUTS_UNKNOWN: "which outputs of the encoder are the mean and the log-variance is not "
                            "known",
     Cause.MORE_INPUTS: "the decoder has more than one input",
@@ -28,6 +29,7 @@ _WHYS = {
     Cause.NOT_TRAINED: "{place} ({layer}) is not trained",
     Cause.HELD: "{place} ({layer}) has a constraint or a regularizer",
     Cause.NOT_DENSE: "{place} ({layer}, {kind}) is not a Dense layer",
+    Cause.NOT_LINEAR: "{place} ({layer}, {kind}) is not a Linear layer",
     Cause.UNKNOWN_KIND: "{place} ({layer}, {kind}) is of an unknown kind",
     Cause.DROPS: "{layer} drops parts of z in training, which no affine layer absorbs",
     Cause.RANDOM: "{layer} ({kind}) of the {part} is random in training, and not where it is "

@@ -62,6 +62,7 @@ class Cause(enum.Enum):
     ENCODER_UNKNOWN = "encoder_unknown"
     LAYERS_UNKNOWN = "layers_unknown"  # no Keras models of known layers
     NOT_FUNCTIONAL = "not_functional"  # a network is no functional Keras model
+    NOT_TRACED = "not_traced"  # torch.fx cannot trace a network
     OUTPUTS_UNKNOWN = "outputs_unknown"  # which are the mean and the log-variance
     MORE_INPUTS = "more_inputs"  # the decoder has more than one
     ONE_SPREAD = "one_spread"  # all dimensions share it
@@ -71,6 +72,7 @@ class Cause(enum.Enum):
     NOT_TRAINED = "not_trained"
     HELD = "held"  # it has a constraint or a regularizer
     NOT_DENSE = "not_dense"  # it is no Dense layer
+    NOT_LINEAR = "not_linear"  # it is no Linear layer of PyTorch
     UNKNOWN_KIND = "unknown_kind"  # it is of an unknown kind
     DROPS = "drops"  # a layer drops parts of z in training
     RANDOM = "random"  # a layer is random in training alone

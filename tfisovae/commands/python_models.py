@@ -1,0 +1,82 @@
+"""Models that live in Python, for the command line: FILE.py:NAME, or MODULE:NAME."""
+import contextlib
+import importlib.util
+import inspect
+import os
+import pathlib
+import site
+import sys
+import typing
+from typing import Any
+
+import numpy as np
+
+if typing.TYPE_CHECKING:
+    from tfisovae import Autoencoder
+
+
+def found(model: str | None) -> Any:
+    """What the option names: a path as it is, or a model in Python. NAME may be a model, or a
+    function without arguments that returns one.
+
+    Raises:
+      ValueError: if there is no such module, or nothing of that name in it.
+    """
+    if model is None or not _in_python(model):
+        return model
+    place, _, name = model.rpartition(":")
+    try:
+        module = _imported(place)
+    except ModuleNotFoundError as error:
+        raise ValueError(f"--model {model}: {error}. Give FILE.py:NAME, or MODULE:NAME of a module "
+                         "that Python finds.") from error
+    if not hasattr(module, name):
+        raise ValueError(f"--model {model}: {place} has no {name!r}.")
+    made = getattr(module, name)
+    return made() if inspect.isroutine(made) or inspect.isclass(made) else made
+
+
+def absolute(model: str) -> str:
+    """The option with the whole path of its file or directory."""
+    if not _in_python(model):
+        return os.path.abspath(model)
+    place, _, name = model.rpartition(":")
+    return f"{_file(place) or place}:{name}"
+
+
+def as_taken(model: "Autoencoder", x: np.ndarray) -> np.ndarray:
+    """Images `[N, H, W, C]` as a PyTorch module takes and returns them, which may be with the
+    channels in front. Other examples, and examples of other models, stay as they are.
+    """
+    from tfisovae.autoencoder.networks import Networks
+    from tfisovae.autoencoder.outputs import PartError
+    from tfisovae.autoencoder.torch_modules import TorchFunction
+
+    known = model.networks or Networks()
+    if x.ndim == 4 and isinstance(known.encoder, TorchFunction):
+        for view in (x, np.moveaxis(x, -1, 1)):
+            with contextlib.suppress(PartError):
+                if model.decode(model.encode(view[:2])[0]).shape[1:] == view.shape[1:]:
+                    return view
+    return x
+
+
+def _in_python(model):
+    return ":" in model and not os.path.exists(model)
+
+
+def _file(place):
+    """The whole path of the file that FILE.py or MODULE names here; None where there is none."""
+    path = place if place.endswith(".py") else place.replace(".", os.sep) + ".py"
+    return os.path.abspath(path) if os.path.isfile(path) else None
+
+
+def _imported(place):
+    file = _file(place)
+    if file is None:
+        return importlib.import_module(place)
+    site.addsitedir(os.path.dirname(file))  # what lies next to the file can be imported
+    spec = importlib.util.spec_from_file_location(pathlib.Path(file).stem, file)
+    module = sys.modules[spec.name] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
