@@ -333,9 +333,9 @@ def trained(x, kind):
                         activity_regularizer=l2 if kind == "outputs" else None)
     decoder = tf.keras.Sequential([layers.Input((1,)), *hidden, last])
     vae = tfisovae.VAE(tf.keras.Sequential(encoder), decoder, "sse", 10.0)
-    vae.compile(tf.keras.optimizers.Adam(tf.keras.optimizers.schedules.CosineDecay(5e-2, 1000)),
+    vae.compile(tf.keras.optimizers.Adam(tf.keras.optimizers.schedules.CosineDecay(5e-2, 2000)),
                 resident=False)
-    vae.fit(tf.data.Dataset.from_tensors(x).repeat(1000), verbose=0)
+    vae.fit(tf.data.Dataset.from_tensors(x).repeat(2000), verbose=0)
     return vae
 
 

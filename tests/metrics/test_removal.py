@@ -322,10 +322,11 @@ def test_a_circle_on_one_variable_is_overestimated(turns, wrong):
             for line in made.differences()] == [True] * wrong
 
 
-@pytest.mark.parametrize("count", [20, 100, 1_000])
-def test_gaussian_data_give_no_false_alarm(count):
+@pytest.mark.parametrize("count, among", [(20, 100), (100, 200), (1_000, 200)])
+def test_gaussian_data_give_no_false_alarm(count, among):
     """The optimal linear VAE of variances from 1.2 h to 1,000 h, 500 data sets of each size: an
-    alarm in at most one of 200 dimensions, simulated without TensorFlow.
+    alarm in at most one of 200 dimensions, of 20 examples in one of 100. Simulated without
+    TensorFlow.
     """
     rng, alarms = np.random.default_rng(count), 0
     v = H * np.geomspace(1.2, 1_000, 8)
@@ -338,4 +339,4 @@ def test_gaussian_data_give_no_false_alarm(count):
         made = Scree(np.arange(8), v, np.zeros(8), v > 0, H, 0.0, None, rise.mean(0),
                      rise.std(0, ddof=1) / count**0.5, v - H)
         alarms += int(made.has_gaps.sum() + made.is_overestimated.sum())
-    assert alarms <= 8 * 500 / 200
+    assert alarms <= 8 * 500 / among
