@@ -2,7 +2,9 @@
 # make test   set up and run the quick tests    make test-all   all tests, the slow ones too    make lint   the linter
 # make test-new   tests of what differs between Keras 2 and Keras 3: make test-new PYTHON=python3.13 VENV=.venv-new
 # make faults try every fault of results/faults.py, of which make test-all takes a sample, and write results/faults/faults.json
-PYTHON := python3.11 python3.10 python3.13 python3.12 python3 python
+# Which Pythons to try, in this order; PYTHON=... on the command line replaces all of them.
+PYTHON := python3.11 python3.10 python3.13 python3.12 python3 python \
+  $(wildcard $(HOME)/.pyenv/versions/3.1[10]*/bin/python $(HOME)/.pyenv/versions/3.1[32]*/bin/python)
 VENV := .venv
 PY := $(VENV)/bin/python
 READY := $(VENV)/ready
@@ -17,12 +19,12 @@ setup: $(READY)
 
 $(READY): $(wildcard requirements-*.lock) setup.cfg pyproject.toml
 	@found=""; \
-	for python in $(PYTHON) "$$HOME"/.pyenv/versions/3.1[10]*/bin/python "$$HOME"/.pyenv/versions/3.1[32]*/bin/python; do \
+	for python in $(PYTHON); do \
 	  if "$$python" -c 'import sys, venv, ensurepip; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null; then \
 	    found="$$python"; break; fi; \
 	done; \
 	if [ -z "$$found" ]; then \
-	  echo "No Python from 3.10 to 3.13 (with venv) was found. TensorFlow needs one of them: install it"; \
+	  echo "Of $(PYTHON), none is a Python from 3.10 to 3.13 (with venv). TensorFlow needs one: install it"; \
 	  echo "(apt install python3.11 python3.11-venv, pyenv install 3.11, or python.org), and run make again."; exit 1; fi; \
 	echo "Setting up $(VENV) with $$("$$found" --version); this takes a minute or two."; \
 	"$$found" -m venv $(VENV)
