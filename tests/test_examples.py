@@ -122,7 +122,7 @@ def test_compress_folder(run):
     """Bits within 3 % of theory, of the file as it lies on the disk; the error as predicted, and
     below that of no code at all.
     """
-    _, (written, codec, x, back), said = run("compress_folder", steps=150)
+    _, (written, codec, x, back), said = run("compress_folder")
     bits, theory = map(float,
                        re.search(r"([\d.]+) bits an image; theory said ([\d.]+)", said).groups())
     assert bits == pytest.approx(written.size * 8 / len(x), abs=0.05) and bits == pytest.approx(

@@ -123,4 +123,6 @@ def is_dropout(module: Any) -> bool:
     """Whether a module is a dropout layer of PyTorch."""
     import torch
 
-    return isinstance(module, torch.nn.modules.dropout._DropoutNd)
+    nn = torch.nn
+    return isinstance(module, (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d,
+                               nn.AlphaDropout, nn.FeatureAlphaDropout))
