@@ -226,7 +226,7 @@ def test_more_steps_go_on_from_where_the_run_ended(tmp_path, capsys):
 
 
 @pytest.mark.slow
-def test_kill_9(tmp_path, main, script):
+def test_kill_9(tmp_path, script):
     """The script itself, killed while it trains: the same weights as never killed."""
     images = np.random.default_rng(0).integers(0, 256, [60, 28, 28], np.uint8)
     np.savez(tmp_path / "images.npz", x_train=images[:50], x_test=images[50:])
@@ -235,7 +235,7 @@ def test_kill_9(tmp_path, main, script):
         "--log_every", 50, "--checkpoint_every", 50, "--num_eval", 0, "--decomposed",
         "--warmup_steps", 70, "--run_dir"
     ]
-    main("mnist", *options, tmp_path / "whole")
+    script("train/mnist.py", *options, tmp_path / "whole")
     killed = subprocess.Popen(
         [sys.executable, "train/mnist.py", *map(str, options), str(tmp_path / "killed")],
         env={**os.environ, "PYTHONPATH": os.getcwd()}, stdout=subprocess.DEVNULL,
