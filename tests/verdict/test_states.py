@@ -153,6 +153,14 @@ def test_why_a_training_is_not_judged():
     assert ReasonKind.NO_PROBE in reasons("nothing")
 
 
+def test_a_short_probe_that_ends_higher_shows_a_lower_bound():
+    """It starts again at the full learning rate, so a rise does not tell that weights jitter."""
+    found = judged(probes=[dataclasses.replace(RISING, steps=100)])
+    said = words.summary(found).splitlines()[0]
+    assert found.state is State.UNDECIDED and re.search(r"at least [\d.e-]+ nats are still", said)
+    assert " 0 by 100 more steps" in said and "a lower bound only" in said
+
+
 @pytest.mark.parametrize("part", ["latent_mean", "latent_second_moment", "balance_difference"])
 def test_nan_comes_first(part):
     """Before an alarm, and with too few examples, and in all three lines."""

@@ -184,8 +184,9 @@ def _converged(verdict):
 def _undecided(verdict):
     said = f"{_total(verdict)} The margin is {_margin(verdict)}."
     for _ in verdict.of(ReasonKind.SHORT_PROBE):
-        return (f"{said} A probe that is shorter than the training shows a lower bound only. To "
-                f"do: {_PROBE}.")
+        return (f"{said} A probe that is shorter than the training shows a lower bound only: it "
+                f"starts again at the full learning rate, and the loss can end above that of the "
+                f"model. To do: {_PROBE}.")
     for reason in verdict.of(ReasonKind.TOO_FEW):
         return f"{said} {_sentence(_too_few(reason.value, reason.expected))}"
     for reason in verdict.of(ReasonKind.TAILS_DECIDE):
@@ -221,7 +222,9 @@ def _total(verdict):
     per = " per doubling of the training" if doubling is not None else ""
     bound = {State.CONVERGED: f"at most {high:.2g}", State.IMPROVING: f"at least {low:.2g}"}.get(
         verdict.state, f"{low:.2g} to {high:.2g}")
-    said = [f"about {max(0.0, value):.2g} nats are still to gain{per} ({bound}, 95 %)."]
+    short = doubling is None and verdict.gain_of(GainKind.PROBE) is not None
+    said = [f"{'at least' if short else 'about'} {max(0.0, value):.2g} nats are still to "
+            f"gain{per} ({bound}, 95 %)."]
     if len(verdict.gains) > 1:
         parts = [f"{max(0.0, gain.value):.2g} {_SOURCES[gain.kind].format(steps=gain.steps)}"
                  for gain in verdict.gains]
