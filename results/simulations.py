@@ -1,7 +1,6 @@
 """Simulate what the tests of the verdict find, and how often intervals and clusters are wrong:
 results/verdict/simulations.json, and tables of it (NumPy only, but for the estimate of beta).
 """
-import argparse
 import functools
 import math
 import os
@@ -32,16 +31,6 @@ DIFFERING = ((1, 0, "-"), (3, 0, "-"), (10, 0, "-"), (1, 1, "10 %"), (2, 1, "10 
 # Of clusters: N of data with one mode, and of equal points.
 SHAPES, POINTS, SIZES = ("gaussian", "uniform", "laplace", "exponential", "sparse", "t3",
                          "log-normal"), (2, 3, 4, 10), (100, 1000, 10_000)
-
-
-def parser():
-    """The options."""
-    p = argparse.ArgumentParser(prog="python -m results.simulations", description=__doc__,
-                                formatter_class=argparse.ArgumentDefaultsHelpFormatter)
-    p.add_argument("directory", nargs="?", default="runs/verdict",
-                   help="where to write; a file of this name is replaced")
-    p.add_argument("--share", type=float, default=1.0, help="of the simulated data sets")
-    return p
 
 
 def former_p(moments, expected):
@@ -202,9 +191,9 @@ def clusters(share=1.0, seed=7):
 
 
 def main(argv=None):
-    args = parser().parse_args(argv)
+    args = verdict.parser("simulations", __doc__).parse_args(argv)
     if not 0 < args.share <= 100:
-        sys.exit(f"{parser().prog}: --share must be positive; got {args.share}.")
+        sys.exit(f"python -m results.simulations: --share must be positive; got {args.share}.")
     try:
         os.makedirs(args.directory, exist_ok=True)
         values = {"level": checks.LEVEL}
@@ -215,7 +204,7 @@ def main(argv=None):
                 print(name, row, flush=True)
         files.write_json(os.path.join(args.directory, "simulations.json"), values)
     except OSError as error:
-        sys.exit(f"{parser().prog}: {error}")
+        sys.exit(f"python -m results.simulations: {error}")
 
 
 if __name__ == "__main__":

@@ -28,9 +28,9 @@ _WEIGHTS, _STRENGTHS = (20, 400), (0.0, 3.5, 4.5, 6.0)
 _AT_ONCE = 1_000_000  # numbers of one array
 
 
-def parser():
-    """The options."""
-    p = argparse.ArgumentParser(prog="python -m results.verdict", description=__doc__,
+def parser(name="verdict", description=__doc__):
+    """The options of a module of results/ that simulates."""
+    p = argparse.ArgumentParser(prog=f"python -m results.{name}", description=description,
                                 formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     p.add_argument("directory", nargs="?", default="runs/verdict",
                    help="where to write; files of these names are replaced")
