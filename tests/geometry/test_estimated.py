@@ -6,8 +6,14 @@ import pytest
 from scipy import stats
 
 from tests.messages import refuses
-from tfisovae.geometry.estimated import (Moments, Probes, Strata, extremes, lanczos_error,
-                                         root_mean_square)
+from tfisovae.geometry.estimated import (
+    Moments,
+    Probes,
+    Strata,
+    extremes,
+    lanczos_error,
+    root_mean_square,
+)
 
 REPEATED = 500
 # Of 500 intervals of 95 %, fewer than 460 cover with a probability of 1e-3.

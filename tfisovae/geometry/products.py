@@ -3,8 +3,8 @@
     Gamma v = S J^T G J S v,    S = diag(s_j)
 
 One product costs one pass forward and one pass backward through the decoder, for any number of
-latent dimensions n. With s_j = sqrt(2 / beta) sigma_j this is the Gamma of Eq. 12. A weight s_j of 0
-leaves a dimension out. `tfisovae.geometry.estimated` makes estimates of what these functions return.
+latent dimensions n. With s_j = sqrt(2 / beta) sigma_j this is the Gamma of Eq. 12. A weight s_j of
+0 leaves a dimension out. `tfisovae.geometry.estimated` makes estimates from these products.
 """
 from collections.abc import Callable
 
@@ -116,26 +116,26 @@ def lanczos(product: Product, draw: Callable[[tf.Tensor], tf.Tensor],
       Its diagonal `[B, k]`, and what is next to the diagonal, `[B, k - 1]`.
     """
     start = tf.linalg.l2_normalize(draw(tf.constant(0)), -1)
-    basis = tf.zeros(tf.concat([[steps], tf.shape(start)], 0), start.dtype)
-    numbers = tf.zeros([steps, tf.shape(start)[0]], start.dtype)
+    batch, n = tf.shape(start)[0], start.shape[-1]
+    basis, numbers = tf.zeros([batch, steps, n], start.dtype), tf.zeros([batch, steps], start.dtype)
 
     def orthogonal(v, basis):
         for _ in range(2):  # twice is enough, once is not
-            v -= tf.einsum("kbn,kb->bn", basis, tf.einsum("kbn,bn->kb", basis, v))
+            v -= tf.linalg.matvec(basis, tf.linalg.matvec(basis, v), transpose_a=True)
         return v
 
     def step(k, v, basis, diagonal, beside):
-        basis = tf.tensor_scatter_nd_update(basis, [[k]], v[None])
+        place = tf.one_hot(k, steps, dtype=v.dtype)
+        basis += place[:, None] * v[:, None]
         moved = product(v)
-        diagonal = tf.tensor_scatter_nd_update(diagonal, [[k]], tf.reduce_sum(v * moved, -1)[None])
+        diagonal += place * tf.reduce_sum(v * moved, -1, keepdims=True)
         left = orthogonal(moved, basis)
         size = tf.norm(left, axis=-1)
-        largest = tf.maximum(tf.reduce_max(tf.abs(diagonal), 0), tf.reduce_max(beside, 0))
+        largest = tf.maximum(tf.reduce_max(tf.abs(diagonal), 1), tf.reduce_max(beside, 1))
         # The vectors so far span an invariant space. Any other direction goes on from here.
         complete = size <= _ROUNDING * largest
         left = tf.where(complete[:, None], orthogonal(draw(k + 1), basis), left)
-        beside = tf.tensor_scatter_nd_update(
-            beside, [[k]], tf.where(complete, tf.zeros_like(size), size)[None])
+        beside += place * tf.where(complete, tf.zeros_like(size), size)[:, None]
         return k + 1, tf.linalg.l2_normalize(left, -1, epsilon=1e-30), basis, diagonal, beside
 
     *_, diagonal, beside = tf.while_loop(
@@ -143,4 +143,4 @@ def lanczos(product: Product, draw: Callable[[tf.Tensor], tf.Tensor],
         [tf.constant(0), start, basis, numbers, numbers], parallel_iterations=1,
         shape_invariants=[tf.TensorShape([]), start.shape, basis.shape, numbers.shape,
                           numbers.shape])
-    return tf.transpose(diagonal), tf.transpose(beside[:steps - 1])
+    return diagonal, beside[:, :steps - 1]
