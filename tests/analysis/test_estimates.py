@@ -7,6 +7,7 @@ import tensorflow as tf
 
 import tfisovae
 from tests.messages import refuses
+from tests.support import assert_alike
 from tfisovae import theory
 from tfisovae.verdict import IsometryState, Part, words
 
@@ -90,7 +91,7 @@ def test_the_table_says_how_it_was_measured(both):
 
 @pytest.mark.parametrize("n, stretch", [
     (512, 1.0), (512, 1.5), pytest.param(4096, 1.5, marks=pytest.mark.slow)])
-def test_one_direction_of_many_dimensions_may_be_stretched(n, stretch):
+def test_one_direction_of_many_dimensions_may_be_stretched(n, stretch, tmp_path):
     """Gamma = (1 - sigma^2) (I + (s^2 - 1) q q^T), with q along (1, ..., 1): norms are right to
     (s^2 - 1) / n, and only the eigenvalues show the stretch.
     """
@@ -118,6 +119,11 @@ def test_one_direction_of_many_dimensions_may_be_stretched(n, stretch):
     assert known.off_diagonal.value * pairs == pytest.approx(
         excess * pairs / n, abs=4 * known.off_diagonal.standard_error * pairs + 1e-3)
     assert found.stretch.longest == pytest.approx(stretch, rel=1e-3)
+    found.save(tmp_path / "isometry.json")
+    assert (tmp_path / "isometry.json").stat().st_size < 1e6
+    again = tfisovae.Analysis.load(tmp_path / "isometry.json")
+    assert_alike(again.to_dict(), found.to_dict(), rtol=1e-6)
+    assert again.isometry().state is found.isometry().state
     isometry = found.isometry()
     if stretch == 1:
         assert isometry.state is IsometryState.ISOMETRIC and isometry.error_95_bound < 0.01

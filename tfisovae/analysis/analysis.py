@@ -11,7 +11,7 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from tfisovae import files, metrics, theory, verdict
-from tfisovae.analysis import conditions, estimates, residual, scree
+from tfisovae.analysis import conditions, estimates, residual, scree, storage
 from tfisovae.analysis.estimates import Estimates
 from tfisovae.analysis.rate_distortion import Accounts
 from tfisovae.autoencoder import streaming
@@ -230,12 +230,15 @@ class Analysis:
         return cls(**made)
 
     def save(self, path: str | os.PathLike, **extra: typing.Any) -> None:
-        """Writes JSON to `path`; `extra` entries stand beside the fields."""
-        files.write_json(path, {**self.to_dict(), **extra})
+        """Writes JSON to `path`, with `extra` entries next to the fields. Large arrays go to an
+        .npz file of the same name.
+        """
+        storage.write(path, {**self.to_dict(), **extra})
 
     @classmethod
     def load(cls, path: str | os.PathLike) -> "Analysis":
-        return cls.from_dict(files.read_json(path))
+        """Reads what `save` wrote, or an older version."""
+        return cls.from_dict(storage.read(path))
 
     def table(self, rows: int = 10) -> str:
         """The leading dimensions by cost of removal, as text, and which have clusters."""

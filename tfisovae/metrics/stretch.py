@@ -2,6 +2,7 @@
 (NumPy alone).
 """
 import dataclasses
+import math
 
 import numpy as np
 import numpy.typing as npt
@@ -54,8 +55,8 @@ class Stretch:
       longest, shortest: medians over the examples of the largest and the smallest root.
       num_examples: how many examples.
       error_95_bound: the 95th percentile is at most this, where the roots are estimates from
-        inside. `None` where they are exact.
-      confidence: the probability that no root at any example is outside its bounds.
+        inside. confidence: the probability that no root at any example is outside its bounds. Both
+        are NaN where the roots are exact.
     """
 
     error_median: float
@@ -64,8 +65,8 @@ class Stretch:
     longest: float
     shortest: float
     num_examples: int
-    error_95_bound: float | None = None
-    confidence: float | None = None
+    error_95_bound: float = math.nan
+    confidence: float = math.nan
 
 
 def stretch(gram: npt.ArrayLike, scale: npt.ArrayLike) -> Stretch:
