@@ -96,6 +96,9 @@ class Analysis:
         (`tfisovae.analysis.estimates.Estimates`), else `None`. `gram_mean` and `gram_cosine` are
         then over `estimates.dimensions`, `cost_of_removal` is `None`, and norms and derivatives
         of inactive dimensions are NaN unless they are among these.
+      latent_shape: (h, w, c) of a spatial latent space, whose dimension j is in channel j % c;
+        `None` of vectors. channel_cost, channel_cost_standard_error: the cost of removal of each
+        channel as a whole, `[c]`.
       quadratic: whether the loss is quadratic in x_hat, so that 1 - sigma_j^2 predicts the norm.
       beta, decomposed, distortion_name: of the VAE.
       num_examples: size of the data set.
@@ -160,6 +163,9 @@ class Analysis:
     stretch: Stretch | None = None
     method: str | None = None
     estimates: Estimates | None = None
+    latent_shape: tuple[int, ...] | None = None
+    channel_cost: np.ndarray | None = None
+    channel_cost_standard_error: np.ndarray | None = None
 
     @property
     def lmbda(self) -> float:
@@ -420,18 +426,22 @@ def analyze(model: AutoencoderLike, data: Data, num_examples: int | None = None,
             posteriors.append(posterior[:most - first_row])
         if size:
             grams.add(np.concatenate([gram, posterior[:, 1:2]], 1), first_row)
+    shape = getattr(autoencoder.encode, "latent_shape", None)
     if exact:
         x = sample.x
-        removed = removal(autoencoder, x, measures["moments"].first, progress)
+        removed, channels = _removed(autoencoder, x, measures, np.arange(rows.n), shape, progress)
         geometry = _exact(measures, removed, grams.values if size else None)
         free = residual.free_dimensions(geometry["gram_mean"])
     else:
         x = _evenly(sample.x, estimates.MAX_EXAMPLES)
-        removed, geometry = _estimated(autoencoder, x, measures, tangents, dimensions, seed,
-                                       progress)
+        ranking = np.argsort(-measures["precision"].mean, kind="stable")
+        removed, channels = _removed(autoencoder, x, measures, ranking[:_REMOVED], shape, progress)
+        geometry = _estimated(autoencoder, x, measures, tangents, dimensions, seed, removed,
+                              ranking, progress)
         free = int(np.sum(~measures["rate"].active))
     found = _analysis(autoencoder, measures, np.concatenate(posteriors), tangents,
                       conditions.of_model(autoencoder), geometry)
+    found.latent_shape, found.channel_cost, found.channel_cost_standard_error = shape, *channels
     found.removal_examples = removed.num_examples
     found.mean_counts, found.mean_limits = removed.counts, removed.limits
     found.residual = residual.residual(x, removed.x_check, removed.means,
@@ -519,20 +529,31 @@ def _exact(measures, removed, kept):
     }
 
 
-def _estimated(autoencoder, x, measures, tangents, dimensions, seed, progress):
-    """The `Removal` of the most important dimensions, and the same fields, estimated."""
+def _removed(autoencoder, x, measures, leading, shape, progress):
+    """The `Removal` of the dimensions `leading`; and the cost and its error, `[c]` each, of the
+    channels of a spatial latent space, else twice `None`.
+    """
+    n, k = measures["rate"].n, len(leading)
+    groups = np.arange(n) == leading[:, None]
+    if shape is not None:
+        channel = np.arange(n) % shape[-1]
+        groups = np.concatenate([groups, channel == np.arange(shape[-1])[:, None]])
+    size = None if k == n else estimates.batch_size(x.shape[1:], n)
+    removed = removal(autoencoder, x, measures["moments"].first, progress, groups, size)
+    cost, error = removed.cost, removed.standard_error
+    channels = (None, None) if shape is None else (cost[k:], error[k:])
+    return dataclasses.replace(removed, cost=cost[:k], standard_error=error[:k]), channels
+
+
+def _estimated(autoencoder, x, measures, tangents, dimensions, seed, removed, ranking, progress):
+    """The same fields, estimated; `removed` is the `Removal` of the first ones of `ranking`."""
     rate, precision = measures["rate"], measures["precision"].mean
-    ranking = np.argsort(-precision, kind="stable")
-    leading = ranking[:_REMOVED]
-    groups = np.arange(rate.n) == leading[:, None]
-    removed = removal(autoencoder, x, measures["moments"].first, progress, groups,
-                      estimates.batch_size(x.shape[1:], rate.n))
     found = estimates.estimate(autoencoder, x, rate.mean, rate.active, precision, tangents,
                                dimensions, seed, progress)
-    made = dataclasses.replace(found.estimates, removal_dimensions=leading,
+    made = dataclasses.replace(found.estimates, removal_dimensions=ranking[:_REMOVED],
                                removal_cost=removed.cost,
                                removal_standard_error=removed.standard_error)
-    return removed, {**found.fields, "ranking": ranking, "method": "estimated", "estimates": made}
+    return {**found.fields, "ranking": ranking, "method": "estimated", "estimates": made}
 
 
 def _analysis(autoencoder, measures, posteriors, tangents, known, geometry):

@@ -49,8 +49,6 @@ class Estimates:
         from the probes and from `dimensions`. Each is an `Estimate`.
       removal_dimensions, removal_cost, removal_standard_error: the cost of removal of the most
         important dimensions, `[k]` each.
-      channel_cost, channel_standard_error: the cost of removal of each channel of a spatial latent
-        space as a whole, `[c]`; `None` for others.
     """
 
     num_examples: int
@@ -65,8 +63,6 @@ class Estimates:
     removal_dimensions: np.ndarray | None = None
     removal_cost: np.ndarray | None = None
     removal_standard_error: np.ndarray | None = None
-    channel_cost: np.ndarray | None = None
-    channel_standard_error: np.ndarray | None = None
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "Estimates":
