@@ -188,8 +188,9 @@ class Decoder:
             return None
 
         def products(z, directions):
-            x_hat, stack = (made.reconstruction(self._output)
-                            for made in self._part.products(z, directions))
+            x_hat, stack = (
+                made.reconstruction(self._output) for made in self._part.products(
+                    self._spatial(z), self._spatial(directions)))
             return tf.cast(x_hat, z.dtype), tf.cast(stack, z.dtype)
 
         return products
@@ -201,11 +202,15 @@ class Decoder:
         return x_hat if z.dtype == x_hat.dtype == tf.float64 else _as_float(x_hat)
 
     def _spatial(self, z):
-        """z as the network takes it."""
+        """z `[..., n]` as the network takes it."""
         taken = self._part.shape
         known = taken if taken is not None and None not in taken else (
             self._encoder and self._encoder.latent_shape)
-        return tf.reshape(z, [-1, *known]) if known and len(known) == 3 else z
+        if not known or len(known) != 3:
+            return z
+        made = tf.reshape(z, tf.concat([tf.shape(z)[:-1], known], 0))
+        made.set_shape([*z.shape[:-1], *known])
+        return made
 
 
 class Composed:

@@ -11,6 +11,7 @@ from collections.abc import Callable
 import tensorflow as tf
 
 from tfisovae._autograph import unconverted
+from tfisovae.autoencoder.networks import Decoder
 from tfisovae.distortions.base import Distortion
 from tfisovae.geometry.pullback import Decode, _gradient, _in_precision, _linearized, _step
 
@@ -45,6 +46,9 @@ class Linearized:
         with tf.GradientTape(persistent=True) as tape:
             tape.watch(z)
             self.x, self._forward = _linearized(decode, z)
+        known = decode.products if isinstance(decode, Decoder) else None
+        if known is not None:
+            self._forward = lambda tangent: known(z, tangent[None])[1][0]
         self._backward = lambda cotangent: _gradient(tape, self.x, z, cotangent)
 
     def gram(self, weights: tf.Tensor) -> Product:
