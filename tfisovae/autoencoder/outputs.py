@@ -162,7 +162,7 @@ class Part:
     @property
     def size(self) -> int | None:
         """How many numbers a row of its input has, where its shape says that: n, for a decoder."""
-        return None if self.shape is None or None in self.shape else math.prod(self.shape)
+        return math.prod(self.shape) if self.shape and None not in self.shape else None
 
     def __call__(self, x: tf.Tensor, training: bool = False) -> Outputs:
         return self.function(x, training)
