@@ -16,9 +16,9 @@ HOUSE = ("version", "_autograph", "_keras", "files", "arguments", "theory", "dis
          "verdict", "sources", "autoencoder", "networks", "geometry", "metrics", "density",
          "analysis", "codec", "callbacks", "show", "vae", "training", "commands", "__main__")
 WITHOUT_TENSORFLOW = {
-    "theory", "files", "arguments", "verdict", "geometry/flatness", "geometry/monotone",
-    "analysis/rate_distortion", "codec/breakdown", "codec/claims", "codec/coder",
-    "codec/container", "codec/directory", "codec/entropy", "codec/quantizer"
+    "theory", "files", "arguments", "verdict", "geometry/estimated", "geometry/flatness",
+    "geometry/monotone", "analysis/rate_distortion", "codec/breakdown", "codec/claims",
+    "codec/coder", "codec/container", "codec/directory", "codec/entropy", "codec/quantizer"
 }
 
 

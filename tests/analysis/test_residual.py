@@ -106,7 +106,8 @@ def test_variances_in_the_metric(distortion, scale, count):
     left = sources(max(count, 50))[:count]
     gram = np.diag([1.0, 1.0, 0.0, 0.0])
     means = np.zeros((len(left), 4))
-    found = residual.residual(left, np.zeros_like(left), means, distortion, gram, BETA)
+    found = residual.residual(left, np.zeros_like(left), means, distortion,
+                              residual.free_dimensions(gram), BETA)
     assert found.free == 2 and len(found.variance) == 2
     if count == 4000:
         expected = np.sort(scale * VARIANCES)[::-1][:2]
@@ -122,6 +123,6 @@ def test_few_examples_of_many_numbers_show_no_saddle():
     rng = np.random.default_rng(0)
     left = (np.sqrt(0.9 * FLOOR) * rng.standard_normal((200, 3000))).astype(np.float32)
     found = residual.residual(left, np.zeros_like(left), np.zeros((200, 4)),
-                              distortions.SumSquaredError(), np.zeros((4, 4)), BETA)
+                              distortions.SumSquaredError(), 4, BETA)
     assert np.linalg.eigvalsh(left @ left.T / 200)[-1] > 10 * FLOOR
     assert (found.variance < FLOOR).all() and (found.worth == 0).all()

@@ -4,14 +4,15 @@ import math
 import os
 import types
 import typing
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
 from tfisovae import files, metrics, theory, verdict
-from tfisovae.analysis import conditions, residual, scree
+from tfisovae.analysis import conditions, estimates, residual, scree, storage
+from tfisovae.analysis.estimates import Estimates
 from tfisovae.analysis.rate_distortion import Accounts
 from tfisovae.autoencoder import streaming
 from tfisovae.autoencoder.autoencoder import AutoencoderLike, as_autoencoder
@@ -25,8 +26,18 @@ from tfisovae.metrics.removal import Sample, removal
 from tfisovae.metrics.stationarity import AggregateMoments
 from tfisovae.metrics.stretch import EvenSample, Stretch, max_examples, stretch
 from tfisovae.verdict import checks, convergence, gains, words
-from tfisovae.verdict.isometry import Isometry, isometry_of, judged, root_mean_cosine
+from tfisovae.verdict.isometry import (
+    Isometry,
+    isometry_of,
+    judged,
+    measured_dimensions,
+    root_mean_cosine,
+)
 from tfisovae.verdict.tests_of_means import LossFall, MeanGradient, Moments
+
+_METHODS = ("auto", "exact", "estimated")
+_KEPT = 2**23  # numbers in the posteriors that are kept
+_REMOVED = 16  # dimensions whose cost of removal is measured in a large latent space
 
 
 @dataclasses.dataclass
@@ -81,6 +92,13 @@ class Analysis:
       stretch: how far directions are stretched and shortened at single examples, over the judged
         dimensions (`tfisovae.metrics.stretch.Stretch`); at up to 4,096 examples, evenly spaced, and
         for up to 409 dimensions. `None` where it was not measured.
+      method: "exact" or "estimated". estimates: how the latter was done, and its errors
+        (`tfisovae.analysis.estimates.Estimates`), else `None`. `gram_mean` and `gram_cosine` are
+        then over `estimates.dimensions`, `cost_of_removal` is `None`, and norms and derivatives
+        of inactive dimensions are NaN unless they are among these.
+      latent_shape: (h, w, c) of a spatial latent space, whose dimension j is in channel j % c;
+        `None` of vectors. channel_cost, channel_cost_standard_error: the cost of removal of each
+        channel as a whole, `[c]`.
       quadratic: whether the loss is quadratic in x_hat, so that 1 - sigma_j^2 predicts the norm.
       beta, decomposed, distortion_name: of the VAE.
       num_examples: size of the data set.
@@ -143,6 +161,11 @@ class Analysis:
     mean_counts: np.ndarray | None = None
     mean_limits: np.ndarray | None = None
     stretch: Stretch | None = None
+    method: str | None = None
+    estimates: Estimates | None = None
+    latent_shape: tuple[int, ...] | None = None
+    channel_cost: np.ndarray | None = None
+    channel_cost_standard_error: np.ndarray | None = None
 
     @property
     def lmbda(self) -> float:
@@ -172,9 +195,10 @@ class Analysis:
 
     def cosine(self, among: np.ndarray) -> float:
         """Root mean square of the cosines between x_zj and x_zk over pairs of the dimensions
-        `among`; NaN for fewer than two.
+        `among`; NaN for fewer than two. Pairs that were not measured are left out.
         """
-        return root_mean_cosine(self.gram_cosine, among)
+        measured = measured_dimensions(vars(self))
+        return root_mean_cosine(self.gram_cosine, np.flatnonzero(np.isin(measured, among)))
 
     def to_dict(self) -> dict[str, typing.Any]:
         """Plain Python values; what is not a number (no active dimension) becomes `None`."""
@@ -207,15 +231,20 @@ class Analysis:
         if made["stretch"]:
             made["stretch"] = Stretch(**{name: math.nan if value is None else value
                                          for name, value in made["stretch"].items()})
+        if made["estimates"]:
+            made["estimates"] = Estimates.from_dict(made["estimates"])
         return cls(**made)
 
     def save(self, path: str | os.PathLike, **extra: typing.Any) -> None:
-        """Writes JSON to `path`; `extra` entries stand beside the fields."""
-        files.write_json(path, {**self.to_dict(), **extra})
+        """Writes JSON to `path`, with `extra` entries next to the fields. Large arrays go to an
+        .npz file of the same name.
+        """
+        storage.write(path, {**self.to_dict(), **extra})
 
     @classmethod
     def load(cls, path: str | os.PathLike) -> "Analysis":
-        return cls.from_dict(files.read_json(path))
+        """Reads what `save` wrote, or an older version."""
+        return cls.from_dict(storage.read(path))
 
     def table(self, rows: int = 10) -> str:
         """The leading dimensions by cost of removal, as text, and which have clusters."""
@@ -226,9 +255,12 @@ class Analysis:
             + ("" if cost is None else f"{'cost of removal':>20} {'(nats)':>8} ") +
             f"{'KL (nats)':>10} {'norm':>14} {'1-sigma^2':>10} {'largest cosine':>15}"
         ]
+        measured = measured_dimensions(vars(self))
         off_diagonal = self.gram_cosine - np.diag(np.diag(self.gram_cosine))
         for rank, j in enumerate(self.ranking[:rows], 1):
-            largest = np.max(off_diagonal[j][self.active], initial=0.0)
+            place = np.flatnonzero(measured == j)
+            largest = np.max(off_diagonal[place[0]][self.active[measured]], initial=0.0) if len(
+                place) else math.nan
             lines.append(
                 f"{rank:4d} {j:4d} {self.precision_mean[j]:8.1f} "
                 f"+-{self.precision_standard_error[j]:4.1f} "
@@ -257,6 +289,8 @@ class Analysis:
             f"examples"
             +
             (", the decoder's tangents by differences." if self.tangents == "differences" else "."))
+        if self.estimates is not None:
+            lines.append(str(self.estimates))
         return "\n".join([*lines, *scree.Scree.of(self).differences()])
 
     def accounting(self) -> str:
@@ -335,12 +369,15 @@ def _array(value):
 
 def analyze(model: AutoencoderLike, data: Data, num_examples: int | None = None,
             progress: bool = False, *, distortion: Distortion | str | None = None,
-            beta: float | None = None, scale: str = "log_variance") -> Analysis:
-    """Measures the isometry of a VAE over a data set, in one pass with constant memory.
+            beta: float | None = None, scale: str = "log_variance", method: str = "auto",
+            dimensions: Sequence[int] = (), seed: int = 0) -> Analysis:
+    """Measures the isometry of a VAE over a data set, with constant memory.
 
     It runs on all replicas of the current `tf.distribute` strategy, with the numbers of one device.
-    The cost is about 1.3 (n + 1) decodes of every example, and n decodes more of at most 10,000
-    (1,365 images of 64 x 64 x 3) for the cost of removal.
+    The exact method needs about 1.3 (n + 1) decodes of every example, and n decodes more of at most
+    10,000 (1,365 images of 64 x 64 x 3) for the cost of removal. The estimated method needs about
+    150 passes through the decoder at each of at most 1,000 examples, and 5 at the others, for every
+    n. Its memory grows with n, not with n^2.
 
     Args:
       model: `VAE`, `Autoencoder`, or whatever else `as_autoencoder` takes.
@@ -349,39 +386,77 @@ def analyze(model: AutoencoderLike, data: Data, num_examples: int | None = None,
       num_examples: how many examples to measure; all by default.
       progress: whether to show a progress bar.
       distortion, beta, scale: as `as_autoencoder` takes them, for models that do not say them.
+      method: "exact"; "estimated", where everything that needs the Gram matrix is estimated, with
+        errors (`Analysis.estimates`); or "auto", which is exact up to n = 300.
+      dimensions: numbers of latent dimensions that the estimated method measures exactly.
+      seed: of the probes and the sample of dimensions of the estimated method.
     Returns:
       `Analysis`.
     Raises:
       ValueError: if there are no examples, or fewer than were asked for; for examples that are not
         what the model takes, and a distortion that has no metric tensor.
     """
+    if method not in _METHODS:
+        raise ValueError(f'method must be "auto", "exact" or "estimated"; got {method!r}.')
     autoencoder = as_autoencoder(model, distortion, beta, scale)
     rows = streaming.prepare(autoencoder, data, num_examples, "measuring", progress)
+    wrong = [j for j in dimensions if not 0 <= j < rows.n]
+    if wrong:
+        raise ValueError(f"dimensions must be numbers from 0 to {rows.n - 1}; got {wrong[0]}.")
     autoencoder.distortion.check_quadratic(rows.first)
     tangents = pullback.tangent_method(autoencoder.decode, rows.mean)
+    exact = method == "exact" or method == "auto" and rows.n <= estimates.LARGEST_EXACT
     measures = {
-        "rate": metrics.Rate(), "norm": metrics.IsometricNorm(), "derivative": Derivative(),
-        "precision": metrics.PosteriorPrecision(), "gram": metrics.GramOffDiagonal(),
+        "rate": metrics.Rate(), "precision": metrics.PosteriorPrecision(),
         "balance": metrics.PosteriorBalance(), "moments": AggregateMoments(),
         "coding": metrics.CodingLoss(), "transform": metrics.TransformLoss(),
         "distortion": rate_distortion.Distortion(), "loss": rate_distortion.Loss(),
         "irreducible": rate_distortion.Irreducible()
     }
-    sample, posteriors, size = Sample(rows), [], max_examples(rows.n)
-    grams = EvenSample(size)
-    for (posterior, gram), first_row in _measured(rows.passing(sample), measures, tangents,
+    if exact:
+        measures |= {"norm": metrics.IsometricNorm(), "derivative": Derivative(),
+                     "gram": metrics.GramOffDiagonal()}
+    sample, posteriors, size = Sample(rows), [], max_examples(rows.n) if exact else 0
+    grams, most = EvenSample(size), _num_posteriors(rows.n)
+    passing = sample if exact else streaming.parts(sample, estimates.batch_size(
+        rows.first.shape[1:], rows.n))
+    for (posterior, gram), first_row in _measured(rows.passing(passing), measures, tangents,
                                                   size > 0):
-        if first_row < flatness.MAX_EXAMPLES:
-            posteriors.append(posterior)
+        if first_row < most:
+            posteriors.append(posterior[:most - first_row])
         if size:
-            grams.add(np.concatenate([gram, posterior[:, 1:]], 1), first_row)
-    x = sample.x
-    removed = removal(autoencoder, x, measures["moments"].first, progress)
+            grams.add(np.concatenate([gram, posterior[:, 1:2]], 1), first_row)
+    shape = getattr(autoencoder.encode, "latent_shape", None)
+    if exact:
+        x = sample.x
+        removed, channels = _removed(autoencoder, x, measures, np.arange(rows.n), shape, progress)
+        geometry = _exact(measures, removed, grams.values if size else None)
+        free = residual.free_dimensions(geometry["gram_mean"])
+    else:
+        x = _evenly(sample.x, estimates.MAX_EXAMPLES)
+        ranking = np.argsort(-measures["precision"].mean, kind="stable")
+        removed, channels = _removed(autoencoder, x, measures, ranking[:_REMOVED], shape, progress)
+        geometry = _estimated(autoencoder, x, measures, tangents, dimensions, seed, removed,
+                              ranking, progress)
+        free = int(np.sum(~measures["rate"].active))
     found = _analysis(autoencoder, measures, np.concatenate(posteriors), tangents,
-                      conditions.of_model(autoencoder), removed, grams.values if size else None)
+                      conditions.of_model(autoencoder), geometry)
+    found.latent_shape, found.channel_cost, found.channel_cost_standard_error = shape, *channels
+    found.removal_examples = removed.num_examples
+    found.mean_counts, found.mean_limits = removed.counts, removed.limits
     found.residual = residual.residual(x, removed.x_check, removed.means,
-                                       autoencoder.distortion, found.gram_mean, found.beta)
+                                       autoencoder.distortion, free, found.beta)
     return found
+
+
+def _num_posteriors(n):
+    """How many posteriors are kept, for flatness and the error of the balance."""
+    return int(np.clip(_KEPT // n, flatness.MIN_EXAMPLES, flatness.MAX_EXAMPLES))
+
+
+def _evenly(x, size):
+    """At most `size` rows of `x`, evenly spaced."""
+    return x[np.linspace(0, len(x) - 1, min(size, len(x))).astype(int)]
 
 
 def measure_stationarity(model: AutoencoderLike, data: Data, num_examples: int | None = None,
@@ -406,8 +481,8 @@ def measure_stationarity(model: AutoencoderLike, data: Data, num_examples: int |
 
 
 def _measured(rows, measures, tangents, with_gram=False):
-    """Shows all examples to every metric, and yields their posteriors `[B, 2, n]` and Gamma
-    `[B, n, n]`, if it is asked for, with the number of examples before.
+    """Shows all examples to every metric, and yields mean, scale and eps_j sigma_j dD/dz_j / beta,
+    `[B, 3, n]`, and Gamma `[B, n, n]`, if it is asked for, with the number of examples before.
     """
     with tf.distribute.get_strategy().scope():
         for metric in measures.values():
@@ -417,7 +492,9 @@ def _measured(rows, measures, tangents, with_gram=False):
         measurement = measure(rows.model, x, first_row, tangents=tangents)
         for metric in measures.values():
             metric.accumulate(measurement)
-        return tf.stack(measurement.posterior, 1), measurement.gram if with_gram else ()
+        work = measurement.noise_work / rows.model.beta
+        kept = tf.stack([*measurement.posterior, work], 1)
+        return kept, measurement.gram if with_gram else ()
 
     return streaming.run(rows, update)
 
@@ -432,15 +509,60 @@ def _stationarity(measures):
                                balance.strong)
 
 
-def _analysis(autoencoder, measures, posteriors, tangents, known, removed, kept):
-    """The `Analysis` of what was accumulated; `kept` is Gamma and below it sigma, `[N, n + 1, n]`,
-    of some examples, or `None`.
+def _exact(measures, removed, kept):
+    """The fields of an `Analysis` that need Gamma, measured exactly. `kept` is Gamma and below it
+    sigma, `[N, n + 1, n]`, of some examples, or `None`.
     """
-    rate, norm, gram, balance, moments = (measures[name] for name in ("rate", "norm", "gram",
-                                                                      "balance", "moments"))
-    precision, derivative, count = measures["precision"], measures["derivative"], measures[
-        "rate"].num_examples
+    rate, norm, gram, derivative = (measures[name] for name in ("rate", "norm", "gram",
+                                                                "derivative"))
     norm_result, gram_result = norm.result(), gram.result()
+    among = judged(rate.mean, rate.active)
+    scalars = {name: float(value) for name, value in (norm_result | gram_result).items()}
+    return {
+        "norm_mean": norm.mean, "norm_std": norm.std, "norm_standard_error": norm.standard_error,
+        "derivative_mean": derivative.mean, "derivative_std": derivative.std,
+        "gram_mean": gram.mean, "gram_cosine": gram.cosine, **scalars,
+        "stretch": None if kept is None or not len(among) else stretch(
+            kept[:, among[:, None], among], kept[:, -1, among]),
+        "ranking": np.argsort(-removed.cost, kind="stable"), "cost_of_removal": removed.cost,
+        "cost_of_removal_standard_error": removed.standard_error, "method": "exact"
+    }
+
+
+def _removed(autoencoder, x, measures, leading, shape, progress):
+    """The `Removal` of the dimensions `leading`; and the cost and its error, `[c]` each, of the
+    channels of a spatial latent space, else twice `None`.
+    """
+    n, k = measures["rate"].n, len(leading)
+    groups = np.arange(n) == leading[:, None]
+    if shape is not None:
+        channel = np.arange(n) % shape[-1]
+        groups = np.concatenate([groups, channel == np.arange(shape[-1])[:, None]])
+    size = None if k == n else estimates.batch_size(x.shape[1:], n)
+    removed = removal(autoencoder, x, measures["moments"].first, progress, groups, size)
+    cost, error = removed.cost, removed.standard_error
+    channels = (None, None) if shape is None else (cost[k:], error[k:])
+    return dataclasses.replace(removed, cost=cost[:k], standard_error=error[:k]), channels
+
+
+def _estimated(autoencoder, x, measures, tangents, dimensions, seed, removed, ranking, progress):
+    """The same fields, estimated; `removed` is the `Removal` of the first ones of `ranking`."""
+    rate, precision = measures["rate"], measures["precision"].mean
+    found = estimates.estimate(autoencoder, x, rate.mean, rate.active, precision, tangents,
+                               dimensions, seed, progress)
+    made = dataclasses.replace(found.estimates, removal_dimensions=ranking[:_REMOVED],
+                               removal_cost=removed.cost,
+                               removal_standard_error=removed.standard_error)
+    return {**found.fields, "ranking": ranking, "method": "estimated", "estimates": made}
+
+
+def _analysis(autoencoder, measures, posteriors, tangents, known, geometry):
+    """The `Analysis` of what was accumulated; `geometry` are the fields that need Gamma.
+    `posteriors` are mean, scale and eps_j sigma_j dD/dz_j / beta, `[N, 3, n]`, of some examples.
+    """
+    rate, balance, moments, precision = (measures[name] for name in (
+        "rate", "balance", "moments", "precision"))
+    count = rate.num_examples
     means = {name: float(measures[name].result())
              for name in ("rate", "distortion", "loss", "irreducible")}
     means |= {f"{name}_loss": float(measures[name].result()) for name in ("coding", "transform")}
@@ -452,42 +574,29 @@ def _analysis(autoencoder, measures, posteriors, tangents, known, removed, kept)
         f"{name}_loss_standard_error": float(measures[name].standard_error)
         for name in ("coding", "transform")
     }
-    flat = flatness.flatness(
-        *np.moveaxis(posteriors, 1, 0)) if _can_tell_flatness(posteriors) else flatness.Flatness(
-            *[np.full(rate.n, np.nan)] * 3)
-    among = judged(rate.mean, rate.active)
-    stretched = None if kept is None or not len(among) else stretch(
-        kept[:, among[:, None], among], kept[:, -1, among])
+    mean, scale, work = np.moveaxis(posteriors, 1, 0)
+    flat = flatness.flatness(mean, scale) if _can_tell_flatness(mean, scale) else (
+        flatness.Flatness(*[np.full(rate.n, np.nan)] * 3))
     return Analysis(
-        norm_mean=norm.mean, norm_std=norm.std, norm_standard_error=norm.standard_error,
-        one_minus_variance=balance.target, derivative_mean=derivative.mean,
-        derivative_std=derivative.std, precision_mean=precision.mean,
+        **geometry, one_minus_variance=balance.target, precision_mean=precision.mean,
         precision_standard_error=precision.standard_error, importance=theory.importance(
-            precision.mean,
-            autoencoder.beta), kl_mean=rate.mean, active=rate.active, ranking=np.argsort(
-                -removed.cost,
-                kind="stable"), gram_mean=gram.mean, gram_cosine=gram.cosine, balance=balance.ratio,
-        balance_standard_error=balance.ratio_standard_error, latent_mean=moments.first,
-        latent_second_moment=moments.mean, isometric_norm=float(norm_result["isometric_norm"]),
-        isometric_norm_spread=float(norm_result["isometric_norm_spread"]), gram_off_diagonal=float(
-            gram_result["gram_off_diagonal"]), gram_off_diagonal_cosine=float(
-                gram_result["gram_off_diagonal_cosine"]), posterior_balance=checks.overall_balance(
-                    balance.ratio, balance.target,
-                    rate.active), posterior_balance_standard_error=balance.result_standard_error,
+            precision.mean, autoencoder.beta), kl_mean=rate.mean, active=rate.active,
+        balance=balance.ratio, balance_standard_error=balance.ratio_standard_error,
+        latent_mean=moments.first, latent_second_moment=moments.mean,
+        posterior_balance=checks.overall_balance(balance.ratio, balance.target, rate.active),
+        posterior_balance_standard_error=checks.overall_balance_error(
+            work, 1 - np.square(scale, dtype=np.float64), rate.active, count),
         rate_standard_error=rate.total_standard_error, **means, **errors, beta=autoencoder.beta,
         decomposed=autoencoder.decomposed, distortion_name=repr(autoencoder.distortion),
         num_examples=count, active_threshold=rate.threshold, tangents=tangents,
         unexplained=flat.unexplained, unexplained_standard_error=flat.standard_error,
         log_scale_std=flat.total, stationarity=_stationarity(measures), conditions=known,
-        quadratic=autoencoder.decomposed or autoencoder.distortion.has_scale, stretch=stretched,
-        cost_of_removal=removed.cost, cost_of_removal_standard_error=removed.standard_error,
-        removal_examples=removed.num_examples, mean_counts=removed.counts,
-        mean_limits=removed.limits)
+        quadratic=autoencoder.decomposed or autoencoder.distortion.has_scale)
 
 
-def _can_tell_flatness(posteriors):
-    return len(posteriors) >= flatness.MIN_EXAMPLES and np.isfinite(posteriors).all() and (
-        posteriors[:, 1] > 0).all()
+def _can_tell_flatness(mean, scale):
+    return len(mean) >= flatness.MIN_EXAMPLES and np.isfinite([mean, scale]).all() and (
+        scale > 0).all()
 
 
 def factor_correlations(means: npt.ArrayLike, factors: npt.ArrayLike) -> np.ndarray:

@@ -26,7 +26,7 @@ def free_dimensions(gram: np.ndarray) -> int:
 
 
 def residual(x: np.ndarray, x_check: np.ndarray, means: np.ndarray, distortion: Distortion,
-             gram: np.ndarray, beta: float) -> Residual:
+             free: int, beta: float) -> Residual:
     """The variance of the residual along its leading directions, in the metric of D at Dec(mean).
 
     Directions come from one half of the examples and variances from the other, and the other way
@@ -36,11 +36,12 @@ def residual(x: np.ndarray, x_check: np.ndarray, means: np.ndarray, distortion: 
 
     Args:
       x: examples, `[N, ...]`. x_check: Dec(mean), `[N, ...]`. means: of the posterior, `[N, n]`.
-      distortion: D. gram: E[Gamma], `[n, n]`. beta: of the loss.
+      distortion: D. free: how many latent dimensions are free (`free_dimensions`). beta: of the
+        loss.
     Returns:
       `Residual`, with as many directions as there are free dimensions, at least one.
     """
-    free, count = free_dimensions(gram), len(x)
+    count = len(x)
     x_check = x - _unexplained(x - x_check, means)
     scaled = distortion.has_scale
     wanted = min(max(1, free), x[0].size, count // 2, count if scaled else _DIRECTIONS)

@@ -120,7 +120,9 @@ def as_autoencoder(model: AutoencoderLike, distortion: Distortion | str | None =
           signatures.
 
         Encoders return `[B, 2n]`, or mean and log-variance, or these and a sample, which is not
-        used: in that order, unless their names say another.
+        used: in that order, unless their names say another. Spatial latent spaces have
+        `[B, h, w, 2c]`, or mean and log-variance `[B, h, w, c]`. They are measured as vectors of
+        n = h w c numbers; `encode.latent_shape` holds (h, w, c).
       distortion: `Distortion`, or the name of one: that of the loss. None: what the model says.
       beta: 1 / lmbda. None: what the model says.
       scale: what the encoder's second output is: "log_variance", "variance", "log_scale" or "scale"
@@ -154,7 +156,7 @@ def as_autoencoder(model: AutoencoderLike, distortion: Distortion | str | None =
         encoding, decoding = as_part(encoder, "encoder", owner), as_part(decoder, "decoder", owner)
         reading = "scale" if encoding.returns_scale else scale
         encode = Encoder(encoding, reading, encoder_outputs, decoding.size)
-        decode = Decoder(decoding, decoder_output)
+        decode = Decoder(decoding, decoder_output, encode)
         networks = Networks(encoding.owner, decoding.owner, encode.parameters, reading,
                             encoder_outputs, encoding.shape, decoding.size)
         said = _written_beside(model, distortion)

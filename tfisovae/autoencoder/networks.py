@@ -2,6 +2,7 @@
 and `Decoder` read mean, spread and x_hat, and `Networks` holds what is known about them.
 """
 import dataclasses
+import math
 import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -118,21 +119,30 @@ class Encoder:
       reading: how the second output is read: "log_variance", "variance", "log_scale" or "scale".
       outputs: which of its outputs are meant, as `encoder_outputs` of `as_autoencoder`.
       latents: n of the decoder, where it is known.
+    Attributes:
+      latent_shape: (h, w, c) of a spatial latent space, once an example was encoded: its means and
+        variances are `[B, h, w, c]`, and `[B, n]` here. `None` of vectors.
     """
 
     def __init__(self, part: Part, reading: str,
                  outputs: str | int | Sequence[str | int] | None = None,
                  latents: int | None = None) -> None:
         self._part, self._reading, self._outputs, self._latents = part, reading, outputs, latents
+        self.latent_shape: tuple[int, ...] | None = None
 
     def parameters(self, x: tf.Tensor, training: bool = False) -> tuple[tf.Tensor, tf.Tensor]:
         """The mean and the second output as the encoder returns them, `[B, n]` each, float32."""
         outputs = self._part(tf.cast(x, tf.float32), training)
         mean, spread = (_as_float(value) for value in outputs.mean_and_spread(self._outputs))
+        if mean.shape.rank == 4 and None not in mean.shape[1:]:
+            self.latent_shape = tuple(mean.shape[1:])
+            spread = tf.broadcast_to(spread, tf.shape(mean))
+            mean, spread = (tf.reshape(value, [-1, math.prod(self.latent_shape)])
+                            for value in (mean, spread))
         if mean.shape.rank != 2 or mean.shape[-1] is None:
             raise PartError(
-                f"The encoder's mean must have the shape [batch, n]; got {mean.shape.as_list()}. "
-                "Flatten it in the encoder.")
+                "The encoder's mean must have the shape [batch, n] or [batch, h, w, c]; got "
+                f"{mean.shape.as_list()}. Flatten it in the encoder.")
         if self._latents not in (None, mean.shape[-1]):
             raise PartError(
                 f"The encoder returns n = {mean.shape[-1]} means, the decoder takes n = "
@@ -155,10 +165,13 @@ class Decoder:
     Args:
       part: the network.
       output: which of its outputs is meant, as `decoder_output` of `as_autoencoder`.
+      encoder: the one that goes with it. Where its latent space is spatial, the network gets z
+        `[B, h, w, c]`, unless it takes vectors.
     """
 
-    def __init__(self, part: Part, output: str | int | None = None) -> None:
-        self._part, self._output = part, output
+    def __init__(self, part: Part, output: str | int | None = None,
+                 encoder: Encoder | None = None) -> None:
+        self._part, self._output, self._encoder = part, output, encoder
 
     @property
     def precision(self) -> tf.DType:
@@ -175,17 +188,29 @@ class Decoder:
             return None
 
         def products(z, directions):
-            x_hat, stack = (made.reconstruction(self._output)
-                            for made in self._part.products(z, directions))
+            x_hat, stack = (
+                made.reconstruction(self._output) for made in self._part.products(
+                    self._spatial(z), self._spatial(directions)))
             return tf.cast(x_hat, z.dtype), tf.cast(stack, z.dtype)
 
         return products
 
     def __call__(self, z: tf.Tensor, training: bool = False) -> tf.Tensor:
-        z = tf.convert_to_tensor(z)
+        z = self._spatial(tf.convert_to_tensor(z))
         x_hat = self._part(z, training).reconstruction(self._output)
         # Measures are float32 from end to end, unless the caller comes with float64.
         return x_hat if z.dtype == x_hat.dtype == tf.float64 else _as_float(x_hat)
+
+    def _spatial(self, z):
+        """z `[..., n]` as the network takes it."""
+        taken = self._part.shape
+        known = taken if taken is not None and None not in taken else (
+            self._encoder and self._encoder.latent_shape)
+        if not known or len(known) != 3:
+            return z
+        made = tf.reshape(z, tf.concat([tf.shape(z)[:-1], known], 0))
+        made.set_shape([*z.shape[:-1], *known])
+        return made
 
 
 class Composed:

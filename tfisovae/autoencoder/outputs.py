@@ -4,6 +4,7 @@ reconstruction.
 It is settled by name where names say it, and by position where order means something.
 """
 import dataclasses
+import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -160,8 +161,8 @@ class Part:
 
     @property
     def size(self) -> int | None:
-        """How many numbers a row of its input has, where rows are vectors: n, for a decoder."""
-        return self.shape[0] if self.shape is not None and len(self.shape) == 1 else None
+        """How many numbers a row of its input has, where its shape says that: n, for a decoder."""
+        return math.prod(self.shape) if self.shape and None not in self.shape else None
 
     def __call__(self, x: tf.Tensor, training: bool = False) -> Outputs:
         return self.function(x, training)

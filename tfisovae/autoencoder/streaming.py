@@ -145,6 +145,18 @@ def examples_of(autoencoder: Measurable, data: Data, num_examples: int | None = 
                          + (f", fewer than the {num_examples} asked for." if seen else "."))
 
 
+def slices(x: np.ndarray, size: int) -> Iterator[np.ndarray]:
+    """An array `[N, ...]` in batches of `size` rows; the last may be shorter."""
+    return (x[start:start + size] for start in range(0, len(x), size))
+
+
+def parts(rows: Rows, size: int) -> Rows:
+    """The same rows in batches of at most `size`."""
+    for x, first_row in rows:
+        for start in range(0, len(x), size):
+            yield x[start:start + size], first_row + start
+
+
 def rejoined(parts: Iterable[np.ndarray], size: int) -> Iterator[np.ndarray]:
     """Arrays `[b, ...]` cut and joined to arrays of `size` rows; the last may be shorter."""
     kept: list[np.ndarray] = []

@@ -23,8 +23,8 @@ _HOW_TO_PROBE = (
     "Python, for as many steps S as it had: found = tfisovae.probe(model, training_examples, "
     "steps=S, trained_steps=S). Then tfisovae.analyze(model, training_examples).judge("
     "probes=[found]) gives the verdict.")
-_WRITTEN = ("isometry.json", "isometry.png", "scree.png", "gram.png", "reconstructions.png",
-            "report.html")
+_WRITTEN = ("isometry.json", "isometry.npz", "isometry.png", "scree.png", "gram.png",
+            "reconstructions.png", "report.html")
 
 
 def add_arguments(p: argparse.ArgumentParser) -> None:
@@ -268,7 +268,7 @@ def run(args: argparse.Namespace) -> None:
     import tensorflow as tf
 
     import tfisovae
-    from tfisovae.analysis import analysis, mean_gradient, scree
+    from tfisovae.analysis import analysis, mean_gradient, scree, storage
     from tfisovae.analysis import components as pca
     from tfisovae.verdict import Severity, model_words, words
 
@@ -343,7 +343,8 @@ def run(args: argparse.Namespace) -> None:
     print(f"{said[-1]}\n{words.summary(verdict)}", flush=True)
     drawn = draw(args.out, model, result, importances, x, args.max_value)
     write_report(args, model, result, importances, x, rows, verdict, said)
-    print(measuring.written(args.out, "isometry.json", *drawn, "report.html"))
+    print(measuring.written(args.out, *storage.names(os.path.join(args.out, "isometry.json")),
+                            *drawn, "report.html"))
 
 
 def write_report(args: argparse.Namespace, model: "Autoencoder", result: "Analysis",

@@ -102,11 +102,12 @@ def draw(out: str, suffix: str = "") -> None:
     `out`.
     """
     from tfisovae import Analysis
+    from tfisovae.analysis import storage
     from tfisovae.analysis.scree import Scree
     from tfisovae.show import drawing, gram, importance, norms
 
     path, isometry_png, scree_png, gram_png = (os.path.join(out, name) for name in names(suffix))
-    saved = files.read_json(path)
+    saved = storage.read(path)
     result = Analysis.from_dict(saved)
     title = (
         f"{result.distortion_name}, lmbda {result.lmbda:g}, "
@@ -186,6 +187,7 @@ def judge(trained: "Trained", result: "Analysis", **evidence: Any) -> Any:
 
 def report(trained: "Trained", args: argparse.Namespace) -> Iterator[str]:
     """Measures a run; yields what was measured, as text."""
+    from tfisovae.analysis import storage
     from tfisovae.analysis.scree import Scree
     from tfisovae.verdict import words
 
@@ -220,7 +222,8 @@ def report(trained: "Trained", args: argparse.Namespace) -> Iterator[str]:
     notes = measuring.gradient_notes(extra) + how_to_probe(trained, evidence.get("probes", ()))
     yield "\n".join([*notes, words.summary(found)])
     write(trained, result, extra)
-    yield measuring.written(trained.out, *names(trained.suffix)[:4 if result.num_active else 3])
+    _, *pictures = names(trained.suffix)[:4 if result.num_active else 3]
+    yield measuring.written(trained.out, *storage.names(trained.path("isometry.json")), *pictures)
 
 
 def _saved(value):

@@ -373,8 +373,10 @@ def _measured_of_its_own(trained):
 
 def _measured(path, steps, fingerprint):
     """What an `isometry.json` holds, or `None` where there is none of this model and these data."""
+    from tfisovae.analysis import storage
+
     with contextlib.suppress(OSError, files.DamagedFile):
-        saved = files.read_json(path)
+        saved = storage.read(path)
         return saved if is_current(saved, steps, fingerprint) else None
     return None
 

@@ -31,8 +31,10 @@ def add_arguments(p: argparse.ArgumentParser) -> None:
 
 def read_measurement(path: str, command: str) -> dict[str, Any] | None:
     """What an `isometry.json` holds; `None` where there is none."""
+    from tfisovae.analysis import storage
+
     try:
-        return files.read_json(path, f"Measure again: {command}")
+        return storage.read(path, f"Measure again: {command}")
     except (FileNotFoundError, NotADirectoryError):
         return None
 
@@ -202,7 +204,8 @@ def gather(trained: "Trained", args: argparse.Namespace,
         saved = None
     if saved is None:
         yield from isometry.report(trained, measuring.default_options(isometry, args.directory))
-        home, saved = trained.out, files.read_json(trained.path("isometry.json"))
+        home, saved = trained.out, read_measurement(
+            trained.path("isometry.json"), commands["isometry"])
     parts, notes = records(home, trained.suffix, args.directory, trained.config["steps"],
                            fingerprint)
     parts |= pictures(trained, saved, parts.get("densities"))

@@ -74,11 +74,11 @@ def _size(shape):
 
 @dataclasses.dataclass(frozen=True)
 class Removal:
-    """What removing each latent variable costs, and how its posterior means are distributed.
+    """What removing latent variables costs, and how the posterior means are distributed.
 
     Attributes:
       cost, standard_error: the cost of removal in the unit of D, and its standard error for
-        independent examples (NaN of one), `[n]`.
+        independent examples (NaN of one): of each variable, `[n]`, or of each group, `[k]`.
       num_examples: how many were measured.
       counts, limits: a histogram of the posterior means: `[n, 40]` counts in equal bins from
         `limits[j, 0]` to `limits[j, 1]`.
@@ -95,54 +95,63 @@ class Removal:
 
 
 class _Removed(Measurement):
-    """The measurement of a batch with z_j at a value and without noise in it."""
+    """The measurement of a batch with some z_j at fixed values and without noise in them."""
 
-    def __init__(self, whole: Measurement, j: tf.Tensor, value: tf.Tensor) -> None:
+    def __init__(self, whole: Measurement, moved: tf.Tensor, values: tf.Tensor) -> None:
         super().__init__(whole.autoencoder, whole.x, whole.noise)
-        self._whole, self._j, self._value = whole, j, value
+        self._whole, self._moved, self._values = whole, moved, values
 
     @once
     def posterior(self) -> Posterior:
         mean, scale = self._whole.posterior
-        moved = tf.range(mean.shape[-1]) == self._j
-        return Posterior(tf.where(moved, self._value, mean),
-                         tf.where(moved, tf.zeros([], scale.dtype), scale))
+        return Posterior(tf.where(self._moved, self._values, mean),
+                         tf.where(self._moved, tf.zeros([], scale.dtype), scale))
 
 
-def rises(whole: Measurement, values: npt.ArrayLike) -> tf.Tensor:
+def rises(whole: Measurement, values: npt.ArrayLike,
+          groups: npt.ArrayLike | None = None) -> tf.Tensor:
     """The rise of each example's trained distortion with z_j at `values[j]`, `[B, n]`.
 
     Args:
       whole: `Measurement` of a batch.
       values: `[n]`.
-    Cost: n decodes of each example, one after the other; 2 n with the decomposed loss.
+      groups: which variables to fix together, `[k, n]`; the result is then `[B, k]`. By default
+        each alone.
+    Cost: n or k decodes of each example, one after the other; twice as many with the decomposed
+    loss.
     """
     values = tf.cast(values, whole.posterior.mean.dtype)
+    groups = np.eye(values.shape[0], dtype=bool) if groups is None else groups
     before = whole.distortion
 
-    def rise(j):
-        return _Removed(whole, j, values[j]).distortion - before
+    def rise(moved):
+        return _Removed(whole, moved, values).distortion - before
 
     return tf.transpose(
-        tf.map_fn(unconverted(rise), tf.range(values.shape[0]), parallel_iterations=1,
+        tf.map_fn(unconverted(rise), tf.constant(groups, tf.bool), parallel_iterations=1,
                   fn_output_signature=tf.TensorSpec([None], before.dtype)))
 
 
 def removal(autoencoder: Measurable, x: npt.ArrayLike, values: npt.ArrayLike,
-            progress: bool = False) -> Removal:
-    """What removing each latent variable alone costs.
+            progress: bool = False, groups: npt.ArrayLike | None = None,
+            batch_size: int | None = None) -> Removal:
+    """What removing each latent variable alone costs, or each group of them.
 
     Args:
       autoencoder: `Autoencoder`, or anything with its five attributes.
       x: examples, `[N, ...]`.
       values: E[mu_j], where each variable is fixed, `[n]`.
       progress: whether to show a progress bar.
+      groups: as of `rises`.
+      batch_size: how many examples at once; by default 100.
     """
     def update(x, first_row):
         whole = measure(autoencoder, x, first_row)
-        return tf.cast(rises(whole, values), tf.float64), whole.posterior.mean, whole.x_check
+        return (tf.cast(rises(whole, values, groups), tf.float64), whole.posterior.mean,
+                whole.x_check)
 
-    examples = streaming.examples_of(autoencoder, x, None, "removing", progress)
+    data = x if batch_size is None else streaming.slices(x, batch_size)
+    examples = streaming.examples_of(autoencoder, data, None, "removing", progress)
     rows, means, x_check = (np.concatenate(parts) for parts in zip(
         *(found for found, _ in streaming.run(examples, update))))
     count = len(rows)

@@ -30,7 +30,6 @@ class PosteriorBalance(MeasurementMetric):
         if self.n is None:
             self._target = self.accumulator("target", (n,))
             self._differences = self.accumulator("differences", (4, n))
-            self._products = self.accumulator("products", (2 * n, 2 * n))
         super().build(n)
 
     def measure(self, measurement: Measurement) -> tf.Tensor:
@@ -40,10 +39,8 @@ class PosteriorBalance(MeasurementMetric):
         super().accumulate(measurement)
         work = tf.cast(self.measure(measurement), self.dtype)
         target = 1 - tf.square(tf.cast(measurement.posterior.scale, self.dtype))
-        both = tf.concat([work, target], 1)
         self._target.assign_add(tf.reduce_sum(target, 0))
         self._differences.assign_add(power_sums(work - target))
-        self._products.assign_add(tf.matmul(both, both, transpose_a=True))
 
     @tf.autograph.experimental.do_not_convert
     def result(self) -> tf.Tensor:
@@ -59,20 +56,6 @@ class PosteriorBalance(MeasurementMetric):
         ones both sides are near 0.
         """
         return active(self.kl, STRONG_KL)
-
-    @property
-    def result_standard_error(self) -> float:
-        """Standard error of `result`, for independent examples: that of each example's sums over
-        the dimensions together.
-        """
-        counted = self.active
-        if not counted.any():
-            return np.nan
-        ratio, total = float(self.result()), float(self._target.numpy()[counted].sum())
-        if not total:  # of posteriors as wide as the prior
-            return np.nan
-        weights = np.concatenate([counted * 1.0, -ratio * counted])
-        return float(np.sqrt(max(0.0, weights @ self._products.numpy() @ weights))) / abs(total)
 
     @property
     def differences(self) -> np.ndarray:

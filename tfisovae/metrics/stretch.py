@@ -2,14 +2,17 @@
 (NumPy alone).
 """
 import dataclasses
+import math
 
 import numpy as np
 import numpy.typing as npt
 
+from tfisovae.geometry.estimated import Extremes
+
 MAX_EXAMPLES = 4096  # whose matrices are kept: enough for a percentile
 MIN_EXAMPLES = 100
 _NUMBERS = 2**24  # of all matrices kept: 64 MB
-_SMALLEST = 1e-6  # of 1 - sigma^2: no trained posterior is as wide as the prior
+SMALLEST = 1e-6  # of 1 - sigma^2: no trained posterior is as wide as the prior
 
 
 def max_examples(n: int) -> int:
@@ -51,6 +54,9 @@ class Stretch:
         of the largest |root - 1| at an example.
       longest, shortest: medians over the examples of the largest and the smallest root.
       num_examples: how many examples.
+      error_95_bound: the 95th percentile is at most this, where the roots are estimates from
+        inside. confidence: the probability that no root at any example is outside its bounds. Both
+        are NaN where the roots are exact.
     """
 
     error_median: float
@@ -59,6 +65,8 @@ class Stretch:
     longest: float
     shortest: float
     num_examples: int
+    error_95_bound: float = math.nan
+    confidence: float = math.nan
 
 
 def stretch(gram: npt.ArrayLike, scale: npt.ArrayLike) -> Stretch:
@@ -73,10 +81,27 @@ def stretch(gram: npt.ArrayLike, scale: npt.ArrayLike) -> Stretch:
     gram, scale = np.asarray(gram, np.float64), np.asarray(scale, np.float64)
     if not gram.size or not (np.isfinite(gram).all() and np.isfinite(scale).all()):
         return Stretch(*[np.nan] * 5, len(gram))
-    side = np.maximum(1 - scale**2, _SMALLEST) ** -0.5
+    side = np.maximum(1 - scale**2, SMALLEST) ** -0.5
     values = np.linalg.eigvalsh(gram * side[:, :, None] * side[:, None, :])
-    roots = np.sqrt(np.maximum(values[:, [0, -1]], 0))
+    return _of_extremes(values[:, [0, -1]])
+
+
+def estimated_stretch(found: Extremes) -> Stretch:
+    """`Stretch` of bounds of the smallest and largest eigenvalue of S Gamma S; of NaN where one is
+    not a number.
+    """
+    made, outside = _of_extremes(found.inside), _of_extremes(found.outside)
+    return dataclasses.replace(made, error_95_bound=outside.error_95, confidence=found.confidence)
+
+
+def _of_extremes(values):
+    """The `Stretch` of the smallest and the largest eigenvalue at each example, `[N, 2]`."""
+    if not len(values) or np.isnan(values).any():
+        return Stretch(*[np.nan] * 5, len(values))
+    roots = np.sqrt(np.maximum(values, 0))
     error = np.abs(roots - 1).max(1)
     shortest, longest = np.median(roots, 0)
-    return Stretch(float(np.median(error)), float(np.quantile(error, 0.95)), float(error.max()),
-                   float(longest), float(shortest), len(gram))
+    # An interpolation between infinite values would not be a number.
+    error_95 = np.quantile(error, 0.95, method="linear" if np.isfinite(error).all() else "higher")
+    return Stretch(float(np.median(error)), float(error_95), float(error.max()), float(longest),
+                   float(shortest), len(values))

@@ -131,6 +131,19 @@ class Measured:
         """`[n, n]`, likewise."""
         return self.array(name, (self.n, self.n))
 
+    def gram(self, name: str) -> tuple[np.ndarray, np.ndarray | None]:
+        """The active dimensions that a Gram matrix was measured for, in the order of the ranking,
+        `[k]`, and that matrix in this order, `[k, k]`. Of a large latent space it is a sample.
+        """
+        try:
+            held = np.array(self.values["estimates"]["dimensions"], int).ravel()
+        except (KeyError, TypeError, ValueError):
+            held = np.arange(self.n)
+        order = self.active_ranking[np.isin(self.active_ranking, held)]
+        found = self.array(name, (len(held), len(held)))
+        places = np.argsort(held)[np.searchsorted(np.sort(held), order)]
+        return order, None if found is None else found[np.ix_(places, places)]
+
     def scalar(self, name: str) -> float:
         """A number, NaN where there is none."""
         value = self.values.get(name)

@@ -34,8 +34,7 @@ def gram(numbers: Numbers, ax: Axes | None = None, title: str = "",
     """
     measured = Measured.of(numbers)
     ax, drawn = drawing.canvas(ax, (4.6, 4.0))
-    order = measured.active_ranking
-    values = _values(measured, order, cosines)
+    values = _values(measured, cosines)
     k, top = len(values), 1.0 if cosines else statistic(np.max, [*values.ravel(), 0.0]) or 1.0
     look = {"vmin": 0, "vmax": top, "cmap": _SHADES, "interpolation": "none"}
     ax.imshow(np.nan_to_num(values), extent=(0.5, k + 0.5, k + 0.5, 0.5), **look)
@@ -55,14 +54,13 @@ def gram(numbers: Numbers, ax: Axes | None = None, title: str = "",
     return drawn
 
 
-def _values(measured, order, cosines):
+def _values(measured, cosines):
     """The matrix of a picture, `[k, k]`; NaN where it was not measured, or no dimension is active.
     """
+    order, found = measured.gram("gram_cosine" if cosines else "gram_mean")
     if not len(order):
         return np.full([1, 1], np.nan)
-    found = measured.matrix("gram_cosine" if cosines else "gram_mean")
-    values = np.full([len(order)] * 2, np.nan) if found is None else np.abs(
-        found[np.ix_(order, order)])
+    values = np.full([len(order)] * 2, np.nan) if found is None else np.abs(found)
     if cosines:
         np.fill_diagonal(values, 0)
     return values
@@ -71,13 +69,13 @@ def _values(measured, order, cosines):
 def heat_maps(measured: Measured) -> list[Inline]:
     """The Gram matrix and the cosines of a page; none where fewer than two dimensions are active.
     """
-    order, made = measured.active_ranking, []
+    (order, mean), cosine, made = measured.gram("gram_mean"), measured.gram("gram_cosine")[1], []
     if len(order) < 2:
         return made
     pairs = ~np.eye(len(order), dtype=bool)
     shape = {"half": True, "height": 300, "right": 52}
-    if measured.matrix("gram_mean") is not None:
-        values = _values(measured, order, False)
+    if mean is not None:
+        values = _values(measured, False)
         own, apart = np.diag(values), values[pairs]
         said = (
             f"Mean Gram matrix of the {count(len(order), 'active dimension')}: its diagonal, the "
@@ -86,8 +84,8 @@ def heat_maps(measured: Measured) -> list[Inline]:
             f"{number(statistic(np.max, apart))}, the root mean square "
             f"{number(statistic(rms, apart))}. At an isometric embedding it is the identity.")
         made.append(Inline(functools.partial(gram, measured), said, **shape))
-    if measured.matrix("gram_cosine") is not None:
-        values = _values(measured, order, True)
+    if cosine is not None:
+        values = _values(measured, True)
         j, k = np.unravel_index(np.argmax(np.nan_to_num(values)), values.shape)
         said = (
             f"Cosines between the directions in which the active dimensions move the data, root "
@@ -100,17 +98,16 @@ def heat_maps(measured: Measured) -> list[Inline]:
 
 def pairs(measured: Measured) -> dict[str, Any] | None:
     """The pairs of active dimensions with the largest cosines, as a table of text."""
-    order, cosine, gram = measured.active_ranking, measured.matrix("gram_cosine"), measured.matrix(
-        "gram_mean")
+    (order, cosine), gram = measured.gram("gram_cosine"), measured.gram("gram_mean")[1]
     if cosine is None or len(order) < 2:
         return None
     first, second = np.triu_indices(len(order), 1)
-    values = np.nan_to_num(cosine[order[first], order[second]])
+    values = np.nan_to_num(cosine[first, second])
     rows = []
     for at in np.argsort(-values, kind="stable")[:_PAIRS]:
-        j, k = order[first[at]], order[second[at]]
+        j, k = first[at], second[at]
         rows.append([
-            f"z_{j}, z_{k}",
+            f"z_{order[j]}, z_{order[k]}",
             number(values[at]), "not known" if gram is None else number(gram[j, k])
         ])
     return {

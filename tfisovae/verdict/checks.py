@@ -174,6 +174,23 @@ def overall_balance(balance: npt.ArrayLike, one_minus_variance: npt.ArrayLike,
     return float(np.where(weights, np.asarray(balance)[active], 0) @ weights / weights.sum())
 
 
+def overall_balance_error(work: npt.ArrayLike, one_minus_variance: npt.ArrayLike,
+                          active: npt.ArrayLike, num_examples: int) -> float:
+    """The standard error of `overall_balance`, for independent examples.
+
+    Args:
+      work: eps_j sigma_j dD/dz_j / beta, `[N, n]`, of all examples or of some.
+      one_minus_variance: 1 - sigma_j^2, `[N, n]`. active: which dimensions, `[n]`.
+      num_examples: of the mean.
+    """
+    work, target = (np.asarray(part, np.float64)[:, np.asarray(active, bool)].sum(1)
+                    for part in (work, one_minus_variance))
+    if not target.sum():  # no dimension is active, or all posteriors are as wide as the prior
+        return float("nan")
+    left = work - work.sum() / target.sum() * target
+    return float(np.sqrt(np.mean(left**2) / num_examples) / abs(target.mean()))
+
+
 def checks(stationarity: Stationarity | None, conditions: Conditions | None = None,
            gradient: MeanGradient | None = None, fall: LossFall | None = None,
            num_train: int | None = None, annealed: bool = False,

@@ -16,7 +16,7 @@ FEW = 100  # examples, below which the embedding is not judged
 
 
 # Of a measured `tfisovae.metrics.stretch.Stretch`.
-_STRETCH = ("error_median", "error_95", "error_largest", "longest", "shortest")
+_STRETCH = ("error_median", "error_95", "error_largest", "longest", "shortest", "error_95_bound")
 
 
 class Part(enum.Enum):
@@ -38,13 +38,15 @@ class Isometry:
     (`tfisovae.metrics.stretch`). The embedding is isometric where its 95th percentile over the
     examples and `unexplained` are at most `CLOSE`. Without the eigenvalues, norms and mean cosines
     can show that it is not isometric. They show that it is only where such cosines cannot stretch
-    any direction by more than `CLOSE`; else it is not judged.
+    any direction by more than `CLOSE`; else it is not judged. Where eigenvalues were estimated,
+    `error_95` can show that it is not isometric, and only `error_95_bound` that it is.
 
     Attributes:
       state: `IsometryState`. failing: what is not isometric.
       num_examples, num_dimensions: how many.
       error_median, error_95, error_largest: of `error` over the examples: median, 95th percentile,
         maximum.
+      error_95_bound: `error_95` is at most this, where the eigenvalues were estimated from inside.
       longest, shortest: medians over the examples of the largest and smallest sqrt(eigenvalue).
       bound: the largest error that the norms and `cosine` leave possible, for root mean squares
         over the data: the eigenvalues of a matrix of cosines differ from 1 by at most
@@ -69,6 +71,7 @@ class Isometry:
     error_median: float = math.nan
     error_95: float = math.nan
     error_largest: float = math.nan
+    error_95_bound: float = math.nan
     longest: float = math.nan
     shortest: float = math.nan
     bound: float = math.nan
@@ -87,8 +90,11 @@ class Isometry:
 
     @property
     def largest(self) -> float:
-        """To what error the embedding is isometric: `error_95`, or `bound` where that is NaN."""
-        return self.error_95 if math.isfinite(self.error_95) else self.bound
+        """To what error the embedding is isometric: `error_95_bound`, where that is NaN
+        `error_95`, and where both are NaN `bound`.
+        """
+        known = (self.error_95_bound, self.error_95, self.bound)
+        return next((value for value in known if not math.isnan(value)), math.nan)
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "Isometry":
@@ -140,8 +146,8 @@ def judge_isometry(dimensions: npt.ArrayLike, norm: npt.ArrayLike, norm_std: npt
     dimensions = np.asarray(dimensions, int)
     norm, norm_std, prediction = (np.asarray(values, np.float64)
                                   for values in (norm, norm_std, prediction))
-    known |= {"num_examples": int(num_examples), "num_dimensions": len(dimensions),
-              "cosine": float(cosine)}
+    known = {"num_dimensions": len(dimensions), "num_examples": int(num_examples),
+             "cosine": float(cosine), **known}
     if not (np.isfinite(norm).all() and np.isfinite(prediction).all()):
         return Isometry(IsometryState.NOT_FINITE, **known)
     if not len(dimensions):
@@ -150,10 +156,11 @@ def judge_isometry(dimensions: npt.ArrayLike, norm: npt.ArrayLike, norm_std: npt
         errors = np.hypot(norm / prediction - 1, norm_std / prediction) / 2
     wide = np.flatnonzero(prediction <= 0)
     at = int(wide[0] if len(wide) else np.argmax(errors))
-    known |= {
+    known = {
         "length_error": float(np.sqrt(np.mean(errors**2))), "worst": int(dimensions[at]),
         "worst_error": float(errors[at]), "norm": float(norm[at]), "norm_std": float(norm_std[at]),
-        "prediction": float(prediction[at]), "bound": _bound(errors[at], cosine, len(dimensions))
+        "prediction": float(prediction[at]), "bound": _bound(errors[at], cosine, len(dimensions)),
+        **known
     }
     if num_examples < FEW:
         return Isometry(IsometryState.NOT_JUDGED, **known)
@@ -169,7 +176,11 @@ def judge_isometry(dimensions: npt.ArrayLike, norm: npt.ArrayLike, norm_std: npt
         failing = [part for part in failing if part is Part.FLATNESS]
     if failing:
         return Isometry(IsometryState.NOT_ISOMETRIC, tuple(failing), **known)
-    sure = measured or _bound(0.0, cosine, len(dimensions)) <= CLOSE
+    if measured:
+        sure = not known.get("error_95_bound", math.nan) > CLOSE
+    else:
+        every = len(dimensions) == known["num_dimensions"]
+        sure = every and _bound(0.0, cosine, len(dimensions)) <= CLOSE
     return Isometry(IsometryState.ISOMETRIC if sure else IsometryState.NOT_JUDGED, **known)
 
 
@@ -202,7 +213,7 @@ def isometry_of(values: Mapping[str, Any], beta_found: bool = False,
     stretch = values.get("stretch")
     if stretch is not None:
         stretch = stretch if isinstance(stretch, Mapping) else dataclasses.asdict(stretch)
-        known |= {name: math.nan if stretch[name] is None else float(stretch[name])
+        known |= {name: math.nan if stretch.get(name) is None else float(stretch[name])
                   for name in _STRETCH}
     if values.get("unexplained") is not None and len(among):
         unexplained = vector("unexplained")[among]
@@ -212,7 +223,25 @@ def isometry_of(values: Mapping[str, Any], beta_found: bool = False,
             spread = np.sqrt(np.sum((unexplained * errors)**2)) / len(among)
             known |= {"unexplained": mean,
                       "unexplained_error": float(spread / mean if mean else np.max(errors))}
-    return judge_isometry(among, *(vector(name)[among] for name in
-                                   ("norm_mean", "norm_std", "one_minus_variance")),
-                          root_mean_cosine(vector("gram_cosine"), among),
-                          values["num_examples"], **known)
+    measured = measured_dimensions(values)
+    lengths, known["num_dimensions"] = among[np.isin(among, measured)], len(among)
+    if len(lengths) < len(among):
+        known["bound"] = math.nan  # the others may have other norms and cosines
+    cosine = root_mean_cosine(vector("gram_cosine"), np.flatnonzero(np.isin(measured, among)))
+    return judge_isometry(lengths, *(vector(name)[lengths] for name in
+                                     ("norm_mean", "norm_std", "one_minus_variance")),
+                          cosine, values["num_examples"], **known)
+
+
+def measured_dimensions(values: Mapping[str, Any]) -> np.ndarray:
+    """The numbers of the dimensions that `gram_mean` and `gram_cosine` hold, `[m]`: all, or a
+    sample of a large latent space.
+
+    Args:
+      values: as of `isometry_of`.
+    """
+    estimates = values.get("estimates")
+    if estimates is None:
+        return np.arange(len(values["kl_mean"]))
+    return np.asarray(estimates["dimensions"] if isinstance(estimates, Mapping)
+                      else estimates.dimensions, int)

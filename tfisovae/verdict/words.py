@@ -321,6 +321,9 @@ def _embedding(verdict):
         f"{_percent(isometry.error_median)} there, {_percent(isometry.error_95)} at the 95th "
         f"percentile over the examples, {_percent(isometry.error_largest)} at most"
     ]
+    if math.isfinite(isometry.error_95_bound):
+        said.append(f"these come from estimated eigenvalues, and the 95th percentile is at most "
+                    f"{_percent(isometry.error_95_bound)}")
     said += [
         f"lengths along the axes are {_percent(isometry.length_error)} off (rms over data and "
         f"dimensions), most in z_{isometry.worst} ({_percent(isometry.worst_error)}: norm "
@@ -346,6 +349,13 @@ def _embedding_not_judged(isometry):
         return "these numbers lack the norms. Measure again."
     if isometry.num_examples < FEW:
         return _too_few(isometry.num_examples, FEW)
+    if math.isfinite(isometry.error_95_bound):
+        return (f"the largest error is between {_percent(isometry.error_95)} and "
+                f"{_percent(isometry.error_95_bound)} at the 95th percentile over the examples. "
+                f"Measure with method=\"exact\" to know it.")
+    if not math.isfinite(isometry.bound):
+        return ("norms and mean cosines of a sample of dimensions are right. The eigenvalues of "
+                "Gamma were not measured: the decoder has no derivatives.")
     return (f"norms and mean cosines are right, but in {isometry.num_dimensions} dimensions they "
             f"allow an error of {_percent(isometry.bound)} in some direction. The eigenvalues of "
             f"Gamma were not measured. Measure again.")
