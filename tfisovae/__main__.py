@@ -4,6 +4,7 @@ import contextlib
 import importlib
 import os
 import sys
+import warnings
 
 from tfisovae import commands
 from tfisovae.commands import recipes, wording
@@ -90,7 +91,8 @@ def _run(argv):
     made = parser(chosen)
     args = recipes.parse(made, argv[1:])
     try:
-        args.run(args)
+        with _plain_warnings(made.prog):
+            args.run(args)
     except KeyboardInterrupt as error:
         print(f"{made.prog}: {str(error) or 'stopped.'}", file=sys.stderr)
         return getattr(error, "status", 130)
@@ -101,6 +103,22 @@ def _run(argv):
             raise
         return f"{made.prog}: {wording.as_options(str(_words(error)), vars(args))}"
     return 0
+
+
+@contextlib.contextmanager
+def _plain_warnings(name):
+    """In the block, what the package warns of is a line of text."""
+    with warnings.catch_warnings():
+        before = warnings.showwarning
+
+        def show(message, category, *place):
+            if category is UserWarning:
+                print(f"{name}: {message}", file=sys.stderr)
+            else:
+                before(message, category, *place)
+
+        warnings.showwarning = show
+        yield
 
 
 def _is_said(error):

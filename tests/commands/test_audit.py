@@ -15,8 +15,9 @@ from PIL import Image
 
 from tests.support import ROOT
 from tfisovae import Autoencoder, theory
-from tfisovae.analysis import inspection, mean_gradient
+from tfisovae.analysis import mean_gradient
 from tfisovae.analysis.beta import BetaEstimate
+from tfisovae.autoencoder import inspection
 from tfisovae.autoencoder.networks import Networks
 from tfisovae.commands import audit
 from tfisovae.verdict import (

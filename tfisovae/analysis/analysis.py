@@ -335,7 +335,8 @@ def _array(value):
 
 def analyze(model: AutoencoderLike, data: Data, num_examples: int | None = None,
             progress: bool = False, *, distortion: Distortion | str | None = None,
-            beta: float | None = None, scale: str = "log_variance") -> Analysis:
+            beta: float | None = None, scale: str = "log_variance",
+            inspect: bool = True) -> Analysis:
     """Measures the isometry of a VAE over a data set, in one pass with constant memory.
 
     It runs on all replicas of the current `tf.distribute` strategy, with the numbers of one device.
@@ -349,6 +350,8 @@ def analyze(model: AutoencoderLike, data: Data, num_examples: int | None = None,
       num_examples: how many examples to measure; all by default.
       progress: whether to show a progress bar.
       distortion, beta, scale: as `as_autoencoder` takes them, for models that do not say them.
+      inspect: False leaves out the look at the model on the first examples. It refuses models whose
+        numbers would mean nothing, such as a random encoder, and warns of what is doubtful.
     Returns:
       `Analysis`.
     Raises:
@@ -356,7 +359,8 @@ def analyze(model: AutoencoderLike, data: Data, num_examples: int | None = None,
         what the model takes, and a distortion that has no metric tensor.
     """
     autoencoder = as_autoencoder(model, distortion, beta, scale)
-    rows = streaming.prepare(autoencoder, data, num_examples, "measuring", progress)
+    rows = streaming.prepare(autoencoder, data, num_examples, "measuring", progress,
+                             inspect=inspect)
     autoencoder.distortion.check_quadratic(rows.first)
     tangents = pullback.tangent_method(autoencoder.decode, rows.mean)
     measures = {
@@ -386,8 +390,8 @@ def analyze(model: AutoencoderLike, data: Data, num_examples: int | None = None,
 
 def measure_stationarity(model: AutoencoderLike, data: Data, num_examples: int | None = None,
                          progress: bool = False, *, distortion: Distortion | str | None = None,
-                         beta: float | None = None,
-                         scale: str = "log_variance") -> checks.Stationarity:
+                         beta: float | None = None, scale: str = "log_variance",
+                         inspect: bool = True) -> checks.Stationarity:
     """What is at rest in scale, shift and noise, of examples of training: `training` of
     `Analysis.judge`.
 
@@ -395,7 +399,8 @@ def measure_stationarity(model: AutoencoderLike, data: Data, num_examples: int |
     step of the same examples.
     """
     autoencoder = as_autoencoder(model, distortion, beta, scale)
-    rows = streaming.prepare(autoencoder, data, num_examples, "examples of training", progress)
+    rows = streaming.prepare(autoencoder, data, num_examples, "examples of training", progress,
+                             inspect=inspect)
     measures = {
         "rate": metrics.Rate(), "balance": metrics.PosteriorBalance(),
         "moments": AggregateMoments()

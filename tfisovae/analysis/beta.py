@@ -199,7 +199,7 @@ class BetaEstimate:
 def estimate_beta(model: AutoencoderLike, data: Data, *, num_examples: int | None = None,
                   seed: int = 0, threshold: float = STRONG_KL, progress: bool = False,
                   distortion: Distortion | str | None = None,
-                  scale: str = "log_variance") -> BetaEstimate:
+                  scale: str = "log_variance", inspect: bool = True) -> BetaEstimate:
     """The beta that a VAE was trained with, from its posterior: one gradient an example.
 
     Where the bias of the log-variance head is free and the loss is stationary in it,
@@ -230,12 +230,14 @@ def estimate_beta(model: AutoencoderLike, data: Data, *, num_examples: int | Non
         0.
       progress: whether to show a progress bar.
       distortion, scale: as `as_autoencoder` takes them, for models that do not say them.
+      inspect: False leaves out the look at the model on the first examples. It refuses models whose
+        numbers would mean nothing, such as a random encoder, and warns of what is doubtful.
     Raises:
       ValueError: for a collapsed model (no dimension above `threshold`), fewer than 2 examples or
         fewer than `num_examples`, or numbers that are not finite.
     """
     model = as_autoencoder(model, distortion, scale=scale, needs_beta=False)
-    rows = streaming.prepare(model, data, num_examples, "balancing", progress)
+    rows = streaming.prepare(model, data, num_examples, "balancing", progress, inspect=inspect)
     tangents = pullback.tangent_method(model.decode, rows.mean)
 
     def sides(x, first_row):

@@ -204,9 +204,38 @@ class Composed:
         return self._decode(self._first(tf.convert_to_tensor(z)))
 
 
+class Activated:
+    """activation(decode(z)), in the precision of `decode`: for a decoder that returns logits.
+
+    Args:
+      decode: z -> the input of the activation.
+      activation: a function of a tensor, or the name of one that Keras has.
+    """
+
+    def __init__(self, decode: Callable[[tf.Tensor], tf.Tensor],
+                 activation: str | Callable[[tf.Tensor], tf.Tensor]) -> None:
+        try:
+            self._activation = tf.keras.activations.get(activation)
+        except (TypeError, ValueError):
+            raise ValueError(
+                "decoder_activation must be the name of an activation of Keras, such as "
+                "\"sigmoid\" or \"softmax\", or a function of a tensor; got "
+                f"{activation!r}.") from None
+        self._decode = decode
+
+    @property
+    def precision(self) -> tf.DType:
+        """The type that its outputs are exact to."""
+        return precision_of(self._decode)
+
+    def __call__(self, z: tf.Tensor) -> tf.Tensor:
+        return self._activation(self._decode(z))
+
+
 def precision_of(decode: Callable[[tf.Tensor], tf.Tensor]) -> tf.DType:
     """The type that the outputs of `decode` are exact to: float32 where nothing says more."""
-    return decode.precision if isinstance(decode, (Decoder, Composed)) else tf.float32
+    known = isinstance(decode, (Activated, Composed, Decoder))
+    return decode.precision if known else tf.float32
 
 
 def _as_float(value):

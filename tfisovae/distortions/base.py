@@ -59,11 +59,14 @@ class Distortion(abc.ABC):
 
     Attributes:
       domain: `(low, high)` if data outside that interval are an error, else `None`.
+      overshoot: how far x_hat may leave the domain, in widths of it. 0 says that D has no meaning
+        for an x_hat outside.
       min_size: the smallest height and width of images that the distortion can compare, else
         `None`.
     """
 
     domain: tuple[float, float] | None = None
+    overshoot: float = 0.1  # of a linear output
     min_size: int | None = None
 
     def __init_subclass__(cls, **kwargs: Any) -> None:

@@ -103,6 +103,7 @@ class BinaryCrossentropy(Distortion):
     """
 
     domain = (0.0, 1.0)
+    overshoot = 0.0
     _MARGIN = 1e-7
 
     def __init__(self, reduction: str = "mean") -> None:

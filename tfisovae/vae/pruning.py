@@ -121,7 +121,8 @@ class PrunedAutoencoder(Autoencoder):
 def prune(model: AutoencoderLike, keep: Sequence[int] | int | float | str, data: Data | None = None,
           num_examples: int | None = None, progress: bool = False, *,
           distortion: Distortion | str | None = None, beta: float | None = None,
-          scale: str = "log_variance", decomposed: bool | None = None) -> VAE | PrunedAutoencoder:
+          scale: str = "log_variance", decomposed: bool | None = None,
+          inspect: bool = True) -> VAE | PrunedAutoencoder:
     """A smaller VAE without the latent variables that are left out. These are fixed at their mean
     over `data` (else at 0).
 
@@ -147,6 +148,7 @@ def prune(model: AutoencoderLike, keep: Sequence[int] | int | float | str, data:
       progress: whether to show progress bars.
       distortion, beta, scale, decomposed: as `as_autoencoder` takes them, for models that do not
         say them.
+      inspect: as of `tfisovae.analyze`.
     Returns:
       With Keras networks a `VAE`, not compiled, with the lmbda and the loss of the model as they
       are now; of other models (SavedModels, functions) an `Autoencoder`. Its `pruning` is a
@@ -171,7 +173,8 @@ def prune(model: AutoencoderLike, keep: Sequence[int] | int | float | str, data:
         check(keep, model.n)  # before the data are read
     seen, alone = None, None
     if data is not None:
-        rows = streaming.prepare(before, data, num_examples, "posteriors", progress)
+        rows = streaming.prepare(before, data, num_examples, "posteriors", progress,
+                                 inspect=inspect)
         sample = removal.Sample(rows)
         seen = posterior_means(rows.passing(sample))
         alone = removal.removal(before, sample.x, seen.mean, progress).cost
