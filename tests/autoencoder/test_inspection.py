@@ -11,8 +11,8 @@ from tests.messages import refuses
 from tests.support import ROOT, linear_vae
 from tfisovae import density, distortions
 from tfisovae.analysis import analysis, mean_gradient
-from tfisovae.autoencoder.inspection import inspect
 from tfisovae.autoencoder.autoencoder import Autoencoder, as_autoencoder
+from tfisovae.autoencoder.inspection import inspect
 from tfisovae.verdict.findings import Kind
 from tfisovae.verdict.states import Severity
 

@@ -76,8 +76,8 @@ _FINDINGS = {  # what is wrong, and what to do
         "scale= may be another. E[mu^2 + sigma^2], which is 1 after convergence, is {listed}. "
         "{best}.",
     Kind.OUTSIDE_DOMAIN:
-        "{fraction:.1%} of the decoder's outputs are outside of the distortion's domain, {low:g} to "
-        "{high:g} (they range from {smallest:.3g} to {largest:.3g}). Does the decoder return "
+        "{fraction:.1%} of the decoder's outputs are outside of the distortion's domain, {low:g} "
+        "to {high:g} (they range from {smallest:.3g} to {largest:.3g}). Does the decoder return "
         "logits? Then give as_autoencoder(..., decoder_activation=\"sigmoid\").",
     Kind.OTHER_RANGE:
         "reconstructions are worse than the data's mean ({error:.2g} times its squared error). The "
