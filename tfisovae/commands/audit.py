@@ -382,7 +382,7 @@ def draw(out: str, model: "Autoencoder", result: "Analysis", importances: Any, x
     if tiles.are_images(decoded.channels_last(x)):
         x_check = np.asarray(model.decode(model.encode(x)[0]))
         drawn["reconstructions"] = decoded.reconstructions(
-            [x / max_value, x_check / max_value], ["x", "Dec(mean)"])
+            [x, x_check], ["x", "Dec(mean)"], max_value=max_value)
     for name in {"gram", "reconstructions"} - set(drawn):
         files.remove(os.path.join(out, f"{name}.png"))  # of what was measured before
     for name, figure in drawn.items():
