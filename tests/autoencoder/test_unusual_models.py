@@ -150,6 +150,22 @@ def test_distributions_are_not_sampled():
     assert float(Outputs.of(unused).mean_and_spread(None)[1][0, 0]) == 1
 
 
+def test_a_full_covariance_is_refused_and_not_advised_away():
+    """Means and deviations are proposed for distributions with independent entries alone."""
+    for name in ("MultivariateNormalTriL", "MultivariateNormalFullCovariance", "Mixture", "VonMises",
+                 "MultivariateNormal", "MultivariateNormalDiag", "Normal", "Independent"):
+        kind = type(name, (Distribution,), {})
+        for made in (kind, type("_TensorCoercible", (kind,), {})):
+            with refuses(PartError, name) as error:
+                Outputs.of(made(tf.zeros([2, N]))).mean_and_spread(None)
+            independent = name in ("MultivariateNormalDiag", "Normal", "Independent")
+            assert ("stddev()" in str(error.value)) is independent
+            assert "diagonal covariance" in str(error.value)
+    full = (lambda x: (x[:, :N], tf.zeros([len(x), N, N])), networks()[1])
+    with refuses(ValueError, "diagonal"):
+        tfisovae.as_autoencoder(full, "sse", 0.1).encode(tf.constant(X[:4]))
+
+
 def test_layers_of_tensorflow_probability_are_not_sampled():
     tfp = pytest.importorskip("tensorflow_probability")
     encoder, decoder = networks()

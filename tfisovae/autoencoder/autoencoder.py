@@ -121,6 +121,9 @@ def as_autoencoder(model: AutoencoderLike, distortion: Distortion | str | None =
           `tfisovae.VAE.save` writes it, or what `tf.saved_model.load` makes of it, or its
           signatures.
 
+        The posterior is Gaussian with a diagonal covariance, and the prior N(0, I). Others are not
+        measured: another prior changes the rate, beta and every moment.
+
         Encoders return `[B, 2n]`, or mean and log-variance, or these and a sample, which is not
         used: in that order, unless their names say another.
       distortion: `Distortion`, or the name of one: that of the loss. None: what the model says.
