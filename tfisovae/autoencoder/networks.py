@@ -9,6 +9,7 @@ from typing import Any
 import tensorflow as tf
 
 from tfisovae.autoencoder import signatures, torch_modules
+from tfisovae.autoencoder.data import as_x
 from tfisovae.autoencoder.functions import PlainFunction
 from tfisovae.autoencoder.keras_networks import keras_part
 from tfisovae.autoencoder.outputs import Outputs, Part, PartError
@@ -127,7 +128,7 @@ class Encoder:
 
     def parameters(self, x: tf.Tensor, training: bool = False) -> tuple[tf.Tensor, tf.Tensor]:
         """The mean and the second output as the encoder returns them, `[B, n]` each, float32."""
-        outputs = self._part(tf.cast(x, tf.float32), training)
+        outputs = self._part(as_x(x), training)
         mean, spread = (_as_float(value) for value in outputs.mean_and_spread(self._outputs))
         if mean.shape.rank != 2 or mean.shape[-1] is None:
             raise PartError(
@@ -138,6 +139,11 @@ class Encoder:
                 f"The encoder returns n = {mean.shape[-1]} means, the decoder takes n = "
                 f"{self._latents}. An encoder with one output returns [batch, 2n]; where it has "
                 "several, encoder_outputs= says which are meant.")
+        if spread.shape.rank is not None and spread.shape.rank > 2:
+            raise PartError(
+                f"The encoder's second output must have the shape [batch, n], one spread for each "
+                f"dimension; got {spread.shape.as_list()}. A full covariance cannot be measured: "
+                "the posterior must be Gaussian with a diagonal covariance.")
         # Static shapes of Keras networks can be trusted; elsewhere all examples may share a row.
         trusted = isinstance(self._part.owner, tf.keras.layers.Layer) and spread.shape.rank == 2
         if trusted and spread.shape.as_list() == mean.shape.as_list():

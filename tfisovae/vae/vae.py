@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from tfisovae import _keras, arguments, distortions
 from tfisovae.autoencoder import graph
-from tfisovae.autoencoder.data import x_of
+from tfisovae.autoencoder.data import as_x, x_of
 from tfisovae.autoencoder.networks import Decoder, Encoder, Networks, as_part
 from tfisovae.autoencoder.posterior import Posterior, read_scale
 from tfisovae.autoencoder.shapes import settle
@@ -186,7 +186,7 @@ class VAE(Trainable):
         self.distortion.check(x)
 
     def _prepare(self, data):
-        x = tf.cast(x_of(data), tf.float32)
+        x = as_x(x_of(data))
         self.check(x)
         if self.distribute_strategy.num_replicas_in_sync > 1:
             # TensorFlow may compute in the memory of x, which can be that of a generator's array.
