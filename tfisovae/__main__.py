@@ -40,6 +40,19 @@ class _Closable:
             self._stream = open(os.devnull, "w")
 
 
+def open_streams():
+    """Opens the null device for each standard stream that is closed, as in a daemon.
+
+    The next file that is opened would have the number of that stream, and what TensorFlow logs
+    would be written into it.
+    """
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)  # gets the lowest free number
+
+
 @contextlib.contextmanager
 def closable():
     """In the block, what is written to standard output or error is lost once its reader has left,
@@ -71,6 +84,7 @@ def main(argv=None):
     """Runs a command; what goes wrong ends in a plain line and exit status 1, options that make no
     sense in 2.
     """
+    open_streams()
     # A notebook names its own, which its shell commands have no module of.
     os.environ["MPLBACKEND"] = "Agg"
     with closable():

@@ -152,8 +152,9 @@ def test_distributions_are_not_sampled():
 
 def test_a_full_covariance_is_refused_and_not_advised_away():
     """Means and deviations are proposed for distributions with independent entries alone."""
-    for name in ("MultivariateNormalTriL", "MultivariateNormalFullCovariance", "Mixture", "VonMises",
-                 "MultivariateNormal", "MultivariateNormalDiag", "Normal", "Independent"):
+    for name in ("MultivariateNormalTriL", "MultivariateNormalFullCovariance", "Mixture",
+                 "VonMises", "MultivariateNormal", "MultivariateNormalDiag", "Normal",
+                 "Independent"):
         kind = type(name, (Distribution,), {})
         for made in (kind, type("_TensorCoercible", (kind,), {})):
             with refuses(PartError, name) as error:

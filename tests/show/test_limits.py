@@ -30,6 +30,7 @@ def test_unit_images_stay_as_they_are():
     """A little overshoot of a decoder, bytes with their largest value, and nothing at all."""
     for images, largest in ((UNIT, 1.0), (1.05 * UNIT - 0.02, 1.0), (255 * UNIT, 255.0),
                             (np.full((1, 2, 2, 1), np.nan), 1.0)):
-        assert limits(images, largest) == (0.0, largest) and not limits_words((0.0, largest), largest)
+        assert limits(images, largest) == (0.0, largest)
+        assert not limits_words((0.0, largest), largest)
     assert limits(np.full((1, 2, 2, 1), 5.0)) == (5.0, 5.0)
     assert not tiles.to_bytes(np.full((1, 2, 2, 1), 5.0), (5.0, 5.0)).any()
