@@ -38,7 +38,8 @@ def test_closed_streams_lead_nowhere():
     """The numbers of closed streams are not given to the files of a run."""
     code = ("from tfisovae import __main__ as m; m.open_streams(); import os, sys; "
             "file = open(sys.argv[1]); null = os.stat(os.devnull).st_rdev; "
-            "sys.exit(not (file.fileno() > 2 and all(os.fstat(n).st_rdev == null for n in (0, 2))))")
+            "ends = all(os.fstat(n).st_rdev == null for n in (0, 2)); "
+            "sys.exit(not (file.fileno() > 2 and ends))")
     done = subprocess.run(["sh", "-c", '"$0" -c "$1" "$2" <&- 2>&-', sys.executable, code,
                            __file__], env={**os.environ, "PYTHONPATH": str(ROOT)}, timeout=60)
     assert done.returncode == 0
