@@ -26,7 +26,6 @@ _MANY_ROWS = 1000  # examples for moments
 # order do.
 _CHANGES = 1e-3
 _REPEATS = 1e-5  # the same, between two calls alike
-_ROUNDING = 1e-6  # of the width of a domain, by which any output may leave it
 _MISFIT = 0.05  # of E[mu^2 + sigma^2] from 1, below which no reading of the scale is doubted
 _FITS = 0.2  # the same, above which no reading is proposed
 _BETTER = 2  # times nearer to 1 a reading must be to be proposed instead of another
@@ -238,18 +237,15 @@ def _reading(known, x):
 
 
 def _domain(distortion, x_hat):
-    if distortion.domain is None:
-        return []
-    low, high = distortion.domain
-    allowed = max(distortion.overshoot, _ROUNDING) * (high - low)
-    outside = (x_hat < low - allowed) | (x_hat > high + allowed)
+    outside = distortion.outside(x_hat)
     if not outside.any():
         return []
     return [
         Finding(
             Kind.OUTSIDE_DOMAIN, "decode", {
                 "smallest": float(x_hat.min()), "largest": float(x_hat.max()), "fraction": float(
-                    outside.mean()), "low": low, "high": high, "strict": not distortion.overshoot
+                    outside.mean()), "domain": distortion.domain_words, "activation":
+                    distortion.activation, "strict": distortion.strict
             })
     ]
 

@@ -11,6 +11,7 @@ from tfisovae.distortions.base import (
     Distortion,
     sum_of_entries,
 )
+from tfisovae.distortions.discrete import CategoricalCrossentropy, Poisson
 
 _Number = TypeVar("_Number", float, np.ndarray, tf.Tensor)
 
@@ -258,6 +259,8 @@ _BY_NAME = {
     "sse": SumSquaredError,
     "mse": MeanSquaredError,
     "bce": BinaryCrossentropy,
+    "cce": CategoricalCrossentropy,
+    "poisson": Poisson,
     "ssim": SSIM,
     "gaussian_nll": GaussianNLL,
     "downward_convex": DownwardConvex,
@@ -268,7 +271,8 @@ _BY_NAME = {
 def get(name: Distortion | str, **arguments: Any) -> Distortion:
     """The distortion of that name, made with `arguments`; a `Distortion` is returned as it is.
 
-    Names: "sse", "mse", "bce", "ssim", "gaussian_nll", "downward_convex", "upward_convex".
+    Names: "sse", "mse", "bce", "cce", "poisson", "ssim", "gaussian_nll", "downward_convex",
+    "upward_convex".
     """
     if isinstance(name, Distortion):
         return name

@@ -69,7 +69,9 @@ def made(cls: type, config: dict[str, Any], custom: dict[str, type]) -> Any:
 def examples(shape: Sequence[int | None], distortion: Distortion) -> tf.Tensor:
     """Two random examples in the domain of a distortion."""
     low, high = distortion.domain or (-1.0, 1.0)
-    return _random((2, *(size or _OPEN for size in shape)), max(low, -1.0), min(high, low + 2))
+    low = max(low, -1.0)
+    x = _random((2, *(size or _OPEN for size in shape)), low, min(high, low + 2))
+    return tf.constant(distortion.into_domain(x.numpy()))
 
 
 def _random(shape, low, high):

@@ -27,8 +27,8 @@ class Kind(enum.Enum):
     # No standard deviation is below 1, the prior's, though the means vary: smallest, and the
     # fraction that is exactly 1.
     SCALE_NEVER_BELOW_1 = "scale_never_below_1"
-    # x_hat is outside of the distortion's domain: smallest, largest, fraction of entries, low and
-    # high of the domain, and strict, whether D has no meaning there.
+    # x_hat is outside of the distortion's domain: smallest, largest, fraction of entries;
+    # strict, whether D has no meaning there; domain, in words; activation, which leads there.
     OUTSIDE_DOMAIN = "outside_domain"
     # Reconstructions are worse than the data's mean, and have another range: error, in variances of
     # the data; data_low, data_high, model_low, model_high, quantiles at 1 and 99 %; zero_scales,
@@ -57,7 +57,7 @@ class Finding:
 
     kind: Kind
     part: str
-    numbers: Mapping[str, float]
+    numbers: Mapping[str, Any]
     suggestion: str | None = None
     others: tuple[str, ...] = ()
 

@@ -76,9 +76,9 @@ _FINDINGS = {  # what is wrong, and what to do
         "scale= may be another. E[mu^2 + sigma^2], which is 1 after convergence, is {listed}. "
         "{best}.",
     Kind.OUTSIDE_DOMAIN:
-        "{fraction:.1%} of the decoder's outputs are outside of the distortion's domain, {low:g} "
-        "to {high:g} (they range from {smallest:.3g} to {largest:.3g}). Does the decoder return "
-        "logits? Then give as_autoencoder(..., decoder_activation=\"sigmoid\").",
+        "{fraction:.1%} of the decoder's outputs are outside of the distortion's domain. It takes "
+        "x {domain}; they range from {smallest:.3g} to {largest:.3g}. Does the decoder return "
+        "logits? Then give as_autoencoder(..., decoder_activation={activation}).",
     Kind.OTHER_RANGE:
         "reconstructions are worse than the data's mean ({error:.2g} times its squared error). The "
         "data range from {data_low:.3g} to {data_high:.3g}, the model's outputs from "
