@@ -24,12 +24,18 @@ from tfisovae.metrics.measurement import measure
 from tfisovae.metrics.removal import Sample, removal
 from tfisovae.metrics.stationarity import AggregateMoments
 from tfisovae.metrics.stretch import EvenSample, Stretch, max_examples, stretch
-from tfisovae.verdict import checks, convergence, gains, words
+from tfisovae.verdict import checks, convergence, gains, html, words
 from tfisovae.verdict.isometry import Isometry, isometry_of, judged, root_mean_cosine
 from tfisovae.verdict.tests_of_means import LossFall, MeanGradient, Moments
 
+if typing.TYPE_CHECKING:
+    import pandas
 
-@dataclasses.dataclass
+_SHOWN = 10  # dimensions in a notebook
+_COLUMNS = ("cost_of_removal", "importance", "kl_mean", "norm_mean", "one_minus_variance")
+
+
+@dataclasses.dataclass(repr=False)
 class Analysis:
     """The isometry of a VAE over a data set. Vectors are `[n]`, in the model's own order; `ranking`
     sorts them.
@@ -258,6 +264,33 @@ class Analysis:
             +
             (", the decoder's tangents by differences." if self.tangents == "differences" else "."))
         return "\n".join([*lines, *scree.Scree.of(self).differences()])
+
+    def to_frame(self) -> "pandas.DataFrame":
+        """All vectors as columns of a pandas table, a row for each dimension in the model's order;
+        `rank` is its place in `ranking`, from 1.
+        """
+        import pandas
+
+        n = len(self.active)
+        columns = {name: value for name, value in vars(self).items() if name != "ranking"
+                   and isinstance(value, np.ndarray) and value.shape == (n,)}
+        ranks = np.empty(n, int)
+        ranks[self.ranking] = np.arange(1, n + 1)
+        return pandas.DataFrame({"rank": ranks, **columns},
+                                index=pandas.RangeIndex(n, name="dimension"))
+
+    def __repr__(self) -> str:
+        return (f"Analysis({self.num_active} of {len(self.active)} dimensions active, rate "
+                f"{self.rate:.4g} nats, distortion {self.distortion:.4g}, beta {self.beta:.4g}, "
+                f"{self.num_examples} examples)")
+
+    def _repr_html_(self) -> str:
+        frame = self.to_frame().sort_values("rank").head(_SHOWN)
+        shown = [name for name in _COLUMNS if name in frame]
+        rows = [(f"z{j}", *row) for j, row in zip(frame.index, frame[shown].values.tolist())]
+        return html.of(
+            repr(self), ["dimension", *(name.replace("_", " ") for name in shown)], rows,
+            [self.summary()])
 
     def accounting(self) -> str:
         """Rates and distortions beside their theory, as text (Eqs. 13, 14); the theory is for small

@@ -20,13 +20,15 @@ from tfisovae.autoencoder.posterior import active
 from tfisovae.distortions.base import Distortion
 from tfisovae.geometry import pullback
 from tfisovae.metrics.measurement import measure
+from tfisovae.verdict import html
 from tfisovae.verdict.checks import STRONG_KL
 from tfisovae.verdict.states import BetaState
 
+_SHOWN = 10  # dimensions in a notebook
 _SHARP = 1.25  # an interval whose ends are within this factor of the beta given confirms it
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, repr=False)
 class BetaEstimate:
     """The beta that a trained posterior is in balance with; see `estimate_beta`. Vectors are `[n]`,
     in the model's own order.
@@ -185,6 +187,14 @@ class BetaEstimate:
             return BetaState.UNKNOWN
         sharp = max(given / low, high / given) <= _SHARP
         return BetaState.AGREES if sharp else BetaState.UNCLEAR
+
+    def __repr__(self) -> str:
+        return f"BetaEstimate({self})"
+
+    def _repr_html_(self) -> str:
+        rows = [(f"z{j}", float(self.values[j]), float(self.errors[j]), float(self.kl[j]))
+                for j in np.argsort(-self.kl, kind="stable") if self.strong[j]]
+        return html.of(str(self), ["dimension", "beta", "error", "KL, nats"], rows[:_SHOWN])
 
     def __str__(self) -> str:
         count = int(self.strong.sum())

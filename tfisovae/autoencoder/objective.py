@@ -16,6 +16,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfisovae import arguments, distortions
+from tfisovae.verdict import html
 
 _REDUCTIONS = ("sum", "mean", "last_axis_mean")
 _NAMES = ("sse", "mse", "bce", "gaussian_nll", "ssim")
@@ -46,6 +47,9 @@ class Objective(
         return f"loss = {self.loss}: D = {_in_words(self.distortion)}, beta = {self.beta:.6g}"
 
     __str__ = explain
+
+    def _repr_html_(self) -> str:
+        return html.of(self.explain())
 
 
 def objective(reconstruction: distortions.Distortion | str, *, reduction: str | None = None,

@@ -25,6 +25,7 @@ from tfisovae.autoencoder.posterior import Posterior
 from tfisovae.distortions import Distortion
 from tfisovae.metrics import measurement, removal
 from tfisovae.metrics.posteriors import PosteriorMeans, posterior_means
+from tfisovae.verdict import html
 from tfisovae.vae import slicing
 from tfisovae.vae.vae import VAE, load
 
@@ -49,7 +50,7 @@ class Change:
         return self.after - self.before
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, repr=False)
 class Pruning:
     """What was left out of a VAE, and what that cost.
 
@@ -78,6 +79,17 @@ class Pruning:
     rate: Change | None = None
     loss: Change | None = None
     weights_shared: bool = False
+
+    def __repr__(self) -> str:
+        return (f"Pruning({len(self.kept)} of {len(self.kept) + len(self.left_out)} dimensions "
+                f"kept, {self.num_examples} examples)")
+
+    def _repr_html_(self) -> str:
+        changes = [(name, getattr(self, name)) for name in ("distortion", "rate", "loss")]
+        rows = [(name, change.before, change.after, change.difference, change.predicted)
+                for name, change in changes if change is not None]
+        columns = ["", "before", "after", "difference", "predicted"] if rows else []
+        return html.of(repr(self), columns, rows, [] if rows else [self.sentences()])
 
     def sentences(self) -> str:
         """What it says, in lines of plain words."""
