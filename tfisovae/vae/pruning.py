@@ -25,9 +25,9 @@ from tfisovae.autoencoder.posterior import Posterior
 from tfisovae.distortions import Distortion
 from tfisovae.metrics import measurement, removal
 from tfisovae.metrics.posteriors import PosteriorMeans, posterior_means
-from tfisovae.verdict import html
 from tfisovae.vae import slicing
 from tfisovae.vae.vae import VAE, load
+from tfisovae.verdict import html
 
 
 @dataclasses.dataclass(frozen=True)
