@@ -139,6 +139,9 @@ class WithoutConfig(tf.keras.Model):
     def call(self, inputs):
         return self.dense(inputs)
 
+    def get_config(self):
+        raise NotImplementedError
+
 
 PAIRS = {
     "toy": networks.toy, "mnist": lambda: networks._dense_pair(9, (5,), 2, "relu", "sigmoid"),
