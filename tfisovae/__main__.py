@@ -101,6 +101,13 @@ def _run(argv):
     top.add_argument("command", metavar="COMMAND", choices=commands.SUMMARIES,
                      help="what to do; tfisovae COMMAND --help says more")
     top.add_argument("--version", action="version", version=_version())
+    try:
+        os.getcwd()
+    except FileNotFoundError:
+        return "tfisovae: the working directory was deleted. Change to another one, and try again."
+    for argument in argv:
+        if not argument.isprintable() and any("\ud800" <= sign <= "\udfff" for sign in argument):
+            return f"tfisovae: {argument!a} is not a name in UTF-8. Rename it, and try again."
     chosen = top.parse_args(argv[:1]).command
     made = parser(chosen)
     args = recipes.parse(made, argv[1:])

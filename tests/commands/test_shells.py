@@ -239,3 +239,16 @@ def test_arguments_are_printed_as_options(said, printed):
     names = ("learning_rate", "clipnorm", "lmbda", "run_dir", "data", "header", "standardize",
              "distortion")
     assert wording.as_options(said, names) == printed
+
+
+def test_a_deleted_directory_and_a_name_that_is_not_utf8_are_said(tmp_path, monkeypatch, capsys):
+    for argv, word in ((["isometry", "run\udcff"], "UTF-8"), (["--help"], "deleted")):
+        if word == "deleted":
+            gone = tmp_path / "gone"
+            gone.mkdir()
+            monkeypatch.chdir(gone)
+            gone.rmdir()
+        with pytest.raises(SystemExit) as stop:
+            command_line.main(argv)
+        assert word in str(stop.value.code) and str(stop.value.code).isprintable()
+    monkeypatch.chdir(tmp_path)

@@ -200,3 +200,11 @@ def test_keras_files_are_refused_from_outside_too(tmp_path):
     vae = linear_vae(np.eye(4)[:, :2], np.eye(4)[:2], 0.1, 5.0)
     with refuses(ValueError, "vae.save"):
         tf.keras.models.save_model(vae, tmp_path / "vae.keras")
+
+
+def test_seeds_have_64_bits():
+    pair = networks.toy()
+    for seed in (2**63, -2**63 - 1):
+        with refuses(ValueError, "seed"):
+            tfisovae.VAE(*pair, "sse", 3.0, seed=seed)
+    assert tfisovae.VAE(*pair, "sse", 3.0, seed=2**63 - 1).seed == 2**63 - 1

@@ -7,7 +7,7 @@ from typing import Any
 import tensorflow as tf
 
 from tfisovae import _keras, arguments, distortions
-from tfisovae.autoencoder import graph
+from tfisovae.autoencoder import graph, noise
 from tfisovae.autoencoder.data import as_x, x_of
 from tfisovae.autoencoder.networks import Decoder, Encoder, Networks, as_part
 from tfisovae.autoencoder.posterior import Posterior, read_scale
@@ -92,6 +92,7 @@ class VAE(Trainable):
         self.decomposed = bool(decomposed)
         self.warmup_steps = int(warmup_steps)
         self.seed = int(seed)
+        noise.check_seed(self.seed)
         self.scale = scale
         self.example_shape = self.n = self.treats_examples_apart = None
         self._settle(example_shape)
