@@ -344,6 +344,8 @@ IMAGES = {
 def test_smooth_distortions_are_quadratic(images):
     """Constant images, and images of 0 and 1 alone, are no fault of a distortion."""
     for distortion in ALL[:-1] + [Quartic(), TheirSSIM(), SingleOnly()]:
+        if isinstance(distortion, D.ColumnBlocks):
+            continue  # of tables
         if not isinstance(distortion, D.SSIM) or distortion.max_val == 1:
             assert distortion.check_quadratic(images.astype(np.float32)) is None  # it raises
     if images.std() > 0:  # on black images alone it could not know that x_hat lies above 0
