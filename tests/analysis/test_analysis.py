@@ -264,3 +264,13 @@ def test_decoders_without_derivatives_are_measured_by_differences_and_it_is_said
     np.testing.assert_allclose(found.balance[:3], exact.balance[:3], rtol=1e-3)
     assert found.table().endswith("on 40 examples, the decoder's tangents by differences.")
     assert exact.table().endswith("on 40 examples.")
+
+
+def test_the_way_to_differentiate_can_be_asked_for(vae):
+    """Differences give a straight decoder's norms too, to float32's rounding; others are refused."""
+    result = tfisovae.analyze(vae, data(60), tangents="differences")
+    assert result.tangents == "differences"
+    h = 1 / LMBDA / 2
+    np.testing.assert_allclose(result.norm_mean[:3], 1 - h / np.array([1.0, 9.0, 4.0]), rtol=1e-3)
+    with refuses(ValueError, "tangents"):
+        tfisovae.analyze(vae, data(60), tangents="finite")

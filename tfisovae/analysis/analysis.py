@@ -369,7 +369,7 @@ def _array(value):
 def analyze(model: AutoencoderLike, data: Data, num_examples: int | None = None,
             progress: bool = False, *, distortion: Distortion | str | None = None,
             beta: float | None = None, scale: str = "log_variance",
-            inspect: bool = True) -> Analysis:
+            inspect: bool = True, tangents: str | None = None) -> Analysis:
     """Measures the isometry of a VAE over a data set, in one pass with constant memory.
 
     It runs on all replicas of the current `tf.distribute` strategy, with the numbers of one device.
@@ -385,17 +385,22 @@ def analyze(model: AutoencoderLike, data: Data, num_examples: int | None = None,
       distortion, beta, scale: as `as_autoencoder` takes them, for models that do not say them.
       inspect: False leaves out the look at the model on the first examples. It refuses models whose
         numbers would mean nothing, such as a random encoder, and warns of what is doubtful.
+      tangents: how to differentiate the decoder: "autodiff" or "differences". By default autodiff,
+        where its derivatives are right. Differences are faster for recurrent decoders.
     Returns:
       `Analysis`.
     Raises:
       ValueError: if there are no examples, or fewer than were asked for; for examples that are not
         what the model takes, and a distortion that has no metric tensor.
     """
+    if tangents not in (None, "autodiff", "differences"):
+        raise ValueError(
+            f'tangents must be "autodiff", "differences" or None; got {tangents!r}.')
     autoencoder = as_autoencoder(model, distortion, beta, scale)
     rows = streaming.prepare(autoencoder, data, num_examples, "measuring", progress,
                              inspect=inspect)
     autoencoder.distortion.check_quadratic(rows.first)
-    tangents = pullback.tangent_method(autoencoder.decode, rows.mean)
+    tangents = tangents or pullback.tangent_method(autoencoder.decode, rows.mean)
     measures = {
         "rate": metrics.Rate(), "norm": metrics.IsometricNorm(), "derivative": Derivative(),
         "precision": metrics.PosteriorPrecision(), "gram": metrics.GramOffDiagonal(),

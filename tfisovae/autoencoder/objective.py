@@ -19,6 +19,11 @@ from tfisovae import arguments, distortions
 from tfisovae.verdict import html
 
 _REDUCTIONS = ("sum", "mean", "last_axis_mean")
+_OWN_VARIANCES = """
+    class Weighted(tfisovae.distortions.Distortion):
+        def __call__(self, x, x_hat):
+            return tf.reduce_sum((x - x_hat)**2 / (2 * V), -1)
+"""
 _NAMES = ("sse", "mse", "bce", "gaussian_nll", "ssim")
 
 Scalar: typing.TypeAlias = float | np.number | np.ndarray | tf.Tensor
@@ -184,6 +189,11 @@ def _reconstruction(name, reduction, shape, variance, data_scale):
                 'variance of "gaussian_nll" is missing: give the fixed one, or the scalar that '
                 'was learned.'
             )
+        if np.ndim(variance):
+            raise ValueError(
+                f"variance must be one number; got the shape {list(np.shape(variance))}. Several "
+                "variances make another distortion. Write it, with the variances V at the end of "
+                f"training, and give it as reconstruction:\n{_OWN_VARIANCES}")
         made = distortions.GaussianNLL(_positive("variance", variance) / data_scale**2)
         factor = 1 / math.prod(_given(
             shape, 'the "mean" of "gaussian_nll"')) if reduction == "mean" else 1.0
