@@ -267,7 +267,7 @@ def test_decoders_without_derivatives_are_measured_by_differences_and_it_is_said
 
 
 def test_the_way_to_differentiate_can_be_asked_for(vae):
-    """Differences give a straight decoder's norms too, to float32's rounding; others are refused."""
+    """Differences give the norms of a straight decoder too, to the rounding of float32."""
     result = tfisovae.analyze(vae, data(60), tangents="differences")
     assert result.tangents == "differences"
     h = 1 / LMBDA / 2

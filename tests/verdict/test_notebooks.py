@@ -12,7 +12,8 @@ from tfisovae.vae.pruning import Change, Pruning
 from tfisovae.verdict import Verdict
 from tfisovae.verdict import html as shown
 
-ANALYSIS = tfisovae.Analysis.from_dict(measurement_of())
+ANALYSIS = tfisovae.Analysis.from_dict(
+    {**measurement_of(), "stationarity": None, "conditions": None})
 BETA = BetaEstimate(0.2, 0.01, 0.0, 99.0, np.array([0.2, np.nan]), np.array([0.01, np.nan]),
                     np.array([True, False]), np.array([2.0, 0.01]), 100)
 CHANGE = Change(1.0, 2.0, 0.1, 0.9)

@@ -251,7 +251,7 @@ def _fault(path, data, options, chosen, width):
 def _complaint(cell, decimal, truth):
     """What is wrong with a cell of a column of numbers or of truths, or `None`."""
     shown = repr(cell if len(cell) <= 40 else cell[:40] + "...")
-    spaces = [sign for sign in cell if sign.isspace() and sign not in " \t"]
+    spaces = [sign for sign in cell if sign.isspace() and sign not in " \t\r\n"]
     if spaces:
         return (f"{shown} has the character U+{ord(spaces[0]):04X}, which looks like a space. Take "
                 "it out of the table.")

@@ -21,12 +21,12 @@ def custom_objects(vae: Any) -> dict[str, type]:
     return {**made, type(vae.distortion).__name__: type(vae.distortion)}
 
 
-def checked(vae: Any, config: dict[str, Any], purpose: str) -> dict[str, Any]:
-    """`config`, the configuration of a `VAE`.
+def checked(vae: Any, configure: Callable[[], dict[str, Any]], purpose: str) -> dict[str, Any]:
+    """What `configure()` returns, a configuration of a `VAE`.
 
     Args:
       vae: the `VAE`.
-      config: of `get_config` or `config_now`.
+      configure: its `get_config` or `config_now`.
       purpose: what it is for, in the message: "saved" or "copied".
     Raises:
       ValueError: where it makes another VAE than this one: another distortion, networks with other
@@ -38,8 +38,9 @@ def checked(vae: Any, config: dict[str, Any], purpose: str) -> dict[str, Any]:
                 if not graph.can_be_made_again(network)}
     special = type(vae).__name__ != "VAE" or type(vae).__module__ != "tfisovae.vae.vae"
     if not doubtful and not special:
-        return config
+        return configure()
     try:
+        config = configure()
         other = made(type(vae), config, custom_objects(vae))
         if [w.shape for w in other.weights] != [w.shape for w in vae.weights]:
             raise ValueError("other weights")
@@ -109,7 +110,7 @@ def _check_distortion(vae, purpose):
 
 def reduced(vae: Any) -> tuple[Callable[..., Any], tuple[Any, ...]]:
     """What `pickle` and `copy.deepcopy` keep of a VAE: a function and its arguments."""
-    config = checked(vae, vae.get_config(), "copied")
+    config = checked(vae, vae.get_config, "copied")
     weights = [network.get_weights() for network in (vae.encoder, vae.decoder)]
     return remade, (type(vae), config, custom_objects(vae), weights, _compiled(vae), vae.pruning,
                     vae._left)

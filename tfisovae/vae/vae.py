@@ -248,7 +248,7 @@ class VAE(Trainable):
                 "The networks have no weights yet: they must see an example before they can be "
                 "saved."
             )
-        config = copying.checked(self, self.config_now(), "saved")
+        config = copying.checked(self, self.config_now, "saved")
         if type(self) is not VAE:
             config["class"] = tf.keras.utils.get_registered_name(type(self))
         saving.write(path, saving.Weights(self.encoder, self.decoder),
