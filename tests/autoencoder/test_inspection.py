@@ -336,6 +336,15 @@ def test_every_measure_refuses_what_an_inspection_rejects(name):
         MEASURES[name](a_sample_as_the_mean(), tf.data.Dataset.from_tensor_slices(X[:64]).batch(1))
 
 
+def test_a_probe_refuses_it_before_it_trains():
+    vae = sampling_vae()
+    before = vae.get_weights()
+    with refuses(ValueError, "random"):
+        tfisovae.probe(vae, X, 5)
+    for a, b in zip(vae.get_weights(), before):
+        np.testing.assert_array_equal(a, b)
+
+
 def test_without_an_inspection_a_model_is_measured_as_it_is():
     found = density.log_densities(pixel_vae("bce", output=tf.identity), PIXELS, "posterior",
                                   inspect=False)
