@@ -82,7 +82,8 @@ def objective(reconstruction: distortions.Distortion | str, *, reduction: str | 
     x is what the encoder takes, and x_hat what the decoder returns on the same scale: D is measured
     on those. An encoder that rescales its input inside (0..255 in, x_hat in 0..1) is to be given to
     `tfisovae` as a function of the rescaled data. With cross-entropies "from logits", x_hat is the
-    sigmoid of the decoder's output, and `decode` must return that. A weight that grew during
+    sigmoid of the decoder's output, and `decode` must return that:
+    `as_autoencoder(..., decoder_activation="sigmoid")`. A weight that grew during
     training counts with its last value. Free bits and a KL capacity are not of this form.
 
     Args:

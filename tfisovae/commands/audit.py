@@ -50,8 +50,8 @@ def add_arguments(p: argparse.ArgumentParser) -> None:
         "rest")
     p.add_argument(
         "--distortion", help=
-        "sse, mse, bce, bce-sum, ssim, downward_convex or upward_convex (default: what the model "
-        "says)")
+        "sse, mse, bce, bce-sum, cce, poisson, ssim, downward_convex or upward_convex (default: "
+        "what the model says)")
     p.add_argument("--beta", type=float,
                    help="1 / lmbda, where the loss is lmbda D + KL (default: what the model says)")
     p.add_argument("--estimate_beta", action="store_true",
