@@ -14,6 +14,7 @@ from tfisovae import theory
 from tfisovae.analysis import analysis
 from tfisovae.analysis.monitor import Meter
 from tfisovae.analysis.scree import Scree
+from tfisovae.autoencoder import inspection
 from tfisovae.show import decoded, drawing, gram, norms
 from tfisovae.verdict import ReasonKind, State, checks
 
@@ -115,7 +116,7 @@ def test_measurements_of_older_versions_open(vae):
 
 def test_how_often_examples_are_encoded():
     """Once in the pass and once for the cost of removal; the first ones also to see whether they
-    fit.
+    fit, and by an inspection five times at most.
 
     What reads NumPy functions looks at the outputs for the first two rows before.
     """
@@ -130,9 +131,15 @@ def test_how_often_examples_are_encoded():
         return np.pad(2 * z, [(0, 0), (0, 3)])
 
     model = tfisovae.as_autoencoder((encode, decode), "sse", 0.1)
-    tfisovae.analyze(model, x)
-    times = [sum(np.any(np.all(rows == row, 1)) for rows in seen) for row in x[[0, 15, 16, 249]]]
-    assert times == [4, 3, 2, 2]
+    def times():
+        return [sum(np.any(np.all(rows == row, 1)) for rows in seen)
+                for row in x[[0, 15, 16, 249]]]
+
+    tfisovae.analyze(model, x, inspect=False)
+    assert times() == [4, 3, 2, 2]
+    seen.clear()
+    inspection.check(model, x)
+    assert times() == [5, 4, 0, 0]
 
 
 def test_importance_is_computed_by_one_function(vae, monkeypatch):

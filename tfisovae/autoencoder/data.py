@@ -103,7 +103,8 @@ def _unusable(x, name):
         return (f"complex numbers ({kind.name}). Give their absolute values, or real and imaginary "
                 "parts as two channels")
     if not (kind.is_floating or kind.is_integer or kind.is_bool):
-        return f"the type {kind.name}. Convert {name} to float32"
+        shown = x.dtype if isinstance(x, np.ndarray) else kind.name
+        return f"the type {shown}. Convert {name} to float32"
     eager = isinstance(x, (np.ndarray, np.generic)) or (tf.is_tensor(x)
                                                         and not tf.is_symbolic_tensor(x))
     if kind not in (tf.float64, tf.int64, tf.uint64) or not eager or not np.size(x):
