@@ -6,6 +6,8 @@ from typing import Any, TypeAlias
 import numpy as np
 import tensorflow as tf
 
+from tfisovae._autograph import unconverted
+
 _BATCH = 100
 _FLOAT32 = float(np.finfo(np.float32).max)
 _EXACT = 2.0**53  # up to here float64 holds every integer
@@ -119,6 +121,7 @@ def _unusable(x, name):
     return None
 
 
+@unconverted
 def as_x(x: Any) -> tf.Tensor:
     """Examples as a float32 tensor. Raises as `check_kind`."""
     check_kind(x)
