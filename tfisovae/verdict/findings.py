@@ -65,7 +65,8 @@ class Finding:
     def severity(self) -> Severity:
         """What it means for what is measured."""
         numbers = self.numbers
-        outside = numbers.get("strict", False) and numbers["fraction"] > _FEW
+        outside = (self.kind is Kind.OUTSIDE_DOMAIN and bool(numbers.get("strict"))
+                   and numbers["fraction"] > _FEW)
         fatal = self.kind in _FATAL or numbers.get("zero_scales", 0) > 0 or outside
         return Severity.FATAL if fatal else Severity.DOUBTFUL
 
