@@ -116,7 +116,7 @@ def test_measurements_of_older_versions_open(vae):
 
 def test_how_often_examples_are_encoded():
     """Once in the pass and once for the cost of removal; the first ones also to see whether they
-    fit, and by an inspection, which takes the first twelve alone.
+    fit, and by an inspection, which takes the first eight alone.
 
     What reads NumPy functions looks at the outputs for the first two rows before.
     """

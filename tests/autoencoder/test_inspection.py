@@ -110,6 +110,18 @@ def test_batch_normalisation_and_dropout_left_on(part):
         assert found[0].kind is kind and found[0].numbers["change"] > 0.05
 
 
+def test_rounding_is_no_dependence_on_other_rows():
+    """Outputs that hardly differ between rows, and are rounded otherwise in batches of other sizes,
+    as networks before their training are.
+    """
+    def rounded(z):
+        size = tf.cast(tf.shape(z)[0], tf.float32)
+        return 1 + 1e-5 * decode(z) + 1e-7 * tf.sin(size)
+
+    assert kinds(as_autoencoder((encode, rounded), "sse", BETA))[:1] != [(Kind.ROWS_DEPEND,
+                                                                          "decode")]
+
+
 def test_randomness_of_numpy_functions():
     noisy = np.random.default_rng(0)
     pair = numpy_pair()

@@ -33,13 +33,14 @@ _BETTER = 2  # times nearer to 1 a reading must be to be proposed instead of ano
 _WORSE = 1.5
 _VARIES = 0.1  # variance of the means over examples, summed: a model that carries information
 _APART = 0.4  # of the ends of two ranges, in widths of the wider one
-_CHECKED = 12  # examples that `check` looks at: .2 CPU seconds for the largest networks here
+_CHECKED = 8  # examples that `check` looks at: .2 CPU seconds for the largest networks here
+_LEAST_UNIT = 0.01  # of the largest output; deviations below it are near the rounding of float32
 
 
 def check(autoencoder: Measurable, x: np.ndarray | tf.Tensor) -> None:
     """Raises where no number measured of this model would mean anything; warns of what is doubtful.
 
-    It looks at the first 12 examples, which takes about three encodes and two decodes of them.
+    It looks at the first 8 examples, which takes about three encodes and two decodes of them.
 
     Args:
       autoencoder: as `inspect` takes it.
@@ -135,10 +136,9 @@ def _behaviour(part, function, inputs, outputs, numbers):
             }))
     if not finite.any():
         return findings
-    # A function that is constant over the rows has no deviation to compare with: its size stands
-    # in.
-    unit = math.sqrt(float(np.mean(np.var(outputs[finite], 0)))) or float(
-        np.max(np.abs(outputs[finite]))) or 1.0
+    # Outputs that hardly differ between the rows have no deviation to compare with.
+    largest = float(np.max(np.abs(outputs[finite])))
+    unit = max(math.sqrt(float(np.mean(np.var(outputs[finite], 0)))), _LEAST_UNIT * largest) or 1.0
 
     def change(others, rows):
         both = finite[rows] & _rows_finite(others)
@@ -147,7 +147,7 @@ def _behaviour(part, function, inputs, outputs, numbers):
     everyone = np.arange(len(outputs))
     first, second = everyone[:1], np.concatenate([everyone[:1], everyone[len(everyone) // 2:]])
     moved = max(change(function(tf.gather(inputs, rows)), rows) for rows in (first, second))
-    repeated = change(function(inputs), everyone) if moved > _REPEATS else 0.0
+    repeated = change(function(inputs), everyone) if moved > _CHANGES / 10 else 0.0
     if repeated > _REPEATS:
         return [*findings, Finding(Kind.RANDOM, part, {"change": repeated})]
     if moved > _CHANGES:
