@@ -273,6 +273,7 @@ def test_of_two_that_fill_one_directory_the_first_stays(tmp_path):
         path = tmp_path / name
         if there:
             path.mkdir()
+            (path / ".DS_Store").write_text("")
         with refuses(FileExistsError, "another process"):
             with files.replacing_directory(path, full=False) as one:
                 os.mkdir(one)

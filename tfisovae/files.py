@@ -163,6 +163,8 @@ def _into_empty(new, path):
     """Renames a directory to `path`, where nothing is or an empty directory."""
     try:
         with contextlib.suppress(FileNotFoundError):
+            for name in os.listdir(path) if is_empty(path) else ():
+                remove(os.path.join(path, name))  # what file managers left
             os.rmdir(path)
         os.rename(new, path)
     except OSError as error:
