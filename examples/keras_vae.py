@@ -8,7 +8,7 @@ enough: the posterior is not in balance with the beta of the loss that was train
 are not where they come to rest.
 """
 import tfisovae  # noqa: I001  (before TensorFlow: it turns oneDNN on)
-from tfisovae.analysis import inspection
+from tfisovae.autoencoder import inspection
 
 import numpy as np
 import tensorflow as tf

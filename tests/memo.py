@@ -16,11 +16,11 @@ import numpy as np
 
 import tfisovae
 from tfisovae import density
-from tfisovae.analysis import analysis, mean_gradient
+from tfisovae.analysis import mean_gradient, measuring
 from tfisovae.autoencoder.data import batches
 
 # The function, by where the commands find it; and what of its result they read.
-SHARED = ((analysis, "analyze", None), (analysis, "measure_stationarity", None),
+SHARED = ((measuring, "analyze", None), (measuring, "measure_stationarity", None),
           (density, "log_densities", None), (mean_gradient, "block_gradients", "mean_gradient"))
 
 

@@ -192,6 +192,13 @@ class KeptVAE(tfisovae.VAE):
         self._left = None
 
 
+    def save(self, filepath, **kwargs):
+        """As a plain VAE, which commands in other processes load."""
+        plain = tfisovae.VAE.from_config(self.config_now())
+        plain.set_weights(self.get_weights())
+        plain.save(filepath, **kwargs)
+
+
 class Pool:
     """VAEs of `make_vae` by what was compiled for them; each is used by one training at a time."""
 

@@ -250,3 +250,45 @@ def test_json_is_strict(tmp_path):
         path.write_text(text)
         with pytest.raises(files.DamagedFile, match=f"a.json .*{message}"):
             files.read_json(path)
+
+
+def test_a_file_that_is_replaced_keeps_its_mode_and_a_link_stays(tmp_path):
+    target, link = tmp_path / "target", tmp_path / "link"
+    files.write_text(target, "one")
+    target.chmod(0o640)
+    link.symlink_to("target")
+    for path, text in ((target, "two"), (link, "three")):
+        files.write_text(path, text)
+        assert target.read_text() == text and stat.S_IMODE(target.stat().st_mode) == 0o640
+    assert link.is_symlink() and sorted(p.name for p in tmp_path.iterdir()) == ["link", "target"]
+    dangling = tmp_path / "dangling"
+    dangling.symlink_to("new")
+    files.write_text(dangling, "four")
+    assert (tmp_path / "new").read_text() == "four" and dangling.is_symlink()
+
+
+def test_of_two_that_fill_one_directory_the_first_stays(tmp_path):
+    """The second says so, and nothing of it is left over."""
+    for name, there in (("new", False), ("empty", True)):
+        path = tmp_path / name
+        if there:
+            path.mkdir()
+            (path / ".DS_Store").write_text("")
+        with refuses(FileExistsError, "another process"):
+            with files.replacing_directory(path, full=False) as one:
+                os.mkdir(one)
+                pathlib.Path(one, "one").write_text("1")
+                with files.replacing_directory(path, full=False) as two:
+                    os.mkdir(two)
+                    pathlib.Path(two, "two").write_text("2")
+        assert [p.name for p in path.iterdir()] == ["two"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["empty", "new"]
+
+
+def test_without_a_home_there_is_no_cache_named_after_one(monkeypatch):
+    monkeypatch.delenv("TFISOVAE_CACHE", raising=False)
+    monkeypatch.setattr(os.path, "expanduser", lambda path: path)
+    monkeypatch.setattr(files.platformdirs, "user_cache_dir", lambda *_, **__: "~/.cache/tfisovae")
+    with refuses(ValueError, "cache_dir"):
+        files.cache_directory()
+    assert files.cache_directory("/somewhere") == "/somewhere"

@@ -10,9 +10,9 @@ from . import sources as sources
 from . import theory as theory
 from . import verdict as verdict
 from .analysis.analysis import Analysis as Analysis
-from .analysis.analysis import analyze as analyze
 from .analysis.beta import BetaEstimate as BetaEstimate
 from .analysis.beta import estimate_beta as estimate_beta
+from .analysis.measuring import analyze as analyze
 from .autoencoder.autoencoder import Autoencoder as Autoencoder
 from .autoencoder.autoencoder import as_autoencoder as as_autoencoder
 from .autoencoder.objective import Objective as Objective

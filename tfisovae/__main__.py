@@ -4,6 +4,7 @@ import contextlib
 import importlib
 import os
 import sys
+import warnings
 
 from tfisovae import commands
 from tfisovae.commands import recipes, wording
@@ -39,6 +40,19 @@ class _Closable:
             self._stream = open(os.devnull, "w")
 
 
+def open_streams():
+    """Opens the null device for each standard stream that is closed, as in a daemon.
+
+    The next file that is opened would have the number of that stream, and what TensorFlow logs
+    would be written into it.
+    """
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)  # gets the lowest free number
+
+
 @contextlib.contextmanager
 def closable():
     """In the block, what is written to standard output or error is lost once its reader has left,
@@ -70,6 +84,7 @@ def main(argv=None):
     """Runs a command; what goes wrong ends in a plain line and exit status 1, options that make no
     sense in 2.
     """
+    open_streams()
     # A notebook names its own, which its shell commands have no module of.
     os.environ["MPLBACKEND"] = "Agg"
     with closable():
@@ -86,11 +101,19 @@ def _run(argv):
     top.add_argument("command", metavar="COMMAND", choices=commands.SUMMARIES,
                      help="what to do; tfisovae COMMAND --help says more")
     top.add_argument("--version", action="version", version=_version())
+    try:
+        os.getcwd()
+    except FileNotFoundError:
+        return "tfisovae: the working directory was deleted. Change to another one, and try again."
+    for argument in argv:
+        if not argument.isprintable() and any("\ud800" <= sign <= "\udfff" for sign in argument):
+            return f"tfisovae: {argument!a} is not a name in UTF-8. Rename it, and try again."
     chosen = top.parse_args(argv[:1]).command
     made = parser(chosen)
     args = recipes.parse(made, argv[1:])
     try:
-        args.run(args)
+        with _plain_warnings(made.prog):
+            args.run(args)
     except KeyboardInterrupt as error:
         print(f"{made.prog}: {str(error) or 'stopped.'}", file=sys.stderr)
         return getattr(error, "status", 130)
@@ -101,6 +124,22 @@ def _run(argv):
             raise
         return f"{made.prog}: {wording.as_options(str(_words(error)), vars(args))}"
     return 0
+
+
+@contextlib.contextmanager
+def _plain_warnings(name):
+    """In the block, what the package warns of is a line of text."""
+    with warnings.catch_warnings():
+        before = warnings.showwarning
+
+        def show(message, category, *place):
+            if category is UserWarning:
+                print(f"{name}: {message}", file=sys.stderr)
+            else:
+                before(message, category, *place)
+
+        warnings.showwarning = show
+        yield
 
 
 def _is_said(error):

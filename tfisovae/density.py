@@ -66,7 +66,7 @@ def log_densities(model: AutoencoderLike, x: Data, forms: str | Sequence[str] | 
                   active: npt.ArrayLike | None = None, *, variance: npt.ArrayLike | None = None,
                   pairs: int | str = 8, seed: int = 0, progress: bool = False,
                   distortion: Distortion | str | None = None, beta: float | None = None,
-                  scale: str = "log_variance") -> dict[str, np.ndarray]:
+                  scale: str = "log_variance", inspect: bool = True) -> dict[str, np.ndarray]:
     """Log densities of each example, nats; on all replicas of the current `tf.distribute` strategy,
     with the numbers of one device.
 
@@ -92,6 +92,8 @@ def log_densities(model: AutoencoderLike, x: Data, forms: str | Sequence[str] | 
       seed: of the signs.
       progress: whether to show a progress bar.
       distortion, beta, scale: as `as_autoencoder` takes them, for models that do not say them.
+      inspect: False leaves out the look at the model on the first examples. It refuses models whose
+        numbers would mean nothing, such as a random encoder, and warns of what is doubtful.
     Returns:
       dict from form to `[N]`, float64: "prior", log p(mu), per unit of volume of z; "objective" and
       "posterior" of y, the metric of the distortion; "scaled_objective", "scaled_posterior",
@@ -119,7 +121,7 @@ def log_densities(model: AutoencoderLike, x: Data, forms: str | Sequence[str] | 
             f"...] or a "
             "tf.data.Dataset of batches.")
     model = as_autoencoder(model, distortion, beta, scale)
-    rows = streaming.prepare(model, x)
+    rows = streaming.prepare(model, x, inspect=inspect)
     means = posterior_means(rows)
     for name, value in (("active", active), ("variance", variance)):
         if value is not None and np.shape(value) != (rows.n,):

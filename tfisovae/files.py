@@ -14,6 +14,7 @@ import os
 import re
 import secrets
 import shutil
+import stat
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import IO, Any, TypeVar
@@ -108,22 +109,26 @@ class Lock:
 def replacing(path: _Path, mode: str = "w", **kwargs: Any) -> Iterator[IO]:
     """Opens a new file, which replaces `path` when the block ends.
 
-    If the block fails, nothing has changed.
+    If the block fails, nothing has changed. The new file has the mode of the one before. A symbolic
+    link stays, and the file that it leads to is replaced.
 
     Raises:
       ValueError: if `path` is empty.
     """
-    with _unfinished(path) as (temporary, path):
+    with _unfinished(os.path.realpath(path) if os.path.islink(path) else path) as (temporary, path):
         new = os.path.join(temporary, "new")
         with open(new, mode, **kwargs) as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
+        with contextlib.suppress(FileNotFoundError):
+            os.chmod(new, stat.S_IMODE(os.stat(path).st_mode))
         os.replace(new, path)
 
 
 @contextlib.contextmanager
-def replacing_directory(path: _Path, durable: bool = True) -> Iterator[str]:
+def replacing_directory(path: _Path, durable: bool = True,
+                        full: bool = True) -> Iterator[str]:
     """Gives the name of a directory that the block makes, and that replaces `path` when it ends.
 
     Missing directories above it are made. The former directory stays until the new one is whole
@@ -134,8 +139,10 @@ def replacing_directory(path: _Path, durable: bool = True) -> Iterator[str]:
       path: of the directory.
       durable: whether to wait until every file is on the disk, which takes milliseconds a file.
         Otherwise the system writes them later: for thousands of files that can be made again.
+      full: whether a directory with files in it may be replaced.
     Raises:
       ValueError: if `path` is empty.
+      FileExistsError: without `full`, if another process has filled the directory meanwhile.
     """
     with _unfinished(path, make_parents=True) as (temporary, path):
         new = os.path.join(temporary, "new")
@@ -143,10 +150,29 @@ def replacing_directory(path: _Path, durable: bool = True) -> Iterator[str]:
         for folder, _, names in os.walk(new, topdown=False) if durable else ():
             for entry in (*(os.path.join(folder, name) for name in names), folder):
                 to_disk(entry)
-        if os.path.lexists(path):
+        if full and os.path.lexists(path):
             os.rename(path, os.path.join(temporary, _BEFORE))
-        os.rename(new, path)
+        if full:
+            os.rename(new, path)
+        else:
+            _into_empty(new, path)
         to_disk(os.path.dirname(path))
+
+
+def _into_empty(new, path):
+    """Renames a directory to `path`, where nothing is or an empty directory."""
+    try:
+        with contextlib.suppress(FileNotFoundError):
+            for name in os.listdir(path) if is_empty(path) else ():
+                remove(os.path.join(path, name))  # what file managers left
+            os.rmdir(path)
+        os.rename(new, path)
+    except OSError as error:
+        if not os.path.lexists(path):
+            raise
+        raise FileExistsError(
+            f"{path} was filled by another process meanwhile, and is left as it is. Give another "
+            "name.") from error
 
 
 @contextlib.contextmanager
@@ -213,8 +239,13 @@ def cache_directory(path: _Path | None = None) -> str:
     """The directory of the cache: `path`, or `$TFISOVAE_CACHE`, or the user's own for caches (on
     Linux `~/.cache/tfisovae`).
     """
-    return os.path.expanduser(path or os.environ.get("TFISOVAE_CACHE")
-                              or platformdirs.user_cache_dir("tfisovae", appauthor=False))
+    found = os.path.expanduser(path or os.environ.get("TFISOVAE_CACHE")
+                               or platformdirs.user_cache_dir("tfisovae", appauthor=False))
+    if found.startswith("~"):
+        raise ValueError(
+            f"cache_dir {found} has no meaning here: this user has no home directory. Give "
+            "cache_dir, the name of a directory that can be written, or set TFISOVAE_CACHE.")
+    return found
 
 
 def cache_key(*parts: str) -> str:

@@ -88,6 +88,19 @@ class GDN(_Compression or OwnGDN):
         pool = tf.nn.bias_add(pool, self.beta)
         return inputs * pool if self.inverse else inputs / pool
 
+    # Keras does not see variables of the modules in a layer.
+    def save_own_variables(self, store: Any) -> None:
+        for number, weight in enumerate(self.weights):
+            store[str(number)] = weight.numpy()
+
+    def load_own_variables(self, store: Any) -> None:
+        if len(store) != len(self.weights):
+            raise ValueError(
+                f"The file does not have the weights of the GDN layer {self.name!r}: an older "
+                "version wrote it, without them. Save the model again.")
+        for number, weight in enumerate(self.weights):
+            weight.assign(store[str(number)])
+
     def get_config(self) -> dict[str, Any]:
         # The parent would write its parameters into the configuration, and read them back
         # untrained.

@@ -11,9 +11,10 @@ import tfisovae
 from tests.messages import refuses
 from tests.support import assert_alike
 from tfisovae import theory
-from tfisovae.analysis import analysis
+from tfisovae.analysis import analysis, measuring
 from tfisovae.analysis.monitor import Meter
 from tfisovae.analysis.scree import Scree
+from tfisovae.autoencoder import inspection
 from tfisovae.show import decoded, drawing, gram, norms
 from tfisovae.verdict import ReasonKind, State, checks
 
@@ -75,7 +76,7 @@ def test_batches_and_datasets_do_not_matter(vae):
 
 
 def test_stationarity_alone_is_that_of_the_whole_measurement(vae):
-    whole, alone = tfisovae.analyze(vae, data()).stationarity, analysis.measure_stationarity(
+    whole, alone = tfisovae.analyze(vae, data()).stationarity, measuring.measure_stationarity(
         vae, data())
     for part in dataclasses.fields(whole):
         a, b = getattr(whole, part.name), getattr(alone, part.name)
@@ -115,7 +116,7 @@ def test_measurements_of_older_versions_open(vae):
 
 def test_how_often_examples_are_encoded():
     """Once in the pass and once for the cost of removal; the first ones also to see whether they
-    fit.
+    fit, and by an inspection, which takes the first eight alone.
 
     What reads NumPy functions looks at the outputs for the first two rows before.
     """
@@ -130,9 +131,15 @@ def test_how_often_examples_are_encoded():
         return np.pad(2 * z, [(0, 0), (0, 3)])
 
     model = tfisovae.as_autoencoder((encode, decode), "sse", 0.1)
-    tfisovae.analyze(model, x)
-    times = [sum(np.any(np.all(rows == row, 1)) for rows in seen) for row in x[[0, 15, 16, 249]]]
-    assert times == [4, 3, 2, 2]
+    def times():
+        return [sum(np.any(np.all(rows == row, 1)) for rows in seen)
+                for row in x[[0, 15, 16, 249]]]
+
+    tfisovae.analyze(model, x, inspect=False)
+    assert times() == [4, 3, 2, 2]
+    seen.clear()
+    inspection.check(model, x)
+    assert times() == [4, 0, 0, 0]
 
 
 def test_importance_is_computed_by_one_function(vae, monkeypatch):
@@ -264,3 +271,13 @@ def test_decoders_without_derivatives_are_measured_by_differences_and_it_is_said
     np.testing.assert_allclose(found.balance[:3], exact.balance[:3], rtol=1e-3)
     assert found.table().endswith("on 40 examples, the decoder's tangents by differences.")
     assert exact.table().endswith("on 40 examples.")
+
+
+def test_the_way_to_differentiate_can_be_asked_for(vae):
+    """Differences give the norms of a straight decoder too, to the rounding of float32."""
+    result = tfisovae.analyze(vae, data(60), tangents="differences")
+    assert result.tangents == "differences"
+    h = 1 / LMBDA / 2
+    np.testing.assert_allclose(result.norm_mean[:3], 1 - h / np.array([1.0, 9.0, 4.0]), rtol=1e-3)
+    with refuses(ValueError, "tangents"):
+        tfisovae.analyze(vae, data(60), tangents="finite")

@@ -13,7 +13,8 @@ import tensorflow as tf
 import tfisovae
 from tests.messages import refuses
 from tfisovae import distortions, geometry
-from tfisovae.analysis import inspection, mean_gradient
+from tfisovae.analysis import mean_gradient
+from tfisovae.autoencoder import inspection
 from tfisovae.autoencoder.autoencoder import Autoencoder, as_autoencoder
 from tfisovae.geometry import pullback
 

@@ -11,8 +11,8 @@ import tensorflow as tf
 import tfisovae
 from tests.messages import refuses
 from tfisovae import Autoencoder, as_autoencoder, distortions
-from tfisovae.analysis import conditions, inspection, mean_gradient
-from tfisovae.autoencoder import graph
+from tfisovae.analysis import conditions, mean_gradient
+from tfisovae.autoencoder import graph, inspection
 from tfisovae.autoencoder.networks import Networks
 
 layers = tf.keras.layers

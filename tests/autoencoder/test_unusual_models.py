@@ -11,7 +11,7 @@ import tensorflow as tf
 import tfisovae
 from tests.messages import refuses
 from tfisovae import _keras, density
-from tfisovae.analysis import analysis, conditions, mean_gradient
+from tfisovae.analysis import conditions, mean_gradient, measuring
 from tfisovae.autoencoder.data import Repeated, batches
 from tfisovae.autoencoder.graph import treats_examples_apart
 from tfisovae.autoencoder.outputs import Outputs, PartError
@@ -150,6 +150,23 @@ def test_distributions_are_not_sampled():
     assert float(Outputs.of(unused).mean_and_spread(None)[1][0, 0]) == 1
 
 
+def test_a_full_covariance_is_refused_and_not_advised_away():
+    """Means and deviations are proposed for distributions with independent entries alone."""
+    for name in ("MultivariateNormalTriL", "MultivariateNormalFullCovariance", "Mixture",
+                 "VonMises", "MultivariateNormal", "MultivariateNormalDiag", "Normal",
+                 "Independent"):
+        kind = type(name, (Distribution,), {})
+        for made in (kind, type("_TensorCoercible", (kind,), {})):
+            with refuses(PartError, name) as error:
+                Outputs.of(made(tf.zeros([2, N]))).mean_and_spread(None)
+            independent = name in ("MultivariateNormalDiag", "Normal", "Independent")
+            assert ("stddev()" in str(error.value)) is independent
+            assert "diagonal covariance" in str(error.value)
+    full = (lambda x: (x[:, :N], tf.zeros([len(x), N, N])), networks()[1])
+    with refuses(ValueError, "diagonal"):
+        tfisovae.as_autoencoder(full, "sse", 0.1).encode(tf.constant(X[:4]))
+
+
 def test_layers_of_tensorflow_probability_are_not_sampled():
     tfp = pytest.importorskip("tensorflow_probability")
     encoder, decoder = networks()
@@ -172,13 +189,13 @@ def test_examples_of_training_are_measured_as_all_others_are():
     encoder, decoder = networks()
     wrong = tfisovae.as_autoencoder((encoder, lambda z: halved(decoder(z))), "sse", 0.1)
     right = tfisovae.as_autoencoder((encoder, decoder), "sse", 0.1)
-    found, known = (analysis.measure_stationarity(one, X).balance_difference.mean
+    found, known = (measuring.measure_stationarity(one, X).balance_difference.mean
                     for one in (wrong, right))
     np.testing.assert_allclose(found, known, rtol=0.02)
     none = tfisovae.as_autoencoder(
         (encoder, lambda z: tf.matmul(z, BASIS, transpose_b=True) + 0 * through_numpy(z)), "sse",
         0.1)
-    assert np.isfinite(analysis.measure_stationarity(none, X).balance_difference.mean).all()
+    assert np.isfinite(measuring.measure_stationarity(none, X).balance_difference.mean).all()
 
 
 def test_the_reading_of_the_scale_is_not_lost():
@@ -385,7 +402,7 @@ def test_a_dimension_that_stands_still_has_no_clusters():
 
 def test_what_was_measured_of_training_decides_where_nothing_else_was():
     vae = tfisovae.VAE(*networks(), "sse", 10.0)
-    training = analysis.measure_stationarity(vae, X)
+    training = measuring.measure_stationarity(vae, X)
     assert convergence.judge(None, training=training).num_examples == 400
 
 

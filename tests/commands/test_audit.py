@@ -15,8 +15,9 @@ from PIL import Image
 
 from tests.support import ROOT
 from tfisovae import Autoencoder, theory
-from tfisovae.analysis import inspection, mean_gradient
+from tfisovae.analysis import mean_gradient
 from tfisovae.analysis.beta import BetaEstimate
+from tfisovae.autoencoder import inspection
 from tfisovae.autoencoder.networks import Networks
 from tfisovae.commands import audit
 from tfisovae.verdict import (
@@ -398,7 +399,7 @@ def posterior(x):
       (x, 0 * x - 1), lambda z: z, X), "WRONG: 100.0% of the posterior's scales are 0 or negative"),
     ((lambda x: (5 * x, tf.exp(tf.nn.relu(x - 0.5) / 2)), lambda z: z / 5, X),
      "DOUBTFUL: sigma is never below 1"),
-    ((posterior, lambda z: 3 * z, X, "bce"), "DOUBTFUL: "),
+    ((posterior, lambda z: 3 * z, X, "bce"), "WRONG: 82.0% of the decoder's outputs are outside"),
     ((lambda x: posterior(x / 255), lambda z: z / 3 + 0.5, 255 * X),
      "DOUBTFUL: reconstructions are worse than the data's mean"),
 ])
@@ -410,7 +411,7 @@ def test_sentences(case, sentence):
 def test_every_kind_of_finding_has_its_sentence():
     numbers = dict.fromkeys((
         "row", "rows", "of", "change", "fraction", "smallest", "largest", "error", "data_low",
-        "data_high", "model_low", "model_high"), 2)
+        "data_high", "model_low", "model_high", "domain", "activation", "strict"), 2)
     made = [Finding(kind, "decode", numbers, "scale") for kind in Kind]
     said = model_words.findings(made)
     assert len(set(said)) == len(Kind)

@@ -5,6 +5,7 @@ import json
 import os
 import re
 import shutil
+import subprocess
 import sys
 from unittest import mock
 
@@ -12,6 +13,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tests.support import ROOT
 from tfisovae import Analysis
 from tfisovae import __main__ as command_line
 from tfisovae.autoencoder import streaming
@@ -29,6 +31,18 @@ def broken_pipe():
         stream.close()
     except BrokenPipeError:
         pytest.fail("what is in the buffer still goes to the closed pipe")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no such redirections")
+def test_closed_streams_lead_nowhere():
+    """The numbers of closed streams are not given to the files of a run."""
+    code = ("from tfisovae import __main__ as m; m.open_streams(); import os, sys; "
+            "file = open(sys.argv[1]); null = os.stat(os.devnull).st_rdev; "
+            "ends = all(os.fstat(n).st_rdev == null for n in (0, 2)); "
+            "sys.exit(not (file.fileno() > 2 and ends))")
+    done = subprocess.run(["sh", "-c", '"$0" -c "$1" "$2" <&- 2>&-', sys.executable, code,
+                           __file__], env={**os.environ, "PYTHONPATH": str(ROOT)}, timeout=60)
+    assert done.returncode == 0
 
 
 def test_a_reader_that_leaves_does_not_end_the_work(monkeypatch, broken_pipe):
@@ -225,3 +239,16 @@ def test_arguments_are_printed_as_options(said, printed):
     names = ("learning_rate", "clipnorm", "lmbda", "run_dir", "data", "header", "standardize",
              "distortion")
     assert wording.as_options(said, names) == printed
+
+
+def test_a_deleted_directory_and_a_name_that_is_not_utf8_are_said(tmp_path, monkeypatch, capsys):
+    for argv, word in ((["isometry", "run\udcff"], "UTF-8"), (["--help"], "deleted")):
+        if word == "deleted":
+            gone = tmp_path / "gone"
+            gone.mkdir()
+            monkeypatch.chdir(gone)
+            gone.rmdir()
+        with pytest.raises(SystemExit) as stop:
+            command_line.main(argv)
+        assert word in str(stop.value.code) and str(stop.value.code).isprintable()
+    monkeypatch.chdir(tmp_path)

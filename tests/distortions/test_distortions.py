@@ -27,16 +27,21 @@ ALL = [
     D.GaussianNLL(0.25),
     D.DownwardConvex(),
     D.UpwardConvex(),
+    D.CategoricalCrossentropy(),
+    D.CategoricalCrossentropy("mean"),
+    D.Poisson(),
+    D.ColumnBlocks([("sse", 2), (D.CategoricalCrossentropy(), 3), ("bce", 1, 0.5), ("poisson", 1)]),
     Quartic()
 ]
 IDS = [repr(d) for d in ALL]
 
 
 def data(distortion, seed=0, batch=3):
-    """x inside (0.2, 0.8) and a displacement of the same shape."""
+    """x inside (0.2, 0.8), or the simplex, and a displacement within the domain."""
     shape = (batch, 14, 13, 2) if isinstance(distortion, D.SSIM) else (batch, 7)
     rng = np.random.default_rng(seed)
-    return rng.uniform(0.2, 0.8, shape), rng.standard_normal(shape)
+    x = distortion.into_domain(rng.uniform(0.2, 0.8, shape))
+    return x, distortion.tangent(rng.standard_normal(shape)).numpy()
 
 
 def flat_sum(x):
@@ -85,7 +90,7 @@ def test_metric_is_symmetric_and_positive(distortion):
 @pytest.mark.parametrize("distortion", ALL, ids=IDS)
 def test_scale_is_the_metric_or_not_implemented(distortion):
     x, v = data(distortion)
-    if isinstance(distortion, (D.SSIM, D.BinaryCrossentropy, Quartic)):
+    if not distortion.has_scale:
         with refuses(NotImplementedError):
             distortion.scale(x)
     else:
@@ -339,6 +344,8 @@ IMAGES = {
 def test_smooth_distortions_are_quadratic(images):
     """Constant images, and images of 0 and 1 alone, are no fault of a distortion."""
     for distortion in ALL[:-1] + [Quartic(), TheirSSIM(), SingleOnly()]:
+        if isinstance(distortion, D.ColumnBlocks):
+            continue  # of tables
         if not isinstance(distortion, D.SSIM) or distortion.max_val == 1:
             assert distortion.check_quadratic(images.astype(np.float32)) is None  # it raises
     if images.std() > 0:  # on black images alone it could not know that x_hat lies above 0
@@ -428,3 +435,84 @@ def test_the_decomposed_distortion_and_its_gradients(distortion):
         np.testing.assert_allclose(a, b, rtol=1e-6, atol=1e-8)
     np.testing.assert_allclose(D.decomposed(distortion, *points, excess=True),
                                direct - distortion(points[0], points[0]), rtol=1e-8)
+
+
+def test_categories_and_counts_by_hand():
+    """Keras' categorical cross-entropy, TensorFlow's Poisson loss, metric tensors in closed form.
+    """
+    x = np.array([[[0.2, 0.3, 0.5], [0.0, 1.0, 0.0]]])
+    p = np.array([[[0.25, 0.25, 0.5], [0.1, 0.8, 0.1]]])
+    expected = tf.keras.losses.categorical_crossentropy(x, p).numpy()
+    np.testing.assert_allclose(D.CategoricalCrossentropy()(x, p), expected.sum(1), rtol=1e-12)
+    np.testing.assert_allclose(D.CategoricalCrossentropy("mean")(x, p), expected.mean(1),
+                               rtol=1e-12)
+    v = np.array([[[1.0, -2.0, 1.0], [0.5, 0.0, -0.5]]])
+    np.testing.assert_allclose(D.CategoricalCrossentropy().inner(p, v, v),
+                               [np.sum(v**2 / p / 2)], rtol=1e-12)
+    # One-hot rows have no entropy, and a zero of x no metric: D does not move with x_hat there.
+    assert float(D.CategoricalCrossentropy()(x[:, 1:], x[:, 1:])[0]) == pytest.approx(0, abs=1e-6)
+    counts, rates = np.array([[0.0, 3.0, 10.0]]), np.array([[0.5, 2.0, 12.0]])
+    poisson = tf.nn.log_poisson_loss(counts, np.log(rates)).numpy().sum(1)
+    np.testing.assert_allclose(D.Poisson()(counts, rates), poisson, rtol=1e-12)
+    np.testing.assert_allclose(D.Poisson().metric_product(rates, np.ones([1, 3])), 0.5 / rates)
+
+
+def test_a_sum_over_blocks_of_columns():
+    x, v = np.random.default_rng(0).uniform(0.1, 0.9, [2, 5, 4])
+    blocks = D.ColumnBlocks([("sse", 3), ("bce", 1, 0.25)])
+    own = D.SumSquaredError(), D.BinaryCrossentropy()
+    for name in ("__call__", "excess"):
+        parts = [getattr(one, name)(x[:, at], v[:, at])
+                 for one, at in zip(own, (slice(0, 3), slice(3, 4)))]
+        np.testing.assert_allclose(getattr(blocks, name)(x, v), parts[0] + 0.25 * parts[1])
+    blocks.check(x)
+    for wrong in (x[:, :3], np.where(np.arange(4) == 3, 2 * x + 1, x)):
+        with refuses(ValueError):
+            blocks.check(wrong)
+    for bad in ([], [("sse",)], [("sse", 0)], [("sse", 2, -1.0)], ["sse"]):
+        with refuses(ValueError, "block"):
+            D.ColumnBlocks(bad)
+
+
+class OpenDomain(D.Distortion):
+    """sum of (log x_hat - log x)^2, for x above 0, by autodiff alone."""
+
+    domain = (0.0, np.inf)
+
+    def __call__(self, x, x_hat):
+        return tf.reduce_sum(tf.square(tf.math.log(x_hat) - tf.math.log(x)), -1)
+
+
+ONE_HOT = np.eye(5)[np.random.default_rng(0).integers(5, size=(40, 3))]
+TOKENS = {
+    "one-hot": (D.CategoricalCrossentropy(), ONE_HOT),
+    "one-hot, mean": (D.CategoricalCrossentropy("mean"), ONE_HOT),
+    "probabilities": (D.CategoricalCrossentropy(), np.random.default_rng(0).dirichlet([1] * 6, 40)),
+    "counts": (D.Poisson(), np.random.default_rng(0).poisson(2.0, [40, 6])),
+    "no counts": (D.Poisson(), np.zeros([40, 6])),
+    "an open domain": (OpenDomain(), np.random.default_rng(0).lognormal(size=[40, 6])),
+    "blocks": (D.ColumnBlocks([("sse", 2), ("cce", 5), ("poisson", 1)]), np.concatenate(
+        [np.random.default_rng(0).normal(size=[40, 2]), ONE_HOT[:, 0], np.ones([40, 1])], 1)),
+}
+
+
+@pytest.mark.parametrize("name", TOKENS)
+def test_the_check_stays_in_the_domain(name):
+    """Distortions with a domain of their own have a metric tensor, and are found to."""
+    distortion, x = TOKENS[name]
+    x = x.astype(np.float32)
+    distortion.check(x)
+    distortion.check_quadratic(x)
+    assert not distortion.outside(x).any() and distortion.outside(x - 0.5).any()
+    assert not distortion.outside(distortion.into_domain(x - 0.5)).any()
+    assert not distortion.outside(distortion.inner_point(x, 0.2)).any()
+
+
+def test_what_is_no_distribution_is_refused():
+    for wrong in (0.5 * ONE_HOT, -ONE_HOT, 2 * ONE_HOT):
+        with refuses(ValueError, "probabilities"):
+            D.CategoricalCrossentropy().check(wrong)
+    with refuses(ValueError, "at least 0"):
+        D.Poisson().check(np.array([[-1.0, 2.0]]))
+    with pytest.raises(tf.errors.InvalidArgumentError, match="probabilities"):
+        tf.function(D.CategoricalCrossentropy().check)(tf.constant(0.5 * ONE_HOT))

@@ -458,3 +458,26 @@ def test_pandas_and_pyarrow_are_imported_when_a_table_is_read():
             if isinstance(node, (ast.Import, ast.ImportFrom)):
                 names = [getattr(node, "module", None) or "", *(alias.name for alias in node.names)]
                 assert not {name.split(".")[0] for name in names} & {"pandas", "pyarrow"}, path
+
+
+@pytest.mark.parametrize("space", ["\u00a0", "\u2009", "\u202f"])
+def test_spaces_that_are_none_are_named(load, space):
+    """With the line, the column and the character."""
+    for cell in (f"{space}2", f"1{space}000"):
+        with refuses(ValueError, f"U+{ord(space):04X}") as error:
+            load(f"1;2\n3;4\n{cell};6\n")
+        assert "line 3, column 1" in str(error.value)
+
+
+def test_integers_that_become_one_number_are_not_called_constant(load):
+    """2^60 + 1 and 2^60 + 2 are the same in 64 bits of floating point."""
+    rows = "\n".join(f"{2**60 + k},{k}" for k in range(40))
+    with refuses(ValueError, "2^53"):
+        load(rows)
+
+
+def test_names_of_columns_cannot_command_a_terminal(load):
+    source = load("a\x1b[31mred,b\n" + "\n".join(f"{k},{k * k}" for k in range(20)))
+    assert "\x1b" in source.manifest["reading"]["names"][0]
+    assert all(note.isprintable() for note in source.manifest["notes"])
+    assert "red, b" in source.manifest["notes"][0]

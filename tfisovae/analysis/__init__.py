@@ -1,3 +1,1 @@
-"""What is measured over a whole data set: isometry, scree, beta, mean gradient, and an inspection
-of the model.
-"""
+"""What is measured over a whole data set: isometry, scree, beta, mean gradient."""

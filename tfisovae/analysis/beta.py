@@ -20,13 +20,15 @@ from tfisovae.autoencoder.posterior import active
 from tfisovae.distortions.base import Distortion
 from tfisovae.geometry import pullback
 from tfisovae.metrics.measurement import measure
+from tfisovae.verdict import html
 from tfisovae.verdict.checks import STRONG_KL
 from tfisovae.verdict.states import BetaState
 
+_SHOWN = 10  # dimensions in a notebook
 _SHARP = 1.25  # an interval whose ends are within this factor of the beta given confirms it
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, repr=False)
 class BetaEstimate:
     """The beta that a trained posterior is in balance with; see `estimate_beta`. Vectors are `[n]`,
     in the model's own order.
@@ -186,6 +188,14 @@ class BetaEstimate:
         sharp = max(given / low, high / given) <= _SHARP
         return BetaState.AGREES if sharp else BetaState.UNCLEAR
 
+    def __repr__(self) -> str:
+        return f"BetaEstimate({self})"
+
+    def _repr_html_(self) -> str:
+        rows = [(f"z{j}", float(self.values[j]), float(self.errors[j]), float(self.kl[j]))
+                for j in np.argsort(-self.kl, kind="stable") if self.strong[j]]
+        return html.of(str(self), ["dimension", "beta", "error", "KL, nats"], rows[:_SHOWN])
+
     def __str__(self) -> str:
         count = int(self.strong.sum())
         between = (f", which differ by {self.spread / self.value:.1%} beyond chance"
@@ -199,7 +209,7 @@ class BetaEstimate:
 def estimate_beta(model: AutoencoderLike, data: Data, *, num_examples: int | None = None,
                   seed: int = 0, threshold: float = STRONG_KL, progress: bool = False,
                   distortion: Distortion | str | None = None,
-                  scale: str = "log_variance") -> BetaEstimate:
+                  scale: str = "log_variance", inspect: bool = True) -> BetaEstimate:
     """The beta that a VAE was trained with, from its posterior: one gradient an example.
 
     Where the bias of the log-variance head is free and the loss is stationary in it,
@@ -230,12 +240,14 @@ def estimate_beta(model: AutoencoderLike, data: Data, *, num_examples: int | Non
         0.
       progress: whether to show a progress bar.
       distortion, scale: as `as_autoencoder` takes them, for models that do not say them.
+      inspect: False leaves out the look at the model on the first examples. It refuses models whose
+        numbers would mean nothing, such as a random encoder, and warns of what is doubtful.
     Raises:
       ValueError: for a collapsed model (no dimension above `threshold`), fewer than 2 examples or
         fewer than `num_examples`, or numbers that are not finite.
     """
     model = as_autoencoder(model, distortion, scale=scale, needs_beta=False)
-    rows = streaming.prepare(model, data, num_examples, "balancing", progress)
+    rows = streaming.prepare(model, data, num_examples, "balancing", progress, inspect=inspect)
     tangents = pullback.tangent_method(model.decode, rows.mean)
 
     def sides(x, first_row):

@@ -88,7 +88,7 @@ def held(weights: Iterable[tf.Variable]) -> list[np.ndarray]:
 
 def block_gradients(model: Measurable, data: Data, weights: Iterable[tf.Variable] | None = None,
                     num_examples: int | None = None, num_blocks: int = 256, seed: int = 0,
-                    progress: bool = False) -> BlockGradients:
+                    progress: bool = False, *, inspect: bool = True) -> BlockGradients:
     """Gradients of the loss D / beta + KL (Eq. 54), of a `VAE` its `training_objective`, over the
     weights, in blocks of examples.
 
@@ -109,6 +109,7 @@ def block_gradients(model: Measurable, data: Data, weights: Iterable[tf.Variable
       num_blocks: K at most.
       seed: of the order of an array's examples, and of the posterior noise.
       progress: whether to show a progress bar.
+      inspect: as of `tfisovae.analyze`.
     Returns:
       `BlockGradients`.
     Raises:
@@ -163,7 +164,8 @@ def block_gradients(model: Measurable, data: Data, weights: Iterable[tf.Variable
             part if kept.all() else tf.boolean_mask(part, kept) for part, kept in zip(parts, free)
         ], 0)
 
-    rows = streaming.prepare(autoencoder, data, num_examples, "gradients", progress)
+    rows = streaming.prepare(autoencoder, data, num_examples, "gradients", progress,
+                             inspect=inspect)
     _check_differentiable(autoencoder, rows.first[:1])
     gradient, sums, counts = compiled(gradient, reduce_retracing=True), [], []
     for batch, (x, first_row) in enumerate(rows):

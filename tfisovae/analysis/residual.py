@@ -90,7 +90,6 @@ def _removed(x, x_check, one, other, distortion, wanted):
     inner = np.maximum(np.sum(rows * lowered, 1), 1e-300)
     weight = np.clip(_excess(distortion, x[one], x_check[one]) / inner, 0, 1)
     directions = _leading(rows, weight[:, None] * lowered, wanted).T
-    low, high = distortion.domain or (-np.inf, np.inf)
     target, point = x[other], x_check[other]
     before = _excess(distortion, target, point)
     removed = np.zeros([len(other), wanted])
@@ -102,7 +101,8 @@ def _removed(x, x_check, one, other, distortion, wanted):
             score = np.where(length > 0, np.sum(
                 raised * (target - point).reshape(len(other), -1), 1) / length, 0.0)
         score = score.reshape(-1, *[1] * (x.ndim - 1))
-        tried = [point, *(np.clip(point + share * score * along, low, high) for share in _LENGTHS)]
+        tried = [point, *(distortion.into_domain(point + share * score * along)
+                           for share in _LENGTHS)]
         values = np.array([before, *(_excess(distortion, target, x_hat) for x_hat in tried[1:])])
         best, example = np.argmin(values, 0), np.arange(len(other))
         removed[:, k] = before - values[best, example]

@@ -15,7 +15,7 @@ import tensorflow as tf
 from tfisovae import arguments, distortions, files
 from tfisovae._autograph import converted
 from tfisovae.autoencoder import torch_modules
-from tfisovae.autoencoder.networks import Decoder, Encoder, Networks, as_part
+from tfisovae.autoencoder.networks import Activated, Decoder, Encoder, Networks, as_part
 from tfisovae.autoencoder.posterior import read_scale
 from tfisovae.autoencoder.signatures import load_saved_model
 from tfisovae.distortions import Distortion
@@ -102,7 +102,9 @@ def as_autoencoder(model: AutoencoderLike, distortion: Distortion | str | None =
                    beta: float | None = None, scale: str = "log_variance",
                    decomposed: bool | None = None, *,
                    encoder_outputs: str | int | Sequence[str | int] | None = None,
-                   decoder_output: str | int | None = None, needs_beta: bool = True) -> Autoencoder:
+                   decoder_output: str | int | None = None,
+                   decoder_activation: str | Callable[[tf.Tensor], tf.Tensor] | None = None,
+                   needs_beta: bool = True) -> Autoencoder:
     """The `Autoencoder` of a model of whatever origin.
 
     Args:
@@ -119,6 +121,9 @@ def as_autoencoder(model: AutoencoderLike, distortion: Distortion | str | None =
           `tfisovae.VAE.save` writes it, or what `tf.saved_model.load` makes of it, or its
           signatures.
 
+        The posterior is Gaussian with a diagonal covariance, and the prior N(0, I). Others are not
+        measured: another prior changes the rate, beta and every moment.
+
         Encoders return `[B, 2n]`, or mean and log-variance, or these and a sample, which is not
         used: in that order, unless their names say another. Spatial latent spaces have
         `[B, h, w, 2c]`, or mean and log-variance `[B, h, w, c]`. They are measured as vectors of
@@ -133,6 +138,8 @@ def as_autoencoder(model: AutoencoderLike, distortion: Distortion | str | None =
       encoder_outputs: the names, or numbers, of the outputs that are mean and log-variance; or of
         the one that is `[B, 2n]`.
       decoder_output: the name, or number, of the output that is x_hat.
+      decoder_activation: what makes x_hat of the decoder's output, such as "sigmoid" for a decoder
+        that returns logits: a function of a tensor, or the name of one that Keras has.
       needs_beta: False lets a model without a known beta pass; its `beta` is then None.
     Returns:
       `Autoencoder`. Its `networks` say what is known about the model; `networks.parameters(x)` are
@@ -160,6 +167,10 @@ def as_autoencoder(model: AutoencoderLike, distortion: Distortion | str | None =
         networks = Networks(encoding.owner, decoding.owner, encode.parameters, reading,
                             encoder_outputs, encoding.shape, decoding.size)
         said = _written_beside(model, distortion)
+    if decoder_activation is not None:
+        decode = Activated(decode, decoder_activation)
+        if networks is not None:  # whose own training knows nothing of it
+            networks = dataclasses.replace(networks, model=None, training_objective=None)
     settled = {name: said.get(name) if value is None else value for name, value in given.items()}
     if settled["distortion"] is None:
         raise ValueError(

@@ -6,7 +6,11 @@ from typing import Any, TypeAlias
 import numpy as np
 import tensorflow as tf
 
+from tfisovae._autograph import unconverted
+
 _BATCH = 100
+_FLOAT32 = float(np.finfo(np.float32).max)
+_EXACT = 2.0**53  # up to here float64 holds every integer
 
 Data: TypeAlias = tf.data.Dataset | np.ndarray | tf.Tensor | Iterable[Any]
 """What `batches` takes: a data set or whatever iterates over batches as `x_of` takes them, or an
@@ -66,9 +70,62 @@ def batches(data: Data, batch_size: int = _BATCH) -> Iterator[tf.Tensor]:
     else:
         elements = found
     for element in elements:
-        x = tf.cast(x_of(element), tf.float32)
+        x = as_x(x_of(element))
         if len(x):
             yield x
+
+
+def check_kind(x: Any, name: str = "x") -> None:
+    """Raises ValueError for data that float32 numbers would not be: complex, masked, sparse, ragged
+    or text, and numbers too large for it.
+    """
+    if isinstance(x, tf.RaggedTensor):
+        found = f"rows of different lengths (a RaggedTensor). Give {name}.to_tensor()"
+    elif isinstance(x, tf.SparseTensor):
+        found = f"a SparseTensor. Give tf.sparse.to_dense({name})"
+    elif hasattr(x, "toarray") and hasattr(x, "nnz"):  # of SciPy
+        found = f"a sparse matrix ({type(x).__name__}). Give {name}.toarray()"
+    elif isinstance(x, np.ma.MaskedArray) and np.ma.is_masked(x):
+        found = (f"{int(np.ma.count_masked(x))} masked entries, whose values would count. Leave "
+                 f"these examples out, or give {name}.filled(VALUE)")
+    else:
+        found = _unusable(x, name) if hasattr(x, "dtype") else None
+    if found is not None:
+        raise ValueError(f"{name} must be an array [N, ...] of real numbers; got {found}.")
+
+
+def _unusable(x, name):
+    """What is said of an array or a tensor of a type or with numbers that float32 does not hold."""
+    try:
+        kind = tf.as_dtype(x.dtype)
+    except TypeError:  # of another framework, or a date
+        known = not isinstance(x.dtype, np.dtype)
+        return None if known else f"the type {x.dtype}. Convert {name} to float32"
+    if kind.is_complex:
+        return (f"complex numbers ({kind.name}). Give their absolute values, or real and imaginary "
+                "parts as two channels")
+    if not (kind.is_floating or kind.is_integer or kind.is_bool):
+        shown = x.dtype if isinstance(x, np.ndarray) else kind.name
+        return f"the type {shown}. Convert {name} to float32"
+    eager = isinstance(x, (np.ndarray, np.generic)) or (tf.is_tensor(x)
+                                                        and not tf.is_symbolic_tensor(x))
+    if kind not in (tf.float64, tf.int64, tf.uint64) or not eager or not np.size(x):
+        return None
+    values = np.asarray(x)
+    largest = max(abs(float(values.max())), abs(float(values.min())))
+    if kind is tf.float64 and _FLOAT32 < largest < np.inf:
+        return f"numbers up to {largest:.3g}, beyond float32 ({_FLOAT32:.2g}). Rescale them"
+    if kind is not tf.float64 and largest > _EXACT:
+        return (f"integers up to {largest:.3g}, beyond 2^53, whose last digits would be lost. "
+                "Subtract an offset first, such as the earliest of times in nanoseconds")
+    return None
+
+
+@unconverted
+def as_x(x: Any) -> tf.Tensor:
+    """Examples as a float32 tensor. Raises as `check_kind`."""
+    check_kind(x)
+    return tf.cast(x, tf.float32)
 
 
 def is_endless(data: Data) -> bool:
@@ -109,11 +166,9 @@ def whole(data: Any) -> Any:
     if hasattr(data, "iloc"):  # a table of pandas, which is sliced by its labels
         data = data.to_numpy()
     if hasattr(data, "shape"):
-        if not len(data.shape) or (isinstance(data, np.ndarray) and data.dtype.kind not in "fiub"):
-            raise ValueError(
-                f"data must be an array [N, ...] of real numbers; got the type {data.dtype} and "
-                f"the shape "
-                f"{list(data.shape)}.")
+        check_kind(data[:0] if _is_plain(data) else data, "data")  # numbers batch by batch
+        if not len(data.shape):
+            raise ValueError(f"data must be an array [N, ...]; got one number, {data!r}.")
         return data
     if isinstance(data, (tuple, list)):
         return _of_sequence(data)
@@ -124,6 +179,11 @@ def whole(data: Any) -> Any:
             f"of them; got "
             f"{data!r}.")
     return data
+
+
+def _is_plain(data):
+    """Whether an array has its kind in its type, so that its numbers can be looked at later."""
+    return type(data) is np.ndarray and data.ndim > 0
 
 
 def _of_sequence(data):

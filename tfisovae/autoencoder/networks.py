@@ -10,6 +10,7 @@ from typing import Any
 import tensorflow as tf
 
 from tfisovae.autoencoder import signatures, torch_modules
+from tfisovae.autoencoder.data import as_x
 from tfisovae.autoencoder.functions import PlainFunction
 from tfisovae.autoencoder.keras_networks import keras_part
 from tfisovae.autoencoder.outputs import Outputs, Part, PartError
@@ -132,7 +133,7 @@ class Encoder:
 
     def parameters(self, x: tf.Tensor, training: bool = False) -> tuple[tf.Tensor, tf.Tensor]:
         """The mean and the second output as the encoder returns them, `[B, n]` each, float32."""
-        outputs = self._part(tf.cast(x, tf.float32), training)
+        outputs = self._part(as_x(x), training)
         mean, spread = (_as_float(value) for value in outputs.mean_and_spread(self._outputs))
         if mean.shape.rank == 4 and None not in mean.shape[1:]:
             self.latent_shape = tuple(mean.shape[1:])
@@ -148,6 +149,11 @@ class Encoder:
                 f"The encoder returns n = {mean.shape[-1]} means, the decoder takes n = "
                 f"{self._latents}. An encoder with one output returns [batch, 2n]; where it has "
                 "several, encoder_outputs= says which are meant.")
+        if spread.shape.rank is not None and spread.shape.rank > 2:
+            raise PartError(
+                f"The encoder's second output must have the shape [batch, n], one spread for each "
+                f"dimension; got {spread.shape.as_list()}. A full covariance cannot be measured: "
+                "the posterior must be Gaussian with a diagonal covariance.")
         # Static shapes of Keras networks can be trusted; elsewhere all examples may share a row.
         trusted = isinstance(self._part.owner, tf.keras.layers.Layer) and spread.shape.rank == 2
         if trusted and spread.shape.as_list() == mean.shape.as_list():
@@ -229,9 +235,38 @@ class Composed:
         return self._decode(self._first(tf.convert_to_tensor(z)))
 
 
+class Activated:
+    """activation(decode(z)), in the precision of `decode`: for a decoder that returns logits.
+
+    Args:
+      decode: z -> the input of the activation.
+      activation: a function of a tensor, or the name of one that Keras has.
+    """
+
+    def __init__(self, decode: Callable[[tf.Tensor], tf.Tensor],
+                 activation: str | Callable[[tf.Tensor], tf.Tensor]) -> None:
+        try:
+            self._activation = tf.keras.activations.get(activation)
+        except (TypeError, ValueError):
+            raise ValueError(
+                "decoder_activation must be the name of an activation of Keras, such as "
+                "\"sigmoid\" or \"softmax\", or a function of a tensor; got "
+                f"{activation!r}.") from None
+        self._decode = decode
+
+    @property
+    def precision(self) -> tf.DType:
+        """The type that its outputs are exact to."""
+        return precision_of(self._decode)
+
+    def __call__(self, z: tf.Tensor) -> tf.Tensor:
+        return self._activation(self._decode(z))
+
+
 def precision_of(decode: Callable[[tf.Tensor], tf.Tensor]) -> tf.DType:
     """The type that the outputs of `decode` are exact to: float32 where nothing says more."""
-    return decode.precision if isinstance(decode, (Decoder, Composed)) else tf.float32
+    known = isinstance(decode, (Activated, Composed, Decoder))
+    return decode.precision if known else tf.float32
 
 
 def _as_float(value):

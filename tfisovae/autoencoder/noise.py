@@ -4,6 +4,12 @@ import tensorflow as tf
 _STEPS_TOGETHER = 10
 
 
+def check_seed(seed: int) -> None:
+    """Raises ValueError for a seed that has no 64 bits."""
+    if isinstance(seed, int) and not -2**63 <= seed < 2**63:
+        raise ValueError(f"seed must be an integer of 64 bits, below 2^63; got {seed}.")
+
+
 def noise_rows(num_rows: int | tf.Tensor, dimension: int, seed: int, step: int | tf.Tensor,
                first_row: int | tf.Tensor = 0) -> tf.Tensor:
     """Standard normal noise that depends on its address alone: row r of step t under a seed.
@@ -21,6 +27,7 @@ def noise_rows(num_rows: int | tf.Tensor, dimension: int, seed: int, step: int |
     Returns:
       `[num_rows, dimension]`, float32.
     """
+    check_seed(seed)
     blocks = -(-dimension // 4)  # Philox yields four numbers a count
     key_seed = tf.stack([tf.cast(seed, tf.int64), tf.cast(step, tf.int64)])
     keyed = tf.raw_ops.StatelessRandomGetKeyCounter(seed=key_seed)

@@ -16,8 +16,14 @@ import numpy as np
 import tensorflow as tf
 
 from tfisovae import arguments, distortions
+from tfisovae.verdict import html
 
 _REDUCTIONS = ("sum", "mean", "last_axis_mean")
+_OWN_VARIANCES = """
+    class Weighted(tfisovae.distortions.Distortion):
+        def __call__(self, x, x_hat):
+            return tf.reduce_sum((x - x_hat)**2 / (2 * V), -1)
+"""
 _NAMES = ("sse", "mse", "bce", "gaussian_nll", "ssim")
 
 Scalar: typing.TypeAlias = float | np.number | np.ndarray | tf.Tensor
@@ -47,6 +53,9 @@ class Objective(
 
     __str__ = explain
 
+    def _repr_html_(self) -> str:
+        return html.of(self.explain())
+
 
 def objective(reconstruction: distortions.Distortion | str, *, reduction: str | None = None,
               weight: Scalar = 1.0, kl_weight: Scalar = 1.0, kl_reduction: str = "sum",
@@ -73,7 +82,8 @@ def objective(reconstruction: distortions.Distortion | str, *, reduction: str | 
     x is what the encoder takes, and x_hat what the decoder returns on the same scale: D is measured
     on those. An encoder that rescales its input inside (0..255 in, x_hat in 0..1) is to be given to
     `tfisovae` as a function of the rescaled data. With cross-entropies "from logits", x_hat is the
-    sigmoid of the decoder's output, and `decode` must return that. A weight that grew during
+    sigmoid of the decoder's output, and `decode` must return that:
+    `as_autoencoder(..., decoder_activation="sigmoid")`. A weight that grew during
     training counts with its last value. Free bits and a KL capacity are not of this form.
 
     Args:
@@ -180,6 +190,11 @@ def _reconstruction(name, reduction, shape, variance, data_scale):
                 'variance of "gaussian_nll" is missing: give the fixed one, or the scalar that '
                 'was learned.'
             )
+        if np.ndim(variance):
+            raise ValueError(
+                f"variance must be one number; got the shape {list(np.shape(variance))}. Several "
+                "variances make another distortion. Write it, with the variances V at the end of "
+                f"training, and give it as reconstruction:\n{_OWN_VARIANCES}")
         made = distortions.GaussianNLL(_positive("variance", variance) / data_scale**2)
         factor = 1 / math.prod(_given(
             shape, 'the "mean" of "gaussian_nll"')) if reduction == "mean" else 1.0

@@ -13,6 +13,8 @@ import tensorflow as tf
 
 _MEAN = re.compile(r"mean|(?<![a-z])(mu|loc)(?![a-z])")
 _SPREAD = re.compile(r"var|std|sigma|scale")
+# Names of distributions whose entries are independent.
+_DIAGONAL = re.compile(r"Diag|^(Normal|Independent)$")
 
 
 class PartError(ValueError):
@@ -178,14 +180,22 @@ def check_one_input(role: str, inputs: Sequence[Any]) -> None:
 
 def checked(tensor: Any) -> Any:
     """An output that is used; a distribution would be taken for one sample of it."""
-    if hasattr(tensor, "log_prob") and hasattr(tensor, "sample"):
+    if not (hasattr(tensor, "log_prob") and hasattr(tensor, "sample")):
+        return tensor
+    # The first of these is a wrapper, where TensorFlow Probability returns the distribution.
+    kinds = [base.__name__ for base in type(tensor).__mro__ if not base.__name__.startswith("_")]
+    kind = kinds[0]
+    said = (f"A network returns a distribution ({kind}); a function that returns numbers was "
+            "expected. Of a decoder, return distribution.mean(). ")
+    if any(map(_DIAGONAL.search, kinds)):
         raise PartError(
-            f"A network returns a distribution ({type(tensor).__name__}), which is none of its "
-            f"numbers. Give a "
-            "function that returns those: of a decoder distribution.mean(), of an encoder "
-            "(distribution.mean(), "
-            "distribution.stddev()) with scale=\"scale\".")
-    return tensor
+            said + "Of an encoder, return (distribution.mean(), distribution.stddev()) with "
+            "scale=\"scale\". The posterior must be Gaussian with a diagonal covariance, and the "
+            "prior N(0, I).")
+    raise PartError(
+        said + "An encoder with this posterior cannot be measured, unless it is Gaussian with a "
+        "diagonal covariance: means and deviations alone leave out how the dimensions vary "
+        "together, and give a wrong rate and beta.")
 
 
 def _half(parameters):

@@ -16,6 +16,7 @@ import tqdm
 
 from tfisovae import arguments
 from tfisovae._autograph import compiled
+from tfisovae.autoencoder import inspection
 from tfisovae.autoencoder.autoencoder import Measurable
 from tfisovae.autoencoder.data import Data, batches, is_endless
 from tfisovae.autoencoder.outputs import PartError
@@ -55,14 +56,17 @@ class Prepared:
 
 
 def prepare(model: Measurable, data: Data, num_examples: int | None = None,
-            description: str = "measuring", progress: bool = False) -> Prepared:
+            description: str = "measuring", progress: bool = False, *,
+            inspect: bool = True) -> Prepared:
     """Reads the first batch, and encodes and decodes its first 16 examples.
 
-    The arguments are those of `examples_of`.
+    Args:
+      model, data, num_examples, description, progress: those of `examples_of`.
+      inspect: whether to look for what makes measures meaningless (`inspection.check`).
 
     Raises:
       ValueError: as `examples_of`; and where the encoder does not take such examples, or the
-        decoder returns others.
+        decoder returns others; or what `inspection.check` finds.
     """
     rows = examples_of(model, data, num_examples, description, progress)
     x, _ = batch = next(rows)
@@ -81,6 +85,8 @@ def prepare(model: Measurable, data: Data, num_examples: int | None = None,
         raise ValueError(
             f"The decoder returns the shape {tuple(x_hat.shape)} for x of the shape "
             f"{tuple(first.shape)}: a VAE returns what it takes.")
+    if inspect:
+        inspection.check(model, first)
     return Prepared(model, first, tf.convert_to_tensor(mean), itertools.chain([batch], rows))
 
 

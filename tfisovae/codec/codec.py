@@ -84,7 +84,7 @@ class Codec:
             quantization: str = "universal", step_factor: float = 1.0, prior: str = "normal",
             distortion: Distortion | str | None = None, beta: float | None = None,
             scale: str = "log_variance", num_examples: int | None = None,
-            progress: bool = False) -> "Codec":
+            progress: bool = False, inspect: bool = True) -> "Codec":
         """Learns the maps z_j <-> y_j of the active dimensions and the probability tables, in one
         pass over data.
 
@@ -103,6 +103,7 @@ class Codec:
           distortion, beta, scale: as `as_autoencoder` takes them, for models that do not say them.
           num_examples: of the data; all by default.
           progress: whether to show a progress bar.
+          inspect: as of `tfisovae.analyze`.
         Raises:
           ValueError: for an unknown option; a model whose beta is not known, or that has collapsed;
             fewer than 20 examples (400 for "empirical"), or examples that are not finite or of
@@ -111,7 +112,7 @@ class Codec:
         """
         _check_choices(quantization, step_factor, prior)
         model = as_autoencoder(model, distortion, beta, scale)
-        transform, shape = Transform.fit(model, data, active, num_examples, progress)
+        transform, shape = Transform.fit(model, data, active, num_examples, progress, inspect)
         return cls(model, transform, shape, quantization, step_factor, prior)
 
     def at(self, step_factor: float | None = None, quantization: str | None = None,

@@ -102,13 +102,13 @@ class Transform:
 
     @classmethod
     def fit(cls, model: Measurable, data: Data, active: npt.ArrayLike | None = None,
-            num_examples: int | None = None,
-            progress: bool = False) -> tuple["Transform", tuple[int, ...]]:
+            num_examples: int | None = None, progress: bool = False,
+            inspect: bool = True) -> tuple["Transform", tuple[int, ...]]:
         """Learns it in one pass; returns it, and the shape of one example.
 
         Args:
           model: `Autoencoder`, or anything with its five attributes.
-          data, num_examples, progress: as `streaming.prepare` takes them.
+          data, num_examples, progress, inspect: as `streaming.prepare` takes them.
           active: `[n]`, bool; by default, dimensions whose mean KL over the data exceeds
             `posterior.ACTIVE_KL`.
         Raises:
@@ -125,7 +125,8 @@ class Transform:
             # The examples beyond are not decoded.
             return encoded, tf.cond(row < _DECODED, losses, lambda: tf.zeros([0, 2]))
 
-        rows = streaming.prepare(model, data, num_examples, "fitting the codec", progress)
+        rows = streaming.prepare(model, data, num_examples, "fitting the codec", progress,
+                                 inspect=inspect)
         parts, losses = [], []
         for (part, loss), row in streaming.run(rows, values, replicas=False):
             check_posteriors(part, row)

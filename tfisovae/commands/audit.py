@@ -50,8 +50,8 @@ def add_arguments(p: argparse.ArgumentParser) -> None:
         "rest")
     p.add_argument(
         "--distortion", help=
-        "sse, mse, bce, bce-sum, ssim, downward_convex or upward_convex (default: what the model "
-        "says)")
+        "sse, mse, bce, bce-sum, cce, poisson, ssim, downward_convex or upward_convex (default: "
+        "what the model says)")
     p.add_argument("--beta", type=float,
                    help="1 / lmbda, where the loss is lmbda D + KL (default: what the model says)")
     p.add_argument("--estimate_beta", action="store_true",
@@ -60,6 +60,8 @@ def add_arguments(p: argparse.ArgumentParser) -> None:
                    help="the loss was the decomposed one of section 4.2")
     p.add_argument("--scale", choices=choices.SCALES, default="log_variance",
                    help="what the encoder's second output is")
+    p.add_argument("--decoder_activation",
+                   help="what makes x_hat of the decoder's output, such as sigmoid for logits")
     p.add_argument("--num_examples", type=int,
                    help="examples to measure, at most (default: 1,000 images, or 10,000 vectors)")
     p.add_argument("--max_value", type=float, default=1.0,
@@ -145,6 +147,7 @@ def load_model(args: argparse.Namespace) -> "Autoencoder":
     model = python_models.found(args.model) or (args.encoder, args.decoder)
     try:
         return as_autoencoder(model, distortion, args.beta, args.scale, args.decomposed or None,
+                              decoder_activation=args.decoder_activation,
                               needs_beta=not args.estimate_beta)
     except TypeError as error:  # of what lies in a directory, which the user chose
         raise ValueError(str(error)) from error
@@ -248,7 +251,7 @@ def examine(model: "Autoencoder", x: np.ndarray, rows: np.ndarray,
       estimate: whether to take the beta that is found.
     """
     from tfisovae import estimate_beta
-    from tfisovae.analysis import inspection
+    from tfisovae.autoencoder import inspection
     from tfisovae.verdict import Severity
 
     found = [dataclasses.replace(one, numbers={**one.numbers, "row": int(rows[one.numbers["row"]])})
@@ -256,7 +259,7 @@ def examine(model: "Autoencoder", x: np.ndarray, rows: np.ndarray,
     if any(one.severity is Severity.FATAL for one in found):
         return found, None, model
     try:
-        beta = estimate_beta(model, x, progress=True)
+        beta = estimate_beta(model, x, progress=True, inspect=False)
     except ValueError:
         if estimate:
             raise
@@ -268,8 +271,8 @@ def run(args: argparse.Namespace) -> None:
     import tensorflow as tf
 
     import tfisovae
-    from tfisovae.analysis import analysis, mean_gradient, scree, storage
     from tfisovae.analysis import components as pca
+    from tfisovae.analysis import mean_gradient, measuring, scree, storage
     from tfisovae.verdict import Severity, model_words, words
 
     if args.num_examples is not None and args.num_examples < 2:
@@ -302,7 +305,7 @@ def run(args: argparse.Namespace) -> None:
     print("\n".join(said), end="\n" if said else "", flush=True)
     if any(one.severity is Severity.FATAL for one in found):
         raise ValueError("Stopped: correct this first, or no result means anything.")
-    result = tfisovae.analyze(model, x, progress=True)
+    result = tfisovae.analyze(model, x, progress=True, inspect=False)
     some = x[pca.spread_out(pca.enough(len(x), x[0].size), len(x))]
     components = pca.principal_components(some, model.distortion) if len(some) > 3 else None
     importances = scree.Scree.of(result, components)
@@ -329,10 +332,11 @@ def run(args: argparse.Namespace) -> None:
     verdict = result.judge(**known)
     save(verdict)  # whatever becomes of the gradient
     if train is not None:
-        evidence = {"training": analysis.measure_stationarity(model, train, progress=True)}
+        evidence = {"training": measuring.measure_stationarity(model, train, progress=True,
+                                                              inspect=False)}
         try:
-            evidence["gradient"] = mean_gradient.block_gradients(model, train,
-                                                                 progress=True).mean_gradient()
+            evidence["gradient"] = mean_gradient.block_gradients(
+                model, train, progress=True, inspect=False).mean_gradient()
         # Which does not keep it from being measured, by differences.
         except mean_gradient.NoGradient as error:
             said.append(f"--train_data: {error}")
@@ -379,7 +383,7 @@ def draw(out: str, model: "Autoencoder", result: "Analysis", importances: Any, x
     if tiles.are_images(decoded.channels_last(x)):
         x_check = np.asarray(model.decode(model.encode(x)[0]))
         drawn["reconstructions"] = decoded.reconstructions(
-            [x / max_value, x_check / max_value], ["x", "Dec(mean)"])
+            [x, x_check], ["x", "Dec(mean)"], max_value=max_value)
     for name in {"gram", "reconstructions"} - set(drawn):
         files.remove(os.path.join(out, f"{name}.png"))  # of what was measured before
     for name, figure in drawn.items():

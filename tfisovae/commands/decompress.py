@@ -40,7 +40,7 @@ def run(args: argparse.Namespace) -> None:
         parent = os.path.dirname(output)
         measuring.check_writable(parent, "output")
         files.sweep(parent)
-        with files.replacing_directory(output, durable=False) as new:
+        with files.replacing_directory(output, durable=False, full=False) as new:
             os.makedirs(new)
             if sources.kind_of(config) == "vectors":
                 kind = f"rows of {_TABLE}"

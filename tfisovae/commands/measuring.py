@@ -240,8 +240,8 @@ def training_evidence(trained: "Trained", num_examples: int | None = None) -> di
       num_examples: of training, whose mean gradient is taken; by default 50,000 vectors or 4,096
         images, as far as there are so many; 0: none, and no other numbers of examples of training.
     """
-    from tfisovae.analysis.analysis import measure_stationarity
     from tfisovae.analysis.mean_gradient import block_gradients
+    from tfisovae.analysis.measuring import measure_stationarity
     from tfisovae.autoencoder.data import as_float
     from tfisovae.training import batches
     from tfisovae.verdict.tests_of_means import MIN_BLOCKS

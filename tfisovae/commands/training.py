@@ -255,7 +255,7 @@ def report(source: "Source", opened: Any, num_eval: int) -> None:
     where the model is.
     """
     import tfisovae
-    from tfisovae.analysis.analysis import measure_stationarity
+    from tfisovae.analysis.measuring import measure_stationarity
     from tfisovae.training.batches import drawn_batches, evaluation_batches
     from tfisovae.training.callbacks import fall_of_the_loss
 

@@ -15,6 +15,7 @@ def as_options(text: str, names: dict[str, Any]) -> str:
       text: of an error of the library.
       names: of the options of a command, without dashes.
     """
+    text = text.replace(" (inspect=False skips this check.)", "")  # which is no option
     every = "|".join(map(re.escape, names))
     text = re.sub(rf"(?<![\w/.\-])({every})=(?:(True)|'([^']*)'|(?=[\w\[]))", _option, text)
     lone = "|".join(re.escape(name) for name in names if "_" in name or name in _PLAIN)

@@ -1,5 +1,7 @@
 """D(x, x_hat) and its metric tensor. Each is a `Distortion`; `get` finds one by its name."""
 from tfisovae.distortions.base import Distortion, decomposed, sum_of_entries
+from tfisovae.distortions.columns import ColumnBlocks
+from tfisovae.distortions.discrete import CategoricalCrossentropy, Poisson
 from tfisovae.distortions.standard import (
     SSIM,
     BinaryCrossentropy,
@@ -12,6 +14,7 @@ from tfisovae.distortions.standard import (
 )
 
 __all__ = [
-    "SSIM", "BinaryCrossentropy", "Distortion", "DownwardConvex", "GaussianNLL", "MeanSquaredError",
-    "SumSquaredError", "UpwardConvex", "decomposed", "get", "sum_of_entries"
+    "SSIM", "BinaryCrossentropy", "CategoricalCrossentropy", "ColumnBlocks", "Distortion",
+    "DownwardConvex", "GaussianNLL", "MeanSquaredError", "Poisson", "SumSquaredError",
+    "UpwardConvex", "decomposed", "get", "sum_of_entries"
 ]

@@ -19,6 +19,8 @@ from tfisovae._autograph import converted
 # Displacements on which a distortion is checked, in deviations of the data.
 _STEPS = (0.1, 0.03, 0.01, 3e-3, 1e-3)
 _CHECKED = 8  # examples
+_ROUNDING = 1e-6  # of the width of a domain, by which any output may leave it
+_SUMS = 1e-3  # by which a sum of probabilities may differ from 1
 
 
 def sum_of_entries(x: tf.Tensor) -> tf.Tensor:
@@ -58,12 +60,18 @@ class Distortion(abc.ABC):
     loaded.
 
     Attributes:
-      domain: `(low, high)` if data outside that interval are an error, else `None`.
+      domain: `(low, high)` if data outside that interval are an error, else `None`. An end may be
+        infinite.
+      simplex: whether the entries along the last axis must also sum to 1, as probabilities do.
+      overshoot: how far x_hat may leave the domain, in widths of it. 0 says that D has no meaning
+        for an x_hat outside.
       min_size: the smallest height and width of images that the distortion can compare, else
         `None`.
     """
 
     domain: tuple[float, float] | None = None
+    simplex: bool = False
+    overshoot: float = 0.1  # of a linear output
     min_size: int | None = None
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
@@ -146,14 +154,86 @@ class Distortion(abc.ABC):
         low, high = self.domain
         smallest, largest = tf.reduce_min(x), tf.reduce_max(x)
         inside = tf.logical_and(smallest >= low, largest <= high)
-        message = (f"{type(self).__name__} expects x between {low:g} and {high:g} "
-                   "(divide 8-bit images by 255); its smallest and largest values were")
+        message = (f"{type(self).__name__} expects x {self.domain_words}"
+                   + " (divide 8-bit images by 255)" * (0 < high < 255 and not self.simplex)
+                   + "; its smallest and largest values were")
+        if self.simplex:
+            sums = tf.reduce_sum(x, -1)
+            smallest, largest = (tf.reduce_min(tf.minimum(sums, smallest)),
+                                 tf.reduce_max(tf.maximum(sums, largest)))
+            inside = tf.logical_and(inside, tf.reduce_all(tf.abs(sums - 1) < _SUMS))
+            message += " (or sums)"
         if tf.executing_eagerly():
             if tf.size(x) > 0 and not inside:
                 raise ValueError(f"{message} {float(smallest):g} and {float(largest):g}.")
         else:
             tf.debugging.Assert(tf.logical_or(inside, tf.equal(tf.size(x), 0)),
                                 [message, smallest, largest])
+
+    @property
+    def domain_words(self) -> str:
+        """The domain in words, after "x"."""
+        if self.domain is None:
+            return "of any value"
+        low, high = self.domain
+        if self.simplex:
+            return "of probabilities, which sum to 1 over the last axis"
+        if np.isinf(high):
+            return f"of at least {low:g}"
+        return f"of at most {high:g}" if np.isinf(low) else f"between {low:g} and {high:g}"
+
+    @property
+    def strict(self) -> bool:
+        """Whether D has no meaning for an x_hat outside of the domain."""
+        open_end = self.domain is not None and not np.isfinite(self.domain).all()
+        return self.overshoot == 0 or open_end
+
+    @property
+    def activation(self) -> str:
+        """The usual last activation of a decoder, whose outputs are in the domain, as code."""
+        if self.simplex:
+            return '"softmax"'
+        return '"exponential"' if self.domain and np.isinf(self.domain[1]) else '"sigmoid"'
+
+    def outside(self, x_hat: np.ndarray) -> np.ndarray:
+        """Whether each entry is outside of the domain, by more than the `overshoot`; like x_hat."""
+        if self.domain is None:
+            return np.zeros(x_hat.shape, bool)
+        low, high = self.domain
+        width = high - low
+        allowed = max(self.overshoot, _ROUNDING) * width if np.isfinite(width) else _ROUNDING
+        outside = (x_hat < low - allowed) | (x_hat > high + allowed)
+        if self.simplex:
+            outside |= np.abs(np.sum(x_hat, -1, keepdims=True) - 1) > _SUMS
+        return outside
+
+    def into_domain(self, x_hat: np.ndarray) -> np.ndarray:
+        """The point itself, or one on the border of the domain where it is outside."""
+        if self.domain is None:
+            return x_hat
+        x_hat = np.clip(x_hat, *self.domain)
+        if self.simplex:
+            total = np.sum(x_hat, -1, keepdims=True)
+            x_hat = np.where(total > 0, x_hat / np.where(total > 0, total, 1),
+                             1 / x_hat.shape[-1])
+        return x_hat
+
+    def inner_point(self, x: np.ndarray, share: float) -> np.ndarray:
+        """Examples, moved into the domain by a share of the way to its middle, or to their mean."""
+        center = x.mean()
+        if self.simplex:
+            center = 1 / x.shape[-1]
+        elif self.domain is not None and np.isfinite(self.domain).all():
+            center = sum(self.domain) / 2
+        elif self.domain is not None and not self.domain[0] < center < self.domain[1]:
+            low, high = self.domain  # all examples are at the border
+            center = low + 1 if np.isfinite(low) else high - 1
+        return (1 - share) * x + share * center
+
+    def tangent(self, v: tf.Tensor) -> tf.Tensor:
+        """The part of a displacement that stays in the domain: on the simplex its sum is 0."""
+        v = tf.convert_to_tensor(v)
+        return v - tf.reduce_mean(v, -1, keepdims=True) if self.simplex else v
 
     @property
     def has_scale(self) -> bool:
@@ -177,8 +257,8 @@ class Distortion(abc.ABC):
         """
         found = []
         for point, unit in _inner_points(self, x):
-            v = tf.constant(unit * np.random.default_rng(0).standard_normal(point.shape),
-                            point.dtype)
+            v = self.tangent(tf.constant(
+                unit * np.random.default_rng(0).standard_normal(point.shape), point.dtype))
             form, offset = self.inner(point, v,
                                       v).numpy().astype(np.float64), _offset(self, point) / unit
             for step in _STEPS:
@@ -229,12 +309,11 @@ def _inner_points(distortion, x):
     more and more.
     """
     x = np.asarray(x)[:_CHECKED].astype(np.float64)
-    low, high = distortion.domain or (None, None)
+    width = float(np.subtract(*distortion.domain[::-1])) if distortion.domain else np.inf
     for share in (0.2, 0.5):
-        center = x.mean() if low is None else (low + high) / 2
-        point = (1 - share) * x + share * center
+        point = distortion.inner_point(x, share)
         # Black and white images have no deviation from which to take a scale.
-        unit = x.std() or (0.1 * (high - low) if low is not None else abs(center) or 1.0)
+        unit = x.std() or (0.1 * width if np.isfinite(width) else abs(point.mean()) or 1.0)
         yield _in_its_dtype(distortion, point), unit
 
 
@@ -265,7 +344,7 @@ def _offset(distortion, x):
     with tf.GradientTape() as tape:
         tape.watch(x)
         d = distortion(tf.stop_gradient(x), x)
-    slope = tape.gradient(d, x, unconnected_gradients="zero")
+    slope = distortion.tangent(tape.gradient(d, x, unconnected_gradients="zero"))
     square = sum_of_entries(slope * slope)
     steps = tf.math.divide_no_nan(square**1.5, distortion.inner(x, slope, slope))
     return float(np.median(steps)) / np.sqrt(np.prod(x.shape[1:]))

@@ -11,6 +11,7 @@ from tfisovae.distortions.base import (
     Distortion,
     sum_of_entries,
 )
+from tfisovae.distortions.discrete import CategoricalCrossentropy, Poisson
 
 _Number = TypeVar("_Number", float, np.ndarray, tf.Tensor)
 
@@ -103,6 +104,7 @@ class BinaryCrossentropy(Distortion):
     """
 
     domain = (0.0, 1.0)
+    overshoot = 0.0
     _MARGIN = 1e-7
 
     def __init__(self, reduction: str = "mean") -> None:
@@ -257,6 +259,8 @@ _BY_NAME = {
     "sse": SumSquaredError,
     "mse": MeanSquaredError,
     "bce": BinaryCrossentropy,
+    "cce": CategoricalCrossentropy,
+    "poisson": Poisson,
     "ssim": SSIM,
     "gaussian_nll": GaussianNLL,
     "downward_convex": DownwardConvex,
@@ -267,7 +271,8 @@ _BY_NAME = {
 def get(name: Distortion | str, **arguments: Any) -> Distortion:
     """The distortion of that name, made with `arguments`; a `Distortion` is returned as it is.
 
-    Names: "sse", "mse", "bce", "ssim", "gaussian_nll", "downward_convex", "upward_convex".
+    Names: "sse", "mse", "bce", "cce", "poisson", "ssim", "gaussian_nll", "downward_convex",
+    "upward_convex".
     """
     if isinstance(name, Distortion):
         return name

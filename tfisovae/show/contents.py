@@ -275,3 +275,29 @@ class Contents:
     commands: Mapping[str, str] = dataclasses.field(default_factory=dict)
     notes: Sequence[str] = ()
     names: Sequence[str] | None = None
+
+    @property
+    def limits(self) -> tuple[float, float]:
+        """The values that are black and white in all pictures; see `limits`."""
+        shown = (self.reconstructions, self.traversals)
+        known = [one.x for one in shown if one is not None]
+        return limits(known[0], self.max_value) if known else (0.0, self.max_value)
+
+
+def limits(images: npt.ArrayLike, max_value: float = 1.0) -> tuple[float, float]:
+    """The values of images that are drawn black and white.
+
+    They are 0 and `max_value`. Where more than 1 % of the entries are outside by more than a tenth
+    of that, as in spectrograms in dB, they are the smallest and the largest value.
+    """
+    values = np.asarray(images, np.float64)
+    values = values[np.isfinite(values)]
+    outside = (values < -0.1 * max_value) | (values > 1.1 * max_value)
+    if not len(values) or outside.mean() <= 0.01:
+        return 0.0, float(max_value)
+    return float(values.min()), float(values.max())
+
+
+def limits_words(found: tuple[float, float], max_value: float = 1.0) -> str:
+    """What is black and what is white, where it is not 0 and `max_value`; "" elsewhere."""
+    return "" if found == (0.0, max_value) else f"Black is {found[0]:.3g}, white is {found[1]:.3g}."

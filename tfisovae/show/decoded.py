@@ -12,6 +12,7 @@ from PIL import Image, ImageDraw
 
 from tfisovae import files
 from tfisovae.show import drawing
+from tfisovae.show.contents import limits, limits_words
 from tfisovae.show.drawing import FAINT, MAIN, OTHER, Figure
 
 if typing.TYPE_CHECKING:
@@ -38,8 +39,8 @@ def traversal(rows: "Traversals", ax: Axes | None = None, title: str = "") -> Ax
     z.
 
     Args:
-      rows: `Traversals` of images, `[rows, columns, H, W, C]` or with the channels in front, in
-        [0, 1].
+      rows: `Traversals` of images, `[rows, columns, H, W, C]` or with the channels in front. Black
+        and white are 0 and 1, or the limits of other data (`contents.limits`).
       ax: to draw on; by default of a new figure.
       title: above the picture; any text.
     Returns:
@@ -49,7 +50,7 @@ def traversal(rows: "Traversals", ax: Axes | None = None, title: str = "") -> Ax
     heads = [f"{value:+.1f}" for value in rows.z[0]
              ] if rows.steps == "z" else [f"{k - (count - 1) / 2:+g}" for k in range(count)]
     left, right = zip(*((f"{name}   {share}", moved) for name, share, moved in rows.words()))
-    return _mosaic(rows.x, left, heads, ax, title, right)
+    return _mosaic(rows.x, left, heads, ax, title, limits(rows.x), right_labels=right)
 
 
 def animation(rows: "Traversals", path: str | os.PathLike, seconds: float = 4.0,
@@ -63,7 +64,7 @@ def animation(rows: "Traversals", path: str | os.PathLike, seconds: float = 4.0,
       seconds: to and fro.
       width: images side by side, at most.
     """
-    images = channels_last(rows.x)
+    images = channels_last(_scaled(rows.x, limits(rows.x)))
     count, columns, height, breadth, channels = images.shape
     zoom, margin, head = -(-64 // height), 4, 14
     tall, wide = zoom * height + head + margin, zoom * breadth + margin
@@ -91,26 +92,35 @@ def animation(rows: "Traversals", path: str | os.PathLike, seconds: float = 4.0,
 
 
 def reconstructions(rows: Sequence[np.ndarray], labels: Sequence[str], ax: Axes | None = None,
-                    title: str = "") -> Axes | Figure:
+                    title: str = "", max_value: float = 1.0) -> Axes | Figure:
     """Rows of images, one above the other: inputs and what the VAE makes of them.
 
     Args:
-      rows: list of `[N, H, W, C]`, or `[N, C, H, W]`, in [0, 1].
+      rows: list of `[N, H, W, C]`, or `[N, C, H, W]`; the first are the inputs.
       labels: one for each row.
       ax: to draw on; by default of a new figure.
       title: above the picture; any text.
+      max_value: black and white are 0 and this, or the limits of inputs in another range. The
+        title then says so.
     Returns:
       `ax`, or the new figure.
     """
-    return _mosaic(np.stack(rows), labels, [], ax, title)
+    return _mosaic(np.stack(rows), labels, [], ax, title, limits(rows[0], max_value), max_value)
 
 
-def _mosaic(images, row_labels, column_labels, ax, title, right_labels=()):
+def _scaled(images, found):
+    """Images with black at 0 and white at 1."""
+    low, high = found
+    return np.clip((np.asarray(images) - low) / (high - low or 1.0), 0, 1)
+
+
+def _mosaic(images, row_labels, column_labels, ax, title, found, max_value=1.0, right_labels=()):
     """`[rows, columns, H, W, C]` side by side in one picture, with labels at the left, above, and
-    at the right.
+    at the right; `found` are the values of black and white.
     """
     gap = 2
-    images = np.clip(channels_last(images), 0, 1)
+    images = _scaled(channels_last(images), found)
+    title = "\n".join(filter(None, (title, limits_words(found, max_value))))
     images = np.pad(images, [(0, 0), (0, 0), (0, gap), (0, gap), (0, 0)], constant_values=1)
     rows, columns, height, width, channels = images.shape
     picture = images.transpose(0, 2, 1, 3, 4).reshape(rows * height, columns * width, channels)

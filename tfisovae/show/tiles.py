@@ -12,7 +12,7 @@ import numpy as np
 import PIL.Image
 
 from tfisovae.show import decoded
-from tfisovae.show.contents import Contents, count, number, percent
+from tfisovae.show.contents import Contents, count, limits_words, number, percent
 from tfisovae.show.drawing import Inline
 from tfisovae.show.norms import followed
 
@@ -27,12 +27,13 @@ _EQUAL_IN = {  # by `Traversals.steps`
 _THIRDS = ("upper", "middle", "lower"), ("left", "centre", "right")
 
 
-def to_bytes(images: np.ndarray, max_value: float = 1.0) -> np.ndarray:
-    """`[..., H, W, C]` in [0, max_value], of 1 or 3 channels, as uint8 `[..., H, W, 3]`; what is
-    not finite is black.
+def to_bytes(images: np.ndarray, limits: tuple[float, float] = (0.0, 1.0)) -> np.ndarray:
+    """`[..., H, W, C]`, of 1 or 3 channels, as uint8 `[..., H, W, 3]`; `limits` are black and
+    white, and what is not finite is black.
     """
-    scaled = np.clip(
-        np.nan_to_num(np.asarray(images, np.float64) / max_value, posinf=0.0, neginf=0.0), 0, 1)
+    low, high = limits
+    scaled = (np.asarray(images, np.float64) - low) / (high - low or 1.0)
+    scaled = np.clip(np.nan_to_num(scaled, posinf=0.0, neginf=0.0), 0, 1)
     return np.broadcast_to(np.uint8(np.rint(255 * scaled)), (*scaled.shape[:-1], 3))
 
 
@@ -113,7 +114,7 @@ def walks(contents: Contents, budget: int) -> tuple[list[dict[str, Any]], list[s
     columns, follows = moved.x.shape[1], followed(measured) or []
     images = are_images(moved.x[0])
     if images:
-        tiles = [to_bytes(row, contents.max_value) for row in moved.x]
+        tiles = [to_bytes(row, contents.limits) for row in moved.x]
         drawn = strips(tiles, budget)
         crisp = max(moved.x.shape[2:4]) < _CRISP
     else:
@@ -170,6 +171,8 @@ def _said_of_all(contents, shown, images):
                      f"{int(measured.active[others].sum())} of them active.")
     if not measured.active.any():
         words.append("No dimension is active: z says nothing of the input.")
+    if images and contents.limits != (0.0, contents.max_value):
+        words.append(limits_words(contents.limits, contents.max_value))
     sides = moved.x.shape[2:4] if images else (0,)
     if max(sides) > MAX_SIDE:
         words.append(
@@ -254,9 +257,10 @@ def reconstructed(contents: Contents, budget: int) -> dict[str, Any] | None:
         distortion).all() else "."
     x, x_check = np.asarray(found.x)[:size], np.asarray(found.x_check)[:size]
     if images:
+        words = f"{words} {limits_words(contents.limits, contents.max_value)}".rstrip()
         pairs = [
             np.stack(pair)
-            for pair in zip(*(to_bytes(part, contents.max_value) for part in (x, x_check)))
+            for pair in zip(*(to_bytes(part, contents.limits) for part in (x, x_check)))
         ]
         columns = [pair.reshape(1, -1, *pair.shape[2:]) for pair in pairs]
         alts = [
@@ -316,7 +320,7 @@ def extremes(contents: Contents, budget: int) -> list[dict[str, Any]]:
         examples, images = [], (found.extremes or {}).get(name)
         if images is not None and are_images(np.asarray(images)) and len(images) == len(rows):
             tiles = [
-                image[None] for image in to_bytes(np.asarray(images), contents.max_value)
+                image[None] for image in to_bytes(np.asarray(images), contents.limits)
             ]
             said = [
                 f"row {row}" + (f": {number(values[row], 4)}" if row in values else "")

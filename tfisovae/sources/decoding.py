@@ -9,9 +9,11 @@ of 255 off.
   range. One value everywhere has no range, and cannot be read.
 - Colour profiles are not applied; CMYK becomes RGB by (255 - C)(255 - K) / 255.
 """
+import contextlib
 import dataclasses
 import os
 import re
+import threading
 import typing
 from collections.abc import Callable
 
@@ -22,6 +24,10 @@ from tfisovae import arguments
 from tfisovae.sources.source import printable
 
 SMALLEST = 11  # the window of SSIM
+LARGEST = 4096  # height and width that images are brought to
+_MOST_PIXELS = 100_000_000  # of an image that is read
+_MANY_PIXELS = 16_000_000  # above which images are decoded one at a time
+_ONE_LARGE = threading.Lock()
 CELEBA = (178, 218)  # width and height of the aligned images of CelebA
 CROPS = ("center", "none", "celeba")
 # No EPS: Pillow starts Ghostscript for it. HEIF is there where the user has registered pillow-heif.
@@ -70,6 +76,8 @@ class Framing:
 
     def __post_init__(self) -> None:
         arguments.integer("image_size", self.image_size, SMALLEST, ", the window of SSIM")
+        if self.image_size > LARGEST:
+            raise ValueError(f"image_size must be at most {LARGEST}; got {self.image_size}.")
         if self.crop not in CROPS:
             raise ValueError(
                 f"crop must be one of {', '.join(map(repr, CROPS))}; got {self.crop!r}.")
@@ -177,9 +185,15 @@ def decode(name: str, open_file: Callable[[], typing.BinaryIO], framing: Framing
             head = file.read(4096)
             file.seek(0)
             with _opened(file, ending, head) as image:
-                picture, scaled = _rgb(image, framing.color)
-        framing.check(name, picture.size)
-        return Decoded(framing(picture), scaled)
+                pixels = image.width * image.height
+                if pixels > _MOST_PIXELS:
+                    raise Unreadable(
+                        f"it has {image.width} x {image.height} pixels, and the most that are read "
+                        f"is {_MOST_PIXELS:,}. Make it smaller")
+                with _ONE_LARGE if pixels > _MANY_PIXELS else contextlib.nullcontext():
+                    picture, scaled = _rgb(image, framing.color)
+                    framing.check(name, picture.size)
+                    return Decoded(framing(picture), scaled)
     except (NoImage, Unreadable, UnsuitableSize):
         raise
     # Pillow raises whatever its many decoders raise, and files what systems do.

@@ -138,7 +138,7 @@ def _rows(data, separator):
     else:
         reader = csv.reader(lines, delimiter=SEPARATORS[separator], skipinitialspace=True)
         for row in reader:
-            yield reader.line_num, [cell.strip() for cell in row]
+            yield reader.line_num, [cell.strip(" \t\r\n") for cell in row]
 
 
 def _head(path, data, separator):
@@ -251,6 +251,10 @@ def _fault(path, data, options, chosen, width):
 def _complaint(cell, decimal, truth):
     """What is wrong with a cell of a column of numbers or of truths, or `None`."""
     shown = repr(cell if len(cell) <= 40 else cell[:40] + "...")
+    spaces = [sign for sign in cell if sign.isspace() and sign not in " \t\r\n"]
+    if spaces:
+        return (f"{shown} has the character U+{ord(spaces[0]):04X}, which looks like a space. Take "
+                "it out of the table.")
     if headers.is_truth(cell) != truth and not headers.is_missing(cell):
         return f"{shown} stands in a column of {'True and False' if truth else 'numbers'}."
     if headers.is_number(cell, decimal):

@@ -5,6 +5,7 @@ the names.
 """
 import io
 import os
+import threading
 import zipfile
 from collections.abc import Callable, Iterator
 from typing import BinaryIO
@@ -15,7 +16,9 @@ from tfisovae.sources import decoding, prepared
 # Of what is made of files: which are left out, orientation, bits, transparency, crop, filter.
 _VERSION = "2"
 _TFDS_VERSION = "1"  # of what is made of CelebA, whose images are upright, of 8 bits and opaque
-_LARGEST = 2 ** 30  # bytes of a member of a zip file: more than any image within Pillow's limit
+_LARGEST = 2 ** 28  # bytes of a member of a zip file, for an image
+_LARGE = 2 ** 26  # bytes, above which members are in memory one at a time
+_ONE_LARGE = threading.Lock()
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA)
 _THREE_OTHER_WAYS = (
     "Give the images in another way: data=DIRECTORY with the image files, "
@@ -181,13 +184,37 @@ class Zip:
             yield member.filename, lambda member=member: self._open(member)
 
     def _open(self, member):
+        if member.file_size <= _LARGE:
+            return io.BytesIO(self.file.read(member))
+        if not decoding.is_image_name(member.filename):  # its first bytes say what it is
+            with self.file.open(member) as file:
+                return io.BytesIO(file.read(4096))
         if member.file_size > _LARGEST:
-            raise ValueError(f"it has {member.file_size} bytes, more than any image")
-        return io.BytesIO(self.file.read(member))
+            raise ValueError(f"it has {member.file_size:,} bytes; an image may have {_LARGEST:,}")
+        return _OneAtATime(self.file, member)
 
     def key(self) -> str:
         return files.cache_key(_VERSION,
                                *(f"{m.filename} {m.file_size} {m.CRC}" for m in self.members))
+
+
+class _OneAtATime(io.BytesIO):
+    """A large member, unpacked. All others wait until it is closed."""
+
+    def __init__(self, archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> None:
+        _ONE_LARGE.acquire()
+        self._held = True
+        try:
+            super().__init__(archive.read(member))
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        super().close()
+        if self._held:
+            self._held = False
+            _ONE_LARGE.release()
 
 
 class Prepared:

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tfisovae.sources import columnar, delimited
-from tfisovae.sources.source import Rows, Source, fingerprint, held_out
+from tfisovae.sources.source import Rows, Source, fingerprint, held_out, printable
 
 TEXT = (".csv", ".tsv", ".txt")
 ENDINGS = (".npy", ".npz", ".parquet", *TEXT)
@@ -99,6 +99,12 @@ def _source(path, x, labels, standardize, reading, array):
         single = x.astype(np.float32)
     merged = _merged(x, single)
     constant = [k for k in range(x.shape[1]) if np.ptp(x[train, k]) == 0]
+    large = [k for k in constant if abs(x[train[0], k]) > 2.0**53]
+    if large:
+        raise ValueError(
+            f"{_plural(large, labels, path)} beyond 2^53, where 64-bit numbers lose digits: all "
+            "values became the same. Subtract an offset first, such as the earliest of times in "
+            "nanoseconds, or leave them out with columns.")
     # Of tables that float32 holds, the hash is that of float32, so that text and arrays of one
     # content are one.
     exact = bool(merged) or not np.isfinite(single).all()
@@ -250,7 +256,7 @@ def _line(path, reading, array):
         f"{reading['num_columns']:,} column{'s' * (reading['num_columns'] > 1)}"
     ]
     if names:
-        shown = ", ".join(" ".join(name.split())[:40] for name in names[:_SHOWN])
+        shown = ", ".join(printable(" ".join(name.split()))[:40] for name in names[:_SHOWN])
         parts[1] += f" ({shown}{', ...' if len(names) > _SHOWN else ''})"
     if reading["format"] == "text":
         parts.append("a header" if options["header"] == "yes" else "no header")

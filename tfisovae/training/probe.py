@@ -15,7 +15,7 @@ import tqdm
 
 from tfisovae import _keras, arguments, files
 from tfisovae._autograph import compiled
-from tfisovae.autoencoder import streaming
+from tfisovae.autoencoder import inspection, streaming
 from tfisovae.autoencoder.autoencoder import AutoencoderLike, Measurable, as_autoencoder
 from tfisovae.autoencoder.data import Data, whole
 from tfisovae.autoencoder.data import batches as data_batches
@@ -61,7 +61,7 @@ def probe(model: AutoencoderLike, data: Data, steps: int, trained_steps: int | N
           optimizer: tf.keras.optimizers.Optimizer | None = None, batch_size: int = 128,
           num_examples: int = 50_000, seed: int = 0, progress: bool = False,
           distortion: Distortion | str | None = None, beta: float | None = None,
-          scale: str = "log_variance") -> Probe:
+          scale: str = "log_variance", inspect: bool = True) -> Probe:
     """Trains a Keras model on, measures by how much its loss falls, and puts its weights back.
 
     Layers are in inference mode, as in all measurements. Cost: that of the training steps.
@@ -80,6 +80,7 @@ def probe(model: AutoencoderLike, data: Data, steps: int, trained_steps: int | N
       seed: of the order of an array's examples, and of the posterior noise.
       progress: whether to show progress bars.
       distortion, beta, scale: as `as_autoencoder` takes them.
+      inspect: as of `tfisovae.analyze`.
     Returns:
       `Probe`, one of the `probes` of `Analysis.judge`.
     Raises:
@@ -96,6 +97,8 @@ def probe(model: AutoencoderLike, data: Data, steps: int, trained_steps: int | N
     objective = loss or _objective(autoencoder)
     data = whole(data)
     some = _first(data, num_examples, seed)
+    if inspect:
+        inspection.check(autoencoder, some)
     before = losses(autoencoder, some, seed=seed, progress=progress, loss=objective)
 
     def step(x, first_row):

@@ -27,6 +27,7 @@ from tfisovae.metrics import measurement, removal
 from tfisovae.metrics.posteriors import PosteriorMeans, posterior_means
 from tfisovae.vae import slicing
 from tfisovae.vae.vae import VAE, load
+from tfisovae.verdict import html
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,7 +50,7 @@ class Change:
         return self.after - self.before
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, repr=False)
 class Pruning:
     """What was left out of a VAE, and what that cost.
 
@@ -78,6 +79,17 @@ class Pruning:
     rate: Change | None = None
     loss: Change | None = None
     weights_shared: bool = False
+
+    def __repr__(self) -> str:
+        return (f"Pruning({len(self.kept)} of {len(self.kept) + len(self.left_out)} dimensions "
+                f"kept, {self.num_examples} examples)")
+
+    def _repr_html_(self) -> str:
+        changes = [(name, getattr(self, name)) for name in ("distortion", "rate", "loss")]
+        rows = [(name, change.before, change.after, change.difference, change.predicted)
+                for name, change in changes if change is not None]
+        columns = ["", "before", "after", "difference", "predicted"] if rows else []
+        return html.of(repr(self), columns, rows, [] if rows else [self.sentences()])
 
     def sentences(self) -> str:
         """What it says, in lines of plain words."""
@@ -121,7 +133,8 @@ class PrunedAutoencoder(Autoencoder):
 def prune(model: AutoencoderLike, keep: Sequence[int] | int | float | str, data: Data | None = None,
           num_examples: int | None = None, progress: bool = False, *,
           distortion: Distortion | str | None = None, beta: float | None = None,
-          scale: str = "log_variance", decomposed: bool | None = None) -> VAE | PrunedAutoencoder:
+          scale: str = "log_variance", decomposed: bool | None = None,
+          inspect: bool = True) -> VAE | PrunedAutoencoder:
     """A smaller VAE without the latent variables that are left out. These are fixed at their mean
     over `data` (else at 0).
 
@@ -147,6 +160,7 @@ def prune(model: AutoencoderLike, keep: Sequence[int] | int | float | str, data:
       progress: whether to show progress bars.
       distortion, beta, scale, decomposed: as `as_autoencoder` takes them, for models that do not
         say them.
+      inspect: as of `tfisovae.analyze`.
     Returns:
       With Keras networks a `VAE`, not compiled, with the lmbda and the loss of the model as they
       are now; of other models (SavedModels, functions) an `Autoencoder`. Its `pruning` is a
@@ -171,7 +185,8 @@ def prune(model: AutoencoderLike, keep: Sequence[int] | int | float | str, data:
         check(keep, model.n)  # before the data are read
     seen, alone = None, None
     if data is not None:
-        rows = streaming.prepare(before, data, num_examples, "posteriors", progress)
+        rows = streaming.prepare(before, data, num_examples, "posteriors", progress,
+                                 inspect=inspect)
         sample = removal.Sample(rows)
         seen = posterior_means(rows.passing(sample))
         alone = removal.removal(before, sample.x, seen.mean, progress).cost

@@ -88,6 +88,26 @@ def read_config(path: str | os.PathLike) -> dict[str, Any]:
     return found
 
 
+def class_of(name: str | None, default: type, path: str | os.PathLike,
+             custom_objects: Mapping[str, type] | None) -> type:
+    """The class of the VAE at `path`, by the name that Keras has for it; None is `default`.
+
+    Raises:
+      ValueError: if that class is not known here.
+    """
+    if name is None:
+        return default
+    short = name.rpartition(">")[2]
+    known = custom_objects or {}
+    found = known.get(name) or known.get(short) or tf.keras.utils.get_registered_object(name)
+    if found is None:
+        raise ValueError(
+            f"{path} has a VAE of the class {short}, which is not registered with Keras here. "
+            f"Import what registers it, or give custom_objects={{{short!r}: {short}}}. To measure "
+            f"it by its signatures: tfisovae.as_autoencoder({os.fspath(path)!r}).")
+    return found
+
+
 def restore(path: str | os.PathLike, weights: Weights) -> None:
     """Reads the weights at `path` into `weights`, bit for bit.
 

@@ -56,7 +56,7 @@ class Standardization:
 
 
 def standardize_latents(vae: VAE, data: Data, num_examples: int | None = None,
-                        progress: bool = False) -> Standardization:
+                        progress: bool = False, *, inspect: bool = True) -> Standardization:
     """Shifts and scales each latent variable of a VAE, in place, to E[mu_j] = 0 and E[mu_j^2 +
     sigma_j^2] = 1 over the data.
 
@@ -72,6 +72,7 @@ def standardize_latents(vae: VAE, data: Data, num_examples: int | None = None,
       data: examples of training, as `analyze` takes them.
       num_examples: how many; all by default.
       progress: whether to show a progress bar.
+      inspect: as of `tfisovae.analyze`.
     Returns:
       `Standardization`.
     Raises:
@@ -81,7 +82,8 @@ def standardize_latents(vae: VAE, data: Data, num_examples: int | None = None,
     heads, first = layers_of(vae)
     # In this process alone: a callback of `fit` calls this in the scope of a strategy.
     means = posterior_means(
-        streaming.prepare(vae, data, num_examples, "standardizing", progress), replicas=False)
+        streaming.prepare(vae, data, num_examples, "standardizing", progress, inspect=inspect),
+        replicas=False)
     mean, count = means.mean, means.num_examples
     if count < MIN_EXAMPLES:
         raise ValueError(

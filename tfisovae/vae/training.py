@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from tfisovae import _keras, arguments
 from tfisovae.autoencoder import graph
-from tfisovae.autoencoder.data import x_of
+from tfisovae.autoencoder.data import check_kind, x_of
 from tfisovae.autoencoder.noise import noise_rows
 from tfisovae.callbacks import LambdaSchedule
 from tfisovae.metrics import rate_distortion as metrics_lib
@@ -116,6 +116,7 @@ class Trainable(_keras.Trained):
             return
         x = x_of(data)
         if hasattr(x, "shape") and hasattr(x, "dtype"):
+            check_kind(x)
             for first in range(0, len(x), _ROWS):
                 rows = x[first:first + _ROWS]
                 arguments.check_finite("x", rows, first)
@@ -132,6 +133,7 @@ class Trainable(_keras.Trained):
           ValueError: for an example that is not finite or outside the distortion's domain.
           NonFiniteLoss: at a step whose loss is not finite; the weights are those before it.
         """
+        _refuse_weights(kwargs)
         self._check_data(x)
         if kwargs.get("validation_data") is not None:
             self._check_data(kwargs["validation_data"])
@@ -182,6 +184,8 @@ class Trainable(_keras.Trained):
 
     def evaluate(self, x: Any = None, *args: Any, **kwargs: Any) -> Any:
         """Measures: `tf.keras.Model.evaluate`, for data as the class describes them."""
+        _refuse_weights({**dict(zip(("y", "batch_size", "verbose", "sample_weight"), args)),
+                         **kwargs})
         if _keras.CALLED_BY_FIT not in kwargs:
             self._check_data(x)
         with checks.plain_errors():
@@ -349,3 +353,12 @@ class Trainable(_keras.Trained):
             result = metric.result()
             logs.update(result if isinstance(result, dict) else {metric.name: result})
         return logs
+
+
+def _refuse_weights(given):
+    """Raises ValueError for weights of examples, which Keras drops where there is no y."""
+    for name in ("sample_weight", "class_weight"):
+        if given.get(name) is not None:
+            raise ValueError(
+                f"{name} has no meaning for a VAE: its loss, lmbda D + KL, has no weights. Leave "
+                "it out, or repeat the examples that are to count more.")

@@ -1,5 +1,4 @@
 """The variational autoencoder: its two networks, its objective, and its SavedModel."""
-import json
 import os
 import re
 from collections.abc import Mapping, Sequence
@@ -8,15 +7,20 @@ from typing import Any
 import tensorflow as tf
 
 from tfisovae import _keras, arguments, distortions
-from tfisovae.autoencoder import graph
-from tfisovae.autoencoder.data import x_of
+from tfisovae.autoencoder import graph, noise
+from tfisovae.autoencoder.data import as_x, x_of
 from tfisovae.autoencoder.networks import Decoder, Encoder, Networks, as_part
 from tfisovae.autoencoder.posterior import Posterior, read_scale
 from tfisovae.autoencoder.shapes import settle
 from tfisovae.distortions import Distortion
 from tfisovae.metrics.measurement import Measurement, measure
-from tfisovae.vae import saving
+from tfisovae.vae import copying, saving
 from tfisovae.vae.training import Trainable
+
+_ONLY_SAVED_MODELS = (
+    "A VAE is saved by vae.save(PATH), as a SavedModel directory. The formats .keras and .h5 do "
+    "not keep the parameters of tensorflow-compression's layers: they load back with wrong "
+    "weights, or not at all.")
 
 
 @tf.keras.utils.register_keras_serializable(package="tfisovae")
@@ -88,6 +92,7 @@ class VAE(Trainable):
         self.decomposed = bool(decomposed)
         self.warmup_steps = int(warmup_steps)
         self.seed = int(seed)
+        noise.check_seed(self.seed)
         self.scale = scale
         self.example_shape = self.n = self.treats_examples_apart = None
         self._settle(example_shape)
@@ -182,7 +187,7 @@ class VAE(Trainable):
         self.distortion.check(x)
 
     def _prepare(self, data):
-        x = tf.cast(x_of(data), tf.float32)
+        x = as_x(x_of(data))
         self.check(x)
         if self.distribute_strategy.num_replicas_in_sync > 1:
             # TensorFlow may compute in the memory of x, which can be that of a generator's array.
@@ -229,25 +234,23 @@ class VAE(Trainable):
           overwrite: whether an existing SavedModel there may be replaced.
         Raises:
           ValueError: for `.keras` and `.h5`, which do not keep the weights of GDN layers; for
-            networks that their own configuration does not make anew (subclassed ones without
-            `get_config`, `Lambda`).
+            networks, a distortion or a subclass of `VAE` that their own configuration does not
+            make again (no `get_config`, `Lambda`).
           FileExistsError: if something is there that may not be replaced.
         """
         path = os.fspath(filepath).rstrip(os.sep)
         if path.endswith(
             (".keras", ".h5", ".hdf5")) or kwargs.get("save_format") in ("keras", "h5"):
             raise ValueError(
-                "A VAE is saved as a SavedModel directory. The formats .keras and .h5 do not keep "
-                "the parameters "
-                "of tensorflow-compression's layers: they load back with wrong weights, or not at "
-                "all. "
-                f"Got {filepath!r}; use a name without that ending.")
+                f"{_ONLY_SAVED_MODELS} Got {filepath!r}; use a name without that ending.")
         if self.n is None:
             raise ValueError(
                 "The networks have no weights yet: they must see an example before they can be "
                 "saved."
             )
-        config = self._config_to_save()
+        config = copying.checked(self, self.config_now, "saved")
+        if type(self) is not VAE:
+            config["class"] = tf.keras.utils.get_registered_name(type(self))
         saving.write(path, saving.Weights(self.encoder, self.decoder),
                      self._signatures(), config, overwrite)
 
@@ -275,33 +278,19 @@ class VAE(Trainable):
                 f"vae.save keeps all."
             )
 
-    def _config_to_save(self):
-        """`config_now`. Raises ValueError where it does not make a network of the user's own again,
-        weight for weight.
-        """
-        doubtful = [
-            network for network in (self.encoder, self.decoder)
-            if not graph.can_be_made_again(network)
-        ]
-        if not doubtful:
-            return self.config_now()
-        try:
-            config = self.config_now()
-            other = self.from_config(json.loads(json.dumps(config)),
-                                     graph.custom_objects(self.encoder, self.decoder))
-            cause = None if [w.shape for w in other.weights] == [w.shape for w in self.weights
-                                                                 ] else ValueError("other weights")
-        except Exception as error:  # of whatever the user's classes do
-            cause = error
-        if cause is None:
-            return config
-        named = {"encoder": self.encoder, "decoder": self.decoder}.items()
-        names = " or ".join(
-            f"{role} ({type(part).__name__})" for role, part in named if part in doubtful)
-        raise ValueError(
-            f"The {names} cannot be saved, as its configuration does not make it anew. Define "
-            "get_config, which returns the arguments of __init__, or build it of Keras' own "
-            "layers by the functional API.") from cause
+    def save_own_variables(self, store: Any) -> None:
+        """Keras calls this where it writes .keras files and, in Keras 3, weights."""
+        if not _keras.KERAS_3:
+            raise ValueError(_ONLY_SAVED_MODELS)
+        super().save_own_variables(store)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "VAE":
+        function, state = copying.reduced(self)
+        memo[id(self)] = made = function(*state)
+        return made
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return copying.reduced(self)
 
     def config_now(self) -> dict[str, Any]:
         """The configuration to go on from: a warm-up that is over is not repeated."""
@@ -329,7 +318,8 @@ def load(path: str | os.PathLike, custom_objects: Mapping[str, type] | None = No
 
     Args:
       path: the SavedModel's directory.
-      custom_objects: classes by name, for distortions or layers that are not registered with Keras.
+      custom_objects: classes by name, for distortions, layers or subclasses of `VAE` that are not
+        registered with Keras.
     Raises:
       FileNotFoundError: if there is nothing at `path`.
       ValueError: if what is there is not a VAE, was saved by another version, has parts of a
@@ -337,8 +327,9 @@ def load(path: str | os.PathLike, custom_objects: Mapping[str, type] | None = No
     """
     config = saving.read_config(path)
     writer = config.pop("keras", "2")  # which those of before did not name
+    cls = saving.class_of(config.pop("class", None), VAE, path, custom_objects)
     try:
-        vae = VAE.from_config(config, custom_objects)
+        vae = cls.from_config(config, custom_objects)
     except Exception as error:
         own = _keras.VERSION
         if writer.partition(".")[0] != own.partition(".")[0]:

@@ -27,7 +27,8 @@ class Kind(enum.Enum):
     # No standard deviation is below 1, the prior's, though the means vary: smallest, and the
     # fraction that is exactly 1.
     SCALE_NEVER_BELOW_1 = "scale_never_below_1"
-    # x_hat lies outside of the distortion's domain: smallest, largest, fraction of entries.
+    # x_hat is outside of the distortion's domain: smallest, largest, fraction of entries;
+    # strict, whether D has no meaning there; domain, in words; activation, which leads there.
     OUTSIDE_DOMAIN = "outside_domain"
     # Reconstructions are worse than the data's mean, and have another range: error, in variances of
     # the data; data_low, data_high, model_low, model_high, quantiles at 1 and 99 %; zero_scales,
@@ -37,6 +38,7 @@ class Kind(enum.Enum):
     CONSTANT_DATA = "constant_data"
 
 
+_FEW = 0.01  # of the entries of x_hat, which may be outside of a strict domain
 _FATAL = (Kind.NOT_FINITE, Kind.RANDOM, Kind.ROWS_DEPEND, Kind.SCALE_NOT_POSITIVE,
           Kind.NEGATIVE_VARIANCE)
 
@@ -55,14 +57,17 @@ class Finding:
 
     kind: Kind
     part: str
-    numbers: Mapping[str, float]
+    numbers: Mapping[str, Any]
     suggestion: str | None = None
     others: tuple[str, ...] = ()
 
     @property
     def severity(self) -> Severity:
         """What it means for what is measured."""
-        fatal = self.kind in _FATAL or self.numbers.get("zero_scales", 0) > 0
+        numbers = self.numbers
+        outside = (self.kind is Kind.OUTSIDE_DOMAIN and bool(numbers.get("strict"))
+                   and numbers["fraction"] > _FEW)
+        fatal = self.kind in _FATAL or numbers.get("zero_scales", 0) > 0 or outside
         return Severity.FATAL if fatal else Severity.DOUBTFUL
 
     def to_dict(self) -> dict[str, Any]:

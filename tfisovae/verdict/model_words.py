@@ -76,8 +76,9 @@ _FINDINGS = {  # what is wrong, and what to do
         "scale= may be another. E[mu^2 + sigma^2], which is 1 after convergence, is {listed}. "
         "{best}.",
     Kind.OUTSIDE_DOMAIN:
-        "{fraction:.1%} of the decoder's outputs are outside of the distortion's domain "
-        "({smallest:.3g} to {largest:.3g}). A decoder that returns logits needs its sigmoid.",
+        "{fraction:.1%} of the decoder's outputs are outside of the distortion's domain. It takes "
+        "x {domain}; they range from {smallest:.3g} to {largest:.3g}. Does the decoder return "
+        "logits? Then give as_autoencoder(..., decoder_activation={activation}).",
     Kind.OTHER_RANGE:
         "reconstructions are worse than the data's mean ({error:.2g} times its squared error). The "
         "data range from {data_low:.3g} to {data_high:.3g}, the model's outputs from "
@@ -98,16 +99,22 @@ _VANISHING = (" {:.1%} of the posterior's scales underflow to 0 for such data, s
 
 
 def findings(found: Iterable[Finding]) -> list[str]:
+    """A line for each `Finding`: how bad it is, what is wrong, and what to do."""
+    found = list(found)
+    return [f"{_SEVERITIES[finding.severity]}: {text}"
+            for finding, text in zip(found, remedies(found))]
+
+
+def remedies(found: Iterable[Finding]) -> list[str]:
     """A line for each `Finding`: what is wrong, and what to do."""
     made = []
     for finding in found:
         numbers = dict(finding.numbers)
         zero = numbers.get("zero_scales", 0)
-        text = _FINDINGS[finding.kind].format(
+        made.append(_FINDINGS[finding.kind].format(
             **numbers, part=finding.part, listed=_readings(numbers), best=_best(finding),
             negative=_NEGATIVE if numbers.get("smallest", 0) < 0 else "",
-            vanishing=_VANISHING.format(zero) if zero > 0 else "")
-        made.append(f"{_SEVERITIES[finding.severity]}: {text}")
+            vanishing=_VANISHING.format(zero) if zero > 0 else ""))
     return made
 
 

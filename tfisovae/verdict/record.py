@@ -72,7 +72,7 @@ class Reason:
         return cls(**{name: kinds.get(name, float)(value) for name, value in values.items()})
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, repr=False)
 class Verdict:
     """What the checks say together; `tfisovae.verdict.words` makes sentences of it.
 
@@ -101,6 +101,17 @@ class Verdict:
     gains: tuple[Gain, ...] = ()
     margin: float = LEAST_MARGIN
     averaging: Gain | None = None
+
+    def __repr__(self) -> str:
+        value, error = self.gain
+        embedding = "" if self.isometry is None else f", isometry={self.isometry.state.value!r}"
+        return (f"Verdict(state={self.state.value!r}{embedding}, gain={value:.3g} +- {error:.2g} "
+                f"nats, margin={self.margin:.3g})")
+
+    def _repr_html_(self) -> str:
+        from tfisovae.verdict import html, words  # which are made of this
+
+        return html.of(repr(self), lines=[words.summary(self)])
 
     def gain_of(self, kind: GainKind) -> Gain | None:
         """The gain of this kind; `None` where it was not measured."""

@@ -29,6 +29,11 @@ _PARTS = {Part.STRETCH: "stretch", Part.LENGTHS: "lengths", Part.ANGLES: "right 
 _LONGER = "train longer, and let learning_rate fall to 0 only at the end"
 _STANDARDIZE = (
     f"call tfisovae.standardize_latents(vae, training_examples). If that was done, {_LONGER}")
+_PRIOR = (
+    "ask whether the prior is N(0, I). The moments of the posterior contradict it. With another "
+    "prior, such as a VampPrior or a flow, neither the rate nor this verdict holds. If it is "
+    "N(0, I), ")
+_FAR_MOMENTS = 1.0  # nats by standardizing, above which another prior is likely
 _PROBE = "train on for as many steps again, and see what that gains (tfisovae.probe)"
 _SOURCES = {GainKind.DOUBLING: "by {steps:,} more steps", GainKind.PROBE: "by {steps:,} more steps",
             GainKind.DEAD: "by dimensions that carry nothing", GainKind.SCALE: "by standardizing",
@@ -169,6 +174,8 @@ def _jitters(verdict):
 def _improving(verdict):
     largest = max(verdict.gains, key=lambda gain: gain.value).kind
     advice = _STANDARDIZE if largest is GainKind.SCALE else _LONGER
+    if any(gain.kind is GainKind.SCALE and gain.value > _FAR_MOMENTS for gain in verdict.gains):
+        advice = _PRIOR + advice
     ratios = [reason.value for reason in verdict.of(ReasonKind.OFF) if reason.check == BALANCE]
     if largest is GainKind.BALANCE and ratios and not 1 / FAR < np.median(ratios) < FAR:
         advice = (f"compare the beta given with the loss that was trained. The balance is "

@@ -7,6 +7,7 @@ may break each of these without an error. A finding is a kind and its numbers; `
 words.
 """
 import math
+import warnings
 
 import numpy as np
 import tensorflow as tf
@@ -15,8 +16,9 @@ from tfisovae import arguments
 from tfisovae.autoencoder.autoencoder import Measurable, as_autoencoder
 from tfisovae.autoencoder.networks import Networks
 from tfisovae.autoencoder.posterior import READINGS, read_scale
-from tfisovae.distortions import BinaryCrossentropy
+from tfisovae.verdict import model_words
 from tfisovae.verdict.findings import Finding, Kind
+from tfisovae.verdict.states import Severity
 
 _ROWS = 128  # examples whose encodings and decodings are compared
 _MANY_ROWS = 1000  # examples for moments
@@ -24,7 +26,6 @@ _MANY_ROWS = 1000  # examples for moments
 # order do.
 _CHANGES = 1e-3
 _REPEATS = 1e-5  # the same, between two calls alike
-_OVERSHOOT = 0.1  # of the width of a domain, which a linear output may leave
 _MISFIT = 0.05  # of E[mu^2 + sigma^2] from 1, below which no reading of the scale is doubted
 _FITS = 0.2  # the same, above which no reading is proposed
 _BETTER = 2  # times nearer to 1 a reading must be to be proposed instead of another
@@ -32,10 +33,31 @@ _BETTER = 2  # times nearer to 1 a reading must be to be proposed instead of ano
 _WORSE = 1.5
 _VARIES = 0.1  # variance of the means over examples, summed: a model that carries information
 _APART = 0.4  # of the ends of two ranges, in widths of the wider one
+_CHECKED = 8  # examples that `check` looks at: .2 CPU seconds for the largest networks here
+_LEAST_UNIT = 0.01  # of the largest output; deviations below it are near the rounding of float32
 
 
+def check(autoencoder: Measurable, x: np.ndarray | tf.Tensor) -> None:
+    """Raises where no number measured of this model would mean anything; warns of what is doubtful.
 
+    It looks at the first 8 examples, which takes about three encodes and two decodes of them.
 
+    Args:
+      autoencoder: as `inspect` takes it.
+      x: examples, `[B, ...]`, at least one.
+    Raises:
+      ValueError: with what is wrong and what to do.
+    """
+    x = x[:_CHECKED]
+    found = [finding for finding in inspect(autoencoder, x if len(x) > 1 else tf.concat([x, x], 0))
+             if finding.kind is not Kind.CONSTANT_DATA]  # 16 rows of a sorted table may be alike
+    fatal = [finding for finding in found if finding.severity is Severity.FATAL]
+    if fatal:
+        raise ValueError(
+            "model cannot be measured as it is. " + " ".join(model_words.remedies(fatal))
+            + " (inspect=False skips this check.)")
+    for said in model_words.remedies(found):
+        warnings.warn(f"model may be wrong. {said}", stacklevel=3)
 
 
 def inspect(autoencoder: Measurable, x: np.ndarray | tf.Tensor) -> list[Finding]:
@@ -44,8 +66,8 @@ def inspect(autoencoder: Measurable, x: np.ndarray | tf.Tensor) -> list[Finding]
     What comes first is a cause of what follows: data of another range, for which scales underflow;
     then the networks. Randomness hides the dependence of rows, and outputs that are not finite hide
     the rest of their row: what is hidden is not looked for, nor is the reading of the scale with
-    data of another range or constant ones. About six encodes and six decodes of up to 128 examples,
-    and an encode of up to 1000; not for use in a graph.
+    data of another range or constant ones. About four encodes and four decodes of up to 128
+    examples, and an encode of up to 1000; not for use in a graph.
 
     Args:
       autoencoder: `Autoencoder`, or anything with its five attributes.
@@ -70,23 +92,24 @@ def inspect(autoencoder: Measurable, x: np.ndarray | tf.Tensor) -> list[Finding]
 
     constant = bool(tf.reduce_all(many == many[:1]))
     first = [Finding(Kind.CONSTANT_DATA, "data", {"rows": len(many)})] if constant else []
-    about_encode = _behaviour("encode", encode, x, np.arange(len(x)))
-    mean, scale = (value.numpy() for value in autoencoder.encode(x))
+    encoded = encode(x)
+    about_encode = _behaviour("encode", encode, x, encoded, np.arange(len(x)))
+    mean, scale = np.split(encoded, 2, -1)
     finite = _rows_finite(mean)
     about_decode, domain, other_range = [], [], []
     if finite.sum() >= 2:
         seen = np.flatnonzero(finite)
-        about_decode = _behaviour("decode", lambda z: autoencoder.decode(z).numpy(),
-                                  tf.constant(mean[finite]), seen)
-        x_check = autoencoder.decode(tf.constant(mean[finite])).numpy()
+        z = tf.constant(mean[finite])
+        x_check = autoencoder.decode(z).numpy()
+        about_decode = _behaviour("decode", lambda z: autoencoder.decode(z).numpy(), z, x_check,
+                                  seen)
         whole = _rows_finite(x_check)
         if whole.sum() >= 2:
             domain = _domain(autoencoder.distortion, x_check[whole])
-            # Logits have another range than the data too, but that says nothing of the data, nor of
-            # what encode makes of them.
-            other_range = _range(x.numpy()[finite][whole], x_check[whole],
-                                 0.0 if domain else float(np.mean(scale == 0)))
-    other_data = bool(other_range) and not domain
+            # Logits have another range than the data too, which says nothing about the data.
+            other_range = [] if domain else _range(x.numpy()[finite][whole], x_check[whole],
+                                                   float(np.mean(scale == 0)))
+    other_data = bool(other_range)
     about_scale = _scale_sign(scale, other_data) + _never_below_1(mean, scale)
     about_scale += [] if other_data or constant else _reading(known, many)
     return [
@@ -99,11 +122,11 @@ def _rows_finite(values):
     return np.isfinite(values).reshape(len(values), -1).all(-1)
 
 
-def _behaviour(part, function, inputs, numbers):
+def _behaviour(part, function, inputs, outputs, numbers):
     """Whether outputs are finite, the same when asked twice, and the same in other company;
-    `numbers` are those of the rows.
+    `outputs` are those of the first call, `numbers` the numbers of the rows.
     """
-    outputs = function(inputs).astype(np.float64)  # squares of large ones would overflow
+    outputs = outputs.astype(np.float64)  # squares of large ones would overflow
     findings, finite = [], _rows_finite(outputs)
     if not finite.all():
         findings.append(
@@ -113,21 +136,20 @@ def _behaviour(part, function, inputs, numbers):
             }))
     if not finite.any():
         return findings
-    # A function that is constant over the rows has no deviation to compare with: its size stands
-    # in.
-    unit = math.sqrt(float(np.mean(np.var(outputs[finite], 0)))) or float(
-        np.max(np.abs(outputs[finite]))) or 1.0
+    # Outputs that hardly differ between the rows have no deviation to compare with.
+    largest = float(np.max(np.abs(outputs[finite])))
+    unit = max(math.sqrt(float(np.mean(np.var(outputs[finite], 0)))), _LEAST_UNIT * largest) or 1.0
 
     def change(others, rows):
         both = finite[rows] & _rows_finite(others)
         return float(np.max(np.abs(others[both] - outputs[rows][both]), initial=0)) / unit
 
     everyone = np.arange(len(outputs))
-    repeated = change(function(inputs), everyone)
-    if repeated > _REPEATS:
-        return [*findings, Finding(Kind.RANDOM, part, {"change": repeated})]
     first, second = everyone[:1], np.concatenate([everyone[:1], everyone[len(everyone) // 2:]])
     moved = max(change(function(tf.gather(inputs, rows)), rows) for rows in (first, second))
+    repeated = change(function(inputs), everyone) if moved > _CHANGES / 10 else 0.0
+    if repeated > _REPEATS:
+        return [*findings, Finding(Kind.RANDOM, part, {"change": repeated})]
     if moved > _CHANGES:
         findings.append(Finding(Kind.ROWS_DEPEND, part, {"change": moved}))
     return findings
@@ -215,20 +237,15 @@ def _reading(known, x):
 
 
 def _domain(distortion, x_hat):
-    if distortion.domain is None:
-        return []
-    low, high = distortion.domain
-    # Cross-entropy has no value outside; other distortions go on smoothly, and a linear output
-    # overshoots a little.
-    allowed = (1e-6 if isinstance(distortion, BinaryCrossentropy) else _OVERSHOOT) * (high - low)
-    outside = (x_hat < low - allowed) | (x_hat > high + allowed)
+    outside = distortion.outside(x_hat)
     if not outside.any():
         return []
     return [
         Finding(
             Kind.OUTSIDE_DOMAIN, "decode", {
                 "smallest": float(x_hat.min()), "largest": float(x_hat.max()), "fraction": float(
-                    outside.mean())
+                    outside.mean()), "domain": distortion.domain_words, "activation":
+                    distortion.activation, "strict": distortion.strict
             })
     ]
 

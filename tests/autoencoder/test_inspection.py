@@ -1,14 +1,20 @@
 """Each finding on a model that has it; none on sound ones."""
+import ast
+import warnings
+
 import numpy as np
 import pytest
 import tensorflow as tf
 
 import tfisovae
 from tests.messages import refuses
-from tfisovae import distortions
-from tfisovae.analysis.inspection import inspect
+from tests.support import ROOT, linear_vae
+from tfisovae import density, distortions
+from tfisovae.analysis import mean_gradient, measuring
 from tfisovae.autoencoder.autoencoder import Autoencoder, as_autoencoder
+from tfisovae.autoencoder.inspection import inspect
 from tfisovae.verdict.findings import Kind
+from tfisovae.verdict.states import Severity
 
 layers = tf.keras.layers
 # An exact linear VAE: x = s B with B orthogonal, s_j ~ N(0, v_j), beta = .2 with the sum of
@@ -104,6 +110,18 @@ def test_batch_normalisation_and_dropout_left_on(part):
         assert found[0].kind is kind and found[0].numbers["change"] > 0.05
 
 
+def test_rounding_is_no_dependence_on_other_rows():
+    """Outputs that hardly differ between rows, and are rounded otherwise in batches of other sizes,
+    as networks before their training are.
+    """
+    def rounded(z):
+        size = tf.cast(tf.shape(z)[0], tf.float32)
+        return 1 + 1e-5 * decode(z) + 1e-7 * tf.sin(size)
+
+    found = kinds(as_autoencoder((encode, rounded), "sse", BETA))
+    assert (Kind.ROWS_DEPEND, "decode") not in found and (Kind.RANDOM, "decode") not in found
+
+
 def test_randomness_of_numpy_functions():
     noisy = np.random.default_rng(0)
     pair = numpy_pair()
@@ -166,6 +184,15 @@ def test_logits_where_probabilities_should_be():
     found, *_ = domain_findings(pixel_vae("bce", output=tf.identity), PIXELS)
     assert found.kind is Kind.OUTSIDE_DOMAIN and found.numbers[
         "smallest"] < 0 and 0 < found.numbers["fraction"] <= 1
+    assert found.severity is Severity.FATAL
+    logits = pixel_vae("bce", output=tf.identity)
+    for way in ("sigmoid", tf.sigmoid):
+        activated = as_autoencoder(logits, decoder_activation=way)
+        assert domain_findings(activated, PIXELS) == []
+        z = tf.zeros([2, 3]) + [0.5, -1.0, 2.0]
+        np.testing.assert_allclose(activated.decode(z), pixel_vae("bce").decode(z), rtol=1e-6)
+    with refuses(ValueError, "decoder_activation"):
+        as_autoencoder(logits, decoder_activation="sigmoidal")
 
 
 def test_a_linear_output_may_overshoot_a_little():
@@ -260,3 +287,97 @@ def test_data_that_are_not_finite():
     for broken in (x, tf.constant(x)):
         with refuses(ValueError, "x"):
             inspect(as_autoencoder((encode, decode), "sse", BETA), broken)
+
+
+WEIGHT = tf.Variable(1.0)
+MEASURES = {
+    "analyze": tfisovae.analyze,
+    "measure_stationarity": measuring.measure_stationarity,
+    "estimate_beta": tfisovae.estimate_beta,
+    "log_densities": density.log_densities,
+    "Codec.fit": tfisovae.Codec.fit,
+    "prune": lambda model, x, **options: tfisovae.prune(model, 1, x, **options),
+    "block_gradients": lambda model, x, **options: mean_gradient.block_gradients(
+        model, x, [WEIGHT], **options),
+    "standardize_latents": lambda model, x, **options: tfisovae.standardize_latents(
+        model if isinstance(model, tfisovae.VAE) else sampling_vae(), x, **options),
+}
+
+
+class Sampling(layers.Layer):
+    """Noise that inference mode does not turn off."""
+
+    def call(self, inputs):
+        return inputs + tf.random.normal(tf.shape(inputs))
+
+
+def sampling_vae():
+    vae = linear_vae(B.T, B, 0.5, 5.0)
+    head = vae.encoder.layers[-1]
+    encoder = tf.keras.Sequential([layers.Input((6,)), Sampling(), head])
+    return tfisovae.VAE(encoder, vae.decoder, "sse", 5.0)
+
+
+def a_sample_as_the_mean():
+    def sampled(x):
+        mean, log_variance = encode(x)
+        return mean + tf.exp(log_variance / 2) * tf.random.normal(tf.shape(mean)), log_variance
+
+    return as_autoencoder((sampled, decode), "sse", BETA)
+
+
+REJECTED = {
+    "a sample as the mean": (a_sample_as_the_mean, X),
+    "a whole batch": (lambda: as_autoencoder(
+        (encode, lambda z: decode(z) - tf.reduce_mean(decode(z), 0)), "sse", BETA), X),
+    "logits": (lambda: pixel_vae("bce", output=tf.identity), PIXELS),
+    "not finite": (lambda: as_autoencoder((encode, lambda z: decode(z) / 0.0), "sse", BETA), X),
+    "another scale": (lambda: as_autoencoder((encode, decode), "sse", BETA, scale="scale"), X),
+}
+
+
+@pytest.mark.parametrize("name", MEASURES)
+def test_every_measure_refuses_what_an_inspection_rejects(name):
+    """At the first example alone too, where a batch has no more."""
+    for kind, (make, x) in REJECTED.items():
+        if name == "standardize_latents" and kind != "a sample as the mean":
+            continue
+        with refuses(ValueError, "model"):
+            MEASURES[name](make(), x)
+    with refuses(ValueError, "random"):
+        MEASURES[name](a_sample_as_the_mean(), tf.data.Dataset.from_tensor_slices(X[:64]).batch(1))
+
+
+def test_a_probe_refuses_it_before_it_trains():
+    vae = sampling_vae()
+    before = vae.get_weights()
+    with refuses(ValueError, "random"):
+        tfisovae.probe(vae, X, 5)
+    for a, b in zip(vae.get_weights(), before):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_without_an_inspection_a_model_is_measured_as_it_is():
+    found = density.log_densities(pixel_vae("bce", output=tf.identity), PIXELS, "posterior",
+                                  inspect=False)
+    assert np.isfinite(found["posterior"]).all()
+
+
+def test_each_measure_can_leave_the_inspection_out():
+    """Whatever prepares a pass says whether to inspect, but for commands."""
+    for path in sorted((ROOT / "tfisovae").rglob("*.py")):
+        if "commands" in path.parts:
+            continue
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Call) and ast.unparse(node.func) == "streaming.prepare":
+                assert "inspect" in [keyword.arg for keyword in node.keywords], path
+
+
+def test_what_is_doubtful_is_a_warning():
+    bright = 255 * PIXELS
+    with pytest.warns(UserWarning, match="data range from") as said:
+        tfisovae.estimate_beta(pixel_vae("sse", gain=0.9), 2 * bright / 255 - 1)
+    assert len(said) == 1
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        tfisovae.estimate_beta(as_autoencoder((encode, decode), "sse", BETA), X)
