@@ -331,7 +331,7 @@ def test_what_a_signature_does_not_take_is_refused_before_it_is_called(keras3):
                                             0], f"The encoder takes {takes}, got {takes[:-1]} "),
         ((decoder, encoder), reference["x"], f"The encoder takes [{n}], got {takes} "),
         ((lambda x: (x[:, :3, 0, 0], x[:, :3, 0, 0]), encoder), reference["x"],
-         f"The decoder takes {takes}, got [3] ")):
+         f"The encoder returns n = 3 means, the decoder takes n = {math.prod(takes)}. ")):
         model = as_autoencoder(pair, "sse", 0.02)
         for measure in (tfisovae.analyze, inspection.inspect,
                         lambda model, x: tfisovae.estimate_beta(model, x)):
@@ -499,7 +499,7 @@ REFUSED_ENCODERS = {
         lambda x: x[:, :2], ValueError, "The encoder returns n = 1 means, the decoder takes n = 2"),
     "odd": (lambda x: x[:, :3], ValueError, r"must return \[batch, 2n\]"),
     "maps": (lambda x: (x[:, None], x[:, None]), ValueError,
-             r"mean must have the shape \[batch, n\]; got \[6, 1, 4\]"),
+             r"mean must have the shape \[batch, n\] or \[batch, h, w, c\]; got \[6, 1, 4\]"),
     "one row": (lambda x: (x[:1], x[:1]), ValueError, "must return one row for each of the 6"),
     "None": (lambda x: None, ValueError, "The encoder returned None"),
     "words": (lambda x: ["a", "b"], TypeError, "arrays of numbers"),
