@@ -23,6 +23,11 @@ _HOW_TO_PROBE = (
     "Python, for as many steps S as it had: found = tfisovae.probe(model, training_examples, "
     "steps=S, trained_steps=S). Then tfisovae.analyze(model, training_examples).judge("
     "probes=[found]) gives the verdict.")
+_IN_PYTHON = {  # what the page of an audit suggests to do next
+    "probe": "tfisovae.probe(model, x_train, steps=S, trained_steps=S)  # S: steps it had",
+    "prune": "tfisovae.prune(model, 0.99, x)",
+    "density": "tfisovae.density.log_densities(model, x)"
+}
 _WRITTEN = ("isometry.json", "isometry.npz", "isometry.png", "scree.png", "gram.png",
             "reconstructions.png", "report.html")
 
@@ -272,7 +277,8 @@ def run(args: argparse.Namespace) -> None:
 
     import tfisovae
     from tfisovae.analysis import components as pca
-    from tfisovae.analysis import mean_gradient, measuring, scree, storage
+    from tfisovae.analysis import mean_gradient, scree, storage
+    from tfisovae.analysis.measuring import measure_stationarity
     from tfisovae.verdict import Severity, model_words, words
 
     if args.num_examples is not None and args.num_examples < 2:
@@ -332,8 +338,7 @@ def run(args: argparse.Namespace) -> None:
     verdict = result.judge(**known)
     save(verdict)  # whatever becomes of the gradient
     if train is not None:
-        evidence = {"training": measuring.measure_stationarity(model, train, progress=True,
-                                                              inspect=False)}
+        evidence = {"training": measure_stationarity(model, train, progress=True, inspect=False)}
         try:
             evidence["gradient"] = mean_gradient.block_gradients(
                 model, train, progress=True, inspect=False).mean_gradient()
@@ -365,7 +370,8 @@ def write_report(args: argparse.Namespace, model: "Autoencoder", result: "Analys
     }
     show.write(result, os.path.join(args.out, "report.html"),
                measuring.name(args.model or args.decoder), verdict, max_value=args.max_value,
-               manifest={**options, **subject(args)}, notes=notes, scree=importances, **shown)
+               manifest={**options, **subject(args)}, notes=notes, scree=importances,
+               commands=_IN_PYTHON, **shown)
 
 
 def draw(out: str, model: "Autoencoder", result: "Analysis", importances: Any, x: np.ndarray,

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from tfisovae import files
-from tfisovae.commands import density, isometry, measuring, rate, wording
+from tfisovae.commands import density, isometry, longer, measuring, rate, wording
 from tfisovae.commands.training import command_line
 
 if typing.TYPE_CHECKING:
@@ -60,7 +60,8 @@ def commands_of(args: argparse.Namespace) -> dict[str, str]:
         name: command_line(name, run, *asked)
         for name in ("isometry", "density", "rate", "report")
     }
-    return {**made, "prune": command_line("prune", run, "--share", ".99")}
+    return {**made, "prune": command_line("prune", run, "--share", ".99"),
+            "probe": command_line("isometry", run, "--probe", *asked)}
 
 
 def records(out: str, suffix: str, directory: str, steps: int,
@@ -116,7 +117,7 @@ def notes_on(saved: dict[str, Any], config: dict[str, Any], command: str) -> lis
     return notes + measuring.gradient_notes(saved)
 
 
-def add_known(saved: dict[str, Any], config: dict[str, Any], commands: dict[str, str],
+def add_known(saved: dict[str, Any], config: dict[str, Any], run: str, commands: dict[str, str],
               parts: dict[str, Any], notes: list[str]) -> dict[str, Any]:
     """The parts of a page, those added that the measurement and the manifest tell."""
     from tfisovae.analysis.scree import Scree
@@ -126,8 +127,10 @@ def add_known(saved: dict[str, Any], config: dict[str, Any], commands: dict[str,
     except (ValueError, KeyError, TypeError):  # of an older version, which the notes say
         pass
     names = (config.get("data_manifest") or {}).get("reading", {}).get("names")
+    again = longer.arguments(config, run)
     return {
-        **parts, "manifest": config, "commands": commands,
+        **parts, "manifest": config,
+        "commands": {**commands, "longer": command_line(*again) if again else ""},
         "notes": [*notes_on(saved, config, commands["isometry"]), *notes], "names": names
     }
 
@@ -210,7 +213,8 @@ def gather(trained: "Trained", args: argparse.Namespace,
                            fingerprint)
     parts |= pictures(trained, saved, parts.get("densities"))
     parts["verdict"] = measuring.saved_verdict(trained, saved)
-    return saved, add_known(saved, trained.config, commands, parts, notes)
+    return saved, add_known(saved, trained.config, args.directory, commands, parts,
+                            notes)
 
 
 def report(trained: "Trained", args: argparse.Namespace) -> Iterator[str]:
@@ -240,7 +244,7 @@ def run(args: argparse.Namespace) -> None:
         measuring.check_writable(out)
         parts, notes = records(home, "", args.directory, config["steps"], fingerprint)
         lacking = f"There are no pictures here: {wording.as_options(str(error), vars(args))}"
-        parts = add_known(saved, config, commands, parts, [lacking, *notes])
+        parts = add_known(saved, config, args.directory, commands, parts, [lacking, *notes])
         print(write(os.path.join(out, "report.html"), measuring.name(args.directory), saved, parts))
         return
     for text in report(trained, args):

@@ -14,7 +14,7 @@ from tfisovae.show.contents import Contents, number
 from tfisovae.show.density import density
 from tfisovae.show.drawing import Inline
 from tfisovae.show.importance import importance
-from tfisovae.show.page import facts, fitted, subtitle
+from tfisovae.show.page import facts, fitted, headline, subtitle
 from tfisovae.verdict.words import lines
 
 _SECTIONS = (("verdicts", "Verdicts"), ("numbers", "Numbers"), ("scree", "Importance"),
@@ -69,7 +69,7 @@ def _column(one: Column, place: int) -> dict[str, Any]:
     return {
         "title": contents.title, "href": one.href, "of": f"{place}-",
         "subtitle": subtitle(contents), "training": training(contents), "notes": contents.notes,
-        "verdict": lines(contents.verdict),
+        "headline": headline(contents), "verdict": lines(contents.verdict),
         "scree": [narrow(made) for made in importance(contents)[:1]],
         "norms": narrow(norms.norms_of(contents.measured)), "density": narrow(density(contents))
     }

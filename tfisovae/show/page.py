@@ -14,6 +14,7 @@ import numpy as np
 from tfisovae.show import density, drawing, gram, norms, rate, tiles, training
 from tfisovae.show.contents import Contents, count, number
 from tfisovae.show.importance import clusters, importance, keep
+from tfisovae.verdict import advice
 from tfisovae.verdict.words import lines
 from tfisovae.version import __version__
 
@@ -24,6 +25,11 @@ _SECTIONS = (("summary", "Summary"), ("scree", "Importance"), ("norms", "Lengths
              ("reconstructions", "Reconstructions"), ("rate", "Rate and distortion"),
              ("bits", "Real bits"), ("densities", "Densities"), ("training", "Training"),
              ("manifest", "What was measured"), ("glossary", "Glossary"))
+_OF_ACTION = {  # the command of `contents.commands` that does it
+    advice.Action.TRAIN_LONGER: "longer", advice.Action.PROBE: "probe",
+    advice.Action.MEASURE_OWN: "isometry", advice.Action.MEASURE_MORE: "isometry",
+    advice.Action.PRUNE: "prune", advice.Action.DENSITY: "density"
+}
 _COMMANDS = ("isometry", "report", "rate", "density", "prune")
 _CHART = re.compile('<svg class="chart.*?</svg>', re.DOTALL)
 
@@ -101,7 +107,8 @@ def _sections(contents: Contents) -> dict[str, Any]:
         "title": contents.title, "subtitle": subtitle(contents), "notes": list(contents.notes),
         "sections": _SECTIONS, "commands": {name: contents.commands.get(name, "")
                                             for name in _COMMANDS},
-        "verdict": lines(contents.verdict), "facts": facts(contents),
+        "headline": headline(contents), "verdict": lines(contents.verdict),
+        "facts": facts(contents),
         "scree": importance(contents), "keep": keep(contents), "clusters": clusters(contents),
         "dimensions": norms.table(measured),
         "norms": norms.norms_of(measured), "heat_maps": gram.heat_maps(measured),
@@ -117,6 +124,19 @@ def _sections(contents: Contents) -> dict[str, Any]:
         "manifest": training.manifest(contents.manifest),
         "threshold": number(measured.scalar("active_threshold"), 1)
     }
+
+
+def headline(contents: Contents) -> dict[str, Any] | None:
+    """The verdict in one sentence, the state that colours it, and what to do now, each with its
+    command or ""; `None` without a verdict.
+    """
+    if contents.verdict is None:
+        return None
+    state, said = advice.headline(contents.verdict)
+    todo = [{"words": advice.WORDS[action],
+             "command": contents.commands.get(_OF_ACTION.get(action, ""), "")}
+            for action in advice.actions(contents.verdict)]
+    return {"state": state, "said": said, "todo": todo}
 
 
 def _decoded(contents: Contents, budget: int) -> dict[str, Any]:

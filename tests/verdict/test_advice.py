@@ -1,0 +1,66 @@
+"""A verdict in one sentence, and what to do after it."""
+import dataclasses
+import itertools
+import math
+
+import pytest
+
+from tfisovae.verdict import advice
+from tfisovae.verdict.gains import Gain, GainKind
+from tfisovae.verdict.isometry import Isometry
+from tfisovae.verdict.record import Reason, ReasonKind, Verdict
+from tfisovae.verdict.states import IsometryState, State
+
+GOOD = {"converged", "isometric"}  # states that pages show in green
+
+
+def isometry(state):
+    values = {field.name: math.nan for field in dataclasses.fields(Isometry)}
+    return Isometry(**{**values, "state": state, "failing": (), "num_examples": 500,
+                       "num_dimensions": 3, "worst": 0})
+
+
+def verdict(state, embedding=None, reasons=(), **gains):
+    made = tuple(Gain(GainKind[name], value, 0.01) for name, value in gains.items())
+    return Verdict(state, tuple(Reason(kind) for kind in reasons),
+                   embedding and isometry(embedding), gains=made, margin=0.1)
+
+
+@pytest.mark.parametrize("state, embedding", itertools.product(State, [None, *IsometryState]))
+def test_every_verdict_has_a_headline_and_at_most_three_actions(state, embedding):
+    made = verdict(state, embedding, DEAD=0.5, SCALE=0.1)
+    colour, said = advice.headline(made)
+    assert said.endswith(".") and "{" not in said and len(said) < 200
+    todo = advice.actions(made)
+    assert 1 <= len(todo) <= advice.MOST and len(set(todo)) == len(todo)
+    if colour in GOOD:  # green is for what was shown
+        assert state is State.CONVERGED
+        assert embedding in (None, IsometryState.ISOMETRIC)
+
+
+def test_every_action_has_words_and_is_suggested_by_something():
+    suggested = set()
+    for state, embedding, reason, gain in itertools.product(
+            State, IsometryState, [*ReasonKind], ("SCALE", "DOUBLING")):
+        suggested.update(advice.actions(verdict(state, embedding, [reason], **{gain: 1.0})))
+    assert suggested == set(advice.Action) == set(advice.WORDS)
+    assert advice.actions(None) == ()
+
+
+@pytest.mark.parametrize("made, first", [
+    (verdict(State.IMPROVING, SCALE=2.0, DOUBLING=1.0), advice.Action.STANDARDIZE),
+    (verdict(State.IMPROVING, SCALE=1.0, DOUBLING=2.0), advice.Action.TRAIN_LONGER),
+    (verdict(State.NOT_JUDGED), advice.Action.PROBE),
+    (verdict(State.NOT_JUDGED, None, [ReasonKind.OTHER_DATA]), advice.Action.MEASURE_OWN),
+    (verdict(State.UNDECIDED, None, [ReasonKind.TOO_FEW]), advice.Action.MEASURE_MORE),
+    (verdict(State.NOT_FINITE), advice.Action.FIND_INPUT),
+])
+def test_the_first_action(made, first):
+    assert advice.actions(made)[0] is first
+
+
+def test_the_headline_gives_the_size():
+    assert "at least 1.98 nats".replace("1.98", "2") in advice.headline(
+        verdict(State.IMPROVING, DOUBLING=2.0))[1]
+    assert "at most 0.04 nats" in advice.headline(verdict(State.CONVERGED, DOUBLING=0.02))[1]
+    assert "about 0.5 nats" in advice.headline(verdict(State.SADDLE, DEAD=0.5))[1]

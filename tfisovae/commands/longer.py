@@ -1,0 +1,50 @@
+"""The command that trains a run again for twice the steps, from its manifest."""
+import argparse
+import functools
+import importlib
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+_COMMANDS = {"toy": "toy", "mnist": "mnist", "celeba": "celeba", "celeba_large": "celeba"}
+_IN_EPOCHS = ("log_every", "checkpoint_every")  # of commands that count in epochs; kept in steps
+
+
+@functools.cache
+def _parser(command: str) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(allow_abbrev=False)
+    importlib.import_module(f"tfisovae.commands.{command}").add_arguments(parser)
+    return parser
+
+
+def arguments(config: Mapping[str, Any], run: str) -> Sequence[str]:
+    """The training command with all options of a run, twice its steps, and `RUN-longer` as the run
+    directory.
+
+    Args:
+      config: the manifest of the run.
+      run: its directory.
+    Returns:
+      The command's name and its options; nothing where the manifest is of an unknown network.
+    """
+    command = _COMMANDS.get(str(config.get("network")))
+    if command is None:
+        return ()
+    made = []
+    options = {action.dest: action for action in _parser(command)._actions}
+    reading = (config.get("data_manifest") or {}).get("reading") or {}
+    kept = {**(reading.get("options") or {}), **config}
+    for name, action in options.items():
+        value = kept.get(name)
+        if name in ("steps", "epochs") and value:
+            value *= 2
+        if not value and not action.default or value is None or value == action.default:
+            continue
+        if name in _IN_EPOCHS and "epochs" in options:
+            continue
+        if isinstance(value, bool):
+            made.append(f"--{name}" if value else f"--no-{name}")
+        else:
+            text = ",".join(map(str, value)) if isinstance(value, list) else str(value)
+            made += [f"--{name}", text]
+    return [command, *made, "--run_dir", os.path.abspath(f"{os.path.normpath(run)}-longer")]
