@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from tests import memo
 from tests.support import POOL, equal, linear_vae, make_vae, train
-from tfisovae.analysis import analysis
+from tfisovae.analysis import measuring
 
 
 class Spoil(tf.keras.callbacks.Callback):
@@ -50,16 +50,16 @@ def test_two_trainings_of_a_test_have_a_vae_each(tmp_path):
 
 def test_a_measurement_is_shared_by_equal_models_and_data_alone(tmp_path):
     x = np.eye(4, 3, dtype=np.float32)
-    plain, made = analysis.analyze, []
+    plain, made = measuring.analyze, []
     vae, wider = (linear_vae(np.eye(3)[:, :2], np.eye(3)[:2], scale, 50.0) for scale in (0.1, 0.2))
     with memo.shared(tmp_path):
         for model, data, options in ((vae, x, {}), (vae, x.copy(), {}), (wider, x, {}),
                                      (vae, 2 * x, {}), (vae, x, {"num_examples": 3})):
-            made.append(analysis.analyze(model, data, **options))
+            made.append(measuring.analyze(model, data, **options))
     assert len(list(tmp_path.glob("*.lock"))) == 4
     first, same, *others = (one.to_dict() for one in made)
     np.testing.assert_equal(first, same)
     assert all(other["loss"] != first["loss"] for other in others)
     assert made[2].loss == plain(wider, x).loss
-    with mock.patch.object(analysis, "analyze", lambda *_: "of a test"), memo.shared(tmp_path):
-        assert analysis.analyze(vae, x) == "of a test"
+    with mock.patch.object(measuring, "analyze", lambda *_: "of a test"), memo.shared(tmp_path):
+        assert measuring.analyze(vae, x) == "of a test"

@@ -44,7 +44,9 @@ def compute(trained: "Trained",
             num_examples: int | None = None) -> tuple["Analysis", dict[str, Any]]:
     """Measures a run: an `Analysis`, and what else `isometry.json` holds."""
     from tfisovae import sources
-    from tfisovae.analysis import analysis, components
+    from tfisovae.analysis import components
+    from tfisovae.analysis.analysis import factor_correlations
+    from tfisovae.analysis.measuring import analyze
     from tfisovae.autoencoder import streaming
     from tfisovae.autoencoder.data import as_float
     from tfisovae.training import batches
@@ -52,7 +54,7 @@ def compute(trained: "Trained",
     _, config, vae, source, *_ = trained
     count = measuring.num_examples(trained, num_examples)
     examples = batches.evaluation_batches(source.eval)
-    result = analysis.analyze(vae, examples, count, progress=True)
+    result = analyze(vae, examples, count, progress=True)
     extra = {
         "data": source.manifest["source"], "data_fingerprint": source.manifest["fingerprint"],
         "steps": config["steps"]
@@ -68,7 +70,7 @@ def compute(trained: "Trained",
         means = np.concatenate([
             mean for mean, _ in streaming.run(every, lambda x, _: vae.encode(x).mean)])
         extra["factor_names"] = list(source.factor_names)
-        extra["factor_correlations"] = analysis.factor_correlations(means, source.factors).tolist()
+        extra["factor_correlations"] = factor_correlations(means, source.factors).tolist()
     if source.log_density is not None and trained.own:
         extra["predicted_precision"] = sources.predicted_precision(source.manifest["toy"],
                                                                    config["distortion"], vae.beta)
