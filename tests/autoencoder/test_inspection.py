@@ -207,6 +207,9 @@ def test_a_linear_output_may_overshoot_a_little():
     images = tf.constant(RNG.uniform(size=(8, 12, 12, 1)), tf.float32)
     assert [f.kind for f in inspect(ssim(0.0), images)] == []
     assert Kind.OUTSIDE_DOMAIN in [f.kind for f in inspect(ssim(-1.0), images)]
+    corner = np.zeros([12, 12, 1])
+    corner[0, 0] = -2.0  # one pixel of 144 is far outside
+    assert [f.kind for f in inspect(ssim(corner), images)] == []
 
 
 def test_data_of_another_range():

@@ -32,6 +32,7 @@ _BETTER = 2  # times nearer to 1 a reading must be to be proposed instead of ano
 # Squared error over the variance of the data, above which reconstructions are worse than none.
 _WORSE = 1.5
 _VARIES = 0.1  # variance of the means over examples, summed: a model that carries information
+_OVERSHOOT = 0.02  # of the outputs: as many may leave a domain that is not strict
 _APART = 0.4  # of the ends of two ranges, in widths of the wider one
 _CHECKED = 8  # examples that `check` looks at: .2 CPU seconds for the largest networks here
 _LEAST_UNIT = 0.01  # of the largest output; deviations below it are near the rounding of float32
@@ -238,7 +239,7 @@ def _reading(known, x):
 
 def _domain(distortion, x_hat):
     outside = distortion.outside(x_hat)
-    if not outside.any():
+    if outside.mean() <= (0 if distortion.strict else _OVERSHOOT):
         return []
     return [
         Finding(
