@@ -106,6 +106,7 @@ def normalised(message, base=""):
             (r"/dev/fd/\d+", "/dev/fd/N"),
             (r"(127\.0\.0\.1|localhost):\d+", r"\1:N"), (r"0x[0-9a-f]{6,}", "0xN"),
             (r"(?<!#)\b(?=[a-f]*\d)(?=\d*[a-f])[0-9a-f]{8}\b", "DIGEST"),
+            (r"(?<=(?:by|is) )\d{8}\b", "DIGEST"),
             (rf"\b({_LAYERS})_\d+\b", r"\1")):
         message = re.sub(pattern, name, message)
     return re.sub(r"\d+\.\d{4,}", lambda digits: f"{float(digits[0]):.3g}", message)
