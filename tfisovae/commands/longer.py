@@ -11,10 +11,11 @@ _IN_EPOCHS = ("log_every", "checkpoint_every")  # of commands that count in epoc
 
 
 @functools.cache
-def _parser(command: str) -> argparse.ArgumentParser:
+def _defaults(command: str) -> dict[str, Any]:
+    """The options of a command, with their defaults."""
     parser = argparse.ArgumentParser(allow_abbrev=False)
     importlib.import_module(f"tfisovae.commands.{command}").add_arguments(parser)
-    return parser
+    return vars(parser.parse_args([]))
 
 
 def arguments(config: Mapping[str, Any], run: str) -> Sequence[str]:
@@ -31,14 +32,14 @@ def arguments(config: Mapping[str, Any], run: str) -> Sequence[str]:
     if command is None:
         return ()
     made = []
-    options = {action.dest: action for action in _parser(command)._actions}
+    options = _defaults(command)
     reading = (config.get("data_manifest") or {}).get("reading") or {}
     kept = {**(reading.get("options") or {}), **config}
-    for name, action in options.items():
+    for name, default in options.items():
         value = kept.get(name)
         if name in ("steps", "epochs") and value:
             value *= 2
-        if not value and not action.default or value is None or value == action.default:
+        if name == "run_dir" or value in (None, default) or not (value or default):
             continue
         if name in _IN_EPOCHS and "epochs" in options:
             continue
