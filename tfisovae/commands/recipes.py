@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-# By command, and name. Measured in results/README.md, "Time to quality".
+# By command, and name. Measured in results/quality/README.md.
 RECIPES = {
     "celeba": {
         "fast": {
