@@ -33,8 +33,8 @@ _WRITTEN = ("isometry.json", "isometry.npz", "isometry.png", "scree.png", "gram.
 
 
 EXAMPLES = (
-    "tfisovae audit --encoder encoder --decoder decoder --distortion bce --estimate_beta --data x.npy",
-    "tfisovae audit --model my_vae.py:make --distortion bce-sum --beta 1 --data images/",
+    "tfisovae audit --encoder encoder --decoder decoder --distortion bce-sum --beta 1 --data x.npy",
+    "tfisovae audit --model my_vae.py:make --distortion mse --estimate_beta --data images/",
 )
 
 
