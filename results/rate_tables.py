@@ -1,4 +1,4 @@
-"""Tables of rates: files of published runs beside theory, and beside what people would use."""
+"""Tables of rates: files of published runs compared with theory and with other codecs."""
 import os
 
 from results import layout
@@ -42,7 +42,7 @@ def beside_table(directories):
     data.
     """
     lines = [
-        "| data | at | files | with the container | beside: bits at the same distortion |",
+        "| data | at | files | with the container | others: bits at the same distortion |",
         "| --- " * 5 + "|"
     ]
     for name, ledger in _ledgers(directories):

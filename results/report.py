@@ -1,7 +1,7 @@
-"""Fill the tables of Markdown files from results/: what stands between `<!-- table NAME
+"""Fill the tables of Markdown files from results/: the text between `<!-- table NAME
 DIRECTORY... -->` and `<!-- end -->`.
 
-    python -m results.report README.md results/README.md
+    python -m results.report README.md results/*/*.md
 """
 import argparse
 import glob

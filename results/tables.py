@@ -1,4 +1,4 @@
-"""Print what runs measured as Markdown tables, beside the paper's figures: `python -m
+"""Print what runs measured as Markdown tables, with the paper's figures: `python -m
 results.tables TABLE RUN ...`.
 """
 import argparse
@@ -52,7 +52,7 @@ def _with_peak(measured, to=""):
 # What, the file, and its text.
 _SPEEDS = (  # 390 steps of the toy VAE are an epoch
     ("peak of a matrix product, GFLOP/s", "train_step", lambda m: f"{m['matmul_peak_gflops']:.0f}"),
-    ("a training step of App. D.2, batch 64, beside PyTorch (eager)", "train_step", _with_peak),
+    ("a training step of App. D.2, batch 64, against PyTorch (eager)", "train_step", _with_peak),
     ("CPU seconds of that step: float32, by plain `fit`, in bfloat16", "train_step",
      lambda m: ", ".join(f"{m['cpu_seconds'][side]:.2f}"
                          for side in ("float32", "fit", "bfloat16")) + " s"),
@@ -61,24 +61,24 @@ _SPEEDS = (  # 390 steps of the toy VAE are an epoch
         for side in ("torch", "torch_compile", "torch_bfloat16", "torch_compile_bfloat16")) + " s"),
     *((f"CPU seconds: {words}", "train_step",
        functools.partial(_ratio, of="cpu_ratio", to=f"_{pair}")) for words, pair in (
-           ("float32 beside PyTorch's, eager", "float32_to_torch"),
+           ("float32 against PyTorch's, eager", "float32_to_torch"),
            ("by plain `fit`", "fit_to_torch"),
-           ("float32 beside `torch.compile`", "float32_to_torch_compile"),
-           ("bfloat16 beside PyTorch's float32, eager", "bfloat16_to_torch"),
-           ("bfloat16 beside PyTorch's bfloat16, eager", "bfloat16_to_torch_bfloat16"),
-           ("bfloat16 beside PyTorch's bfloat16, compiled", "bfloat16_to_torch_compile_bfloat16"),
-           ("bfloat16 beside float32, both ours", "bfloat16_to_float32"))),
+           ("float32 against `torch.compile`", "float32_to_torch_compile"),
+           ("bfloat16 against PyTorch's float32, eager", "bfloat16_to_torch"),
+           ("bfloat16 against PyTorch's bfloat16, eager", "bfloat16_to_torch_bfloat16"),
+           ("bfloat16 against PyTorch's bfloat16, compiled", "bfloat16_to_torch_compile_bfloat16"),
+           ("bfloat16 against float32, both ours", "bfloat16_to_float32"))),
     ("the last by the clock", "train_step", functools.partial(_ratio, to="_bfloat16_to_float32")),
-    ("a training step of App. D.1, batch 128, by plain `fit` of an array, beside Keras' `fit`",
+    ("a training step of App. D.1, batch 128, by plain `fit` of an array, against Keras' `fit`",
      "toy_step", functools.partial(_ratio, to="_to_keras")),
     ("the same in CPU seconds", "toy_step", functools.partial(_ratio, of="cpu_ratio",
                                                               to="_to_keras")),
-    ("the step beside PyTorch (eager), by the clock", "toy_step",
+    ("the step against PyTorch (eager), by the clock", "toy_step",
      lambda m: _with_peak(m, "_to_torch")),
     ("of it: matrix products, noise, the whole step, with Keras' `fit` around it", "toy_parts",
      lambda m: ", ".join(f"{m[key]:.0f}" for key in
                          ("products_us", "noise_us", "train_step_us", "fit_us")) + " us"),
-    ("a training step of App. G, batch 256, beside PyTorch (eager)", "mnist_step", _with_peak),
+    ("a training step of App. G, batch 256, against PyTorch (eager)", "mnist_step", _with_peak),
     ("a whole toy trial, with all statistics and figures", "toy_trial", lambda m:
      f"{m['trial_seconds']:.0f} s of {m['epochs']} epochs, {m['train_seconds']:.0f} s of it "
      f"training"
@@ -89,15 +89,15 @@ _SPEEDS = (  # 390 steps of the toy VAE are an epoch
      f"{6e7 / m['cells_per_minute'] / (390 * m['epochs']):.0f} us a step of a cell, all told"),
     ("a step of a cell, 90 stacked in one computation (no logs, no checkpoints)", "stacked_cells",
      lambda m: f"{m['stacked_90_us']:.0f} us"),
-    ("SSIM with its gradient, beside `tf.image.ssim`", "ssim", lambda m:
+    ("SSIM with its gradient, against `tf.image.ssim`", "ssim", lambda m:
      f"{m['times_as_fast']:.1f} times as fast ({1 / m['ratios'][-1]:.1f} to "
      f"{1 / m['ratios'][0]:.1f})"
      ),
-    ("Gram matrix and norms at n = 32, beside 33 decodes", "gram",
+    ("Gram matrix and norms at n = 32, against 33 decodes", "gram",
      lambda m: f"{_ratio(m)}, {m['num_images']} images"),
-    ("the same of a bare SavedModel; by central differences, beside 65 decodes", "gram_bare",
+    ("the same of a bare SavedModel; by central differences, against 65 decodes", "gram_bare",
      lambda m: f"{_ratio(m)}; {_ratio(m, '_by_differences')}, {m['num_images']} images"),
-    ("peak memory of an analysis, 10,000 images beside 1,000", "gram",
+    ("peak memory of an analysis, 10,000 images against 1,000", "gram",
      lambda m: f"{m['memory_ratio']:.2f}"),
     ("training batches from the image cache", "images",
      lambda m: f"{m['cached_images_per_second']:,} images/s"),
@@ -137,7 +137,7 @@ def _difference(a, b):
 
 
 def linear_table(directories):
-    """Closed forms of the Norm data: the linear VAE beside reverse water-filling (Eq. 4)."""
+    """Closed forms of the Norm data: the linear VAE and reverse water-filling (Eq. 4)."""
     directory = layout.only(directories)
     lines = [
         "| lmbda | D | R (nats) | Eq. 4: D | Eq. 4: R | norms | E[sigma^-2] |", "| --- " * 7 + "|"

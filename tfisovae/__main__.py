@@ -7,7 +7,7 @@ import sys
 import warnings
 
 from tfisovae import commands
-from tfisovae.commands import recipes, wording
+from tfisovae.commands import options, recipes, wording
 
 
 class _Closable:
@@ -73,8 +73,8 @@ def parser(name):
     """The parser of one command; what its options name is not imported."""
     command = importlib.import_module(f"tfisovae.commands.{name}")
     made = argparse.ArgumentParser(prog=f"tfisovae {name}", description=command.__doc__,
-                                   allow_abbrev=False,
-                                   formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+                                   epilog=options.examples(command.EXAMPLES), allow_abbrev=False,
+                                   formatter_class=options.HelpFormatter)
     command.add_arguments(made)
     made.set_defaults(run=command.run)
     return made

@@ -61,8 +61,8 @@ def test_medians_of_ratios_and_not_ratios_of_medians(benchmark, tmp_path):
     cells = dict(
         line.strip("| ").split(" | ") for line in tables.speed_table([tmp_path]).splitlines()[2:])
     assert cells[
-        "CPU seconds: float32 beside PyTorch's, eager"] == "1.50 of its time (1.00 to 1.80)"
-    assert cells["a training step of App. D.2, batch 64, beside PyTorch (eager)"] == \
+        "CPU seconds: float32 against PyTorch's, eager"] == "1.50 of its time (1.00 to 1.80)"
+    assert cells["a training step of App. D.2, batch 64, against PyTorch (eager)"] == \
         "0.75 of its time (0.50 to 0.90); 10% of the peak"
-    assert cells["CPU seconds: bfloat16 beside float32, both ours"].startswith("0.50")
+    assert cells["CPU seconds: bfloat16 against float32, both ours"].startswith("0.50")
     assert cells["CPU seconds: by plain `fit`"] == "-"

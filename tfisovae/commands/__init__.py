@@ -1,5 +1,5 @@
-"""What the command lines do. A command is a module with `add_arguments(parser)` and `run(args)`;
-its docstring is its help.
+"""What the command lines do. A command is a module with `add_arguments(parser)`, `run(args)` and
+`EXAMPLES`, two command lines. Its docstring is its help.
 
 Modules import TensorFlow, and what needs it, when the work begins: `--help` and a wrong option
 answer at once.

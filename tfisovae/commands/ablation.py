@@ -16,7 +16,7 @@ from typing import Any
 import tqdm
 
 from tfisovae import files
-from tfisovae.commands import choices, recipes
+from tfisovae.commands import choices, options, recipes
 from tfisovae.commands.training import command_line
 from tfisovae.training import SCHEDULES, stopping
 
@@ -25,25 +25,35 @@ DISTORTIONS = ("sse", "downward_convex", "upward_convex")
 _LOW_DISK = 100 * 2**20  # bytes; a cell writes about a megabyte
 
 
+EXAMPLES = (
+    "tfisovae ablation --recipe fast --ablation_dir runs/ablation",
+    "tfisovae ablation --sources norm --distortions sse --schedule cosine",
+)
+
+
 def add_arguments(p: argparse.ArgumentParser) -> None:
-    """The options, with the paper's settings as defaults."""
+    """Adds the options. The defaults are the paper's settings."""
+    options.in_order(p, "run", "cells", "training", "machine")
+    cells, train = options.group(p, "cells"), options.group(p, "training")
     recipes.add_argument(p, "ablation")
-    p.add_argument("--ablation_dir", type=os.path.expanduser, default="runs/ablation",
-                   help="directory with a run for each cell")
-    p.add_argument("--sources", nargs="+", choices=choices.TOYS, default=list(choices.TOYS),
-                   help="toy data")
-    p.add_argument("--distortions", nargs="+", choices=DISTORTIONS, default=list(DISTORTIONS),
-                   help="losses")
-    p.add_argument("--lmbdas", nargs="+", type=float, default=list(LMBDAS),
-                   help="weights of the distortion")
-    p.add_argument("--epochs", type=int, default=500,
-                   help="passes over the training data, each cell")
-    p.add_argument("--num_examples", type=int, default=50_000, help="toy examples to train on")
-    p.add_argument("--schedule", choices=SCHEDULES, default="constant",
-                   help="of the learning rate")
-    p.add_argument("--seed", type=int, default=0, help="of every cell")
-    p.add_argument("--workers", type=int,
-                   help="cells side by side (default: one for each GPU, or core)")
+    options.group(p, "run").add_argument(
+        "--ablation_dir", type=os.path.expanduser, default="runs/ablation",
+        help="directory with a run for each cell. The same command resumes it")
+    cells.add_argument("--sources", nargs="+", choices=choices.TOYS, default=list(choices.TOYS),
+                       help="toy data (default: all)")
+    cells.add_argument("--distortions", nargs="+", choices=DISTORTIONS, default=list(DISTORTIONS),
+                       help="losses (default: all)")
+    cells.add_argument("--lmbdas", nargs="+", type=float, default=list(LMBDAS),
+                       help="weights of the distortion (default: ten from 1 to 1000)")
+    train.add_argument("--epochs", type=int, default=500,
+                       help="passes over the training data, in each cell")
+    train.add_argument("--num_examples", type=int, default=50_000, help="toy examples to train on")
+    train.add_argument("--schedule", choices=SCHEDULES, default="constant",
+                       help="of the learning rate")
+    train.add_argument("--seed", type=int, default=0, help="of every cell")
+    options.group(p, "machine").add_argument(
+        "--workers", type=int,
+        help="cells to train at the same time (default: one for each GPU, or core)")
 
 
 def cells(settings: dict[str, Any]) -> list[dict[str, Any]]:

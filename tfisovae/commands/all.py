@@ -5,12 +5,16 @@ import argparse
 
 from tfisovae.commands import density, isometry, measuring, report, traverse, variables
 
+EXAMPLES = (
+    "tfisovae all runs/toy",
+    "tfisovae all runs/faces --num_examples 200 --out measured",
+)
+
 
 def add_arguments(p: argparse.ArgumentParser) -> None:
-    """The options."""
+    """Adds the options."""
     measuring.add_arguments(p)
-    p.add_argument("--num_examples", type=int,
-                   help=f"of isometry and densities: {measuring.NUM_EXAMPLES}")
+    measuring.add_num_examples(p)
 
 
 def _report_of(command):

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from tfisovae import files
-from tfisovae.commands import choices, measuring, python_models
+from tfisovae.commands import choices, measuring, options, python_models
 
 if typing.TYPE_CHECKING:
     from tfisovae import Analysis, Autoencoder
@@ -32,60 +32,65 @@ _WRITTEN = ("isometry.json", "isometry.npz", "isometry.png", "scree.png", "gram.
             "reconstructions.png", "report.html")
 
 
+EXAMPLES = (
+    "tfisovae audit --encoder encoder --decoder decoder --distortion bce-sum --beta 1 --data x.npy",
+    "tfisovae audit --model my_vae.py:make --distortion mse --estimate_beta --data images/",
+)
+
+
 def add_arguments(p: argparse.ArgumentParser) -> None:
-    """The options."""
-    p.add_argument(
+    """Adds the options."""
+    options.in_order(p, "model", "loss", "data", "measuring", "output")
+    model, loss, data, measure, output = (options.group(p, title) for title in (
+        "model", "loss", "data", "measuring", "output"))
+    model.add_argument(
         "--model", type=os.path.expanduser,
-        help="SavedModel of a whole VAE, with the signatures encode and decode; or FILE.py:NAME "
-        "or MODULE:NAME, a model in Python (Keras, PyTorch, JAX, ...) or a function without "
-        "arguments that returns one")
-    p.add_argument("--encoder", type=os.path.expanduser,
-                   help="SavedModel of the encoder, as Keras' model.export writes it")
-    p.add_argument("--decoder", type=os.path.expanduser, help="SavedModel of the decoder")
-    p.add_argument(
-        "--data", type=os.path.expanduser, required=True, help=
-        "what it was trained on, or held-out data like it: a directory or .zip of images, a "
-        "table, an .npy or "
-        ".npz of "
-        "images [N, H, W, C], mix, ramp, norm, or faces")
-    p.add_argument(
-        "--train_data", type=os.path.expanduser, help=
-        "examples that it was trained on, 4,000 or more, whose mean gradient tells whether "
-        "training has come to "
-        "rest")
-    p.add_argument(
-        "--distortion", help=
-        "sse, mse, bce, bce-sum, cce, poisson, ssim, downward_convex or upward_convex (default: "
-        "what the model says)")
-    p.add_argument("--beta", type=float,
-                   help="1 / lmbda, where the loss is lmbda D + KL (default: what the model says)")
-    p.add_argument("--estimate_beta", action="store_true",
-                   help="find beta in the model and the data")
-    p.add_argument("--decomposed", action="store_true",
-                   help="the loss was the decomposed one of section 4.2")
-    p.add_argument("--scale", choices=choices.SCALES, default="log_variance",
-                   help="what the encoder's second output is")
-    p.add_argument("--decoder_activation",
-                   help="what makes x_hat of the decoder's output, such as sigmoid for logits")
-    p.add_argument("--num_examples", type=int,
-                   help="examples to measure, at most (default: 1,000 images, or 10,000 vectors)")
-    p.add_argument("--max_value", type=float, default=1.0,
-                   help="the largest value of 8-bit pixels, as the model sees them: 1 or "
-                   "255")
-    p.add_argument("--image_size", type=int,
-                   help="of a directory or .zip of images (default: what the model takes, else 64)")
-    p.add_argument("--crop", choices=choices.CROPS, default="center",
-                   help="of a directory or .zip of images")
-    p.add_argument("--grayscale", action=argparse.BooleanOptionalAction,
-                   help="one channel instead of three (default: what the "
-                   "model takes)")
-    p.add_argument("--rows", type=int, default=10, help="dimensions in the table")
-    p.add_argument("--out", default="audit", type=os.path.expanduser,
-                   help="directory for the results")
-    p.add_argument("--overwrite", action="store_true",
-                   help="replace the results of another model or other data in --out")
-    p.add_argument("--cache_dir", type=os.path.expanduser,
-                   help="where decoded images are kept (default: ~/.cache/tfisovae)")
+        help="a SavedModel of a whole VAE, with the signatures encode and decode; or FILE.py:NAME "
+             "or MODULE:NAME, a model in Python (Keras, PyTorch, JAX, ...) or a function without "
+             "arguments that returns one")
+    model.add_argument("--encoder", type=os.path.expanduser,
+                       help="SavedModel of the encoder, as Keras' model.export writes it")
+    model.add_argument("--decoder", type=os.path.expanduser, help="SavedModel of the decoder")
+    model.add_argument("--scale", choices=choices.SCALES, default="log_variance",
+                       help="meaning of the encoder's second output")
+    model.add_argument("--decoder_activation",
+                       help="activation for the decoder's output, such as sigmoid for logits "
+                            "(default: none)")
+    loss.add_argument(
+        "--distortion",
+        help="sse, mse, bce, bce-sum, cce, poisson, ssim, downward_convex or upward_convex "
+             "(default: as in the model)")
+    loss.add_argument("--beta", type=float,
+                      help="1 / lmbda, where the loss is lmbda D + KL (default: as in the model)")
+    loss.add_argument("--estimate_beta", action="store_true",
+                      help="estimate beta from the model and the data")
+    loss.add_argument("--decomposed", action="store_true",
+                      help="the loss was the decomposed one of section 4.2")
+    data.add_argument(
+        "--data", type=os.path.expanduser, required=True,
+        help="held-out data, or the data of the training: a directory or .zip of images, a table, "
+             "an .npy or .npz of images [N, H, W, C], mix, ramp, norm, or faces")
+    data.add_argument(
+        "--train_data", type=os.path.expanduser,
+        help="4,000 or more examples of the training, for the mean gradient, which tests whether "
+             "training has converged")
+    data.add_argument("--max_value", type=float, default=1.0,
+                      help="largest value of 8-bit pixels, as the model takes them: 1 or 255")
+    data.add_argument("--image_size", type=int,
+                      help="of a directory or .zip of images (default: as in the model, else 64)")
+    data.add_argument("--crop", choices=choices.CROPS, default="center",
+                      help="of a directory or .zip of images")
+    data.add_argument("--grayscale", action=argparse.BooleanOptionalAction,
+                      help="one channel instead of three (default: as in the model)")
+    measuring.add_cache_dir(data)
+    measure.add_argument("--num_examples", type=int,
+                         help="examples to measure, at most (default: 1,000 images, or 10,000 "
+                              "vectors)")
+    output.add_argument("--out", default="audit", type=os.path.expanduser,
+                        help="directory for the results")
+    output.add_argument("--overwrite", action="store_true",
+                        help="replace the results of another model or other data in --out")
+    output.add_argument("--rows", type=int, default=10, help="dimensions in the table")
 
 
 def load_examples(args: argparse.Namespace, name: str, count: int | None = None,

@@ -7,7 +7,7 @@ import sys
 import typing
 from typing import Any
 
-from tfisovae.commands import choices, training
+from tfisovae.commands import choices, options, training
 from tfisovae.training import PRECISIONS
 
 if typing.TYPE_CHECKING:
@@ -16,38 +16,45 @@ if typing.TYPE_CHECKING:
     from tfisovae.sources import Source
 
 
+EXAMPLES = (
+    "tfisovae celeba --data faces --recipe fast --run_dir runs/faces",
+    "tfisovae celeba --data img_align_celeba.zip --lmbda 1000 --decomposed",
+)
+
+
 def add_arguments(p: argparse.ArgumentParser) -> None:
-    """The options, with the paper's settings as defaults."""
+    """Adds the options. The defaults are the paper's settings."""
     training.add_arguments(p, "celeba", lmbda=1000.0, batch_size=64)
-    p.add_argument("--data", type=os.path.expanduser, default="celeb_a",
-                   help="celeb_a (TFDS), a directory of images, a .zip of images, or faces")
-    p.add_argument("--network", choices=("celeba", "celeba_large"), default="celeba",
-                   help="App. D.2 or F.2")
-    p.add_argument("--latent_dim", type=int, help="n (default: 32, or 256 for celeba_large)")
-    p.add_argument("--output_igdn", action=argparse.BooleanOptionalAction, default=True,
-                   help="IGDN on the 3-channel output")
-    p.add_argument("--distortion", choices=("ssim", "mse", "sse"), default="ssim",
-                   help="distortion that is trained")
+    data, model = options.group(p, "data"), options.group(p, "model and loss")
+    data.add_argument("--data", type=os.path.expanduser, default="celeb_a",
+                      help="celeb_a (TFDS), a directory or .zip of images, or faces (drawn)")
+    data.add_argument("--num_faces", type=int, default=20_000, help="faces to draw")
+    data.add_argument("--image_size", type=int, default=64,
+                      help="height and width of the images, a multiple of 16")
+    data.add_argument(
+        "--crop", choices=choices.CROPS, default="center",
+        help="center: the centre square; none: the whole image, stretched; celeba: images of "
+             "178 x 218 only")
+    data.add_argument("--grayscale", action="store_true", help="one channel instead of three")
+    data.add_argument("--background", default="white",
+                      help="color behind transparent pixels: a name, or #rrggbb")
+    data.add_argument("--data_dir", type=os.path.expanduser,
+                      help="directory of TFDS, for celeb_a (default: that of TFDS)")
+    model.add_argument("--network", choices=("celeba", "celeba_large"), default="celeba",
+                       help="App. D.2 or F.2")
+    model.add_argument("--latent_dim", type=int,
+                       help="latent dimensions (default: 32, or 256 for celeba_large)")
+    model.add_argument("--output_igdn", action=argparse.BooleanOptionalAction, default=True,
+                       help="an IGDN layer on the 3-channel output")
+    model.add_argument("--distortion", choices=("ssim", "mse", "sse"), default="ssim",
+                       help="distortion to train")
     training.add_steps(p, steps=300_000, log_every=100, checkpoint_every=500)
-    p.add_argument(
-        "--mixed_precision", choices=PRECISIONS, default="none", help=
-        "train in 16 bits, and measure in float32; auto: in bfloat16 where the processor is "
-        "faster at it"
-    )
-    p.add_argument("--image_size", type=int, default=64,
-                   help="height and width of the images, a multiple of 16")
-    p.add_argument(
-        "--crop", choices=choices.CROPS, default="center", help=
-        "center: the centre square; none: the whole image, its aspect changed; celeba: only "
-        "images of 178 x 218"
-    )
-    p.add_argument("--grayscale", action="store_true", help="one channel instead of three")
-    p.add_argument("--background", default="white",
-                   help="color behind what is transparent: a name, or #rrggbb")
-    p.add_argument("--num_faces", type=int, default=20_000, help="faces to draw for --data faces")
-    p.add_argument("--num_eval", type=int, default=100,
-                   help="held-out images to measure for the table at the end; 0: no table")
-    p.add_argument("--data_dir", type=os.path.expanduser, help="TFDS' directory, for celeb_a")
+    options.group(p, "machine").add_argument(
+        "--mixed_precision", choices=PRECISIONS, default="none",
+        help="train in 16 bits, and measure in float32; auto: bfloat16 where the processor has it")
+    options.group(p, "measuring").add_argument(
+        "--num_eval", type=int, default=100,
+        help="held-out images to measure at the end; 0: none")
 
 
 def resolve(args: argparse.Namespace) -> dict[str, Any]:

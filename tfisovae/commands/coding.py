@@ -9,6 +9,7 @@ from typing import Any
 
 from tfisovae import files
 from tfisovae.codec import QUANTIZATIONS
+from tfisovae.commands import options
 
 if typing.TYPE_CHECKING:
     from tfisovae import VAE, Codec
@@ -19,13 +20,13 @@ FITTED_TO = 20_000  # examples of training
 
 
 def add_options(p: argparse.ArgumentParser) -> None:
-    """The options of whatever takes a codec of a run."""
-    p.add_argument("--quantization", choices=QUANTIZATIONS, default="universal",
-                   help="universal: with a dither, whose noise is independent of the data")
-    p.add_argument(
+    """Adds the options of commands that take a codec."""
+    codec = options.group(p, "codec")
+    codec.add_argument("--quantization", choices=QUANTIZATIONS, default="universal",
+                       help="universal: with a dither, whose noise is independent of the data")
+    codec.add_argument(
         "--train_data", type=os.path.expanduser,
-        help="where the run's training data lie now, to which a codec is "
-        "fitted when the run has none (default: where they were)")
+        help="the new place of the training data, for a run without a codec (default: as before)")
 
 
 def check_named(output: str | None) -> None:

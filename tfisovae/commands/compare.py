@@ -13,7 +13,7 @@ from collections.abc import Generator, Iterator, Sequence
 from typing import Any
 
 from tfisovae import files
-from tfisovae.commands import density, isometry, measuring, report
+from tfisovae.commands import density, isometry, measuring, options, report
 
 if typing.TYPE_CHECKING:
     from tfisovae.commands.measuring import Trained
@@ -22,25 +22,30 @@ if typing.TYPE_CHECKING:
 _MEASURED = "measured.json"
 
 
+EXAMPLES = (
+    "tfisovae compare runs/sse runs/ssim --out compared",
+    "tfisovae compare runs/a runs/b --titles First Second --num_examples 500",
+)
+
+
 def add_arguments(p: argparse.ArgumentParser) -> None:
-    """The options."""
+    """Adds the options."""
     p.add_argument("directories", metavar="RUN", nargs="+", type=os.path.expanduser,
                    help="run directories, as the training commands write them")
-    p.add_argument("--titles", nargs="+", metavar="TITLE",
-                   help="of the columns, one for each run (default: names of the runs)")
-    p.add_argument("--title", default="Side by side", help="of the page")
-    p.add_argument("--num_examples", type=int, nargs="+", metavar="N",
-                   help=f"one number for all runs, or one for each: {measuring.NUM_EXAMPLES}")
-    p.add_argument(
-        "--gradient_examples", type=int, nargs="+", metavar="N", help=
-        "likewise, of training, whose mean gradient is taken (default: as tfisovae isometry; 0: "
-        "none)"
-    )
-    p.add_argument(
-        "--out", type=os.path.expanduser, default="compare",
-        help="directory for the page and the results of each run, in a directory of its name")
-    p.add_argument("--cache_dir", type=os.path.expanduser,
-                   help="where decoded images are kept (default: ~/.cache/tfisovae)")
+    options.in_order(p, "measuring", "output")
+    measure, output = options.group(p, "measuring"), options.group(p, "output")
+    measure.add_argument("--num_examples", type=int, nargs="+", metavar="N",
+                         help=f"one number for all runs, or one for each: {measuring.NUM_EXAMPLES}")
+    measure.add_argument(
+        "--gradient_examples", type=int, nargs="+", metavar="N",
+        help="training examples for the mean gradient, likewise; 0: none (default: as tfisovae "
+             "isometry)")
+    measuring.add_cache_dir(measure)
+    output.add_argument("--out", type=os.path.expanduser, default="compare",
+                        help="directory for the page, with a directory for each run")
+    output.add_argument("--title", default="Side by side", help="of the page")
+    output.add_argument("--titles", nargs="+", metavar="TITLE",
+                        help="of the columns, one for each run (default: names of the runs)")
 
 
 def check(args: argparse.Namespace) -> None:

@@ -10,37 +10,40 @@ from typing import Any
 
 from tfisovae import files
 from tfisovae.codec import PRIORS, claims
-from tfisovae.commands import coding, measuring
+from tfisovae.commands import coding, measuring, options
 
 if typing.TYPE_CHECKING:
     from tfisovae import Codec
 
 
+EXAMPLES = (
+    "tfisovae compress runs/faces images/ -o images.tfv",
+    "tfisovae compress runs/toy mix -o mix.tfv --step_factor 2 --split eval",
+)
+
+
 def add_arguments(p: argparse.ArgumentParser) -> None:
-    """The options."""
+    """Adds the options."""
     p.add_argument("directory", metavar="RUN", type=os.path.expanduser,
                    help="run directory, as the training commands write it")
     p.add_argument("data", metavar="DATA", type=os.path.expanduser,
-                   help="what to compress, read as the run's own data were")
-    p.add_argument("-o", "--output", metavar="FILE", type=os.path.expanduser, required=True,
-                   help="the file to write")
-    p.add_argument(
-        "--split", choices=measuring.SPLITS, default="all",
-        help="which of the data's examples: those that are held "
-        "out, those of training, or all")
-    p.add_argument("--num_examples", type=int, help="how many of them (default: all)")
-    p.add_argument("--overwrite", action="store_true", help="whether FILE may be replaced")
-    p.add_argument(
-        "--step_factor", type=float, default=1.0, help=
-        "of the quantiser's step: above 1 fewer bits and more distortion than the point that was "
-        "trained"
-    )
+                   help="data to compress, in the form of the run's own data")
+    options.in_order(p, "data", "codec", "output")
+    data, codec, output = (options.group(p, title) for title in ("data", "codec", "output"))
+    data.add_argument("--split", choices=measuring.SPLITS, default="all",
+                      help="which examples: held out (eval), training (train), or all")
+    data.add_argument("--num_examples", type=int, help="how many of them (default: all)")
+    measuring.add_cache_dir(data)
+    codec.add_argument(
+        "--step_factor", type=float, default=1.0,
+        help="factor on the step of the quantizer. Above 1: fewer bits, more distortion")
+    codec.add_argument(
+        "--prior", choices=PRIORS, default="normal",
+        help="normal: N(0, 1); empirical: the distribution of the means of the training data")
     coding.add_options(p)
-    p.add_argument(
-        "--prior", choices=PRIORS, default="normal", help=
-        "empirical: the distribution that the means of the training data have, instead of N(0, 1)")
-    p.add_argument("--cache_dir", type=os.path.expanduser,
-                   help="where decoded images are kept (default: ~/.cache/tfisovae)")
+    output.add_argument("-o", "--output", metavar="FILE", type=os.path.expanduser, required=True,
+                        help="the file to write")
+    output.add_argument("--overwrite", action="store_true", help="replace FILE if it exists")
 
 
 def report(written: Any, codec: "Codec", path: str, data: str | None) -> str:

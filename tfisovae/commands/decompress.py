@@ -17,14 +17,20 @@ from tfisovae.commands import coding, measuring
 _TABLE = "x.npy"
 
 
+EXAMPLES = (
+    "tfisovae decompress runs/faces images.tfv -o images",
+    "tfisovae decompress runs/toy mix.tfv --output mix",
+)
+
+
 def add_arguments(p: argparse.ArgumentParser) -> None:
-    """The options."""
+    """Adds the options."""
     p.add_argument("directory", metavar="RUN", type=os.path.expanduser,
                    help="run directory that compressed the file")
     p.add_argument("file", metavar="FILE", type=os.path.expanduser,
-                   help="what `tfisovae compress` wrote")
+                   help="a file that `tfisovae compress` wrote")
     p.add_argument("-o", "--output", metavar="DIR", type=os.path.expanduser, required=True,
-                   help="directory to write, which is to be empty, or not there yet")
+                   help="directory to write, which must be empty or not exist yet")
 
 
 def run(args: argparse.Namespace) -> None:

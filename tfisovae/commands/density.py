@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from tfisovae import files
-from tfisovae.commands import choices, measuring
+from tfisovae.commands import choices, measuring, options
 
 if typing.TYPE_CHECKING:
     from tfisovae.commands.measuring import Trained
@@ -24,18 +24,24 @@ _BEST_FIRST = ("corrected_volume", "volume", "scaled_posterior", "posterior")
 EXTREMES = 10  # most and least probable inputs
 
 
+EXAMPLES = (
+    "tfisovae density runs/toy",
+    "tfisovae density runs/mnist --data other.npy --forms objective volume",
+)
+
+
 def add_arguments(p: argparse.ArgumentParser) -> None:
-    """The options."""
+    """Adds the options."""
     measuring.add_arguments(p)
-    p.add_argument("--num_examples", type=int, help=measuring.NUM_EXAMPLES)
-    p.add_argument(
+    measuring.add_num_examples(p)
+    measure = options.group(p, "measuring")
+    measure.add_argument(
         "--forms", nargs="+", metavar="FORM",
         help=f"which of {', '.join(choices.FORMS)} (default: all that the distortion has)")
-    p.add_argument(
-        "--train_examples", type=int, help=
-        "examples of training, drawn at random, among which each input has its percentile, at "
-        "most (default: 1,000 "
-        "images, or 10,000 vectors; 0: no percentiles)")
+    measure.add_argument(
+        "--train_examples", type=int,
+        help="training examples to compare each input with, at most; 0: no percentiles (default: "
+             "1,000 images, or 10,000 vectors)")
 
 
 def compute(trained: "Trained", num_examples: int | None = None, forms: Sequence[str] | None = None,

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from tfisovae import files
-from tfisovae.commands import measuring
+from tfisovae.commands import measuring, options
 
 if typing.TYPE_CHECKING:
     from tfisovae import Analysis
@@ -21,23 +21,32 @@ if typing.TYPE_CHECKING:
     from tfisovae.verdict.gains import Probe
 
 
+EXAMPLES = (
+    "tfisovae isometry runs/toy",
+    "tfisovae isometry runs/faces --probe 1000 --out measured",
+)
+
+
 def add_arguments(p: argparse.ArgumentParser) -> None:
-    """The options."""
+    """Adds the options."""
+    options.in_order(p, "data", "measuring", "more training", "output")
     measuring.add_arguments(p)
-    p.add_argument("--num_examples", type=int, help=measuring.NUM_EXAMPLES)
-    p.add_argument("--rows", type=int, default=10, help="dimensions in the table")
-    p.add_argument(
-        "--gradient_examples", type=int, help=
-        "training examples for the mean gradient, at most (default: 4,096 images, or 50,000 "
-        "vectors; 0: take the one that RUN/isometry.json holds, if there is one)")
-    p.add_argument(
+    measuring.add_num_examples(p)
+    measure, more = options.group(p, "measuring"), options.group(p, "more training")
+    measure.add_argument(
+        "--gradient_examples", type=int,
+        help="training examples for the mean gradient, at most; 0: take the stored one (default: "
+             "4,096 images, or 50,000 vectors)")
+    measure.add_argument("--margin", type=float,
+                         help="nats that do not matter (default: the larger of 0.1 nat and 0.5 %% "
+                              "of the loss that training can change)")
+    more.add_argument(
         "--probe", type=int, nargs="?", const=math.inf, metavar="STEPS",
-        help="train a copy of the model for STEPS more steps, and measure what that gains. Without "
-             "STEPS, for as many as the training had. The run stays as it is")
-    p.add_argument("--probe_seeds", type=int, default=1, help="how many probes to make")
-    p.add_argument("--margin", type=float,
-                   help="nats that do not matter (default: the larger of 0.1, and 0.5 %% of the "
-                        "loss that training can change)")
+        help="train a copy for STEPS more steps, and measure the gain. Without STEPS: as many as "
+             "the training had. The run does not change")
+    more.add_argument("--probe_seeds", type=int, default=1, help="how many probes to make")
+    options.group(p, "output").add_argument("--rows", type=int, default=10,
+                                            help="dimensions in the table")
 
 
 def compute(trained: "Trained",

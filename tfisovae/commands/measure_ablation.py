@@ -13,13 +13,18 @@ import tqdm
 from tfisovae import files
 from tfisovae.commands import ablation, choices, density, isometry, measuring
 
+EXAMPLES = (
+    "tfisovae measure_ablation runs/ablation",
+    "tfisovae measure_ablation runs/ablation --num_examples 2000",
+)
+
 
 def add_arguments(p: argparse.ArgumentParser) -> None:
-    """The options."""
+    """Adds the options."""
     p.add_argument("ablation", type=os.path.expanduser,
                    help="directory, as `tfisovae ablation` writes it")
     p.add_argument("--num_examples", type=int, default=10_000,
-                   help="held-out examples to measure of each cell, at most")
+                   help="held-out examples to measure in each cell, at most")
 
 
 def cell_directories(directory: str) -> list[str]:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from tfisovae import files
+from tfisovae.commands import options
 
 if TYPE_CHECKING:
     from tfisovae import VAE, sources
@@ -58,22 +59,34 @@ class Trained(NamedTuple):
 
 def add_arguments(p: argparse.ArgumentParser,
                   run: str = "run directory, as the training commands write it") -> None:
-    """The options of every measuring command."""
+    """Adds the options of every measuring command."""
     p.add_argument("directory", metavar="RUN", type=os.path.expanduser, help=run)
-    p.add_argument(
-        "--data", "--source", type=os.path.expanduser, help=
-        "data to measure on (default: the run's own, of which it gives the place where they have "
-        "moved)"
-    )
-    p.add_argument(
+    options.in_order(p, "data", "measuring", "output")
+    data, output = options.group(p, "data"), options.group(p, "output")
+    data.add_argument(
+        "--data", "--source", type=os.path.expanduser,
+        help="other data to measure, or the new place of the run's own data (default: the run's "
+             "own)")
+    data.add_argument(
         "--split", choices=SPLITS,
-        help="which examples: those held out, those of training, or all (default: those held "
-        "out of the run's own data, and all of a file or directory given by --data)")
-    p.add_argument(
-        "--out", type=os.path.expanduser, help=
-        "directory for the results (default: RUN; of other data, a directory of their name in RUN)")
+        help="which examples: held out (eval), training (train), or all (default: eval for the "
+             "run's own data, all for other files)")
+    add_cache_dir(data)
+    output.add_argument(
+        "--out", type=os.path.expanduser,
+        help="directory for the results (default: RUN; for other data, a directory in RUN)")
+
+
+def add_cache_dir(p: Any) -> None:
+    """Adds `--cache_dir` to a parser or a group."""
     p.add_argument("--cache_dir", type=os.path.expanduser,
-                   help="where decoded images are kept (default: ~/.cache/tfisovae)")
+                   help="directory for decoded images (default: TFISOVAE_CACHE, or the user's "
+                        "directory for caches)")
+
+
+def add_num_examples(p: argparse.ArgumentParser) -> None:
+    """Adds `--num_examples` to the options of a measuring command."""
+    options.group(p, "measuring").add_argument("--num_examples", type=int, help=NUM_EXAMPLES)
 
 
 def default_options(command: Any, directory: str) -> argparse.Namespace:

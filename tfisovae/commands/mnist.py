@@ -4,7 +4,7 @@ import os
 import typing
 from typing import Any
 
-from tfisovae.commands import training
+from tfisovae.commands import options, training
 
 if typing.TYPE_CHECKING:
     import tensorflow as tf
@@ -12,19 +12,27 @@ if typing.TYPE_CHECKING:
     from tfisovae.sources import Source
 
 
+EXAMPLES = (
+    "tfisovae mnist --data mnist.npz --recipe fast",
+    "tfisovae mnist --data mnist.npz --latent_dim 64 --lmbda 10000 --run_dir runs/n64",
+)
+
+
 def add_arguments(p: argparse.ArgumentParser) -> None:
-    """The options, with the paper's settings as defaults."""
+    """Adds the options. The defaults are the paper's settings."""
     training.add_arguments(p, "mnist", lmbda=2000.0, batch_size=256)
-    p.add_argument("--data", type=os.path.expanduser, default="mnist",
-                   help="mnist (TFDS), mnist.npz, or a directory with the four idx files")
-    p.add_argument("--latent_dim", type=int, default=32,
-                   help="n; the paper has 32 with lmbda 2000, and 64 with lmbda 10000")
-    p.add_argument("--distortion", choices=("bce", "mse", "sse"), default="bce",
-                   help="distortion that is trained")
+    data, model = options.group(p, "data"), options.group(p, "model and loss")
+    data.add_argument("--data", type=os.path.expanduser, default="mnist",
+                      help="mnist (TFDS), mnist.npz, or a directory with the four idx files")
+    data.add_argument("--data_dir", type=os.path.expanduser,
+                      help="directory of TFDS (default: that of TFDS)")
+    model.add_argument("--latent_dim", type=int, default=32,
+                       help="latent dimensions; the paper has 32, or 64 with lmbda 10000")
+    model.add_argument("--distortion", choices=("bce", "mse", "sse"), default="bce",
+                       help="distortion to train")
     training.add_steps(p, steps=50_000, log_every=200, checkpoint_every=1000)
-    p.add_argument("--num_eval", type=int, default=1000,
-                   help="test images to measure for the table at the end; 0: no table")
-    p.add_argument("--data_dir", type=os.path.expanduser, help="TFDS' directory")
+    options.group(p, "measuring").add_argument(
+        "--num_eval", type=int, default=1000, help="test images to measure at the end; 0: none")
 
 
 def resolve(args: argparse.Namespace) -> dict[str, Any]:

@@ -8,33 +8,41 @@ import typing
 from typing import Any
 
 from tfisovae import files
-from tfisovae.commands import measuring
+from tfisovae.commands import measuring, options
 from tfisovae.commands.training import command_line
 
 if typing.TYPE_CHECKING:
     from tfisovae import VAE
 
 
+EXAMPLES = (
+    "tfisovae prune runs/faces --share .99",
+    "tfisovae prune runs/faces --count 10 --out runs/small",
+)
+
+
 def add_arguments(p: argparse.ArgumentParser) -> None:
-    """The options."""
+    """Adds the options."""
     p.add_argument("directory", metavar="RUN", type=os.path.expanduser,
                    help="run directory, as the training commands write it")
-    which = p.add_mutually_exclusive_group()
+    options.in_order(p, "dimensions", "data", "measuring", "output")
+    data = options.group(p, "data")
+    which = options.group(p, "dimensions").add_mutually_exclusive_group()
     which.add_argument("--active", action="store_true",
-                       help="keep the active dimensions (what is done where nothing is said)")
+                       help="keep the active dimensions. Without an option, this is done")
     which.add_argument(
         "--share", type=float,
-        help="keep as few dimensions as have this share of the cost of removal of all, such as .99")
-    which.add_argument("--count", type=int, help="keep so many dimensions, by cost of removal")
+        help="keep the fewest dimensions with this share of the total cost of removal, such as .99")
+    which.add_argument("--count", type=int, help="keep this many dimensions, by cost of removal")
     which.add_argument("--keep", type=int, nargs="+", metavar="J", help="keep these dimensions")
-    p.add_argument("--out", type=os.path.expanduser,
-                   help="directory to make of the smaller VAE (default: RUN-pruned)")
-    p.add_argument("--num_examples", type=int,
-                   help=f"to measure costs on: {measuring.NUM_EXAMPLES}")
-    p.add_argument("--data", type=os.path.expanduser,
-                   help="where the run's data lie, if they have moved; or other data")
-    p.add_argument("--cache_dir", type=os.path.expanduser,
-                   help="where decoded images are kept (default: ~/.cache/tfisovae)")
+    data.add_argument("--data", type=os.path.expanduser,
+                      help="other data to measure costs on, or the new place of the run's own "
+                           "data (default: the run's own)")
+    measuring.add_cache_dir(data)
+    measuring.add_num_examples(p)
+    options.group(p, "output").add_argument(
+        "--out", type=os.path.expanduser,
+        help="directory for the smaller VAE (default: RUN-pruned)")
 
 
 def asked(args: argparse.Namespace) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from tfisovae import files
-from tfisovae.commands import coding, measuring
+from tfisovae.commands import coding, measuring, options
 
 if typing.TYPE_CHECKING:
     from tfisovae.commands.measuring import Trained
@@ -22,17 +22,22 @@ BESIDE = 1_000  # images, or 20,000 vectors to learn components from
 _LEVELS = 60  # points of a bound
 
 
+EXAMPLES = (
+    "tfisovae rate runs/toy",
+    "tfisovae rate runs/faces --num_examples 200 --no-beside",
+)
+
+
 def add_arguments(p: argparse.ArgumentParser) -> None:
-    """The options."""
+    """Adds the options."""
     measuring.add_arguments(p)
-    p.add_argument("--num_examples", type=int, help=measuring.NUM_EXAMPLES)
-    p.add_argument("--rows", type=int, default=10, help="dimensions in the table")
-    p.add_argument(
-        "--beside", action=argparse.BooleanOptionalAction, default=True, help=
-        "whether to measure JPEG and WebP on these images, or quantised principal components of "
-        "these vectors"
-    )
+    measuring.add_num_examples(p)
+    options.group(p, "measuring").add_argument(
+        "--beside", action=argparse.BooleanOptionalAction, default=True,
+        help="also measure JPEG and WebP (images), or quantized principal components (vectors)")
     coding.add_options(p)
+    options.group(p, "output").add_argument("--rows", type=int, default=10,
+                                            help="dimensions in the table")
 
 
 def compute(trained: "Trained", num_examples: int | None = None, quantization: str = "universal",

@@ -8,7 +8,9 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-# By command, and name. Measured in results/README.md, "Time to quality".
+from tfisovae.commands import options
+
+# By command, and name. Measured in results/quality/README.md.
 RECIPES = {
     "celeba": {
         "fast": {
@@ -41,10 +43,11 @@ BOOKKEEPING = ("run", "command", "given")  # in the namespace of a command, and 
 
 def add_argument(p: argparse.ArgumentParser, command: str) -> None:
     """Adds `--recipe` to the options of a training command."""
-    p.add_argument(
-        "--recipe", choices=("paper", *RECIPES[command]), default="paper", help="; ".join(
-            [f"{name}: {in_words(settings)}"
-             for name, settings in RECIPES[command].items()]) + "; what is given beside it wins")
+    known = "; ".join(f"{name} is {in_words(settings)}"
+                      for name, settings in RECIPES[command].items())
+    options.group(p, "run").add_argument(
+        "--recipe", choices=("paper", *RECIPES[command]), default="paper",
+        help=f"a set of options: {known}. Options that you give win")
     p.set_defaults(command=command)
 
 

@@ -20,13 +20,17 @@ if typing.TYPE_CHECKING:
 _EXAMPLES = 12  # of reconstructions
 
 
+EXAMPLES = (
+    "tfisovae report runs/toy",
+    "tfisovae report runs/faces --out reports",
+)
+
+
 def add_arguments(p: argparse.ArgumentParser) -> None:
-    """The options."""
+    """Adds the options."""
     measuring.add_arguments(
-        p,
-        "run directory. Where it has not been measured, that is done first, as by `tfisovae "
-        "isometry`. A "
-        "report.html that is there is replaced")
+        p, "run directory. A run without a measurement is measured first. An older report.html is "
+           "replaced")
 
 
 def read_measurement(path: str, command: str) -> dict[str, Any] | None:

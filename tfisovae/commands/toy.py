@@ -5,7 +5,7 @@ import sys
 import typing
 from typing import Any
 
-from tfisovae.commands import choices, recipes, training
+from tfisovae.commands import choices, options, recipes, training
 
 if typing.TYPE_CHECKING:
     import tensorflow as tf
@@ -17,47 +17,51 @@ NUM_EXAMPLES = 50_000  # of toy data
 _STEPS_OF_A_CALL = 2000  # at least, between lines of the history: Keras takes about 20 ms a call
 
 
+EXAMPLES = (
+    "tfisovae toy --recipe fast --run_dir runs/toy",
+    "tfisovae toy --data mine.csv --standardize --latent_dim 5",
+)
+
+
 def add_arguments(p: argparse.ArgumentParser) -> None:
-    """The options, with the paper's settings as defaults."""
+    """Adds the options. The defaults are the paper's settings."""
     training.add_arguments(p, "toy", lmbda=100.0, batch_size=128)
-    p.add_argument("--data", "--source", type=os.path.expanduser, default="mix",
-                   help="mix, ramp, norm, or a table [N, m] in a .csv, .parquet, .npy or .npz file")
-    p.add_argument("--header", choices=("auto", "yes", "no"), default="auto",
-                   help="whether a table's first line names its columns")
-    p.add_argument(
+    data, model, run = (options.group(p, title) for title in ("data", "model and loss", "run"))
+    data.add_argument("--data", "--source", type=os.path.expanduser, default="mix",
+                      help="mix, ramp, norm, or a table [N, m]: .csv, .parquet, .npy or .npz")
+    data.add_argument("--num_examples", type=int, default=NUM_EXAMPLES,
+                      help="toy examples to train on")
+    data.add_argument("--standardize", action="store_true",
+                      help="bring each column of a table to mean 0 and deviation 1")
+    data.add_argument("--header", choices=("auto", "yes", "no"), default="auto",
+                      help="does the first line of a table name its columns?")
+    data.add_argument(
         "--separator",
-        help="of a table's columns: a character, tab, or whitespace (default: told from the file)")
-    p.add_argument("--decimal",
-                   help="a table's decimal point, '.' or ',' (default: told from the file)")
-    p.add_argument(
-        "--columns", help=
-        "names or numbers, from 0, of the columns of a table to take, as in a,b,c (default: all)")
-    p.add_argument(
-        "--drop_index", choices=("auto", "yes", "no"), default="auto", help=
-        "whether a table's first column numbers its rows and is left out (auto: where it has no "
-        "name)"
-    )
-    p.add_argument("--distortion", choices=("sse", "mse", "downward_convex", "upward_convex"),
-                   default="sse", help="distortion that is trained")
-    p.add_argument("--latent_dim", type=int, default=3, help="n")
-    p.add_argument("--epochs", type=int, default=500, help="passes over the training data")
-    p.add_argument("--num_examples", type=int, default=NUM_EXAMPLES,
-                   help="toy examples to train on")
-    p.add_argument("--standardize", action="store_true",
-                   help="bring each column of a table to mean 0 and deviation 1")
-    p.add_argument(
+        help="between the columns of a table: a character, tab, or whitespace (default: detected)")
+    data.add_argument("--decimal", help="decimal point of a table, '.' or ',' (default: detected)")
+    data.add_argument(
+        "--columns",
+        help="columns of a table to take, by name or by number from 0: a,b,c (default: all)")
+    data.add_argument(
+        "--drop_index", choices=("auto", "yes", "no"), default="auto",
+        help="leave out a first column that numbers the rows; auto: if it has no name")
+    model.add_argument("--distortion",
+                       choices=("sse", "mse", "downward_convex", "upward_convex"), default="sse",
+                       help="distortion to train")
+    model.add_argument("--latent_dim", type=int, default=3, help="latent dimensions")
+    options.group(p, "training").add_argument("--epochs", type=int, default=500,
+                                              help="passes over the training data")
+    run.add_argument(
         "--log_every", type=int,
         help="epochs between lines of history.csv (default: as many as make 2,000 steps)")
-    p.add_argument("--checkpoint_every", type=int,
-                   help="epochs between checkpoints (default: 10 lines of history.csv)")
-    p.add_argument(
-        "--resident", action=argparse.BooleanOptionalAction, default=True, help=
-        "keep the data on the device, and compile the steps between two lines of history.csv into "
-        "one call"
-    )
-    p.add_argument(
+    run.add_argument("--checkpoint_every", type=int,
+                     help="epochs between checkpoints (default: 10 lines of history.csv)")
+    options.group(p, "machine").add_argument(
+        "--resident", action=argparse.BooleanOptionalAction, default=True,
+        help="keep the data on the device, and compile many steps into one call")
+    options.group(p, "measuring").add_argument(
         "--num_eval", type=int,
-        help="held-out examples to measure for the table at the end (default: all); 0: no table")
+        help="held-out examples to measure at the end; 0: none (default: all)")
 
 
 def resolve(args: argparse.Namespace) -> dict[str, Any]:

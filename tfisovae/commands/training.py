@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from tfisovae.callbacks import ANNEALINGS
-from tfisovae.commands import recipes
+from tfisovae.commands import measuring, options, recipes
 from tfisovae.training import SCHEDULES, STRATEGIES
 
 if typing.TYPE_CHECKING:
@@ -27,80 +27,73 @@ WARMUP = 500  # steps of the conventional loss before the decomposed one
 
 
 def add_arguments(p: argparse.ArgumentParser, command: str, **defaults: Any) -> None:
-    """The options of every training command, of which `command` is one; `defaults` sets theirs."""
+    """Adds the options of every training command. `defaults` sets some of their defaults."""
+    options.in_order(p, "run", "data", "model and loss", "training", "learning rate",
+                     "measuring", "machine")
+    run, model, train, rate, measure, machine = (
+        options.group(p, title) for title in (
+            "run", "model and loss", "training", "learning rate", "measuring", "machine"))
     recipes.add_argument(p, command)
-    p.add_argument(
+    run.add_argument(
         "--run_dir", type=os.path.expanduser,
-        help="directory of the run (default: under runs/); the same command goes on where it "
-             "stopped"
-    )
-    p.add_argument("--lmbda", type=float, help="weight of the distortion; beta = 1 / lmbda")
-    p.add_argument("--batch_size", type=int, help="of the global batch")
-    p.add_argument("--learning_rate", type=float, default=1e-3, help="of Adam")
-    p.add_argument("--schedule", choices=SCHEDULES, default="constant",
-                   help="of the learning rate; cosine: from its value to 0 at the last step")
-    p.add_argument(
-        "--learning_rate_warmup", type=int, metavar="STEPS",
-        help="steps in which the learning rate grows from 0 to its value (default: 0, none)")
-    p.add_argument(
-        "--averaging", type=float, default=0.0, help=
-        "momentum of an exponential moving average of the weights, which then is the model; 0: none"
-    )
-    p.add_argument("--clipnorm", type=float,
-                   help="clip each gradient to this norm (default: 0, off)")
-    p.add_argument("--decomposed", action="store_true",
-                   help="train D(x, x_check) + D(x_check, x_hat) of section 4.2")
-    p.add_argument(
-        "--warmup_steps", type=int, help=
-        "steps of the conventional loss before the decomposed one (default: 500 with "
-        "--decomposed, else 0)"
-    )
-    p.add_argument(
-        "--anneal_steps", type=int,
-        help="steps of KL annealing, in which the KL's weight grows from 1 %% of what "
-        "--lmbda gives it (default: 0, none)")
-    p.add_argument("--anneal", choices=ANNEALINGS, help="how it grows (default: linear)")
-    p.add_argument(
-        "--standardize_latents", action=argparse.BooleanOptionalAction, default=False, help=
-        "bring each latent variable to mean 0 and second moment 1, in closed form, over 20,000 "
-        "examples of "
-        "training at most: at the end, and when --anneal_steps are over")
-    p.add_argument(
-        "--monitor_every", type=int, help=
-        "steps between measurements of isometry on held-out examples, kept in "
-        "isometry-history.csv (default: none)"
-    )
-    p.add_argument(
-        "--monitor_share", type=float, help=
-        "of the training's time that these may take, from which their number of examples follows "
-        "(default: 0.02)"
-    )
-    p.add_argument(
-        "--strategy", choices=STRATEGIES, default="auto",
-        help="auto: every visible GPU; mirrored: also over logical CPUs; multi_worker: see "
-             "TF_CONFIG"
-    )
-    p.add_argument(
+        help="directory of the run (default: one in runs/). The same command resumes a run that "
+             "was stopped")
+    run.add_argument(
         "--seed", type=int, default=0,
-        help="of weights, data order and posterior noise, and of what toy data are drawn")
-    p.add_argument("--worker_timeout", type=float, default=300.0,
-                   help="seconds to wait for the other workers of multi_worker")
-    p.add_argument("--cache_dir", type=os.path.expanduser,
-                   help="directory for decoded images (default: TFISOVAE_CACHE, or the user's "
-                        "directory for caches)")
+        help="of the weights, the order of the data, the posterior noise, and toy data")
+    model.add_argument("--lmbda", type=float, help="weight of the distortion; beta = 1 / lmbda")
+    model.add_argument("--decomposed", action="store_true",
+                       help="train D(x, x_check) + D(x_check, x_hat), as in section 4.2")
+    model.add_argument(
+        "--warmup_steps", type=int,
+        help="steps of the conventional loss before the decomposed one (default: 500 with "
+             "--decomposed, else 0)")
+    model.add_argument(
+        "--anneal_steps", type=int,
+        help="steps in which the weight of the KL grows from 1 %% to its value (default: 0, none)")
+    model.add_argument("--anneal", choices=ANNEALINGS, help="how it grows (default: linear)")
+    train.add_argument("--batch_size", type=int, help="examples of one step, on all devices")
+    train.add_argument("--clipnorm", type=float,
+                       help="clip each gradient to this norm (default: 0, off)")
+    train.add_argument(
+        "--averaging", type=float, default=0.0,
+        help="momentum of a moving average of the weights, which is then the model; 0: none")
+    train.add_argument(
+        "--standardize_latents", action=argparse.BooleanOptionalAction, default=False,
+        help="bring each latent variable to mean 0 and second moment 1, after annealing and at "
+             "the end")
+    rate.add_argument("--learning_rate", type=float, default=1e-3, help="of Adam")
+    rate.add_argument("--schedule", choices=SCHEDULES, default="constant",
+                      help="cosine: the rate falls to 0 at the last step")
+    rate.add_argument(
+        "--learning_rate_warmup", type=int, metavar="STEPS",
+        help="steps in which the rate grows from 0 to its value (default: 0, none)")
+    measure.add_argument(
+        "--monitor_every", type=int,
+        help="steps between measurements of isometry, kept in isometry-history.csv (default: "
+             "none)")
+    measure.add_argument(
+        "--monitor_share", type=float,
+        help="share of the training's time for these measurements (default: 0.02)")
+    machine.add_argument(
+        "--strategy", choices=STRATEGIES, default="auto",
+        help="auto: all GPUs; mirrored: also over logical CPUs; multi_worker: as TF_CONFIG says")
+    machine.add_argument("--worker_timeout", type=float, default=300.0,
+                         help="seconds to wait for the other workers of multi_worker")
+    measuring.add_cache_dir(machine)
     p.set_defaults(**defaults)
 
 
 def add_steps(p: argparse.ArgumentParser, steps: int, log_every: int,
               checkpoint_every: int) -> None:
-    """Adds the length of a run and its intervals, in steps, for the commands that do not count in
-    epochs.
-    """
-    p.add_argument("--steps", type=int, default=steps, help="training steps")
-    p.add_argument("--log_every", type=int, default=log_every,
-                   help="steps between lines of history.csv")
-    p.add_argument("--checkpoint_every", type=int, default=checkpoint_every,
-                   help="steps between checkpoints, a multiple of log_every")
+    """Adds the length of a run and its intervals, in steps."""
+    options.group(p, "training").add_argument("--steps", type=int, default=steps,
+                                              help="training steps")
+    run = options.group(p, "run")
+    run.add_argument("--log_every", type=int, default=log_every,
+                     help="steps between lines of history.csv")
+    run.add_argument("--checkpoint_every", type=int, default=checkpoint_every,
+                     help="steps between checkpoints, a multiple of log_every")
 
 
 def resolve(args: argparse.Namespace, positive: Sequence[str] = ()) -> dict[str, Any]:

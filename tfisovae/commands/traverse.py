@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from tfisovae import files
-from tfisovae.commands import measuring
+from tfisovae.commands import measuring, options
 from tfisovae.commands.training import command_line
 from tfisovae.geometry import STEPS
 
@@ -20,17 +20,23 @@ if typing.TYPE_CHECKING:
     from tfisovae.commands.measuring import Trained
 
 
+EXAMPLES = (
+    "tfisovae traverse runs/faces --rows 10",
+    "tfisovae traverse runs/faces --steps z --limit 3",
+)
+
+
 def add_arguments(p: argparse.ArgumentParser) -> None:
-    """The options."""
+    """Adds the options."""
     measuring.add_arguments(p, "run directory that `tfisovae isometry` has measured")
-    p.add_argument("--rows", type=int, help="leading dimensions to draw (default: all)")
-    p.add_argument("--columns", type=int, default=9, help="images in a row")
-    p.add_argument("--limit", type=float, default=2.0, help="z_j goes from -limit to limit")
-    p.add_argument(
-        "--steps", choices=STEPS, default="decoder", help=
-        "what a row's steps are equal in: the distortion, by the decoder or the posteriors; or z, "
-        "as in the paper"
-    )
+    picture = options.group(p, "picture")
+    picture.add_argument("--rows", type=int, help="leading dimensions to draw (default: all)")
+    picture.add_argument("--columns", type=int, default=9, help="images in a row")
+    picture.add_argument("--limit", type=float, default=2.0, help="z_j goes from -limit to limit")
+    picture.add_argument(
+        "--steps", choices=STEPS, default="decoder",
+        help="what is equal between images: the distortion, from the decoder or from the "
+             "posteriors; or z, as in the paper")
 
 
 def traverse(trained: "Trained", result: "Analysis", rows: int | None = None, columns: int = 9,

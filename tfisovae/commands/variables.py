@@ -9,16 +9,23 @@ from typing import Any
 import numpy as np
 
 from tfisovae import files
-from tfisovae.commands import measuring
+from tfisovae.commands import measuring, options
 
 if typing.TYPE_CHECKING:
     from tfisovae.commands.measuring import Trained
 
 
+EXAMPLES = (
+    "tfisovae variables runs/toy",
+    "tfisovae variables runs/toy --rows 3 --out figures",
+)
+
+
 def add_arguments(p: argparse.ArgumentParser) -> None:
-    """The options."""
+    """Adds the options."""
     measuring.add_arguments(p)
-    p.add_argument("--rows", type=int, default=6, help="leading dimensions to draw, at most")
+    options.group(p, "output").add_argument("--rows", type=int, default=6,
+                                            help="leading dimensions to draw, at most")
 
 
 def compute(trained: "Trained", rows: int = 6) -> tuple[Any, ...]:

@@ -1,0 +1,32 @@
+"""How the options of a command are grouped, and how its `--help` shows them."""
+import argparse
+from collections.abc import Sequence
+
+
+def group(p: argparse.ArgumentParser, title: str) -> argparse._ArgumentGroup:
+    """The group of options with that title; a new one where the parser has none."""
+    for made in p._action_groups:
+        if made.title == title:
+            return made
+    return p.add_argument_group(title)
+
+
+def in_order(p: argparse.ArgumentParser, *titles: str) -> None:
+    """Makes groups, so that the help shows them in this order. It leaves out the empty ones."""
+    for title in titles:
+        group(p, title)
+
+
+def examples(lines: Sequence[str]) -> str:
+    """The last lines of a help text: commands that a reader can copy."""
+    return "\n".join(["examples:", *(f"  {line}" for line in lines)])
+
+
+class HelpFormatter(argparse.RawDescriptionHelpFormatter, argparse.ArgumentDefaultsHelpFormatter):
+    """Shows each default once, and none for options that are off."""
+
+    def _get_help_string(self, action):
+        shown = "(default:" in (action.help or "")
+        if shown or action.default is None or action.default is False:
+            return action.help
+        return super()._get_help_string(action)
