@@ -4,6 +4,8 @@ A ```text block that follows a ```python block is what that block prints. Number
 2 %, words may not. `pytest tests/test_docs.py --update-pages` writes what is printed now.
 """
 import contextlib
+import importlib
+import inspect
 import io
 import itertools
 import pathlib
@@ -109,3 +111,34 @@ def anchors(page):
     """The anchors of the headings of a page, as a forge and MkDocs make them."""
     return {re.sub(r"\s", "-", re.sub(r"[^\w\s-]", "", heading.replace("`", "").strip().lower()))
             for heading in re.findall(r"^#+ (.*)$", _FENCE.sub("", page), re.M)}
+
+
+API = ("tfisovae", "tfisovae.distortions", "tfisovae.density", "tfisovae.geometry",
+       "tfisovae.metrics", "tfisovae.callbacks", "tfisovae.networks", "tfisovae.sources",
+       "tfisovae.theory")
+
+
+def api():
+    """The tables of docs/api.md: every public name, its source, and the first line of its
+    docstring.
+    """
+    made = []
+    for name in API:
+        module = importlib.import_module(name)
+        rows = []
+        for public in sorted(module.__all__, key=str.lower):
+            thing = getattr(module, public)
+            if inspect.ismodule(thing) or not callable(thing):
+                continue
+            source = pathlib.Path(inspect.getsourcefile(thing)).relative_to(ROOT)
+            first = " ".join(inspect.getdoc(thing).split("\n\n")[0].split())
+            rows.append(f"| [`{name}.{public}`](../{source}) | {first.replace('|', chr(92) + '|')} |")
+        about = " ".join(inspect.getdoc(module).split("\n\n")[0].split())
+        made.append(f"## {name}\n\n{about}\n\n| name | |\n| --- | --- |\n" + "\n".join(rows))
+    return "\n\n".join(made)
+
+
+def with_api(page):
+    """The text of docs/api.md with `api()` between its marks."""
+    start, end = "<!-- api -->\n", "<!-- end of api -->"
+    return page[:page.index(start) + len(start)] + f"\n{api()}\n\n" + page[page.index(end):]
