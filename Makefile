@@ -1,6 +1,7 @@
 # make run    set up; train on toy data and on drawn faces for two minutes; measure them and the published model; say where the page is
 # make test   set up and run the quick tests    make test-all   all tests, the slow ones too    make lint   the linter
 # make test-new   tests of what differs between Keras 2 and Keras 3: make test-new PYTHON=python3.13 VENV=.venv-new
+# make docs   build the site of docs/ into site/, in an environment of its own
 # make faults try every fault of results/faults.py, of which make test-all takes a sample, and write results/faults/faults.json
 # Which Pythons to try, in this order; PYTHON=... on the command line replaces all of them.
 PYTHON := python3.11 python3.10 python3.13 python3.12 python3 python \
@@ -13,7 +14,7 @@ RUN := runs/first
 NEW := tests/test_keras.py tests/test_packaging.py tests/test_networks.py tests/test_density.py tests/geometry tests/metrics \
   tests/autoencoder tests/analysis tests/vae tests/training tests/commands/test_audit.py tests/commands/test_report.py
 
-.PHONY: run test test-all test-new lint faults setup clean
+.PHONY: run test test-all test-new lint docs faults setup clean
 
 setup: $(READY)
 
@@ -59,5 +60,15 @@ faults: $(READY)
 lint: $(READY)
 	$(VENV)/bin/ruff check .
 
+# Strict: a warning is an error, as for a link that leads nowhere. It needs no TensorFlow.
+docs: $(VENV)-docs/ready
+	$(VENV)-docs/bin/mkdocs build --strict --quiet
+	@echo "The site is in site/index.html."
+
+$(VENV)-docs/ready: $(READY) setup.cfg
+	@$(PY) -m venv $(VENV)-docs
+	@$(VENV)-docs/bin/python -m pip install --quiet --disable-pip-version-check "mkdocs-material>=9.5,<10" "mkdocstrings[python]>=0.26"
+	@touch $@
+
 clean:
-	rm -rf $(VENV) build *.egg-info .pytest_cache .ruff_cache
+	rm -rf $(VENV) $(VENV)-docs site build *.egg-info .pytest_cache .ruff_cache

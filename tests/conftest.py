@@ -46,6 +46,8 @@ SMALL_FACES = ["--num_faces", 64, "--latent_dim", 3, "--batch_size", 4, "--image
 def pytest_addoption(parser):
     parser.addoption("--update-messages", action="store_true",
                      help="write the wording of the refusals into tests/messages.json")
+    parser.addoption("--update-pages", action="store_true",
+                     help="write what their code prints into the README and docs/")
 
 
 def pytest_configure(config):

@@ -1,4 +1,4 @@
-"""Requirements: ranges in setup.cfg, exact versions in a file for each Python, and the README."""
+"""Requirements: ranges in setup.cfg, exact versions in a file for each Python, and the page on models."""
 import configparser
 import re
 
@@ -47,10 +47,10 @@ def test_tensorflow_compression_is_required_where_there_is_a_wheel(python, machi
     assert ("tensorflow-compression" in asked(required(), python, machine)) == expected
 
 
-def test_the_readme_has_all_requirements_but_tensorflow_compression():
+def test_the_pages_have_all_requirements_but_tensorflow_compression():
     """For those who keep a TensorFlow of their own."""
-    text = (ROOT / "README.md").read_text()
-    row = re.search(r"pip install --no-deps \.\n    pip install (.*)\n", text)[1]
+    text = (ROOT / "docs" / "models-and-data.md").read_text()
+    row = re.search(r"pip install --no-deps \.\npip install (.*)\n", text)[1]
     named = [Requirement(word.strip('"')) for word in row.split()]
     assert {canonicalize_name(one.name) for one in named} == asked(
         required(), "3.13").keys() - {"tensorflow"}

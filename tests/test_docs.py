@@ -1,0 +1,180 @@
+"""The README and docs/: their code runs and prints what they show, their commands are taken, their
+links lead somewhere, their tables are those of results/.
+"""
+import importlib
+import importlib.util
+import os
+import pkgutil
+import re
+import shlex
+import shutil
+import subprocess
+import types
+
+import pytest
+
+from results import figures_docs, report
+from tests import pages
+from tfisovae import files
+from tfisovae.__main__ import parser
+
+ROOT, PAGES = pages.ROOT, {str(path.relative_to(pages.ROOT)): path for path in pages.PAGES}
+every_page = pytest.mark.parametrize("name", PAGES)
+
+
+@pytest.mark.parametrize("name", [name for name, path in PAGES.items()
+                                  if "```python" in path.read_text()])
+def test_code_runs_and_prints_what_is_shown(name, tmp_path, monkeypatch, request):
+    """In order, in one namespace for each page, in a directory with results/ and examples/."""
+    text = PAGES[name].read_text()
+    for folder in ("results", "examples"):
+        (tmp_path / folder).symlink_to(ROOT / folder)
+    monkeypatch.chdir(tmp_path)
+    found = pages.printed(text)
+    if request.config.getoption("update_pages"):
+        files.write_text(PAGES[name], pages.with_printed(text, found))
+    else:
+        for block, said in found:
+            assert pages.same(block.text, said), f"shown:\n{block.text}\nprinted:\n{said}"
+
+
+COMMANDS = sorted({command for path in PAGES.values()
+                   for command in pages.commands(path.read_text())})
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_commands_are_taken(command):
+    program, *options = shlex.split(command)
+    if program == "python" and options[0] == "-m":
+        assert importlib.import_module(options[1]).parser().parse_args(options[2:])
+        return
+    if program == "python":
+        shim = (ROOT / options.pop(0)).read_text()
+        name, = re.findall(r'main\(\["(\w+)"', shim)
+    else:
+        name = options.pop(0)
+    args = parser(name).parse_args(options)
+    module = importlib.import_module(f"tfisovae.commands.{name}")
+    if hasattr(module, "resolve"):
+        assert module.resolve(args).get("lmbda", 1) > 0
+
+
+def test_there_are_commands_of_every_kind():
+    named = {command.split()[1] for command in COMMANDS}
+    assert named >= {"audit", "isometry", "density", "traverse", "prune", "report", "compare",
+                     "compress", "decompress", "rate", "toy", "celeba", "mnist"}
+    makefile = (ROOT / "Makefile").read_text()
+    targets = {target for path in PAGES.values()
+               for target in re.findall(r"\bmake ([a-z]\w*(?:-\w+)?)(?=`|$| )",
+                                        path.read_text(), re.M)}
+    assert {"run", "test"} <= targets
+    assert all(re.search(rf"^{target}:", makefile, re.M) for target in targets), targets
+
+
+@every_page
+def test_links_lead_somewhere(name):
+    """Files and headings, relative to the page."""
+    text = PAGES[name].read_text()
+    for target in pages.links(text):
+        path, _, anchor = target.partition("#")
+        found = PAGES[name].parent / path if path else PAGES[name]
+        assert found.exists(), target
+        assert not anchor or anchor in pages.anchors(found.read_text()), target
+
+
+@every_page
+def test_tables_are_those_of_the_results(name):
+    """Every marked table is what results/tables.py makes of results/ now."""
+    text = PAGES[name].read_text()
+    assert text.count("<!-- table") == text.count("<!-- end -->")
+    assert report.filled(text, PAGES[name].parent) == text
+
+
+def test_every_page_is_in_the_site_and_in_the_readme():
+    site, readme = (ROOT / "mkdocs.yml").read_text(), (ROOT / "README.md").read_text()
+    for name in PAGES:
+        if name.startswith("docs/"):
+            assert f" {name.removeprefix('docs/')}\n" in site, name
+            assert name in ("docs/index.md",) or f"]({name})" in readme, name
+
+
+@pytest.mark.slow
+def test_the_site_is_built(tmp_path):
+    """Where MkDocs is installed: `pip install .[docs]`. Every warning is an error."""
+    mkdocs = os.environ.get("TFISOVAE_MKDOCS") or shutil.which("mkdocs")
+    if not mkdocs:
+        pytest.skip("MkDocs is not installed")
+    done = subprocess.run([mkdocs, "build", "--strict", "--site-dir", str(tmp_path / "site")],
+                          cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert (tmp_path / "site" / "api" / "index.html").read_text().count("doc-heading") > 20
+
+
+def test_the_map_from_the_paper_names_what_there_is():
+    """Every `module.name` of its right column, as `import tfisovae` gives it; every script of
+    eval/, train/ and results/.
+    """
+    text = (ROOT / "docs" / "paper-to-code.md").read_text()
+    table = re.search(r"\| paper \| code \|\n(.*?)\n\n", text, re.S)[1]
+    right = [line.split("|")[2] for line in table.splitlines()[1:]]
+    names = [name for cell in right for name in re.findall(r"`([^`]+)`", cell)]
+    assert len(names) > 50
+    before = "tfisovae"
+    for name in names:
+        if "/" in name:
+            assert (ROOT / name).exists(), name
+        elif "*" not in name and not name.startswith("."):  # of every distortion
+            # `networks.toy`, `celeba`: the second is in the module that the first names.
+            assert is_there(f"tfisovae.{name}") or is_there(f"{before}.{name}"), name
+            if "." in name:
+                before = f"tfisovae.{name}".rpartition(".")[0]
+
+
+def is_there(path):
+    """Whether a dotted path is a module, something in one, or a field of a dataclass in one."""
+    owner, _, last = path.rpartition(".")
+    try:
+        owner = pkgutil.resolve_name(owner)
+    except (ImportError, AttributeError):
+        return False
+    if hasattr(owner, last) or last in getattr(owner, "__dataclass_fields__", {}):
+        return True
+    return isinstance(owner, types.ModuleType) and importlib.util.find_spec(path) is not None
+
+
+def test_the_page_of_the_api_has_every_public_name(request):
+    path = ROOT / "docs" / "api.md"
+    text = path.read_text()
+    if request.config.getoption("update_pages"):
+        files.write_text(path, pages.with_api(text))
+    else:
+        assert pages.with_api(text) == text, "pytest tests/test_docs.py --update-pages writes it"
+
+
+def test_pictures_are_made_by_one_command(tmp_path):
+    """And are small."""
+    figures_docs.main(["--out", str(tmp_path)])
+    drawn = {path.name for path in tmp_path.iterdir()}
+    assert drawn == {path.name for path in (ROOT / "docs" / "pictures").iterdir()}
+    assert all(path.stat().st_size < 60_000 for path in (ROOT / "docs" / "pictures").iterdir())
+    shown = "".join(path.read_text() for path in PAGES.values())
+    assert all(f"(pictures/{name})" in shown for name in drawn)
+
+
+def test_numbers_on_the_pages_come_from_files_and_closed_forms():
+    """Those that no table fills: of limits, and of a circle, where theory is too high."""
+    limits = (ROOT / "docs" / "limits.md").read_text()
+    numbers = (ROOT / "docs" / "read-the-numbers.md").read_text()
+    importance, cost = figures_docs.circle()["circle"]
+    assert f"importance is {importance / cost:.1f} times too high" in numbers
+    for path, words in (("mnist/probed", "gain {:.1f} nats"),
+                        ("toy/recipe-sse-seed0", "gain {:.4f} nats")):
+        verdict = files.read_json(ROOT / "results" / path / "isometry.json")["verdict"]
+        gain = next(gain for gain in verdict["gains"] if gain["kind"] == "doubling")
+        assert words.format(gain["value"]) in limits
+    gain = files.read_json(ROOT / "results" / "mnist" / "probed" / "isometry.json")["verdict"]
+    assert f"margin of {gain['margin']:.2f}" in limits
+    probe = files.read_json(ROOT / "results" / "verdict" / "faces-decomposed-1000-steps.json")
+    assert "0.41 +- 0.01 nats above" in limits and probe
+    odd_numbers = files.read_json(ROOT / "results" / "odd" / "odd.json")["digits"]
+    assert len(odd_numbers) == 10
