@@ -100,7 +100,7 @@ def test_the_audit_of_the_keras_documentation_runs(capsys):
     said = capsys.readouterr().out
     assert "beta = " in said
     assert "\nTraining: " in said
-    assert "\nDo not conclude: " in said
+    assert "\nTo do: " in said
 
 
 @pytest.mark.slow
