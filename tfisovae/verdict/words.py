@@ -311,9 +311,13 @@ def percent(value: float) -> str:
 def isometry_label(isometry: Isometry) -> str:
     """The state of an embedding in a few words, with the size of its errors where it is isometric.
     """
-    label = LABELS[isometry.state]
+    return LABELS[isometry.state] + to_error(isometry)
+
+
+def to_error(isometry: Isometry) -> str:
+    """Such as " to 4 %": the size of the errors of an isometric embedding; "" for others."""
     known = isometry.state is IsometryState.ISOMETRIC and math.isfinite(isometry.largest)
-    return f"{label} to {percent(isometry.largest)}" if known else label
+    return f" to {percent(isometry.largest)}" if known else ""
 
 
 def _embedding(verdict):
