@@ -245,8 +245,8 @@ def test_json_is_strict(tmp_path):
     assert json.loads(path.read_text(), parse_constant=refuse) == {
         "correlation": None, "errors": [None, 1.5], "count": 3
     }
-    for text, message in (("{", "is no whole JSON file"), ("", "is no whole JSON file"),
-                          ("[1]", "no JSON object, but a list")):
+    for text, message in (("{", "is not a complete JSON file"), ("", "is not a complete JSON file"),
+                          ("[1]", "it holds a list")):
         path.write_text(text)
         with pytest.raises(files.DamagedFile, match=f"a.json .*{message}"):
             files.read_json(path)

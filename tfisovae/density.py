@@ -1,34 +1,33 @@
-"""The probability density of each input, from what a trained VAE knows (section 3.3, Eqs. 17-18,
-App. C.2).
+"""The probability density of each input, from a trained VAE (section 3.3, Eqs. 17-18, App. C.2).
 
-In the isometric space of y, whose unit of length is that of the distortion's metric, a VAE with n
+In the isometric space of y, which has the unit of length of the distortion's metric, a VAE with n
 active dimensions gives
 
     log p(y) = log p(mu) + sum_j log sigma_j + (n/2) log(2 lmbda)           "posterior"
              = -L_x - (n/2) log(pi / lmbda)                                 "objective"
 
 with L_x in nats and D in L_x averaged over points mean +- scale. The density per unit of
-(Euclidean) volume of the data manifold follows by the change of volume: a_x^{n/2} where G_x = a_x
-I, |G_x|^{1/2} where the manifold fills the space ("scaled_posterior", "scaled_objective"). Where
-neither holds, and where the embedding is not isometric, the decoder's Jacobian J gives the volume:
+(Euclidean) volume of the data manifold follows by the change of volume: a_x^{n/2} if G_x = a_x I,
+|G_x|^{1/2} if the manifold fills the space ("scaled_posterior", "scaled_objective"). In all other
+cases, and if the embedding is not isometric, the decoder's Jacobian J gives the volume:
 
     log p(x) = log p(mu) - 1/2 log det(J^T G J) + 1/2 log( det(J^T G J) / det(J^T J) )     "volume"
 
-The metric tensor cancels from the sum. Inactive dimensions carry no volume: only the active ones
-are counted, in every form.
+The metric tensor cancels from the sum. Inactive dimensions carry no volume, so every form counts
+only active ones.
 
-What the forms take for granted. All need sigma << 1 and a decoder that gives x back from mean(x).
-"posterior" also needs an isometric embedding (norms near 1, cosines near 0), "objective"
-straightness over the posterior's width and a transform loss far below the coding loss; "volume"
-needs neither. At the optimum of a VAE sigma is not 0, and two things follow: the means are
-distributed as N(0, 1 - sigma_j^2), and the decoder gives x back shrunk by 1 - sigma_j^2 along z_j.
-"volume" leaves both out: on exact linear VAEs its mean is too high by
+Assumptions. All forms need sigma << 1 and a decoder that returns x for mean(x). "posterior" also
+needs an isometric embedding (norms near 1, cosines near 0), "objective" straightness over the
+posterior's width and a transform loss far below the coding loss; "volume" needs neither. At the
+optimum of a VAE sigma is not 0. So the means have the distribution N(0, 1 - sigma_j^2), and the
+decoder shrinks x by 1 - sigma_j^2 along z_j. "volume" ignores both: on exact linear VAEs its mean
+is too high by
 
     sum_j (-log(1 - sigma_j^2) + sigma_j^2) / 2 nats                       (.95 for Norm data at
     lmbda = 5, .04 at 100)
 
-"corrected_volume" has both in, with E[sigma_j^2] over the data: exact for a linear VAE on Gaussian
-data, elsewhere a correction of the first order in sigma^2.
+"corrected_volume" includes both, with E[sigma_j^2] over the data. It is exact for a linear VAE on
+Gaussian data, and otherwise a correction to first order in sigma^2.
 
     log p(x) = sum_j [log N(mu_j; 0, 1 - E sigma_j^2) + log(1 - E sigma_j^2)] - 1/2 log det(J^T J)
 """
@@ -57,9 +56,10 @@ FORMS = ("prior", "objective", "posterior", "scaled_objective", "scaled_posterio
          "corrected_volume")
 _SCALED = {"scaled_objective", "scaled_posterior"}
 _SIGNS_STEP = -2  # the address of the signs: neither training nor evaluation draws noise there
-# Smallest eigenvalue of the directions' Gram matrix whose logarithm float64 holds to ten digits.
+# Smallest eigenvalue of the directions' Gram matrix for which the logarithm has ten digits in
+# float64.
 _APART = 1e-6
-_PARALLEL = 1e-14  # smallest singular value of the directions that is not the rounding of 0
+_PARALLEL = 1e-14  # smaller singular values of the directions are rounding of 0
 
 
 def log_densities(model: AutoencoderLike, x: Data, forms: str | Sequence[str] | None = None,
@@ -67,59 +67,59 @@ def log_densities(model: AutoencoderLike, x: Data, forms: str | Sequence[str] | 
                   pairs: int | str = 8, seed: int = 0, progress: bool = False,
                   distortion: Distortion | str | None = None, beta: float | None = None,
                   scale: str = "log_variance", inspect: bool = True) -> dict[str, np.ndarray]:
-    """Log densities of each example, nats; on all replicas of the current `tf.distribute` strategy,
-    with the numbers of one device.
+    """Estimates log p(x) of each example with a trained VAE, in nats.
+
+    It runs on all replicas of the current `tf.distribute` strategy, with the same numbers as on one
+    device.
 
     Args:
-      model: `Autoencoder`, or whatever `as_autoencoder` takes, such as a `VAE`.
+      model: `Autoencoder`, or anything that `as_autoencoder` takes, such as a `VAE`.
       x: `[N, ...]`, or a `tf.data.Dataset` of batches (see `tfisovae.autoencoder.data.x_of`), which
-        is read twice: the posteriors' averages over the data come first. Memory does not grow with
-        N.
-      forms: names out of `FORMS`, or one of them; by default all that the distortion has.
-      active: `[n]`, bool, the dimensions to count (`Analysis.active`, where these examples are some
-        of those analysed); by default those whose mean KL over `x` exceeds `posterior.ACTIVE_KL`,
-        for which `x` should be more than a few examples.
-      variance: `[n]`, E[sigma_j^2] of "corrected_volume", where densities of several data sets are
-        to be compared; by default over `x`.
-      pairs: over how many antithetic pairs of points mean +- signs * scale "objective" averages D,
-        a power of two. The signs are random in each dimension, drawn by the example's place in `x`
-        (whatever the batches are), and balanced over the pairs:
-        two dimensions whose numbers among the active ones differ modulo `pairs` do not mix. So as
-        many pairs as active dimensions give the posterior's expectation for a straight decoder
-        without an error, and fewer an unbiased estimate whose variance is the sum of Gamma_jk^2
-        over the pairs of dimensions that do mix. "paper" moves all dimensions together, to mean +
-        scale and mean - scale (App. C.2), which adds half the sum of Gamma's off-diagonals (nats).
+        is read twice: first for averages of the posteriors. Memory does not grow with N.
+      forms: one or more names of `FORMS`; by default all that the distortion has.
+      active: `[n]`, bool, the dimensions to count (`Analysis.active`, if these examples were
+        analysed). By default dimensions with a mean KL over `x` above `posterior.ACTIVE_KL`; then
+        `x` should have more than a few examples.
+      variance: `[n]`, E[sigma_j^2] of "corrected_volume", to compare densities of several data
+        sets; by default over `x`.
+      pairs: number of antithetic pairs of points mean +- signs * scale over which "objective"
+        averages D, a power of two. The signs are random in each dimension. They depend on the
+        example's place in `x`, not on batches, and are balanced over the pairs: two dimensions do
+        not mix if their indices among the active ones differ modulo `pairs`. With as many pairs as
+        active dimensions, the expectation is exact for a straight decoder. With fewer it is
+        unbiased, with the sum of Gamma_jk^2 over the mixed pairs of dimensions as variance. "paper"
+        moves all dimensions together, to mean + scale and mean - scale (App. C.2). This adds half
+        the sum of Gamma's off-diagonals (nats).
       seed: of the signs.
       progress: whether to show a progress bar.
-      distortion, beta, scale: as `as_autoencoder` takes them, for models that do not say them.
-      inspect: False leaves out the look at the model on the first examples. It refuses models whose
-        numbers would mean nothing, such as a random encoder, and warns of what is doubtful.
+      distortion, beta, scale: as for `as_autoencoder`, for models that do not have them.
+      inspect: `False` skips the check of the model on the first examples. The check refuses models
+        with meaningless numbers, such as a random encoder, and warns of doubtful ones.
     Returns:
       dict from form to `[N]`, float64: "prior", log p(mu), per unit of volume of z; "objective" and
       "posterior" of y, the metric of the distortion; "scaled_objective", "scaled_posterior",
-      "volume" and "corrected_volume" of the data manifold. The last takes E[sigma_j^2]; a dimension
-      where that is not below 1, which no trained posterior has, is left uncorrected.
+      "volume" and "corrected_volume" of the data manifold. The last uses E[sigma_j^2]; a dimension
+      where this is 1 or more (which training excludes) is not corrected.
     Raises:
-      ValueError: for an unknown form, bad `pairs`, examples of different shapes or not finite, or
-        whose posterior is not finite; for a generator; or where no dimension is active.
-      NotImplementedError: for a scaled form of a distortion without a_x, where the manifold does
-        not fill the space.
-    Cost: two encodes and 2 `pairs` decodes ("objective"); the volumes about as many decodes more as
-    dimensions are active.
+      ValueError: for an unknown form, bad `pairs`, examples of different shapes, examples or
+        posteriors that are not finite, a generator, or if no dimension is active.
+      NotImplementedError: for a scaled form of a distortion without a_x, if the manifold does not
+        fill the space.
+    Cost: two encodes and 2 `pairs` decodes ("objective"); the volumes add about one decode per
+    active dimension.
     """
     forms = (forms,) if isinstance(forms, str) else forms
     unknown = set(forms or ()) - set(FORMS)
     if unknown:
         raise ValueError(
-            f"Unknown forms {sorted(unknown)}; there are {', '.join(map(repr, FORMS))}.")
+            f"Unknown forms {sorted(unknown)}; use {', '.join(map(repr, FORMS))}.")
     if pairs != "paper" and (isinstance(pairs, bool) or not isinstance(pairs, (int, np.integer))
                              or pairs < 1 or pairs & (pairs - 1)):
         raise ValueError(f'pairs must be a power of two (1, 2, 4, ...) or "paper"; got {pairs!r}.')
     if isinstance(x, Iterator):
         raise ValueError(
-            f"x is read twice, and a {type(x).__name__} can be read only once. Give an array [N, "
-            f"...] or a "
-            "tf.data.Dataset of batches.")
+            f"x is read twice, but a {type(x).__name__} can be read only once. Give an array [N, "
+            "...] or a tf.data.Dataset of batches.")
     model = as_autoencoder(model, distortion, beta, scale)
     rows = streaming.prepare(model, x, inspect=inspect)
     means = posterior_means(rows)
@@ -138,16 +138,14 @@ def log_densities(model: AutoencoderLike, x: Data, forms: str | Sequence[str] | 
     if not len(active):
         raise ValueError(
             "No latent dimension is active: the VAE has collapsed, and its data manifold has no "
-            "volume to give a "
-            "density on.")
+            "volume, and so no density.")
     if len(active) > size:
         raise ValueError(
-            f"{len(active)} latent dimensions are active, more than the {size} of the data: they "
-            f"overlap, and "
-            "give no density. Train with a latent_dim of at most that.")
+            f"{len(active)} latent dimensions are active, more than the {size} dimensions of the "
+            "data: they overlap, and give no density. Train with a smaller latent_dim.")
     if not model.distortion.has_scale and len(active) < size:
         if _SCALED & set(forms or ()):
-            model.distortion.scale(rows.first)  # raises, and says what to ask for instead
+            model.distortion.scale(rows.first)  # raises, and names the alternative
         forms = forms or [form for form in FORMS if form not in _SCALED]
     forms = [form for form in FORMS if form in (forms or FORMS)]
 
@@ -168,8 +166,8 @@ def log_densities(model: AutoencoderLike, x: Data, forms: str | Sequence[str] | 
 
 
 def _densities(model, x, posterior, forms, active, variance, signs, tangents):
-    """dict from form to `[B]`, nats, float64, of one batch; `active` are the numbers of the
-    dimensions, `variance` E[sigma^2].
+    """dict from form to `[B]`, nats, float64, for one batch; `active` has the indices of the
+    dimensions, `variance` is E[sigma^2].
     """
     n, lmbda = len(active), 1 / model.beta
     mean, scale = (tf.cast(tf.gather(values, active, axis=1), tf.float64) for values in posterior)
@@ -189,7 +187,7 @@ def _densities(model, x, posterior, forms, active, variance, signs, tangents):
     if {"volume", "corrected_volume"} & set(forms):
         volume = _log_volume(model.decode, posterior.mean, active, tangents)
         log["volume"] = log["prior"] - volume
-        # 1 - E[sigma^2]: the variance of the means, and what is left of x.
+        # 1 - E[sigma^2]: the variance of the means, and the shrinking of x.
         rest = np.where(variance < 1, 1 - variance, 1.0)
         log["corrected_volume"] = (log["volume"] - 0.5 * tf.reduce_sum(mean**2 * (1 / rest - 1), 1)
                                    + 0.5 * np.log(rest).sum())
@@ -212,9 +210,7 @@ def _signs(num_rows, n, active, pairs, seed, first_row):
 
 
 def _mean_distortion(model, x, posterior, signs):
-    """The trained distortion, without that of a point from itself, averaged over the points, `[B]`,
-    float64.
-    """
+    """The trained distortion minus D(x, x), averaged over the points, `[B]`, float64."""
     x_check = model.decode(posterior.mean) if model.decomposed else None
 
     def one(sign):
@@ -229,11 +225,11 @@ def _mean_distortion(model, x, posterior, signs):
 
 
 def _log_volume(decode, mean, active, tangents):
-    """1/2 log det(J^T J) over the active dimensions, `[B]`, float64; -inf where the decoder folds a
-    direction away.
+    """1/2 log det(J^T J) over the active dimensions, `[B]`, float64; -inf if the decoder collapses
+    a direction.
 
-    In float64, and by the singular values of J where its directions are nearly parallel: J^T J has
-    none of their digits.
+    It uses the singular values of J if its directions are nearly parallel, since J^T J loses their
+    digits.
     """
     chosen = tf.one_hot(active, mean.shape[-1], dtype=mean.dtype)
     fixed = 1 - tf.reduce_sum(chosen, 0)
@@ -243,7 +239,7 @@ def _log_volume(decode, mean, active, tangents):
         return tf.square(tf.where(values > _PARALLEL, values, tf.zeros_like(values)))
 
     def volume(z):
-        def restored(coordinates):  # [k B, n], of the active ones: k for each row of z
+        def restored(coordinates):  # [k B, n], for active dimensions: k for each row of z
             rest = tf.cast(z * fixed, coordinates.dtype)
             copies = tf.shape(coordinates)[0] // tf.shape(rest)[0]
             return tf.tile(rest, [copies, 1]) + coordinates @ tf.cast(chosen, coordinates.dtype)
@@ -261,13 +257,13 @@ def _log_volume(decode, mean, active, tangents):
             lambda: singular_squares(columns))
         return 0.5 * tf.reduce_sum(tf.math.log(squares), -1) + tf.reduce_sum(tf.math.log(length), 0)
 
-    # A folded direction has a volume of 0, and the density no bound.
+    # A collapsed direction has a volume of 0, and the density has no bound.
     return pullback.in_groups(volume, [mean], len(active), [], tf.float64)
 
 
 def _log_metric_volume(distortion, x, n):
-    """1/2 log of the determinant of G_x on the manifold of n dimensions, `[B]`, float64: by a_x, or
-    where it fills the space.
+    """1/2 log of the determinant of G_x on the manifold of n dimensions, `[B]`, float64: from a_x,
+    or if the manifold fills the space.
     """
     if distortion.has_scale:
         return 0.5 * n * tf.math.log(tf.cast(distortion.scale(x), tf.float64))
@@ -281,22 +277,22 @@ def _log_metric_volume(distortion, x, n):
 
 
 def percentiles(log_density: npt.ArrayLike, among: npt.ArrayLike) -> np.ndarray:
-    """How many per cent of reference examples are at most as probable as each input.
+    """The percentage of reference examples that are at most as probable as each input.
 
     Args:
       log_density: `[N]`, nats.
-      among: `[K]`, nats, of the references (examples of training), by the same form with the same
+      among: `[K]`, nats, of the references (training examples), in the same form with the same
         `active` and `variance`.
     Returns:
-      `[N]`, in steps of 100 / K: 0 is less probable than all of them, 100 as probable as the most
-      probable or more. NaN of NaN.
+      `[N]`, in steps of 100 / K: 0 is less probable than all references, 100 is as probable as the
+      most probable one or more. NaN stays NaN.
     Raises:
-      ValueError: if there are no references, or one of them is not a number.
+      ValueError: if there are no references, or one is not a number.
     """
     among = np.sort(np.asarray(among, np.float64))
     if not len(among) or np.isnan(among[-1]):
         raise ValueError(
-            f"among must have at least one log density, and numbers alone; got {len(among)}.")
+            f"among must have at least one log density, and only numbers; got {len(among)}.")
     log_density = np.asarray(log_density, np.float64)
     return np.where(np.isnan(log_density), np.nan,
                     100 / len(among) * np.searchsorted(among, log_density, side="right"))
@@ -309,7 +305,7 @@ def pearson(a: npt.ArrayLike, b: npt.ArrayLike) -> float:
 
 def comparison(log_estimates: Mapping[str, np.ndarray],
                log_density: npt.ArrayLike) -> dict[str, dict[str, float]]:
-    """How estimated log densities compare with the true one.
+    """Compares estimated log densities with the true one.
 
     Args:
       log_estimates: dict from form to `[N]`, nats.
@@ -318,7 +314,7 @@ def comparison(log_estimates: Mapping[str, np.ndarray],
       dict from form to `{"correlation": R of the densities (linear scale, as the paper),
       "log_error_mean": mean of estimate - truth in nats, "log_error_rms": its root mean square}`.
     """
-    def densities(logs):  # but for a factor, which R does not see, and without overflow
+    def densities(logs):  # up to a factor, which does not affect R, and without overflow
         return np.exp(logs - np.max(logs))
 
     truth = np.asarray(log_density, np.float64)

@@ -1,8 +1,9 @@
-"""The one writer of whole files and directories. Also locks, JSON, and the place of the cache.
+"""Writes files and directories completely or not at all. Also locks, JSON, and the cache directory.
 
 A file or a directory is written in a directory of its own, `.NAME.writing-TOKEN`, and then renamed.
-A reader, or a crash, finds it whole or not at all. While it is written, its writer holds the lock
-`.NAME.writing-TOKEN.lock`. `sweep` removes what a dead writer left: everything that it can lock.
+After a crash it is there completely or not at all. The writer holds the lock
+`.NAME.writing-TOKEN.lock` meanwhile. `sweep` removes the remains of dead writers: everything that
+it can lock.
 """
 import contextlib
 import enum
@@ -29,9 +30,9 @@ _TEMPORARY = re.compile(
     r"(?P<temporary>(?:\.(?P<name>.+)|[0-9a-f]{20})\.writing-(?:[0-9a-f]{16}|[\w.]+-\d+-\w+))"
     r"(?:\.lock(?:\.owner)?)?", re.DOTALL)
 _BEFORE = "before"  # the former directory, between the two renames that exchange it
-_DAY = 24 * 3600  # seconds until a directory without a lock, of an older version, is swept
+_DAY = 24 * 3600  # seconds until `sweep` removes a directory of an older version, which has no lock
 _NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EINVAL)
-_KEY_DIGITS = 20  # of a cache entry's name, out of the 64 of its key
+_KEY_DIGITS = 20  # digits of a cache entry's name, out of the 64 of its key
 # File managers leave these in a directory that is empty otherwise.
 OF_DESKTOPS = frozenset({".DS_Store", "desktop.ini", ".directory"})
 
@@ -40,7 +41,7 @@ _Result = TypeVar("_Result")
 
 
 class DamagedFile(ValueError):
-    """A file that is not what it should be; the message names it."""
+    """A file is damaged or of another kind; the message names it."""
 
 
 class Held(OSError):
@@ -48,7 +49,7 @@ class Held(OSError):
 
 
 class Lock:
-    """A lock that this process holds until `release`, or until it ends in whatever way.
+    """A lock that this process holds until `release`, or until the process ends.
 
     The kernel releases it when the process ends. On a file system without locks, the file
     `<path>.owner` is the lock instead. Such a file survives a kill -9; the next process removes it
@@ -74,7 +75,7 @@ class Lock:
             if error.errno not in _NO_LOCKS:
                 raise
             self.owner = f"{self._path}.owner"
-            # It removes the file of a dead owner at the first try, and takes the lock at the next.
+            # The first try removes the file of a dead owner; the next takes the lock.
             self._take(filelock.SoftFileLock(self.owner, thread_local=False), -1 if wait else 0.2)
         if holder:
             try:
@@ -129,20 +130,20 @@ def replacing(path: _Path, mode: str = "w", **kwargs: Any) -> Iterator[IO]:
 @contextlib.contextmanager
 def replacing_directory(path: _Path, durable: bool = True,
                         full: bool = True) -> Iterator[str]:
-    """Gives the name of a directory that the block makes, and that replaces `path` when it ends.
+    """Yields the name of a new directory, which replaces `path` when the block ends.
 
-    Missing directories above it are made. The former directory stays until the new one is whole
-    and on the disk. Two renames exchange them; if a process dies between the two, `sweep` puts the
+    Missing directories above it are made. The former directory stays until the new one is complete
+    and on the disk. Two renames exchange them. If a process dies between the two, `sweep` puts the
     former one back.
 
     Args:
       path: of the directory.
-      durable: whether to wait until every file is on the disk, which takes milliseconds a file.
-        Otherwise the system writes them later: for thousands of files that can be made again.
+      durable: whether to wait until every file is on the disk, which takes milliseconds per file.
+        Use `False` for thousands of files that can be made again.
       full: whether a directory with files in it may be replaced.
     Raises:
       ValueError: if `path` is empty.
-      FileExistsError: without `full`, if another process has filled the directory meanwhile.
+      FileExistsError: without `full`, if another process has filled the directory in the meantime.
     """
     with _unfinished(path, make_parents=True) as (temporary, path):
         new = os.path.join(temporary, "new")
@@ -160,28 +161,28 @@ def replacing_directory(path: _Path, durable: bool = True,
 
 
 def _into_empty(new, path):
-    """Renames a directory to `path`, where nothing is or an empty directory."""
+    """Renames a directory to `path`, which must be missing or an empty directory."""
     try:
         with contextlib.suppress(FileNotFoundError):
             for name in os.listdir(path) if is_empty(path) else ():
-                remove(os.path.join(path, name))  # what file managers left
+                remove(os.path.join(path, name))  # files of file managers
             os.rmdir(path)
         os.rename(new, path)
     except OSError as error:
         if not os.path.lexists(path):
             raise
         raise FileExistsError(
-            f"{path} was filled by another process meanwhile, and is left as it is. Give another "
+            f"{path} was filled by another process in the meantime and is unchanged. Give another "
             "name.") from error
 
 
 @contextlib.contextmanager
 def _unfinished(path, make_parents=False):
-    """A new directory next to `path`, which no other process removes in the block; and the absolute
-    `path`.
+    """A new directory next to `path`, and the absolute `path`. No other process removes it in the
+    block.
     """
-    if not os.fspath(path):  # it would be the current directory, with everything in it
-        raise ValueError("The name of what is to be written is empty; give one.")
+    if not os.fspath(path):  # it would mean the current directory and all its content
+        raise ValueError("The name of the output is empty. Give a name.")
     path = os.path.abspath(os.fspath(path))
     directory, name = os.path.split(path)
     if make_parents:
@@ -197,8 +198,8 @@ def _unfinished(path, make_parents=False):
 
 
 def _discard(temporary, path, lock):
-    """Removes what was left unfinished, and its lock; gives the former directory its name back, if
-    the new one never got it.
+    """Removes unfinished output and its lock. Gives the former directory its name back, if the new
+    one never got it.
     """
     before = os.path.join(temporary, _BEFORE)
     try:
@@ -215,15 +216,15 @@ def _discard(temporary, path, lock):
 
 
 def sweep(directory: _Path) -> None:
-    """Removes what dead processes were writing in a directory, and puts back what they were about
-    to replace. It touches only what it can lock.
+    """Removes the unfinished output of dead processes in a directory, and puts back directories
+    that they were replacing. It touches only entries that it can lock.
     """
     directory = os.path.abspath(os.fspath(directory))
     names = os.listdir(directory) if os.path.isdir(directory) else ()
     found = filter(None, map(_TEMPORARY.fullmatch, names))
     for temporary, name in {(match["temporary"], match["name"]) for match in found}:
         path = os.path.join(directory, temporary)
-        # Not all may be ours to remove; or another process holds it, or was faster.
+        # It may belong to someone else, or another process holds it or was faster.
         with contextlib.suppress(OSError):
             if not os.path.lexists(f"{path}.lock") and time.time() - os.lstat(path).st_mtime < _DAY:
                 continue
@@ -231,20 +232,20 @@ def sweep(directory: _Path) -> None:
 
 
 def is_temporary(name: str) -> bool:
-    """Whether a file of this name belongs to something unfinished."""
+    """Whether a file of this name belongs to unfinished output."""
     return bool(_TEMPORARY.fullmatch(name))
 
 
 def cache_directory(path: _Path | None = None) -> str:
-    """The directory of the cache: `path`, or `$TFISOVAE_CACHE`, or the user's own for caches (on
+    """The directory of the cache: `path`, `$TFISOVAE_CACHE`, or the user's cache directory (on
     Linux `~/.cache/tfisovae`).
     """
     found = os.path.expanduser(path or os.environ.get("TFISOVAE_CACHE")
                                or platformdirs.user_cache_dir("tfisovae", appauthor=False))
     if found.startswith("~"):
         raise ValueError(
-            f"cache_dir {found} has no meaning here: this user has no home directory. Give "
-            "cache_dir, the name of a directory that can be written, or set TFISOVAE_CACHE.")
+            f"cache_dir {found} cannot be used: this user has no home directory. Set cache_dir or "
+            "TFISOVAE_CACHE to a directory that can be written.")
     return found
 
 
@@ -269,7 +270,7 @@ def cached(key: str, directory: _Path, write: Callable[[str], object],
         try:
             return read(path)
         except DamagedFile as error:
-            tqdm.tqdm.write(f"The cache entry {path} is damaged ({error}): it is made again.")
+            tqdm.tqdm.write(f"The cache entry {path} is damaged ({error}). It is made again.")
             # Another process may have moved it already.
             with _unfinished(path) as (away, _), contextlib.suppress(FileNotFoundError):
                 os.rename(path, os.path.join(away, "damaged"))
@@ -302,7 +303,7 @@ def link(path: _Path, new: _Path) -> None:
 
 
 def is_empty(path: _Path) -> bool:
-    """Whether a directory holds nothing but what file managers leave in one."""
+    """Whether a directory is empty, except for files of file managers."""
     return OF_DESKTOPS.issuperset(os.listdir(path))
 
 
@@ -313,12 +314,12 @@ def remove(path: _Path) -> None:
 
 
 def to_disk(path: _Path) -> None:
-    """Waits until what was written to a file, or the names in a directory, are on the disk."""
+    """Waits until a file's content, or a directory's names, are on the disk."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
     except OSError as error:
-        # File systems that do not do this for directories.
+        # Some file systems cannot do this for directories.
         if error.errno not in (errno.EINVAL, errno.ENOTSUP, errno.EBADF):
             raise
     finally:
@@ -335,17 +336,17 @@ def digests(paths: Iterable[_Path]) -> dict[str, str]:
 
 
 def write_text(path: _Path, text: str) -> None:
-    """Writes text, whole or not at all."""
+    """Writes text, completely or not at all."""
     with replacing(path, encoding="utf-8") as file:
         file.write(text)
 
 
 def write_json(path: _Path, values: Mapping[str, Any], digits: int | None = 7) -> None:
-    """Writes a dict as JSON, one entry to a line.
+    """Writes a dict as JSON, one entry per line.
 
     Args:
       path: of the file.
-      values: what JSON holds, and NumPy's arrays and numbers. NaN and infinity become `null`.
+      values: JSON values, and arrays and numbers of NumPy. NaN and infinity become `null`.
       digits: significant digits of floating-point numbers; `None` keeps all.
     """
     lines = [
@@ -356,8 +357,8 @@ def write_json(path: _Path, values: Mapping[str, Any], digits: int | None = 7) -
 
 
 def plain(value: Any, digits: int | None = None) -> Any:
-    """A value as JSON holds it: lists for NumPy's arrays, the value of an enumeration's member,
-    `None` for NaN and infinity, floats rounded to `digits` significant digits.
+    """A value for JSON: lists for arrays, values for members of enumerations, `None` for NaN and
+    infinity. Floats are rounded to `digits` significant digits.
     """
     if isinstance(value, enum.Enum):
         return value.value
@@ -380,13 +381,14 @@ def read_json(path: _Path,
 
     Raises:
       FileNotFoundError: if there is none.
-      DamagedFile: if it is no whole JSON, or holds something else; `way_out` ends the message.
+      DamagedFile: if it is not complete JSON, or not an object; `way_out` ends the message.
     """
     with open(path, encoding="utf-8") as file:
         try:
             values = json.load(file)
         except (ValueError, RecursionError) as error:
-            raise DamagedFile(f"{path} is no whole JSON file ({error}). {way_out}") from None
+            raise DamagedFile(f"{path} is not a complete JSON file ({error}). {way_out}") from None
     if not isinstance(values, dict):
-        raise DamagedFile(f"{path} holds no JSON object, but a {type(values).__name__}. {way_out}")
+        raise DamagedFile(f"{path} must hold a JSON object; it holds a {type(values).__name__}. "
+                          f"{way_out}")
     return values

@@ -1,6 +1,6 @@
 """The encoder and decoder pairs of the paper's appendices D.1, D.2, F.2 and G.
 
-An encoder maps `x` to `[B, 2n]`, the posterior's mean and log-variance; a decoder maps `z` `[B, n]`
+An encoder maps `x` to `[B, 2n]`: the posterior's mean and log-variance. A decoder maps `z` `[B, n]`
 to `x_hat`. Heads and outputs are float32 under every mixed-precision policy.
 """
 from typing import Any
@@ -12,18 +12,18 @@ from tfisovae import arguments
 
 try:
     from tensorflow_compression import GDN as _Compression
-except Exception:  # beside a TensorFlow that it was not built for, loading it fails in many ways
+except Exception:  # with a TensorFlow that it was not built for, loading fails in many ways
     _Compression = None
 
 __all__ = ["celeba", "celeba_large", "mnist", "toy"]
 
 layers = tf.keras.layers
-_PEDESTAL = 2.0**-36  # of tensorflow-compression's `GDNParameter`
+_PEDESTAL = 2.0**-36  # from tensorflow-compression's `GDNParameter`
 
 
 @tf.custom_gradient
 def _at_least(values, bound):
-    """max(values, bound). Its gradient also passes below the bound, where a descent leads up."""
+    """max(values, bound). Below the bound the gradient still passes if a descent step leads up."""
     def gradient(upstream):
         passes = (values >= bound) | (upstream < 0)
         return tf.cast(passes, upstream.dtype) * upstream, None
@@ -32,10 +32,10 @@ def _at_least(values, bound):
 
 
 class OwnGDN(layers.Layer):
-    """The parameters of tensorflow-compression's GDN, for where that is not installed.
+    """The parameters of tensorflow-compression's GDN, if that package is not installed.
 
-    beta >= 1e-6 and gamma >= 0 are kept as their square roots, in weights with the same names,
-    values and order.
+    beta >= 1e-6 and gamma >= 0 are stored as square roots, in weights with the same names, values
+    and order.
     """
 
     def __init__(self, inverse: bool = False, **kwargs: Any) -> None:
@@ -69,14 +69,14 @@ class OwnGDN(layers.Layer):
 
 @tf.keras.utils.register_keras_serializable(package="tfisovae")
 class GDN(_Compression or OwnGDN):
-    """Generalised divisive normalisation of Balle et al. (2016), with tensorflow-compression's
-    parameters (`OwnGDN` where it is not installed):
+    """Generalised divisive normalisation of Balle et al. (2016), with the parameters of
+    tensorflow-compression (`OwnGDN` if it is not installed):
 
         y_i = x_i / (beta_i + sum_j gamma_ji |x_j|)          (IGDN: x_i times the same pool)
 
     tensorflow-compression's own `call` branches on tensors, which puts conditionals into the graph
-    and stops SavedModel export and forward-mode differentiation; the alpha = epsilon = 1 of the
-    paper needs no branch.
+    and breaks SavedModel export and forward-mode differentiation. The paper's alpha = epsilon = 1
+    needs no branch.
     """
 
     def __init__(self, inverse: bool = False, name: str | None = None, dtype: Any = None,
@@ -96,14 +96,13 @@ class GDN(_Compression or OwnGDN):
     def load_own_variables(self, store: Any) -> None:
         if len(store) != len(self.weights):
             raise ValueError(
-                f"The file does not have the weights of the GDN layer {self.name!r}: an older "
-                "version wrote it, without them. Save the model again.")
+                f"The file lacks the weights of the GDN layer {self.name!r}: an older version "
+                "wrote it. Save the model again.")
         for number, weight in enumerate(self.weights):
             weight.assign(store[str(number)])
 
     def get_config(self) -> dict[str, Any]:
-        # The parent would write its parameters into the configuration, and read them back
-        # untrained.
+        # The parent writes its parameters into the configuration, and reads them back untrained.
         config = tf.keras.layers.Layer.get_config(self)
         return {**config, "inverse": self.inverse}
 
@@ -114,8 +113,8 @@ class Upsample2(layers.Layer):
 
     Output pixel 2 q + p takes the taps of phase p only, so the layer is one plain convolution to 4
     * filters channels at the input's resolution, followed by `depth_to_space`. For few filters and
-    large kernels that is far faster (9 x 9 to 3 channels: half the time). Variables, their shapes
-    and the outputs are those of the Keras layer.
+    large kernels this is far faster (9 x 9 to 3 channels: half the time). Variables, their shapes
+    and the outputs equal those in the Keras layer.
 
     Args:
       filters: output channels.
@@ -152,10 +151,10 @@ class Upsample2(layers.Layer):
 
 @tf.keras.utils.register_keras_serializable(package="tfisovae")
 class Dense(layers.Dense):
-    """`tf.keras.layers.Dense` on vectors, which fills fewer than 4 inputs up with zeros.
+    """`tf.keras.layers.Dense` on vectors. It pads fewer than 4 inputs with zeros.
 
-    XLA's matrix product on a CPU takes ten times as long over 2 or 3 terms as over 4: 8 us of the
-    170 of a toy training step.
+    On a CPU, XLA's matrix product takes ten times as long over 2 or 3 terms as over 4: 8 of the 170
+    us of a toy training step.
     """
 
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
@@ -166,7 +165,7 @@ class Dense(layers.Dense):
 
 
 def _dense_pair(input_dim, hidden, latent_dim, activation, output_activation=None):
-    """Dense encoder with the widths `hidden` and the decoder with the same widths reversed."""
+    """A dense encoder with the widths `hidden`, and a decoder with the same widths reversed."""
     encoder = [layers.Input((input_dim,)), *(Dense(w, activation) for w in hidden)]
     decoder = [layers.Input((latent_dim,)), *(Dense(w, activation) for w in reversed(hidden))]
     encoder.append(layers.Dense(2 * latent_dim, dtype="float32", name="posterior"))
@@ -177,7 +176,7 @@ def _dense_pair(input_dim, hidden, latent_dim, activation, output_activation=Non
 
 def toy(latent_dim: int = 3,
         input_dim: int = 16) -> tuple[tf.keras.Sequential, tf.keras.Sequential]:
-    """FC 16-128-64-3x2 and back, tanh (App. D.1)."""
+    """Small dense encoder and decoder for the toy data: 16-128-64-3x2 and back, tanh (App. D.1)."""
     arguments.integer("latent_dim", latent_dim)
     return _dense_pair(input_dim, (128, 64), latent_dim, "tanh")
 
@@ -190,7 +189,7 @@ def _celeba(latent_dim, width, output_igdn, image_size, channels):
             f"{image_size!r}."
         )
     arguments.integer("channels", channels)
-    smallest = image_size // 16  # height and width of the inmost features
+    smallest = image_size // 16  # height and width of the innermost features
 
     def down(kernel_size):
         return layers.Conv2D(64, kernel_size, 2, "same"), GDN()
@@ -219,14 +218,16 @@ def _celeba(latent_dim, width, output_igdn, image_size, channels):
 
 def celeba(latent_dim: int = 32, output_igdn: bool = True, image_size: int = 64,
            channels: int = 3) -> tuple[tf.keras.Sequential, tf.keras.Sequential]:
-    """Four GDN convolutions each way on 64 x 64 x 3, and two dense layers of 1024 (App. D.2).
+    """The paper's convolutional encoder and decoder for faces.
+
+    Four GDN convolutions each way on 64 x 64 x 3, and two dense layers of 1024 (App. D.2).
 
     Args:
       latent_dim: n.
-      output_igdn: whether the output passes an IGDN over its channels, as the paper's text has it.
-      image_size: height and width of the images, a multiple of 16. The inmost features, image_size
-        / 16 high and wide with 64 channels (1024 values in the paper), grow with it, the layers'
-        other widths do not.
+      output_igdn: whether the output passes an IGDN over its channels, as in the paper's text.
+      image_size: height and width of the images, a multiple of 16. The innermost features are
+        image_size / 16 high and wide with 64 channels (1024 values in the paper). They grow with
+        it; the other widths of the layers do not.
       channels: 3 for RGB, 1 for grey images.
     """
     return _celeba(latent_dim, 1024, output_igdn, image_size, channels)
@@ -234,11 +235,11 @@ def celeba(latent_dim: int = 32, output_igdn: bool = True, image_size: int = 64,
 
 def celeba_large(latent_dim: int = 256, output_igdn: bool = True, image_size: int = 64,
                  channels: int = 3) -> tuple[tf.keras.Sequential, tf.keras.Sequential]:
-    """The network of App. F.2: as `celeba`, with 256 latent dimensions and dense layers of 2048."""
+    """A larger `celeba` network: 256 latent dimensions and dense layers of 2048 (App. F.2)."""
     return _celeba(latent_dim, 2048, output_igdn, image_size, channels)
 
 
 def mnist(latent_dim: int, input_dim: int = 784) -> tuple[tf.keras.Sequential, tf.keras.Sequential]:
-    """FC 784-1024-1024, relu, with a sigmoid output (App. G)."""
+    """Dense encoder and decoder for MNIST: 784-1024-1024, relu, with a sigmoid output (App. G)."""
     arguments.integer("latent_dim", latent_dim)
     return _dense_pair(input_dim, (1024, 1024), latent_dim, "relu", "sigmoid")

@@ -1,7 +1,7 @@
-"""Closed forms of the theory, to set beside what is measured (NumPy and SciPy only).
+"""Closed forms of the theory, to compare with measurements (NumPy and SciPy only).
 
-Rates are in nats; distortions in the unit of D, the sum of squares in the Gaussian forms. h = beta
-/ 2 throughout.
+Rates are in nats, distortions in the unit of D (sum of squares in the Gaussian forms). Everywhere h
+= beta / 2.
 """
 import math
 from collections.abc import Callable
@@ -17,7 +17,7 @@ from tfisovae.arguments import positive_array
 
 __all__ = ["LinearVAE", "reverse_water_filling"]
 
-# Of z: where the tails begin; where probabilities, 1e-283, are the last in float64.
+# Values of z: where the tails begin, and where probabilities (1e-283) are near the end of float64.
 _EDGE, _LAST_DEVIATION = 5, 36
 _FOUR = scipy.stats.norm.sf(4)
 # A dimension: a uniform quantiser beyond the KL at small sigma.
@@ -27,8 +27,7 @@ _DITHERS = 6  # nodes: right to 1e-6 for sigma up to 1
 
 def reverse_water_filling(variances: npt.ArrayLike,
                           distortion_per_dimension: float) -> tuple[float, float]:
-    """Rate and distortion of a Gaussian source with independent components at water level d (Eq.
-    4).
+    """The best possible rate and distortion for Gaussian data: reverse water-filling (Eq. 4).
 
         R = sum_j 1/2 log(v_j / d) over v_j > d,        D = sum_j min(d, v_j)
 
@@ -44,24 +43,24 @@ def reverse_water_filling(variances: npt.ArrayLike,
 
 
 def entropy_power(entropy: npt.ArrayLike) -> float | np.ndarray:
-    """exp(2 h) / (2 pi e): the variance of the Gaussian whose differential entropy is h, nats; at
-    most that of the variable.
+    """Entropy power exp(2 h) / (2 pi e): the variance of a Gaussian with differential entropy h
+    (nats). It is at most the variable's own variance.
     """
     return np.exp(2 * np.asarray(entropy, np.float64)) / (2 * math.pi * math.e)
 
 
 def shannon_lower_bound(entropies: npt.ArrayLike,
                         distortion_per_dimension: float) -> tuple[float, float]:
-    """Shannon's lower bound on the rate of independent components, under the sum of squares, at
-    water level d: a point of it.
+    """A point of Shannon's lower bound on the rate of independent components, under the sum of
+    squares, at water level d.
 
         R = sum_j 1/2 log(N_j / d) over N_j > d,        D = sum_j min(d, N_j),        N_j = exp(2
         h_j) / (2 pi e)
 
-    No code of whatever kind is below R at a distortion of D: each component has R_j(D_j) >= h_j -
-    1/2 log(2 pi e D_j), and of independent components the best code shares the distortion out
-    between codes of each. It is Eq. 4 with entropy powers for variances, so Eq. 4 itself for
-    Gaussians; for other shapes it is approached as d falls.
+    No code has a rate below R at a distortion of D. Each component has R_j(D_j) >= h_j - 1/2 log(2
+    pi e D_j), and the best code codes independent components one by one. The formula is Eq. 4 with
+    entropy powers instead of variances, so it equals Eq. 4 for Gaussians. For other distributions
+    the best rate approaches it as d falls.
 
     Args:
       entropies: differential entropies h_j, nats, `[m]`.
@@ -73,12 +72,12 @@ def shannon_lower_bound(entropies: npt.ArrayLike,
 
 
 class LinearVAE:
-    """The optimal VAE x -> a x + sigma eps -> b z for x from N(0, v), D = |x - x_hat|^2, with the
-    KL of Eq. 2.
+    """The optimal linear VAE for Gaussian data, in closed form.
 
-    For v > h it has a = sqrt(v - h) / v, b = sqrt(v - h), sigma^2 = h / v, which is on the
-    rate-distortion curve; for v <= h it has collapsed: sigma = 1, b = 0. (Appendix B leaves sigma^2
-    out of the KL: `approximate_linear_vae`.)
+    It maps x -> z = a x + sigma eps -> x_hat = b z for x from N(0, v), with D = |x - x_hat|^2 and
+    the KL of Eq. 2. For v > h it has a = sqrt(v - h) / v, b = sqrt(v - h), sigma^2 = h / v, a point
+    of the rate-distortion curve. For v <= h it has collapsed: sigma = 1, b = 0. (Appendix B leaves
+    sigma^2 out of the KL: `approximate_linear_vae`.)
 
     Args:
       variance: v, a number, or `[m]` for independent components.
@@ -86,8 +85,7 @@ class LinearVAE:
     Attributes:
       encoder_gain, decoder_gain: a and b; scale: sigma; norm: (2 / beta) sigma^2 b^2 = 1 - h / v;
       coding_loss: b^2 sigma^2; transform_loss: (1 - a b)^2 v; distortion: their sum; rate: E[KL],
-        nats; precision: sigma^-2.
-      All of the shape of `variance`.
+        nats; precision: sigma^-2. All have the shape of `variance`.
     """
 
     def __init__(self, variance: npt.ArrayLike, beta: float) -> None:
@@ -105,16 +103,16 @@ class LinearVAE:
 
 
 def approximate_linear_vae(variance: npt.ArrayLike, beta: float) -> dict[str, float | np.ndarray]:
-    """The linear VAE of appendix B, whose KL leaves sigma^2 out (Eqs. 6, 40): a dict of its
+    """The linear VAE of appendix B, without sigma^2 in the KL (Eqs. 6, 40): a dict of its
     parameters and losses (Eqs. 41, 42).
 
-    It is a local minimum of Eq. 40, which is unbounded below (b = 0 and sigma to infinity), and
+    It is a local minimum of Eq. 40, which is unbounded below (b = 0 and sigma to infinity). It
     exists for beta <= v / 2. The transform loss tends to h^2 / v for beta << v (Eq. 43:
-    `transform_loss_limit`), and its ratio to the coding loss to that of the Wiener filter, sigma^2
+    `transform_loss_limit`). Its ratio to the coding loss tends to sigma^2, as for the Wiener filter
     (Eq. 46: `wiener_ratio`).
 
     Raises:
-      ValueError: where beta exceeds v / 2.
+      ValueError: if beta exceeds v / 2.
     """
     v, beta = positive_array("variance", variance), float(positive_array("beta", beta))
     if np.any(beta > v / 2):
@@ -132,18 +130,20 @@ def importance(precision: npt.ArrayLike, beta: float) -> float | np.ndarray:
 
         Var(y_j) = (beta / 2) E[sigma_j^-2]
 
-    It is to a latent variable what an eigenvalue is to a principal component.
+    Importances of latent variables are like eigenvalues of principal components.
 
     Args:
-      precision: E[sigma_j^-2], of any shape; or its standard error, for that of the importance.
+      precision: E[sigma_j^-2], of any shape. A standard error gives the standard error of the
+        importance.
       beta: 1 / lmbda.
     """
     return beta / 2 * precision
 
 
 def noise_entropy(n: int, beta: float) -> float:
-    """(n / 2) log(pi e beta), nats: the differential entropy of the posterior noise of n active
-    dimensions in the isometric space, where its variance is beta / 2 (Eqs. 14, 28).
+    """(n / 2) log(pi e beta), nats: the differential entropy of the posterior noise in the
+    isometric space. n is the number of active dimensions; the noise has variance beta / 2 (Eqs. 14,
+    28).
     """
     return 0.5 * n * math.log(math.pi * math.e * float(positive_array("beta", beta)))
 
@@ -153,12 +153,12 @@ def objective_at_optimum(entropy: float, n: int, beta: float) -> tuple[float, fl
 
         D_G = n beta / 2,        R_G = H(y) - (n / 2) log(pi e beta)
 
-    They hold where the posterior noise is small beside the data: beta / 2 << Var(y_j), every
+    They hold if the posterior noise is small compared with the data: beta / 2 << Var(y_j), every
     dimension active.
 
     Args:
-      entropy: differential entropy of the n active isometric variables, nats; of x itself for the
-        sum of squares on a flat manifold.
+      entropy: differential entropy of the n active isometric variables, nats. For the sum of
+        squares on a flat manifold it is the entropy of x itself.
       n: number of active dimensions.
       beta: 1 / lmbda.
     """
@@ -170,8 +170,8 @@ def rate_distortion_terms(entropy: float, n: int, beta: float) -> tuple[float, f
     = H - D, nats.
 
     D is the differential entropy of the posterior noise in the isometric space (Eq. 28's first line
-    lacks a minus), so it may be negative, and R + D is the entropy of the data for every beta.
-    Holds where beta / 2 is small beside the data's variance.
+    lacks a minus). It may be negative. R + D is the entropy of the data for every beta. This holds
+    if beta / 2 is small compared with the data's variance.
     """
     distortion = noise_entropy(n, beta)
     return entropy - distortion, distortion
@@ -184,9 +184,9 @@ def evidence_lower_bound(distortion: npt.ArrayLike, rate: npt.ArrayLike, n: int,
 
         ELBO = -D / beta - (n / 2) log(pi beta) - KL,
 
-    which at the optimum is log p(y), to the order of beta / 2 over the data's variance: there D = n
-    beta / 2 and KL = -log p(y) - (n / 2) log(pi e beta) (Eq. 13). It is the "objective" of
-    `tfisovae.density`.
+    At the optimum it equals log p(y), up to terms of order beta / 2 over the data's variance. There
+    D = n beta / 2 and KL = -log p(y) - (n / 2) log(pi e beta) (Eq. 13). `tfisovae.density` calls it
+    "objective".
 
     Args:
       distortion: D of an example, or its mean.
@@ -212,8 +212,8 @@ def quantizer_rate(mean: npt.ArrayLike, scale: npt.ArrayLike) -> float | np.ndar
 
         R = (mean^2 + sigma^2 - log sigma^2 - log(6 / pi)) / 2 = KL + 1/2 log(pi e / 6)
 
-    The expansion of Eq. 69 behind it is about mean = 0: it is right to 1 % of the probability for
-    |mean| < 1 at sigma = .1. `exact_quantizer_rate` has no such limit.
+    It expands Eq. 69 about mean = 0. It is right to 1 % of the probability for |mean| < 1 at sigma
+    = .1. `exact_quantizer_rate` has no such limit.
     """
     scale = positive_array("scale", scale)
     return 0.5 * (np.square(mean) + scale**2 - np.log(scale**2) - math.log(6 / math.pi))
@@ -233,7 +233,7 @@ def exact_quantizer_rate(mean: npt.ArrayLike, scale: npt.ArrayLike) -> float | n
     """
     half = math.sqrt(3) * positive_array("scale", scale)
     normal = scipy.stats.norm
-    # By the tail that holds the interval, where the probabilities do not cancel.
+    # Use the tail that holds the interval; there the probabilities do not cancel.
     center = np.abs(np.asarray(mean, np.float64))
     return -np.log(normal.sf(center - half) - normal.sf(center + half))
 
@@ -242,9 +242,9 @@ def dithered_quantizer_rate(mean: npt.ArrayLike, scale: npt.ArrayLike) -> float 
     """The mean of `exact_quantizer_rate(mean + u, scale)` over the dither, u uniform within T / 2
     of 0, T = 2 sqrt(3) sigma, nats.
 
-    What a universal quantiser and an ideal coder for N(0, 1) spend on `mean`: the cell that is sent
-    has its centre at mean + u. Where E[mean^2] = 1 - sigma^2, as at the optimum of a VAE, it is Eq.
-    2's KL + 1/2 log(pi e / 6) + O(sigma^4) on average.
+    This is the cost of `mean` with a universal quantiser and an ideal coder for N(0, 1): the cell
+    that is sent has its centre at mean + u. If E[mean^2] = 1 - sigma^2, as at the optimum of a VAE,
+    it is Eq. 2's KL + 1/2 log(pi e / 6) + O(sigma^4) on average.
     """
     scale = positive_array("scale", scale)
     mean, half = np.asarray(mean, np.float64), math.sqrt(3) * scale
@@ -258,8 +258,8 @@ def quantizer_excess_rate(scale: npt.ArrayLike) -> float | np.ndarray:
 
         1/2 log(pi e / 6) + 1/2 log(1 + sigma^2) - sigma^2
 
-    for z from N(0, 1) and T = 2 sqrt(3) sigma: what a VAE's KL understates as the cost of scalar
-    quantisation. Right to 1e-5 for sigma up to .3.
+    for z from N(0, 1) and T = 2 sqrt(3) sigma. A VAE's KL understates the cost of scalar
+    quantisation by this much. Right to 1e-5 for sigma up to .3.
     """
     variance = positive_array("scale", scale) ** 2
     return QUANTIZATION_BITS * math.log(2) + 0.5 * np.log(1 + variance) - variance
@@ -267,22 +267,21 @@ def quantizer_excess_rate(scale: npt.ArrayLike) -> float | np.ndarray:
 
 def shape_precision(distribution: Any, beta: float,
                     weight: Callable[[float], float] | None = None) -> float:
-    """E[sigma^-2] = (2 / beta) E[a (ds/dz)^2] of an isometric latent variable whose data coordinate
-    s has this distribution.
+    """E[sigma^-2] = (2 / beta) E[a (ds/dz)^2] for an isometric latent variable, if its data
+    coordinate s has this distribution.
 
-    The prior N(0, 1) is carried to s by the monotone map s(z), and D = a |ds|^2. For a = 1, by Eq.
-    16 the number is at least (2 / beta) Var(s), with equality for a Gaussian s alone: the factor is
-    1.0168 for a symmetric triangle, 1.0812 for a ramp (right triangle), 1.1027 for a uniform
-    distribution.
+    The monotone map s(z) carries the prior N(0, 1) to s, and D = a |ds|^2. For a = 1, by Eq. 16 the
+    number is at least (2 / beta) Var(s), with equality only for a Gaussian s. The factor is 1.0168
+    for a symmetric triangle, 1.0812 for a ramp (right triangle), 1.1027 for a uniform distribution.
 
     Args:
       distribution: a frozen distribution of `scipy.stats`, with `logpdf`, `ppf` and `isf`. Its
         tails may be heavy (log-normal).
       beta: 1 / lmbda.
-      weight: a as a function of s, the scale of the metric averaged over all that is not s; 1 by
-        default.
+      weight: a as a function of s: the scale of the metric, averaged over all other coordinates; 1
+        by default.
     Raises:
-      ValueError: where the expectation is infinite, or too far in the tails to be integrated.
+      ValueError: if the expectation is infinite, or too far in the tails to integrate.
     """
     beta, normal = float(positive_array("beta", beta)), scipy.stats.norm
 
@@ -294,16 +293,15 @@ def shape_precision(distribution: Any, beta: float,
     if weight is None and not np.isfinite(distribution.var()):
         raise ValueError(
             f"The distribution must have a finite variance; its variance is {distribution.var()}, "
-            f"and E[(ds/dz)^2] is "
-            "at least that.")
+            "and E[(ds/dz)^2] is at least that.")
 
     total = sum(
         scipy.integrate.quad(integrand, *ends, limit=200, epsabs=0)[0]
         for ends in ((-_EDGE, 0), (0, _EDGE)))
     nodes, weights = np.polynomial.legendre.leggauss(20)
     for sign in (-1, 1):
-        # Each tail as far as it counts, and no farther: at the end of a bounded support there are
-        # no digits left.
+        # Integrate each tail only as far as it counts: at the end of a bounded support no digits
+        # are left.
         start = _EDGE
         while abs(integrand(sign * start)) > 1e-9 * total:
             if start >= _LAST_DEVIATION:
@@ -318,7 +316,7 @@ def shape_precision(distribution: Any, beta: float,
 
 
 def _quantile(distribution, z):
-    """s(z): the value whose tail probability is that of z from N(0, 1)."""
+    """s(z): the value with the same tail probability as z from N(0, 1)."""
     if z < 0:
         s, log_tail, target = distribution.ppf(
             scipy.stats.norm.cdf(z)), distribution.logcdf, scipy.stats.norm.logcdf(z)

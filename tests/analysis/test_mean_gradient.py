@@ -402,6 +402,6 @@ def test_the_gradient_of_networks_that_train_in_16_bits_is_that_of_training(gaus
     alone = conditions.of_model(tfisovae.as_autoencoder(pair, "sse", 0.1))
     narrow = policy.removeprefix("mixed_")
     assert alone.gradient is False
-    assert (f"computes in {narrow} in training, and in float32 where it is measured"
+    assert (f"computes in {narrow} in training, and in float32 in measurements"
             in why(alone.gradient_why))
     assert alone.balance is True and alone.moments is conditions.of_model(vae).moments

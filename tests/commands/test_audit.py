@@ -30,8 +30,8 @@ from tfisovae.verdict import (
     State,
     Verdict,
     checks,
+    headlines,
     model_words,
-    words,
 )
 
 KERAS3 = ROOT / "tests" / "data" / "keras3_vae"
@@ -72,7 +72,7 @@ def test_a_model_of_ours_says_its_loss_itself(main, saved, tmp_path):
     assert "cost of removal" in done.stdout
     assert "beta: 0.05 was given, and the posterior agrees" in done.stdout
     found = Verdict.from_dict(measured["verdict"])
-    assert words.summary(found).splitlines() == done.stdout.splitlines()[-4:-1]
+    assert headlines.summary(found).splitlines() == done.stdout.splitlines()[-4:-1]
     assert found.isometry.state is IsometryState.ISOMETRIC and found.isometry.largest < 0.01
     # No gradient was measured, and a SavedModel does not say what its layers are.
     assert found.state is State.NOT_JUDGED and found.of(ReasonKind.NO_PROBE)

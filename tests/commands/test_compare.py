@@ -72,8 +72,8 @@ def test_the_page_shows_both(compared):
         saved = json.loads((out / name / "isometry.json").read_text())
         assert f'href="./{name}/report.html"' in page and number(saved["loss"]) in text
         assert f"{sum(saved['active'])} of {len(saved['active'])}" in text
-        for line in words.summary(Verdict.from_dict(saved["verdict"])).splitlines():
-            assert html.escape(line[-40:]) in text  # its first words stand in tags of their own
+        for line in words.lines(Verdict.from_dict(saved["verdict"])):
+            assert html.escape(str(line)[-40:]) in text  # its first words have tags
     assert "trained for 20 steps of 30 examples on mix" in text
     assert "trained for 4 steps of 4 examples on faces" in text
     assert "Estimated against true log density of 200 inputs" in text

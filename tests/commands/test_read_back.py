@@ -15,7 +15,7 @@ from tfisovae import files, sources
 from tfisovae.commands import audit, coding, isometry, measuring, recipes, report, training
 from tfisovae.sources import opening
 from tfisovae.training import callbacks, runs
-from tfisovae.verdict import ReasonKind, State, Verdict, words
+from tfisovae.verdict import ReasonKind, State, Verdict, headlines
 
 OPTIONS = ["--latent_dim", 2, "--epochs", 12, "--batch_size", 30, "--num_eval", 0, "--no-resident"]
 
@@ -137,7 +137,7 @@ def test_a_report_is_of_the_data_that_it_names(run, main, tmp_path):
 def test_what_was_measured_before_more_training_is_not_said_of_the_model_now(run, main):
     files.write_json(run / "rate.json", {"steps": 3})
     saved = files.read_json(run / "isometry.json")
-    assert measuring.verdict_of(measuring.open_run(run)) == words.summary(
+    assert measuring.verdict_of(measuring.open_run(run)) == headlines.summary(
         Verdict.from_dict(saved["verdict"]))
     fingerprint = saved["data_fingerprint"]
     parts, notes = report.records(run, "", run, 108, fingerprint)
@@ -265,7 +265,7 @@ def test_other_data_say_nothing_of_the_training(run, main, tmp_path):
     said = main("isometry", run, *options).stdout
     found = verdict(tmp_path / "out")
     assert found.on_own_data and (found.state, found.reasons) == (own.state, own.reasons)
-    assert found.isometry != own.isometry and words.summary(found) in said
+    assert found.isometry != own.isometry and headlines.summary(found) in said
     os.unlink(run / "isometry.json")
     said = main("isometry", run, *options).stdout
     found = verdict(tmp_path / "out")

@@ -95,7 +95,7 @@ def test_damaged_files_are_said(table_run, main, tmp_path):
     for name, text in (("density.json", "{"), ("history.csv", "no history")):
         (run / name).write_text(text)
     main("report", run)
-    assert "density.json is no whole JSON file" in said(
+    assert "density.json is not a complete JSON file" in said(
         run) and "history.csv is not as the training wrote it" in said(run)
     (run / "densities.csv").write_text("row,volume\n1,x\n")
     (run / "density.json").write_text((table_run / "density.json").read_text())
@@ -104,7 +104,7 @@ def test_damaged_files_are_said(table_run, main, tmp_path):
     (run / "isometry.json").write_text("[")
     refused = main("report", run, check=False)
     assert refused.code != 0
-    assert "isometry.json is no whole JSON file" in refused.stderr
+    assert "isometry.json is not a complete JSON file" in refused.stderr
     assert f"isometry {run}" in refused.stderr
     assert len(refused.stderr.strip().splitlines()[-1:]) == 1 and "Traceback" not in refused.stderr
 

@@ -419,7 +419,7 @@ def test_damaged_runs(main, run, tmp_path):
     copy = tmp_path / "copy"
     shutil.copytree(run, copy)
     (copy / "isometry.json").write_text((run / "isometry.json").read_text()[:100])
-    refused("isometry.json is no whole JSON file", "traverse", copy)
+    refused("isometry.json is not a complete JSON file", "traverse", copy)
     shutil.rmtree(copy / "model" / "variables")
     refused("model is damaged", "isometry", copy)
     (copy / "config.json").write_text("{")
@@ -427,7 +427,7 @@ def test_damaged_runs(main, run, tmp_path):
     refused("model is damaged", "isometry", copy)
     for name in ("checkpoints", "model"):
         shutil.rmtree(copy / name)
-    refused("config.json is no whole JSON file", "isometry", copy)
+    refused("config.json is not a complete JSON file", "isometry", copy)
     (tmp_path / "file").write_text("")
     refused("cannot be made (File exists). Choose another --run_dir", "celeba", "--data", "faces",
             *SMALL, "--run_dir", tmp_path / "file")

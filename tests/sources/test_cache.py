@@ -47,14 +47,14 @@ DAMAGE = {
         lambda path: os.truncate(path / "images.uint8", 0), "images.uint8 has 0 bytes"),
     "no manifest": (lambda path: os.remove(path / "manifest.json"), "manifest.json is missing"),
     "half a manifest": (lambda path: os.truncate(path / "manifest.json", 30),
-                        "manifest.json is not what was written"),
+                        "manifest.json was changed"),
     "another manifest": (lambda path: (path / "manifest.json").write_text("[1]"),
-                         "manifest.json is not what was written"),
+                         "manifest.json was changed"),
     "binary manifest": (lambda path: (path / "manifest.json").write_bytes(b"\xff\xfe{}"),
-                        "manifest.json is not what was written"),
-    "no names": (replaced(lambda m: m.pop("names")), "manifest.json is not what was written"),
+                        "manifest.json was changed"),
+    "no names": (replaced(lambda m: m.pop("names")), "manifest.json was changed"),
     "names that are none": (
-        replaced(lambda m: m.update(names=[1] * 12)), "manifest.json is not what was written"),
+        replaced(lambda m: m.update(names=[1] * 12)), "manifest.json was changed"),
     "a name too few": (
         replaced(lambda m: m["names"].pop()), "images.uint8 has 147456 bytes, not 135168"),
     "an empty directory": (lambda path: [os.remove(path / name)

@@ -201,7 +201,7 @@ def test_files_that_are_no_images_are_left_out_and_counted_apart(tmp_path, capsy
     zipfile.ZipFile(path).extractall(tmp_path / "archive")
     unpacked = load(tmp_path / "archive", tmp_path)
     said = capsys.readouterr().out
-    assert "that are no images: Thumbs.db, list_attr_celeba.csv, metadata.json." in said
+    assert "that are not images: Thumbs.db, list_attr_celeba.csv, metadata.json." in said
     for source in (zipped, unpacked, load(path, tmp_path)):
         assert len(source.train) + len(source.eval) == 40
         assert source.manifest["skipped"] == [] and sorted(

@@ -271,7 +271,7 @@ def test_a_damaged_saved_model_is_named(tmp_path):
                 tfisovae.load(tmp_path / "copy")
             shutil.rmtree(tmp_path / "copy")
     config = tmp_path / "model" / "assets.extra" / "tfisovae.json"
-    for text, message in (("{", "is no whole JSON file"), ("[1]", "no JSON object, but a list"),
+    for text, message in (("{", "is not a complete JSON file"), ("[1]", "it holds a list"),
                           ("{}", "has no encoder, decoder")):
         config.write_text(text)
         with pytest.raises(files.DamagedFile, match=f"tfisovae.json .*{message}"):

@@ -12,11 +12,13 @@ from tfisovae import files
 from tfisovae.verdict import (
     IsometryState,
     Part,
+    Reason,
     ReasonKind,
     State,
     Verdict,
     checks,
     convergence,
+    headlines,
     tests_of_means,
     words,
 )
@@ -93,18 +95,17 @@ def judged(**given):
 
 @pytest.mark.parametrize("name", CASES)
 def test_what_leads_to_each_state(name):
-    """And it comes back from JSON, with the same words: at most three lines, without options of the
-    command line.
-    """
+    """And it comes back from JSON with the same words, without options of the command line."""
     state, given = CASES[name]
     found = judged(**given)
     assert found.state is state
     back = Verdict.from_dict(json.loads(json.dumps(found.to_dict())))
     assert back.to_dict() == found.to_dict() and back.state is state
-    text = words.summary(found)
-    assert words.summary(back) == text and len(text.splitlines()) == 3 and "--" not in text
-    assert text.startswith(f"Training: {words.LABELS[state]}: ")
-    assert words.health(found) == text.splitlines()[0].partition(" ")[2]
+    text = [str(line) for line in words.lines(found)]
+    assert [str(line) for line in words.lines(back)] == text and "--" not in " ".join(text)
+    assert headlines.summary(back) == headlines.summary(found)
+    assert text[0].startswith(f"Training: {words.LABELS[state]}: ")
+    assert words.health(found) == text[0].partition(" ")[2]
     assert [line.state for line in words.lines(found)] == [
         state.value, found.isometry.state.value, ""]
 
@@ -156,7 +157,7 @@ def test_why_a_training_is_not_judged():
 def test_a_short_probe_that_ends_higher_shows_a_lower_bound():
     """It starts again at the full learning rate, so a rise does not tell that weights jitter."""
     found = judged(probes=[dataclasses.replace(RISING, steps=100)])
-    said = words.summary(found).splitlines()[0]
+    said = words.health(found)
     assert found.state is State.UNDECIDED and re.search(r"at least [\d.e-]+ nats are still", said)
     assert " 0 by 100 more steps" in said and "a lower bound only" in said
 
@@ -200,7 +201,7 @@ def test_the_words_have_the_numbers():
     improving = said(probes=[MUCH])
     assert "nats are still to gain per doubling of the training (at least 0.5" in improving
     assert "by 1,000 more steps" in improving and "margin of 0.1 nats" in improving
-    assert "one probe, not the spread between seeds" in improving
+    assert "one probe, not other seeds" in improving
     seeds = [dataclasses.replace(LITTLE, seed=seed, gain=gain) for seed, gain in
              enumerate([0.01, 0.02, 0.03])]
     assert "3 seeds of the probe differ by 0.01 nats" in said(probes=seeds)
@@ -270,7 +271,7 @@ def test_what_leads_to_each_state_of_the_embedding(case, state, failing):
     assert (found.state, found.failing) == (state, failing)
     given = judged(probes=[LITTLE], isometry=found)
     back = Verdict.from_dict(json.loads(json.dumps(given.to_dict())))
-    assert words.summary(back) == words.summary(given)
+    assert headlines.summary(back) == headlines.summary(given)
     assert words.lines(given)[1].label == words.LABELS[state]
 
 
@@ -280,17 +281,76 @@ def test_every_state_of_the_embedding_has_an_example():
     assert {state for _, state, _ in marks.args[1]} == set(IsometryState)
 
 
-def test_three_lines():
-    flat = words.summary(judged(probes=[LITTLE])).splitlines()
-    assert flat[1] == (
+def every_verdict():
+    """Every state of a verdict with every state of the embedding, and numbers of many digits."""
+    marks, = (mark for mark in test_what_leads_to_each_state_of_the_embedding.pytestmark
+              if mark.name == "parametrize")
+    embeddings = [isometry(**case) for case, _, _ in marks.args[1]]
+    embeddings += [isometry(beta_found=True), isometry(beta_differs=True),
+                   isometry(quadratic=True), isometry(64, cosine=0.095, error_95=0.08,
+                                                      error_95_bound=0.12),
+                   dataclasses.replace(isometry(), num_examples=0, state=IsometryState.NOT_JUDGED)]
+    many = dataclasses.replace(RISING, steps=1_234_567, trained_steps=1_234_567, gain=-12345.678,
+                               standard_error=0.0012345)
+    far = dataclasses.replace(GOOD, latent_second_moment=dataclasses.replace(
+        GOOD.latent_second_moment, mean=np.full(4, 1.2345e7)))
+    balance = dataclasses.replace(GOOD, balance_difference=dataclasses.replace(
+        GOOD.balance_difference, mean=np.full(4, 1.2345e6)))
+    for given in [*(given for _, given in CASES.values()), dict(probes=[many]),
+                  dict(probes=[dataclasses.replace(many, gain=12345.678)]),
+                  dict(stationarity=far), dict(stationarity=balance), dict(residual=DEAD),
+                  dict(residual=DEAD, probes=[MUCH]), dict(num_active=0)]:
+        for embedding in embeddings:
+            found = judged(**given | {"isometry": embedding})
+            yield found
+            yield dataclasses.replace(found, on_own_data=True)
+    reasons = [Reason(kind, checks.SECOND, 1234, 0.5, 1.0, 0.001, 1e-9, "a_long_name" * 20)
+               for kind in ReasonKind]
+    for state in State:
+        for kind in reasons:
+            probes = () if state in (State.NOT_JUDGED, State.COLLAPSED) else (LITTLE, )
+            found = judged(probes=probes, residual=DEAD)
+            yield dataclasses.replace(found, state=state, reasons=(
+                *found.reasons, kind, *reasons[:1] * (state is State.NOT_FINITE)))
+
+
+def test_a_verdict_takes_three_lines_of_100_characters():
+    """The last line is what to do, or what not to conclude. The numbers are as wide at most, but
+    for a name that cannot be broken.
+    """
+    seen = set()
+    for found in every_verdict():
+        text = headlines.summary(found).splitlines()
+        seen.add((found.state, found.isometry.state))
+        assert len(text) == 3, text
+        assert max(map(len, text)) <= 100, max(text, key=len)
+        assert text[0].startswith("Training") and words.LABELS[found.state] in text[0]
+        assert text[1].startswith(f"Embedding: {words.LABELS[found.isometry.state]}")
+        assert text[2].startswith(("To do: ", "Caution: "))
+        assert max(map(len, headlines.numbers(found).splitlines()), default=0) <= 100 or (
+            "a_long_name" in headlines.numbers(found))
+    assert {state for state, _ in seen} == set(State)
+    assert {state for _, state in seen} == set(IsometryState)
+
+
+def test_an_unfinished_training_has_a_next_step():
+    for found in every_verdict():
+        if found.unfinished and found.state is not State.NOT_FINITE:
+            assert headlines.summary(found).splitlines()[2].startswith("To do: ")
+
+
+def test_the_words_for_an_embedding():
+    flat = words.lines(judged(probes=[LITTLE]))
+    assert str(flat[1]) == (
         "Embedding: isometric to 4 %: lengths along the axes are 2 % off (rms over data and "
         "dimensions), most in z_0 (2 %: norm 0.950 +- 0.02, predicted 0.960); cosines 0.020 rms; "
         "log sigma unexplained by its own z 0.010 +- 0.001.")
-    curved = words.summary(judged(probes=[LITTLE], isometry=isometry(
-        12, norm=1.5, cosine=0.2, unexplained=0.11, quadratic=False))).splitlines()
-    assert curved[1].startswith(
+    curved = words.lines(judged(probes=[LITTLE], isometry=isometry(
+        12, norm=1.5, cosine=0.2, unexplained=0.11, quadratic=False)))
+    assert str(curved[1]).startswith(
         "Embedding: not isometric in lengths, right angles, flatness along single axes: ")
-    assert "only up to 3 dimensions" in curved[2] and "has no isometric embedding" in curved[2]
+    assert "only up to 3 dimensions" in curved[2].rest
+    assert "has no isometric embedding" in curved[2].rest
 
 
 def test_the_share_that_is_said_is_the_one_that_was_measured():
@@ -315,10 +375,10 @@ def test_a_stretched_direction_is_named():
 def test_the_third_line_agrees_with_the_first():
     for name, (state, given) in CASES.items():
         text = words.lines(judged(**given))[2].rest
-        assert ("a plateau can hide" in text) == (state is State.CONVERGED), name
+        assert ("a plateau can last" in text) == (state is State.CONVERGED), name
         assert ("nothing here shows" in text) == (state is State.NOT_JUDGED), name
     found = words.lines(judged(isometry=isometry(beta_found=True)))[2].rest
-    assert "neither the balance nor the average norm" in found
+    assert "balance and average norm test nothing" in found
     differs = words.lines(judged(isometry=isometry(beta_differs=True)))[2].rest
     assert "which the posterior contradicts" in differs
 
@@ -344,13 +404,13 @@ def test_a_measurement_of_which_little_is_left_is_not_judged():
                   {"stationarity": [1], "conditions": "x", "evidence": 3, "active": None}):
         found = convergence.of_saved(saved)
         assert found.state is State.NOT_JUDGED and found.isometry.state is IsometryState.NOT_JUDGED
-        assert len(words.summary(found).splitlines()) == 3
+        assert len(headlines.summary(found).splitlines()) == 3
 
 
 def test_nothing_reads_the_words_of_a_verdict():
     """Whatever must be known of a verdict is in its data."""
     labels = "|".join(re.escape(label) for label in {
-        *words.LABELS.values(), "Training", "Embedding", "Do not conclude", "No verdict", "HOLDS",
+        *words.LABELS.values(), "Training", "Embedding", "Caution", "To do", "No verdict", "HOLDS",
         "WRONG", "DOUBTFUL"})
     reading = re.compile(
         rf"(startswith|removeprefix|partition|split|index|find|match|search)\(\(?[rf]?\"({labels})"

@@ -14,7 +14,7 @@ from tfisovae.analysis import scree, storage
 from tfisovae.analysis.estimates import Estimates
 from tfisovae.analysis.rate_distortion import Accounts
 from tfisovae.metrics.stretch import Stretch
-from tfisovae.verdict import checks, convergence, gains, html, words
+from tfisovae.verdict import checks, convergence, gains, headlines, html, words
 from tfisovae.verdict.isometry import (
     Isometry,
     isometry_of,
@@ -358,7 +358,7 @@ class Analysis:
         """Three lines: has training converged; is the embedding isometric; what not to conclude.
         The arguments are those of `judge`.
         """
-        return words.summary(self.judge(**kwargs))
+        return headlines.summary(self.judge(**kwargs))
 
     def isometry(self, beta_found: bool = False, beta_differs: bool = False) -> Isometry:
         """How far the embedding is from an isometric one, over the dimensions above .1 nat, or else

@@ -1,6 +1,4 @@
-"""Keras callbacks of a training: annealing of lmbda, a monitor of isometry, and the history as a
-CSV file.
-"""
+"""Keras callbacks: annealing of lmbda, a monitor of isometry, and the history as a CSV file."""
 import lazy_loader
 
 ANNEALINGS = ("linear", "cosine", "cyclical")

@@ -10,7 +10,7 @@ from tfisovae.callbacks import ANNEALINGS
 
 @dataclasses.dataclass(frozen=True)
 class Annealing:
-    """lmbda as a function of the step: that of `LambdaSchedule`, with nothing left open."""
+    """lmbda as a function of the step: a `LambdaSchedule` with all values known."""
 
     kind: str
     steps: int
@@ -19,9 +19,7 @@ class Annealing:
     cycles: int
 
     def __call__(self, step: int | tf.Tensor) -> tf.Tensor:
-        """lmbda of the training step with that number, counted from 0: a scalar, float64; `step`
-        may be a tensor.
-        """
+        """lmbda at a training step, counted from 0: a scalar, float64; `step` may be a tensor."""
         done = tf.cast(step, tf.float64) / self.steps
         if self.kind == "cyclical":
             position = done * self.cycles
@@ -35,30 +33,29 @@ class Annealing:
 
 
 class LambdaSchedule(tf.keras.callbacks.Callback):
-    """Anneals the KL: lmbda goes from `start` to `end` while `fit` trains, in every step, and stays
-    there.
+    """Anneals the KL weight while `fit` trains: lmbda goes from `start` to `end`, and stays there.
 
-    What is annealed is the weight of the KL beside the distortion, w = end / lmbda, from w_0 = end
-    / start to 1:
+    The KL weight relative to the distortion, w = end / lmbda, goes from w_0 = end / start to 1:
 
         linear      w = w_0 + (1 - w_0) p,    p = t / steps at the t-th step cosine      the same
         with p = (1 - cos(pi t / steps)) / 2 cyclical    `cycles` times p from 0 to 1 in the first
         half of a cycle, and 1 in the second (Fu et al., 2019)
 
-    The loss is lmbda D + KL with the lmbda of the step. It is a function of the optimizer's step:
-    runs that are resumed, steps that are many in one call, and resident data follow it too. While
-    it is in the callbacks of `fit`, it rules `vae.lmbda`; what is measured or saved afterwards is
-    the last value.
+    The loss is lmbda D + KL with the lmbda of the step. It depends on the optimizer's step, so it
+    also works with resumed runs, many steps per call, and resident data. It controls `vae.lmbda`
+    while it is in the callbacks of `fit`. Afterwards, measurements and saved models use the last
+    value.
 
         vae.fit(x, callbacks=[tfisovae.callbacks.LambdaSchedule("linear", steps=5_000)])
 
     Args:
       kind: "linear", "cosine" or "cyclical".
       steps: steps until lmbda is `end` for good.
-      start: lmbda before the first step; by default 100 times `end`, where the KL weighs 1 %.
-      end: lmbda after the last; by default that which the VAE was given, wherever another schedule,
-        or this one, has left it. Give it to go on with a VAE that was saved half-way.
-      cycles: how often "cyclical" begins anew.
+      start: lmbda before the first step; by default 100 times `end`, so the KL has 1 % of its
+        weight.
+      end: lmbda after the last step; by default the VAE's own lmbda at construction, whatever a
+        schedule has made of it since. Set it to continue with a VAE that was saved half-way.
+      cycles: number of cycles of "cyclical".
     """
 
     def __init__(self, kind: str = "linear", steps: int = 10_000, start: float | None = None,
@@ -76,6 +73,6 @@ class LambdaSchedule(tf.keras.callbacks.Callback):
             steps), start, end, int(cycles)
 
     def annealing(self, lmbda: float) -> Annealing:
-        """The `Annealing`, for a VAE that was given the lmbda `lmbda`."""
+        """The `Annealing` for a VAE with this lmbda."""
         end = float(lmbda if self.end is None else self.end)
         return Annealing(self.kind, self.steps, float(self.start or 100 * end), end, self.cycles)

@@ -1,4 +1,4 @@
-"""Keras callbacks for `vae.fit`."""
+"""The Keras callback `IsometryMonitor` for `vae.fit`."""
 import math
 import os
 import time
@@ -12,10 +12,10 @@ from tfisovae.analysis.monitor import Meter, spectrum_image
 from tfisovae.autoencoder.data import Data, batches
 from tfisovae.callbacks import history
 
-# Examples of a measurement; where their number is found from times, it is a multiple of this.
+# Examples of a measurement; if times set their number, it is a multiple of this.
 _FEWEST = 16
 _WITHOUT_LIMIT = 128
-_AIM = 0.6  # of the share of time that may be spent: times vary
+_AIM = 0.6  # part of the allowed time that is planned, since times vary
 
 
 
@@ -23,52 +23,48 @@ _AIM = 0.6  # of the share of time that may be spent: times vary
 
 
 class IsometryMonitor(tf.keras.callbacks.Callback):
-    """Measures how isometry emerges while `fit` trains: before the first step, and every `every`
-    steps.
+    """Measures isometry while `fit` trains: before the first step, and every `every` steps.
 
-    A row of `isometry-history.csv`, and TensorBoard's scalars, have the step and what
-    `monitor.Meter` measures: norm beside its prediction, cosines, balance, active dimensions, rate,
-    distortion, and the importance of each dimension, which TensorBoard shows as a picture. Norm and
-    cosines are of a quarter of the examples. `rows` has the same as dicts.
+    Each measurement is a row of `isometry-history.csv` and a set of TensorBoard scalars: the step,
+    norm and its prediction, cosines, balance, active dimensions, rate, distortion, and the
+    importance of each dimension (a picture in TensorBoard). Norm and cosines use a quarter of the
+    examples. `rows` has the same as dicts.
 
         vae.fit(x, callbacks=[tfisovae.callbacks.IsometryMonitor(x_test, every=500,
         directory="watched")])
 
-    It measures in inference mode, with the weights of the step: where training averages weights
-    (`use_ema`), not with the averages. Training goes on to the bit as without it. On several
-    replicas or workers the first replica of this process measures, without a word to the others: of
-    workers, give it to the chief alone. Where a call does many steps (resident data,
-    `steps_per_execution`), measurements come at the first end of a call from a multiple of `every`
-    on.
+    It measures in inference mode, with the weights of the step, not with averaged weights
+    (`use_ema`). The training result is bit for bit the same as without it. With several replicas,
+    the first replica of this process measures. With several workers, give it to the chief only. If
+    a call runs many steps (resident data, `steps_per_execution`), it measures at the first end of a
+    call after a multiple of `every`.
 
-    Time is held to `share` of that of the training. By default the number of examples follows from
-    the times of the first steps, from 16 to 512, and is then kept, in a training that goes on too.
-    Where even they would take more, or where `num_examples` says otherwise, measurements are left
-    out until there is time again. What is not counted in this is the start: compiling, once.
+    Measuring takes at most `share` of the training time. By default the times of the first steps
+    set the number of examples, from 16 to 512. A resumed training keeps this number. If measuring
+    would still take too long, measurements are skipped until there is time again. The start
+    (compiling, once) does not count.
 
-    A training that goes on from a step drops the rows of later ones, and TensorBoard is told to
-    forget them.
+    A resumed training drops the rows of later steps, also in TensorBoard.
 
     Args:
-      data: held-out examples, as `analyze` takes them; the first of them are measured.
+      data: held-out examples, as for `analyze`; it measures the first ones.
       every: steps between measurements.
-      directory: where `isometry-history.csv` and `tensorboard/isometry` are written, made if it is
-        missing; None: nowhere.
-      num_examples: how many examples to measure; by default as many as there is time for.
-      share: of the training's time that measuring may take, .02 by default; None: there is no
-        limit, and 128 examples are measured by default.
-      distortion, beta, scale: as `as_autoencoder` takes them, for Keras models that have an
-        `encoder` and a `decoder`, and a training of their own.
+      directory: directory for `isometry-history.csv` and `tensorboard/isometry`, created if
+        missing; None: no files.
+      num_examples: how many examples to measure; by default as many as the time allows.
+      share: largest share of the training time for measuring, .02 by default. None: no limit, and
+        128 examples by default.
+      distortion, beta, scale: as for `as_autoencoder`, for Keras models with an `encoder`, a
+        `decoder` and their own training.
 
     Attributes:
-      rows: the measurements of this process, dicts: `step`, what `monitor.Meter` gives, and
-        `share`, the time of all measurements so far, with the start, in that of the training, since
-        this process began it.
-      path: of the CSV, or None.
+      rows: the measurements of this process as dicts: `step`, the numbers of `monitor.Meter`, and
+        `share`: the time of all measurements so far, including the start, over the training time of
+        this process.
+      path: of the CSV file, or None.
     Raises:
-      ValueError: for arguments that make no sense, examples that are not what the model takes, or a
-        distortion without a metric tensor; and at step 0 where `directory` has the history of a
-        training that has gone further.
+      ValueError: for bad arguments, examples that do not fit the model, or a distortion without a
+        metric tensor; and at step 0 if `directory` has the history of a longer training.
     """
 
     MOST = 512  # examples, unless num_examples says otherwise
@@ -101,7 +97,7 @@ class IsometryMonitor(tf.keras.callbacks.Callback):
 
     def on_train_begin(self, logs: Any = None) -> None:
         step = self._step()
-        # Compiled anew, a model begins at step 0.
+        # After a new compile, a model starts at step 0.
         if self._measured is not self.model or step < self._last:
             started = time.perf_counter()
             self._start(step)
@@ -123,7 +119,7 @@ class IsometryMonitor(tf.keras.callbacks.Callback):
         self._trained, self._began = self._training_seconds(), None
 
     def summary(self) -> str:
-        """How often was measured, and in what share of the training's time, as a line of text."""
+        """The number of measurements and their share of the training time, as a line of text."""
         seconds = max(self._training_seconds(), 1e-9)
         where, count = f": {self.path}" if self.path else "", self.rows[-1][
             "num_examples"] if self.rows else 0
@@ -138,8 +134,7 @@ class IsometryMonitor(tf.keras.callbacks.Callback):
         return int(self.model.optimizer.iterations.numpy())
 
     def _start(self, step):
-        """Compiles, takes the time of a measurement, and opens what is written; at step 0 measures.
-        """
+        """Compiles, times a measurement, and opens the output files; measures at step 0."""
         kept, self.path, self._number = [], None, self._asked
         if self._directory is not None:
             os.makedirs(self._directory, exist_ok=True)
@@ -147,9 +142,8 @@ class IsometryMonitor(tf.keras.callbacks.Callback):
             further = history.last_step(path, history.OF_ISOMETRY)
             if step == 0 < further:
                 raise ValueError(
-                    f"{path} is of a training that has gone to step {further}, and this one "
-                    f"begins. Give another "
-                    "directory, or move that file away.")
+                    f"{path} belongs to a training that has reached step {further}, and this "
+                    "training starts at 0. Give another directory, or move that file away.")
             self.path = path
         fewest = self._x[:self._number or _FEWEST]
         self._meter = Meter(self.model, self._x, **self._said)
@@ -169,14 +163,14 @@ class IsometryMonitor(tf.keras.callbacks.Callback):
             self._write(step, row)
 
     def _training_seconds(self):
-        """Seconds of training so far, without those of measuring."""
+        """Seconds of training so far, without measuring."""
         running = 0.0 if self._began is None else time.perf_counter() - self._began - (
             self._measuring - self._spent_before)
         return self._trained + running
 
     def _find_number(self, step):
-        """Finds the number of examples from the pace of the steps since the first call, unless it
-        is known.
+        """Chooses the number of examples from the pace of the steps since the first call, unless it
+        is given.
         """
         then, first, spent = self._mark
         if self._number is not None or step == first:
@@ -221,8 +215,7 @@ class IsometryMonitor(tf.keras.callbacks.Callback):
 
 
 def _first_of(data, count):
-    """The first `count` examples, or all where there are fewer, as one tensor `[N, ...]`, float32.
-    """
+    """The first `count` examples, or all if there are fewer, as one tensor `[N, ...]`, float32."""
     parts, seen = [], 0
     for x in batches(data):
         parts.append(x[:count - seen])

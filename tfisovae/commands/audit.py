@@ -284,7 +284,7 @@ def run(args: argparse.Namespace) -> None:
     from tfisovae.analysis import components as pca
     from tfisovae.analysis import mean_gradient, scree, storage
     from tfisovae.analysis.measuring import measure_stationarity
-    from tfisovae.verdict import Severity, model_words, words
+    from tfisovae.verdict import Severity, headlines, model_words
 
     if args.num_examples is not None and args.num_examples < 2:
         raise ValueError(
@@ -354,7 +354,7 @@ def run(args: argparse.Namespace) -> None:
         verdict = result.judge(**known, **evidence)
         save(verdict)
     said.append(_HOW_TO_PROBE)
-    print(f"{said[-1]}\n{words.summary(verdict)}", flush=True)
+    print(f"{said[-1]}\n{headlines.numbers(verdict)}\n{headlines.summary(verdict)}", flush=True)
     drawn = draw(args.out, model, result, importances, x, args.max_value)
     write_report(args, model, result, importances, x, rows, verdict, said)
     print(measuring.written(args.out, *storage.names(os.path.join(args.out, "isometry.json")),

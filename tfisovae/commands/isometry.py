@@ -200,7 +200,7 @@ def report(trained: "Trained", args: argparse.Namespace) -> Iterator[str]:
     """Measures a run; yields what was measured, as text."""
     from tfisovae.analysis import storage
     from tfisovae.analysis.scree import Scree
-    from tfisovae.verdict import words
+    from tfisovae.verdict import headlines
 
     steps = None if args.probe == math.inf else args.probe
     measuring.check_at_least_1(rows=args.rows, probe=steps, probe_seeds=args.probe_seeds)
@@ -231,7 +231,7 @@ def report(trained: "Trained", args: argparse.Namespace) -> Iterator[str]:
         "verdict": found.to_dict()
     }
     notes = measuring.gradient_notes(extra) + how_to_probe(trained, evidence.get("probes", ()))
-    yield "\n".join([*notes, words.summary(found)])
+    yield "\n".join([*notes, headlines.numbers(found), headlines.summary(found)])
     write(trained, result, extra)
     _, *pictures = names(trained.suffix)[:4 if result.num_active else 3]
     yield measuring.written(trained.out, *storage.names(trained.path("isometry.json")), *pictures)

@@ -321,12 +321,12 @@ def run(args: argparse.Namespace, *reports: Callable[..., Iterator[str]],
 def verdict_of(trained: "Trained") -> str:
     """The verdict of the measurement of isometry in words, or how to have it."""
     from tfisovae.commands.training import command_line
-    from tfisovae.verdict import words
+    from tfisovae.verdict import headlines
 
     saved = _measured(trained.path("isometry.json"), trained.config["steps"],
                       trained.source.manifest["fingerprint"])
     if saved is not None:
-        return words.summary(saved_verdict(trained, saved))
+        return headlines.summary(saved_verdict(trained, saved))
     return (f"To see whether training has converged, measure the isometry: "
             f"{command_line('isometry', trained.directory)}")
 

@@ -1,5 +1,5 @@
-"""Where data come from. Every source yields arrays whose identity is fixed by a seed or a
-fingerprint.
+"""Data sources: toy data, drawn faces, images, MNIST and tables. A seed or a fingerprint identifies
+each data set.
 """
 from tfisovae.sources.faces import Faces, faces
 from tfisovae.sources.images import NAMES, load_images

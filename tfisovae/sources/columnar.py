@@ -1,4 +1,4 @@
-"""Tables that are no text: NumPy's files, and Parquet."""
+"""Binary tables: NumPy files and Parquet."""
 import json
 from collections.abc import Callable, Sequence
 
@@ -6,19 +6,20 @@ import numpy as np
 
 from tfisovae.sources import content
 
-# Names of arrays, by what is wanted.
+# Names of arrays, by purpose.
 OF_TRAINING, OF_TESTS = ("x", "x_train", "x_test"), ("x", "x_test", "x_train")
 
 
 def numpy_array(path: str, names: Sequence[str]) -> tuple[np.ndarray, str | None]:
-    """The array of a `.npy`, or one of a `.npz`; which of the two, its content says.
+    """The array of a `.npy` file, or one array of a `.npz` file. The content decides which of the
+    two it is.
 
     Args:
       path: of the file.
-      names: of the arrays of a `.npz` that will do, the first of which that is there is taken; the
-        only array needs none.
+      names: of acceptable arrays in a `.npz`; the first one found is used. A single array needs no
+        name.
     Returns:
-      `(array, name)`; the name is `None` of a `.npy`.
+      `(array, name)`; the name is `None` for a `.npy`.
     Raises:
       ValueError: if it is damaged, or holds no real numbers.
     """
@@ -43,19 +44,19 @@ def numpy_array(path: str, names: Sequence[str]) -> tuple[np.ndarray, str | None
 def read_numpy(
     path: str, arrays: Sequence[str]
 ) -> tuple[Callable[[list[int]], np.ndarray], None, int, list[int], str | None]:
-    """Opens a `.npy` or a `.npz`; which of the two, its content says.
+    """Opens a `.npy` or a `.npz` file. The content decides which of the two it is.
 
     Returns:
       `(parse, None, width, [], name)`: a function from positions of columns to their numbers, `[N,
       m]`; no names; the number of columns; no index; the name of the array in a `.npz`, by
       `numpy_array`.
     Raises:
-      ValueError: if it is damaged, or no table of real numbers.
+      ValueError: if it is damaged, or not a table of real numbers.
     """
     x, name = numpy_array(path, arrays)
     if x.ndim != 2 or 0 in x.shape:
         raise ValueError(
-            f"{path} must hold a table [N, m], one example to a row; its shape is {list(x.shape)}.")
+            f"{path} must hold a table [N, m], one example per row; its shape is {list(x.shape)}.")
     if x.dtype.kind in "bf" and x.dtype not in (np.float16, np.float32, np.float64):
         x = x.astype(np.float32 if x.dtype == bool else np.float64)
     return (lambda chosen: x
@@ -69,8 +70,7 @@ def read_parquet(path: str) -> tuple[Callable[[list[int]], np.ndarray], list[str
       `(parse, names, width, index)`: as `read_numpy`; `index` has the positions of what pandas
       stored as the index.
     Raises:
-      ValueError: if it is damaged; `parse`: also for columns that hold no numbers, or not in every
-        row.
+      ValueError: if it is damaged; `parse`: also for columns without a number in every row.
     """
     import pyarrow.parquet
 

@@ -1,4 +1,5 @@
-"""What a file holds, whatever its name says; what a damaged one raises, in one line that names it.
+"""Reads files by their content, whatever their name. Errors of damaged files become one line that
+names the file.
 """
 import contextlib
 import gzip
@@ -16,17 +17,17 @@ _GZIP = b"\x1f\x8b"
 
 @contextlib.contextmanager
 def naming(path: str | os.PathLike, kind: str) -> Iterator[None]:
-    """Turns whatever a library raises of a damaged file into a `ValueError` of one line.
+    """Turns every exception of a library about a damaged file into a `ValueError` of one line.
 
     A random byte in a file makes NumPy, zipfile, pandas and pyarrow raise far more than they
     document: `zlib.error`, `tokenize.TokenError`, `NotImplementedError`, `MemoryError` of an absurd
-    shape, ... Only calls of such libraries belong inside: an error of ours is no damage.
+    shape, ... Only calls of such libraries belong inside.
 
     Args:
       path: the file, as the user knows it.
       kind: what it should be: ".npz", "CSV".
     Raises:
-      ValueError: in place of any `Exception`.
+      ValueError: instead of any `Exception`.
     """
     try:
         with warnings.catch_warnings():
@@ -36,13 +37,13 @@ def naming(path: str | os.PathLike, kind: str) -> Iterator[None]:
     except Exception as error:
         reason = " ".join(str(error).split()) or type(error).__name__
         if isinstance(error, MemoryError):
-            reason = "it asks for more memory than there is; a damaged file may do so"
+            reason = "it needs more memory than there is; the file may be damaged"
         reason = reason if len(reason) <= 200 else reason[:200] + "..."
         raise ValueError(f"{path} cannot be read as {kind}: {reason.rstrip('.')}.") from None
 
 
 def first_bytes(path: str | os.PathLike, count: int) -> bytes:
-    """The first bytes of what a file holds, behind gzip where it is gzip.
+    """The first bytes of a file, after unpacking gzip.
 
     Raises:
       ValueError: if the file cannot be opened, or is gzip and damaged at once.
@@ -58,21 +59,21 @@ def packed(path: str | os.PathLike) -> bool:
 
 
 def opened(path: str | os.PathLike) -> BinaryIO | gzip.GzipFile:
-    """The file, open to read bytes; behind gzip where its first bytes say so, under any name.
+    """The file, open to read bytes. Gzip is unpacked under any name.
 
     Raises:
-      ValueError: if there is no such file, or it may not be read.
+      ValueError: if the file does not exist or cannot be read.
     """
     if not os.path.isfile(path):
-        raise ValueError(f"There is no file {path}.")
+        raise ValueError(f"File not found: {path}.")
     return gzip.open(path, "rb") if packed(path) else open(path, "rb")
 
 
 def read(path: str | os.PathLike) -> bytes:
-    """All bytes that a file holds, unpacked where they are gzip.
+    """All bytes of a file, after unpacking gzip.
 
     Raises:
-      ValueError: if it is no file, or is gzip and damaged.
+      ValueError: if it is not a file, or is damaged gzip.
     """
     with opened(path) as file, naming(path,
                                       "gzip" if isinstance(file, gzip.GzipFile) else "a file"):
@@ -83,8 +84,8 @@ def npy(path: str | os.PathLike) -> np.ndarray:
     """The array of a `.npy` file.
 
     Raises:
-      ValueError: if it is damaged, or holds Python objects, which are not loaded: they may run any
-        code.
+      ValueError: if it is damaged, or holds Python objects. These are not loaded, since they may
+        run any code.
     """
     with whole(path) as file, naming(path, ".npy"):
         return _array(file)
@@ -95,10 +96,10 @@ def npz(path: str | os.PathLike, choose: Callable[[list[str]], list[str]]) -> di
 
     Args:
       path: the file.
-      choose: from the names of its arrays to those that are wanted; raises `ValueError` itself
-        where they are not there.
+      choose: function from the names of all arrays to the chosen ones; raises `ValueError` if they
+        are missing.
     Returns:
-      A dict of arrays, in the order that was asked for.
+      A dict of arrays, in the chosen order.
     Raises:
       ValueError: if it is damaged, or holds Python objects.
     """
@@ -115,9 +116,7 @@ def npz(path: str | os.PathLike, choose: Callable[[list[str]], list[str]]) -> di
 
 
 def whole(path: str | os.PathLike) -> BinaryIO:
-    """As `opened`, and unpacked into memory where it is gzip, for formats that are read from their
-    end.
-    """
+    """As `opened`, with gzip unpacked into memory, for formats that are read from their end."""
     file = opened(path)
     if isinstance(file, gzip.GzipFile):
         file.close()
@@ -127,9 +126,9 @@ def whole(path: str | os.PathLike) -> BinaryIO:
 
 def _array(file):
     array = np.lib.format.read_array(file, allow_pickle=False)
-    if file.read(1):  # in a .npz, this byte is what makes zipfile compare its checksum, too
+    if file.read(1):  # in a .npz, this byte makes zipfile compare the checksum too
         raise ValueError(
-            f"it goes on behind its array {array.dtype} {list(array.shape)}, as a damaged header "
-            f"makes it"
+            f"it continues after its array {array.dtype} {list(array.shape)}; the header may be "
+            "damaged"
         )
     return array

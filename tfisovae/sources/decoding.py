@@ -1,12 +1,10 @@
-"""One image file, as people have it, to one uint8 array of a chosen form (`Framing`).
+"""Turns an image file into a uint8 array of a chosen form (`Framing`).
 
-What is read is the first frame, upright (EXIF), on 8 bits, with what is transparent laid over a
-background:
+It reads the first frame, upright (EXIF), with 8 bits. Transparent pixels show a background:
 
 - 16 bits (grey): 65,535 is white. 16 bits (colour): Pillow keeps the high byte, less than one level
-of 255 off.
-- Floating-point and 32-bit values have no white of their own: each image is scaled by its own
-  range. One value everywhere has no range, and cannot be read.
+  of 255 off. - Floating-point and 32-bit values have no fixed white: each image is scaled by its
+  own range. An image with one value everywhere has no range, and cannot be read.
 - Colour profiles are not applied; CMYK becomes RGB by (255 - C)(255 - K) / 255.
 """
 import contextlib
@@ -24,13 +22,13 @@ from tfisovae import arguments
 from tfisovae.sources.source import printable
 
 SMALLEST = 11  # the window of SSIM
-LARGEST = 4096  # height and width that images are brought to
-_MOST_PIXELS = 100_000_000  # of an image that is read
-_MANY_PIXELS = 16_000_000  # above which images are decoded one at a time
+LARGEST = 4096  # height and width of all images
+_MOST_PIXELS = 100_000_000  # limit for an image that is read
+_MANY_PIXELS = 16_000_000  # larger images are decoded one at a time
 _ONE_LARGE = threading.Lock()
 CELEBA = (178, 218)  # width and height of the aligned images of CelebA
 CROPS = ("center", "none", "celeba")
-# No EPS: Pillow starts Ghostscript for it. HEIF is there where the user has registered pillow-heif.
+# No EPS: Pillow starts Ghostscript for it. HEIF works if the user has registered pillow-heif.
 _FORMATS = ("JPEG", "MPO", "PNG", "GIF", "BMP", "TIFF", "WEBP", "PPM", "JPEG2000", "AVIF", "ICO",
             "SGI", "PCX", "HEIF")
 _NAMED_FORMATS = {".tga": "TGA"}  # has no signature: any file could be one
@@ -42,8 +40,8 @@ _KINDS = ((b"PK\3\4", "a zip file"), (b"PK\5\6", "a zip file"), (b"\x1f\x8b", "a
           (b"BZh", "a bzip2 file"), (b"\xfd7zXZ", "an xz file"), (b"7z\xbc\xaf", "a 7z archive"),
           (b"Rar!",
            "a RAR archive"), (b"version https://git-lfs",
-                              "a Git LFS pointer, whose file was not fetched (git lfs pull)"))
-_ORIENTATIONS = {  # EXIF's number -> what makes the image upright
+                              "a Git LFS pointer without its file (run git lfs pull)"))
+_ORIENTATIONS = {  # EXIF's number -> the operation that makes the image upright
     2: Image.Transpose.FLIP_LEFT_RIGHT, 3: Image.Transpose.ROTATE_180,
     4: Image.Transpose.FLIP_TOP_BOTTOM, 5: Image.Transpose.TRANSPOSE, 6: Image.Transpose.ROTATE_270,
     7: Image.Transpose.TRANSVERSE, 8: Image.Transpose.ROTATE_90
@@ -53,20 +51,19 @@ _EXIF_ORIENTATION, _BITS, _PHOTOMETRIC, _SAMPLE_FORMAT = 0x0112, 258, 262, 339
 
 
 class UnsuitableSize(ValueError):
-    """A whole image whose size does not do; the message names it."""
+    """An image has an unsuitable size; the message names it."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Framing:
-    """The form that images are brought into.
+    """The form that all images get.
 
     Args:
       image_size: height and width in pixels, at least 11.
       crop: "center": the centre square of every image. "celeba": the same, 178 x 178 of 178 x 218
-        pixels, and an image of another size is an error. "none": the whole image, squeezed to a
-        square.
+        pixels; other sizes are an error. "none": the whole image, squeezed to a square.
       grayscale: whether to keep one channel, the luma .299 R + .587 G + .114 B, instead of RGB.
-      background: colour under what is transparent: a name ("white") or "#rrggbb".
+      background: colour under transparent pixels: a name ("white") or "#rrggbb".
     """
 
     image_size: int = 64
@@ -100,18 +97,18 @@ class Framing:
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        """Of one image: `(image_size, image_size, channels)`."""
+        """Shape of one image: `(image_size, image_size, channels)`."""
         return (int(self.image_size), int(self.image_size), 1 if self.grayscale else 3)
 
     def key(self) -> tuple[str, ...]:
-        """Strings that tell this form from others; none for the default."""
+        """Strings that identify this form; none for the default."""
         if self == Framing(background=self.background) and self.color == (255, 255, 255):
             return ()
         return (f"image_size {self.image_size}", f"crop {self.crop}", f"channels {self.shape[-1]}",
                 f"background {self.color}")
 
     def check(self, name: str, size: tuple[int, int]) -> None:
-        """Raises UnsuitableSize for an image whose `(width, height)` does not do."""
+        """Raises UnsuitableSize if `(width, height)` does not fit."""
         found = f"{printable(name)} has {size[0]} x {size[1]} pixels"
         if min(size) < SMALLEST:
             raise UnsuitableSize(
@@ -141,13 +138,11 @@ OPTIONS = tuple(field.name for field in dataclasses.fields(Framing))
 
 
 class Unreadable(Exception):
-    """An image that is broken, or of a kind that is not read; the message says why, on one line."""
+    """An image is broken or of an unsupported kind; the message says why, in one line."""
 
 
 class NoImage(Exception):
-    """A file that is no image, by its name and by its content. `kind` says what it is, or is
-    `None`.
-    """
+    """A file is not an image, by name and by content. `kind` names its type, or is `None`."""
 
     def __init__(self, kind: str | None) -> None:
         super().__init__(kind)
@@ -167,14 +162,14 @@ def decode(name: str, open_file: Callable[[], typing.BinaryIO], framing: Framing
     """Reads an image.
 
     Args:
-      name: of the file, for messages and for its ending.
-      open_file: called without arguments, gives a binary file.
+      name: of the file, for messages and for its extension.
+      open_file: function without arguments that returns a binary file.
       framing: `Framing`.
     Returns:
       `Decoded`.
     Raises:
-      NoImage: if neither the name nor the content is that of an image.
-      Unreadable: if the image is broken, or of a kind that is not read.
+      NoImage: if neither the name nor the content belongs to an image.
+      Unreadable: if the image is broken or of an unsupported kind.
       UnsuitableSize: if the framing does not take its size.
     """
     ending, head = _ending(name), b""
@@ -188,15 +183,15 @@ def decode(name: str, open_file: Callable[[], typing.BinaryIO], framing: Framing
                 pixels = image.width * image.height
                 if pixels > _MOST_PIXELS:
                     raise Unreadable(
-                        f"it has {image.width} x {image.height} pixels, and the most that are read "
-                        f"is {_MOST_PIXELS:,}. Make it smaller")
+                        f"it has {image.width} x {image.height} pixels; the limit is "
+                        f"{_MOST_PIXELS:,}. Make it smaller")
                 with _ONE_LARGE if pixels > _MANY_PIXELS else contextlib.nullcontext():
                     picture, scaled = _rgb(image, framing.color)
                     framing.check(name, picture.size)
                     return Decoded(framing(picture), scaled)
     except (NoImage, Unreadable, UnsuitableSize):
         raise
-    # Pillow raises whatever its many decoders raise, and files what systems do.
+    # Pillow's decoders raise many kinds of errors, and so does the file system.
     except Exception as error:
         if not head and not is_image_name(name):
             raise NoImage(None) from None
@@ -217,12 +212,12 @@ def _opened(file, ending, head):
             raise Unreadable("HEIC is not read; convert it to JPEG") from None
         if isinstance(error, Image.UnidentifiedImageError):
             raise Unreadable(f"it is {kind}"
-                             if kind else "its content is that of no known image format") from None
+                             if kind else "its content is not a known image format") from None
         raise
 
 
 def is_image_name(name: str) -> bool:
-    """Whether a name (or its ending alone) is that of an image file."""
+    """Whether a name (or an extension alone) belongs to an image file."""
     Image.init()
     ending = _ending(name)
     return (ending in _RAW or ending in _HEIC or ending in _NAMED_FORMATS
@@ -276,11 +271,11 @@ def _eight_bits(image):
         low, high = float(values.min()), float(values.max())
         if low == high:
             raise Unreadable(
-                f"every pixel is {low:g}, and images of such values are scaled by their range")
+                f"every pixel is {low:g}, but images of such values are scaled by their range")
     else:
         low, high = 0.0, 2.0 ** _first(tags.get(_BITS, 16)) - 1
     grey = (values.astype(np.float64) - low) * (255 / (high - low))
-    if tags.get(_PHOTOMETRIC) == 0:  # 0 is white, which Pillow heeds for 8 bits only
+    if tags.get(_PHOTOMETRIC) == 0:  # 0 is white; Pillow knows this for 8 bits only
         grey = 255 - grey
     result = Image.fromarray(np.rint(grey).astype(np.uint8))
     transparent = image.info.get("transparency")
@@ -294,8 +289,8 @@ def _first(value):
 
 
 def recognised(head: bytes) -> str | None:
-    """What a file that is no image is, in words, from its first bytes (4096 are enough); `None` if
-    that cannot be told.
+    """The type of a file that is not an image, in words, from its first bytes (4096 are enough);
+    `None` if unknown.
     """
     if not head:
         return "an empty file"
@@ -311,5 +306,5 @@ def recognised(head: bytes) -> str | None:
 
 
 def one_line(error: BaseException) -> str:
-    """What an error says, on one line."""
+    """The message of an error, on one line."""
     return printable(" ".join(str(error).split()) or type(error).__name__)

@@ -1,5 +1,5 @@
-"""Numbers as text: CSV and its relatives. pandas parses; what a file leaves open is guessed here,
-and said.
+"""Text tables such as CSV. pandas parses them; this module guesses the format and reports its
+guesses.
 """
 import csv
 import io
@@ -12,7 +12,7 @@ import numpy as np
 from tfisovae.sources import content, headers
 
 SEPARATORS = {",": ",", ";": ";", "tab": "\t", "|": "|", "whitespace": r"\s+"}
-_HEAD, _CELLS = 100, 100_000  # lines that guesses look at, fewer where they are long
+_HEAD, _CELLS = 100, 100_000  # lines that guesses use, fewer if they are long
 _OTHERS = {
     b"PK\x03\x04": "a zip file or an Excel workbook", b"\xd0\xcf\x11\xe0": "an old Excel workbook",
     b"PAR1": "Parquet", b"\x93NUMPY": "a .npy file"
@@ -28,15 +28,15 @@ def read(
       path: the file, in UTF-8 or, where it begins with its mark, UTF-16; also packed by gzip.
       header: "yes", "no", or "auto": see `headers.guess`.
       separator: of columns, a key of `SEPARATORS` (or a tab, or a blank); `None`: the one that
-        makes most lines numbers.
-      decimal: "." or ","; `None`: the comma where columns are not separated by it and it stands
-        between digits, and no point does.
+        turns most lines into numbers.
+      decimal: "." or ","; `None`: the comma if it does not separate columns, is found between
+        digits, and no point is.
     Returns:
       `(parse, names, width, options, encoding)`: a function from positions of columns to their
-      numbers, `[N, m]` float64; the names of all columns, `None` where there is no header; their
-      number; header, separator and decimal as understood; "utf-8" or "utf-16".
+      numbers, `[N, m]` float64; the names of all columns, or `None` without a header; their number;
+      the header, separator and decimal found; "utf-8" or "utf-16".
     Raises:
-      ValueError: if it is no table of text, or a guess cannot be made.
+      ValueError: if it is not a text table, or its format is not clear.
     """
     data, encoding = _text(path)
     separator = _separator(data, separator, path)
@@ -71,7 +71,7 @@ def _text(path):
         kind = "a web page"
     if kind:
         raise ValueError(
-            f"{path} is {kind} by its content, no CSV file. Save the table as CSV in UTF-8.")
+            f"{path} is {kind} by its content, not a CSV file. Save the table as CSV in UTF-8.")
     wide = data[:2] in (b"\xff\xfe", b"\xfe\xff")
     try:
         text = data.decode("utf-16" if wide else "utf-8-sig")
@@ -82,8 +82,8 @@ def _text(path):
         ) from None
     if "\0" in text:
         raise ValueError(
-            f"{path} is no CSV file in UTF-8: it holds zero bytes. Is it UTF-16? Save it as CSV "
-            f"in UTF-8."
+            f"{path} is not a CSV file in UTF-8: it holds zero bytes. Is it UTF-16? Save it as CSV "
+            "in UTF-8."
         )
     return (text.encode()
             if wide else data.removeprefix(b"\xef\xbb\xbf")), "utf-16" if wide else "utf-8"
@@ -116,9 +116,7 @@ def _separator(data, separator, path):
 
 
 def _without_empty_end(data, separator):
-    """Lines at the end that hold nothing, or nothing but separators, as spreadsheets write them,
-    are no rows.
-    """
+    """Drops lines at the end that are empty or hold only separators, as spreadsheets write them."""
     blank = b" \t\r\n" + (separator.encode() if len(separator) == 1 else b"")
     end = len(data)
     while end:
@@ -157,20 +155,18 @@ def _decimal(path, data, separator, decimal):
         raise ValueError(f"decimal must be '.' or ','; got {decimal!r}.")
     if decimal == "," and separator == ",":
         raise ValueError(
-            f"{path}: commas cannot be both the separator and the decimal sign. Say which "
-            f"separates "
-            "with separator. Where it is the comma, and cells in quotes have decimal commas, save "
-            "the table with ';'."
+            f"{path}: commas cannot be both the separator and the decimal sign. Set separator. If "
+            "commas separate columns and quoted cells have decimal commas, save the table with "
+            "';'."
         )
     if decimal or separator == "," or not re.search(rb"\d,\d", data):
         return decimal or "."
     if re.search(rb"\d\.\d", data):
-        return "."  # the cell with a comma is refused when it is met
+        return "."  # a cell with a comma is refused later
     if not re.search(rb"(?<![\d,])(0\d*,|\d{4,},|\d+,\d{0,2}(?!\d)|\d+,\d{4})", data):
         raise ValueError(
-            f"{path} has numbers like 1,234, where the comma may be a decimal sign or part "
-            f"thousands. Say decimal=',' "
-            "for the first; take the commas out for the second.")
+            f"{path} has numbers like 1,234, where the comma may be a decimal sign or a thousands "
+            "separator. Use decimal=',' for a decimal sign. Remove the commas otherwise.")
     return ","
 
 
@@ -183,14 +179,13 @@ def _has_header(path, head, option, decimal):
     if guessed is None:
         shown = ", ".join(head[0][:5]) + (", ..." if len(head[0]) > 5 else "")
         raise ValueError(
-            f"{path}: the first line ({shown}) may hold the names of the columns or an example. "
-            f"Say "
-            "which: header='yes' or header='no'.")
+            f"{path}: the first line ({shown}) may hold column names or an example. Use "
+            "header='yes' or header='no'.")
     return guessed
 
 
 def _names(cells):
-    """The names of a header, without the mark of a comment with which NumPy writes it."""
+    """The names of a header, without NumPy's comment mark."""
     if cells[0].startswith("#"):
         first = cells[0].lstrip("# ")
         return [first, *cells[1:]] if first else cells[1:]
@@ -198,8 +193,8 @@ def _names(cells):
 
 
 def _parse(path, data, options, chosen, width):
-    """Chosen columns by pandas, float64; whatever it cannot read, and what is missing, is looked
-    for line by line.
+    """Chosen columns by pandas, float64. If pandas fails or values are missing, the bad line is
+    searched.
     """
     import pandas as pd
 
@@ -227,8 +222,8 @@ def _parse(path, data, options, chosen, width):
 
 
 def _fault(path, data, options, chosen, width):
-    """What is wrong with the first line that is no row of numbers; `None` where every line is one
-    (NaN is a number).
+    """The fault of the first line that is not a row of numbers; `None` if there is none (NaN is a
+    number).
     """
     decimal, truths = options["decimal"], None
     with content.naming(path, "CSV"):
@@ -236,10 +231,10 @@ def _fault(path, data, options, chosen, width):
                                             int(options["header"] == "yes"), None):
             where = f"{path}, line {number}"
             if not any(row):
-                return (f"{where} is empty. Without it, the rows below would get other numbers: "
-                        "remove it or fill it.")
+                return (f"{where} is empty. Remove it or fill it: otherwise the rows below get "
+                        "other numbers.")
             if len(row) != width:
-                return f"{where}: {len(row)} columns, where the first row has {width}."
+                return f"{where}: {len(row)} columns, but the first row has {width}."
             truths = truths or [headers.is_truth(cell) for cell in row]
             for k in chosen:
                 complaint = _complaint(row[k], decimal, truths[k])
@@ -249,14 +244,14 @@ def _fault(path, data, options, chosen, width):
 
 
 def _complaint(cell, decimal, truth):
-    """What is wrong with a cell of a column of numbers or of truths, or `None`."""
+    """The fault of a cell in a column of numbers or booleans, or `None`."""
     shown = repr(cell if len(cell) <= 40 else cell[:40] + "...")
     spaces = [sign for sign in cell if sign.isspace() and sign not in " \t\r\n"]
     if spaces:
-        return (f"{shown} has the character U+{ord(spaces[0]):04X}, which looks like a space. Take "
-                "it out of the table.")
+        return (f"{shown} has the character U+{ord(spaces[0]):04X}, which looks like a space. "
+                "Remove it from the table.")
     if headers.is_truth(cell) != truth and not headers.is_missing(cell):
-        return f"{shown} stands in a column of {'True and False' if truth else 'numbers'}."
+        return f"{shown} is in a column of {'True and False' if truth else 'numbers'}."
     if headers.is_number(cell, decimal):
         large = cell[-1].isdigit() and np.isinf(float(cell.replace(decimal, ".")))
         return f"{shown} is too large for a number of 64 bits." if large else None
@@ -267,8 +262,7 @@ def _complaint(cell, decimal, truth):
                 "with columns.")
     if re.fullmatch(r"[+-]?\d[\d.,' ]*", cell):
         return (
-            f"{shown} is no number where the decimal sign is {decimal!r}. Take separators of "
-            f"thousands out; say with decimal "
-            "if the decimal sign is another.")
-    return (f"{shown} is no number. Leave columns of text out: columns takes the names or numbers "
-            "(from 0) of the others.")
+            f"{shown} is not a number with the decimal sign {decimal!r}. Remove thousands "
+            "separators, or set decimal to another decimal sign.")
+    return (f"{shown} is not a number. Leave text columns out: list the names or numbers (from 0) "
+            "of the other columns in columns.")

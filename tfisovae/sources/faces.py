@@ -1,9 +1,9 @@
 """Faces drawn by this package: 64 x 64 RGB, anti-aliased, from factors whose distributions are
 known.
 
-They let every experiment on images run anywhere, and the measured importance of latent variables be
-set beside the factors that made the images. They are no photographs, and results on them say
-nothing about CelebA.
+With them, every experiment on images runs anywhere, and measured importances can be compared with
+the factors that made the images. They are not photographs. Results on them say nothing about
+CelebA.
 """
 import typing
 from collections.abc import Callable
@@ -37,7 +37,7 @@ FACTORS = (
 
 
 class Faces(typing.NamedTuple):
-    """Drawn faces and what they were drawn from.
+    """Drawn faces and their factors.
 
     Attributes:
       images: `[N, 64, 64, 3]`, uint8.
@@ -87,14 +87,12 @@ def faces(num_examples: int, seed: int = 0,
 
 
 def _coverage(signed_distance):
-    """How much of a pixel lies inside a shape: 1 inside, 0 outside, a ramp of one pixel at the
-    edge.
-    """
+    """The part of a pixel inside a shape: 1 inside, 0 outside, a ramp of one pixel at the edge."""
     return tf.clip_by_value(0.5 - signed_distance * (SIZE / 2), 0.0, 1.0)
 
 
 def _ellipse(x, y, a, b):
-    """About the signed distance to an axis-aligned ellipse with half-axes a, b."""
+    """The approximate signed distance to an axis-aligned ellipse with half-axes a, b."""
     u, v = x / a, y / b
     radius = tf.sqrt(u * u + v * v + 1e-9)
     slope = tf.sqrt(tf.square(u / a) + tf.square(v / b) + 1e-9)

@@ -1,6 +1,4 @@
-"""Whether the first line of a table holds the names of its columns or an example: where it can be
-told, and where not.
-"""
+"""Decides whether the first line of a table holds column names or an example, if that is clear."""
 import re
 from collections.abc import Sequence
 
@@ -12,7 +10,8 @@ _TRUTHS = {"True", "False", "TRUE", "FALSE", "true", "false"}
 
 
 def is_number(cell: str, decimal: str = ".") -> bool:
-    """Whether a cell is a decimal number, and nothing that only Python takes for one, as `2010_01`.
+    """Whether a cell is a decimal number. Forms that only Python accepts, such as `2010_01`, are
+    not.
     """
     if decimal != ".":
         cell = "x" if "." in cell else cell.replace(decimal, ".")
@@ -25,32 +24,30 @@ def is_truth(cell: str) -> bool:
 
 
 def is_missing(cell: str) -> bool:
-    """Whether a cell stands for a value that is not there."""
+    """Whether a cell marks a missing value."""
     return cell in _MISSING
 
 
 def is_index(column: Sequence[str]) -> bool:
-    """Whether the cells of a column are those of an index: text, or whole numbers that count by
-    one.
-    """
+    """Whether a column looks like an index: text, or whole numbers that count by one."""
     if not all(map(_INTEGER.fullmatch, column)):
         return not all(map(is_number, column))
     return len(column) > 1 and all(int(b) - int(a) == 1 for a, b in zip(column, column[1:]))
 
 
 def guess(first: Sequence[str], rest: Sequence[Sequence[str]], decimal: str = ".") -> bool | None:
-    """Tells names from numbers.
+    """Distinguishes column names from numbers.
 
-    Text over numbers is a header. Numbers are one where they count the columns, as pandas writes
-    them for columns without names (`0,1,2`), or are years, and the lines below are not like that:
-    their numbers have a fraction, or lie elsewhere.
+    Text over numbers is a header. Numbers are a header if they count the columns (pandas writes
+    `0,1,2` for columns without names) or are years, and the lines below differ: their numbers have
+    a fraction or another range.
 
     Args:
       first: cells of the first line, stripped.
       rest: cells of the next lines, as many as there are up to a hundred or so.
       decimal: the decimal sign.
     Returns:
-      `True` for names, `False` for an example, `None` where it may be either.
+      `True` for names, `False` for an example, `None` if it may be either.
     """
     valued = [is_number(cell, decimal) or is_truth(cell) for cell in first]
     values = [cell for cell, value in zip(first, valued) if value]
@@ -75,7 +72,7 @@ def guess(first: Sequence[str], rest: Sequence[Sequence[str]], decimal: str = ".
 
 
 def _are_names_over(values, below, rest, decimal):
-    """As `guess`, of a line that is nothing but numbers."""
+    """As `guess`, for a line of numbers only."""
     width = len(values)
     if not all(_INTEGER.fullmatch(value) for value in values):
         rising = [row for row in rest if _rises(row, decimal)]
@@ -103,7 +100,8 @@ def _are_names_over(values, below, rest, decimal):
 
 
 def _are_names(values, least):
-    """Whether whole numbers count by one, are rising years, or, from so many on, count by any step.
+    """Whether whole numbers count by one, are rising years, or (if there are many) count by any
+    step.
     """
     if not all(_INTEGER.fullmatch(value) for value in values):
         return False

@@ -1,7 +1,7 @@
-"""Images as a `Source`: a data set of TFDS, a directory, a zip file, or the faces drawn here.
+"""Images as a `Source`: a data set of TFDS, a directory, a zip file, or drawn faces.
 
-Whatever the form, images are decoded once into an uint8 file on disk (12,288 bytes an image of 64 x
-64 RGB: 2.5 GB for CelebA), which is then read row by row through a memory map.
+All images are decoded once into a uint8 file on disk (12,288 bytes per image of 64 x 64 RGB: 2.5 GB
+for CelebA). Later this file is read row by row through a memory map.
 """
 import concurrent.futures
 import functools
@@ -19,7 +19,7 @@ from tfisovae.sources.faces import SIZE as FACE_SIZE
 from tfisovae.sources.faces import faces
 from tfisovae.sources.source import Rows, Source, held_out, printable
 
-NAMES = ("celeb_a", "faces")  # what is no path
+NAMES = ("celeb_a", "faces")  # names that are not paths
 _FACES_VERSION = "1"  # of the drawing
 _TOLERATED = 0.01  # share of images that may be unreadable
 _SHOWN = 5  # names in a message
@@ -29,29 +29,28 @@ def load_images(data: str | os.PathLike, cache_dir: str | os.PathLike | None = N
                 num_faces: int = 20_000, data_dir: str | os.PathLike | None = None,
                 progress: bool = True, *, image_size: int = 64, crop: str = "center",
                 grayscale: bool = False, background: str = "white") -> Source:
-    """Opens images as a `Source` of `[image_size, image_size, channels]` uint8 rows, decoding them
-    into the cache if they are not there yet. How files become 8-bit pixels is said in `decoding`.
+    """Opens images as a `Source` of `[image_size, image_size, channels]` uint8 rows. The first
+    time, it decodes them into the cache. `decoding` describes how files become 8-bit pixels.
 
-    Files that are no images by name and content are left out; images that are broken are skipped,
-    up to 1 % of them. Both are said, and listed in the manifest as `not_images` and `skipped`.
+    Files that are not images by name and content are left out. Broken images are skipped, up to 1
+    %. Both are reported, and listed in the manifest as `not_images` and `skipped`.
 
     Args:
       data: "celeb_a" (TFDS), a directory, a `.zip` file, or "faces".
-      cache_dir: where decoded images are kept; by default `$TFISOVAE_CACHE`, or the user's
-        directory for caches (on Linux `~/.cache/tfisovae`).
+      cache_dir: directory for decoded images; by default `$TFISOVAE_CACHE`, or the user's cache
+        directory (on Linux `~/.cache/tfisovae`).
       num_faces: how many faces to draw for "faces".
       data_dir: TFDS' own directory, for "celeb_a".
       progress: whether to show a progress bar while decoding.
-      image_size: height and width, at least 11. Faces are drawn at 64, and can be made smaller
-        only.
-      crop: "center" (the centre square), "celeba" (the same, of images that must have 178 x 218
-        pixels: 178 x 178), or "none" (the whole image squeezed to a square: its aspect changes).
+      image_size: height and width, at least 11. Drawn faces have 64, and can only become smaller.
+      crop: "center" (the centre square), "celeba" (the same, 178 x 178, for images of exactly 178 x
+        218 pixels), or "none" (the whole image squeezed to a square: its aspect changes).
       grayscale: one channel, luma, instead of three.
-      background: an opaque colour ("white", "#ff8000") for what is transparent.
+      background: an opaque colour ("white", "#ff8000") under transparent pixels.
     Raises:
       ValueError: for an unknown name, a directory or zip file without images, images below 11
         pixels, more than 1 % unreadable ones, or an option that makes no sense.
-      ConnectionError: if "celeb_a" is neither prepared nor within reach.
+      ConnectionError: if "celeb_a" is neither prepared nor reachable.
     """
     framing = Framing(image_size, crop, grayscale, background)
     data = os.fspath(data)
@@ -67,7 +66,7 @@ def load_images(data: str | os.PathLike, cache_dir: str | os.PathLike | None = N
 
 
 def _framed(key, framing):
-    """The key of an entry; that of the default framing is the listing's own."""
+    """The key of an entry; with the default framing, the listing's own key."""
     return files.cache_key(key, *framing.key()) if framing.key() else key
 
 
@@ -113,7 +112,7 @@ def _open(path, source, framing):
     except (FileNotFoundError, NotADirectoryError) as error:
         raise files.DamagedFile(f"{os.path.basename(error.filename)} is missing") from None
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
-        raise files.DamagedFile("manifest.json is not what was written") from None
+        raise files.DamagedFile("manifest.json was changed") from None
     if size != expected:
         raise files.DamagedFile(f"images.uint8 has {size} bytes, not {expected}")
     train, evaluation = held_out(names)
@@ -133,7 +132,7 @@ def _factors(path, count, columns):
     except OSError:
         raise
     except Exception:  # of NumPy's many kinds
-        raise files.DamagedFile("factors.npy is no whole array") from None
+        raise files.DamagedFile("factors.npy is not a complete array") from None
     if factors.shape != (count, columns):
         raise files.DamagedFile(
             f"factors.npy has the shape {factors.shape}, not {(count, columns)}")
@@ -141,8 +140,8 @@ def _factors(path, count, columns):
 
 
 def _decode_all(listing, framing, progress, directory):
-    """Decodes every image of a listing into `images.uint8`; unreadable ones are named, skipped and
-    counted.
+    """Decodes every image of a listing into `images.uint8`. Unreadable images are named, skipped
+    and counted.
     """
     names, skipped, others, scaled, digest = [], [], {}, 0, hashlib.sha256()
     with open(os.path.join(directory, "images.uint8"), "wb") as file, \
@@ -170,7 +169,7 @@ def _decode_all(listing, framing, progress, directory):
             f"at most {_TOLERATED:.0%} may be. Remove or replace them.")
     if others:
         tqdm.tqdm.write(
-            f"Left out {len(others)} files of {listing} that are no images: "
+            f"Left out {len(others)} files of {listing} that are not images: "
             f"{_listed(others)}.{_packed(others)}"
         )
     if scaled:
@@ -189,12 +188,12 @@ def _listed(names):
 
 
 def _packed(others):
-    """A sentence on archives among files that are no images."""
+    """A sentence about archives among the files that are not images."""
     archives = [name for name, kind in others.items() if listings.is_archive(kind)]
     if not archives:
         return ""
-    return (f" {printable(archives[0])} is itself {others[archives[0]]}: unpack it, and give what "
-            "comes out.")
+    return (f" {printable(archives[0])} is itself {others[archives[0]]}. Unpack it, and give the "
+            "unpacked files.")
 
 
 def _outcome(name, open_file, framing):

@@ -1,4 +1,4 @@
-"""The files that images come from: a directory, a zip file, or a data set of TFDS.
+"""Lists of image files: a directory, a zip file, or a data set of TFDS.
 
 A listing has a length, a name (`str`), a cache key, and yields `(name, open_file)` in the order of
 the names.
@@ -13,23 +13,24 @@ from typing import BinaryIO
 from tfisovae import files
 from tfisovae.sources import decoding, prepared
 
-# Of what is made of files: which are left out, orientation, bits, transparency, crop, filter.
+# Version of the decoding of files: which are left out, orientation, bits, transparency, crop,
+# filter.
 _VERSION = "2"
-_TFDS_VERSION = "1"  # of what is made of CelebA, whose images are upright, of 8 bits and opaque
-_LARGEST = 2 ** 28  # bytes of a member of a zip file, for an image
-_LARGE = 2 ** 26  # bytes, above which members are in memory one at a time
+_TFDS_VERSION = "1"  # of the decoding of CelebA: upright, opaque, 8 bits
+_LARGEST = 2 ** 28  # limit in bytes for an image in a zip file
+_LARGE = 2 ** 26  # larger members (bytes) are in memory one at a time
 _ONE_LARGE = threading.Lock()
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA)
 _THREE_OTHER_WAYS = (
-    "Give the images in another way: data=DIRECTORY with the image files, "
-    "data=img_align_celeba.zip (any .zip of images), "
-    "or data=faces for the faces drawn by this package.")
+    "Give the images in another form: data=DIRECTORY with the image files, "
+    "data=img_align_celeba.zip (any .zip of images), or data=faces for faces drawn by this "
+    "package.")
 
 
 def open_listing(data: str,
                  data_dir: str | os.PathLike | None = None) -> "Prepared | Directory | Zip":
-    """The listing of "celeb_a", of a directory or of a zip file; raises ValueError that says what
-    else `data` is.
+    """The listing of "celeb_a", a directory or a zip file. For anything else, ValueError describes
+    `data`.
     """
     if data == "celeb_a":
         return Prepared(data_dir)
@@ -38,9 +39,8 @@ def open_listing(data: str,
         return Directory(path)
     if not os.path.exists(path):
         raise ValueError(
-            f"Unknown data {data!r}: there are 'celeb_a', 'faces', a directory of images, or a "
-            f".zip of images; "
-            "no file or directory of that name exists.")
+            f"Unknown data {data!r}: use 'celeb_a', 'faces', a directory of images, or a .zip of "
+            "images. No file or directory has this name.")
     if not os.path.isfile(path):
         raise ValueError(f"{path} is neither a directory nor a zip file of images.")
     if zipfile.is_zipfile(path):
@@ -51,20 +51,18 @@ def open_listing(data: str,
         raise ValueError(f"{path} is neither a directory nor a zip file of images.")
     if kind.startswith("an HTML page"):
         raise ValueError(
-            f"{path} is {kind}, not a zip file: the server answered with a page in place of the "
-            f"data, such as that "
-            "its quota is used up. Download it again, later or with a browser.")
+            f"{path} is {kind}, not a zip file. The server sent a page instead of the data, for "
+            "example since its quota is used up. Download it again later, or with a browser.")
     if kind == "a zip file":
         raise ValueError(
-            f"{path} is a zip file that was cut short: its end is missing. Download or copy it "
-            f"again."
+            f"{path} is an incomplete zip file: its end is missing. Download or copy it again."
         )
     raise ValueError(f"{path} is {kind}, not a directory or a zip file of images." + (
         " Unpack it, and give the directory." if is_archive(kind) else ""))
 
 
 def is_archive(kind: str | None) -> bool:
-    """Whether a kind of file as `decoding.recognised` has it may hold images."""
+    """Whether a file kind of `decoding.recognised` may hold images."""
     return kind is not None and kind.endswith((" file", " archive")) and kind != "an empty file"
 
 
@@ -73,8 +71,8 @@ def _hidden(name):
 
 
 class Directory:
-    """The files of a directory and its subdirectories, hidden ones left out. Links are followed,
-    each directory once.
+    """The files of a directory and its subdirectories, without hidden ones. It follows links, each
+    directory once.
 
     Args:
       path: of the directory.
@@ -105,15 +103,13 @@ class Directory:
     def _stamp(self, name):
         try:
             status = os.stat(os.path.join(self.path, name))
-        except OSError as error:  # a link to nothing, which will be unreadable
+        except OSError as error:  # a broken link, which will be unreadable
             return type(error).__name__
         return f"{status.st_size} {status.st_mtime_ns}"
 
 
 def _walk(root):
-    """Relative paths of files under `root`: directories first where they are, then where links
-    lead.
-    """
+    """Relative paths of files under `root`: real directories first, then the targets of links."""
     seen, linked, folders = set(), [], [""]
     while folders or linked:
         folder = folders.pop() if folders else linked.pop(0)
@@ -127,21 +123,20 @@ def _walk(root):
                     continue
                 name = os.path.join(folder, entry.name)
                 if entry.is_symlink() and not os.path.exists(entry.path):
-                    yield name  # leads to nothing, and will be unreadable
+                    yield name  # a broken link, which will be unreadable
                 elif entry.is_dir():
                     (linked if entry.is_symlink() else folders).append(name)
-                elif entry.is_file():  # neither a pipe, which would wait for ever, nor a device
+                elif entry.is_file():  # no pipe, which would wait forever, and no device
                     yield name
 
 
 class Zip:
-    """The members of a zip file, hidden ones and those that macOS adds left out.
+    """The members of a zip file, without hidden ones and those that macOS adds.
 
     Args:
       path: of the file.
     Raises:
-      ValueError: for a damaged, encrypted or empty file, and for one with members that point out of
-        it.
+      ValueError: for a damaged, encrypted or empty file, or if a member points outside of it.
     """
 
     def __init__(self, path: str) -> None:
@@ -151,27 +146,27 @@ class Zip:
         except OSError:
             raise
         except Exception as error:  # of zipfile's many kinds
-            raise ValueError(f"{path} is no whole zip file: {decoding.one_line(error)}.") from None
+            raise ValueError(f"{path} is not a complete zip file: "
+                             f"{decoding.one_line(error)}.") from None
         members = [m for m in self.file.infolist() if not m.filename.endswith("/")]
         for member in members:
             parts = member.filename.replace("\\", "/").split("/")
             if ".." in parts or parts[0] == "" or ":" in parts[0]:
                 raise ValueError(
-                    f"{path} has the member {member.filename!r}, which points out of the archive: "
-                    f"refused."
+                    f"{path} has the member {member.filename!r}, which points outside of the "
+                    "archive. Such files are refused."
                 )
         self.members = [m for m in sorted(members, key=lambda m: m.filename)
                         if not _hidden(m.filename) and not m.filename.startswith("__MACOSX/")]
         if not self.members:
             raise ValueError(f"The zip file {path} holds no files.")
-        if any(m.flag_bits & 0x41 for m in self.members):  # encrypted, the stronger way too
+        if any(m.flag_bits & 0x41 for m in self.members):  # encrypted, with strong encryption too
             raise ValueError(
                 f"{path} is encrypted. Unpack it with its password, and give the directory.")
         if any(m.compress_type not in _METHODS for m in self.members):
             raise ValueError(
-                f"{path} is packed in a way that Python does not read (such as Deflate64). Unpack "
-                f"it, and give the "
-                "directory.")
+                f"{path} uses a compression that Python cannot read (such as Deflate64). Unpack "
+                "it, and give the directory.")
 
     def __len__(self) -> int:
         return len(self.members)
@@ -186,11 +181,12 @@ class Zip:
     def _open(self, member):
         if member.file_size <= _LARGE:
             return io.BytesIO(self.file.read(member))
-        if not decoding.is_image_name(member.filename):  # its first bytes say what it is
+        if not decoding.is_image_name(member.filename):  # its first bytes show its type
             with self.file.open(member) as file:
                 return io.BytesIO(file.read(4096))
         if member.file_size > _LARGEST:
-            raise ValueError(f"it has {member.file_size:,} bytes; an image may have {_LARGEST:,}")
+            raise ValueError(f"it has {member.file_size:,} bytes; the limit for an image is "
+                             f"{_LARGEST:,}")
         return _OneAtATime(self.file, member)
 
     def key(self) -> str:

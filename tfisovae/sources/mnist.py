@@ -1,6 +1,4 @@
-"""MNIST (App. G): from TFDS, from `mnist.npz` as Keras has it, or from the four idx files of LeCun
-et al.
-"""
+"""MNIST (App. G): from TFDS, from Keras' `mnist.npz`, or from the four idx files of LeCun et al."""
 import math
 import os
 
@@ -12,10 +10,9 @@ from tfisovae.sources.source import Rows, Source, fingerprint
 NUM_TRAIN = 50_000  # the first of the 60,000 training images; the paper does not say which
 SIDE = 28
 _OTHER_WAYS = (
-    "Give the data in another way: data=mnist.npz (as keras.datasets.mnist keeps it), or "
-    "data=DIRECTORY with the four files "
-    "train-images-idx3-ubyte, train-labels-idx1-ubyte, t10k-images-idx3-ubyte, "
-    "t10k-labels-idx1-ubyte, also packed by gzip."
+    "Give the data in another form: data=mnist.npz (as keras.datasets.mnist stores it), or "
+    "data=DIRECTORY with the four files train-images-idx3-ubyte, train-labels-idx1-ubyte, "
+    "t10k-images-idx3-ubyte, t10k-labels-idx1-ubyte, also with gzip."
 )
 _IMAGES, _LABELS = 2051, 2049  # magic numbers
 
@@ -25,16 +22,16 @@ def load_mnist(data: str | os.PathLike = "mnist",
     """Opens MNIST as a `Source` of `[784]` uint8 rows: the first 50,000 training images, and the
     test images to evaluate on.
 
-    `manifest["num_unused"]` counts the training images behind the first 50,000, and
-    `manifest["notes"]` says so in a line.
+    `manifest["num_unused"]` counts the training images after the first 50,000, and
+    `manifest["notes"]` mentions them.
 
     Args:
       data: "mnist" (TFDS), an `.npz` file with x_train and x_test, or a directory with the idx
-        files. Files may be packed by gzip, whatever their names.
+        files. Files may be gzip, whatever their names.
       data_dir: TFDS' own directory.
     Raises:
-      ValueError: for an unknown name, or files that are broken, incomplete, or something else.
-      ConnectionError: if TFDS' data are neither prepared nor within reach.
+      ValueError: for an unknown name, or for files that are broken, incomplete or of another kind.
+      ConnectionError: if TFDS' data are neither prepared nor reachable.
     """
     if data == "mnist":
         train, test = _from_tfds(data_dir)
@@ -44,9 +41,8 @@ def load_mnist(data: str | os.PathLike = "mnist",
         train, test = _from_npz(data)
     else:
         raise ValueError(
-            f"Unknown data {data!r}: there are 'mnist' (TFDS), an .npz file, or a directory of "
-            f"idx files; no file or "
-            "directory of that name exists.")
+            f"Unknown data {data!r}: use 'mnist' (TFDS), an .npz file, or a directory of idx "
+            "files. No file or directory has this name.")
     images = np.concatenate([train[:NUM_TRAIN], test]).reshape(-1, SIDE * SIDE)
     count = min(NUM_TRAIN, len(train))
     manifest = {
@@ -64,7 +60,7 @@ def load_mnist(data: str | os.PathLike = "mnist",
 
 
 def _checked(images, where):
-    """Images as they must be: `[N, 28, 28]`, uint8."""
+    """Checks images: `[N, 28, 28]`, uint8."""
     if images.ndim != 3 or images.shape[1:] != (
             SIDE, SIDE) or images.dtype != np.uint8 or not len(images):
         raise ValueError(
@@ -94,8 +90,7 @@ def _from_npz(path):
 
     if content.first_bytes(path, 2) != b"PK":
         raise ValueError(
-            f"{path} is no whole .npz file; what is wanted is one with the arrays x_train and "
-            f"x_test."
+            f"{path} is not a complete .npz file with the arrays x_train and x_test."
         )
     return tuple(
         _checked(images, f"{path}, {name},")
@@ -104,9 +99,7 @@ def _from_npz(path):
 
 
 def _from_idx(directory, prefix):
-    """The images of one split; its labels, which nothing here needs, are checked to belong to them
-    where they are there.
-    """
+    """The images of one split. Labels are not used, but if present they must match the images."""
     images, labels = (_find(directory, f"{prefix}-{kind}")
                       for kind in ("images-idx3-ubyte", "labels-idx1-ubyte"))
     if images is None:
@@ -122,7 +115,7 @@ def _from_idx(directory, prefix):
 
 
 def _find(directory, name):
-    names = (name, name.replace("-idx", ".idx"))  # the second as some downloads have them
+    names = (name, name.replace("-idx", ".idx"))  # some downloads use the second name
     paths = (os.path.join(directory, other + ending) for ending in ("", ".gz") for other in names)
     return next((path for path in paths if os.path.isfile(path)), None)
 
@@ -134,7 +127,7 @@ def _read_idx(path, magic):
     header = np.frombuffer(data[:min(size, len(data) // 4 * 4)], ">u4")
     if len(header) < 1 or header[0] != magic:
         if path.endswith(".gz") and not content.packed(path):
-            raise ValueError(f"{path} is no whole gzip file, and no idx file either.")
+            raise ValueError(f"{path} is neither a complete gzip file nor an idx file.")
         found = int(header[0]) if len(header) else "nothing"
         kind = "images" if magic == _IMAGES else "labels"
         raise ValueError(

@@ -1,4 +1,4 @@
-"""The data of a run, opened again from its manifest."""
+"""Opens the data of a run again, from its manifest."""
 import os
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -20,43 +20,42 @@ def load_vectors(name: str | os.PathLike, num_examples: int = 50_000, seed: int 
     """Opens vectors as a `Source`: toy data by name, or the table in a file.
 
     Args:
-      name: "mix", "ramp", "norm", or a path that ends as a table does.
-      num_examples: how many to draw to train on, for toy data.
+      name: "mix", "ramp", "norm", or the path of a table.
+      num_examples: for toy data, how many training examples to draw.
       seed: of the toy data.
       standardize: for tables, see `load_table`.
-      reading: a dict of the other options of `load_table`; the `options` of a manifest's `reading`
-        read the same again.
+      reading: a dict of the other options of `load_table`. The `options` of a manifest's `reading`
+        read the same data again.
     """
     name = os.fspath(name)
     if name in SHAPES:
         if standardize:
             raise ValueError(
-                f"standardize is for tables; the toy data {name!r} would lose the densities that "
-                f"they are known for."
+                f"standardize is for tables; the toy data {name!r} would lose their known "
+                "densities."
             )
         if reading:
             raise ValueError(f"{', '.join(reading)} are for tables; {name!r} is toy data.")
         return load_toy(name, num_examples, seed)
     if not os.path.exists(name) and ending(name) not in ENDINGS:
         raise ValueError(
-            f"Unknown source {name!r}; there are {', '.join(map(repr, SHAPES))}, and tables in "
-            f"files that end in "
-            f"{', '.join(ENDINGS)}.")
+            f"Unknown source {name!r}; use {', '.join(map(repr, SHAPES))}, or a table in a file "
+            f"that ends in {', '.join(ENDINGS)}.")
     return load_table(name, standardize, **(reading or {}))
 
 
 def kind_of(config: Mapping[str, Any]) -> str:
-    """What the data of a run are: "images", "mnist" or "vectors".
+    """The kind of data of a run: "images", "mnist" or "vectors".
 
-    Runs of before this was written down are told by their network.
+    For older runs, their network decides.
     """
     return config.get("data_kind") or {"toy": "vectors", "mnist": "mnist"}.get(
         config["network"], "images")
 
 
 def _options(config, name):
-    """The options by which a run's table was read; of a table of another kind the columns alone, as
-    it has its own separator.
+    """The options that read a run's table. For another file format only the columns, as it has its
+    own separator.
     """
     options = config["data_manifest"].get("reading", {}).get("options") or {}
     before, now = ending(config["data"]), ending(name)
@@ -67,11 +66,11 @@ def _options(config, name):
 
 def of_run(config: Mapping[str, Any], data: str | None = None,
            cache_dir: str | os.PathLike | None = None) -> Source:
-    """The `Source` that a run of this configuration was trained on, or `data` where that is given,
-    read as the run's was.
+    """The `Source` that a run of this configuration was trained on; or `data`, read with the same
+    options.
 
     Raises:
-      ValueError: if the data are no longer those of the run.
+      ValueError: if the run's data have changed.
     """
     name, trained_on = data or config["data"], config["data_manifest"]
     if kind_of(config) == "vectors":
@@ -80,7 +79,7 @@ def of_run(config: Mapping[str, Any], data: str | None = None,
         before = trained_on.get("reading", {})
         options = _options(config, name)
         source = load_vectors(name, config["num_examples"], config["seed"], standardize, options)
-        # Not what was trained on.
+        # Not the training data.
         if ending(name) == ".npz" and source.manifest["fingerprint"] != trained_on["fingerprint"]:
             source = load_vectors(name, config["num_examples"], config["seed"], standardize,
                                   {**options, "arrays": OF_TESTS})
@@ -93,28 +92,25 @@ def of_run(config: Mapping[str, Any], data: str | None = None,
     elif kind_of(config) == "mnist":
         source = load_mnist(name, config.get("data_dir"))
     else:
-        # Runs of before have the defaults.
+        # Older runs have the defaults.
         framing = {option: config[option] for option in OPTIONS if option in config}
         source = load_images(name, cache_dir, config["num_faces"], config.get("data_dir"),
                              **framing)
     if not data and source.manifest["fingerprint"] != trained_on["fingerprint"]:
         raise ValueError(
             f"{config['data']} no longer holds the data that the run was trained on, so its "
-            f"held-out examples are "
-            "not known. Give the data to measure on: data=PATH.")
+            "held-out examples are not known. Use data=PATH to give the data to measure.")
     return source
 
 
 def check_split(config: Mapping[str, Any], source: Source) -> None:
-    """Raises ValueError for the examples of a run, `source`, under other names than they had, by
-    which others are held out.
+    """Raises ValueError if `source` has the examples of a run under other names, so that others are
+    held out.
     """
     trained_on = config["data_manifest"]
     own = source.manifest["fingerprint"] == trained_on["fingerprint"]
     if own and trained_on.get("held_out", source.held_out) != source.held_out:
         raise ValueError(
             f"{source.manifest['source']} holds the examples of the run under other names than "
-            f"{config['data']} had, "
-            "and names tell which are held out: what is held out here was trained on. Give them "
-            "by the paths that "
-            "they had, as in the same directory or .zip.")
+            f"{config['data']} had, and names decide which examples are held out. Examples held "
+            "out now were used in training. Give the same directory or .zip, with the same paths.")

@@ -1,4 +1,4 @@
-"""Data sets of TensorFlow Datasets: prepared ones at once, others by download where there is a
+"""Data sets of TensorFlow Datasets: prepared ones at once, others by download if there is a
 network.
 """
 import os
@@ -18,14 +18,14 @@ def builder(name: str, data_dir: str | os.PathLike | None,
     Args:
       name: "celeb_a" or "mnist".
       data_dir: TFDS' own directory; its default if `None`.
-      other_ways: what else the user can do, the end of the error's message.
+      other_ways: alternatives for the user, for the end of the error's message.
     Raises:
-      ConnectionError: within seconds, if the data are neither prepared nor within reach.
+      ConnectionError: within seconds, if the data are neither prepared nor reachable.
     """
     import tensorflow_datasets as tfds
     from tensorflow_datasets.core.utils import gcs_utils
 
-    gcs_utils._is_gcs_disabled = True  # without a network, TFDS asks for it for minutes
+    gcs_utils._is_gcs_disabled = True  # without a network, TFDS retries for minutes
     made = tfds.builder(name, data_dir=data_dir)
     if not made.is_prepared():
         host = _HOSTS[name]
@@ -38,7 +38,7 @@ def builder(name: str, data_dir: str | os.PathLike | None,
                 f"reach ({error}). {other_ways}") from error
         try:
             made.download_and_prepare()
-        except Exception as error:  # of TFDS' own many kinds: quota, checksum, network
+        except Exception as error:  # TFDS raises many kinds: quota, checksum, network
             raise ConnectionError(
                 f"TFDS could not prepare {name}: {error}. {other_ways}") from error
     return made

@@ -1,5 +1,5 @@
-"""A source of examples: two arrays that training and evaluation read rows from, and a manifest that
-identifies them.
+"""A source of examples: one array for training, one for evaluation, and a manifest that identifies
+them.
 """
 import dataclasses
 import hashlib
@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 class Rows:
     """Chosen rows of an array, which may be a memory map far larger than memory. Indexing copies
-    only what is asked for.
+    only the rows it returns.
 
     Args:
       array: `[N, ...]`, uint8 (an image, scaled to [0, 1] when read) or float.
@@ -29,7 +29,7 @@ class Rows:
         return self.array[self.rows[index]]
 
     def chosen(self, index: Any) -> "Rows":
-        """Those of these rows, as `Rows` of the same array."""
+        """The chosen ones of these rows, as `Rows` of the same array."""
         return Rows(self.array, self.rows[index])
 
     @property
@@ -43,16 +43,16 @@ class Rows:
 
 @dataclasses.dataclass(frozen=True)
 class Source:
-    """Examples to train on and to evaluate on.
+    """Examples for training and for evaluation.
 
     Attributes:
       train: `Rows`.
-      eval: `Rows`, held out by a rule that depends on the data alone.
-      manifest: what the data are: at least `fingerprint`; written into the run's `config.json`.
-      factors: `[N, k]` for the rows of `eval` where the data were made from known factors, else
-        `None`.
+      eval: `Rows`, held out by a rule that depends only on the data.
+      manifest: a description of the data with at least `fingerprint`; part of the run's
+        `config.json`.
+      factors: `[N, k]` for the rows of `eval` if the data have known factors, else `None`.
       factor_names: k names.
-      log_density: log p(x), nats, `[N]` for the rows of `eval` where it is known, else `None`.
+      log_density: log p(x), nats, `[N]` for the rows of `eval` if known, else `None`.
     """
 
     train: Rows
@@ -64,7 +64,7 @@ class Source:
 
     @property
     def held_out(self) -> str:
-        """A short hash of which rows are held out, as a run's manifest has it."""
+        """A short hash of the held-out rows, for a run's manifest."""
         return fingerprint(np.asarray(self.eval.rows, np.int64))
 
 
@@ -76,8 +76,8 @@ def fingerprint(array: np.ndarray) -> str:
 
 
 def held_out(names: Sequence[str], fraction: float = 0.1) -> tuple[np.ndarray, np.ndarray]:
-    """Splits rows by the rank of the hash of their names: the same names are split alike on every
-    machine.
+    """Splits rows by the rank of the hash of their names: the same names give the same split on
+    every machine.
 
     Args:
       names: one string for each row.
@@ -87,12 +87,12 @@ def held_out(names: Sequence[str], fraction: float = 0.1) -> tuple[np.ndarray, n
     """
     if len(names) < 2:
         raise ValueError(
-            f"At least 2 examples are needed, one of them to evaluate on; got {len(names)}.")
+            f"At least 2 examples are needed, one of them for evaluation; got {len(names)}.")
     order = np.argsort([hashlib.sha1(name.encode()).hexdigest() for name in names], kind="stable")
     count = min(max(1, round(len(names) * fraction)), len(names) - 1)
     return np.sort(order[count:]), np.sort(order[:count])
 
 
 def printable(name: str) -> str:
-    """A name as it can be printed on one line, whatever characters it has."""
+    """A name for printing on one line, whatever characters it has."""
     return name if name.isprintable() else repr(name)[1:-1]

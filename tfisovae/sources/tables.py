@@ -1,4 +1,4 @@
-"""The user's own table of numbers: one example to a row."""
+"""Tables of numbers: one example per row."""
 import os
 from collections.abc import Sequence
 
@@ -14,7 +14,7 @@ _SHOWN = 8  # names of columns in a line of the log
 
 
 def ending(path: str | os.PathLike) -> str:
-    """The ending of a table's name in small letters, `.gz` behind it left out."""
+    """The extension of a table's name in small letters, without `.gz`."""
     path = os.fspath(path).lower()
     return os.path.splitext(path.removesuffix(".gz"))[1]
 
@@ -26,40 +26,39 @@ def load_table(path: str | os.PathLike, standardize: bool | Sequence[npt.ArrayLi
     """Opens a table as a `Source` of `[m]` float32 rows; a tenth of them, fixed by their positions,
     is held out.
 
-    How the file was read stands in `manifest["reading"]`: `format`, `num_rows`, `num_columns`,
-    `names` (`None` without a header), `dropped` (the names of index columns), `encoding` of text,
-    and `options`, with which `load_table(path, **options)` reads the same again and guesses
-    nothing. `manifest["notes"]` says it in words, a line each, with what may be wrong.
+    `manifest["reading"]` holds how the file was read: `format`, `num_rows`, `num_columns`, `names`
+    (`None` without a header), `dropped` (the names of index columns), `encoding` of text, and
+    `options`. `load_table(path, **options)` reads the same again without guesses.
+    `manifest["notes"]` has it in words, a line each, with possible faults.
 
     Args:
       path: `.npy` or `.npz` with an array `[N, m]` (in an `.npz` the only one, or one of `arrays`),
-        `.parquet`, or `.csv`, `.tsv`, `.txt` with or without a header. Each may be packed by gzip,
-        whatever its name.
+        `.parquet`, or `.csv`, `.tsv`, `.txt` with or without a header. Each may be gzip, whatever
+        its name.
       standardize: whether to subtract each column's mean and divide by its deviation, both over the
-        training rows; or these two, as `(mean [m], deviation [m])` of another table. Done in
-        float64, before the cast to float32.
+        training rows; or `(mean [m], deviation [m])` of another table. It is done in float64,
+        before the cast to float32.
       header: "yes" or "no": whether the first line of text names the columns; "auto": see
         `headers.guess`.
-      separator: of columns of text: one of `delimited.SEPARATORS`; `None`: found.
+      separator: of text columns: one of `delimited.SEPARATORS`; `None`: it is guessed.
       decimal: "." or ",": the decimal sign of text; `None`: found.
       columns: names or numbers (from 0, as in the file) of the columns to keep, in this order;
         `None`: all but an index.
-      drop_index: whether the first column (in Parquet: what pandas stored as index) is left out:
-        "yes", "no", or "auto": where text has a header with no name for it (or "Unnamed: 0"), and
-        where Parquet has such an index. Not used with `columns`.
-      arrays: names in an `.npz`, the first of which that is there is taken.
+      drop_index: whether the first column (in Parquet: the index of pandas) is left out: "yes",
+        "no", or "auto": if a text header has no name for it (or "Unnamed: 0"), or if Parquet has
+        such an index. Not used with `columns`.
+      arrays: names in an `.npz`; the first one found is used.
     Raises:
-      ValueError: if it is no table of finite numbers, cannot be read, a guess cannot be made, or
-        standardising meets a constant column.
+      ValueError: if it is not a table of finite numbers, cannot be read, is ambiguous, or has a
+        constant column to standardise.
     """
     path = os.fspath(path)
     kind, array = ending(path), None
     if os.path.isdir(path):
-        raise ValueError(f"{path} is a directory; a table is one file.")
+        raise ValueError(f"{path} is a directory; a table must be one file.")
     if kind not in ENDINGS:
         raise ValueError(
-            f"{path} ends in none of {', '.join(ENDINGS)} (also with .gz), the tables that can be "
-            f"read."
+            f"{path} must end in one of {', '.join(ENDINGS)} (also with .gz)."
         )
     if drop_index not in ("auto", "yes", "no"):
         raise ValueError(f"drop_index must be 'auto', 'yes' or 'no'; got {drop_index!r}.")
@@ -70,7 +69,7 @@ def load_table(path: str | os.PathLike, standardize: bool | Sequence[npt.ArrayLi
     else:
         if (header, separator, decimal) != ("auto", None, None):
             raise ValueError(
-                f"header, separator and decimal are for tables of text; {path} is none.")
+                f"header, separator and decimal are for text tables; {path} is none.")
         if kind == ".parquet":
             parse, names, width, index = columnar.read_parquet(path)
         else:
@@ -92,7 +91,7 @@ def load_table(path: str | os.PathLike, standardize: bool | Sequence[npt.ArrayLi
 def _source(path, x, labels, standardize, reading, array):
     """A `Source` of a table in memory, `[N, m]` of any real type."""
     if len(x) < 2:
-        raise ValueError(f"{path} holds 1 row; at least 2 are needed, one of them to evaluate on.")
+        raise ValueError(f"{path} holds 1 row; at least 2 are needed, one of them for evaluation.")
     _check_finite(path, np.isfinite(x))
     train, evaluation = held_out([f"{i:012d}" for i in range(len(x))])
     with np.errstate(over="ignore"):
@@ -103,10 +102,10 @@ def _source(path, x, labels, standardize, reading, array):
     if large:
         raise ValueError(
             f"{_plural(large, labels, path)} beyond 2^53, where 64-bit numbers lose digits: all "
-            "values became the same. Subtract an offset first, such as the earliest of times in "
-            "nanoseconds, or leave them out with columns.")
-    # Of tables that float32 holds, the hash is that of float32, so that text and arrays of one
-    # content are one.
+            "values became equal. Subtract an offset first (such as the earliest time), or leave "
+            "them out with columns.")
+    # If float32 can hold a table, its hash is the float32 hash. So text and arrays with equal
+    # content have the same hash.
     exact = bool(merged) or not np.isfinite(single).all()
     manifest = {
         "source": os.path.abspath(path),
@@ -129,13 +128,13 @@ def _source(path, x, labels, standardize, reading, array):
                 single[:, k] = (x[:, k].astype(np.float64) - mean[k]) / deviation[k]
         _check_finite(path, np.isfinite(single))
         notes += _coarse(_merged(x, single, mean, deviation), labels,
-                         "Is there a value far out, as a code for missing ones?")
+                         "Is there an extreme value, such as a code for missing values?")
         manifest["standardization"] = [mean.tolist(), deviation.tolist()]
     return Source(Rows(single, train), Rows(single, evaluation), {**manifest, "notes": notes})
 
 
 def _chosen(path, names, width, index, columns, drop_index):
-    """Positions of the columns to keep, and of those that are dropped as an index."""
+    """Positions of the columns to keep, and of dropped index columns."""
     if columns is not None:
         if isinstance(columns, str) or not isinstance(columns, Sequence | np.ndarray):
             raise ValueError(f"columns must be a list of names or numbers; got {columns!r}.")
@@ -147,7 +146,7 @@ def _chosen(path, names, width, index, columns, drop_index):
     dropped = {"auto": index, "yes": index or [0], "no": []}[drop_index]
     chosen = [k for k in range(width) if k not in dropped]
     if not chosen:
-        raise ValueError(f"{path} has no column beside its index. drop_index='no' keeps it.")
+        raise ValueError(f"{path} has only an index column. drop_index='no' keeps it.")
     return chosen, dropped
 
 
@@ -155,7 +154,7 @@ def _position(path, names, width, column):
     count = names.count(column) if names else 0
     if count > 1:
         raise ValueError(
-            f"{path} has {count} columns named {column!r}: give columns by their numbers, from 0.")
+            f"{path} has {count} columns named {column!r}: give columns by number, from 0.")
     if count:
         return names.index(column)
     if str(column).isdecimal() and int(column) < width:
@@ -179,9 +178,8 @@ def _check_finite(path, finite):
 def _statistics(path, x, train, constant, labels):
     if constant:
         raise ValueError(
-            f"{_plural(constant, labels, path)} constant, which cannot be standardised. Leave out "
-            f"with columns what "
-            "is constant.")
+            f"{_plural(constant, labels, path)} constant and cannot be standardised. Leave "
+            "constant columns out with columns.")
     mean, deviation = np.empty((2, x.shape[1]))
     for k in range(x.shape[1]):
         with np.errstate(over="ignore", invalid="ignore"):
@@ -189,8 +187,7 @@ def _statistics(path, x, train, constant, labels):
             mean[k], deviation[k] = column.mean(), column.std()
         if not (0 < deviation[k] < np.inf and np.isfinite(mean[k])):
             raise ValueError(
-                f"Column {labels[k]} of {path} has no deviation that float64 can hold: it reaches "
-                f"from "
+                f"Column {labels[k]} of {path} has a range too large for float64: it reaches from "
                 f"{column.min():g} to {column.max():g}.")
     return mean, deviation
 
@@ -199,7 +196,8 @@ def _given(path, x, standardize):
     mean, deviation = (np.asarray(values, np.float64) for values in standardize)
     if len(mean) != x.shape[1]:
         raise ValueError(
-            f"{path} has {x.shape[1]} columns, the table it is standardised like has {len(mean)}.")
+            f"{path} has {x.shape[1]} columns; the table whose mean and deviation it uses has "
+            f"{len(mean)}.")
     return mean, deviation
 
 
@@ -231,12 +229,12 @@ def _coarse(merged, labels, advice):
 
 
 def _counting(x, labels):
-    """A note where the first column numbers the rows."""
+    """A note if the first column numbers the rows."""
     if x.shape[1] > 1 and len(x) > 2 and x[0, 0] in (0, 1) and np.all(
             np.diff(x[:, 0].astype(np.float64)) == 1):
         return [
-            f"Warning: column {labels[0]} counts the rows. If it is an index, leave it out by "
-            f"drop_index='yes'."
+            f"Warning: column {labels[0]} counts the rows. If it is an index, leave it out with "
+            "drop_index='yes'."
         ]
     return []
 
@@ -249,7 +247,7 @@ def _plural(constant, labels, path=None):
 
 
 def _line(path, reading, array):
-    """How a table was read, in one line."""
+    """A description of how a table was read, in one line."""
     names, options = reading["names"], reading["options"]
     parts = [
         f"{reading['num_rows']:,} rows",

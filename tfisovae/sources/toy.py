@@ -1,5 +1,5 @@
 """The toy data of section 4.1 and appendix E.2: three independent variables with known densities,
-laid out in R^16.
+embedded in R^16.
 
     x = s_1 v_1 + s_2 v_2 + s_3 v_3,        p(x) = p(s_1) p(s_2) p(s_3)
 
@@ -38,7 +38,7 @@ SHAPES = {
 }
 
 
-# a_x as a function of |x|^2 (Eqs. 19, 55); `None` where it is 1.
+# a_x as a function of |x|^2 (Eqs. 19, 55); `None` if it is 1.
 _SCALES = {
     "sse": None, "downward_convex": convex_scale,
     "upward_convex": lambda square: 1 / convex_scale(square)
@@ -47,7 +47,7 @@ _SCALES = {
 
 @dataclasses.dataclass(frozen=True)
 class Toy:
-    """Toy data.
+    """Toy data: examples, their sources and their true density.
 
     Attributes:
       name: "mix" (triangle, uniform, ramp), "ramp" or "norm".
@@ -70,7 +70,7 @@ class Toy:
 
 
 def toy(name: str, num_examples: int = 50_000, seed: int = 0) -> Toy:
-    """Draws toy data.
+    """Draws toy data with a known density.
 
     Args:
       name: "mix", "ramp" or "norm".
@@ -82,7 +82,7 @@ def toy(name: str, num_examples: int = 50_000, seed: int = 0) -> Toy:
       ValueError: for an unknown name, or a size below 1.
     """
     if name not in SHAPES:
-        raise ValueError(f"Unknown toy data {name!r}; there are {', '.join(map(repr, SHAPES))}.")
+        raise ValueError(f"Unknown toy data {name!r}; use {', '.join(map(repr, SHAPES))}.")
     arguments.integer("num_examples", num_examples)
     shapes = SHAPES[name]
     basis, _ = np.linalg.qr(
@@ -110,21 +110,19 @@ def least_loss(name: str, beta: float) -> float:
     """Shannon's lower bound on the loss lmbda D + R under the sum of squares, nats.
 
     Args:
-      name: of the toy data. beta: 1 / lmbda. The water level that makes the bound least is half of
-        it.
+      name: of the toy data. beta: 1 / lmbda. The water level of the tightest bound is beta / 2.
     """
     rate, distortion = theory.shannon_lower_bound(toy_entropies(name), beta / 2)
     return rate + distortion / beta
 
 
 def predicted_precision(name: str, distortion: str, beta: float) -> list[float] | None:
-    """E[sigma_j^-2] of s_1, s_2, s_3 where each has a latent variable to itself, or 1 where it
-    would collapse.
+    """E[sigma_j^-2] of s_1, s_2, s_3 if each has its own latent variable; 1 if it would collapse.
 
     Args:
       name: of the toy data.
-      distortion: "sse", "downward_convex" or "upward_convex", whose a_x is averaged over the other
-        two sources.
+      distortion: "sse", "downward_convex" or "upward_convex", with a_x averaged over the other two
+        sources.
       beta: 1 / lmbda.
     Returns:
       A list of numbers; `None` for another distortion.
@@ -136,7 +134,7 @@ def predicted_precision(name: str, distortion: str, beta: float) -> list[float] 
 
 @functools.cache
 def _squared_slopes(name, distortion):
-    """E[a (ds/dz)^2] of each source: E[sigma^-2] where beta is 2."""
+    """E[a (ds/dz)^2] of each source: E[sigma^-2] for beta = 2."""
     shapes, scale = SHAPES[name], _SCALES[distortion]
     return tuple(
         theory.shape_precision(shape, 2.0, _mean_scale(scale, shapes[:k] + shapes[k + 1:]))
@@ -144,8 +142,7 @@ def _squared_slopes(name, distortion):
 
 
 def _mean_scale(scale, others, num_nodes=100):
-    """a_x of |x|^2 as a function of one source, averaged over the other two; `None` where a_x is 1.
-    """
+    """a_x of |x|^2 as a function of one source, averaged over the other two; `None` if a_x is 1."""
     if scale is None:
         return None
     nodes, weights = np.polynomial.legendre.leggauss(num_nodes)  # over quantiles
@@ -155,8 +152,8 @@ def _mean_scale(scale, others, num_nodes=100):
 
 def load_toy(name: str, num_examples: int = 50_000, seed: int = 0,
              num_eval: int = 10_000) -> Source:
-    """Toy data as a `Source`: `num_examples` to train on, then `num_eval` more of the same basis to
-    evaluate on.
+    """Toy data as a `Source`: `num_examples` for training, and `num_eval` more with the same basis
+    for evaluation.
     """
     arguments.integer("num_eval", num_eval)
     arguments.integer("num_examples", num_examples)

@@ -1,4 +1,4 @@
-"""What measured numbers say: tests, states, and the words for them. No TensorFlow."""
+"""Verdicts on measured numbers: tests, states, and the words for them. No TensorFlow."""
 from tfisovae.verdict.findings import Finding, Kind
 from tfisovae.verdict.isometry import Isometry, Part
 from tfisovae.verdict.record import Reason, ReasonKind, Verdict

@@ -105,7 +105,7 @@ def headline(verdict: Verdict) -> tuple[str, str]:
     said, state = [_TRAINING[verdict.state].format(low=low, high=high, gain=gain)], verdict.state
     if verdict.isometry is not None and verdict.state not in _BROKEN:
         embedding = verdict.isometry.state
-        to = words.isometry_label(verdict.isometry).removeprefix("isometric")
+        to = words.to_error(verdict.isometry)
         said.append(_EMBEDDING[embedding].format(to=to))
         if state is State.CONVERGED:
             state = embedding

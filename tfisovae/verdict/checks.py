@@ -1,4 +1,4 @@
-"""The tests of what was measured: each compares one number with its value at the optimum."""
+"""Tests of measured numbers: each test compares one number with its value at the optimum."""
 import dataclasses
 import math
 from collections.abc import Mapping
@@ -11,26 +11,26 @@ import scipy.stats
 from tfisovae.verdict.states import Cause
 from tfisovae.verdict.tests_of_means import LossFall, MeanGradient, Moments, holm
 
-LEVEL = 0.05  # of false alarms, over all checks together
-# Deviations that do not matter, of E[mu], E[mu^2 + sigma^2] and the posterior balance.
+LEVEL = 0.05  # rate of false alarms, over all checks together
+# Smaller deviations of E[mu], E[mu^2 + sigma^2] and the posterior balance do not matter.
 TOLERANCE = 0.05
-# Of the loss: a smaller fall over the last third of a training does not matter.
+# A smaller fall of the loss over the last third of a training does not matter.
 FALL_TOLERANCE = 0.001
 # The smallest N at which the simulated false alarms stay below LEVEL for exponential means, n up to
 # 256.
 MIN_EXAMPLES = 300
-# Below, the false alarms of the mean gradient were not simulated.
+# Below this, no simulation gives the false alarms of the mean gradient.
 MIN_GRADIENT_EXAMPLES = 4000
-# Factor of p-values that older versions wrote, which came from flips of signs.
+# Factor for p-values of older versions, which came from sign flips.
 _FLIPS_CAUTION = 3
-# E[mu^2 + sigma^2] is not judged where mu has a kurtosis above this at up to 1,000 examples, and
-# above this times (N / 1000)^(1/4) at more: Student's t with 3 degrees has a larger one, nearly
-# always, and Gaussians have 3.
+# E[mu^2 + sigma^2] is not judged if the kurtosis of mu exceeds this limit at up to 1,000 examples,
+# or this times (N / 1000)^(1/4) at more. Gaussians have 3. Student's t with 3 degrees nearly always
+# has more than the limit.
 _HEAVY_MU, _HEAVY_MU_AT = 4.5, 1000
-# Of 1 - sigma^2: where so much of the second moment is missing, examples too rare to be among these
-# may carry it.
+# As a share of 1 - sigma^2. If so much of the second moment is missing, rare examples outside of
+# this sample may carry it.
 _MISSING = 0.5
-# Nats: in dimensions above it, both sides of the posterior balance differ from 0.
+# Nats. In dimensions with more KL, both sides of the posterior balance differ from 0.
 STRONG_KL = 0.1
 # The names of what is checked.
 MEAN, SECOND, BALANCE = "E[mu]", "E[mu^2 + sigma^2]", "the posterior balance"
@@ -43,8 +43,8 @@ class Why:
 
     Attributes:
       cause: `Cause`.
-      part: "encoder" or "decoder", where it is of one of them.
-      layer, kind, dtype: of a layer: its name, its class, and in what it computes.
+      part: "encoder" or "decoder", if the cause lies in one of them.
+      layer, kind, dtype: of a layer: its name, its class, and the type it computes in.
       said: the words of an older version.
     """
 
@@ -65,13 +65,13 @@ class Why:
 
 @dataclasses.dataclass(frozen=True)
 class Conditions:
-    """Whether the networks are such that a stationarity holds at the optimum: `True`, `False`, or
-    `None` where that is unknown.
+    """Whether each stationarity must hold at the optimum of these networks: `True`, `False`, or
+    `None` if unknown.
 
     Attributes:
       moments: of E[mu] = 0 and E[mu^2 + sigma^2] = 1. balance: of the posterior balance. gradient:
-        of the mean gradient, as `mean_gradient.block_gradients` takes it.
-      moments_why, balance_why, gradient_why: `Why`, or `None` where there is nothing to say.
+        of the mean gradient, as `mean_gradient.block_gradients` computes it.
+      moments_why, balance_why, gradient_why: `Why`, or `None` without a reason.
     """
 
     moments: bool | None = None
@@ -90,8 +90,8 @@ class Conditions:
 
 @dataclasses.dataclass(frozen=True)
 class Stationarity:
-    """What is stationary in scale, shift and noise at the optimum of every VAE (PAPER_NOTES 3), as
-    measured. Vectors are `[n]`.
+    """Measured moments that have known values at the optimum of every VAE (PAPER_NOTES 3). Vectors
+    are `[n]`.
 
     Attributes:
       latent_mean: `Moments` of mu_j, 0 at the optimum.
@@ -99,7 +99,7 @@ class Stationarity:
       balance_difference: `Moments` of eps_j sigma_j dD/dz_j / beta - (1 - sigma_j^2), 0 at the
         optimum.
       one_minus_variance: E[1 - sigma_j^2].
-      strong: whether the balance is checked: on dimensions below `STRONG_KL` both of its sides are
+      strong: whether the balance is checked. On dimensions below `STRONG_KL` both of its sides are
         near 0.
     """
 
@@ -124,18 +124,18 @@ class Stationarity:
 
 @dataclasses.dataclass(frozen=True)
 class Check:
-    """One number that should have another, and whether it does.
+    """The test of one number against its expected value.
 
     Attributes:
-      name: what it is. dimension: j, or `None` for the whole network.
+      name: of the number. dimension: j, or `None` for the whole network.
       value, expected, standard_error: in the unit of `name`.
-      skewness: of the examples whose mean `value` is.
-      p_value: of the hypothesis that it is as expected, alone.
-      matters: whether it is off by more than the tolerance.
-      applies: whether its conditions are met; `None` where that is unknown. Only where `True` is it
-        more than a hint.
+      skewness: of the examples; `value` is their mean.
+      p_value: of the hypothesis that the value is as expected, for this test alone.
+      matters: whether the deviation exceeds the tolerance.
+      applies: whether its conditions are met; `None` if unknown. Only `True` makes it more than a
+        hint.
       why: of `applies`.
-      decided: `False` where a few examples carry the variance, or may be missing; there no p-value
+      decided: `False` if a few examples carry the variance, or may be missing. Then no p-value
         means anything.
     """
 
@@ -162,10 +162,10 @@ def overall_balance(balance: npt.ArrayLike, one_minus_variance: npt.ArrayLike,
 
     Args:
       balance: of each dimension, `[n]`. one_minus_variance: E[1 - sigma_j^2], `[n]`. active: which
-        dimensions, `[n]`.
+        dimensions are active, `[n]`.
     Returns:
-      A number, 1 at the optimum; NaN where no dimension is active, or all posteriors are as wide as
-      the prior. A mean of the ratios would be ruled by the weakest of them.
+      A number, 1 at the optimum. NaN if no dimension is active, or all posteriors are as wide as
+      the prior. (The weakest dimensions would dominate a mean of the ratios.)
     """
     active = np.asarray(active, bool)
     weights = np.asarray(one_minus_variance)[active]
@@ -195,18 +195,17 @@ def checks(stationarity: Stationarity | None, conditions: Conditions | None = No
            gradient: MeanGradient | None = None, fall: LossFall | None = None,
            num_train: int | None = None, annealed: bool = False,
            tolerance: float = TOLERANCE) -> list[Check]:
-    """The tests of what was measured, one for each dimension and kind.
+    """The tests of measured numbers, one for each dimension and kind.
 
     Args:
       stationarity: `Stationarity`, or `None`.
-      conditions: `Conditions`; unknown by default, which makes all of them but the gradient and the
-        fall hints.
+      conditions: `Conditions`; unknown by default. Then all tests but the gradient and the fall are
+        hints.
       gradient: `tfisovae.verdict.tests_of_means.MeanGradient` over examples of training, or `None`.
       fall: `tfisovae.verdict.tests_of_means.LossFall` of the training, or `None`.
-      num_train: size of the training set where the examples are held out: the optimum is that of
-        other examples, which widens the errors by sqrt(1 + N / num_train).
-      annealed: whether the learning rate ended at 0. Then the loss has fallen to the end, and
-        stands still now.
+      num_train: size of the training set, if the examples are held out. The optimum belongs to
+        other examples, so errors are wider by sqrt(1 + N / num_train).
+      annealed: whether the learning rate ended at 0. Then the loss has stopped falling.
       tolerance: deviations up to this do not matter.
     Returns:
       List of `Check`.
@@ -229,7 +228,7 @@ def checks(stationarity: Stationarity | None, conditions: Conditions | None = No
             error, undecided = values.standard_error, values.heavy
             if name == SECOND:
                 undecided = undecided | heavy_mu
-            # Examples of a collapsed dimension differ by less than what matters.
+            # Examples of a collapsed dimension differ too little to matter.
             undecided = undecided & (values.standard_deviation > tolerance * np.abs(unit))
             if name != BALANCE:
                 undecided = undecided | missing
@@ -258,14 +257,14 @@ def checks(stationarity: Stationarity | None, conditions: Conditions | None = No
 
 def differences(held_out: list[Check], training: list[Check], level: float = LEVEL,
                 tolerance: float = TOLERANCE) -> list[Check]:
-    """Where two sets of examples differ in what `checks` measures: two-sample tests with Holm's
+    """Where two sets of examples differ in the numbers of `checks`: two-sample tests with Holm's
     adjustment.
 
     Args:
-      held_out, training: what `checks` gives of each.
+      held_out, training: the `checks` of each.
       level: of false alarms, over all of them. tolerance: differences up to this do not matter.
     Returns:
-      Checks of held-out examples that expect what training examples have.
+      Checks of held-out examples. The expected values are the means of the training examples.
     """
     known = {(check.name, check.dimension): check for check in training}
     pairs = [(one, known[one.name, one.dimension]) for one in held_out
@@ -283,14 +282,14 @@ def differences(held_out: list[Check], training: list[Check], level: float = LEV
 
 
 def _missing(stationarity, tolerance):
-    """Where more than half of the second moment that an optimum has is missing, `[n]`."""
+    """Where more than half of the second moment of an optimum is missing, `[n]`."""
     target = np.asarray(stationarity.one_minus_variance, np.float64)
     off = stationarity.latent_second_moment.mean - 1
     return off < -np.maximum(tolerance, _MISSING * target)
 
 
 def _heavy_mu(moments):
-    """Where the squares of mu_j have tails too heavy for their mean, `[n]`."""
+    """Where the tails of mu_j^2 are too heavy to estimate its mean, `[n]`."""
     if moments.kurtosis is None:
         return np.zeros(len(moments.mean), bool)
     return moments.kurtosis > _HEAVY_MU * max(1, moments.num_examples / _HEAVY_MU_AT)**0.25

@@ -37,12 +37,12 @@ from tfisovae.verdict.tests_of_means import LossFall, MeanGradient, holm
 
 # Means that must be finite.
 LOSSES = ("rate", "distortion", "loss", "coding_loss", "transform_loss")
-_CHEBYSHEV = math.sqrt(1 / LEVEL)  # standard errors, beyond which a mean is in at most 5 %
+_CHEBYSHEV = math.sqrt(1 / LEVEL)  # standard errors; few means lie beyond, at most 5 %
 _UNREADABLE = (KeyError, ValueError, TypeError, AttributeError, IndexError, OverflowError)
 
 
 class _Tested(NamedTuple):
-    """Checks by what they say; `firm` and `soft`: those of dimensions that apply, and that may."""
+    """Checks by their result. `firm` ones apply; `soft` ones may apply."""
 
     alarms: list[Check]
     hints: list[Check]
@@ -65,8 +65,8 @@ def _tested(stationarity, conditions, gradient, fall, num_train, annealed, toler
     firm = [c for c in usable if c.applies and c.dimension is not None]
     soft = [c for c in usable if not c.applies]
     network = [c for c in usable if c.applies and c.name in (GRADIENT, FALL)]
-    # The one number of the whole network weighs as much as those of all dimensions together: it is
-    # the one that sees most.
+    # The one number of the whole network gets as much weight as all dimensions together: it finds
+    # the most faults.
     share = level / 2 if firm and network else level
 
     def failing(some, part):
@@ -80,8 +80,8 @@ def _tested(stationarity, conditions, gradient, fall, num_train, annealed, toler
 
 
 def _found(quantile, error):
-    """The deviation that a test at this normal quantile finds in 90 %: that of a factor widens the
-    error of what it multiplies.
+    """The deviation that a test at this normal quantile finds in 90 % of data sets. For a factor,
+    the error of the other factor adds to it.
     """
     step = (quantile + scipy.stats.norm.isf(0.1)) * error
     return step / (1 - step) if step < 1 else math.inf
@@ -95,19 +95,19 @@ def judge(stationarity: Stationarity | None = None, conditions: Conditions | Non
           isometry: Isometry | None = None, probes: Iterable[Probe] = (),
           residual: Residual | None = None, margin: float | None = None,
           irreducible: float = 0.0) -> Verdict:
-    """Decides by the nats that the loss can still fall by.
+    """Decides whether a training has converged, by the nats that the loss can still fall.
 
-    The sum of all gains is compared with a margin. The gains are those of a probe (training for as
-    many steps again), of dimensions that carry nothing, of standardizing and of the posterior
-    balance. The tests of single numbers and of the mean gradient are hints: they decide nothing.
+    It compares the sum of all gains with a margin. Gains come from a probe (training for as many
+    steps again), from unused dimensions, from standardizing and from the posterior balance. Tests
+    of single numbers and of the mean gradient are hints. They decide nothing.
 
     Args:
       stationarity, conditions, gradient, fall, num_train, annealed, tolerance: as of `checks`.
-      level: of false alarms of the hints.
-      losses: means by their names, which have to be finite.
-      training: the `Stationarity` of examples of training, where `stationarity` is of held-out
-        ones or `None`. They then decide, as an optimum is that of its training examples.
-      num_active: number of active dimensions, where it is known.
+      level: rate of false alarms of the hints.
+      losses: `{name: mean}`, all of which must be finite.
+      training: the `Stationarity` of training examples, if `stationarity` is of held-out ones or
+        `None`. Then the training examples decide, since the optimum is theirs.
+      num_active: number of active dimensions, if known.
       isometry: the verdict on the embedding, which becomes part of this one.
       probes: `Probe`s of this model.
       residual: `Residual` of this model.
@@ -146,10 +146,9 @@ def judge(stationarity: Stationarity | None = None, conditions: Conditions | Non
 
 
 def _closed_forms(stationarity, conditions, num_train, heavy):
-    """The gains of standardizing and of the balance, of those dimensions whose moments can be
-    trusted; and how many nats the others may gain at most.
-
-    The limit of the others is that of Chebyshev's inequality, which holds for every shape.
+    """The gains by standardizing and by the balance, over dimensions with reliable moments; and the
+    most nats that the other dimensions can gain. That limit comes from Chebyshev's inequality,
+    which holds for every distribution.
     """
     if stationarity is None or stationarity.num_examples < MIN_EXAMPLES:
         return [], 0.0
@@ -174,7 +173,7 @@ def _closed_forms(stationarity, conditions, num_train, heavy):
 
 
 def _state(verdict, doubtful, num_active, losses):
-    """The state, and its reasons beside the checks."""
+    """The state, and its reasons other than the checks."""
     if num_active == 0:
         return State.COLLAPSED, [Reason(ReasonKind.COLLAPSED, value=losses.get("rate", math.nan))]
     dead, doubling = verdict.gain_of(GainKind.DEAD), verdict.gain_of(GainKind.DOUBLING)
@@ -197,7 +196,7 @@ def _state(verdict, doubtful, num_active, losses):
 
 
 def _missing(verdict, doubling):
-    """What is not known of the gains, as reasons."""
+    """Reasons for what the gains leave open."""
     why = []
     if doubling is None:
         probe = verdict.gain_of(GainKind.PROBE)
@@ -210,7 +209,7 @@ def _missing(verdict, doubling):
 
 
 def _hints(gradient, conditions):
-    """What a mean gradient shows, where one was measured."""
+    """Reasons that a measured mean gradient gives."""
     if gradient is None:
         return []
     if not conditions.gradient:
@@ -226,7 +225,7 @@ def _hints(gradient, conditions):
 
 
 def _more_dimensions(residual):
-    """That one more dimension would pay, where no dimension is free."""
+    """That one more dimension would pay, if all are in use."""
     if residual is None or residual.free or not len(residual.variance):
         return []
     best = int(np.argmax(residual.worth))
@@ -241,13 +240,13 @@ def judge_measurement(values: Mapping[str, Any], stationarity: Stationarity | No
     """Decides on a measurement.
 
     Args:
-      values: the fields of an `Analysis`, or of an isometry.json, which may lack some.
+      values: the fields of an `Analysis`, or of an isometry.json; some may be missing.
       stationarity, conditions, **evidence: as of `judge`.
       beta_found, beta_differs: as of `Isometry`.
     """
     try:
         isometry = isometry_of(values, beta_found, beta_differs)
-    except _UNREADABLE:  # of an older version, or damaged
+    except _UNREADABLE:  # from an older version, or damaged
         isometry = Isometry(IsometryState.NOT_JUDGED)
     losses = {name: _number(values[name]) for name in LOSSES if name in values}
     active = np.array(values.get("active"), object)
@@ -257,7 +256,7 @@ def judge_measurement(values: Mapping[str, Any], stationarity: Stationarity | No
 
 
 def _irreducible(values):
-    """lmbda E[D(x, x)], nats; of an older version, as near as its parts tell."""
+    """lmbda E[D(x, x)], nats; an approximation for files of older versions."""
     if values.get("irreducible") is not None:
         return _number(values["irreducible"])
     parts = [_number(values.get(name)) for name in ("distortion", "coding_loss", "transform_loss",
@@ -268,8 +267,8 @@ def _irreducible(values):
 
 
 def of_saved(values: Mapping[str, Any]) -> Verdict:
-    """The verdict of an isometry.json. One that an older version wrote without a verdict is judged
-    again from its numbers, as far as they are there.
+    """The verdict of an isometry.json. Files of older versions without a verdict are judged again
+    from the numbers that they hold.
     """
     try:
         return Verdict.from_dict(values["verdict"])
@@ -284,8 +283,8 @@ def of_saved(values: Mapping[str, Any]) -> Verdict:
 
 
 def evidence_of(values: Mapping[str, Any]) -> dict[str, Any]:
-    """What an isometry.json holds about the training, as `judge` takes it: `gradient`, `fall`,
-    `annealed`, `training`, `num_train`, `margin` and `probes`, `None` where it is not there.
+    """The evidence in an isometry.json about the training, as arguments of `judge`: `gradient`,
+    `fall`, `annealed`, `training`, `num_train`, `margin` and `probes`. Missing evidence is `None`.
     """
     kept = values.get("evidence") if isinstance(values.get("evidence"), dict) else {}
     kinds = {"gradient": MeanGradient.from_dict, "fall": LossFall.from_dict,

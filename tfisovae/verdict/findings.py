@@ -1,4 +1,4 @@
-"""What an inspection of a model can find, as data (no model, no TensorFlow)."""
+"""The faults that an inspection of a model can find, as data (no model, no TensorFlow)."""
 import dataclasses
 import enum
 from collections.abc import Mapping
@@ -9,7 +9,7 @@ from tfisovae.verdict.states import Severity
 
 
 class Kind(enum.Enum):
-    """What can be found. The comments name the entries of `Finding.numbers`."""
+    """The kinds of faults. The comments name the entries of `Finding.numbers`."""
 
     # Outputs are not finite: row, the first such input; rows, how many; of.
     NOT_FINITE = "not_finite"
@@ -27,8 +27,8 @@ class Kind(enum.Enum):
     # No standard deviation is below 1, the prior's, though the means vary: smallest, and the
     # fraction that is exactly 1.
     SCALE_NEVER_BELOW_1 = "scale_never_below_1"
-    # x_hat is outside of the distortion's domain: smallest, largest, fraction of entries;
-    # strict, whether D has no meaning there; domain, in words; activation, which leads there.
+    # x_hat is outside of the distortion's domain: smallest, largest, fraction of entries; strict,
+    # whether D is undefined there; domain, in words; activation, which maps into it.
     OUTSIDE_DOMAIN = "outside_domain"
     # Reconstructions are worse than the data's mean, and have another range: error, in variances of
     # the data; data_low, data_high, model_low, model_high, quantiles at 1 and 99 %; zero_scales,
@@ -38,19 +38,19 @@ class Kind(enum.Enum):
     CONSTANT_DATA = "constant_data"
 
 
-_FEW = 0.01  # of the entries of x_hat, which may be outside of a strict domain
+_FEW = 0.01  # this fraction of the entries of x_hat may be outside of a strict domain
 _FATAL = (Kind.NOT_FINITE, Kind.RANDOM, Kind.ROWS_DEPEND, Kind.SCALE_NOT_POSITIVE,
           Kind.NEGATIVE_VARIANCE)
 
 
 @dataclasses.dataclass(frozen=True)
 class Finding:
-    """One thing that is wrong.
+    """One fault of a model or of its data.
 
     Attributes:
       kind: `Kind`.
-      part: "encode" or "decode", whose outputs show it, or "data".
-      numbers: what was measured, by the names in `Kind`.
+      part: the fault is in the outputs of "encode" or "decode", or in "data".
+      numbers: measured values, by the names in `Kind`.
       suggestion: for OTHER_SCALE, the reading that fits best.
       others: for OTHER_SCALE, readings that fit about as well.
     """
@@ -63,7 +63,7 @@ class Finding:
 
     @property
     def severity(self) -> Severity:
-        """What it means for what is measured."""
+        """How far the fault affects the results."""
         numbers = self.numbers
         outside = (self.kind is Kind.OUTSIDE_DOMAIN and bool(numbers.get("strict"))
                    and numbers["fraction"] > _FEW)
@@ -71,6 +71,6 @@ class Finding:
         return Severity.FATAL if fatal else Severity.DOUBTFUL
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain Python values, as JSON holds them."""
+        """As plain Python values for JSON."""
         return files.plain({**dataclasses.asdict(self), "kind": self.kind.value,
                             "severity": self.severity.value})

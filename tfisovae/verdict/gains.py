@@ -1,4 +1,4 @@
-"""How many nats there are still to gain, and how sure that is (NumPy and SciPy only)."""
+"""How many nats are still to gain, with standard errors (NumPy and SciPy only)."""
 import dataclasses
 import enum
 import math
@@ -11,7 +11,7 @@ import scipy.stats
 
 from tfisovae.verdict.tests_of_means import Moments, numbers_of
 
-Z = 1.959964  # standard errors on each side of an interval of 95 %
+Z = 1.959964  # standard errors on each side of a 95 % interval
 LEAST_MARGIN = 0.1  # nats
 MARGIN_SHARE = 0.005  # of the loss that training can change
 
@@ -28,13 +28,13 @@ class GainKind(enum.Enum):
 
 @dataclasses.dataclass(frozen=True)
 class Gain:
-    """Nats that the loss can fall by, with the standard error of this number.
+    """How far the loss can fall, in nats, with a standard error.
 
     Attributes:
       kind: `GainKind`.
-      value, standard_error: nats. What the noise of the estimate adds on average is subtracted, so
-        a value may be slightly negative.
-      steps: of a probe. spread: the deviation between seeds of a probe; NaN for one seed.
+      value, standard_error: nats. The average contribution of the estimate's noise is subtracted,
+        so a value may be slightly negative.
+      steps: of a probe. spread: the standard deviation over the seeds of a probe; NaN for one seed.
       num_seeds: of a probe.
     """
 
@@ -47,7 +47,7 @@ class Gain:
 
     @property
     def interval(self) -> tuple[float, float]:
-        """The interval of 95 %, nats."""
+        """The 95 % interval, nats."""
         return self.value - Z * self.standard_error, self.value + Z * self.standard_error
 
     @classmethod
@@ -59,13 +59,13 @@ class Gain:
 
 @dataclasses.dataclass(frozen=True)
 class Residual:
-    """What the means leave of the data, along its leading directions.
+    """The data's variance that the means do not explain, along its leading directions.
 
     Attributes:
-      variance, standard_error: what one linear dimension along each of the leading directions
-        removes from D, `[k]`: the variance there in the metric of D, where that is constant.
-      free: how many latent dimensions carry nothing of their own.
-      floor: h = beta / 2, above which a linear dimension pays.
+      variance, standard_error: how much one linear dimension along each leading direction lowers D,
+        `[k]`: the variance there in the metric of D, if that is constant.
+      free: how many latent dimensions are unused.
+      floor: h = beta / 2; a linear dimension pays above it.
       num_examples: N.
     """
 
@@ -77,8 +77,8 @@ class Residual:
 
     @property
     def worth(self) -> np.ndarray:
-        """What a linear dimension along each direction gains, nats, `[k]`:
-        (l / h - 1 - log(l / h)) / 2 for a variance l above h, and 0 below.
+        """The gain of a linear dimension along each direction, nats, `[k]`: (l / h - 1 - log(l /
+        h)) / 2 for a variance l above h, and 0 below.
         """
         ratio = np.maximum(self.variance / self.floor, 1)
         return (ratio - 1 - np.log(ratio)) / 2
@@ -98,17 +98,17 @@ class Residual:
 
 @dataclasses.dataclass(frozen=True)
 class Probe:
-    """What a copy of a trained model gained when it was trained on.
+    """The gain of a copy of a trained model in further training.
 
     Attributes:
-      steps: of the probe. trained_steps: of the training before it; `None` where that is unknown.
+      steps: of the probe. trained_steps: of the training before it; `None` if unknown.
       seed: of the probe's batches and noise.
       before, after: the mean loss before and after, nats.
       gain, standard_error: `before - after`, paired over the examples: nats.
-      num_examples: of training, over which the losses are means.
-      averaged_gain, averaged_standard_error: how much lower the loss of the averaged weights is
-        than that of the last weights, nats. NaN where the learning rate falls to 0, or the recipe
-        averages the weights itself.
+      num_examples: number of training examples behind the mean losses.
+      averaged_gain, averaged_standard_error: how much lower the loss is with averaged weights than
+        with the last weights, nats. NaN if the learning rate falls to 0, or the recipe averages the
+        weights itself.
     """
 
     steps: int
@@ -130,7 +130,7 @@ class Probe:
     @classmethod
     def of(cls, steps: int, trained_steps: int | None, seed: int, before: npt.ArrayLike,
            after: npt.ArrayLike, averaged: npt.ArrayLike | None = None) -> "Probe":
-        """Of the losses of the same examples with the same noise, `[N]` each."""
+        """From losses of the same examples with the same noise, `[N]` each."""
         def paired(one, other):
             fall = np.asarray(one, np.float64) - np.asarray(other, np.float64)
             return float(fall.mean()), float(fall.std(ddof=1) / math.sqrt(len(fall)))
@@ -149,7 +149,7 @@ class Probe:
 
 
 def margin(loss: float = math.nan, irreducible: float = 0.0) -> float:
-    """Gains up to this do not matter, nats: the larger of .1 nat and .5 % of the loss.
+    """Gains below this do not matter, nats: the larger of .1 nat and .5 % of the loss.
 
     Args:
       loss: nats. irreducible: lmbda D(x, x), nats, which no training can change.
@@ -159,10 +159,10 @@ def margin(loss: float = math.nan, irreducible: float = 0.0) -> float:
 
 
 def of_probes(probes: Iterable[Probe]) -> Gain | None:
-    """The gain that the longest probes show, the mean over their seeds.
+    """The mean gain of the longest probes, over their seeds.
 
-    The standard error covers the examples, and the spread between seeds where there are two or
-    more. A probe that is shorter than the training shows a lower bound, which is never below 0.
+    The standard error covers the examples, and differences between seeds if there are two or more.
+    A probe that is shorter than the training gives a lower bound, which is never below 0.
     """
     found = _over_seeds(probes, lambda probe: (probe.gain, probe.standard_error))
     if found is not None and found.kind is GainKind.PROBE:
@@ -171,7 +171,7 @@ def of_probes(probes: Iterable[Probe]) -> Gain | None:
 
 
 def of_averages(probes: Iterable[Probe]) -> Gain | None:
-    """How much lower the loss of averaged weights is, where the longest probes measured that."""
+    """How much lower the loss of averaged weights is, if the longest probes measured it."""
     return _over_seeds([probe for probe in probes if math.isfinite(probe.averaged_gain)],
                        lambda probe: (probe.averaged_gain, probe.averaged_standard_error))
 
@@ -186,7 +186,7 @@ def _over_seeds(probes, numbers):
     count, spread, error = len(same), math.nan, float(np.sqrt(np.mean(errors**2)))
     if count > 1:
         spread = float(values.std(ddof=1))
-        # Student's quantile for so few seeds, in units of the normal one.
+        # Student's quantile for this number of seeds, relative to the normal one.
         wider = scipy.stats.t.isf(0.025, count - 1) / Z
         error = math.hypot(error, wider * spread / math.sqrt(count))
     kind = GainKind.DOUBLING if all(probe.doubles for probe in same) else GainKind.PROBE
@@ -194,15 +194,15 @@ def _over_seeds(probes, numbers):
 
 
 def of_dead(residual: Residual) -> Gain:
-    """What the free dimensions could gain: an estimate, as an unfinished decoder leaves residuals
-    too.
+    """How much the free dimensions could gain. It is an estimate: an unfinished decoder leaves
+    residuals too.
     """
     worth, errors = residual.worth[:residual.free], residual.worth_error[:residual.free]
     return Gain(GainKind.DEAD, float(worth.sum()), float(np.sqrt(np.sum(errors**2))))
 
 
 def of_scale(mean: Moments, second: Moments, among: np.ndarray) -> Gain:
-    """What `tfisovae.standardize_latents` gains over the dimensions `among`.
+    """The gain by `tfisovae.standardize_latents` over the dimensions `among`.
 
     With m = E[mu] and q = E[mu^2 + sigma^2] it is (q - 1 - log(q - m^2)) / 2 for each.
     """
@@ -215,8 +215,8 @@ def of_scale(mean: Moments, second: Moments, among: np.ndarray) -> Gain:
 
 
 def of_balance(difference: Moments, among: np.ndarray) -> Gain:
-    """What the right posterior widths gain over the dimensions `among`: (u - 1 - log u) / 2 for
-    each, u = 1 + (b - 1) (1 - sigma^2), b the ratio of the posterior balance.
+    """The gain by the right posterior widths over the dimensions `among`: (u - 1 - log u) / 2 for
+    each. Here u = 1 + (b - 1) (1 - sigma^2), and b is the ratio of the posterior balance.
     """
     u = np.maximum(1 + difference.mean[among], 1e-300)
     noise = difference.standard_error[among] ** 2 / 4
@@ -227,9 +227,9 @@ def of_balance(difference: Moments, among: np.ndarray) -> Gain:
 def _closed_form(kind, values, slopes, noise):
     """The `Gain` of a sum of `values`, each the square of something measured.
 
-    The `noise` of a measurement adds to the mean of its square, and is subtracted. The variance is
-    that of the square of a normal variable: slope^2 where the gain is large, 2 noise^2 where it is
-    0, and the measured slope has noise of its own.
+    The `noise` of a measurement adds to the mean of its square, and is subtracted. A squared normal
+    variable has the variance slope^2 if the gain is large, and 2 noise^2 if it is 0. The measured
+    slope has noise of its own.
     """
     least = 2 * float(np.sum(noise**2))
     variance = max(float(np.sum(slopes**2)) - least, least)

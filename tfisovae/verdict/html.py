@@ -1,4 +1,4 @@
-"""What notebooks show of a result: a small table and a few lines, as HTML."""
+"""Results in notebooks: a small table and a few lines, as HTML."""
 import html
 from collections.abc import Iterable, Sequence
 

@@ -11,8 +11,8 @@ import numpy.typing as npt
 from tfisovae.verdict.checks import STRONG_KL
 from tfisovae.verdict.states import IsometryState
 
-CLOSE = 0.10  # relative errors of lengths and of flatness up to this are isometric
-FEW = 100  # examples, below which the embedding is not judged
+CLOSE = 0.10  # relative errors of lengths and of flatness up to this count as isometric
+FEW = 100  # with fewer examples the embedding is not judged
 
 
 # Of a measured `tfisovae.metrics.stretch.Stretch`.
@@ -20,7 +20,7 @@ _STRETCH = ("error_median", "error_95", "error_largest", "longest", "shortest", 
 
 
 class Part(enum.Enum):
-    """What an isometric embedding has."""
+    """The parts of the test for an isometric embedding."""
 
     STRETCH = "stretch"  # no direction is longer or shorter
     LENGTHS = "lengths"  # along the axes
@@ -31,35 +31,35 @@ class Part(enum.Enum):
 
 @dataclasses.dataclass(frozen=True)
 class Isometry:
-    """The verdict on the embedding, over the judged dimensions. NaN where something was not
-    measured.
+    """The verdict on the embedding, over the judged dimensions. NaN means not measured.
 
     At each example, `error` is the largest |sqrt(eigenvalue) - 1| of Gamma relative to 1 - sigma^2
-    (`tfisovae.metrics.stretch`). The embedding is isometric where its 95th percentile over the
-    examples and `unexplained` are at most `CLOSE`. Without the eigenvalues, norms and mean cosines
-    can show that it is not isometric. They show that it is only where such cosines cannot stretch
-    any direction by more than `CLOSE`; else it is not judged. Where eigenvalues were estimated,
-    `error_95` can show that it is not isometric, and only `error_95_bound` that it is.
+    (`tfisovae.metrics.stretch`). The embedding is isometric if its 95th percentile over the
+    examples and `unexplained` are at most `CLOSE`. Without eigenvalues, norms and mean cosines can
+    show that it is not isometric. They can show that it is isometric only if such cosines cannot
+    stretch any direction by more than `CLOSE`. Otherwise it is not judged. With estimated
+    eigenvalues, `error_95` can show that it is not isometric, and only `error_95_bound` that it is.
 
     Attributes:
       state: `IsometryState`. failing: what is not isometric.
       num_examples, num_dimensions: how many.
       error_median, error_95, error_largest: of `error` over the examples: median, 95th percentile,
         maximum.
-      error_95_bound: `error_95` is at most this, where the eigenvalues were estimated from inside.
+      error_95_bound: an upper bound of `error_95` for estimated eigenvalues, which are too small.
       longest, shortest: medians over the examples of the largest and smallest sqrt(eigenvalue).
-      bound: the largest error that the norms and `cosine` leave possible, for root mean squares
-        over the data: the eigenvalues of a matrix of cosines differ from 1 by at most
-        cosine * sqrt(n (n - 1)).
+      bound: the largest error that the norms and `cosine` allow, for root mean squares over the
+        data. The eigenvalues of a matrix of cosines differ from 1 by at most cosine * sqrt(n (n -
+        1)).
       length_error: root mean square over data and dimensions of the relative error of a length
-        along an axis, which is half that of its square.
+        along an axis. This is half the error of its square.
       worst: the dimension with the largest length error. worst_error, norm, norm_std, prediction:
-        of that dimension: length error, mean and deviation of the squared norm (Eq. 15), and
-        E[1 - sigma^2], the norm that an optimal straight decoder has for a quadratic loss.
+        the numbers of this dimension: length error, mean and deviation of the squared norm (Eq.
+        15), and E[1 - sigma^2]. The last is the norm of an optimal straight decoder under a
+        quadratic loss.
       cosine: root mean square of the cosines between x_zj and x_zk.
       unexplained, unexplained_error: root mean square over the dimensions of
         `tfisovae.geometry.flatness`, and its standard error.
-      quadratic: whether the loss is quadratic in x_hat; `None` where that is unknown.
+      quadratic: whether the loss is quadratic in x_hat; `None` if unknown.
       beta_found, beta_differs: whether beta was estimated from these data, or given and
         contradicted by the posterior.
     """
@@ -90,8 +90,8 @@ class Isometry:
 
     @property
     def largest(self) -> float:
-        """To what error the embedding is isometric: `error_95_bound`, where that is NaN
-        `error_95`, and where both are NaN `bound`.
+        """The error up to which the embedding is isometric: the first of `error_95_bound`,
+        `error_95` and `bound` that is not NaN.
         """
         known = (self.error_95_bound, self.error_95, self.bound)
         return next((value for value in known if not math.isnan(value)), math.nan)
@@ -113,19 +113,18 @@ class Isometry:
 
 
 def root_mean_cosine(cosines: np.ndarray, among: np.ndarray) -> float:
-    """Root mean square of `cosines` `[n, n]` over the pairs of the dimensions numbered `among`; NaN
-    for fewer than two.
+    """Root mean square of `cosines` `[n, n]` over pairs of the dimensions `among`; NaN for fewer
+    than two.
     """
     pairs = cosines[np.ix_(among, among)][~np.eye(len(among), dtype=bool)]
     return float(np.sqrt(np.mean(pairs**2))) if len(pairs) else np.nan
 
 
 def judged(kl: npt.ArrayLike, active: npt.ArrayLike) -> np.ndarray:
-    """The numbers of the dimensions that are judged: above `STRONG_KL` nats, or else the active
-    ones.
+    """The indices of the judged dimensions: all above `STRONG_KL` nats, or else the active ones.
 
     Args:
-      kl: E[KL_j], nats, `[n]`. active: which carry information, `[n]`.
+      kl: E[KL_j], nats, `[n]`. active: which dimensions carry information, `[n]`.
     """
     with np.errstate(invalid="ignore"):
         strong = np.flatnonzero(np.asarray(kl, np.float64) > STRONG_KL)
@@ -135,7 +134,7 @@ def judged(kl: npt.ArrayLike, active: npt.ArrayLike) -> np.ndarray:
 def judge_isometry(dimensions: npt.ArrayLike, norm: npt.ArrayLike, norm_std: npt.ArrayLike,
                    prediction: npt.ArrayLike, cosine: float, num_examples: int,
                    **known: Any) -> Isometry:
-    """Decides on the numbers of the judged dimensions, `[k]` each.
+    """Decides from the numbers of the judged dimensions, `[k]` each.
 
     Args:
       dimensions: their numbers.
@@ -185,8 +184,8 @@ def judge_isometry(dimensions: npt.ArrayLike, norm: npt.ArrayLike, norm_std: npt
 
 
 def _bound(length_error, cosine, count):
-    """The largest |sqrt(eigenvalue) - 1| of a matrix of `count` rows whose diagonal has roots
-    within `length_error` of 1, and whose cosines have this root mean square.
+    """The largest possible |sqrt(eigenvalue) - 1| of a matrix of `count` rows. Its diagonal has
+    roots within `length_error` of 1, and its cosines have this root mean square.
     """
     off = cosine * math.sqrt(count * (count - 1)) if count > 1 else 0.0
     return float(max((1 + length_error) * math.sqrt(1 + off) - 1,
@@ -195,13 +194,13 @@ def _bound(length_error, cosine, count):
 
 def isometry_of(values: Mapping[str, Any], beta_found: bool = False,
                 beta_differs: bool = False) -> Isometry:
-    """Decides on a measurement, over the dimensions that are `judged`.
+    """Decides on a measurement, over the `judged` dimensions.
 
     Args:
       values: the fields of an `Analysis`, or of an isometry.json.
       beta_found, beta_differs: as of `Isometry`.
     Raises:
-      KeyError, ValueError, TypeError: where they lack the norms, or hold something else.
+      KeyError, ValueError, TypeError: if the norms are missing, or the values are of another kind.
     """
     def vector(name):
         return np.array(values[name], np.float64)
@@ -234,8 +233,8 @@ def isometry_of(values: Mapping[str, Any], beta_found: bool = False,
 
 
 def measured_dimensions(values: Mapping[str, Any]) -> np.ndarray:
-    """The numbers of the dimensions that `gram_mean` and `gram_cosine` hold, `[m]`: all, or a
-    sample of a large latent space.
+    """The indices of the dimensions in `gram_mean` and `gram_cosine`, `[m]`: all, or a sample of a
+    large latent space.
 
     Args:
       values: as of `isometry_of`.

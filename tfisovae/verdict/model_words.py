@@ -1,4 +1,4 @@
-"""The words for models: what is wrong with one, why a test does not apply to it, and its beta."""
+"""The words for models: their faults, why a test does not apply, and beta."""
 import math
 from collections.abc import Iterable
 from typing import Protocol
@@ -7,8 +7,8 @@ from tfisovae.verdict.checks import Why
 from tfisovae.verdict.findings import Finding, Kind
 from tfisovae.verdict.states import BetaState, Cause, Severity
 
-FAR = 3  # a factor between betas that unfinished training alone does not explain
-# Where a layer is that must be free to move.
+FAR = 3  # unfinished training alone does not explain a larger factor between betas
+# The place of a layer that must be free to move.
 _PLACES = {"encoder": "a head of the encoder", "decoder": "the first layer of the decoder"}
 _WHYS = {
     Cause.HEADS_AFFINE: "both heads of the encoder and the first layer of the decoder are affine "
@@ -22,8 +22,8 @@ _WHYS = {
     Cause.OUTPUTS_UNKNOWN: "which outputs of the encoder are the mean and the log-variance is not "
                            "known",
     Cause.MORE_INPUTS: "the decoder has more than one input",
-    Cause.ONE_SPREAD: "all dimensions share one spread",
-    Cause.NO_LOGARITHM: "the encoder's second output is no logarithm of its scale",
+    Cause.ONE_SPREAD: "all dimensions share one scale",
+    Cause.NO_LOGARITHM: "the encoder's second output is not a logarithm of its scale",
     Cause.ACTIVATION: "{place} ({layer}) has an activation",
     Cause.NO_BIAS: "{place} ({layer}) has no bias",
     Cause.NOT_TRAINED: "{place} ({layer}) is not trained",
@@ -32,12 +32,11 @@ _WHYS = {
     Cause.NOT_LINEAR: "{place} ({layer}, {kind}) is not a Linear layer",
     Cause.UNKNOWN_KIND: "{place} ({layer}, {kind}) is of an unknown kind",
     Cause.DROPS: "{layer} drops parts of z in training, which no affine layer absorbs",
-    Cause.RANDOM: "{layer} ({kind}) of the {part} is random in training, and not where it is "
-                  "measured",
+    Cause.RANDOM: "{layer} ({kind}) of the {part} is random in training, but not in measurements",
     Cause.NARROW: "{layer} ({kind}) of the {part} computes in {dtype} in training, and in float32 "
-                  "where it is measured",
+                  "in measurements",
     Cause.OWN_LOSS: "{layer} ({kind}) of the {part} adds a loss of its own",
-    Cause.REGULARIZERS: "the networks have regularizers, whose losses are not in what is measured",
+    Cause.REGULARIZERS: "the networks have regularizers, whose losses are not measured",
     Cause.FEW_BLOCKS: "a few blocks of examples carry its variance",
     Cause.IN_WORDS: "{said}",
 }
@@ -54,7 +53,7 @@ _READINGS = {
     "log_variance": "log sigma^2", "variance": "sigma^2", "log_scale": "log sigma", "scale": "sigma"
 }
 _SEVERITIES = {Severity.FATAL: "WRONG", Severity.DOUBTFUL: "DOUBTFUL"}
-_FINDINGS = {  # what is wrong, and what to do
+_FINDINGS = {  # the fault, and what to do
     Kind.NOT_FINITE:
         "{part} is not finite for {rows} of {of} inputs, first for example {row} (counted from 0). "
         "Leave these examples out, or correct the network.",
@@ -82,8 +81,8 @@ _FINDINGS = {  # what is wrong, and what to do
     Kind.OTHER_RANGE:
         "reconstructions are worse than the data's mean ({error:.2g} times its squared error). The "
         "data range from {data_low:.3g} to {data_high:.3g}, the model's outputs from "
-        "{model_low:.3g} to {model_high:.3g}. Bring the data to the range that the model was "
-        "trained on (max_value=1 or 255, standardising).{vanishing}",
+        "{model_low:.3g} to {model_high:.3g}. Scale the data to the range of the training "
+        "(max_value=1 or 255, standardising).{vanishing}",
     Kind.SCALE_NEVER_BELOW_1:
         "sigma is never below 1 (smallest {smallest:.3g}, {fraction:.1%} of them exactly 1), "
         "though the means differ between examples. The log-variance is never negative. Is there a "
@@ -99,14 +98,14 @@ _VANISHING = (" {:.1%} of the posterior's scales underflow to 0 for such data, s
 
 
 def findings(found: Iterable[Finding]) -> list[str]:
-    """A line for each `Finding`: how bad it is, what is wrong, and what to do."""
+    """A line for each `Finding`: how bad it is, the fault, and what to do."""
     found = list(found)
     return [f"{_SEVERITIES[finding.severity]}: {text}"
             for finding, text in zip(found, remedies(found))]
 
 
 def remedies(found: Iterable[Finding]) -> list[str]:
-    """A line for each `Finding`: what is wrong, and what to do."""
+    """A line for each `Finding`: the fault, and what to do."""
     made = []
     for finding in found:
         numbers = dict(finding.numbers)
@@ -119,12 +118,12 @@ def remedies(found: Iterable[Finding]) -> list[str]:
 
 
 def _readings(moments):
-    """E[mu^2 + sigma^2] under each reading that gives one, and which give none."""
+    """E[mu^2 + sigma^2] under each possible reading."""
     said = [f"{value:.3g} read as {_READINGS[name]}" for name, value in moments.items()
             if name in _READINGS and math.isfinite(value)]
     if all(math.isinf(moments.get(name, 0)) for name in ("variance", "scale")):
-        said.append("impossible as sigma^2 or sigma, which never go to 0 or below as the second "
-                    "output does")
+        said.append("not possible as sigma^2 or sigma, which are always positive, unlike the "
+                    "second output")
     return ", ".join(said)
 
 
@@ -136,13 +135,13 @@ def _best(finding):
 
 
 class Estimate(Protocol):
-    """What `beta` reads of a `tfisovae.BetaEstimate`."""
+    """The part of `tfisovae.BetaEstimate` that `beta` uses."""
 
     def interval(self, error_rate: float = 0.05) -> tuple[float, float]:
-        """`(low, high)`, which misses the true beta in about a share `error_rate` of data sets."""
+        """`(low, high)`; it misses the true beta in a share of about `error_rate` of data sets."""
 
     def state(self, given: float | None = None) -> BetaState:
-        """How the beta that was given agrees."""
+        """Whether the given beta agrees."""
 
     @property
     def value(self) -> float:
@@ -150,16 +149,16 @@ class Estimate(Protocol):
 
 
 def beta(found: Estimate, given: float | None = None) -> str:
-    """Whether the posterior shows the beta that was given, in a line.
+    """Whether the posterior agrees with the given beta, in a line.
 
-    For two or more dimensions it calls a beta DIFFERENT that is not in at most 5 % of data sets
-    (1.2 % in simulations). The interval misses the true beta in 5 %, and in up to 9 % where all
-    dimensions differ (`BetaEstimate.interval`). That holds where the noise in training was the
-    posterior's. The error of a single dimension covers the examples only.
+    For two or more dimensions, it wrongly calls beta DIFFERENT in at most 5 % of data sets (1.2 %
+    in simulations). The interval misses the true beta in 5 %, and in up to 9 % if all dimensions
+    differ (`BetaEstimate.interval`). This holds if the training noise was the posterior's. The
+    error of a single dimension covers the examples only.
 
     Args:
       found: `tfisovae.BetaEstimate`.
-      given: beta, or `None` where the estimate itself is used.
+      given: beta, or `None` if the estimate itself is used.
     """
     low, high = found.interval()
     unknown = (f"the posterior does not show beta (its 95 % interval includes 0, and goes up to "
@@ -183,7 +182,7 @@ def _ratio(found, given):
 
 
 def _meaning(found, given):
-    """What a ratio of the beta found to the beta given can mean."""
+    """What a ratio of the found beta to the given beta can mean."""
     ratio = found.value / given if given else math.inf
     loss = "the loss was another (a weight, a mean instead of a sum, a part of the KL)"
     if 1 / FAR < ratio < FAR:

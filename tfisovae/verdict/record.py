@@ -14,24 +14,24 @@ from tfisovae.verdict.tests_of_means import LossFall, MeanGradient
 
 
 class ReasonKind(enum.Enum):
-    """What a reason says."""
+    """The kinds of reasons."""
 
     NOT_FINITE = "not_finite"  # the number is not finite
-    OFF = "off"  # it differs from what is expected
-    HINT = "hint"  # likewise, but `why` it need not be as expected is known
+    OFF = "off"  # it differs from its expected value
+    HINT = "hint"  # it differs, but need not be as expected, because of `why`
     HEAVY_TAILS = "heavy_tails"  # a few examples dominate its mean
     TAILS_DECIDE = "tails_decide"  # dimensions with such tails may gain up to `value` nats
-    HELD_OUT = "held_out"  # held-out examples have this `value`, those of training `expected`
-    WITHIN_NOISE = "within_noise"  # it does not differ from what is expected
+    HELD_OUT = "held_out"  # held-out examples have this `value`, training examples have `expected`
+    WITHIN_NOISE = "within_noise"  # it does not differ from its expected value
     COLLAPSED = "collapsed"  # `value` is the rate, nats
     TOO_FEW = "too_few_examples"  # `value` examples of `expected`
     NO_GRADIENT = "no_gradient"  # measured on `value` examples, of `expected` or more
     GRADIENT_TELLS_NOTHING = "gradient_tells_nothing"  # because of `why`
-    NO_PROBE = "no_probe"  # the training was not continued to see what that gains
-    SHORT_PROBE = "short_probe"  # it was continued for fewer steps than it had
+    NO_PROBE = "no_probe"  # no probe continued the training
+    SHORT_PROBE = "short_probe"  # the probe had fewer steps than the training
     MORE_DIMENSIONS = "more_dimensions"  # one more dimension would gain `value` nats
-    OTHER_DATA = "other_data"  # `note` is the command that measures the run's own
-    PRUNED = "pruned"  # of the run `note`, and not trained since
+    OTHER_DATA = "other_data"  # `note` is the command that measures the run's own data
+    PRUNED = "pruned"  # made from the run `note`, and not trained since
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,11 +40,11 @@ class Reason:
 
     Attributes:
       kind: `ReasonKind`.
-      check: the name of what was checked, one of those in `tfisovae.verdict.checks`, or of a loss.
+      check: the name of a check in `tfisovae.verdict.checks`, or of a loss.
       dimension: j, or `None` for the whole network.
-      value, expected, standard_error, p_value: in the unit of `check`; NaN where there is none.
-      note: text that goes with it; in files of older versions, also what `why` holds now.
-      why: a test of this number shows nothing.
+      value, expected, standard_error, p_value: in the unit of `check`; NaN if missing.
+      note: more text; in files of older versions, also the reason that `why` holds now.
+      why: the reason that a test of this number shows nothing.
     """
 
     kind: ReasonKind
@@ -59,7 +59,7 @@ class Reason:
 
     @classmethod
     def of(cls, kind: ReasonKind, check: Check) -> "Reason":
-        """That something is the case with a `Check`."""
+        """A reason that comes from a `Check`."""
         return cls(kind, check.name, check.dimension, check.value, check.expected,
                    check.standard_error, check.p_value,
                    why=check.why if kind is ReasonKind.HINT else None)
@@ -74,18 +74,19 @@ class Reason:
 
 @dataclasses.dataclass(frozen=True, repr=False)
 class Verdict:
-    """What the checks say together; `tfisovae.verdict.words` makes sentences of it.
+    """The verdict on a trained VAE: has training converged, and is the latent space isometric?
 
     Attributes:
       state: whether the training has converged. reasons: what was found.
       isometry: the verdict on the embedding, or `None`.
-      num_examples: of those that decide. level: of false alarms.
-      resolution: the deviation that is found, in any dimension, with probability .9; NaN without
-        such checks.
+      num_examples: number of examples that decide. level: rate of false alarms.
+      resolution: the deviation in any dimension that the checks find with probability .9; NaN
+        without such checks.
       gradient, fall, annealed: as given to `tfisovae.verdict.convergence.judge`.
-      gains: what the loss can still fall by, and where that comes from. margin: gains up to this do
-        not matter, nats. averaging: the gain of averaged weights, or `None`.
-      on_own_data: whether the state is that on the data of the run, where these are others.
+      gains: how far the loss can still fall, by source. margin: smaller gains do not matter, nats.
+        averaging: the gain of averaged weights, or `None`.
+      on_own_data: whether the state was measured on the run's own data, and the embedding on other
+        data.
     """
 
     state: State
@@ -109,12 +110,12 @@ class Verdict:
                 f"nats, margin={self.margin:.3g})")
 
     def _repr_html_(self) -> str:
-        from tfisovae.verdict import html, words  # which are made of this
+        from tfisovae.verdict import headlines, html  # which import this module
 
-        return html.of(repr(self), lines=[words.summary(self)])
+        return html.of(repr(self), lines=[headlines.summary(self)])
 
     def gain_of(self, kind: GainKind) -> Gain | None:
-        """The gain of this kind; `None` where it was not measured."""
+        """The gain of this kind; `None` if it was not measured."""
         return next((gain for gain in self.gains if gain.kind is kind), None)
 
     @property
@@ -125,7 +126,7 @@ class Verdict:
 
     @property
     def interval(self) -> tuple[float, float]:
-        """The interval of 95 % of the sum of all gains, nats."""
+        """The 95 % interval of the sum of all gains, nats."""
         value, error = self.gain
         return value - Z * error, value + Z * error
 
@@ -135,11 +136,11 @@ class Verdict:
 
     @property
     def unfinished(self) -> bool:
-        """Whether it is shown that the loss can be lower by more than the margin."""
+        """Whether the loss can certainly fall by more than the margin."""
         return self.state in (State.NOT_FINITE, State.SADDLE, State.JITTERS, State.IMPROVING)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain Python values, as JSON holds them; what is unknown is left out."""
+        """As plain Python values for JSON, without unknown entries."""
         return _plain(dataclasses.asdict(self))
 
     @classmethod
@@ -147,7 +148,7 @@ class Verdict:
         """From `to_dict`.
 
         Raises:
-          ValueError, KeyError, TypeError, AttributeError: if that did not write it.
+          ValueError, KeyError, TypeError, AttributeError: if the values are of another kind.
         """
         kinds = {
             "state": State, "isometry": Isometry.from_dict, "num_examples": int,
@@ -156,11 +157,11 @@ class Verdict:
             "on_own_data": bool, "gains": lambda gains: tuple(map(Gain.from_dict, gains)),
             "averaging": Gain.from_dict
         }
-        values["margin"]  # of a verdict without it, another version judged by other rules
+        values["margin"]  # a verdict without it comes from another version with other rules
         return cls(**{name: kinds.get(name, float)(value) for name, value in values.items()})
 
 
-_WHOLE = ("gradient", "fall")  # whose numbers that are not finite stay, as null
+_WHOLE = ("gradient", "fall")  # numbers of these that are not finite stay, as null
 
 
 def _plain(value, whole=False):

@@ -1,6 +1,4 @@
-"""What can be found, as data: the states of a verdict and of what goes with it. Their values are
-written into JSON files and into the classes of pages.
-"""
+"""The states of a verdict and of its parts, as data. JSON files and pages hold their values."""
 import enum
 
 
@@ -9,12 +7,12 @@ class State(enum.Enum):
 
     NOT_FINITE = "not_finite"  # some number is not finite, so no other means anything
     COLLAPSED = "collapsed"  # no dimension carries information
-    SADDLE = "saddle"  # dimensions carry nothing that would gain more than the margin
-    JITTERS = "jitters"  # the rate keeps the weights moving: averaging gains more than the margin
+    SADDLE = "saddle"  # unused dimensions would gain more than the margin
+    JITTERS = "jitters"  # the learning rate keeps the weights moving: averaging gains more
     IMPROVING = "improving"  # more training, or a closed form, gains more than the margin
     CONVERGED = "converged"  # twice the steps gain less than the margin
-    UNDECIDED = "undecided"  # what was measured cannot tell on which side of the margin it is
-    NOT_JUDGED = "not_judged"  # nothing that could have shown the fault was measured
+    UNDECIDED = "undecided"  # the measurements do not show on which side of the margin the gain is
+    NOT_JUDGED = "not_judged"  # no measurement could have shown a fault
 
 
 class IsometryState(enum.Enum):
@@ -37,7 +35,7 @@ class ClaimState(enum.Enum):
 
 
 class BetaState(enum.Enum):
-    """How the beta that was given and the one that the posterior shows agree."""
+    """How the given beta agrees with the beta of the posterior."""
 
     FOUND = "found"  # none was given
     AGREES = "agrees"
@@ -47,37 +45,37 @@ class BetaState(enum.Enum):
 
 
 class Severity(enum.Enum):
-    """What a finding about a model means for what is measured."""
+    """How far a finding about a model affects the results."""
 
     FATAL = "fatal"  # no number means anything
     DOUBTFUL = "doubtful"
 
 
 class Cause(enum.Enum):
-    """Why it is known, or not known, that a test applies to a model."""
+    """Why a test applies to a model, does not apply, or may apply."""
 
     HEADS_AFFINE = "heads_affine"  # heads and the decoder's first layer are affine with biases
     BIAS = "bias"  # the log-variance head has one
     NETWORKS_UNKNOWN = "networks_unknown"
     ENCODER_UNKNOWN = "encoder_unknown"
-    LAYERS_UNKNOWN = "layers_unknown"  # no Keras models of known layers
-    NOT_FUNCTIONAL = "not_functional"  # a network is no functional Keras model
+    LAYERS_UNKNOWN = "layers_unknown"  # they are not Keras models of known layers
+    NOT_FUNCTIONAL = "not_functional"  # a network is not a functional Keras model
     NOT_TRACED = "not_traced"  # torch.fx cannot trace a network
-    OUTPUTS_UNKNOWN = "outputs_unknown"  # which are the mean and the log-variance
+    OUTPUTS_UNKNOWN = "outputs_unknown"  # it is unknown which are mean and log-variance
     MORE_INPUTS = "more_inputs"  # the decoder has more than one
     ONE_SPREAD = "one_spread"  # all dimensions share it
-    NO_LOGARITHM = "no_logarithm"  # the encoder's second output is none of its scale
+    NO_LOGARITHM = "no_logarithm"  # the encoder's second output is not a logarithm of its scale
     ACTIVATION = "activation"  # a layer at the latent variables has one
     NO_BIAS = "no_bias"  # it has none
     NOT_TRAINED = "not_trained"
     HELD = "held"  # it has a constraint or a regularizer
-    NOT_DENSE = "not_dense"  # it is no Dense layer
-    NOT_LINEAR = "not_linear"  # it is no Linear layer of PyTorch
+    NOT_DENSE = "not_dense"  # it is not a Dense layer
+    NOT_LINEAR = "not_linear"  # it is not a Linear layer of PyTorch
     UNKNOWN_KIND = "unknown_kind"  # it is of an unknown kind
     DROPS = "drops"  # a layer drops parts of z in training
     RANDOM = "random"  # a layer is random in training alone
     NARROW = "narrow"  # a layer computes in fewer bits in training
     OWN_LOSS = "own_loss"  # a layer adds a loss
     REGULARIZERS = "regularizers"  # the networks have some
-    FEW_BLOCKS = "few_blocks"  # of examples, which carry the variance
+    FEW_BLOCKS = "few_blocks"  # a few blocks of examples carry the variance
     IN_WORDS = "in_words"  # as an older version said it

@@ -1,10 +1,10 @@
 """Tests of means that should be 0, and their error rates (NumPy and SciPy only).
 
-Three of them: a skewness-corrected t test of one mean, a split-half test of a mean vector of many
+There are three: a skewness-corrected t test of one mean, a split-half test of a mean vector of many
 thousand components (a gradient), and a test of the fall of a noisy curve. `holm` corrects p-values
-for how many there are. No test of a mean holds its level for all shapes: `Moments.heavy` says where
-a few examples carry the variance, so that the mean cannot be judged. The shapes with measured rates
-are in results/verdict/false_alarms.json.
+for their number. No test of a mean holds its level for all distributions. `Moments.heavy` marks the
+means that cannot be judged, since a few examples carry their variance.
+results/verdict/false_alarms.json lists the distributions with measured rates.
 """
 import dataclasses
 import math
@@ -15,28 +15,26 @@ import numpy as np
 import numpy.typing as npt
 import scipy.stats
 
-MIN_BLOCKS = 8  # from which a mean gradient can be told from its noise
-# The sample's skewness understates that of heavy tails, most of all in the samples that mislead.
+MIN_BLOCKS = 8  # so few blocks suffice to separate a mean gradient from its noise
+# A sample understates the skewness of heavy tails, most of all in the samples that mislead.
 _CAUTION = 1.5
-_SPIKE = 6  # deviations of a row of the history from its line, beyond which it counts as so many
-_LINE_ROWS = 500  # of a history, through pairs of which that line is found
-_FEW_ROWS = 10  # independent rows, below which a line through them is not tested
-_PARTS = 9  # of a history, whose means fall one after the other where the loss does
-# Kurtosis beyond which a few examples carry the variance, where they are also fewer than so many.
+_SPIKE = 6  # rows of the history further from the line are moved to so many deviations
+_LINE_ROWS = 500  # rows of a history whose pairs give that line
+_FEW_ROWS = 10  # with fewer independent rows a line is not tested
+_PARTS = 9  # parts of a history; their means fall one after the other if the loss falls
+# Above this kurtosis a few examples carry the variance, if they are also fewer than this number.
 _HEAVY = 100
-_SKEW = 0.6  # the same by the skewness over sqrt(N), where the kurtosis is not known
-# As many unseen examples, each as large as the largest, must not explain what is missing: with 2,
-# false alarms are hardly rarer, and a quarter more of the detections on Gaussians is lost.
+_SKEW = 0.6  # the same limit for skewness / sqrt(N), if the kurtosis is not known
+# This many unseen examples, each as large as the largest, must not explain the missing part. With
+# 2, false alarms are hardly rarer, and a quarter more of the detections on Gaussians is lost.
 _UNSEEN = 1
-_HEAVY_BLOCKS = 5  # kurtosis of block means beyond which a few blocks carry the variance
-# Deviation of t averaged over halves where the mean is 0; simulated: .57 to .75.
+_HEAVY_BLOCKS = 5  # above this kurtosis of block means, a few blocks carry the variance
+# Deviation of t averaged over halves if the mean is 0; in simulations .57 to .75.
 _NARROWED = 0.85
 
 
 def numbers_of(values: Mapping[str, Any], whole: Sequence[str]) -> dict[str, float | int]:
-    """Numbers as JSON holds them: what was not finite is `None` there. Those named in `whole` are
-    integers.
-    """
+    """Numbers from JSON, where `None` means not finite. Entries named in `whole` are integers."""
     made = {name: math.nan if value is None else float(value) for name, value in values.items()}
     return made | {name: int(values[name]) for name in whole}
 
@@ -47,8 +45,8 @@ class Moments:
 
     Attributes:
       num_examples: N.
-      mean, standard_deviation, skewness: of the examples; skewness 0 where they are all the same.
-      kurtosis: 3 for Gaussians, 0 where all are the same; `None` where it was not measured.
+      mean, standard_deviation, skewness: of the examples; skewness 0 if all are equal.
+      kurtosis: 3 for Gaussians, 0 if all are equal; `None` if not measured.
     """
 
     num_examples: int
@@ -65,11 +63,11 @@ class Moments:
         Args:
           num_examples: N.
           sums: of (v - origin)^k, k = 1 to 4, for the values v, `[4, n]`, float64.
-          origin: about where the mean is: what digits are kept by.
+          origin: a value near the mean, to keep the digits.
         """
         first, second, third, fourth = np.asarray(sums, np.float64) / num_examples
         variance = second - first**2
-        # What is left of a constant is rounding.
+        # The rest of a constant is rounding.
         variance = np.where(variance > 1e-12 * np.maximum(second, 1e-300), np.maximum(variance, 0),
                             0 * variance)
         deviation = np.sqrt(variance)
@@ -82,7 +80,7 @@ class Moments:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "Moments":
-        """From `dataclasses.asdict`, as JSON holds it: what was not finite is `None` there."""
+        """From `dataclasses.asdict`, read back from JSON, where `None` means not finite."""
         known = [values[name] for name in ("mean", "standard_deviation", "skewness")]
         kurtosis = values.get("kurtosis")
         return cls(int(values["num_examples"]), *(np.array(one, np.float64) for one in known),
@@ -90,15 +88,15 @@ class Moments:
 
     @classmethod
     def of(cls, values: npt.ArrayLike) -> "Moments":
-        """Of the values `[N, n]` themselves."""
+        """From the values `[N, n]` themselves."""
         values = np.asarray(values, np.float64)
         origin = values.mean(0)
         return cls.from_power_sums(len(values),
                                    [np.sum((values - origin)**k, 0) for k in (1, 2, 3, 4)], origin)
 
     def held_out(self, num_train: int | None) -> "Moments":
-        """The same with the errors of held-out examples, by sqrt(1 + N / num_train) wider: the
-        optimum is that of `num_train` other examples. `None`: of the training examples themselves.
+        """The same with errors wider by sqrt(1 + N / num_train), for held-out examples: the optimum
+        belongs to `num_train` other examples. `None`: these are the training examples themselves.
         """
         if num_train is None:
             return self
@@ -112,8 +110,8 @@ class Moments:
 
     @property
     def heavy(self) -> np.ndarray:
-        """Where a few examples carry the variance, `[n]`: N over the kurtosis says how many, and
-        these are fewer than N / 100 and fewer than 100.
+        """Where a few examples carry the variance, `[n]`. Their number is N over the kurtosis; few
+        means below N / 100 and below 100.
         """
         if self.kurtosis is None:
             return np.abs(self.skewness) > _SKEW * np.sqrt(self.num_examples)
@@ -126,17 +124,16 @@ class Moments:
 
             h = sqrt(N) (t + g t^2 / 3 + g^2 t^3 / 27 + g / (6 N))
 
-        has Student's distribution with N - 1 degrees to the second order, where that of t is
-        lopsided by g / sqrt(N). Where the correction lessens h, g counts 1.5-fold: the sample's g
-        is too small where the tail is missing that makes t large. Where it enlarges h, sqrt(N) t
-        is used: one example far out makes both t and g large.
+        has Student's distribution with N - 1 degrees to second order, while t is lopsided by g /
+        sqrt(N). If the correction lowers h, g counts 1.5-fold: the sample's g is too small if it
+        lacks the tail that makes t large. If the correction raises h, sqrt(N) t is used: one
+        distant example makes both t and g large.
 
         Args:
           expected: the mean under the hypothesis, a number or `[n]`.
-          squares: whether the values are sums of squares. Then only a tail on one side can be
-            missing: h is used where it is larger too, and a mean below `expected` is tested as if
-            one more example were there, as far out as (sum of fourth powers)^(1/4), which no
-            example exceeds.
+          squares: whether the values are sums of squares. Then only one tail can be missing, so h
+            is used even if it is larger. A mean below `expected` is tested with one more example,
+            as far out as (sum of fourth powers)^(1/4), which no example exceeds.
         """
         off, n = self.mean - expected, self.num_examples
         if squares and self.kurtosis is not None:
@@ -167,19 +164,19 @@ def holm(p_values: npt.ArrayLike) -> np.ndarray:
 
 @dataclasses.dataclass(frozen=True)
 class MeanGradient:
-    """What the gradients of many blocks of examples say of the mean gradient.
+    """An estimate of the mean gradient from the gradients of many blocks of examples.
 
     Attributes:
-      squared_norm: |E[g]|^2 without bias: the mean of g_j . g_k over pairs of different blocks,
-        which is g1 . g2 of two halves averaged over all ways to halve.
-      standard_error: of `squared_norm`, were E[g] 0.
-      noise: E|g_i - E[g]|^2 of one example.
-      noise_scale: noise / squared_norm, examples: the batch size at which the mean gradient equals
-        its noise. Infinite where `squared_norm` is not positive.
+      squared_norm: |E[g]|^2 without bias: the mean of g_j . g_k over pairs of different blocks. It
+        equals g1 . g2 of two halves, averaged over all halves.
+      standard_error: of `squared_norm` if E[g] is 0.
+      noise: E|g_i - E[g]|^2 for one example.
+      noise_scale: noise / squared_norm, in examples: the batch size at which the mean gradient
+        equals its noise. Infinite if `squared_norm` is not positive.
       p_value: of E[g] = 0, one-sided, by halves.
       num_examples: N.
-      kurtosis: of the blocks' projections on the direction of the other half; NaN in files of older
-        versions.
+      kurtosis: of the projections of the blocks onto the direction of the other half; NaN in files
+        of older versions.
     """
 
     squared_norm: float
@@ -192,7 +189,7 @@ class MeanGradient:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "MeanGradient":
-        """From `dataclasses.asdict`, as JSON holds it: what was not finite is `None` there."""
+        """From `dataclasses.asdict`, read back from JSON, where `None` means not finite."""
         numbers = numbers_of(values, ("num_examples", ))
         if math.isnan(numbers["noise_scale"]) and numbers["squared_norm"] <= 0:
             numbers["noise_scale"] = math.inf
@@ -212,21 +209,22 @@ def mean_gradient(gram: npt.ArrayLike, num_examples: int, num_splits: int = 50,
 
         u = sum_a c_a g_a,      c = (M_A + m I)^-1 1,       y_b = u . g_b,
 
-    with M_A the Gram matrix of A and m the median of its eigenvalues. This is Fisher's direction:
-    it whitens by the second moment, so that the few steep directions that hold nearly all the noise
-    do not hide the many flat ones. If E[g] is 0, so is E[y_b], for every shape of the examples. The
-    p-value is Student's, of the mean over many random halves of t = mean(y) / error, over .85:
-    averaging narrows t where the mean is 0, to a deviation of .57 to .75 in simulations. Rates are
-    in results/verdict/false_alarms.json. On Gaussian data it finds 88 to 100 % of what flips of
-    signs found, which are wrong on rare and heavy-tailed data (results/verdict/simulations.json).
+    with M_A the Gram matrix of A and m the median of its eigenvalues. This is Fisher's direction.
+    It whitens by the second moment. Otherwise the few steep directions, which hold nearly all the
+    noise, would hide the many flat ones. If E[g] is 0, so is E[y_b], for every distribution. The
+    p-value is Student's, for the mean over many random halves of t = mean(y) / error, divided by
+    .85. Averaging narrows t under the hypothesis, to a deviation of .57 to .75 in simulations.
+    Rates are in results/verdict/false_alarms.json. On Gaussian data it finds 88 to 100 % of what
+    sign flips find. But sign flips are wrong on rare and heavy-tailed data
+    (results/verdict/simulations.json).
 
     Args:
       gram: g_j . g_k of the mean gradients of the blocks, `[K, K]`, K of at least 8.
-      num_examples: of all blocks together.
+      num_examples: in all blocks together.
       num_splits: random halves.
       seed: of the halves.
     Returns:
-      `MeanGradient`; of NaN where some gradient is not finite.
+      `MeanGradient`; full of NaN if a gradient is not finite.
     Raises:
       ValueError: for fewer than 8 blocks.
     """
@@ -256,8 +254,7 @@ def mean_gradient(gram: npt.ArrayLike, num_examples: int, num_splits: int = 50,
 
 
 def _projected(gram, one, other):
-    """t and kurtosis of the blocks `other`, projected on the direction that the blocks `one` give.
-    """
+    """t and kurtosis of the blocks `other`, projected onto the direction from the blocks `one`."""
     values, vectors = np.linalg.eigh(gram[np.ix_(one, one)])
     values = np.maximum(values, 0)
     direction = vectors @ (vectors.sum(0) / (values + max(np.median(values), 1e-12)))
@@ -271,18 +268,16 @@ def _projected(gram, one, other):
 
 @dataclasses.dataclass(frozen=True)
 class LossFall:
-    """How the loss moved over the last part of a training.
+    """The change of the loss over the last part of a training.
 
     Attributes:
-      fall: by how much a straight line through the last part falls from its begin to its end;
-        negative where it rises.
+      fall: how far a straight line through the last part falls; negative if it rises.
       standard_error: of `fall`, with the correlation of neighbouring rows.
       p_value: of fall = 0, two-sided.
       first_step, last_step: the part.
       num_rows: lines of history in it.
-      loss: where the line ends; NaN where it was not kept.
-      num_independent: the number of independent rows that tell as much; NaN in files of older
-        versions.
+      loss: the value at the end of the line; NaN if not kept.
+      num_independent: the equivalent number of independent rows; NaN in files of older versions.
     """
 
     fall: float
@@ -301,8 +296,7 @@ class LossFall:
 
     @property
     def decided(self) -> bool:
-        """Whether there are 10 independent rows or more, or the loss falls, or rises, throughout.
-        """
+        """Whether there are 10 independent rows or more, or the loss falls or rises throughout."""
         return not self.num_independent < _FEW_ROWS or self.p_value < 0.05
 
 
@@ -310,25 +304,26 @@ def loss_fall(steps: npt.ArrayLike, losses: npt.ArrayLike, part: float = 1 / 3,
               min_rows: int = 6) -> LossFall | None:
     """The fall of the loss over the last `part` of its history, by least squares.
 
-    Two tests share the error rate. The first takes a straight line. Its noise is what a cubic
-    leaves, so that a bent fall is not noise. Neighbouring rows are alike: their correlation r
-    leaves N (1 - r) / (1 + r) independent ones. r is taken at its upper limit, and below 10
-    independent rows this test says nothing. The second asks whether the means of 9 parts fall one
-    after the other, or rise. Even a random walk does so with probability 2^-7 only.
+    Two tests share the error rate. The first fits a straight line. Its noise is the residual of a
+    cubic, so that a bent fall is not noise. Neighbouring rows are correlated: a correlation r
+    leaves N (1 - r) / (1 + r) independent rows. The test uses the upper limit of r. It needs 10
+    independent rows. The second test asks whether the means of 9 parts all fall one after the
+    other, or all rise. Even a random walk does so with probability 2^-7 only.
 
-    Simulated without a fall, for rows correlated by 0 to .95: at most 3.4 % below .05.
+    In simulations without a fall, with rows correlated by 0 to .95, at most 3.4 % of p-values are
+    below .05.
 
     Rows further than 6 deviations (of the median absolute residual) from the median line through
-    pairs of rows count as 6 deviations off: a constant rate throws the weights now and then, and
-    one such row would hide any fall.
+    pairs of rows are moved to 6 deviations. A constant learning rate makes such spikes now and
+    then, and one spike would hide any fall.
 
     Args:
-      steps, losses: `[R]`, the rows of `history.csv`: the loss is the mean over the steps since the
-        row before.
+      steps, losses: `[R]`, the rows of `history.csv`. Each loss is the mean over the steps since
+        the row before.
       part: of the steps, at the end.
-      min_rows: below so many rows in this part there is no answer.
+      min_rows: with fewer rows in this part there is no answer.
     Returns:
-      `LossFall`, of NaN where a loss is not finite, or `None` where the history is too short.
+      `LossFall`, full of NaN if a loss is not finite; or `None` if the history is too short.
     """
     steps, losses = np.asarray(steps, np.float64), np.asarray(losses, np.float64)
     if steps.ndim != 1 or steps.shape != losses.shape:
@@ -366,8 +361,8 @@ def loss_fall(steps: npt.ArrayLike, losses: npt.ArrayLike, part: float = 1 / 3,
 
 
 def _monotone(y):
-    """Two-sided p-value of means of `_PARTS` parts of the rows that only fall, or only rise; 1
-    where they do neither.
+    """Two-sided p-value if the means of `_PARTS` parts of the rows only fall, or only rise;
+    otherwise 1.
     """
     if len(y) < _PARTS:
         return 1.0
@@ -376,7 +371,7 @@ def _monotone(y):
 
 
 def _without_spikes(t, y):
-    """Rows y over t, none further from the line than `_SPIKE` deviations."""
+    """Rows y over t, with spikes cut at `_SPIKE` deviations from the line."""
     some = np.unique(np.linspace(0, len(t) - 1, min(len(t), _LINE_ROWS)).round().astype(int))
     slope, intercept, *_ = scipy.stats.theilslopes(y[some], t[some])
     line = intercept + slope * t

@@ -1,18 +1,18 @@
-"""The words for verdicts; `model_words` has those for models. Words are made nowhere else.
+"""The full words for verdicts. `headlines` has three short lines, `next_step` the next step, and
+`model_words` the words for models. No other module makes such words.
 
-Nothing reads these words back: whatever must be known is in the data that they are made from.
+No code reads these words back: all that it needs is in the data behind them.
 """
 import dataclasses
 import math
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
 
-from tfisovae.verdict import model_words
-from tfisovae.verdict.checks import BALANCE
-from tfisovae.verdict.gains import GainKind
+from tfisovae.verdict import model_words, next_step
+from tfisovae.verdict.gains import Gain, GainKind
 from tfisovae.verdict.isometry import CLOSE, FEW, Isometry, Part
-from tfisovae.verdict.model_words import FAR
 from tfisovae.verdict.record import ReasonKind, Verdict
 from tfisovae.verdict.states import IsometryState, State
 
@@ -26,18 +26,9 @@ LABELS = {
 }
 _PARTS = {Part.STRETCH: "stretch", Part.LENGTHS: "lengths", Part.ANGLES: "right angles",
           Part.FLATNESS: "flatness along single axes", Part.POSTERIOR: "the posterior"}
-_LONGER = "train longer, and let learning_rate fall to 0 only at the end"
-_STANDARDIZE = (
-    f"call tfisovae.standardize_latents(vae, training_examples). If that was done, {_LONGER}")
-_PRIOR = (
-    "ask whether the prior is N(0, I). The moments of the posterior contradict it. With another "
-    "prior, such as a VampPrior or a flow, neither the rate nor this verdict holds. If it is "
-    "N(0, I), ")
-_FAR_MOMENTS = 1.0  # nats by standardizing, above which another prior is likely
-_PROBE = "train on for as many steps again, and see what that gains (tfisovae.probe)"
 _SOURCES = {GainKind.DOUBLING: "by {steps:,} more steps", GainKind.PROBE: "by {steps:,} more steps",
             GainKind.DEAD: "by dimensions that carry nothing", GainKind.SCALE: "by standardizing",
-            GainKind.BALANCE: "by the widths of the posterior"}
+            GainKind.BALANCE: "by the posterior widths"}
 
 
 class Line(NamedTuple):
@@ -55,46 +46,47 @@ class Line(NamedTuple):
 
 
 def lines(verdict: Verdict | None) -> list[Line]:
-    """Up to three: has training converged; is the embedding isometric; what not to conclude."""
+    """The whole verdict in up to three lines: whether training has converged, whether the embedding
+    is isometric, and what not to conclude. `headlines` has the short form.
+    """
     if verdict is None:
         return []
     made = [Line("Training", verdict.state.value, *_training(verdict))]
     if verdict.isometry is not None:
         made.append(Line("Embedding", verdict.isometry.state.value, *_embedding(verdict)))
-        made.append(Line("Do not conclude", "", "", _warnings(verdict)))
+        made.append(Line("Caution", "", "", f"{'; '.join(cautions(verdict))}."))
     return made
 
 
-def summary(verdict: Verdict) -> str:
-    """`lines` as text."""
-    return "\n".join(map(str, lines(verdict)))
-
-
 def health(verdict: Verdict) -> str:
-    """Whether training has converged, in a line."""
+    """Whether training has converged, with all numbers and reasons."""
     return "".join(_training(verdict))
 
 
 def _training(verdict):
     """The label of the state, and the rest of the line."""
     rest = {
-        State.NOT_FINITE: _not_finite, State.COLLAPSED: _collapsed, State.SADDLE: _saddle,
+        State.NOT_FINITE: _broken, State.COLLAPSED: _collapsed, State.SADDLE: _saddle,
         State.JITTERS: _jitters, State.IMPROVING: _improving, State.CONVERGED: _converged,
         State.UNDECIDED: _undecided, State.NOT_JUDGED: _not_judged
     }[verdict.state](verdict)
-    if verdict.state is not State.NOT_FINITE:
-        rest += "".join(f" {said}" for said in (*_hints(verdict), *_more_dimensions(verdict)))
-    held_out = verdict.of(ReasonKind.HELD_OUT)
-    if held_out:
-        rest += (
-            f" On the held-out examples {'; '.join(_differing(held_out))}. They differ from the "
-            f"training examples, or the model overfits.")
-    for pruned in verdict.of(ReasonKind.PRUNED):
-        rest += (
-            f" This model is {pruned.note} without some of its dimensions, and was not trained "
-            f"since: for the training, see the verdict on {pruned.note}.")
+    rest = " ".join([rest, *notes(verdict)])
     where = " (on the run's own data)" if verdict.on_own_data else ""
     return LABELS[verdict.state], f"{where}: {rest}"
+
+
+def notes(verdict: Verdict) -> Iterator[str]:
+    """What else was found: hints, held-out examples that differ, and removed dimensions."""
+    if verdict.state is not State.NOT_FINITE:
+        yield from _hints(verdict)
+        yield from _more_dimensions(verdict)
+    held_out = verdict.of(ReasonKind.HELD_OUT)
+    if held_out:
+        yield (f"On the held-out examples {'; '.join(_differing(held_out))}. They differ from the "
+               f"training examples, or the model overfits.")
+    for pruned in verdict.of(ReasonKind.PRUNED):
+        yield (f"This model is {pruned.note} without some of its dimensions. It was not trained "
+               f"since. See the verdict on {pruned.note} for the training.")
 
 
 def _listed(reasons):
@@ -127,61 +119,68 @@ def _differing(reasons):
     return said
 
 
-def _not_finite(verdict):
+def _broken(verdict):
     broken = "; ".join(_listed(verdict.of(ReasonKind.NOT_FINITE)))
     return f"{broken}. No other number here means anything."
 
 
+def not_finite(verdict: Verdict) -> str:
+    """The first number that is not finite, and how many more there are."""
+    first, *others = verdict.of(ReasonKind.NOT_FINITE)
+    place = "" if first.dimension is None else f" of z_{first.dimension}"
+    more = f" (and {len(others)} more)" if others else ""
+    return f"{first.check}{place} is not finite{more}"
+
+
 def _collapsed(verdict):
-    rate = next((reason.value for reason in verdict.of(ReasonKind.COLLAPSED)), math.nan)
-    said = f"no dimension carries information (rate {rate:.3f} nats)."
     dead = verdict.gain_of(GainKind.DEAD)
-    if dead is not None and dead.interval[1] <= 0:
-        return (f"{said} No direction of the data is worth a linear dimension at this lmbda. Raise "
-                f"lmbda.")
-    worth = f" Using the dimensions would gain {_about(dead)}." if dead is not None else ""
-    return f"{said}{worth} Raise lmbda, or lower learning_rate."
+    worth = ""
+    if dead is not None:
+        worth = (" No direction of the data is worth a linear dimension at this lmbda."
+                 if dead.interval[1] <= 0 else f" Using the dimensions would gain {_about(dead)}.")
+    return (f"no dimension carries information (rate {rate(verdict):.3f} nats).{worth} "
+            f"{_to_do(verdict)}")
+
+
+def rate(verdict: Verdict) -> float:
+    """The rate of a model that has collapsed, nats."""
+    return next((reason.value for reason in verdict.of(ReasonKind.COLLAPSED)), math.nan)
 
 
 def _saddle(verdict):
-    gain = verdict.gain_of(GainKind.DEAD)
-    others = [other for other in verdict.gains if other is not gain]
-    rest = sum(other.value for other in others)
-    if rest > verdict.margin:
-        advice = f"train longer first, as other gains of {rest:.2g} nats are there too"
-    elif not any(other.steps for other in others):
-        advice = (f"{_PROBE}. If that is little, train again with another seed, or with KL "
-                  f"annealing (anneal_steps)")
-    else:
-        advice = "train again with another seed, or with KL annealing (anneal_steps)"
     return (f"some latent dimensions carry nothing, though the data have directions for them. "
-            f"Using them would gain {_about(gain)}, more than the margin of {_margin(verdict)}. "
-            f"This is an estimate. At such a point all gradients can be 0. To do: {advice}.")
+            f"Using them would gain {_about(verdict.gain_of(GainKind.DEAD))}, more than the margin "
+            f"of {_margin(verdict)}. This is an estimate. At such a point all gradients can be 0. "
+            f"{_to_do(verdict)}")
 
 
 def _jitters(verdict):
+    gain, averaged = jitter(verdict)
+    if averaged:
+        return (f"the loss of averaged weights is lower by {_about(gain)}, more than the margin of "
+                f"{_margin(verdict)}. The learning rate keeps the weights moving. "
+                f"{_to_do(verdict)}")
+    return (f"the loss rose by {_about(gain)} in {gain.steps:,} more steps, more than the margin "
+            f"of {_margin(verdict)}. {_to_do(verdict)}")
+
+
+def jitter(verdict: Verdict) -> tuple[Gain, bool]:
+    """The gain of averaged weights, or else the rise of the loss; and whether it is the first."""
     gain = verdict.averaging
     if gain is not None and gain.interval[0] > verdict.margin:
-        return (f"the loss of averaged weights is lower by {_about(gain)}, more than the margin of "
-                f"{_margin(verdict)}. The learning rate keeps the weights moving. To do: average "
-                f"the weights, or let learning_rate fall to 0.")
+        return gain, True
     gain = verdict.gain_of(GainKind.DOUBLING)
-    rise = dataclasses.replace(gain, value=-gain.value)
-    return (f"the loss rose by {_about(rise)} in {gain.steps:,} more steps, more than the margin "
-            f"of {_margin(verdict)}. To do: lower learning_rate, and let it fall to 0.")
+    return dataclasses.replace(gain, value=-gain.value), False
 
 
 def _improving(verdict):
-    largest = max(verdict.gains, key=lambda gain: gain.value).kind
-    advice = _STANDARDIZE if largest is GainKind.SCALE else _LONGER
-    if any(gain.kind is GainKind.SCALE and gain.value > _FAR_MOMENTS for gain in verdict.gains):
-        advice = _PRIOR + advice
-    ratios = [reason.value for reason in verdict.of(ReasonKind.OFF) if reason.check == BALANCE]
-    if largest is GainKind.BALANCE and ratios and not 1 / FAR < np.median(ratios) < FAR:
-        advice = (f"compare the beta given with the loss that was trained. The balance is "
-                  f"{np.median(ratios):.3g}, not 1, and more training does not change such a "
-                  f"factor. See tfisovae.estimate_beta")
-    return f"{_total(verdict)} That is more than the margin of {_margin(verdict)}. To do: {advice}."
+    other_prior = ""
+    if next_step.prior_is_doubtful(verdict):
+        other_prior = (" The moments of the posterior contradict the prior N(0, I). With another "
+                       "prior, such as a VampPrior or a flow, neither the rate nor this verdict "
+                       "holds.")
+    return (f"{_total(verdict)} That is more than the margin of {_margin(verdict)}.{other_prior} "
+            f"{_to_do(verdict)}")
 
 
 def _converged(verdict):
@@ -190,25 +189,28 @@ def _converged(verdict):
 
 def _undecided(verdict):
     said = f"{_total(verdict)} The margin is {_margin(verdict)}."
-    for _ in verdict.of(ReasonKind.SHORT_PROBE):
-        return (f"{said} A probe that is shorter than the training shows a lower bound only: it "
-                f"starts again at the full learning rate, and the loss can end above that of the "
-                f"model. To do: {_PROBE}.")
-    for reason in verdict.of(ReasonKind.TOO_FEW):
-        return f"{said} {_sentence(_too_few(reason.value, reason.expected))}"
-    for reason in verdict.of(ReasonKind.TAILS_DECIDE):
-        return (f"{said}{_heavy(verdict)} These dimensions may gain up to {reason.value:.2g} nats "
-                f"more.")
-    return f"{said} To do: measure more examples, or probe with more seeds."
+    if verdict.of(ReasonKind.SHORT_PROBE):
+        said += (" A probe that is shorter than the training shows a lower bound only. It starts "
+                 "again at the full learning rate, so the loss can end above the model's loss.")
+    elif verdict.of(ReasonKind.TOO_FEW):
+        said += "".join(f" {few}." for few in _few(verdict))
+    else:
+        for reason in verdict.of(ReasonKind.TAILS_DECIDE):
+            said += (f"{_heavy(verdict)} These dimensions may gain up to {reason.value:.2g} nats "
+                     "more.")
+    return f"{said} {_to_do(verdict)}"
 
 
 def _not_judged(verdict):
     for reason in verdict.of(ReasonKind.OTHER_DATA):
         return f"these are not the run's own data. Measure it on its own: {reason.note}"
-    few = "".join(f" {_sentence(_too_few(reason.value, reason.expected))}"
-                  for reason in verdict.of(ReasonKind.TOO_FEW))
-    return (f"nothing that was measured shows what more training would gain.{few} To do: {_PROBE}."
+    few = "".join(f" {said}." for said in _few(verdict))
+    return (f"no measurement shows what more training would gain.{few} {_to_do(verdict)}"
             f"{_heavy(verdict)}")
+
+
+def _to_do(verdict):
+    return f"To do: {next_step.training(verdict)}."
 
 
 def _about(gain):
@@ -221,8 +223,13 @@ def _margin(verdict):
     return f"{verdict.margin:.2g} nats"
 
 
+def source(gain: Gain) -> str:
+    """Where a gain comes from."""
+    return _SOURCES[gain.kind].format(steps=gain.steps)
+
+
 def _total(verdict):
-    """How much is to gain, and where it comes from."""
+    """The total gain and its sources."""
     value = verdict.gain[0]
     low, high = (max(0.0, limit) for limit in verdict.interval)
     doubling = verdict.gain_of(GainKind.DOUBLING)
@@ -230,15 +237,15 @@ def _total(verdict):
     bound = {State.CONVERGED: f"at most {high:.2g}", State.IMPROVING: f"at least {low:.2g}"}.get(
         verdict.state, f"{low:.2g} to {high:.2g}")
     short = doubling is None and verdict.gain_of(GainKind.PROBE) is not None
-    said = [f"{'at least' if short else 'about'} {max(0.0, value):.2g} nats are still to "
-            f"gain{per} ({bound}, 95 %)."]
+    said = [f"{'at least' if short else 'about'} {max(0.0, value):.2g} nats are still to gain{per} "
+            f"({bound}, 95 %)."]
     if len(verdict.gains) > 1:
-        parts = [f"{max(0.0, gain.value):.2g} {_SOURCES[gain.kind].format(steps=gain.steps)}"
+        parts = [f"{max(0.0, gain.value):.2g} {source(gain)}"
                  for gain in verdict.gains]
         said.append(f"Of these: {', '.join(parts)}.")
     probe = doubling or verdict.gain_of(GainKind.PROBE)
     if probe is not None and probe.num_seeds == 1:
-        said.append("The error covers the examples of one probe, not the spread between seeds.")
+        said.append("The error covers the examples of one probe, not other seeds.")
     elif probe is not None:
         said.append(f"{probe.num_seeds} seeds of the probe differ by {probe.spread:.2g} nats.")
     return " ".join(said)
@@ -251,24 +258,24 @@ def gain_label(verdict: Verdict) -> str:
 
 
 def _hints(verdict):
-    """What single tests show. They decide nothing."""
+    """Hints from single tests. They decide nothing."""
     said = _listed(verdict.of(ReasonKind.OFF))
     if said:
         yield f"Hints: {'; '.join(said)}."
     elif math.isfinite(verdict.resolution) and not verdict.of(ReasonKind.HINT):
-        yield (f"E[mu], E[mu^2 + sigma^2] and the balance show no deviation; one of "
-               f"{verdict.resolution:.2g} is found in 90 % of data sets.")
+        yield ("E[mu], E[mu^2 + sigma^2] and the balance show no deviation. The tests find a "
+               f"deviation of {verdict.resolution:.2g} in 90 % of data sets.")
     hints = verdict.of(ReasonKind.HINT)
     if hints:
         why = "; ".join(dict.fromkeys(map(_why, hints)))
-        yield (f"{_sentence('; '.join(_listed(hints)))}. It is not known whether this must be so "
-               f"at the optimum of these networks ({why}).")
+        yield (f"{_sentence('; '.join(_listed(hints)))}. It is unknown whether this must hold at "
+               f"the optimum of these networks ({why}).")
     for reason in verdict.of(ReasonKind.GRADIENT_TELLS_NOTHING):
         yield f"The mean gradient tells nothing here ({_why(reason)})."
 
 
 def _why(reason):
-    """Why a test of it shows nothing; a note is of an older version."""
+    """Why its test shows nothing. Files of older versions have a note instead."""
     return reason.note if reason.why is None else model_words.why(reason.why)
 
 
@@ -291,28 +298,33 @@ def _sentence(text):
     return text[:1].upper() + text[1:]
 
 
-def _too_few(count, needed):
-    few = "1 example is" if count == 1 else f"{count:.0f} examples are"
-    return f"{few} too few. Measure {needed:.0f} or more."
+def _few(verdict):
+    for reason in verdict.of(ReasonKind.TOO_FEW):
+        yield _sentence(next_step.too_few(reason.value, reason.expected))
 
 
-def _percent(value):
+def percent(value: float) -> str:
+    """A fraction in per cent, rounded up, at least 1."""
     return f"{max(1, math.ceil(100 * value - 1e-9)):d} %" if math.isfinite(value) else "nan %"
 
 
 def isometry_label(isometry: Isometry) -> str:
     """The state of an embedding in a few words, with the size of its errors where it is isometric.
     """
-    label = LABELS[isometry.state]
+    return LABELS[isometry.state] + to_error(isometry)
+
+
+def to_error(isometry: Isometry) -> str:
+    """Such as " to 4 %": the size of the errors of an isometric embedding; "" for others."""
     known = isometry.state is IsometryState.ISOMETRIC and math.isfinite(isometry.largest)
-    return f"{label} to {_percent(isometry.largest)}" if known else label
+    return f" to {percent(isometry.largest)}" if known else ""
 
 
 def _embedding(verdict):
     """The label of the state, and the rest of the line."""
     isometry = verdict.isometry
     rest = {
-        IsometryState.NOT_FINITE: lambda: "nothing can be said.",
+        IsometryState.NOT_FINITE: lambda: "no number means anything.",
         IsometryState.NONE: lambda: "no dimension is active.",
         IsometryState.NOT_JUDGED: lambda: _embedding_not_judged(isometry)
     }
@@ -321,19 +333,32 @@ def _embedding(verdict):
     if isometry.failing == (Part.POSTERIOR, ):
         return LABELS[isometry.state], (
             f": the posterior of z_{isometry.worst} is wider than the prior (1 - sigma^2 = "
-            f"{isometry.prediction:.3g}), which no trained posterior is.")
+            f"{isometry.prediction:.3g}), which is not possible after training.")
+    label = LABELS[isometry.state]
+    if isometry.failing:
+        first = f" in {', '.join(_PARTS[part] for part in isometry.failing)}"
+    else:
+        first = f" to {percent(isometry.largest)}"
+    unfinished = " (the loss can still fall)" if verdict.unfinished else ""
+    return label, f"{first}{unfinished}: {'; '.join(embedding_numbers(isometry))}."
+
+
+def embedding_numbers(isometry: Isometry) -> list[str]:
+    """The numbers of an embedding, a clause for each kind."""
+    if not math.isfinite(isometry.length_error):
+        return []
     said = [] if not math.isfinite(isometry.error_95) else [
         f"at the median example lengths change {isometry.shortest:.3g}-fold to "
         f"{isometry.longest:.3g}-fold, by direction; the largest error is "
-        f"{_percent(isometry.error_median)} there, {_percent(isometry.error_95)} at the 95th "
-        f"percentile over the examples, {_percent(isometry.error_largest)} at most"
+        f"{percent(isometry.error_median)} there, {percent(isometry.error_95)} at the 95th "
+        f"percentile over the examples, {percent(isometry.error_largest)} at most"
     ]
     if math.isfinite(isometry.error_95_bound):
-        said.append(f"these come from estimated eigenvalues, and the 95th percentile is at most "
-                    f"{_percent(isometry.error_95_bound)}")
+        said.append("these use estimated eigenvalues; the 95th percentile is at most "
+                    f"{percent(isometry.error_95_bound)}")
     said += [
-        f"lengths along the axes are {_percent(isometry.length_error)} off (rms over data and "
-        f"dimensions), most in z_{isometry.worst} ({_percent(isometry.worst_error)}: norm "
+        f"lengths along the axes are {percent(isometry.length_error)} off (rms over data and "
+        f"dimensions), most in z_{isometry.worst} ({percent(isometry.worst_error)}: norm "
         f"{isometry.norm:.3f} +- {isometry.norm_std:.2g}, predicted {isometry.prediction:.3f})"
     ]
     if isometry.num_dimensions > 1:
@@ -341,13 +366,7 @@ def _embedding(verdict):
     if math.isfinite(isometry.unexplained):
         said.append(f"log sigma unexplained by its own z {isometry.unexplained:.3f} +- "
                     f"{isometry.unexplained_error:.1g}")
-    label = LABELS[isometry.state]
-    if isometry.failing:
-        first = f" in {', '.join(_PARTS[part] for part in isometry.failing)}"
-    else:
-        first = f" to {_percent(isometry.largest)}"
-    unfinished = " (the loss can still fall)" if verdict.unfinished else ""
-    return label, f"{first}{unfinished}: {'; '.join(said)}."
+    return said
 
 
 def _embedding_not_judged(isometry):
@@ -355,47 +374,44 @@ def _embedding_not_judged(isometry):
     if not isometry.num_examples:
         return "these numbers lack the norms. Measure again."
     if isometry.num_examples < FEW:
-        return _too_few(isometry.num_examples, FEW)
+        return f"{next_step.too_few(isometry.num_examples, FEW)}."
     if math.isfinite(isometry.error_95_bound):
-        return (f"the largest error is between {_percent(isometry.error_95)} and "
-                f"{_percent(isometry.error_95_bound)} at the 95th percentile over the examples. "
+        return (f"the largest error is between {percent(isometry.error_95)} and "
+                f"{percent(isometry.error_95_bound)} at the 95th percentile over the examples. "
                 f"Measure with method=\"exact\" to know it.")
     if not math.isfinite(isometry.bound):
         return ("norms and mean cosines of a sample of dimensions are right. The eigenvalues of "
                 "Gamma were not measured: the decoder has no derivatives.")
     return (f"norms and mean cosines are right, but in {isometry.num_dimensions} dimensions they "
-            f"allow an error of {_percent(isometry.bound)} in some direction. The eigenvalues of "
+            f"allow an error of {percent(isometry.bound)} in some direction. The eigenvalues of "
             f"Gamma were not measured. Measure again.")
 
 
-def _warnings(verdict):
-    """What not to conclude, one clause for each reason."""
+def cautions(verdict: Verdict) -> list[str]:
+    """What not to conclude: clauses of at most 90 characters, the most important one first."""
     isometry = verdict.isometry
     if isometry.state is IsometryState.NOT_FINITE:
-        return "anything. Find the input whose outputs are not finite."
+        return ["conclude nothing; find the input whose outputs are not finite"]
     if isometry.state is IsometryState.NONE:
-        return "anything from norms, cosines or densities of this model."
+        return ["conclude nothing from norms, cosines or densities of this model"]
     said = []
-    if isometry.quadratic is not None:
-        said.append(
-            "norms equal to 1 - sigma^2 show that sigma is balanced, not that the embedding is "
-            "isometric" if isometry.quadratic else
-            "with this loss the norm need not be 1 - sigma^2 at the optimum, so part of the "
-            "difference may come from the loss")
-    if isometry.beta_found:
-        said.append("beta was estimated from these data, so neither the balance nor the average "
-                    "norm tests it")
     if isometry.beta_differs:
         said.append("norms use the given beta, which the posterior contradicts")
-    if isometry.num_dimensions >= 4 and isometry.cosine > CLOSE:
-        said.append("cosines need not be 0: only up to 3 dimensions have orthogonal coordinates "
-                    "in general")
+    if isometry.beta_found:
+        said.append("beta was estimated from these data, so balance and average norm test nothing")
+    if verdict.state is State.NOT_JUDGED:
+        said.append("nothing here shows that training has converged")
     if not math.isfinite(isometry.unexplained):
         said.append("flatness was not measured")
     elif isometry.unexplained > CLOSE:
         said.append("a curved data manifold has no isometric embedding, however long you train")
+    if isometry.num_dimensions >= 4 and isometry.cosine > CLOSE:
+        said.append("cosines need not be 0: in general only up to 3 dimensions can be orthogonal")
+    if isometry.quadratic is not None:
+        said.append(
+            "norms equal to 1 - sigma^2 show a balanced sigma, not an isometric embedding"
+            if isometry.quadratic else
+            "with this loss the norm need not be 1 - sigma^2, even at the optimum")
     if verdict.state is State.CONVERGED:
-        said.append("a plateau can hide behind a doubling")
-    if verdict.state is State.NOT_JUDGED:
-        said.append("nothing here shows that training has converged")
-    return f"{'; '.join(said)}."
+        said.append("a plateau can last longer than a doubling of the training")
+    return said or ["the numbers hold for data like these"]
