@@ -41,7 +41,7 @@ import tensorflow as tf
 
 from tfisovae._autograph import unconverted
 from tfisovae.autoencoder import streaming
-from tfisovae.autoencoder.autoencoder import AutoencoderLike, as_autoencoder
+from tfisovae.autoencoder.autoencoder import AutoencoderLike, as_autoencoder, bound
 from tfisovae.autoencoder.data import Data
 from tfisovae.autoencoder.networks import Composed
 from tfisovae.autoencoder.noise import noise_rows
@@ -150,14 +150,15 @@ def log_densities(model: AutoencoderLike, x: Data, forms: str | Sequence[str] | 
     forms = [form for form in FORMS if form in (forms or FORMS)]
 
     volumes = {"volume", "corrected_volume"} & set(forms)
-    tangents = pullback.tangent_method(model.decode, rows.mean) if volumes else None
+    tangents = pullback.tangent_method(rows.decode, rows.mean) if volumes else None
 
     def measured(x, first_row):
-        posterior = Posterior(*model.encode(x))
+        known, x = bound(model, x)
+        posterior = Posterior(*known.encode(x))
         signs = None
         if {"objective", "scaled_objective"} & set(forms):
             signs = _signs(tf.shape(x)[0], rows.n, active, pairs, seed, first_row)
-        log = _densities(model, x, posterior, forms, active, variance[active], signs, tangents)
+        log = _densities(known, x, posterior, forms, active, variance[active], signs, tangents)
         return tf.stack([log[form] for form in forms], 1)  # one tensor to gather from the replicas
 
     again = streaming.examples_of(model, x, None, "densities", progress)
@@ -238,7 +239,7 @@ def _log_volume(decode, mean, active, tangents):
         values = tf.linalg.svd(columns, compute_uv=False)
         return tf.square(tf.where(values > _PARALLEL, values, tf.zeros_like(values)))
 
-    def volume(z):
+    def volume(decode, z):
         def restored(coordinates):  # [k B, n], for active dimensions: k for each row of z
             rest = tf.cast(z * fixed, coordinates.dtype)
             copies = tf.shape(coordinates)[0] // tf.shape(rest)[0]
@@ -258,7 +259,7 @@ def _log_volume(decode, mean, active, tangents):
         return 0.5 * tf.reduce_sum(tf.math.log(squares), -1) + tf.reduce_sum(tf.math.log(length), 0)
 
     # A collapsed direction has a volume of 0, and the density has no bound.
-    return pullback.in_groups(volume, [mean], len(active), [], tf.float64)
+    return pullback.in_groups(volume, decode, [mean], len(active), [], tf.float64)
 
 
 def _log_metric_volume(distortion, x, n):

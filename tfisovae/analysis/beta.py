@@ -248,7 +248,7 @@ def estimate_beta(model: AutoencoderLike, data: Data, *, num_examples: int | Non
     """
     model = as_autoencoder(model, distortion, scale=scale, needs_beta=False)
     rows = streaming.prepare(model, data, num_examples, "balancing", progress, inspect=inspect)
-    tangents = pullback.tangent_method(model.decode, rows.mean)
+    tangents = pullback.tangent_method(rows.decode, rows.mean)
 
     def sides(x, first_row):
         measurement = measure(model, x, first_row, seed, tangents)

@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfisovae.autoencoder import streaming
-from tfisovae.autoencoder.autoencoder import Measurable
+from tfisovae.autoencoder.autoencoder import Measurable, bound
 from tfisovae.autoencoder.noise import noise_rows
 from tfisovae.geometry.estimated import (
     Estimate,
@@ -133,8 +133,9 @@ def estimate(autoencoder: Measurable, x: np.ndarray, kl: np.ndarray, active: np.
     num_probes = NUM_PROBES if by_probes and len(among) else 0
 
     def update(x, first_row):
-        mean, scale = autoencoder.encode(x)
-        linear = Linearized(autoencoder.decode, mean, autoencoder.distortion, tangents)
+        known, x = bound(autoencoder, x)
+        mean, scale = known.encode(x)
+        linear = Linearized(known.decode, mean, known.distortion, tangents)
         weights = tf.cast((2 / beta) ** 0.5, scale.dtype) * scale
 
         def draw(step):

@@ -124,6 +124,8 @@ def block_gradients(model: Measurable, data: Data, weights: Iterable[tf.Variable
         raise ValueError(
             "weights must be the variables that encode and decode use; the model has no "
             "trainable_variables. Give those of its Keras models or loaded SavedModels.")
+    if autoencoder.condition is not None and isinstance(data, tuple):
+        data = np.concatenate(list(autoencoder.condition.batches(data)))
     data = whole(data)
     if hasattr(data, "shape"):
         data = np.asarray(data)
@@ -166,7 +168,7 @@ def block_gradients(model: Measurable, data: Data, weights: Iterable[tf.Variable
 
     rows = streaming.prepare(autoencoder, data, num_examples, "gradients", progress,
                              inspect=inspect)
-    _check_differentiable(autoencoder, rows.first[:1])
+    _check_differentiable(rows)
     gradient, sums, counts = compiled(gradient, reduce_retracing=True), [], []
     for batch, (x, first_row) in enumerate(rows):
         found = _folded(gradient(x, tf.constant(first_row)).numpy(), signs)
@@ -192,14 +194,14 @@ def block_gradients(model: Measurable, data: Data, weights: Iterable[tf.Variable
     return BlockGradients(gram * (len(counts) / sum(counts)) ** 2, sum(counts), total)
 
 
-def _check_differentiable(model, x):
+def _check_differentiable(rows):
     """Raises ValueError where no derivative of the distortion comes through the decoder: the
     gradient would be that of the KL.
     """
     with tf.GradientTape() as tape:
-        z = tf.convert_to_tensor(model.encode(x)[0])
+        z = rows.mean[:1]
         tape.watch(z)
-        distortion = model.distortion(x, model.decode(z))
+        distortion = rows.model.distortion(rows.first[:1], rows.decode(z))
     try:
         found = tape.gradient(distortion, z)
         why = ("it goes through operations that have none, such as tf.numpy_function, or does not "

@@ -9,7 +9,7 @@ from tfisovae import metrics, theory
 from tfisovae.analysis import conditions, estimates, residual
 from tfisovae.analysis.analysis import Analysis
 from tfisovae.autoencoder import streaming
-from tfisovae.autoencoder.autoencoder import AutoencoderLike, as_autoencoder
+from tfisovae.autoencoder.autoencoder import AutoencoderLike, as_autoencoder, bound
 from tfisovae.autoencoder.data import Data
 from tfisovae.distortions.base import Distortion
 from tfisovae.geometry import flatness, pullback
@@ -74,7 +74,7 @@ def analyze(model: AutoencoderLike, data: Data, num_examples: int | None = None,
     if wrong:
         raise ValueError(f"dimensions must be numbers from 0 to {rows.n - 1}; got {wrong[0]}.")
     autoencoder.distortion.check_quadratic(rows.first)
-    tangents = tangents or pullback.tangent_method(autoencoder.decode, rows.mean)
+    tangents = tangents or pullback.tangent_method(rows.decode, rows.mean)
     exact = method == "exact" or method == "auto" and rows.n <= estimates.LARGEST_EXACT
     measures = {
         "rate": metrics.Rate(), "precision": metrics.PosteriorPrecision(),
@@ -114,6 +114,7 @@ def analyze(model: AutoencoderLike, data: Data, num_examples: int | None = None,
     found.latent_shape, found.channel_cost, found.channel_cost_standard_error = shape, *channels
     found.removal_examples = removed.num_examples
     found.mean_counts, found.mean_limits = removed.counts, removed.limits
+    x = np.asarray(bound(autoencoder, x)[1])
     found.residual = residual.residual(x, removed.x_check, removed.means,
                                        autoencoder.distortion, free, found.beta)
     return found
@@ -146,7 +147,7 @@ def measure_stationarity(model: AutoencoderLike, data: Data, num_examples: int |
         "rate": metrics.Rate(), "balance": metrics.PosteriorBalance(),
         "moments": AggregateMoments()
     }
-    for _ in _measured(rows, measures, pullback.tangent_method(autoencoder.decode, rows.mean)):
+    for _ in _measured(rows, measures, pullback.tangent_method(rows.decode, rows.mean)):
         pass
     return _stationarity(measures)
 

@@ -12,6 +12,7 @@ import tensorflow as tf
 from tfisovae import metrics, theory
 from tfisovae._autograph import compiled
 from tfisovae.autoencoder.autoencoder import AutoencoderLike, as_autoencoder
+from tfisovae.autoencoder.conditional import refuse
 from tfisovae.autoencoder.networks import Networks
 from tfisovae.geometry import pullback
 from tfisovae.metrics import rate_distortion
@@ -43,6 +44,7 @@ class Meter:
 
     def __init__(self, model: AutoencoderLike, examples: tf.Tensor, **said: Any) -> None:
         self._autoencoder = as_autoencoder(model, **said)
+        refuse(self._autoencoder, "IsometryMonitor")
         known = self._autoencoder.networks or Networks()
         if known.model is not None:  # its lmbda may be annealed
             self._autoencoder = known.model

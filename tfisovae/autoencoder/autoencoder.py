@@ -15,6 +15,7 @@ import tensorflow as tf
 from tfisovae import arguments, distortions, files
 from tfisovae._autograph import converted
 from tfisovae.autoencoder import torch_modules
+from tfisovae.autoencoder.conditional import Condition, Given, conditional_part
 from tfisovae.autoencoder.networks import Activated, Decoder, Encoder, Networks, as_part
 from tfisovae.autoencoder.posterior import read_scale
 from tfisovae.autoencoder.signatures import load_saved_model
@@ -40,6 +41,8 @@ class Autoencoder:
       decomposed: whether the trained distortion is D(x, x_check) + D(x_check, x_hat) (section 4.2).
       networks: what is known about the networks behind `encode` and `decode`; `None` where nothing
         is.
+      condition: what a conditional model takes next to x, else `None`. `encode` and `decode` then
+        take packed rows (`tfisovae.autoencoder.conditional`); `bound` gives them apart.
     Raises:
       ValueError: if beta is no positive, finite number, or no distortion has that name.
     """
@@ -50,6 +53,7 @@ class Autoencoder:
     beta: float | None
     decomposed: bool = False
     networks: Networks | None = dataclasses.field(default=None, compare=False, repr=False)
+    condition: Condition | None = dataclasses.field(default=None, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         for name in ("encode", "decode"):
@@ -104,7 +108,7 @@ def as_autoencoder(model: AutoencoderLike, distortion: Distortion | str | None =
                    encoder_outputs: str | int | Sequence[str | int] | None = None,
                    decoder_output: str | int | None = None,
                    decoder_activation: str | Callable[[tf.Tensor], tf.Tensor] | None = None,
-                   needs_beta: bool = True) -> Autoencoder:
+                   conditional: bool = False, needs_beta: bool = True) -> Autoencoder:
     """The `Autoencoder` of a model of whatever origin.
 
     Args:
@@ -140,6 +144,9 @@ def as_autoencoder(model: AutoencoderLike, distortion: Distortion | str | None =
       decoder_output: the name, or number, of the output that is x_hat.
       decoder_activation: what makes x_hat of the decoder's output, such as "sigmoid" for a decoder
         that returns logits: a function of a tensor, or the name of one that Keras has.
+      conditional: True for a pair of Keras models with two inputs, (x, c) and (z, c), or of
+        functions `encode(x, c)` and `decode(z, c)`. Measures then take data of pairs (x, c), and
+        give numbers over all of them. Otherwise (x, y) data are x with labels, which are ignored.
       needs_beta: False lets a model without a known beta pass; its `beta` is then None.
     Returns:
       `Autoencoder`. Its `networks` say what is known about the model; `networks.parameters(x)` are
@@ -151,8 +158,13 @@ def as_autoencoder(model: AutoencoderLike, distortion: Distortion | str | None =
     """
     read_scale(tf.zeros([]), scale)
     given = {"distortion": distortion, "beta": beta, "decomposed": decomposed}
+    condition = Condition() if conditional else None
     if all(hasattr(model, name) for name in ("encode", "decode", "distortion")):
-        encode, decode = model.encode, model.decode
+        if conditional and getattr(model, "condition", None) is None:
+            raise TypeError(
+                "With conditional=True, model must be a pair (encoder, decoder), or an object with "
+                f"these two attributes; got {type(model).__name__}.")
+        encode, decode, condition = model.encode, model.decode, getattr(model, "condition", None)
         said = {name: getattr(model, name, None) for name in ("distortion", "beta", "decomposed")}
         networks = _known(model)
         if networks is not None and any(value is not None for value in given.values()):
@@ -160,10 +172,16 @@ def as_autoencoder(model: AutoencoderLike, distortion: Distortion | str | None =
             networks = dataclasses.replace(networks, model=None, training_objective=None)
     else:
         encoder, decoder, owner = _halves(model)
-        encoding, decoding = as_part(encoder, "encoder", owner), as_part(decoder, "decoder", owner)
+        if condition is None:
+            encoding = as_part(encoder, "encoder", owner)
+            decoding = as_part(decoder, "decoder", owner)
+        else:
+            encoding = conditional_part(encoder, "encoder", condition)
+            decoding = conditional_part(decoder, "decoder", condition,
+                                        lambda: encode.latent_shape)
         reading = "scale" if encoding.returns_scale else scale
         encode = Encoder(encoding, reading, encoder_outputs, decoding.size)
-        decode = Decoder(decoding, decoder_output, encode)
+        decode = Decoder(decoding, decoder_output, None if condition else encode)
         networks = Networks(encoding.owner, decoding.owner, encode.parameters, reading,
                             encoder_outputs, encoding.shape, decoding.size)
         said = _written_beside(model, distortion)
@@ -183,7 +201,24 @@ def as_autoencoder(model: AutoencoderLike, distortion: Distortion | str | None =
             "the loss is lmbda D + KL. tfisovae.objective finds it from the loss as you wrote it, "
             "tfisovae.estimate_beta from the model and data.")
     return Autoencoder(encode, decode, settled["distortion"], settled["beta"],
-                       bool(settled["decomposed"]), networks)
+                       bool(settled["decomposed"]), networks, condition)
+
+
+def bound(model: Measurable, x: Any) -> tuple[Measurable, Any]:
+    """The model for the rows `x`, and x itself: of a conditional model with their conditions.
+
+    Args:
+      model: `Autoencoder`, or anything with its five attributes.
+      x: examples `[B, ...]`; of a conditional model packed ones, `[B, k]`.
+    Returns:
+      `(model, x)`. Its `decode` takes z `[B, n]`, or `[m B, n]` of the same rows m times.
+    """
+    condition = getattr(model, "condition", None)
+    if condition is None:
+        return model, x
+    posterior = model.encode(x)
+    return Autoencoder(lambda _: posterior, Given(model.decode, condition, x), model.distortion,
+                       model.beta, model.decomposed, model.networks), condition.unpacked(x)[0]
 
 
 def _known(model):

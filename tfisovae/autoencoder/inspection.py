@@ -72,15 +72,17 @@ def inspect(autoencoder: Measurable, x: np.ndarray | tf.Tensor) -> list[Finding]
 
     Args:
       autoencoder: `Autoencoder`, or anything with its five attributes.
-      x: examples, `[B, ...]`, as they are measured; two at least, and the more the better for
-        OTHER_SCALE and OTHER_RANGE.
+      x: examples, `[B, ...]`, as they are measured, or a pair (x, c) for a conditional model; two at
+        least, and the more the better for OTHER_SCALE and OTHER_RANGE.
     Returns:
       list of `Finding`.
     Raises:
       ValueError: for fewer than two examples, or one that is not finite.
     """
-    arguments.check_finite("x", x)
     autoencoder = as_autoencoder(autoencoder, needs_beta=False)
+    if autoencoder.condition is not None and isinstance(x, tuple):
+        x = autoencoder.condition.packed(*x)
+    arguments.check_finite("x", x)
     known = autoencoder.networks or Networks()
     many = tf.cast(x[:_MANY_ROWS], tf.float32)
     if len(many) < 2:
@@ -101,6 +103,9 @@ def inspect(autoencoder: Measurable, x: np.ndarray | tf.Tensor) -> list[Finding]
     if finite.sum() >= 2:
         seen = np.flatnonzero(finite)
         z = tf.constant(mean[finite])
+        if autoencoder.condition is not None:
+            z = autoencoder.condition.with_c(z, tf.boolean_mask(x, finite))
+            x = autoencoder.condition.unpacked(x)[0]
         x_check = autoencoder.decode(z).numpy()
         about_decode = _behaviour("decode", lambda z: autoencoder.decode(z).numpy(), z, x_check,
                                   seen)

@@ -6,6 +6,8 @@ differences of such outputs are noise.
 """
 import contextlib
 import functools
+import inspect
+from collections.abc import Callable
 
 import tensorflow as tf
 
@@ -23,8 +25,36 @@ def called(network: tf.keras.layers.Layer, x: tf.Tensor, training: bool = False)
     """What a Keras network returns for a tensor, in training or in inference mode."""
     _build(network, x.shape)
     with contextlib.nullcontext() if training else _computing_in_float32(network):
-        result = _in_mode(network, x, training)
+        result = _in_mode(network, [x], training)
     return outputs_of(network, result)
+
+
+def called_with_condition(network: tf.keras.layers.Layer, role: str) -> Callable[..., Outputs]:
+    """What a Keras network of two inputs returns: a function of x or z, c, and the mode.
+
+    The inputs go in as a list, unless `call` has a parameter for each.
+    """
+    if graph.is_graph(network):
+        if len(network.inputs) != 2:
+            raise ValueError(
+                f"With conditional=True, the {role} must take two inputs, "
+                f"{'x' if role == 'encoder' else 'z'} and c; it takes {len(network.inputs)}: "
+                f"{', '.join(x.name for x in network.inputs)}. Join several conditions to one.")
+        spread = False
+    else:
+        names = list(inspect.signature(network.call).parameters)
+        spread = len([name for name in names if name not in ("training", "mask")]) > 1
+
+    def call(first, c, training=False):
+        given = [first, c] if spread else [[first, c]]
+        if not network.built:
+            zeros = tf.nest.map_structure(lambda x: tf.zeros([1, *x.shape[1:]], x.dtype), given)
+            with tf.init_scope():
+                _in_mode(network, zeros, False)
+        with contextlib.nullcontext() if training else _computing_in_float32(network):
+            return outputs_of(network, _in_mode(network, given, training))
+
+    return call
 
 
 def outputs_of(network: tf.keras.layers.Layer, result: object) -> Outputs:
@@ -36,7 +66,7 @@ def built_by_zeros(network: tf.keras.layers.Layer, shape: tuple[int, ...]) -> Ou
     """What a network returns for an example of zeros. It makes variables under the network's own
     mixed-precision policy.
     """
-    return outputs_of(network, _in_mode(network, tf.zeros([1, *shape]), False))
+    return outputs_of(network, _in_mode(network, [tf.zeros([1, *shape])], False))
 
 
 def input_shape(network: tf.keras.layers.Layer,
@@ -61,13 +91,14 @@ class _InMode(tf.keras.layers.Layer):
         self.network = network
 
     def call(self, inputs, training=None):
-        return self.network(inputs)
+        return self.network(*inputs)
 
 
-def _in_mode(network, x, training):
+def _in_mode(network, inputs, training):
+    """The network's result for a list of arguments."""
     if _keras.takes_training(network):
-        return network(x, training=training)
-    return _InMode(network)(x, training=training)
+        return network(*inputs, training=training)
+    return _InMode(network)(inputs, training=training)
 
 
 def _build(network, shape):

@@ -10,6 +10,7 @@ from typing import Any
 import tensorflow as tf
 
 from tfisovae.autoencoder import signatures, torch_modules
+from tfisovae.autoencoder.conditional import Given
 from tfisovae.autoencoder.data import as_x
 from tfisovae.autoencoder.functions import PlainFunction
 from tfisovae.autoencoder.keras_networks import keras_part
@@ -265,6 +266,8 @@ class Activated:
 
 def precision_of(decode: Callable[[tf.Tensor], tf.Tensor]) -> tf.DType:
     """The type that the outputs of `decode` are exact to: float32 where nothing says more."""
+    if isinstance(decode, Given):
+        return precision_of(decode.inner)
     known = isinstance(decode, (Activated, Composed, Decoder))
     return decode.precision if known else tf.float32
 

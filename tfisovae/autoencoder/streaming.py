@@ -17,7 +17,7 @@ import tqdm
 from tfisovae import arguments
 from tfisovae._autograph import compiled
 from tfisovae.autoencoder import inspection
-from tfisovae.autoencoder.autoencoder import Measurable
+from tfisovae.autoencoder.autoencoder import Measurable, bound
 from tfisovae.autoencoder.data import Data, batches, is_endless
 from tfisovae.autoencoder.outputs import PartError
 
@@ -33,13 +33,15 @@ class Prepared:
 
     Attributes:
       model: `Autoencoder`, or anything with its five attributes.
-      first: the first 16 examples, or all where there are fewer.
+      first: the first 16 examples, or all where there are fewer, without conditions.
       mean: their posterior means, `[b, n]`.
+      decode: z -> x_hat, of these examples.
     """
 
     model: Measurable
     first: tf.Tensor
     mean: tf.Tensor
+    decode: Callable[[tf.Tensor], tf.Tensor]
     _rows: Rows
 
     @property
@@ -80,14 +82,16 @@ def prepare(model: Measurable, data: Data, num_examples: int | None = None,
         raise ValueError(
             f"x must have the shape [batch, ...] that the encoder takes; its examples have "
             f"{list(x.shape[1:])}: {said[0] if said else type(error).__name__}") from error
-    x_hat = model.decode(mean)
-    if x_hat.shape != first.shape:
+    known, alone = bound(model, first)
+    x_hat = known.decode(mean)
+    if x_hat.shape != alone.shape:
         raise ValueError(
             f"The decoder returns the shape {tuple(x_hat.shape)} for x of the shape "
-            f"{tuple(first.shape)}: a VAE returns what it takes.")
+            f"{tuple(alone.shape)}: a VAE returns what it takes.")
     if inspect:
         inspection.check(model, first)
-    return Prepared(model, first, tf.convert_to_tensor(mean), itertools.chain([batch], rows))
+    return Prepared(model, alone, tf.convert_to_tensor(mean), known.decode,
+                    itertools.chain([batch], rows))
 
 
 def run(rows: Rows, function: Callable[[tf.Tensor, tf.Tensor], Any],
@@ -110,7 +114,7 @@ def examples_of(autoencoder: Measurable, data: Data, num_examples: int | None = 
                 description: str = "measuring", progress: bool = False,
                 shape: tuple[int, ...] | None = None) -> Iterator[tuple[tf.Tensor, int]]:
     """Yields `(x [B, ...] float32, number of examples before)`, each batch checked, with a progress
-    bar.
+    bar. Examples of a conditional model are packed with their conditions.
 
     Args:
       autoencoder: `Autoencoder`, whose distortion says what x may be.
@@ -128,10 +132,11 @@ def examples_of(autoencoder: Measurable, data: Data, num_examples: int | None = 
     elif is_endless(data):
         raise ValueError(
             "The data set repeats without end: give num_examples, or leave out its repeat().")
-    seen = 0
+    seen, condition = 0, getattr(autoencoder, "condition", None)
+    read = batches if condition is None else condition.batches
     with tqdm.tqdm(total=num_examples, desc=description, unit=" examples",
                    disable=not progress) as bar:
-        for x in batches(data):
+        for x in read(data):
             if num_examples is not None:
                 x = x[:num_examples - seen]
             shape = tuple(x.shape[1:]) if shape is None else shape
@@ -140,7 +145,7 @@ def examples_of(autoencoder: Measurable, data: Data, num_examples: int | None = 
                     f"x must have examples of the shape {list(shape)}; from example {seen} "
                     f"(counted from 0) on they have {list(x.shape[1:])}.")
             arguments.check_finite("x", x, seen)
-            autoencoder.distortion.check(x)
+            autoencoder.distortion.check(x if condition is None else condition.unpacked(x)[0])
             yield x, seen
             seen += len(x)
             bar.update(len(x))

@@ -22,6 +22,7 @@ import tensorflow as tf
 
 from tfisovae import arguments
 from tfisovae.autoencoder.autoencoder import AutoencoderLike, as_autoencoder
+from tfisovae.autoencoder.conditional import refuse
 from tfisovae.distortions import Distortion
 from tfisovae.geometry.monotone import Monotone
 
@@ -148,6 +149,7 @@ class IsometricVariable:
         if num_points < 2:
             raise ValueError(f"num_points must be at least 2; got {num_points!r}.")
         model = as_autoencoder(model, distortion, needs_beta=False)
+        refuse(model, "IsometricVariable.along_axis")
         z = np.linspace(mean.min(), mean.max(), num_points)
         points = np.tile(at, (num_points, 1))
         points[:, j] = z

@@ -25,6 +25,7 @@ from typing import TypeAlias
 import tensorflow as tf
 
 from tfisovae._autograph import compiled, unconverted
+from tfisovae.autoencoder.conditional import Given
 from tfisovae.autoencoder.networks import Decoder, precision_of
 from tfisovae.distortions.base import Distortion
 
@@ -202,7 +203,7 @@ def pullback_metric(decode: Decode, z: tf.Tensor, distortion: Distortion,
     """
     z = _check_z(z)
 
-    def metric(z):
+    def metric(decode, z):
         x, stack = _in_precision_of(distortion, *jacobian(decode, z, tangents))
         lowered = tf.map_fn(unconverted(lambda v: distortion.metric_product(x, v)), stack,
                             parallel_iterations=1)
@@ -212,7 +213,7 @@ def pullback_metric(decode: Decode, z: tf.Tensor, distortion: Distortion,
         return tf.cast(tf.matmul(rows, columns, transpose_b=True), z.dtype)
 
     _check_tangents(tangents)
-    return in_groups(metric, [z], z.shape[-1], [z.shape[-1]] * 2)
+    return in_groups(metric, decode, [z], z.shape[-1], [z.shape[-1]] * 2)
 
 
 def distortion_slopes(decode: Decode, z: tf.Tensor, reference: tf.Tensor, distortion: Distortion,
@@ -239,7 +240,7 @@ def distortion_slopes(decode: Decode, z: tf.Tensor, reference: tf.Tensor, distor
             d = distortion(reference, decode(z))
         return _gradient(tape, d, z)
 
-    def slopes(z, reference):
+    def slopes(decode, z, reference):
         x, stack = _in_precision_of(distortion, *jacobian(decode, z, tangents))
         with tf.GradientTape() as tape:
             tape.watch(x)
@@ -250,7 +251,8 @@ def distortion_slopes(decode: Decode, z: tf.Tensor, reference: tf.Tensor, distor
             tf.transpose(tf.reduce_sum(tf.reshape(contracted, [shape[0], shape[1], -1]), -1)),
             z.dtype)
 
-    return in_groups(slopes, [z, tf.convert_to_tensor(reference)], z.shape[-1], [z.shape[-1]])
+    return in_groups(slopes, decode, [z, tf.convert_to_tensor(reference)], z.shape[-1],
+                     [z.shape[-1]])
 
 
 def tangent_method(decode: Decode, z: tf.Tensor, seed: int = 0) -> str:
@@ -315,12 +317,14 @@ def _length(x):
     return tf.sqrt(tf.reduce_sum(tf.square(x)))
 
 
-def in_groups(function: Callable[..., tf.Tensor], arrays: Sequence[tf.Tensor], num_tangents: int,
-              shape: Sequence[int], dtype: tf.DType | None = None) -> tf.Tensor:
+def in_groups(function: Callable[..., tf.Tensor], decode: Decode, arrays: Sequence[tf.Tensor],
+              num_tangents: int, shape: Sequence[int], dtype: tf.DType | None = None) -> tf.Tensor:
     """Applies `function` to some rows at a time, so that memory does not grow with the batch.
 
     Args:
-      function: of arrays `[group, ...]`, to `[group, *shape]`. The size of a group is static.
+      function: of the decoder of these rows and arrays `[group, ...]`, to `[group, *shape]`. The
+        size of a group is static.
+      decode: function from `[B, n]` to `[B, ...]`.
       arrays: list of `[B, ...]`.
       num_tangents: of one row; 128 images are computed at once.
       shape: of the result of one row.
@@ -334,13 +338,20 @@ def in_groups(function: Callable[..., tf.Tensor], arrays: Sequence[tf.Tensor], n
     # The last group is filled up with copies of a row, so that all groups have one shape.
     rows = tf.minimum(tf.range(groups * group), count - 1)
     stacked = []
-    for array in arrays:
+    for array in [*arrays, decode.packed] if isinstance(decode, Given) else arrays:
         stack = tf.reshape(tf.gather(array, rows),
                            tf.concat([[groups, group], tf.shape(array)[1:]], 0))
         stack.set_shape([None, group, *array.shape[1:]])
         stacked.append(stack)
+
+    def of_group(some):
+        if isinstance(decode, Given):
+            *some, packed = some
+            return function(decode.of(packed), *some)
+        return function(decode, *some)
+
     result = tf.map_fn(
-        unconverted(lambda some: function(*some)), stacked, parallel_iterations=1,
+        unconverted(of_group), stacked, parallel_iterations=1,
         fn_output_signature=tf.TensorSpec([group, *shape], dtype or arrays[0].dtype))
     return tf.reshape(result, [-1, *shape])[:count]
 

@@ -5,7 +5,7 @@ from typing import Any, Generic, TypeVar, overload
 import tensorflow as tf
 
 from tfisovae import geometry
-from tfisovae.autoencoder.autoencoder import Measurable
+from tfisovae.autoencoder.autoencoder import Measurable, bound
 from tfisovae.autoencoder.noise import noise_rows
 from tfisovae.autoencoder.posterior import Posterior
 from tfisovae.distortions.base import decomposed
@@ -60,7 +60,8 @@ class Measurement:
     def __init__(self, autoencoder: Measurable, x: tf.Tensor,
                  noise: tf.Tensor | Callable[[tf.Tensor], tf.Tensor],
                  tangents: str = "autodiff") -> None:
-        self.autoencoder, self.x, self._noise, self.tangents = autoencoder, x, noise, tangents
+        self.autoencoder, self.x = bound(autoencoder, x)
+        self._noise, self.tangents = noise, tangents
 
     @once
     def posterior(self) -> Posterior:

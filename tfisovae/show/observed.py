@@ -10,6 +10,7 @@ import tqdm
 
 from tfisovae.analysis.analysis import Analysis
 from tfisovae.autoencoder.autoencoder import AutoencoderLike, as_autoencoder
+from tfisovae.autoencoder.conditional import refuse
 from tfisovae.distortions import Distortion
 from tfisovae.geometry import traversals
 from tfisovae.show.contents import Measured, Reconstructions
@@ -46,6 +47,7 @@ def observe(model: AutoencoderLike, analysis: Analysis | Mapping[str, Any], x: n
     values = analysis if isinstance(analysis, Mapping) else analysis.to_dict()
     model, measured, share = as_autoencoder(model, distortion, scale=scale,
                                             needs_beta=False), Measured(values), _share(analysis)
+    refuse(model, "observe")
     dimensions = [
         *measured.active_ranking, *measured.ranking[~measured.active[measured.ranking]][:_INACTIVE]
     ]
