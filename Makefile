@@ -67,7 +67,9 @@ docs: $(VENV)-docs/ready
 
 $(VENV)-docs/ready: $(READY) setup.cfg
 	@$(PY) -m venv $(VENV)-docs
-	@$(VENV)-docs/bin/python -m pip install --quiet --disable-pip-version-check "mkdocs-material>=9.5,<10" "mkdocstrings[python]>=0.26"
+	@$(PY) -c 'import configparser; c = configparser.ConfigParser(); c.read("setup.cfg"); \
+	  print(c["options.extras_require"]["docs"])' > $(VENV)-docs/requirements.txt
+	@$(VENV)-docs/bin/python -m pip install --quiet --disable-pip-version-check -r $(VENV)-docs/requirements.txt
 	@touch $@
 
 clean:

@@ -39,7 +39,8 @@ def _label(axes, title, x, y):
 
 def isometry():
     """What a grid of squares in the latent space becomes in the data."""
-    figure, panels = _panels(4, "A latent grid of squares, as the decoder draws it in the data", 2.7)
+    figure, panels = _panels(4, "A latent grid of squares, as the decoder draws it in the data",
+                             2.7)
     cases = (("good: isometric", BLUE, np.eye(2), 0.0),
              ("bad norm: too long", ORANGE, np.diag([1.6, 1.0]), 0.0),
              ("bad cosine: skewed", ORANGE, np.array([[1, 0.6], [0, 0.8]]), 0.0),
@@ -76,7 +77,8 @@ def norm():
 def cosines():
     """Cosines between dimensions, as measured on toy data and on MNIST."""
     figure, panels = _panels(2, "Cosines between pairs of dimensions (0: at right angles)", 3.2)
-    for axes, title, path in ((panels[0], "good: toy data", _TOY), (panels[1], "bad: MNIST", _DIGITS)):
+    for axes, title, path in ((panels[0], "good: toy data", _TOY),
+                              (panels[1], "bad: MNIST", _DIGITS)):
         saved = files.read_json(path)
         leading = saved["ranking"][:12]
         found = np.array(saved["gram_cosine"])[np.ix_(leading, leading)]

@@ -132,7 +132,8 @@ def api():
                 continue
             source = pathlib.Path(inspect.getsourcefile(thing)).relative_to(ROOT)
             first = " ".join(inspect.getdoc(thing).split("\n\n")[0].split())
-            rows.append(f"| [`{name}.{public}`](../{source}) | {first.replace('|', chr(92) + '|')} |")
+            first = first.replace("|", "\\|")
+            rows.append(f"| [`{name}.{public}`](../{source}) | {first} |")
         about = " ".join(inspect.getdoc(module).split("\n\n")[0].split())
         made.append(f"## {name}\n\n{about}\n\n| name | |\n| --- | --- |\n" + "\n".join(rows))
     return "\n\n".join(made)

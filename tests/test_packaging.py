@@ -1,4 +1,4 @@
-"""Requirements: ranges in setup.cfg, exact versions in a file for each Python, and the page on models."""
+"""Requirements: ranges in setup.cfg, exact versions in a file for each Python, and the pages."""
 import configparser
 import re
 

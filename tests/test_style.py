@@ -27,5 +27,6 @@ def test_a_text_is_refused_for_either():
 
 
 def test_code_tables_and_headings_are_no_prose():
-    page = "# What is it\n\nA line.\n\n```python\nx = 'anew'\n```\n\n| of which | b |\n\n![a](b.png)\n"
+    page = ("# What is it\n\nA line.\n\n```python\nx = 'anew'\n```\n\n| of which | b |\n\n"
+            "![a](b.png)\n")
     assert pages.prose(page).split() == ["A", "line."]
