@@ -17,6 +17,8 @@ from results import figures_docs, report
 from tests import pages
 from tfisovae import files
 from tfisovae.__main__ import parser
+from tfisovae.verdict import words
+from tfisovae.verdict.states import IsometryState, State
 
 ROOT, PAGES = pages.ROOT, {str(path.relative_to(pages.ROOT)): path for path in pages.PAGES}
 every_page = pytest.mark.parametrize("name", PAGES)
@@ -168,11 +170,11 @@ def test_numbers_on_the_pages_come_from_files_and_closed_forms():
     numbers = (ROOT / "docs" / "read-the-numbers.md").read_text()
     importance, cost = figures_docs.circle()["circle"]
     assert f"importance is {importance / cost:.1f} times too high" in numbers
-    for path, words in (("mnist/probed", "gain {:.1f} nats"),
-                        ("toy/recipe-sse-seed0", "gain {:.4f} nats")):
+    for path, said in (("mnist/probed", "gain {:.1f} nats"),
+                       ("toy/recipe-sse-seed0", "gain {:.4f} nats")):
         verdict = files.read_json(ROOT / "results" / path / "isometry.json")["verdict"]
         gain = next(gain for gain in verdict["gains"] if gain["kind"] == "doubling")
-        assert words.format(gain["value"]) in limits
+        assert said.format(gain["value"]) in limits
         assert verdict["margin"] == 0.1 or f"margin of {verdict['margin']:.2f}" in limits
     lower = np.subtract(*(float((ROOT / "results" / "mnist" / run / "history.csv").read_text()
                                 .split()[-1].split(",")[1]) for run in ("probed", "cosine-n32")))
@@ -180,3 +182,12 @@ def test_numbers_on_the_pages_come_from_files_and_closed_forms():
     probe, = files.read_json(
         ROOT / "results" / "verdict" / "faces-decomposed-1000-steps.json")["probes"]
     assert f"{-probe['gain']:.2f} +- {probe['standard_error']:.2f} nats above" in limits
+
+
+def test_the_page_on_numbers_has_every_state():
+    text = (ROOT / "docs" / "read-the-numbers.md").read_text()
+    for kind, heading in ((State, "Has training converged?"),
+                          (IsometryState, "Is the embedding isometric?")):
+        section = text[text.index(heading):].split("\n## ")[0]
+        named = set(re.findall(r"^\| ([\w ]+?) \|", section, re.M))
+        assert {words.LABELS[state] for state in kind} <= named
