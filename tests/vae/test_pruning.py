@@ -449,7 +449,7 @@ def test_a_single_example_has_no_error(linear):
     record = tfisovae.prune(linear, [1, 3], X[:1]).pruning
     assert np.isnan(record.distortion.standard_error)
     said = record.sentences()
-    assert "nan" not in said and "on 1 example, whose error is not known" in said
+    assert "nan" not in said and "on 1 example, so without an error" in said
 
 
 def test_a_posterior_that_is_not_finite_and_data_that_are_gone(linear):
@@ -522,7 +522,7 @@ def test_a_pruned_run_measures_as_a_run(run, main):
     }
     refused = main("prune", run, check=False)
     assert refused.code != 0
-    assert (f"{small} exists; it is left as it is. Name another directory with --out."
+    assert (f"{small} exists; it is unchanged. Name another directory with --out."
             in refused.stderr)
 
 
