@@ -530,7 +530,7 @@ def test_a_pruned_run_measures_as_a_run(run, main):
     (["--share", "1"], "--share must be above 0 and below 1; got 1."),
     (["--share", "0"], "--share must be above 0 and below 1; got 0."),
     (["--count", "6"], "There is nothing to prune: all 6 latent variables would be kept"),
-    (["--count", "40"], "--count must be at most the 6 dimensions that there are; got 40"),
+    (["--count", "40"], "--count must be at most the 6 latent dimensions; got 40"),
     (["--count", "0"], "--count must be at least 1; got 0"),
     (["--keep", "0", "9"], "must be of numbers from 0 to 5; got 9"),
     (["--keep", "0", "0"], "must name each variable once; got 0 more than once"),
