@@ -199,7 +199,7 @@ def test_a_lost_manifest_is_made_anew_from_a_copy(half, tmp_path, capsys):
         runs.Run(path, CONFIG).close()
         assert json.loads((path / "config.json").read_text()) == json.loads(
             (half[0] / "config.json").read_text())
-        assert "it is made anew from a copy" in capsys.readouterr().err
+        assert "it was restored from a copy" in capsys.readouterr().err
         with refuses(runs.RunError):
             runs.Run(path, {**CONFIG, "seed": 9})
 
