@@ -1,4 +1,4 @@
-"""tfisovae: measure a variational autoencoder as one measures a PCA.
+"""tfisovae: measure a variational autoencoder like a PCA.
 
 Implements Nakagawa & Kato, "Quantitative understanding of VAE as a non-linearly scaled isometric
 embedding".
@@ -7,8 +7,8 @@ import os
 
 import lazy_loader
 
-# oneDNN makes the convolutional networks twice as fast on x86 CPUs where TensorFlow leaves it off.
-# TensorFlow reads this when it is first imported; a value that the user has set stays.
+# oneDNN makes the convolutional networks twice as fast on x86 CPUs if TensorFlow leaves it off.
+# TensorFlow reads this when it is first imported; a value of the user stays.
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 # TensorFlow prints a dozen lines of information at every start. Errors are raised as before.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")

@@ -11,7 +11,7 @@ from tfisovae.commands import options, recipes, wording
 
 
 class _Closable:
-    """A stream whose reader may leave, as `head` does. From then on it leads nowhere."""
+    """A stream whose reader may close it, as `head` does. After that, output is discarded."""
 
     def __init__(self, stream):
         self._stream = stream
@@ -31,9 +31,9 @@ class _Closable:
             call(*arguments)
         except UnicodeEncodeError:
             raise
-        except (OSError, ValueError):  # a pipe without a reader, a terminal that is gone, closed
+        except (OSError, ValueError):  # a pipe without a reader, a lost terminal, or closed
             with open(os.devnull, "w") as nowhere:
-                # The interpreter flushes the old stream when it ends: it must lead nowhere, too.
+                # The interpreter flushes the old stream at its end, so that must be discarded too.
                 with contextlib.suppress(OSError, ValueError, AttributeError):
                     os.dup2(nowhere.fileno(), self._stream.fileno())
                     return
@@ -41,10 +41,10 @@ class _Closable:
 
 
 def open_streams():
-    """Opens the null device for each standard stream that is closed, as in a daemon.
+    """Opens the null device for each closed standard stream, as in a daemon.
 
-    The next file that is opened would have the number of that stream, and what TensorFlow logs
-    would be written into it.
+    Otherwise the next opened file would get the number of that stream, and TensorFlow would log
+    into it.
     """
     for number in range(3):
         try:
@@ -55,8 +55,8 @@ def open_streams():
 
 @contextlib.contextmanager
 def closable():
-    """In the block, what is written to standard output or error is lost once its reader has left,
-    and the work goes on. The same where the shell has closed one.
+    """In the block, output is discarded once its reader has left or the shell has closed the
+    stream, and the work continues.
     """
     before = sys.stdout, sys.stderr
     with open(os.devnull, "w") as nowhere:
@@ -70,7 +70,7 @@ def closable():
 
 
 def parser(name):
-    """The parser of one command; what its options name is not imported."""
+    """The parser of one command. It does not import what its options name."""
     command = importlib.import_module(f"tfisovae.commands.{name}")
     made = argparse.ArgumentParser(prog=f"tfisovae {name}", description=command.__doc__,
                                    epilog=options.examples(command.EXAMPLES), allow_abbrev=False,
@@ -81,11 +81,9 @@ def parser(name):
 
 
 def main(argv=None):
-    """Runs a command; what goes wrong ends in a plain line and exit status 1, options that make no
-    sense in 2.
-    """
+    """Runs a command. Errors become a plain line and exit status 1; bad options give status 2."""
     open_streams()
-    # A notebook names its own, which its shell commands have no module of.
+    # A notebook sets its own backend, which its shell commands do not have.
     os.environ["MPLBACKEND"] = "Agg"
     with closable():
         status = _run(sys.argv[1:] if argv is None else list(argv))
@@ -94,12 +92,12 @@ def main(argv=None):
 
 
 def _run(argv):
-    """Runs a command; returns its exit status, or what is to be said of its failure."""
+    """Runs a command; returns its exit status, or the message of its failure."""
     top = argparse.ArgumentParser(
-        prog="tfisovae", description="Measure variational autoencoders as one measures a PCA.",
+        prog="tfisovae", description="Measure variational autoencoders like a PCA.",
         formatter_class=argparse.RawDescriptionHelpFormatter, epilog=_epilog())
     top.add_argument("command", metavar="COMMAND", choices=commands.SUMMARIES,
-                     help="what to do; tfisovae COMMAND --help says more")
+                     help="command; see tfisovae COMMAND --help")
     top.add_argument("--version", action="version", version=_version())
     try:
         os.getcwd()
@@ -128,7 +126,7 @@ def _run(argv):
 
 @contextlib.contextmanager
 def _plain_warnings(name):
-    """In the block, what the package warns of is a line of text."""
+    """In the block, warnings of the package become lines of text."""
     with warnings.catch_warnings():
         before = warnings.showwarning
 
@@ -143,8 +141,8 @@ def _plain_warnings(name):
 
 
 def _is_said(error):
-    """Whether the message of an exception is all that there is to say: it is of the data, the files
-    or the machine.
+    """Whether the message of an exception is enough, without a traceback: it concerns the data, the
+    files or the machine.
     """
     tf = sys.modules.get("tensorflow")
     return isinstance(
@@ -154,7 +152,7 @@ def _is_said(error):
 def _words(error):
     if isinstance(error, OSError) and error.strerror:
         return f"{error.filename}: {error.strerror}." if error.filename else f"{error.strerror}."
-    # TensorFlow's, with a page of the graph behind it.
+    # TensorFlow's error, with a page about the graph.
     if hasattr(error, "message") and hasattr(error, "op"):
         return " ".join(str(error.message).split())[:500]
     return error

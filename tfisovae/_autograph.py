@@ -1,8 +1,8 @@
-"""AutoGraph for what users write, and not for the code of this package.
+"""AutoGraph for code of users, and not for code of this package.
 
-`tf.function` rewrites the source of every function that it meets, so that Python's `if` and `for`
-work on tensors. In a first small measurement that takes two thirds of the time. The code of this
-package has no such `if` and `for`. Layers, distortions and functions of users may have them.
+`tf.function` rewrites the source of every function, so that Python's `if` and `for` work on
+tensors. In a first small measurement this takes two thirds of the time. The code of this package
+has no such `if` and `for`. Layers, distortions and functions of users may have them.
 """
 import functools
 import inspect
@@ -11,12 +11,12 @@ from typing import Any
 
 import tensorflow as tf
 
-# The state outside of every `tf.function`. In it Keras converts the layers that users wrote.
+# The state outside of every `tf.function`. In it, Keras converts the layers of users.
 _OUTSIDE = tf.__internal__.autograph.control_status_ctx()
 
 
 def unconverted(function: Callable[..., Any]) -> Callable[..., Any]:
-    """A function that AutoGraph does not convert; the layers that it calls Keras does convert."""
+    """A function that AutoGraph does not convert. Keras still converts the layers that it calls."""
     @functools.wraps(function)
     def call(*args, **kwargs):
         with _OUTSIDE:
@@ -32,9 +32,9 @@ def compiled(function: Callable[..., Any],
 
 
 def converted(function: Callable[..., Any]) -> Callable[..., Any]:
-    """A function or method as AutoGraph converts it inside of a graph; as it is in eager mode.
+    """A function or method that AutoGraph converts inside of a graph; unchanged in eager mode.
 
-    Functions of this package, and callables that are no Python functions, come back unchanged.
+    Functions of this package, and callables that are not Python functions, come back unchanged.
     """
     ours = (getattr(function, "__module__", None) or "").partition(".")[0] == "tfisovae"
     if ours or not (inspect.isfunction(function) or inspect.ismethod(function)):

@@ -1,5 +1,5 @@
-"""Everything that differs between Keras 2 (TensorFlow 2.14, 2.15) and Keras 3 (TensorFlow 2.16 and
-later), and every private name of either.
+"""All differences between Keras 2 (TensorFlow 2.14, 2.15) and Keras 3 (TensorFlow 2.16 and later),
+and all uses of their private names.
 """
 import importlib.metadata
 import inspect
@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import tensorflow as tf
 
-# Keras 2.14 does not say it in its public module.
+# Keras 2.14 does not have it in its public module.
 VERSION = getattr(tf.keras, "__version__", None) or importlib.metadata.version("keras")
 KERAS_3 = int(VERSION.partition(".")[0]) >= 3
 
@@ -20,7 +20,7 @@ TOGETHER = (_layers.BatchNormalization, _layers.Lambda, _layers.SpectralNormaliz
 
 # Options of an optimizer whose updates XLA does not compile: Keras 3 never does.
 WITHOUT_XLA = {} if KERAS_3 else {"jit_compile": False}
-# The argument with which `fit` calls `evaluate`, for data that it has looked at.
+# The argument of `fit` for `evaluate`, with data that are already checked.
 CALLED_BY_FIT = "_use_cached_eval_dataset"
 
 
@@ -28,8 +28,8 @@ class Trained(tf.keras.Model):
     """A model that builds itself: the base of `VAE`."""
 
     def _maybe_symbolic_build(self, iterator: Any = None, data_batch: Any = None) -> None:
-        """Keras 3 calls this before `fit` and `evaluate` under a strategy. Its own averages a batch
-        over replicas, which must then have equally many examples.
+        """Keras 3 calls this before `fit` and `evaluate` under a strategy. Its own version averages
+        over replicas, and so needs equal numbers of examples.
         """
         if self.optimizer is not None and self.trainable_variables:
             with self.distribute_strategy.scope():
@@ -37,7 +37,7 @@ class Trained(tf.keras.Model):
 
 
 def fed(data: Any) -> Any:
-    """Data as `fit` takes them: in Keras 3 a Python generator must yield tuples."""
+    """Data for `fit`: in Keras 3 a Python generator must yield tuples."""
     if KERAS_3 and inspect.isgenerator(data):
         return (part if isinstance(part, tuple) else (part,) for part in data)
     return data
@@ -52,7 +52,7 @@ def layers(network: object) -> list[tf.keras.layers.Layer]:
         return []
     if not KERAS_3:
         return [part for part in (*network.submodules, network) if isinstance(part, _layers.Layer)]
-    # Layers of Keras 3 are no modules of TensorFlow, and have no `submodules`.
+    # Layers of Keras 3 are not TensorFlow modules, and have no `submodules`.
     parts = [network] if isinstance(network, _layers.Layer) else [
         part for part in tf.train.TrackableView(network).descendants()
         if isinstance(part, _layers.Layer)]
@@ -81,9 +81,7 @@ def set_policy(layer: tf.keras.layers.Layer, policy: Any) -> None:
 
 
 def built_shape(layer: tf.keras.layers.Layer) -> tuple[int | None, ...] | None:
-    """The shape of the input that a layer was built for, with the batch axis; None where the layer
-    does not say it.
-    """
+    """The input shape of a built layer, with the batch axis; None if unknown."""
     if not layer.built:
         return None
     if not KERAS_3:
@@ -123,7 +121,7 @@ def nodes(network: tf.keras.Model) -> list[Node]:
 
 
 def operations(network: object) -> list[Any]:
-    """What is called in the graphs of a network, at any depth, and is no layer: `keras.ops`."""
+    """The operations other than layers in the graphs of a network, at any depth: `keras.ops`."""
     return [node.layer for layer in (layers(network) if KERAS_3 else []) if is_graph(layer)
             for node in nodes(layer) if not isinstance(node.layer, _layers.Layer)]
 
@@ -141,13 +139,13 @@ def outputs(network: tf.keras.Model) -> Any:
 
 
 def output_names(network: tf.keras.layers.Layer) -> list[str] | None:
-    """What a model calls its outputs; None of other layers."""
+    """The output names of a model; None for other layers."""
     graph = _graph(network) if KERAS_3 else network
     return getattr(graph, "output_names", None)
 
 
 def _graph(network):
-    """The functional model that has the nodes; None of other networks."""
+    """The functional model with the nodes; None for other networks."""
     if not isinstance(network, tf.keras.Model):
         return None
     if not KERAS_3:
@@ -166,7 +164,7 @@ def _node(node):
 
 
 def variables(weights: Iterable[Any]) -> list[tf.Variable]:
-    """TensorFlow's variables behind those of Keras 3. Those of Keras 2 are TensorFlow's own."""
+    """TensorFlow's variables behind those of Keras 3. In Keras 2 they are TensorFlow's own."""
     return [weight if isinstance(weight, tf.Variable) else weight.value for weight in weights]
 
 
@@ -176,13 +174,13 @@ def iterations(optimizer: tf.keras.optimizers.Optimizer) -> tf.Variable:
 
 
 def build(optimizer: tf.keras.optimizers.Optimizer, weights: Iterable[Any]) -> None:
-    """Makes what an optimizer keeps of each weight. Keras 3 must not do so twice."""
+    """Makes the variables of an optimizer. Keras 3 must not do this twice."""
     if not (KERAS_3 and optimizer.built):
         optimizer.build(weights)
 
 
 def moments(adam: tf.keras.optimizers.Adam, weight: tf.Variable) -> list[tf.Variable]:
-    """The two moving averages that Adam keeps of a weight: of its gradient, and of the square."""
+    """Adam's two moving averages for a weight: of its gradient and of the squared gradient."""
     index = (adam._get_variable_index(weight) if KERAS_3 else
              adam._index_dict[adam._var_key(weight)])
     return variables([adam._momentums[index], adam._velocities[index]])
@@ -196,15 +194,15 @@ def scaled_loss(optimizer: tf.keras.mixed_precision.LossScaleOptimizer,
 
 def unscaled(optimizer: tf.keras.mixed_precision.LossScaleOptimizer,
              gradients: list[tf.Tensor]) -> list[tf.Tensor]:
-    """Gradients of `scaled_loss` as `apply_gradients` takes them: Keras 3 divides them there."""
+    """Gradients of `scaled_loss` for `apply_gradients`; Keras 3 divides them there."""
     return gradients if KERAS_3 else optimizer.get_unscaled_gradients(gradients)
 
 
 # Configurations.
 
 def readable(config: Any) -> Any:
-    """A configuration that either Keras wrote, as this one reads it. What is not known here stays
-    as it is, and Keras then refuses it.
+    """Translates a configuration of either Keras for this one. Unknown parts stay unchanged, and
+    Keras then refuses them.
     """
     if isinstance(config, (list, tuple)):
         return [readable(value) for value in config]
@@ -220,7 +218,7 @@ def readable(config: Any) -> Any:
     if kind == "Functional":
         made["module"] = f"keras.src.{'models' if KERAS_3 else 'engine'}.functional"
     if kind.endswith("Transpose"):
-        options.pop("groups", None)  # which Keras 2 writes, and does not have
+        options.pop("groups", None)  # Keras 2 writes it but does not have it
     if kind == "BatchNormalization" and isinstance(options.get("axis"), list):
         [options["axis"]] = options["axis"]
     if not KERAS_3:
@@ -236,7 +234,7 @@ def readable(config: Any) -> Any:
 
 
 def _without_unused(kind, options):
-    """Options without those of later versions that are not in use: None or False."""
+    """Options without unused ones (None or False) of later versions."""
     found = getattr(tf.keras.layers, kind, None) or getattr(tf.keras.initializers, kind, None)
     if found is None:
         return options
@@ -246,7 +244,7 @@ def _without_unused(kind, options):
 
 
 def _inbound(node):
-    """A call of a layer, with its inputs, as Keras 2 writes it."""
+    """A call of a layer with its inputs, in the format of Keras 2."""
     if not isinstance(node, dict):
         return node
     said = {name: value for name, value in node["kwargs"].items() if value not in (None, False)}

@@ -81,10 +81,10 @@ def test_what_holds_is_said_to_hold():
             "sigma^2] 0.981.") in loss
     assert ("By dimension it is 1.000 to 1.000 of beta / 2 E[1 - sigma_j^2]. The noise of y "
             "itself is 1.000 to 1.000") in loss
-    assert ("0.013 bits from N(0, 1), most in z_0 (0.010). Tables of the data's own y would save "
+    assert ("0.013 bits from N(0, 1), most in z_0 (0.010). Tables for the data's own y would save "
             "that.") in line(
         made, "Prior")
-    assert "Tables of the data's own y save 0.005." in line(
+    assert "Tables for the data's own y save 0.005." in line(
         exact(fitted_bits=made.table_bits.sum() - 0.005), "Prior")
 
 

@@ -436,7 +436,7 @@ def test_a_damaged_codec_is_refused(gaussian, tmp_path, damaged):
         for data in damaged(whole, 1):
             if data != whole:
                 (tmp_path / "codec" / name).write_bytes(data)
-                with pytest.raises(files.DamagedFile, match="Fit the codec anew"):
+                with pytest.raises(files.DamagedFile, match="Fit the codec again"):
                     Codec.load(tmp_path / "codec", vae)
         (tmp_path / "codec" / name).write_bytes(whole)
     assert_same(Codec.load(tmp_path / "codec", vae), made)

@@ -99,7 +99,7 @@ def test_other_damage(tmp_path, whole, damaged):
             refused(tmp_path / "bad.tfv", data)
     kind, message = refused(tmp_path / "bad.tfv", whole + b"\n")
     assert kind is container.Altered
-    assert "has been altered: something follows its end (1 bytes). Take a copy" in message
+    assert "has been altered: there is more after its end (1 bytes). Use an intact copy" in message
     assert refused(tmp_path / "bad.tfv",
                    b"\x89PNG\r\n\x1a\n" + bytes(100))[0] is container.NotContainer
     assert "is empty" in refused(tmp_path / "bad.tfv", b"")[1]

@@ -145,7 +145,7 @@ def test_means_that_are_not_the_priors():
     assert found.table_bits.sum() - found.fitted_bits == pytest.approx(off[:3].sum(), rel=0.05)
     line, = (one.words for one in claims.lines(found) if one.name == "Prior")
     assert f"{found.aggregate_kl_bits[:3].sum():.3f} bits from N(0, 1)" in line
-    assert "Tables of the data's own y save 1." in line
+    assert "Tables for the data's own y save 1." in line
 
 
 def test_noise_of_what_is_not_coded():

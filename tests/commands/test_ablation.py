@@ -74,7 +74,7 @@ def test_a_failed_cell_stops_no_other_and_is_made_up_for(main, tmp_path, monkeyp
     config.write_text(config.read_text().replace('"distortion": "sse"', '"distortion": "mse"'))
     stranger = main("measure_ablation", tmp_path, check=False)
     assert stranger.code != 0
-    assert "is no cell of the ablation: its data are 'norm', its loss 'mse'" in stranger.stderr
+    assert "is not a cell of this ablation: its data are 'norm', its loss 'mse'" in stranger.stderr
 
     other = main("ablation", *options, "--epochs", "11", check=False)
     assert other.code != 0 and "epochs: 10 there, 11 here" in other.stderr

@@ -204,7 +204,7 @@ def test_examples_of_training_are_checked_before_anything_is_measured(main, save
     ]
     for name, message in (("nowhere.npy", "nowhere.npy"),
                           ("few.npy", "few.npy has 7 examples: the mean gradient takes at least 8"),
-                          ("wide.npy", r"has examples of the shape [4]; those of --data have [2]"),
+                          ("wide.npy", r"has examples of the shape [4]; --data has [2]"),
                           ("nan.npy", "--train_data {}: row 4321 (counted from 0) is not finite"),
                           ("two.npz",
                            "holds the arrays 'a', 'b'; the one to use must be named 'x'")):

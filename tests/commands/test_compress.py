@@ -145,7 +145,7 @@ def test_what_compress_refuses(mix, packed, main, tmp_path):
         assert done.code != 0 and done.stderr.count("tfisovae compress: ") == 1
         return done.stderr
 
-    assert f"{path} exists; it is left as it is. Give another name, or --overwrite." in refused(
+    assert f"{path} exists; it is unchanged. Give another name, or --overwrite." in refused(
         "mix", "-o", path)
     assert path.read_bytes() == before
     assert f"{tmp_path} is a directory" in refused("mix", "-o", tmp_path, "--overwrite")
@@ -184,7 +184,7 @@ def test_what_decompress_refuses(mix, packed, digits, main, tmp_path, monkeypatc
         assert not (tmp_path / "out").exists()
         return done.stderr
 
-    assert f"{tmp_path / 'full'} is not empty; it is left as it is" in refused(
+    assert f"{tmp_path / 'full'} is not empty; it is unchanged" in refused(
         path, out=tmp_path / "full")
     assert (tmp_path / "full" / "kept").read_text() == "mine" and len(
         list((tmp_path / "full").iterdir())) == 1

@@ -126,7 +126,7 @@ def test_a_report_is_of_the_data_that_it_names(run, main, tmp_path):
     main("isometry", run, "--data", tmp_path / "one" / "test.npy", *out, "--gradient_examples", 0)
     main("density", run, "--data", tmp_path / "one" / "test.npy", *out)
     said = main("report", run, "--data", tmp_path / "two" / "test.npy", *out).stdout
-    assert "is of other data" in said and "measured anew" in said
+    assert "belongs to other data" in said and "measured again" in said
     page = (tmp_path / "out" / "report.html").read_text()
     assert ("What was measured of densities is of other data, or of the model before it was "
             "trained on, and left out.") in page

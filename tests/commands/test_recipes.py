@@ -85,7 +85,7 @@ def test_parts_of_a_training_keep_their_proportion_to_its_length(command, name, 
     shorter = of(command, "--recipe", name, f"--{length}", str(settings[length] // 10))
     assert all(shorter[part] == round(settings[part] / 10) for part in parts)
     said = capsys.readouterr().err
-    assert ("In proportion to that: " in said) == bool(parts) and all(
+    assert ("Scaled accordingly: " in said) == bool(parts) and all(
         f"--{part} {shorter[part]}" in said for part in parts)
     one = of(command, "--recipe", name, f"--{length}", "1")
     assert all(one[part] is None or 1 <= one[part] for part in parts)  # and none in so short a one

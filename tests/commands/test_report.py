@@ -100,7 +100,7 @@ def test_damaged_files_are_said(table_run, main, tmp_path):
     (run / "densities.csv").write_text("row,volume\n1,x\n")
     (run / "density.json").write_text((table_run / "density.json").read_text())
     main("report", run)
-    assert "densities.csv is no whole table of numbers" in said(run)
+    assert "densities.csv is not a complete table of numbers" in said(run)
     (run / "isometry.json").write_text("[")
     refused = main("report", run, check=False)
     assert refused.code != 0

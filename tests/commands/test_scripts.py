@@ -90,7 +90,7 @@ def test_what_is_said_of_a_toy_run(toy_run):
     for part in ("3 of 3 dimensions active", " gain", "step 7800/7800"):
         assert part in trained
     measured = (toy_run.parent / "measured.txt").read_text()
-    assert "576.6, 147, 33.89 by the shapes of the sources alone" in measured
+    assert "576.6, 147, 33.89 predicted from the shapes of the sources" in measured
     assert "R with p(x)" in measured and "s3: R" in measured
     assert ("Not of this run, traverse: Traversals are drawn of images; this run's data are "
             "vectors of 16 numbers") in measured
@@ -148,7 +148,7 @@ def test_percentiles_of_other_data(toy_run, main, tmp_path):
     assert "percentile" not in (tmp_path / "densities.csv").read_text()
     refused = main("density", toy_run, "--train_examples", -1, check=False)
     assert refused.code != 0
-    assert "--train_examples must be at least 0, which is none; got -1" in refused.stderr
+    assert "--train_examples must be at least 0 (0: none); got -1" in refused.stderr
 
 
 def test_a_toy_run_is_another_configuration_with_another_source(toy_run, main):
@@ -349,7 +349,7 @@ def test_help_imports_no_tensorflow(imported, arguments):
     ("celeba", ["--checkpoint_every", "150"
                 ], "--checkpoint_every must be a multiple of --log_every (100); got 150"),
     ("toy", ["--source", "mixed"
-             ], "Unknown source 'mixed'; there are 'mix', 'ramp', 'norm', and tables"),
+             ], "Unknown source 'mixed'; use 'mix', 'ramp', 'norm', or a table"),
     ("toy", ["--num_examples", "0"], "--num_examples must be at least 1; got 0"),
     ("toy", ["--latent_dim", "17"
              ], "--latent_dim must be at most the 16 columns of the data; got 17"),

@@ -81,8 +81,8 @@ def test_a_damaged_entry_is_named_and_made_again(kind, folder, tmp_path, capsys)
 
 @pytest.mark.parametrize("damage, message", [
     (lambda path: os.remove(path), "factors.npy is missing"),
-    (lambda path: os.truncate(path, 100), "factors.npy is no whole"),
-    (lambda path: path.write_bytes(b"PK"), "factors.npy is no whole"),
+    (lambda path: os.truncate(path, 100), "factors.npy is not a complete"),
+    (lambda path: path.write_bytes(b"PK"), "factors.npy is not a complete"),
     (lambda path: os.truncate(path, 0), "factors.npy is no"),
     (lambda path: np.save(path, np.zeros([3, 2])),
      r"factors.npy has the shape \(3, 2\), not \(12, 15\)"),

@@ -124,7 +124,7 @@ def test_broken_idx_files(directory):
     broken(directory, name, idx(TRAIN[:, :20]),
            r"must hold uint8 images \[N, 28, 28\]; got uint8 \[40, 20, 28\]")
     (directory / name).write_bytes(idx(TRAIN))
-    broken(directory, "t10k-labels-idx1-ubyte.gz", b"no gzip", "is no whole gzip file")
+    broken(directory, "t10k-labels-idx1-ubyte.gz", b"no gzip", "is neither a complete gzip file")
     (directory / name).unlink()
     with refuses(ValueError):
         sources.load_mnist(str(directory))

@@ -49,7 +49,7 @@ def test_workers_that_do_not_share_the_run_directory_stop(tmp_path, root):
     train(tmp_path / "chief")
     statuses, errors = run_workers([tmp_path / "chief", tmp_path / "other"], {"steps": 40})
     assert 0 not in statuses
-    assert "goes on from step 20, the mean over all is 10" in errors[
+    assert "resumes from step 20, but the mean over all workers is 10" in errors[
         0] and "goes on from step 0" in errors[1]
 
 

@@ -51,7 +51,7 @@ def test_a_signal_ends_a_run_after_the_step_with_a_checkpoint(half, tmp_path, si
     before = signal.getsignal(signum)
     with pytest.raises(
             stopping.Stopped,
-            match=rf"at step {step}. The same command goes on from the checkpoint of step") as e:
+            match=rf"at step {step}. The same command resumes from the checkpoint of step") as e:
         train(tmp_path / "run", {"checkpoint_every": 10}, extra_callbacks=[Send(signum, at)])
     assert e.value.status == status and isinstance(e.value, KeyboardInterrupt)
     assert signal.getsignal(signum) is before
@@ -199,7 +199,7 @@ def test_a_lost_manifest_is_made_anew_from_a_copy(half, tmp_path, capsys):
         runs.Run(path, CONFIG).close()
         assert json.loads((path / "config.json").read_text()) == json.loads(
             (half[0] / "config.json").read_text())
-        assert "it is made anew from a copy" in capsys.readouterr().err
+        assert "it was restored from a copy" in capsys.readouterr().err
         with refuses(runs.RunError):
             runs.Run(path, {**CONFIG, "seed": 9})
 
@@ -253,7 +253,7 @@ def test_a_damaged_model_is_refused_and_the_remedy_works(tmp_path):
         os.truncate(tmp_path / "run" / "model" / name, 50)
         with pytest.raises(
                 runs.RunError,
-                match=rf"model is damaged \({name} is not as it was written\). Give the training"):
+                match=rf"model is damaged \({name} has changed\). Run the training"):
             runs.load_run(tmp_path / "run")
         assert equal(train(tmp_path / "run", save=True), whole)
         assert equal(runs.load_run(tmp_path / "run")[1], whole)
@@ -313,7 +313,7 @@ def test_tensorboard_forgets_what_was_written_after_the_step_gone_on_from(tmp_pa
 def test_why_a_process_ended_is_said():
     """By a signal, what it printed last is no reason."""
     assert stopping.why_it_ended(
-        -9, "step 40000/195000  loss 12") == "ended by SIGKILL, as where memory runs out"
+        -9, "step 40000/195000  loss 12") == "ended by SIGKILL, perhaps out of memory"
     assert stopping.why_it_ended(-15, "") == "ended by SIGTERM"
     assert stopping.why_it_ended(1, "line\nValueError: why\n") == "ValueError: why"
     assert stopping.why_it_ended(3, "") == "exit status 3"

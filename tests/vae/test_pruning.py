@@ -449,7 +449,7 @@ def test_a_single_example_has_no_error(linear):
     record = tfisovae.prune(linear, [1, 3], X[:1]).pruning
     assert np.isnan(record.distortion.standard_error)
     said = record.sentences()
-    assert "nan" not in said and "on 1 example, whose error is not known" in said
+    assert "nan" not in said and "on 1 example, so without an error" in said
 
 
 def test_a_posterior_that_is_not_finite_and_data_that_are_gone(linear):
@@ -522,7 +522,7 @@ def test_a_pruned_run_measures_as_a_run(run, main):
     }
     refused = main("prune", run, check=False)
     assert refused.code != 0
-    assert (f"{small} exists; it is left as it is. Name another directory with --out."
+    assert (f"{small} exists; it is unchanged. Name another directory with --out."
             in refused.stderr)
 
 
@@ -530,7 +530,7 @@ def test_a_pruned_run_measures_as_a_run(run, main):
     (["--share", "1"], "--share must be above 0 and below 1; got 1."),
     (["--share", "0"], "--share must be above 0 and below 1; got 0."),
     (["--count", "6"], "There is nothing to prune: all 6 latent variables would be kept"),
-    (["--count", "40"], "--count must be at most the 6 dimensions that there are; got 40"),
+    (["--count", "40"], "--count must be at most the 6 latent dimensions; got 40"),
     (["--count", "0"], "--count must be at least 1; got 0"),
     (["--keep", "0", "9"], "must be of numbers from 0 to 5; got 9"),
     (["--keep", "0", "0"], "must name each variable once; got 0 more than once"),

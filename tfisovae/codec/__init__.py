@@ -1,8 +1,8 @@
 """A trained VAE as a lossy codec (App. H.3): `Codec`.
 
-`transform` maps z to y and back, `quantizer` makes symbols of y, `entropy` has their probabilities,
-`coder` makes bits of symbols, `container` makes a file of bits. `identity` compares models, and
-`directory` holds what decoding needs, next to the model. `evaluation` measures rate and distortion.
+`transform` maps z to y and back, `quantizer` turns y into symbols, `entropy` has their
+probabilities, `coder` turns symbols into bits, and `container` writes a file. `identity` compares
+models, `directory` holds the data for decoding, and `evaluation` measures rate and distortion.
 """
 import lazy_loader
 

@@ -1,8 +1,8 @@
-"""What people would use instead of a VAE: JPEG and WebP for images, scalar quantisation of
-principal components for vectors.
+"""Alternatives to a VAE: JPEG and WebP for images, scalar quantisation of principal components for
+vectors.
 
-Every function gives points of a curve, dicts with `bits` for an example and `distortion`, that of
-the VAE itself.
+Every function returns points of a curve: dicts with `bits` per example and `distortion`, measured
+as for the VAE.
 """
 import io
 from collections.abc import Iterable
@@ -17,16 +17,16 @@ from tfisovae.distortions import SSIM
 from tfisovae.distortions.base import Distortion
 
 QUALITIES = (0, 1, 2, 5, 10, 20, 30, 50, 70, 85, 95)
-_VP8_HEADER = 10  # bytes of the own header of a WebP frame, in its chunk
+_VP8_HEADER = 10  # bytes of the header of a WebP frame, in its chunk
 _AT_ONCE = 100
 
 
 def jpeg(pixels: np.ndarray, quality: int) -> tuple[bytes, int]:
     """A JPEG file of an image, and how many of its bytes would be left without headers.
 
-    The file has Huffman tables made for it, which make it smallest. The headers, the tables of
-    quantisation and the standard Huffman tables are the same for every image: without them the scan
-    alone is counted, coded with the standard tables.
+    The file has its own optimal Huffman tables. Headers, quantisation tables and standard Huffman
+    tables are the same for every image. The count without headers has only the scan, coded with the
+    standard tables.
 
     Args:
       pixels: `[H, W, C]`, uint8, C of 1 or 3.
@@ -49,8 +49,7 @@ def webp(pixels: np.ndarray, quality: int) -> tuple[bytes, int]:
     data = _encoded(_image(pixels), "WEBP", quality=quality, method=6)
     if data[12:16] != b"VP8 ":
         raise ValueError(
-            f"Pillow wrote a WebP file that is no simple lossy one: its first chunk is "
-            f"{data[12:16]!r}."
+            f"Pillow did not write a simple lossy WebP file: its first chunk is {data[12:16]!r}."
         )
     return data, int.from_bytes(data[16:20], "little") - _VP8_HEADER
 
@@ -61,7 +60,7 @@ CODECS = {"jpeg": jpeg, "webp": webp}
 def image_curve(codec: str, images: npt.ArrayLike, qualities: Iterable[int] = QUALITIES,
                 distortion: Distortion | None = None,
                 progress: bool = False) -> list[dict[str, float]]:
-    """Bits and distortion of images over the qualities of a codec that people use.
+    """Bits and distortion of images over the qualities of a common codec.
 
     Args:
       codec: "jpeg" or "webp".
@@ -73,7 +72,7 @@ def image_curve(codec: str, images: npt.ArrayLike, qualities: Iterable[int] = QU
       For each quality a dict of `quality`, `bits`, `bits_without_headers` and `distortion`, means
       over the images.
     Raises:
-      ValueError: for another codec, or images that are no such array.
+      ValueError: for another codec, or images of another form.
     """
     if codec not in CODECS:
         raise ValueError(f"codec must be one of {', '.join(map(repr, CODECS))}; got {codec!r}.")
@@ -106,16 +105,15 @@ def principal_components(train: npt.ArrayLike, test: npt.ArrayLike, steps: Itera
     """Bits and distortion of vectors whose principal components are each rounded to multiples of a
     step, with an ideal coder.
 
-    Components, the probabilities of the coder, and the point that stands for each cell (the mean of
-    what falls into it) are those of the examples of training; bits and distortion are of the
-    others.
+    The training examples give the components, the probabilities of the coder, and the decoded value
+    of each cell (the mean of its content). Bits and distortion are measured on the other examples.
 
     Args:
       train: `[N, m]`, examples to learn from.
       test: `[M, m]`, others.
-      steps: of the quantiser, one for every component; beta / 2 = step^2 / 12 for the noise of a
-        VAE.
-      distortion: D of x and what is decoded; means over `test` are given.
+      steps: of the quantiser, the same for all components; beta / 2 = step^2 / 12 gives the noise
+        of a VAE.
+      distortion: D of x and the decoded x; the result has means over `test`.
     Returns:
       For each step a dict of `step`, `bits` and `distortion`.
     """
@@ -129,7 +127,7 @@ def principal_components(train: npt.ArrayLike, test: npt.ArrayLike, steps: Itera
     center = train.mean(0)
     variances, axes = np.linalg.eigh(
         np.cov(train - center, rowvar=False).reshape(train.shape[1], -1))
-    axes = axes[:, variances > 1e-10 * variances.max()]  # the others are rounding alone
+    axes = axes[:, variances > 1e-10 * variances.max()]  # the others are only rounding
     known, new, points = (train - center) @ axes, (test - center) @ axes, []
     for step in steps:
         bits, decoded = 0.0, np.empty_like(new)
@@ -146,7 +144,7 @@ def _quantized(known, new, step):
     cells, others = (np.rint(values / step).astype(np.int64) for values in (known, new))
     low, high = min(cells.min(), others.min()), max(cells.max(), others.max())
     counts = np.bincount(cells - low, minlength=high - low + 1)
-    # Half a count for each cell: one that no example of training has fallen into can still be sent.
+    # Half a count for each cell, so that cells without training examples can still be sent.
     probabilities = (counts + 0.5) / np.sum(counts + 0.5)
     sums = np.bincount(cells - low, known, minlength=high - low + 1)
     points = np.where(counts > 0, sums / np.maximum(counts, 1), step * np.arange(low, high + 1))
@@ -172,7 +170,7 @@ def _encoded(image, kind, **options):
 
 
 def _scan_bytes(data):
-    """How many bytes of a JPEG file with one scan are the scan's, between its header and the end
+    """The number of bytes in the scan of a JPEG file with one scan, between its header and the end
     marker.
     """
     at = 2

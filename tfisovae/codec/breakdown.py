@@ -1,7 +1,6 @@
-"""Where the bits and the distortion of a VAE's files go, beside what theory says of them (NumPy
-alone).
+"""Where the bits and the distortion of a VAE's files go, compared with theory (NumPy only).
 
-The bits of a file are a sum of causes, each measured by itself (`Ledger.bit_terms`):
+The bits of a file are a sum of causes, each measured separately (`Ledger.bit_terms`):
 
     KL                       of Eq. 2, over the dimensions that are coded scalar quantisation
     1/2 log2(pi e / 6) for each of them: the limit of small sigma (Eqs. 70, 71) finite sigma
@@ -28,19 +27,18 @@ QUANTIZATION = theory.QUANTIZATION_BITS
 
 @dataclasses.dataclass(frozen=True)
 class Point:
-    """Files at one step factor, beside what is predicted of them. Means over examples, with their
-    standard errors.
+    """Measured and predicted files at one step factor. Means over examples, with standard errors.
 
     Attributes:
       factor: of the step sqrt(6 beta) in y.
-      bits, bits_standard_error: of the tables' ideal code, for an example.
-      coded_bits: of what the range coder writes, for an example.
+      bits, bits_standard_error: of the tables' ideal code, per example.
+      coded_bits: of the range coder's output, per example.
       distortion, distortion_standard_error: D as it is trained, of what is decoded.
-      predicted_bits: by the posterior alone: the exact rate of a dithered quantiser of each
+      predicted_bits: from the posterior alone: the exact rate of a dithered quantiser with each
         example's own step.
-      predicted_distortion: by the posterior alone: its D, with the coding loss times the factor's
-        square.
-      dissimilarity: of images, E[1 - SSIM(x, x_hat)]; `None` of others.
+      predicted_distortion: from the posterior alone: its D, with the coding loss times the squared
+        factor.
+      dissimilarity: E[1 - SSIM(x, x_hat)] of images; `None` for other data.
     """
 
     factor: float
@@ -55,7 +53,7 @@ class Point:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, float | None]) -> "Point":
-        """Of JSON, where None is NaN."""
+        """From JSON, where None means NaN."""
         return cls(
             **{
                 name: math.nan if value is None and name != "dissimilarity" else value
@@ -65,46 +63,44 @@ class Point:
 
 @dataclasses.dataclass(frozen=True)
 class Ledger:
-    """What files of a VAE's codec cost and lose. Vectors are `[n]`, in the model's own order; bits
-    are for an example.
+    """The rate and distortion of a VAE's files. Vectors are `[n]`, in the model's own order; bits
+    are per example.
 
     Attributes:
-      beta, decomposed, distortion_name, num_examples: of the VAE and of what was measured.
+      beta, decomposed, distortion_name, num_examples: of the VAE and of the measurement.
       quantization: "universal" (dithered) or "rounding".
       coded: whether each dimension is coded; the others are decoded at their mean.
       kl_bits: E[KL_j].
-      exact_bits: E of the exact rate of a dithered quantiser of each example's own step, prior N(0,
-        1); 0 where not coded.
-      told_bits: the same of the step that z_j tells, by the map at mu_j.
-      table_bits: mean ideal code length by the codec's tables; 0 where not coded.
-      coded_bits, file_bits: of the range coder's output, and of the whole file, for an example.
-      bits_difference_standard_error: of the sum of `table_bits` less that of the coded `kl_bits`,
-        which are of the same examples.
+      exact_bits: mean exact rate of a dithered quantiser with each example's own step, prior N(0,
+        1); 0 if not coded.
+      told_bits: the same with the step that the map gives at mu_j.
+      table_bits: mean ideal code length by the codec's tables; 0 if not coded.
+      coded_bits, file_bits: of the range coder's output, and of the whole file, per example.
+      bits_difference_standard_error: of the sum of `table_bits` minus the sum of the coded
+        `kl_bits`, over the same examples.
       one_minus_variance: E[1 - sigma_j^2].
       unexplained: deviation of log sigma_j that z_j does not determine (`tfisovae.flatness`); NaN
         below 200 examples.
-      aggregate_kl_bits: KL of the aggregate posterior of z_j from the prior: what a table of the
-        data's own y would save.
-      fitted_bits: what the tables' ideal code takes when they are fitted to the data's own y;
-        `None` where not measured.
-      noise: E[(y_hat_j - y_j)^2] / (beta / 2), 1 in every dimension by theory; NaN where not coded.
-      coding_losses, coding_losses_standard_error: what the codec's noise in z_j alone adds to D;
-        NaN where not coded.
-      posterior_coding_losses: the same of the posterior's noise.
+      aggregate_kl_bits: KL of the aggregate posterior of z_j from the prior: the saving of a table
+        for the data's own y.
+      fitted_bits: the ideal code length of tables that are fitted to the data's own y; `None` if
+        not measured.
+      noise: E[(y_hat_j - y_j)^2] / (beta / 2), 1 in every dimension by theory; NaN if not coded.
+      coding_losses, coding_losses_standard_error: how much the codec's noise in z_j alone adds to
+        D; NaN if not coded.
+      posterior_coding_losses: the same for the posterior's noise.
       distortion: D as it is trained, of what is decoded. posterior_distortion: E[D] of the
         posterior.
-      active_distortion: the same with noise in the coded dimensions alone.
-      told_distortion: the same with the scale that z_j tells, by the map at mu_j. step_distortion:
-        with Gaussian noise in y.
-      difference_standard_error: of `distortion` - `posterior_distortion`, which are of the same
-        examples.
-      coding_loss, posterior_coding_loss, transform_loss: without D of a point from itself.
+      active_distortion: the same with noise only in the coded dimensions.
+      told_distortion: the same with the scale that the map gives at mu_j. step_distortion: with
+        Gaussian noise in y.
+      difference_standard_error: of `distortion` - `posterior_distortion`, over the same examples.
+      coding_loss, posterior_coding_loss, transform_loss: minus D(x, x).
       slope, slope_standard_error: -dD/dR at factor 1 over beta, R in nats; 1 by theory.
-        predicted_slope:
-        of what is predicted by the posterior alone.
+        predicted_slope: the same, predicted from the posterior alone.
       curve: a `Point` for each step factor.
-      beside: what people would use, and bounds: names to curves, lists of dicts with `bits` and
-        `distortion`, which is 1 - SSIM where the examples are images, and D elsewhere.
+      beside: alternatives and bounds: names to curves, lists of dicts with `bits` and `distortion`,
+        which is 1 - SSIM for images, and D otherwise.
     """
 
     beta: float
@@ -150,7 +146,7 @@ class Ledger:
 
     @property
     def num_coded(self) -> int:
-        """How many dimensions are coded: n of the formulas."""
+        """The number of coded dimensions: n in the formulas."""
         return int(self.coded.sum())
 
     @property
@@ -165,7 +161,7 @@ class Ledger:
 
     @property
     def bit_terms(self) -> dict[str, float]:
-        """What the bits of a file are the sum of, in the order of the module's table."""
+        """The causes whose sum is the bits of a file, in the order of the module's table."""
         exact, told, table = (float(bits.sum())
                               for bits in (self.exact_bits, self.told_bits, self.table_bits))
         return {
@@ -178,8 +174,8 @@ class Ledger:
 
     @property
     def distortion_terms(self) -> dict[str, float]:
-        """What the distortion of a file is the sum of: the posterior's, and what else the codec
-        does.
+        """The parts of a file's distortion: the posterior's part, and the other effects of the
+        codec.
         """
         return {
             "posterior": self.posterior_distortion,
@@ -191,7 +187,7 @@ class Ledger:
 
     @property
     def losses(self) -> tuple[float, float]:
-        """R + D / beta, nats: of the range coder and decoded files, and of KL + 1/2 log(pi e / 6)
+        """R + D / beta, nats: for the range coder and decoded files, and for KL + 1/2 log(pi e / 6)
         and the posterior.
         """
         made = zip((self.coded_bits, self.predicted_bits),
@@ -201,7 +197,7 @@ class Ledger:
         return files_, posterior
 
     def to_dict(self) -> dict[str, Any]:
-        """What `load` takes, and what its sums are for whoever reads the JSON."""
+        """The content for `load`, and sums for other readers of the JSON."""
         fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
         derived = ("lmbda", "predicted_bits", "bit_terms", "distortion_terms")
         return {
@@ -215,8 +211,7 @@ class Ledger:
         for field in dataclasses.fields(cls):
             if field.name not in values:
                 raise ValueError(
-                    f"This rate was written by another version: it has no {field.name}. Measure "
-                    f"again with "
+                    f"This rate is from another version: it lacks {field.name}. Measure again with "
                     "tfisovae rate.")
             value = values[field.name]
             if field.type is np.ndarray:
@@ -227,7 +222,7 @@ class Ledger:
         return cls(**{**made, "curve": [Point.from_dict(point) for point in values["curve"]]})
 
     def save(self, path: str | os.PathLike, **extra: Any) -> None:
-        """Writes JSON to `path`; `extra` entries stand beside the fields."""
+        """Writes JSON to `path`; `extra` entries go next to the fields."""
         files.write_json(path, {**self.to_dict(), **extra})
 
     @classmethod
@@ -236,11 +231,11 @@ class Ledger:
 
 
 def bits_at(points: Sequence[Mapping[str, float]], distortion: float) -> float | None:
-    """Bits of a curve at a distortion: log bits between neighbours are straight in D; `None` where
-    the curve has no such D.
+    """Bits of a curve at a distortion: log bits are linear in D between neighbours; `None` if the
+    curve has no such D.
 
     Args:
-      points: with `bits` and `distortion`; those that others beat in both do not count.
+      points: with `bits` and `distortion`; points that another point beats in both do not count.
       distortion: D.
     """
     best = []

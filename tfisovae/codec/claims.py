@@ -1,6 +1,4 @@
-"""What a ledger of files says: which predictions of the theory hold, as data and in words, and
-tables (no model).
-"""
+"""Which predictions of the theory hold for files: as data, in words, and as tables (no model)."""
 import dataclasses
 import math
 from collections.abc import Mapping
@@ -12,25 +10,25 @@ from tfisovae import files
 from tfisovae.codec.breakdown import QUANTIZATION, Ledger, bits_at
 from tfisovae.verdict.states import ClaimState
 
-# A prediction holds if it is off by no more than this, relative, or by two standard errors.
+# A prediction holds if its relative error is at most this, or two standard errors.
 CLOSE = 0.02
-# It is not judged if two standard errors are more than this, relative.
+# It is not judged if two standard errors exceed this, relative.
 _LOOSE = 0.1
 _WEAK = 0.1 / math.log(2)  # bits
-_NARROW = 0.1  # E[1 - sigma^2] above which a dimension's coding loss is told from 0
+_NARROW = 0.1  # above this E[1 - sigma^2], a dimension's coding loss is measurable
 _CAUSES = ("finite sigma", "sigma beside z", "sigma within a step", "coder")
 
 
 @dataclasses.dataclass(frozen=True)
 class Claim:
-    """A prediction, and whether the files bear it out.
+    """A prediction, and whether the files agree.
 
     Attributes:
       name: "rate", "distortion" or "slope". state: whether it holds.
-      measured, predicted: bits an example, distortion, or -dD/dR in units of beta.
+      measured, predicted: bits per example, distortion, or -dD/dR in units of beta.
       off, error: (measured - predicted) / scale, and its standard error. The scale is the
-        prediction, or for the distortion the coding loss.
-      cause, cause_value: where it does not hold, the largest part of the difference; else "" and
+        prediction; for the distortion it is the coding loss.
+      cause, cause_value: the largest part of the difference if the prediction fails; else "" and
         NaN.
     """
 
@@ -61,7 +59,7 @@ class Claim:
         return cls(name, ClaimState.DOES_NOT_HOLD, *numbers, cause, causes.get(cause, math.nan))
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain Python values, as JSON holds them."""
+        """As plain Python values for JSON."""
         return files.plain({**dataclasses.asdict(self), "state": self.state.value})
 
 
@@ -78,8 +76,8 @@ def claims(ledger: Ledger) -> tuple[Claim, Claim, Claim]:
 
 
 class ClaimLine(NamedTuple):
-    """A line about files: its name, the value of a claim's state ("" where nothing is claimed), and
-    the words.
+    """A line about files: its name, the value of a claim's state ("" without a claim), and the
+    words.
     """
 
     name: str
@@ -91,12 +89,12 @@ class ClaimLine(NamedTuple):
 
 
 def divergence(bits: float) -> float:
-    """A divergence as it is printed: it is never below 0, but its estimate can be."""
+    """A divergence for printing: never below 0, though its estimate can be."""
     return max(0.0, float(bits))
 
 
 def table(ledger: Ledger, rows: int = 10) -> str:
-    """The leading dimensions by KL, the curve, and what the sums are made of, as text."""
+    """The leading dimensions by KL, the curve, and the parts of the sums, as text."""
     half, leading = ledger.beta / 2, [
         j for j in np.argsort(-ledger.kl_bits, kind="stable") if ledger.coded[j]
     ]
@@ -133,7 +131,7 @@ def table(ledger: Ledger, rows: int = 10) -> str:
 
 
 def lines(ledger: Ledger) -> list[ClaimLine]:
-    """What is true of the theory on these files."""
+    """How far the theory holds for these files."""
     rate, distortion, slope = claims(ledger)
     made = (
         ClaimLine("Rate", rate.state.value, _rate(ledger, rate)),
@@ -155,14 +153,14 @@ def summary(ledger: Ledger) -> str:
 
 def _rate(ledger, claim):
     return (
-        f"{ledger.coded_bits:.3f} bits an example by the range coder ({ledger.file_bits:.3f} with "
+        f"{ledger.coded_bits:.3f} bits per example by the range coder ({ledger.file_bits:.3f} with "
         f"the container); KL + 1/2 log2(pi e / 6) for {ledger.num_coded} dimensions predicts "
         f"{ledger.predicted_bits:.3f}, and the exact rate of a quantiser is "
         f"{float(ledger.exact_bits.sum()):.3f}. {_judged(claim, ' bits')}")
 
 
 def _weak(ledger):
-    """What dimensions cost whose sigma is near 1: a quantiser with so wide a step spends bits for
+    """The cost of dimensions with sigma near 1. A quantiser with such a wide step spends bits on
     nearly no KL.
     """
     weak = ledger.coded & (ledger.kl_bits < _WEAK)
@@ -171,7 +169,8 @@ def _weak(ledger):
     return (
         f"{weak.sum()} of the coded dimensions have a KL below {_WEAK:.2f} bits (0.1 nat), "
         f"{ledger.kl_bits[weak].sum():.3f} together, and take {ledger.table_bits[weak].sum():.3f} "
-        f"bits of the files. Their sigma is near 1, so quantising costs more than they carry.")
+        "bits of the files. Their sigma is near 1, so quantising costs more than their "
+        "information.")
 
 
 def _distortion(ledger, claim):
@@ -225,15 +224,15 @@ def _slope(ledger, claim):
 def _prior(ledger):
     differs = ledger.aggregate_kl_bits
     if not np.isfinite(differs[ledger.coded]).all():
-        return "the distance of the posterior from N(0, I) takes 400 examples or more."
+        return "the distance of the posterior from N(0, I) needs 400 examples or more."
     worst = int(np.argmax(np.where(ledger.coded, differs, -np.inf)))
     said = (
         f"one by one, the z_j of the posterior are {divergence(differs[ledger.coded].sum()):.3f} "
         f"bits from N(0, 1), most in z_{worst} ({divergence(differs[worst]):.3f})")
     if ledger.fitted_bits is None:
-        return f"{said}. Tables of the data's own y would save that."
+        return f"{said}. Tables for the data's own y would save that."
     saved = float(ledger.table_bits.sum()) - ledger.fitted_bits
-    return f"{said}. Tables of the data's own y save {saved:.3f}."
+    return f"{said}. Tables for the data's own y save {saved:.3f}."
 
 
 def _others(ledger):

@@ -1,15 +1,15 @@
-"""A trained VAE as a lossy codec: bits on a disk, whose rate and distortion are known in advance.
+"""A trained VAE as a lossy codec, with a rate and distortion that are known in advance.
 
 In the isometric variable y the posterior noise is beta / 2 in every dimension, whatever the input
-(section 3.3). A uniform quantiser of the step sqrt(6 beta) has that noise, and so the distortion of
-the posterior; with an ideal entropy coder it costs
+(section 3.3). A uniform quantiser with step sqrt(6 beta) has this noise, and so the distortion of
+the posterior. With an ideal entropy coder it costs
 
     KL + (n / 2) log2(pi e / 6)  bits                                     (App. H.3)
 
-for n active dimensions of small sigma. Here y is quantised with a dither that makes the noise
-uniform and independent of the data (`quantization="universal"`) or by rounding, its symbols are
-coded under the prior seen through the maps z_j -> y_j, or under the distribution that the means
-really have, and decoded by the mean of the decoder at to_z(y_hat).
+for n active dimensions of small sigma. y is quantised with a dither that makes the noise uniform
+and independent of the data (`quantization="universal"`), or by rounding. Its symbols are coded
+under the prior, mapped by z_j -> y_j, or under the actual distribution of the means. The decoder is
+applied at to_z(y_hat).
 
     codec = Codec.fit(model, data) codes = codec.compress(x)                  # bytes, one an
     example x_hat = codec.decompress(codes) codec.write("x.tfv", x)                    # one file,
@@ -45,18 +45,17 @@ _DECODED = 256  # examples in the decoder at once
 
 
 class Codec:
-    """A lossy codec for the examples of a trained VAE: `fit`, or `load`.
+    """A trained VAE as a lossy compressor: make one with `fit` or `load`.
 
     Attributes:
       model: the `Autoencoder`. n: its latent dimensions. example_shape: of one x.
-      dimensions: the numbers of the coded latent dimensions, `[n_active]`; vectors are in this
-        order.
+      dimensions: indices of the coded latent dimensions, `[n_active]`; vectors are in this order.
       quantization: "universal" or "rounding". prior: "normal" or "empirical". step_factor: f.
       step: of the quantiser, in units of y: f sqrt(6 beta).
-      transform: the maps and what was measured: `tfisovae.codec.transform.Transform`.
+      transform: the maps and measurements: `tfisovae.codec.transform.Transform`.
       quantizer: `tfisovae.codec.quantizer.Quantizer`. tables: `tfisovae.codec.entropy.Tables`.
-      fingerprint: a hash of all that decoding needs but the model. model_fingerprint: of the model.
-        32 hexadecimal digits each.
+      fingerprint: a hash of all data for decoding except the model. model_fingerprint: of the
+        model. 32 hexadecimal digits each.
     """
 
     def __init__(self, model: AutoencoderLike, transform: Transform, example_shape: Sequence[int],
@@ -72,9 +71,9 @@ class Codec:
         self.quantizer = Quantizer(self.step, len(self.dimensions), quantization == "universal")
         if prior == "empirical" and transform.means is None:
             raise ValueError(
-                f'prior="empirical" takes the distribution of the means, for which '
-                f'{transform.num_examples} examples '
-                'are too few: fit the codec to 400 or more, or take prior="normal".')
+                f'prior="empirical" uses the distribution of the means, but '
+                f'{transform.num_examples} examples are too few: fit the codec to 400 or more, '
+                f'or use prior="normal".')
         self.functions = functions or Functions(self.model, self.example_shape, self.n)
         self.identity = identity or Identity.of(self.functions, self.n)
         self.tables = tables or Tables.of(transform.pushed(prior == "empirical"), [self.step]
@@ -86,29 +85,30 @@ class Codec:
             distortion: Distortion | str | None = None, beta: float | None = None,
             scale: str = "log_variance", num_examples: int | None = None,
             progress: bool = False, inspect: bool = True) -> "Codec":
-        """Learns the maps z_j <-> y_j of the active dimensions and the probability tables, in one
-        pass over data.
+        """Makes a codec for a trained VAE, in one pass over data.
+
+        It learns the maps z_j <-> y_j of the active dimensions and the probability tables.
 
         Args:
-          model: `Autoencoder`, or whatever `as_autoencoder` takes. Its beta must be known
-            (`estimate_beta` tells it of the data).
-          data: `[N, ...]`, or batches of examples, as `tfisovae.autoencoder.data.batches` takes
-            them: best those of training, thousands.
-          active: `[n]`, bool, which dimensions to code; by default those with a mean KL above
+          model: `Autoencoder`, or anything that `as_autoencoder` takes. Its beta must be known
+            (`estimate_beta` finds it from data).
+          data: `[N, ...]`, or batches of examples, as for `tfisovae.autoencoder.data.batches`; best
+            thousands of training examples.
+          active: `[n]`, bool, which dimensions to code; by default all with a mean KL above
             `posterior.ACTIVE_KL`. The others cost nothing and are decoded at their mean.
           quantization: "universal", with a dither, or "rounding".
-          step_factor: f of the step f sqrt(6 beta): larger than 1 costs fewer bits and more
+          step_factor: f in the step f sqrt(6 beta): values above 1 give fewer bits and more
             distortion.
-          prior: "normal", N(0, 1) seen through the maps, or "empirical", the smoothed distribution
-            of the data's own means.
+          prior: "normal", N(0, 1) mapped to y, or "empirical", the smoothed distribution of the
+            data's own means.
           distortion, beta, scale: as `as_autoencoder` takes them, for models that do not say them.
           num_examples: of the data; all by default.
           progress: whether to show a progress bar.
           inspect: as of `tfisovae.analyze`.
         Raises:
-          ValueError: for an unknown option; a model whose beta is not known, or that has collapsed;
-            fewer than 20 examples (400 for "empirical"), or examples that are not finite or of
-            different shapes.
+          ValueError: for an unknown option; a model without a known beta, or a collapsed one; fewer
+            than 20 examples (400 for "empirical"); examples that are not finite or of different
+            shapes.
         Cost: an encode of each example, and two decodes of the first 2,000.
         """
         _check_choices(quantization, step_factor, prior)
@@ -130,14 +130,13 @@ class Codec:
 
     @functools.cached_property
     def predicted(self) -> Prediction:
-        """What rate and distortion theory says, from what was measured when the codec was fitted.
-        """
+        """The predicted rate and distortion, from the measurements of `fit`."""
         return self.transform.predict(self.model.beta, self.step_factor)
 
     @property
     def saving(self) -> np.ndarray | None:
-        """KL of the aggregate posterior from the prior by dimension, bits `[n_active]`: what
-        "empirical" saves of small sigma.
+        """KL of the aggregate posterior from the prior by dimension, bits `[n_active]`: the saving
+        of "empirical" for small sigma.
         """
         return self.transform.divergence
 
@@ -161,12 +160,10 @@ class Codec:
         return self.identity.digest[:2 * container.HASH]
 
     def quantize(self, x: Data, first: int = 0) -> Quantized:
-        """What coding makes of examples, without the coder: y, its symbols, and their ideal code
-        lengths.
+        """y of examples, its symbols, and their ideal code lengths, without running the coder.
 
         Args:
-          x: as `compress` takes it.
-          first: the place of the first example, of which the dither is a function.
+          x: as for `compress`. first: the place of the first example, which determines the dither.
         """
         y = self.transform.to_y(np.concatenate(list(self._means(x))))
         dither = self.quantizer.dither(_places(first, len(y)))
@@ -175,7 +172,7 @@ class Codec:
                          self.tables.bits(symbols, dither))
 
     def dequantize(self, symbols: npt.ArrayLike, first: int = 0) -> np.ndarray:
-        """y_hat `[B, n_active]` of symbols, float64, of examples whose places begin at `first`."""
+        """y_hat `[B, n_active]` from symbols, float64, for examples with places from `first` on."""
         symbols = self._rows("symbols", symbols)
         return self.quantizer.dequantize(symbols, self.quantizer.dither(_places(
             first, len(symbols))))
@@ -188,19 +185,18 @@ class Codec:
 
     def compress(self, x: Data, num_examples: int | None = None,
                  progress: bool = False) -> list[Code]:
-        """The codes of examples, one each, in order.
+        """Compresses examples: one code per example, in order.
 
         Args:
           x: `[N, ...]`, or batches, as `tfisovae.autoencoder.data.batches` takes them.
           num_examples: how many; all by default.
           progress: whether to show a progress bar.
         Returns:
-          list of `Code`, bytes that know their places: any of them, in any order, are decoded
-          rightly. Where they are stored as plain bytes, their places are to be kept beside them, or
-          their order.
+          list of `Code`, bytes that know their places: they can be decoded in any order. If you
+          store them as plain bytes, also keep their places or their order.
         Raises:
-          ValueError: for examples of another shape, or that are not finite; a model that has
-            changed; a mean too far out to be coded.
+          ValueError: for examples of another shape or not finite, a changed model, or a mean that
+            is too large to code.
         """
         codes: list[Code] = []
         for symbols, dither in self._symbols(x, num_examples, progress):
@@ -210,27 +206,27 @@ class Codec:
         return codes
 
     def decompress(self, codes: Sequence[bytes], places: npt.ArrayLike | None = None) -> np.ndarray:
-        """x_hat `[B, ...]`, float32, of codes that `compress` made.
+        """Decompresses codes of `compress`: x_hat `[B, ...]`, float32.
 
         Args:
-          codes: bytes, one string an example.
-          places: of the examples in the call that made the codes, integers `[B]`; by default those
-            that the codes know, and of plain bytes the order that they come in.
+          codes: bytes, one string per example.
+          places: places of the examples in the call of `compress`, integers `[B]`; by default the
+            codes' own places, and for plain bytes their order.
         Raises:
-          ValueError: for what are no codes of this codec, as far as the coder can tell; `write`
-            adds what tells it for certain. For places that do not fit; for a model that has
-            changed.
+          ValueError: for codes of another codec, as far as the coder can see (`write` adds
+            checksums), for places that do not fit, or for a changed model.
         """
         if isinstance(codes, (bytes, str)) or not all(isinstance(code, bytes) for code in codes):
             raise ValueError(
-                "codes must be a list of bytes, one string an example, as compress returns them.")
+                "codes must be a list of bytes, one string per example, as compress returns.")
         if places is None:
             places = [getattr(code, "place", number) for number, code in enumerate(codes)]
         places = np.asarray(places)
         if places.shape != (len(codes), ) or (len(codes) and
                                               (places.dtype.kind not in "iu" or places.min() < 0)):
             raise ValueError(
-                f"places must be {len(codes)} integers of at least 0, one a code; got {places!r}.")
+                f"places must be {len(codes)} integers of at least 0, one per code; got "
+                f"{places!r}.")
         self._check_model()
         dither = self.quantizer.dither(places)
         symbols = self.tables.decode(codes, dither) if len(codes) else np.zeros(dither.shape)
@@ -238,11 +234,11 @@ class Codec:
 
     def write(self, path: str | os.PathLike, x: Data, num_examples: int | None = None,
               progress: bool = False) -> container.Written:
-        """Compresses examples into a file (`tfisovae.codec.container`), whole or not at all; memory
-        is that of the means of 4,096.
+        """Compresses examples into a file (`tfisovae.codec.container`), completely or not at all.
+        It needs memory for the means of 4,096 examples.
 
         Args:
-          path: of the file; one that is there is replaced.
+          path: of the file; an existing file is replaced.
           x, num_examples, progress: as `compress` takes them.
         Raises:
           ValueError: as `compress` does.
@@ -258,11 +254,11 @@ class Codec:
                                  total / writer.num_examples)
 
     def open(self, path: str | os.PathLike, progress: bool = False) -> container.Reader:
-        """The file at `path`, looked through: that it is whole, as it was written, of this model
-        and of this codec.
+        """Opens and checks the file at `path`: it must be complete, unchanged, and from this model
+        and this codec.
 
         Raises:
-          container.ContainerError: which is a ValueError, where it is not; its class says what.
+          container.ContainerError: (a ValueError) otherwise; its class names the fault.
         """
         reader = container.Reader(path, progress)
         try:
@@ -273,8 +269,8 @@ class Codec:
         return reader
 
     def check(self, reader: container.Reader) -> None:
-        """Checks that a file is of this model and of this codec, and that its blocks can hold as
-        many examples as they say. So decoding takes time and memory that the file's size bounds.
+        """Checks that a file is from this model and this codec, and that its blocks can hold the
+        stated number of examples. So the file's size bounds the time and memory of decoding.
 
         Raises:
           container.ContainerError: as `open` does.
@@ -283,22 +279,20 @@ class Codec:
         self._check_model()
         if reader.header.model != self.model_fingerprint:
             raise container.OtherModel(
-                f"{path} is of another model: it was written by {reader.header.model[:8]}, "
-                f"and this is "
-                f"{self.model_fingerprint[:8]}. Decompress it with the model that compressed "
-                f"it."
+                f"{path} belongs to another model: it was written by {reader.header.model[:8]}, "
+                f"and this is {self.model_fingerprint[:8]}. Decompress it with the model that "
+                "compressed it."
             )
         if reader.header.codec != self.fingerprint:
             raise container.OtherCodec(
-                f"{path} is of another codec of this model: it was written by "
-                f"{reader.header.codec[:8]}, and this is {self.fingerprint[:8]}. Load the "
-                f"codec that "
-                "was saved when it was written.")
+                f"{path} belongs to another codec of this model: it was written by "
+                f"{reader.header.codec[:8]}, and this is {self.fingerprint[:8]}. Load the codec of "
+                "that time.")
         for number, (count, length) in enumerate(reader.sizes):
             if count > (most := self.tables.most_examples(length)):
                 raise container.Altered(
                     f"{path} has been altered: block {number} should hold {count:,} examples, but "
-                    f"its {length:,} bytes can hold {most:,} at most. Take a copy that is whole.")
+                    f"its {length:,} bytes can hold {most:,} at most. Use an intact copy.")
 
     def read(self, path: str | os.PathLike) -> Iterator[np.ndarray]:
         """Yields x_hat `[b, ...]`, float32, of all examples of a file in order; raises as `open`
@@ -308,17 +302,16 @@ class Codec:
             yield from self.decoded(reader)
 
     def decoded(self, reader: container.Reader) -> Iterator[np.ndarray]:
-        """The same of a file that `open` has opened, or `check` has checked."""
+        """The same for a file after `open` or `check`."""
         for block in reader.blocks():
             dither = self.quantizer.dither(_places(block.first, block.count))
             symbols = self.tables.decode([block.code], dither, together=True)
             yield from self._decoded(self.quantizer.dequantize(symbols, dither))
 
     def save(self, path: str | os.PathLike) -> None:
-        """Writes all that decoding needs beside the model into a directory of its own, whole or not
-        at all.
+        """Saves the codec, without the model, as a directory, completely or not at all.
 
-        A codec that is there is replaced.
+        An existing codec is replaced.
 
         Raises:
           FileExistsError: if something else is there.
@@ -337,17 +330,16 @@ class Codec:
     @classmethod
     def load(cls, path: str | os.PathLike, model: AutoencoderLike, *,
              distortion: Distortion | str | None = None, scale: str = "log_variance") -> "Codec":
-        """The codec that `save` wrote.
+        """Loads a codec that `save` wrote.
 
         Args:
           path: the directory.
-          model: the model that it was fitted to, in whatever form. Of one that does not say its
-            beta, that of the codec is taken.
+          model: the model of `fit`, in any form. If it has no beta, the codec's beta is used.
           distortion, scale: as `as_autoencoder` takes them.
         Raises:
           FileNotFoundError: if there is none.
-          files.DamagedFile: if it is not whole, or not as it was written.
-          container.OtherModel: if the model is another, or has changed.
+          files.DamagedFile: if it is incomplete or changed.
+          container.OtherModel: if it is another model, or the model has changed.
         """
         said, arrays = directory.read(path)
         model = as_autoencoder(model, distortion, None, scale, needs_beta=False)
@@ -374,7 +366,7 @@ class Codec:
                    functions=functions)
         if made.fingerprint != said["fingerprint"]:
             raise files.DamagedFile(
-                f"{os.fspath(path)} does not hold what it says. Fit the codec anew.")
+                f"{os.fspath(path)} has unexpected content. Fit the codec again.")
         return made
 
     @property
@@ -423,14 +415,13 @@ def _check_choices(quantization, step_factor, prior):
             raise ValueError(f"{name} must be one of {', '.join(map(repr, known))}; got {value!r}.")
     if arguments.positive("step_factor", step_factor) > _MAX_FACTOR:
         raise ValueError(
-            f"step_factor must be at most {_MAX_FACTOR:,}, far beyond where anything of the data "
-            f"is left; got "
-            f"{step_factor!r}.")
+            f"step_factor must be at most {_MAX_FACTOR:,}, since larger steps keep nothing of the "
+            f"data; got {step_factor!r}.")
 
 
 def _of_another_model(what, difference):
     return container.OtherModel(
-        f"{what}: {difference}. Give the model as it was, or fit a codec anew.")
+        f"{what}: {difference}. Give the unchanged model, or fit a new codec.")
 
 
 def _places(first, count):

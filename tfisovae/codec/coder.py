@@ -6,8 +6,8 @@ describes the method:
 - A code is a number in [0, 1). Its digits are 16-bit words, the most significant first.
 - The coder holds an interval of such numbers. Each symbol narrows it to the share [low, high) /
   2^16 of its length. An interval of at most 2^16 units fixes a word, and its unit then shrinks.
-- The last symbol of a table is an escape. Uniform bits follow it: the Elias gamma code of how far
-  the value lies outside of the table, and a sign.
+- The last symbol of a table is an escape. Uniform bits follow it: the Elias gamma code of the
+  value's distance from the table, and a sign.
 
 NumPy finds the intervals of all symbols at once. The loop over the symbols runs on Python's
 integers. That is as fast for one long string as for many short ones.
@@ -24,13 +24,13 @@ _ONE, _HALF, _LOW = 2**PRECISION, 2**(PRECISION - 1), 2**PRECISION - 1
 
 
 class RangeCoder:
-    """Codes values by the number of a table.
+    """Codes values with tables.
 
     Args:
-      tables: of each, the cumulative probabilities, increasing integers from 0 to 2^16. A table
-        for the values 0 to K - 1 has K + 2 entries: the last symbol is the escape.
+      tables: the cumulative probabilities of each, increasing integers from 0 to 2^16. A table for
+        the values 0 to K - 1 has K + 2 entries: the last symbol is the escape.
     Raises:
-      ValueError: if one is no such table.
+      ValueError: if a table has another form.
     """
 
     def __init__(self, tables: Sequence[npt.ArrayLike]) -> None:
@@ -48,10 +48,10 @@ class RangeCoder:
         """The codes of values `[B, m]`, one string for each row.
 
         Args:
-          values: integers. What lies outside of a table is coded by an escape.
+          values: integers. Values outside of a table are coded with an escape.
           index: `[B, m]`, the table of each.
         Raises:
-          ValueError: for a value that lies 2^30 or more outside of its table.
+          ValueError: for a value 2^30 or more outside of its table.
         """
         values, index = np.asarray(values, np.int64), np.asarray(index)
         escape = self.escapes[index]
@@ -88,8 +88,8 @@ class RangeCoder:
         """The values `[B, m]`, int64, of B codes; and whether each may be a code of such values,
         `[B]`, bool.
 
-        Some strings that no encoder wrote pass. Any string takes the work of m symbols: one that
-        goes on with an escape of more than 30 bits is given up.
+        Some strings pass although no encoder wrote them. Every string costs the work of m symbols;
+        one with an escape of more than 30 bits is given up.
         """
         index = np.asarray(index)
         values, whole = np.zeros(index.shape, np.int64), np.zeros(len(index), bool)
@@ -105,7 +105,7 @@ class RangeCoder:
 
 
 def outside_distance(values: np.ndarray, escape: np.ndarray) -> np.ndarray:
-    """What an escape code says of values outside of [0, escape): how far they are, from 1 on."""
+    """The distance of values from [0, escape), from 1 on, for an escape code."""
     return np.where(values < 0, -values, values - escape + 1)
 
 
@@ -115,14 +115,14 @@ def _num_bits(values):
 
 
 def _encoded(low, high):
-    """The code of intervals: the shortest number that begins in the last one."""
+    """The code of intervals: the shortest number in the last one."""
     words, base, size = [], 0, 2**32
     for lower, upper in zip(low, high):
         start = size * lower >> 16
         size = (size * upper >> 16) - start
         base += start
         if size <= _ONE:
-            words.append(base >> 16)  # of 17 bits, where it is carried over
+            words.append(base >> 16)  # of 17 bits if it carries
             base = (base & _LOW) << 16
             size <<= 16
     # The words and the last 32 bits, with all carries.
@@ -131,7 +131,7 @@ def _encoded(low, high):
     number += int.from_bytes((digits >> 16).astype(">u2").tobytes(), "big") << 48
     base, length = number & 0xFFFFFFFF, 2 * len(words)
     number >>= 32
-    if base + size > 2**32:  # the interval holds the next word: all that is smaller is left out
+    if base + size > 2**32:  # the interval holds the next word, so smaller digits are left out
         return (number + 1).to_bytes(length, "big").rstrip(b"\0")
     code = number.to_bytes(length, "big")
     if not base:
@@ -143,7 +143,7 @@ def _encoded(low, high):
 
 
 def _decoded(words, tables):
-    """Values of a code's words by the table of each; None where it is none."""
+    """Values of a code's words by the table of each; None if it is not a code."""
     rest = iter(words)
     last, word = next(rest, 0), next(rest, 0)
     size, place, values = 2**32, last << 16 | word, []
@@ -180,7 +180,7 @@ def _decoded(words, tables):
             elif (zeros := zeros + 1) == ESCAPE_BITS:
                 return None
         put(-(said >> 1) if said & 1 else (said >> 1) + symbol - 2)
-    # What was read ends where the encoder would have ended: see _encoded.
+    # The read part ends where the encoder would end: see _encoded.
     if next(rest, None) is not None:
         return None
     value = last << 16 | word

@@ -1,5 +1,5 @@
-"""A file of compressed examples: a header that says whose they are, blocks of codes, an index, and
-checksums of all of it.
+"""A file of compressed examples: a header that names the model and codec, blocks of codes, an
+index, and checksums.
 
 Integers are little-endian, and hashes are the first 16 bytes of SHA-256:
 
@@ -11,9 +11,8 @@ Integers are little-endian, and hashes are the first 16 bytes of SHA-256:
                 where the index begins (u64), blocks (u64), examples (u64), SHA-256 of everything
                 before it (32 bytes)
 
-A file is written whole or not at all, block by block, and read block by block: memory is that of
-one block. `Reader` looks through the whole of a file before it gives anything of it, so that what
-is damaged is never decoded.
+A file is written completely or not at all. Writing and reading go block by block, with memory for
+one block. `Reader` checks the whole file first, so damaged data are never decoded.
 """
 import dataclasses
 import hashlib
@@ -30,7 +29,7 @@ import tqdm
 
 from tfisovae import files
 
-MAGIC = b"\x89TFV\r\n\x1a\n"  # a file that was sent as text loses it
+MAGIC = b"\x89TFV\r\n\x1a\n"  # transfer as text would change it
 VERSION = 1
 HASH = 16  # bytes
 _MAX_AXES = 8
@@ -42,15 +41,15 @@ _FOOTER = struct.Struct("<QQQ32s")
 
 
 class ContainerError(ValueError):
-    """A file that is not decoded; the message names it, and why."""
+    """A file cannot be decoded; the message names it, and says why."""
 
 
 class NotContainer(ContainerError):
-    """It is no such file."""
+    """It is not a file of compressed examples."""
 
 
 class OtherVersion(ContainerError):
-    """It is of another version of the format."""
+    """It has another version of the format."""
 
 
 class Truncated(ContainerError):
@@ -58,24 +57,24 @@ class Truncated(ContainerError):
 
 
 class Altered(ContainerError):
-    """Something in it is not as it was written."""
+    """Something in it has changed."""
 
 
 class OtherModel(ContainerError):
-    """It is of another model."""
+    """It belongs to another model."""
 
 
 class OtherCodec(ContainerError):
-    """It is of another codec of the same model."""
+    """It belongs to another codec of the same model."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Header:
-    """Whose codes a file holds.
+    """The model and codec of a file.
 
     Attributes:
       model, codec: hashes, 32 hexadecimal digits each.
-      dimensions: how many numbers an example is coded by.
+      dimensions: how many numbers code an example.
       shape: of one example.
     """
 
@@ -114,8 +113,8 @@ class Block:
 
 
 class Written(NamedTuple):
-    """What was written: examples; bytes of the file, and of the codes in it; mean ideal code length
-    by dimension, bits.
+    """Numbers of a written file: examples; bytes of the file and of its codes; mean ideal code
+    length by dimension, bits.
     """
 
     num_examples: int
@@ -125,10 +124,10 @@ class Written(NamedTuple):
 
 
 class Writer:
-    """Writes a container, in a `with` statement: the file appears when that ends well.
+    """Writes a container, in a `with` statement. The file appears at the end if there was no error.
 
     Args:
-      path: of the file; one that is there is replaced.
+      path: of the file; an existing file is replaced.
       header: `Header`.
     Attributes:
       num_examples, code_bytes: written so far. size: bytes of the whole file, once it is written.
@@ -180,14 +179,14 @@ class Writer:
 
 
 class Reader:
-    """Reads a container, in a `with` statement. The whole file is looked through when it is opened.
+    """Reads a container, in a `with` statement. Opening checks the whole file.
 
     Args:
       path: of the file.
-      progress: whether to show a progress bar while looking through it.
+      progress: whether to show a progress bar during this check.
     Attributes:
       header: `Header`. num_examples, num_blocks, code_bytes, size: of the file.
-      sizes: of each block, how many examples it says that it holds, and the bytes of its code.
+      sizes: for each block, its stated number of examples and the bytes of its code.
     Raises:
       FileNotFoundError: if there is none.
       NotContainer, OtherVersion, Truncated, Altered: each a `ContainerError`, which is a
@@ -197,11 +196,11 @@ class Reader:
     def __init__(self, path: str | os.PathLike, progress: bool = False) -> None:
         self.path = os.fspath(path)
         if stat.S_ISDIR(mode := os.stat(self.path).st_mode):
-            raise NotContainer(f"{self.path} is a directory; what is read is a file.")
-        if not stat.S_ISREG(mode):  # a pipe would be waited for
+            raise NotContainer(f"{self.path} is a directory; a file is needed.")
+        if not stat.S_ISREG(mode):  # a pipe would block
             raise NotContainer(
-                f"{self.path} is a pipe or a device; what is read is a file on a disk. Write it "
-                f"to one first."
+                f"{self.path} is a pipe or a device; a file on a disk is needed. Save it as a file "
+                "first."
             )
         self._file: BinaryIO = open(self.path, "rb")
         try:
@@ -223,11 +222,10 @@ class Reader:
         self._file.close()
 
     def blocks(self, first_block: int = 0) -> Iterator[Block]:
-        """Yields the blocks in order, from the one of that number on; each is checked again as it
-        is read.
+        """Yields the blocks in order, starting at this index. Each is checked again.
 
         Raises:
-          Altered, Truncated: if the file has changed since it was opened.
+          Altered, Truncated: if the file has changed since opening.
         """
         start, first = self._places[first_block] if first_block < self.num_blocks else (None, 0)
         if start is None:
@@ -244,21 +242,20 @@ class Reader:
             raise Truncated(f"{self.path} is empty.")
         if not MAGIC.startswith(start[:len(MAGIC)]):
             raise NotContainer(
-                f"{self.path} is no file of compressed examples: it does not begin as those do.")
+                f"{self.path} is not a file of compressed examples: its first bytes are different.")
         if len(start) == _START.size and (version := _START.unpack(start)[1]) != VERSION:
             raise OtherVersion(
-                f"{self.path} is of version {version} of the format, and version {VERSION} is "
-                f"read here. Decompress "
-                "it with the version of tfisovae that wrote it.")
+                f"{self.path} has version {version} of the format, but this tfisovae reads version "
+                f"{VERSION}. Decompress it with the version of tfisovae that wrote it.")
         self._file.seek(0)
         packed = self._exactly(_HEADER.size + _CRC.size)
         self._hashed(packed)
         if zlib.crc32(packed[:_HEADER.size]) != _CRC.unpack_from(packed, _HEADER.size)[0]:
-            raise self._altered("its header is not as it was written")
+            raise self._altered("its header has changed")
         return Header.unpack(packed)
 
     def _look_through(self):
-        """Reads everything once: each check where it stands, so that what is wrong can be named."""
+        """Reads everything once, with each check at its place, so that a fault can be named."""
         self._places, self.sizes, first = [], [], 0
         while True:
             place = self._file.tell()
@@ -274,12 +271,12 @@ class Reader:
         self._hashed(data[:len(written)])
         expected = _FOOTER.pack(index, len(lengths), first, self._hash.digest())
         if data[:len(written)] != written:
-            raise self._altered("its index is not as it was written")
+            raise self._altered("its index has changed")
         if data[len(written):] != expected:
-            raise self._altered("its footer is not as it was written")
+            raise self._altered("its footer has changed")
         if self._file.read(1):
             raise self._altered(
-                f"something follows its end ({self.size - index - len(data):,} bytes)")
+                f"there is more after its end ({self.size - index - len(data):,} bytes)")
         self.num_blocks, self.num_examples, self.code_bytes = len(lengths), first, sum(lengths)
 
     def _read_block(self, number, first, seen=lambda data: None):
@@ -313,12 +310,11 @@ class Reader:
 
     def _truncated(self):
         return Truncated(
-            f"{self.path} is truncated: it ends after {self.size:,} bytes, too early. Take a copy "
-            f"that is whole."
+            f"{self.path} is truncated: it ends after {self.size:,} bytes. Use an intact copy."
         )
 
     def _altered(self, what):
-        return Altered(f"{self.path} has been altered: {what}. Take a copy that is whole.")
+        return Altered(f"{self.path} has been altered: {what}. Use an intact copy.")
 
 
 def _check(number, count, length):

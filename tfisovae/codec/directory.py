@@ -1,6 +1,4 @@
-"""A codec on a disk: a directory with its settings, as JSON, and its arrays, which digests hold
-together.
-"""
+"""A codec on a disk: a directory with its settings as JSON, its arrays, and digests."""
 import hashlib
 import json
 import os
@@ -13,17 +11,17 @@ from tfisovae import files
 
 VERSION = 1
 _SETTINGS, _ARRAYS = "codec.json", "arrays.npz"
-_WAY_OUT = "Fit the codec anew, or take a copy that is whole."
+_WAY_OUT = "Fit the codec again, or use an intact copy."
 
 
 def is_codec(path: str | os.PathLike) -> bool:
-    """Whether a codec, whole or not, is at `path`."""
+    """Whether a codec, complete or not, is at `path`."""
     return os.path.exists(os.path.join(path, _SETTINGS))
 
 
 def write(path: str | os.PathLike, settings: Mapping[str, Any],
           arrays: Mapping[str, np.ndarray]) -> None:
-    """Writes both, whole or not at all; a codec that was there is replaced.
+    """Writes both, completely or not at all; an existing codec is replaced.
 
     Raises:
       FileExistsError: if something else is there.
@@ -31,8 +29,7 @@ def write(path: str | os.PathLike, settings: Mapping[str, Any],
     if os.path.lexists(path) and not is_codec(path) and not (os.path.isdir(path)
                                                              and files.is_empty(path)):
         raise FileExistsError(
-            f"{os.fspath(path)} exists and is no codec; it is left as it is. Name a directory for "
-            f"the codec."
+            f"{os.fspath(path)} exists and is not a codec; it is unchanged. Give another directory."
         )
     with files.replacing_directory(path) as new:
         os.makedirs(new)
@@ -49,8 +46,7 @@ def settings(path: str | os.PathLike) -> dict[str, Any]:
 
     Raises:
       FileNotFoundError: if there are none.
-      files.DamagedFile: if they are not as they were written. ValueError: if they are of another
-      version.
+      files.DamagedFile: if they have changed. ValueError: if they have another version.
     """
     name = os.path.join(path, _SETTINGS)
     if not is_codec(path):
@@ -61,14 +57,13 @@ def settings(path: str | os.PathLike) -> dict[str, Any]:
         raise files.DamagedFile(f"{name} is not as it was written. {_WAY_OUT}")
     if version != VERSION:
         raise ValueError(
-            f"{name} is of version {version!r}, and version {VERSION} is read here. Take the "
-            f"version of tfisovae that "
-            "wrote it, or fit the codec anew.")
+            f"{name} has version {version!r}, but this tfisovae reads version {VERSION}. Use the "
+            "version that wrote it, or fit the codec again.")
     return said
 
 
 def read(path: str | os.PathLike) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    """The settings and the arrays at `path`; raises as `settings` does."""
+    """The settings and the arrays at `path`. Raises the errors of `settings`."""
     said, name = settings(path), os.path.join(path, _ARRAYS)
     try:
         if files.digests([name]) != said["files"]:

@@ -1,12 +1,12 @@
-"""Integer probability tables for quantised numbers, and the codes that they drive.
+"""Integer probability tables for quantised numbers, and their codes.
 
-The probability of a symbol (`codec.quantizer`) is that of its cell under the distribution of y,
-which is N(0, 1) seen through an increasing map. Cells depend on the dither u, and so do the tables:
-there are some, for equally spaced u.
+The probability of a symbol (`codec.quantizer`) is the probability of its cell under the
+distribution of y: N(0, 1) through an increasing map. Cells depend on the dither u, so there are
+tables for several, equally spaced u.
 
-Tables are made once, by floating-point arithmetic, and then kept as integers in the codec's files.
-The dither, the symbols and the range coder (`codec.coder`) are integers too. So every machine, with
-any version of TensorFlow and NumPy, decodes the same symbols.
+Tables are computed once, in floating point, and stored as integers in the codec's files. The
+dither, the symbols and the range coder (`codec.coder`) are integers too. So every machine, with any
+version of TensorFlow and NumPy, decodes the same symbols.
 """
 import heapq
 import math
@@ -21,16 +21,16 @@ from tfisovae.codec.coder import PRECISION
 from tfisovae.codec.quantizer import NUM_DITHERS
 from tfisovae.geometry.monotone import Monotone
 
-_TAIL = 2.0**-14  # probability of what no table holds and escape codes say
-_LEVELS = 15  # of the dither for which there are tables
-_WIDE = 1024  # symbols of a table from which on the cells are so narrow that one level will do
-# Beyond that, probabilities of 2^-16 would be those of the tables and not of the data.
+_TAIL = 2.0**-14  # probability of values outside of a table, which escape codes hold
+_LEVELS = 15  # number of dithers with tables
+_WIDE = 1024  # with more symbols in a table, cells are so narrow that one level is enough
+# Beyond that, the tables' probabilities of 2^-16 would replace the data's.
 _WIDEST = 2**14
 _SPARE = 64  # bytes that a code can be short of the ideal length, with a probability below 2^-400
 
 
 class Code(bytes):
-    """The code of one example, which knows its place: the dither is a function of that.
+    """The code of one example. It knows its place, which determines the dither.
 
     Attributes:
       place: the number of the example in the call that made it.
@@ -48,12 +48,12 @@ class Tables:
     """The tables of n numbers, by level of the dither, in the layout of tensorflow-compression.
 
     Args:
-      cdf: `[T]`, int32: of each table, minus the precision and then the cumulated probabilities,
-        one table behind the other.
-      offset: `[K]`, int32, the symbol that is first in each table.
+      cdf: `[T]`, int32: for each table, minus the precision and then the cumulated probabilities,
+        one table after the other.
+      offset: `[K]`, int32, the first symbol of each table.
       index: `[levels, n]`, int32, the number of the table of each level and number.
     Raises:
-      ValueError: if that is no such thing.
+      ValueError: if the arrays have another form.
     """
 
     def __init__(self, cdf: npt.ArrayLike, offset: npt.ArrayLike, index: npt.ArrayLike) -> None:
@@ -73,7 +73,7 @@ class Tables:
         tables = np.split(self.cdf, starts[1:])
         self._coder = coder.RangeCoder([table[1:] for table in tables])
         self._first = starts + 1
-        self._escape = self._coder.escapes  # the last symbol says that another follows
+        self._escape = self._coder.escapes  # the last symbol announces another
         with np.errstate(divide="ignore", invalid="ignore"):
             self._bits = PRECISION - np.log2(np.diff(self.cdf).astype(np.float64))
         least = np.array([self._bits[start:start + escape + 1].min()
@@ -82,7 +82,7 @@ class Tables:
 
     @classmethod
     def of(cls, maps: Sequence[Monotone], steps: npt.ArrayLike, dithered: bool) -> "Tables":
-        """The tables of N(0, 1) seen through `maps`, quantised to `steps` `[n]`.
+        """The tables for N(0, 1) through `maps`, quantised to `steps` `[n]`.
 
         Raises:
           ValueError: if a step is so small that a table would have more than 16,384 symbols.
@@ -93,9 +93,9 @@ class Tables:
         width = upper - lower
         if not np.isfinite(width).all() or width.max() > _WIDEST:
             raise ValueError(
-                f"Its steps are so small that a table would have {width.max():.3g} symbols; there "
-                f"may be {_WIDEST:,}. "
-                f"Take a step_factor {math.ceil(width.max() / _WIDEST):,} times as large, or more.")
+                f"Its steps are so small that a table would have {width.max():.3g} symbols; the "
+                f"limit is {_WIDEST:,}. Take a step_factor {math.ceil(width.max() / _WIDEST):,} "
+                "times as large, or more.")
         levels = _LEVELS if dithered else 1
         index, parts, offset = np.zeros([levels, len(maps)], np.int32), [], []
         for chosen, count in ((np.flatnonzero(width <= _WIDE), levels),
@@ -103,7 +103,7 @@ class Tables:
             for level in range(count):
                 u = (level + 1) / (count + 1) - 0.5
                 for j in chosen:
-                    # All levels of a number that has one table have that one.
+                    # A number with one table uses it for all levels.
                     index[level if count > 1 else slice(None), j] = len(offset)
                     first, last = math.floor(lower[j] - u), math.ceil(upper[j] - u)
                     mass = _masses(maps[j], steps[j], np.arange(first, last + 1) + u)
@@ -112,9 +112,7 @@ class Tables:
         return cls(np.concatenate(parts), offset, index)
 
     def _tables(self, dither):
-        """Which table each number `[..., n]` is coded by: that of the level of dither that is
-        nearest to its own.
-        """
+        """The table of each number `[..., n]`: the one with the nearest level of dither."""
         ticks = (2 * dither.astype(np.int64) + 1) * (self.levels + 1)
         level = np.clip((ticks + NUM_DITHERS) // (2 * NUM_DITHERS) - 1, 0, self.levels - 1)
         return self.index[level, np.arange(self.n)]
@@ -133,7 +131,7 @@ class Tables:
         return found
 
     def most_examples(self, num_bytes: int) -> int:
-        """How many examples a code of so many bytes can hold, at most. Twice as many as the ideal
+        """The largest number of examples in a code of this many bytes. Twice as many as the ideal
         lengths allow: the coder's roundings can halve the length of the likeliest symbol.
         """
         return int(2 * 8 * (num_bytes + _SPARE) / self._least_bits)
@@ -148,12 +146,12 @@ class Tables:
 
     def decode(self, codes: Sequence[bytes], dither: npt.ArrayLike,
                together: bool = False) -> np.ndarray:
-        """The symbols `[B, n]`, int32, of the codes of B examples, each a string; `together`, of
-        the one string of all.
+        """The symbols `[B, n]`, int32, from the codes of B examples, one string each; with
+        `together`, from one string of all.
 
         Raises:
-          ValueError: if they are no codes of these tables, as far as the coder can tell: not every
-            damage shows. `container` has checksums.
+          ValueError: if they are not codes of these tables, as far as the coder can see.
+            `container` has checksums.
         """
         tables = self._tables(np.asarray(dither))
         values, whole = self._coder.decode(codes, tables.reshape(len(codes), -1))
@@ -161,12 +159,14 @@ class Tables:
         if not whole.all():
             at = "" if together else (f" Code {int(np.argmin(whole))} (counted from 0) is the "
                                       f"first.")
-            raise ValueError(f"The codes are none of this codec, or not those of these places.{at}")
+            raise ValueError(f"The codes belong to another codec or to other places.{at}")
         return symbols.astype(np.int32)
 
 
 def _masses(mapped, step, symbols):
-    """The probabilities of the cells about `symbols` `[K]`, and of all else, `[K + 1]`, float32."""
+    """The probabilities of the cells of `symbols` `[K]`, and of everything else, `[K + 1]`,
+    float32.
+    """
     edges = mapped.inverse((symbols + np.array([[-0.5], [0.5]])) * step)
     below, above = scipy.special.ndtr(edges), scipy.special.ndtr(-edges)
     # The smaller of the two has more digits.
@@ -175,8 +175,8 @@ def _masses(mapped, step, symbols):
 
 
 def _integers(mass):
-    """Positive integers of the sum 2^16 that code symbols of these probabilities at the least mean
-    length: each is rounded, and units go where they cost least until the sum is right.
+    """Positive integers with the sum 2^16 that give the least mean code length for these
+    probabilities. Each is rounded; then units are added or removed where they cost least.
     """
     one = 2**PRECISION
     counts = np.maximum(np.rint(mass * np.float32(one)), 1).astype(np.int64)
@@ -184,7 +184,7 @@ def _integers(mass):
     unit = 1 if counts.sum() < one else -1
 
     def costs(at):
-        """Of one unit more, or less, at the symbols `at`."""
+        """The cost of one unit more or less at the symbols `at`."""
         with np.errstate(divide="ignore", invalid="ignore"):
             found = mass[at] * (np.log2(counts[at]) - np.log2(counts[at] + unit))
         return np.where(counts[at] + unit < 1, np.inf, found)

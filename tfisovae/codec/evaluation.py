@@ -1,9 +1,9 @@
-"""Measures what the files of a VAE's codec cost and lose, beside what theory says: a
+"""Measures the rate and distortion of a codec's files and compares them with theory: a
 `tfisovae.codec.breakdown.Ledger`.
 
 One pass over a data set with constant memory: every batch is coded and decoded at each step factor,
-and its posterior is measured on the same examples. At the codec's own step a file is written first,
-and what is decoded is read from it.
+and its posterior is measured on the same examples. At the codec's own step, examples are decoded
+from a file.
 """
 import math
 import os
@@ -28,20 +28,20 @@ from tfisovae.metrics.averages import Averages
 from tfisovae.metrics.measurement import measure
 
 FACTORS = (0.25, 0.5, math.sqrt(0.5), 1.0, math.sqrt(2), 2.0, 4.0)
-_IMAGES = 500  # of examples that are images, how many have their dimensions decoded one by one
+_IMAGES = 500  # number of images with dimensions decoded one by one
 _LOG2 = math.log(2)
-_NEAR = 0.1  # of the noise's deviation, over which the map's slope is taken
+_NEAR = 0.1  # part of the noise's deviation for the map's slope
 
 
 def slope_weights(factors: Sequence[float]) -> tuple[np.ndarray, np.ndarray]:
-    """Weights of values at step factors that give d/dlog f at f = 1: of distortions, and of rates,
-    `[F]` each.
+    """Weights for values at step factors that give d/dlog f at f = 1: for distortions and for
+    rates, `[F]` each.
 
-    From 1 and its two neighbours. A distortion is a parabola in f^2 (it is straight in it where the
-    coding loss is quadratic), a rate one in log f (it falls by log f for each dimension).
+    It uses 1 and its two neighbours. A distortion is a parabola in f^2 (a line if the coding loss
+    is quadratic), a rate is one in log f (it falls by log f for each dimension).
 
     Raises:
-      ValueError: for factors without 1, or without one on either side of it.
+      ValueError: for factors without 1, or without a value on each side of it.
     """
     factors = np.asarray(factors, np.float64)
     order = np.argsort(factors)
@@ -59,8 +59,7 @@ def slope_weights(factors: Sequence[float]) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _derivative(x):
-    """Weights of values at three points that give the derivative of their parabola at the middle
-    one.
+    """Weights for values at three points that give the derivative of their parabola at the middle.
     """
     low, middle, high = x
     below, above = middle - low, high - middle
@@ -71,29 +70,29 @@ def _derivative(x):
 def measure_files(codec: Codec, data: Data, num_examples: int | None = None,
                   factors: Sequence[float] = FACTORS, image_shape: Sequence[int] | None = None,
                   progress: bool = False) -> Ledger:
-    """Measures the files of a codec over a data set, best one that it was not fitted to.
+    """Measures the files of a codec over a data set, best not the one of `fit`.
 
     Args:
-      codec: `Codec`, of a step factor of 1 and the prior "normal".
-      data: as `tfisovae.autoencoder.data.batches` takes it; it is gone through twice.
+      codec: `Codec` with a step factor of 1 and the prior "normal".
+      data: as for `tfisovae.autoencoder.data.batches`; it is read twice.
       num_examples: how many examples to measure; all by default.
-      factors: of the step, with 1 among them and others on either side.
-      image_shape: `(H, W, C)` of examples that are images in [0, 1], whose SSIM is measured too, as
-        whatever shape x has.
+      factors: of the step: 1, and values on each side.
+      image_shape: `(H, W, C)` if examples are images in [0, 1], whatever the shape of x. Then SSIM
+        is measured too.
       progress: whether to show progress bars.
     Returns:
       `Ledger`.
     Raises:
-      ValueError: for another codec, factors that do not do, data in another order the second time,
-        and whatever `Codec.write` refuses.
-    Cost: for each example two encodes, one decode for each factor and five more; and, of all
-      vectors and of 500 images, two for each coded dimension.
+      ValueError: for another codec, bad factors, data in another order the second time, and
+        anything that `Codec.write` refuses.
+    Cost: for each example, two encodes, one decode for each factor and five more. For all vectors
+    and for 500 images, two more decodes for each coded dimension.
     """
     if codec.step_factor != 1 or codec.prior != "normal":
         raise ValueError(
-            "codec must have a step_factor of 1, the trained one, and the prior 'normal', of "
-            "which the theory is; got "
-            f"{codec.step_factor:g} and {codec.prior!r}. Take codec.at(1.0, prior=\"normal\").")
+            "codec must have a step_factor of 1, as trained, and the prior 'normal', as in the "
+            f"theory; got {codec.step_factor:g} and {codec.prior!r}. Use codec.at(1.0, "
+            "prior=\"normal\").")
     weights = slope_weights(factors)
     stages = [
         Stage(codec if factor == 1 else codec.at(step_factor=float(factor))) for factor in factors
@@ -109,16 +108,16 @@ def measure_files(codec: Codec, data: Data, num_examples: int | None = None,
 
 
 class Stage:
-    """One codec, and the bytes that its range coder makes of all examples, some thousands to a code
-    as in a file.
+    """One codec, and the bytes of its range coder for all examples, thousands per code as in a
+    file.
     """
 
     def __init__(self, codec: Codec) -> None:
         self.codec, self.num_bytes, self._kept = codec, 0, []
 
     def quantized(self, y: np.ndarray, first: int) -> Quantized:
-        """What becomes of isometric variables `[B, n_active]` of examples whose places begin at
-        `first`; they come in order.
+        """Codes isometric variables `[B, n_active]` of examples with places from `first` on, in
+        order.
         """
         dither = self.codec.quantizer.dither(np.arange(first, first + len(y)))
         symbols = self.codec.quantizer.quantize(y, dither, first)
@@ -129,7 +128,7 @@ class Stage:
                          self.codec.tables.bits(symbols, dither))
 
     def finish(self) -> None:
-        """Codes what is left; the codes are counted and forgotten."""
+        """Codes the rest; the codes are counted and dropped."""
         if self._kept:
             code, = self.codec.tables.encode(*map(np.concatenate, zip(*self._kept)), together=True)
             self.num_bytes += len(code)
@@ -137,9 +136,7 @@ class Stage:
 
 
 class _Rows:
-    """The rows of arrays `[b, ...]` that come one after the other, as many at a time as are asked
-    for.
-    """
+    """The rows of a sequence of arrays `[b, ...]`, taken in any number at a time."""
 
     def __init__(self, arrays: Iterator[np.ndarray]) -> None:
         self._arrays, self._left = arrays, []
@@ -172,7 +169,7 @@ class _Pass:
             for function in _measures(codec, image_shape))
 
     def add(self, x: tf.Tensor, row: int) -> None:
-        """Takes a batch whose first example is the `row`-th."""
+        """Adds a batch; `row` is the place of its first example."""
         of_posterior, posterior, x_check = streaming.traced(self._of_posterior, x, tf.constant(row))
         mean, scale, kl, noise = np.moveaxis(posterior.numpy(), 1, 0)
         transform, at = self.codec.transform, self.codec.dimensions
@@ -185,7 +182,7 @@ class _Pass:
             if number == self.trained else stage.codec.decode(quantized.y_hat)
             for number, (stage, quantized) in enumerate(zip(self.stages, found))
         ]
-        # The scale that z_j tells: what sigma_j would be by the map at mu_j.
+        # The sigma_j that the map gives at mu_j.
         step = _NEAR * math.sqrt(self.half)
         told = (transform.to_z(y + step) - transform.to_z(y - step))[:, at] / (2 * _NEAR)
         beside_z = transform.to_z(y)
@@ -216,7 +213,8 @@ class _Pass:
             self.posteriors.append((mean, scale, noise))
 
     def _add_dimensions(self, x_check, mean, z, sample, row):
-        """What noise in one coded dimension alone adds to D: the codec's, and the posterior's."""
+        """How much noise in one coded dimension alone adds to D: the codec's and the posterior's.
+        """
         count = len(mean) if self.image_shape is None else min(len(mean), _IMAGES - row)
         if count > 0:
             files, posterior = (np.stack([
@@ -284,13 +282,13 @@ _OF_POSTERIOR = ("posterior_distortion", "check", "active_distortion", "posterio
 
 
 def _measures(codec, image_shape):
-    """Three functions of batches: of the posterior, of what files decode to, of one dimension."""
+    """Three functions of batches: for the posterior, for decoded files, for one dimension."""
     model = codec.model
     active, resting = tf.constant(codec.transform.active), tf.constant(
         codec.transform.resting, tf.float32)
 
     def trained(x, x_check, x_hat):
-        """The distortion that is trained, `[B]`, with x_hat for the sample's."""
+        """The trained distortion, `[B]`, with x_hat in place of the sample."""
         return decomposed(model.distortion, x, x_check,
                           x_hat) if model.decomposed else model.distortion(x, x_hat)
 
@@ -323,8 +321,8 @@ def _unexplained(mean, scale):
 
 
 def _off_prior(z):
-    """KL of the distribution of each z_j from N(0, 1), bits `[n]`; NaN where the examples are too
-    few.
+    """KL of the distribution of each z_j from N(0, 1), bits `[n]`; NaN if there are too few
+    examples.
     """
     if len(z) < monotone.MIN_EXAMPLES:
         return np.full(z.shape[1], math.nan)

@@ -1,9 +1,9 @@
-"""Which model this is: a fingerprint of its weights, and what its functions make of a few points.
+"""The identity of a model: a fingerprint of its weights, and its outputs at a few points.
 
-A fingerprint is a hash of the floating-point variables that `encode` and `decode` read, whatever
-keeps them: a model has the same one before and after it is saved, in whatever form. Functions over
-NumPy arrays have no variables that can be seen, and outputs differ in their last digits from
-machine to machine; so points and outputs are kept as well, and compared within a tolerance.
+A fingerprint is a hash of the floating-point variables that `encode` and `decode` read. It is the
+same before and after saving, in any form. Functions of NumPy arrays have no visible variables, and
+outputs differ in their last digits between machines. So points and outputs are kept as well, and
+compared within a tolerance.
 """
 import dataclasses
 import hashlib
@@ -18,7 +18,8 @@ from tfisovae.autoencoder.torch_modules import TorchFunction
 
 _PREFIX, _ARRAYS = "identity_", ("z", "x_hat", "mean", "scale")
 _POINTS = 2
-# Of the range of the outputs: above what processors and thread counts do, below what training does.
+# Relative to the range of the outputs: larger than effects of processors and threads, smaller than
+# effects of training.
 _RELATIVE = 1e-3
 _OF_SCALE = 1e-2  # of the posterior's scale, likewise
 
@@ -48,8 +49,8 @@ class Functions:
         return self._decode(z)
 
     def fingerprint(self) -> str | None:
-        """A hash of the values of all floating-point variables that the two read, in whatever
-        order; None where there are none.
+        """A hash of the values of all floating-point variables that the two read, in any order;
+        None if there are none.
         """
         networks = self.autoencoder.networks
         for half in (networks.encoder, networks.decoder) if networks else ():
@@ -71,7 +72,7 @@ class Functions:
 
 
 def _range(values):
-    """From the least to the largest of those that are finite; 0 where none is."""
+    """The range of the finite values; 0 if there are none."""
     known = values[np.isfinite(values)]
     return np.ptp(known) if known.size else 0.0
 
@@ -86,10 +87,10 @@ def _same(found, known, tolerance):
 
 @dataclasses.dataclass(frozen=True)
 class Identity:
-    """What is remembered of a model.
+    """The stored identity of a model.
 
     Attributes:
-      fingerprint: of its weights; None where none are to be seen.
+      fingerprint: of its weights; None if none are visible.
       z: points `[2, n]`. x_hat: `decode(z)`, `[2, ...]`. mean, scale: `encode(x_hat)`, `[2, n]`
         each.
     """
@@ -109,14 +110,12 @@ class Identity:
 
     @property
     def digest(self) -> str:
-        """64 hexadecimal digits: the fingerprint, or where there is none a hash of the outputs, as
-        they were on one machine.
-        """
+        """64 hexadecimal digits: the fingerprint, or a hash of the outputs on one machine."""
         return self.fingerprint or hashlib.sha256(self.x_hat.tobytes()
                                                   + self.mean.tobytes()).hexdigest()
 
     def arrays(self) -> dict[str, np.ndarray]:
-        """All but the fingerprint, as arrays; `from_arrays` makes it of them again."""
+        """All but the fingerprint, as arrays for `from_arrays`."""
         return {f"{_PREFIX}{name}": getattr(self, name) for name in _ARRAYS}
 
     @classmethod
@@ -124,23 +123,23 @@ class Identity:
         return cls(fingerprint, *(arrays[f"{_PREFIX}{name}"] for name in _ARRAYS))
 
     def difference(self, functions: Functions, thorough: bool = True) -> str | None:
-        """What tells a model from this one, in words; None where it is the same.
+        """The difference between a model and this one, in words; None if they are the same.
 
         Args:
           functions: of the model.
-          thorough: whether to compare outputs even where the weights are the same.
+          thorough: whether to compare outputs even if the weights are equal.
         """
         found = functions.fingerprint()
         if found != self.fingerprint:
-            return "its weights are others"
+            return "its weights differ"
         if found is not None and not thorough:
             return None
         x_hat = functions.decode(tf.constant(self.z)).numpy()
-        # At these points, which are no data, an encoder may well have no mean: then it must have
+        # These points are not data, so an encoder may have no finite mean there. Then it must have
         # none again.
         if not _same(x_hat, self.x_hat, _RELATIVE * max(_range(self.x_hat), 1e-6)):
-            return "its decoder gives another x_hat of the same z"
+            return "its decoder gives another x_hat for the same z"
         mean = functions.encode(tf.constant(self.x_hat))[0].numpy()
         if not _same(mean, self.mean, _OF_SCALE * self.scale + 1e-5):
-            return "its encoder gives another mean of the same x"
+            return "its encoder gives another mean for the same x"
         return None

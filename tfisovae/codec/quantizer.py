@@ -1,4 +1,4 @@
-"""Uniform quantisation with a dither that two sides know (NumPy only).
+"""Uniform quantisation with a dither that both sides know (NumPy only).
 
     symbol = round(y / step - u),        y_hat = step (symbol + u),        u in (-1/2, 1/2)
 
@@ -21,7 +21,7 @@ _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 
 
 class Quantized(NamedTuple):
-    """What became of some examples.
+    """Quantised examples.
 
     Attributes:
       y: isometric variables of the posterior means, `[B, n_active]`, float64.
@@ -51,8 +51,8 @@ class Quantizer:
     dithered: bool
 
     def dither(self, places: npt.ArrayLike) -> np.ndarray:
-        """Integers `[B, n]`, uint16, that stand for u; random ones, as a function of the places
-        `[B]` and the variable alone.
+        """Integers `[B, n]`, uint16, that encode u: random, but determined by the places `[B]` and
+        the variable.
         """
         places = np.asarray(places, np.uint64)
         if not self.dithered:
@@ -71,12 +71,12 @@ class Quantizer:
         """Symbols `[B, n]`, int32.
 
         Raises:
-          ValueError: for y that are not finite, or further out than 2^24 steps; it counts examples
+          ValueError: for y that are not finite, or beyond 2^24 steps; the message counts examples
             from `first`.
         """
         found = np.rint(np.asarray(y, np.float64) / self.step - self.offsets(dither))
         arguments.check_rows(
-            "The posterior mean must be finite and near enough to be coded",
+            "The posterior mean must be finite and not too large to code",
             np.abs(found) <= MAX_SYMBOL, first, "The model was not trained on such data.")
         return found.astype(np.int32)
 

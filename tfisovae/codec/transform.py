@@ -1,9 +1,9 @@
-"""What coding takes of a trained VAE and its data: the maps between z_j and y_j, where the means
-lie, what they cost.
+"""The data for coding with a trained VAE: the maps between z_j and y_j, the range of the means, and
+their cost.
 
 The isometric variable y_j has the posterior noise beta / 2 in every dimension, whatever the input
-(section 3.3), so that one step does for all of them. Dimensions that carry nothing are not coded,
-and decoded at their mean.
+(section 3.3), so one step fits all of them. Unused dimensions are not coded, and are decoded at
+their mean.
 """
 import dataclasses
 import math
@@ -24,31 +24,30 @@ from tfisovae.geometry.monotone import Monotone
 from tfisovae.metrics.measurement import measure
 from tfisovae.metrics.posteriors import check_posteriors
 
-MIN_EXAMPLES = 20  # that a map takes
-_KEPT = 512  # posteriors that are kept, to predict what other steps cost
-_DECODED = 2_000  # examples whose distortion is measured
+MIN_EXAMPLES = 20  # posteriors for a map
+_KEPT = 512  # stored posteriors, to predict the cost of other steps
+_DECODED = 2_000  # examples with a measured distortion
 _LOG2 = math.log(2)
 
 
 @dataclasses.dataclass(frozen=True)
 class Prediction:
-    """What the theory says of a codec before anything is coded. Vectors are `[n_active]`, bits an
-    example.
+    """The predicted rate and distortion of a codec. Vectors are `[n_active]`, in bits per example.
 
     Attributes:
-      kl: E[KL_j] over the data that the codec was fitted to.
+      kl: E[KL_j] over the data of `fit`.
       high_rate: kl + 1/2 log2(pi e / 6) - log2 f, for sigma << 1; f is the step factor.
       exact: kl and the exact excess at finite sigma: `theory.exact_quantizer_rate`, over posteriors
         and dither.
-      inactive_kl: E[KL] of all dimensions that are not coded, bits: without them that is not spent,
-        and missed in the distortion.
-      saving: KL of the aggregate posterior from the prior, which the prior "empirical" saves for
-        sigma << 1; where sigma is near 1 it saves more, as the means vary less than z. None where
-        the data were too few.
-      coding_loss: n_active f^2 beta / 2, in units of D: what noise costs if the embedding is
-        isometric and sigma small. It is too much at a low rate.
-      distortion: E[D(x, Dec(mean))] + f^2 E[D(x_check, x_hat)], with the coding loss that samples
-        of the posterior have. It holds at every rate.
+      inactive_kl: E[KL] of all dimensions that are not coded, bits: these bits are saved, and
+        missing in the distortion.
+      saving: KL of the aggregate posterior from the prior: the saving of the prior "empirical" for
+        sigma << 1. For sigma near 1 it saves more, as the means vary less than z. None if there
+        were too few data.
+      coding_loss: n_active f^2 beta / 2, in units of D: the cost of noise for an isometric
+        embedding and small sigma. At a low rate it is too large.
+      distortion: E[D(x, Dec(mean))] + f^2 E[D(x_check, x_hat)], with the coding loss of posterior
+        samples. It holds at every rate.
     """
 
     kl: np.ndarray
@@ -67,12 +66,11 @@ class Prediction:
 
 @dataclasses.dataclass(frozen=True)
 class Transform:
-    """The maps of the n_active coded dimensions, and what was measured on the data that they were
-    learnt from.
+    """The maps of the n_active coded dimensions, and measurements on the data of `fit`.
 
     Attributes:
-      active: `[n]`, bool: which dimensions are coded. dimensions: their numbers.
-      resting: `[n]`, E[mu_j], where the others are decoded.
+      active: `[n]`, bool: which dimensions are coded. dimensions: their indices.
+      resting: `[n]`, E[mu_j]; the other dimensions are decoded there.
       maps: z_j -> y_j, n_active `Monotone`.
       means: N(0, 1) -> the distribution of mu_j, likewise; None for fewer than 400 examples.
       kl: `[n]`, E[KL_j], bits.
@@ -104,16 +102,16 @@ class Transform:
     def fit(cls, model: Measurable, data: Data, active: npt.ArrayLike | None = None,
             num_examples: int | None = None, progress: bool = False,
             inspect: bool = True) -> tuple["Transform", tuple[int, ...]]:
-        """Learns it in one pass; returns it, and the shape of one example.
+        """Fits a transform in one pass; returns it, and the shape of one example.
 
         Args:
           model: `Autoencoder`, or anything with its five attributes.
-          data, num_examples, progress, inspect: as `streaming.prepare` takes them.
-          active: `[n]`, bool; by default, dimensions whose mean KL over the data exceeds
+          data, num_examples, progress, inspect: as for `streaming.prepare`.
+          active: `[n]`, bool; by default, dimensions with a mean KL over the data above
             `posterior.ACTIVE_KL`.
         Raises:
           ValueError: for data that are too few, not finite or of other shapes; posteriors that are
-            not finite; a bad `active`; or where no dimension is active.
+            not finite; a bad `active`; or if no dimension is active.
         """
         def values(x, row):
             found = measure(model, x, row)
@@ -136,9 +134,8 @@ class Transform:
         count, n = mean.shape
         if count < MIN_EXAMPLES:
             raise ValueError(
-                f"data must hold at least {MIN_EXAMPLES} examples to fit a codec to, and should "
-                f"hold thousands; got "
-                f"{count}.")
+                f"data must hold at least {MIN_EXAMPLES} examples to fit a codec, and should hold "
+                f"thousands; got {count}.")
         mean_kl = kl.mean(0, np.float64)
         active = _checked_active(active, mean_kl)
         kept = np.linspace(0, count - 1, min(count, _KEPT)).astype(int)
@@ -163,7 +160,7 @@ class Transform:
         return np.stack([mapped(mean[:, j]) for mapped, j in zip(self.maps, self.dimensions)], 1)
 
     def to_z(self, y: npt.ArrayLike) -> np.ndarray:
-        """z `[B, n]` of y `[B, n_active]`, float64; dimensions that are not coded rest at their
+        """z `[B, n]` of y `[B, n_active]`, float64; dimensions that are not coded stay at their
         means.
         """
         z = np.tile(self.resting, (len(y), 1))
@@ -172,8 +169,8 @@ class Transform:
         return z
 
     def pushed(self, empirical: bool) -> list[Monotone]:
-        """The maps from N(0, 1) to the distribution of each y: of z from the prior, or of the means
-        as they are.
+        """The maps from N(0, 1) to the distribution of each y: for z from the prior, or for the
+        actual means.
         """
         if not empirical:
             return list(self.maps)
@@ -182,9 +179,8 @@ class Transform:
     def predict(self, beta: float, step_factor: float) -> Prediction:
         """`Prediction` of rate and distortion at a step of f sqrt(6 beta).
 
-        The exact excess is that of `theory.exact_quantizer_rate` at 2 sqrt(3) f sigma_j beyond
-        KL_j, the mean over the posteriors that were kept, each with its own sigma, and over the
-        dither.
+        The exact excess is `theory.exact_quantizer_rate` at 2 sqrt(3) f sigma_j minus KL_j. It is a
+        mean over the stored posteriors, each with its own sigma, and over the dither.
         """
         mean, scale = self.mean.astype(np.float64), self.scale.astype(np.float64)
         rate = theory.dithered_quantizer_rate(mean, step_factor * scale)
@@ -196,7 +192,7 @@ class Transform:
                           self.distortion + step_factor**2 * self.coding_loss)
 
     def arrays(self) -> dict[str, np.ndarray]:
-        """All of it as arrays; `from_arrays` makes it of them again."""
+        """All of it as arrays for `from_arrays`."""
         kept = {
             name: np.asarray(getattr(self, name))
             for name in _PLAIN if getattr(self, name) is not None
@@ -210,7 +206,7 @@ class Transform:
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, np.ndarray]) -> "Transform":
-        """Raises KeyError or ValueError for arrays that are none of a transform."""
+        """Raises KeyError or ValueError for arrays that are not from a transform."""
         made: dict[str, Any] = {name: arrays.get(name) for name in _PLAIN}
         for name in _MAPS:
             made[name] = None

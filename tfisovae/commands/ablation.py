@@ -1,5 +1,5 @@
-"""Train the ablation of App. E.2: every toy data set with every loss at every lmbda, on all cores;
-goes on where it stopped.
+"""Train the ablation of App. E.2: every toy data set with every loss at every lmbda, on all cores.
+It can be resumed.
 """
 import argparse
 import concurrent.futures
@@ -69,14 +69,14 @@ def cells(settings: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def is_finished(directory: str) -> bool:
-    """Whether a cell has been trained to its end, and has its model."""
+    """Whether a cell has finished training and has its model."""
     from tfisovae.training import runs
 
     return runs.is_finished(directory)
 
 
 def resolve(args: argparse.Namespace) -> dict[str, Any]:
-    """The settings of an ablation; raises ValueError for those that make no sense."""
+    """The settings of an ablation; raises ValueError for bad ones."""
     settings = {
         key: value
         for key, value in vars(args).items()
@@ -105,14 +105,14 @@ def resolve(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def open_directory(path: str, settings: dict[str, Any]) -> None:
-    """Makes the directory of an ablation, or checks that it is one of these settings; more cells
-    may be added to it.
+    """Makes the directory of an ablation, or checks that it has these settings. More cells may be
+    added later.
     """
     os.makedirs(path, exist_ok=True)
     manifest = os.path.join(path, "ablation.json")
     if os.path.exists(manifest):
         before = files.read_json(manifest)
-        before.setdefault("recipe", "paper")  # of before there were others
+        before.setdefault("recipe", "paper")  # older files have only these
         fixed = [key for key in settings if key not in ("sources", "distortions", "lmbdas")]
         differences = [
             f"  {key}: {before.get(key)!r} there, {settings[key]!r} here" for key in fixed
@@ -120,30 +120,28 @@ def open_directory(path: str, settings: dict[str, Any]) -> None:
         ]
         if differences:
             raise ValueError("\n".join([
-                f"{path} holds an ablation of other settings:", *differences,
-                "Choose another --ablation_dir, or remove that one."
+                f"{path} holds an ablation with other settings:", *differences,
+                "Choose another --ablation_dir, or remove this one."
             ]))
         for key in ("sources", "distortions", "lmbdas"):
             settings[key] = sorted({*before[key], *settings[key]})
     elif not files.is_empty(path):
         raise ValueError(
-            f"{path} is not empty and holds no ablation (no ablation.json). Choose another "
-            f"--ablation_dir."
+            f"{path} is not empty and is not an ablation (no ablation.json). Choose another "
+            "--ablation_dir."
         )
     files.write_json(manifest, settings, digits=None)
 
 
 class Cell:
-    """A cell in training: a process of `tfisovae toy`, which a failure of does not touch the
-    others.
-    """
+    """A cell in training: a process of `tfisovae toy`, so a failure does not affect other cells."""
 
     def __init__(self, directory: str, options: dict[str, Any], gpu: str | None = None) -> None:
         self.directory, self.options, self.gpu = directory, options, gpu
         self.process = self.error = None
 
     def run(self, stop: threading.Event) -> "Cell":
-        """Trains the cell; `error` then holds what went wrong, or `None`."""
+        """Trains the cell; `error` then holds the error, or `None`."""
         if stop.is_set():
             self.error = "not started"
             return self
@@ -172,7 +170,7 @@ class Cell:
 
 
 def train(path: str, settings: dict[str, Any], workers: int) -> dict[str, Any]:
-    """Trains the cells that are not finished; returns errors by the names of cells."""
+    """Trains the unfinished cells; returns errors by cell name."""
     shared = [
         "--num_eval", "0", *(text
                              for name in ("recipe", "epochs", "num_examples", "seed", "schedule")
@@ -207,9 +205,8 @@ def train(path: str, settings: dict[str, Any], workers: int) -> dict[str, Any]:
                                   file=sys.stderr)
                 if shutil.disk_usage(path).free < _LOW_DISK and not stop.is_set():
                     bar.write(
-                        f"The disk of {path} is full: stopping. Finished cells are kept; make "
-                        f"room and give the command "
-                        "again.", file=sys.stderr)
+                        f"The disk of {path} is full: stopping. Finished cells are kept; free "
+                        "space and run the command again.", file=sys.stderr)
                     stop.set()
                 bar.update(cell.error is None)
         except KeyboardInterrupt:
@@ -243,7 +240,6 @@ def run(args: argparse.Namespace) -> None:
     if errors:
         raise ValueError(
             f"{len(errors)} of {len(cells(wanted))} cells are not finished: {', '.join(errors)}. "
-            f"The same command "
-            "goes on with them.")
+            "Run the same command to continue.")
     print(f"{len(cells(wanted))} cells in {args.ablation_dir}. Measure them: "
           f"{command_line('measure_ablation', os.path.abspath(args.ablation_dir))}")

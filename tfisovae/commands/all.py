@@ -1,4 +1,4 @@
-"""Measure and draw all that a run has, in one process: isometry, densities, isometric variables,
+"""Measure and draw everything of a run in one process: isometry, densities, isometric variables,
 traversals of images, report.
 """
 import argparse
@@ -18,8 +18,8 @@ def add_arguments(p: argparse.ArgumentParser) -> None:
 
 
 def _report_of(command):
-    """The report of a command on the options of this one, or the word that this run has nothing of
-    it.
+    """The report of a command with the options of this one, or a message that it does not apply to
+    this run.
     """
     def report(trained, args):
         options = measuring.default_options(command, args.directory)

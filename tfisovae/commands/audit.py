@@ -1,5 +1,5 @@
-"""Audit any VAE: what may be wrong with it, its beta, its isometry, what not to conclude;
-isometry.json, pictures, report.html.
+"""Audit any VAE: find faults, check beta, measure isometry. Writes isometry.json, pictures and
+report.html.
 """
 import argparse
 import dataclasses
@@ -17,13 +17,13 @@ if typing.TYPE_CHECKING:
     from tfisovae import Analysis, Autoencoder
 
 _GRADIENT_EXAMPLES = 8_192
-_EXAMPLES = 12  # of reconstructions
+_EXAMPLES = 12  # number of reconstructions
 _HOW_TO_PROBE = (
-    "An audit does not train. To see what more training would gain, train a Keras model on from "
-    "Python, for as many steps S as it had: found = tfisovae.probe(model, training_examples, "
-    "steps=S, trained_steps=S). Then tfisovae.analyze(model, training_examples).judge("
-    "probes=[found]) gives the verdict.")
-_IN_PYTHON = {  # what the page of an audit suggests to do next
+    "An audit does not train. To see what more training would gain, continue training a Keras "
+    "model in Python, for as many steps S as it had: found = tfisovae.probe(model, "
+    "training_examples, steps=S, trained_steps=S). Then tfisovae.analyze(model, "
+    "training_examples).judge(probes=[found]) gives the verdict.")
+_IN_PYTHON = {  # next steps on the page of an audit
     "probe": "tfisovae.probe(model, x_train, steps=S, trained_steps=S)  # S: steps it had",
     "prune": "tfisovae.prune(model, 0.99, x)",
     "density": "tfisovae.density.log_densities(model, x)"
@@ -95,11 +95,11 @@ def add_arguments(p: argparse.ArgumentParser) -> None:
 
 def load_examples(args: argparse.Namespace, name: str, count: int | None = None,
                   option: str = "data") -> tuple[np.ndarray, np.ndarray]:
-    """At most `count` examples of `name`, as `--data` takes it, chosen at random: `[N, ...]`
-    float32, and their rows, `[N]`.
+    """At most `count` random examples of `name` (as for `--data`): `[N, ...]` float32, and their
+    rows, `[N]`.
 
     Raises:
-      ValueError: also for one that is not finite, with the option and its row.
+      ValueError: also for an example that is not finite, with the option and its row.
     """
     from tfisovae import sources
     from tfisovae.sources import columnar
@@ -133,13 +133,12 @@ def load_examples(args: argparse.Namespace, name: str, count: int | None = None,
     if not finite.all():
         raise ValueError(
             f"--{option} {name}: row {chosen[np.argmin(finite)]} (counted from 0) is not finite. "
-            f"Leave it out, or "
-            "fill what is missing.")
+            "Leave it out, or fill missing values.")
     return x, chosen
 
 
 def load_model(args: argparse.Namespace) -> "Autoencoder":
-    """The `Autoencoder` of the options, whose beta may be `None`."""
+    """The `Autoencoder` from the options; its beta may be `None`."""
     from tfisovae import as_autoencoder, distortions
 
     if bool(args.model) == bool(args.encoder or args.decoder) or bool(args.encoder) != bool(
@@ -148,9 +147,8 @@ def load_model(args: argparse.Namespace) -> "Autoencoder":
             "Give --model DIR, --model FILE.py:NAME, or --encoder DIR and --decoder DIR.")
     if args.beta is not None and args.estimate_beta:
         raise ValueError(
-            "Give --beta or --estimate_beta, not both: an audit says by itself whether the beta "
-            "given is the one "
-            "found.")
+            "Give --beta or --estimate_beta, not both: an audit compares the given beta with its "
+            "estimate anyway.")
     distortion = args.distortion
     if distortion == "bce-sum":
         distortion = distortions.BinaryCrossentropy("sum")
@@ -159,14 +157,12 @@ def load_model(args: argparse.Namespace) -> "Autoencoder":
         return as_autoencoder(model, distortion, args.beta, args.scale, args.decomposed or None,
                               decoder_activation=args.decoder_activation,
                               needs_beta=not args.estimate_beta)
-    except TypeError as error:  # of what lies in a directory, which the user chose
+    except TypeError as error:  # the user chose the directory
         raise ValueError(str(error)) from error
 
 
 def settle_images(args: argparse.Namespace, model: "Autoencoder") -> None:
-    """Gives `image_size` and `grayscale` that were not given the values of the images that the
-    model takes.
-    """
+    """Sets missing `image_size` and `grayscale` to fit the model's images."""
     shape = (model.networks and model.networks.example_shape) or ()
     known = len(shape) == 3 and shape[0] is not None and shape[0] == shape[1] and shape[2] in (1, 3)
     if args.image_size is None:
@@ -177,14 +173,14 @@ def settle_images(args: argparse.Namespace, model: "Autoencoder") -> None:
 
 def load_training(args: argparse.Namespace, model: "Autoencoder",
                   shape: tuple[int, ...]) -> np.ndarray | None:
-    """The examples of `--train_data`, `[N, ...]`, or `None` where it is not given.
+    """The examples of `--train_data`, `[N, ...]`, or `None` without it.
 
     Args:
       args: the options.
       model: `Autoencoder`.
       shape: of one example of `--data`.
     Raises:
-      ValueError: if no mean gradient can be taken of the model on them.
+      ValueError: if the mean gradient of the model on them cannot be measured.
     """
     from tfisovae.analysis import mean_gradient
     from tfisovae.verdict.tests_of_means import MIN_BLOCKS
@@ -193,21 +189,18 @@ def load_training(args: argparse.Namespace, model: "Autoencoder",
         return None
     if not mean_gradient.weights_of(model):
         raise ValueError(
-            "--train_data: the model keeps no trainable variables, so the gradient of its loss "
-            "cannot be taken. "
+            "--train_data: the model has no trainable variables, so its loss has no gradient. "
             "Leave it out.")
     x, _ = load_examples(args, args.train_data, _GRADIENT_EXAMPLES, "train_data")
     x = python_models.as_taken(model, x)
     if x.shape[1:] != shape:
         raise ValueError(
-            f"--train_data {args.train_data} has examples of the shape {list(x.shape[1:])}; those "
-            f"of --data have "
-            f"{list(shape)}.")
+            f"--train_data {args.train_data} has examples of the shape {list(x.shape[1:])}; --data "
+            f"has {list(shape)}.")
     if len(x) < MIN_BLOCKS:
         raise ValueError(
-            f"--train_data {args.train_data} has {len(x)} examples: the mean gradient takes at "
-            f"least {MIN_BLOCKS} to "
-            "tell from its noise, and should have 4,000.")
+            f"--train_data {args.train_data} has {len(x)} examples: the mean gradient needs at "
+            f"least {MIN_BLOCKS} , and should have 4,000.")
     try:
         model.distortion.check(x)
     except ValueError as error:
@@ -216,9 +209,7 @@ def load_training(args: argparse.Namespace, model: "Autoencoder",
 
 
 def subject(args: argparse.Namespace) -> dict[str, Any]:
-    """What is measured, as `isometry.json` says it: the paths of the model and of the data,
-    absolute.
-    """
+    """The measured model and data for `isometry.json`, as absolute paths."""
     def absolute(name, path):
         if name == "data" and path in (*choices.TOYS, *choices.IMAGES):
             return path
@@ -229,7 +220,7 @@ def subject(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def check_replaceable(args: argparse.Namespace) -> None:
-    """Raises ValueError where `--out` holds results, but not of this model on these data, unless
+    """Raises ValueError if `--out` holds results of another model or other data, unless
     `--overwrite` is given.
     """
     there = [name for name in _WRITTEN if os.path.lexists(os.path.join(args.out, name))]
@@ -245,20 +236,20 @@ def check_replaceable(args: argparse.Namespace) -> None:
             f"{name} {saved[name]}" for name in wanted if isinstance(saved.get(name), str))
         raise ValueError(
             f"{args.out} holds the {there[0]} of another measurement "
-            f"({was or 'nothing says of what'}). Name another "
-            "directory with --out, or give --overwrite to replace it.")
+            f"({was or 'nothing says of what'}). Give another directory with --out, or --overwrite "
+            "to replace it.")
 
 
 def examine(model: "Autoencoder", x: np.ndarray, rows: np.ndarray,
             estimate: bool = False) -> tuple[Any, ...]:
-    """What is found beside the measurement: `(findings, BetaEstimate or None, the model with a
+    """Results other than the measurement: `(findings, BetaEstimate or None, the model with a
     beta)`.
 
     Args:
       model: `Autoencoder`; its `beta` may be `None` with `estimate`.
       x: examples, `[N, ...]`.
-      rows: where each stands in its file, `[N]`, for what is said of one.
-      estimate: whether to take the beta that is found.
+      rows: the row of each in its file, `[N]`, for messages.
+      estimate: whether to use the estimated beta.
     """
     from tfisovae import estimate_beta
     from tfisovae.autoencoder import inspection
@@ -299,8 +290,8 @@ def run(args: argparse.Namespace) -> None:
     x, rows = load_examples(args, args.data, args.num_examples)
     if len(x) < 2:
         raise ValueError(
-            f"--data {args.data} has {len(x)} example; an audit needs 2 at least, and its verdict "
-            f"some hundreds."
+            f"--data {args.data} has {len(x)} example; an audit needs at least 2, and its verdict "
+            "some hundreds."
         )
     x = python_models.as_taken(model, x)
     takes = model.networks and model.networks.example_shape
@@ -341,13 +332,13 @@ def run(args: argparse.Namespace) -> None:
                     principal_components=components and pca.to_save(components))
 
     verdict = result.judge(**known)
-    save(verdict)  # whatever becomes of the gradient
+    save(verdict)  # even if the gradient fails
     if train is not None:
         evidence = {"training": measure_stationarity(model, train, progress=True, inspect=False)}
         try:
             evidence["gradient"] = mean_gradient.block_gradients(
                 model, train, progress=True, inspect=False).mean_gradient()
-        # Which does not keep it from being measured, by differences.
+        # It can still be measured with finite differences.
         except mean_gradient.NoGradient as error:
             said.append(f"--train_data: {error}")
             print(said[-1], flush=True)
@@ -381,7 +372,7 @@ def write_report(args: argparse.Namespace, model: "Autoencoder", result: "Analys
 
 def draw(out: str, model: "Autoencoder", result: "Analysis", importances: Any, x: np.ndarray,
          max_value: float) -> list[str]:
-    """Draws what was measured, and reconstructions of images; returns the names of the pictures."""
+    """Draws the measurement, and reconstructions of images; returns the names of the pictures."""
     from tfisovae.show import decoded, drawing, gram, importance, norms, tiles
 
     title = f"{result.distortion_name}, beta {result.beta:.4g}"
@@ -396,7 +387,7 @@ def draw(out: str, model: "Autoencoder", result: "Analysis", importances: Any, x
         drawn["reconstructions"] = decoded.reconstructions(
             [x, x_check], ["x", "Dec(mean)"], max_value=max_value)
     for name in {"gram", "reconstructions"} - set(drawn):
-        files.remove(os.path.join(out, f"{name}.png"))  # of what was measured before
+        files.remove(os.path.join(out, f"{name}.png"))  # from an earlier measurement
     for name, figure in drawn.items():
         drawing.save(figure, os.path.join(out, f"{name}.png"))
     return [f"{name}.png" for name in drawn]

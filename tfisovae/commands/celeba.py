@@ -58,9 +58,7 @@ def add_arguments(p: argparse.ArgumentParser) -> None:
 
 
 def resolve(args: argparse.Namespace) -> dict[str, Any]:
-    """The configuration of a run: every option with its value; raises ValueError for those that
-    make no sense.
-    """
+    """The configuration of a run: every option with its value; raises ValueError for bad ones."""
     if args.image_size < 16 or args.image_size % 16:  # four layers of stride 2
         raise ValueError(
             f"image_size must be a multiple of 16, at least 16; got {args.image_size}.")

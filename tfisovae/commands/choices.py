@@ -1,4 +1,6 @@
-"""Names that options take, and whose modules import TensorFlow. A test compares them."""
+"""Names for options. Their modules import TensorFlow, so they are repeated here; a test compares
+them.
+"""
 
 IMAGES = ("celeb_a", "faces")  # tfisovae.sources.NAMES
 CROPS = ("center", "none", "celeba")  # tfisovae.sources.decoding.CROPS

@@ -1,5 +1,4 @@
-"""What compressing and decompressing share: the codecs that stand beside a run's model, in
-RUN/codec/, and how they come there.
+"""Shared parts of compressing and decompressing: the codecs in RUN/codec/, next to a run's model.
 """
 import argparse
 import os
@@ -16,11 +15,11 @@ if typing.TYPE_CHECKING:
     from tfisovae.sources import Source
 
 DIRECTORY = "codec"
-FITTED_TO = 20_000  # examples of training
+FITTED_TO = 20_000  # training examples
 
 
 def add_options(p: argparse.ArgumentParser) -> None:
-    """Adds the options of commands that take a codec."""
+    """Adds the options of commands with a codec."""
     codec = options.group(p, "codec")
     codec.add_argument("--quantization", choices=QUANTIZATIONS, default="universal",
                        help="universal: with a dither, whose noise is independent of the data")
@@ -30,9 +29,7 @@ def add_options(p: argparse.ArgumentParser) -> None:
 
 
 def check_named(output: str | None) -> None:
-    """Raises ValueError for an output without a name, as of a variable of the shell that is not
-    set.
-    """
+    """Raises ValueError for an output without a name, such as an unset shell variable."""
     if not output:
         raise ValueError("--output is empty; give a name.")
 
@@ -40,20 +37,19 @@ def check_named(output: str | None) -> None:
 def opened(directory: str, config: dict[str, Any], vae: "VAE", source: "Source | None" = None, *,
            step_factor: float = 1.0, quantization: str = "universal", prior: str = "normal",
            train_data: Any = None, cache_dir: str | None = None, keep: bool = True) -> "Codec":
-    """The codec of a run with these options: the one that stands in RUN/codec/, or a new one, which
-    is put there.
+    """The codec of a run with these options: from RUN/codec/, or a new one, which is saved there.
 
-    A new one takes the maps of any that is there, and needs no data then. Otherwise it is fitted to
-    examples of training.
+    A new one uses the maps of an existing codec, without data. Otherwise it is fitted to training
+    examples.
 
     Args:
       directory: of the run. config, vae: its manifest and model.
-      source: a `Source` that has been opened already; of use where it is the run's own.
-      train_data, cache_dir: for opening the run's own, where it must be.
-      keep: whether a new one must be put there, as a file needs that is to be decompressed; else
-        that is tried.
+      source: an open `Source`; useful if it is the run's own.
+      train_data, cache_dir: for opening the run's own data, if needed.
+      keep: whether a new one must be saved there (decompressing needs it); otherwise saving is only
+        tried.
     Raises:
-      ValueError: if a codec must be fitted, and the run's training data are not to be found.
+      ValueError: if a codec must be fitted, but the run's training data cannot be found.
     """
     from tfisovae.codec import Codec
 
@@ -71,7 +67,7 @@ def opened(directory: str, config: dict[str, Any], vae: "VAE", source: "Source |
         examples = _training_examples(directory, config, source, train_data, cache_dir)
         found = Codec.fit(vae, examples, **choices, progress=True)
         if os.path.exists(path) and (other := _loaded(path, vae)) is not None:
-            return other  # of another process, whose files need it
+            return other  # from another process, whose files need it
     try:
         os.makedirs(os.path.dirname(path), exist_ok=True)
         files.sweep(os.path.dirname(path))
@@ -79,21 +75,19 @@ def opened(directory: str, config: dict[str, Any], vae: "VAE", source: "Source |
     except OSError as error:
         if keep:
             raise
-        print(f"The codec is not kept, and will be fitted again: {error}", file=sys.stderr)
+        print(f"The codec is not saved, and will be fitted again: {error}", file=sys.stderr)
     return found
 
 
 def _loaded(path, vae):
-    """The codec at `path`; None where there is none of this model, which is said if there is
-    another.
-    """
+    """The codec at `path`; None if it is missing or from another model (with a message)."""
     from tfisovae.codec import Codec
 
     try:
         return Codec.load(path, vae)
     except FileNotFoundError:
         return None
-    # Of the model before it was trained on, damaged, or of another version.
+    # From an earlier state of the model, damaged, or from another version.
     except ValueError as error:
         print(f"Passed over: {error}", file=sys.stderr)
         return None
@@ -106,8 +100,8 @@ def of_file(directory: str, vae: "VAE", reader: Any) -> "Codec":
       directory: of the run. vae: its model.
       reader: `container.Reader` of the file.
     Raises:
-      container.OtherModel, container.OtherCodec: if none of them did.
-      container.Altered: if the file says that it holds more examples than it can.
+      container.OtherModel, container.OtherCodec: if none of them wrote it.
+      container.Altered: if the file claims more examples than it can hold.
       FileNotFoundError: if the run has no codec.
     """
     from tfisovae.autoencoder.autoencoder import as_autoencoder
@@ -119,14 +113,13 @@ def of_file(directory: str, vae: "VAE", reader: Any) -> "Codec":
     for path in saved(directory):
         try:
             said[path] = stored.settings(path)
-        # Damaged, or of another version: the file may be of one that is whole.
+        # Damaged, or from another version: the file may belong to an intact one.
         except ValueError as error:
             unread.append(str(error))
     if not said and not unread:
         raise FileNotFoundError(
-            f"{directory} has no codec: {os.path.join(directory, DIRECTORY)}, which compressing "
-            f"put beside the "
-            "model, is not there. Copy it from the run that compressed the file.")
+            f"{directory} has no codec: {os.path.join(directory, DIRECTORY)} is missing. Copy it "
+            "from the run that compressed the file.")
     for path, entry in said.items():
         if (entry["fingerprint"], entry["model_fingerprint"]) == (header.codec, header.model):
             codec = Codec.load(path, vae)
@@ -135,22 +128,19 @@ def of_file(directory: str, vae: "VAE", reader: Any) -> "Codec":
     if Functions(as_autoencoder(vae), vae.example_shape,
                  vae.n).fingerprint()[:len(header.model)] != header.model:
         raise container.OtherModel(
-            f"{reader.path} is of another model than that of {directory}, or of it before it was "
-            f"trained "
-            "on. Decompress it with the model that compressed it.")
+            f"{reader.path} is not from the present model of {directory}. Decompress it with the "
+            "model that compressed it.")
     if unread:
         raise ValueError(
-            f"{reader.path} is of none of the codecs in {os.path.join(directory, DIRECTORY)} that "
-            f"can be read: "
-            f"{unread[0]}")
+            f"{reader.path} belongs to none of the readable codecs in "
+            f"{os.path.join(directory, DIRECTORY)}: {unread[0]}")
     raise container.OtherCodec(
-        f"{reader.path} is of a codec that is not in {os.path.join(directory, DIRECTORY)}. Copy "
-        f"it there "
-        "from the run that compressed the file: a codec that is fitted anew has other tables.")
+        f"{reader.path} needs a codec that is not in {os.path.join(directory, DIRECTORY)}. Copy "
+        "the codec from the run that compressed the file: a newly fitted codec has other tables.")
 
 
 def saved(directory: str) -> list[str]:
-    """The codecs of a run, the names of their directories; what else lies there is none of them."""
+    """The names of the codec directories of a run; other files are ignored."""
     from tfisovae.codec.directory import is_codec
 
     place = os.path.join(directory, DIRECTORY)
@@ -170,12 +160,10 @@ def _training_examples(directory, config, source, train_data, cache_dir):
             sources.check_split(config, source)
         except (ValueError, OSError) as error:
             raise ValueError(
-                f"{directory} has no codec yet, and one is fitted to the data of its training: "
-                f"{error} Where they lie "
-                "elsewhere now, name the place: train_data=PATH.") from None
+                f"{directory} has no codec yet, and fitting one needs its training data: {error} "
+                "If they have moved, give their new place: train_data=PATH.") from None
         if source.manifest["fingerprint"] != trained_on:
             raise ValueError(
-                f"train_data must be the data that {directory} was trained on; {train_data} are "
-                f"others."
+                f"train_data must be the training data of {directory}; {train_data} is not."
             )
     return batches.drawn_batches(source.train, FITTED_TO, config["seed"])

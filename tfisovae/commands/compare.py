@@ -1,8 +1,8 @@
-"""Measure several runs, and show them side by side on one page: compare.html.
+"""Measure several runs and show them side by side on one page: compare.html.
 
-Each gets a directory of its name in the directory of the results, with all that `tfisovae isometry`
-and `tfisovae report` write, and `tfisovae density` where p(x) is known. What stands there of the
-same model and as many examples is not measured again. The runs themselves are left as they are.
+Each run gets a directory with its name in the results, with all files of `tfisovae isometry` and
+`tfisovae report`, and of `tfisovae density` if p(x) is known. Existing results for the same model
+and number of examples are used again. The runs themselves do not change.
 """
 import argparse
 import contextlib
@@ -18,7 +18,7 @@ from tfisovae.commands import density, isometry, measuring, options, report
 if typing.TYPE_CHECKING:
     from tfisovae.commands.measuring import Trained
 
-# Beside the results of a run: of which model they are, and how many examples were asked for.
+# Stored with the results of a run: the model, and the requested numbers of examples.
 _MEASURED = "measured.json"
 
 
@@ -49,16 +49,15 @@ def add_arguments(p: argparse.ArgumentParser) -> None:
 
 
 def check(args: argparse.Namespace) -> None:
-    """Raises ValueError where the runs cannot be told apart or would be written into, or options
-    are not one for each of them.
+    """Raises ValueError if runs have the same name or would be written into, or if the number of
+    options is wrong.
     """
     names = list(map(measuring.name, args.directories))
     twice = {name for name in names if names.count(name) > 1}
     if twice:
         raise ValueError(
-            f"Several runs are called {', '.join(sorted(twice))}, and their results would have "
-            f"one directory. Rename "
-            "one, or compare them in two pages.")
+            f"Several runs are called {', '.join(sorted(twice))}, so their results would share one "
+            "directory. Rename one, or compare them on two pages.")
     for directory in args.directories:
         within = [
             os.path.realpath(directory),
@@ -66,17 +65,15 @@ def check(args: argparse.Namespace) -> None:
         ]
         if os.path.commonpath(within) == within[0]:
             raise ValueError(
-                f"The results would be written into the run {directory}, which is to be left as "
-                f"it is. Choose another "
-                "--out.")
+                f"The results would be written into the run {directory}, which must not change. "
+                "Choose another --out.")
         if os.path.exists(os.path.join(within[1], "config.json")):
             raise ValueError(
                 f"The results of {directory} would be written into another run of its name, "
-                f"{within[1]}, which is to "
-                "be left as it is. Choose another --out.")
+                f"{within[1]}, which must not change. Choose another --out.")
     if args.titles and len(args.titles) != len(names):
         raise ValueError(
-            f"--titles takes one title for each of the {len(names)} runs; got {len(args.titles)}.")
+            f"--titles needs one title for each of the {len(names)} runs; got {len(args.titles)}.")
     for name in ("num_examples", "gradient_examples"):
         of_each(args, name)
     for count in args.num_examples or []:
@@ -86,33 +83,32 @@ def check(args: argparse.Namespace) -> None:
 
 
 def of_each(args: argparse.Namespace, name: str) -> list[Any]:
-    """An option that is one number for all runs or one for each, as a list of one for each; of
-    `None` where it was not given.
+    """An option with one number for all runs or one for each, as a list with one for each; `None`
+    if not given.
     """
     counts, runs = getattr(args, name) or [None], len(args.directories)
     if len(counts) not in (1, runs):
         raise ValueError(
-            f"--{name} takes one number for all runs, or one for each of the {runs}; got "
+            f"--{name} needs one number for all runs, or one for each of the {runs}; got "
             f"{len(counts)}."
         )
     return counts * (runs // len(counts))
 
 
 def opened(directory: str, args: argparse.Namespace) -> "Trained":
-    """A run and its data, `measuring.Trained`, whose results go into a directory of its name."""
+    """A run and its data, `measuring.Trained`; its results go into a directory with its name."""
     try:
         return measuring.open_run(directory, None, args.cache_dir, None,
                                   os.path.join(args.out, measuring.name(directory)))
     except ValueError as error:
         raise ValueError(
-            f"{error} (All runs are measured on their own data here. Leave {directory} out, or "
-            f"see what tfisovae "
-            "report makes of it.)") from None
+            f"{error} (All runs are measured on their own data here. Leave {directory} out, or use "
+            "tfisovae report.)") from None
 
 
 def measure(trained: "Trained", counts: Sequence[int]) -> Iterator[str]:
-    """Measures a run, which yields text, unless that was done of this model and so many examples,
-    `counts` by their options.
+    """Measures a run and yields text, unless results exist for this model and these numbers of
+    examples (`counts`).
     """
     from tfisovae.training import runs
 
@@ -123,7 +119,7 @@ def measure(trained: "Trained", counts: Sequence[int]) -> Iterator[str]:
         if files.read_json(path) == now and all(
                 os.path.exists(trained.path(name)) for name in needed):
             return
-    # Of another model, or of other examples.
+    # From another model, or from other examples.
     for name in (_MEASURED, *density.names(), *isometry.names()):
         with contextlib.suppress(FileNotFoundError):
             os.unlink(trained.path(name))
@@ -137,7 +133,7 @@ def measure(trained: "Trained", counts: Sequence[int]) -> Iterator[str]:
 
 
 def column(trained: "Trained", title: str, counts: Sequence[int]) -> Generator[str, None, Any]:
-    """Measures a run, which yields text, and writes its report; returns its `report.Column`."""
+    """Measures a run, yields text, and writes its report; returns its `report.Column`."""
     from tfisovae.show import Column, contents_of
 
     yield from measure(trained, counts)
@@ -161,7 +157,7 @@ def run(args: argparse.Namespace) -> None:
 
     check(args)
     for directory in args.directories:
-        # Which says of what is no run that it is none, before anything is made.
+        # It refuses directories that are not runs, before anything is written.
         load_config(directory)
     made = [opened(directory, args) for directory in args.directories]
     columns, titles = [], args.titles or list(map(measuring.name, args.directories))
@@ -177,7 +173,7 @@ def run(args: argparse.Namespace) -> None:
 
 
 def _printed(texts):
-    """Prints what a generator yields, as soon as it is known; returns what it returns."""
+    """Prints each text of a generator at once; returns the generator's result."""
     while True:
         try:
             print(next(texts), flush=True)

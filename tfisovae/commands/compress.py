@@ -1,7 +1,7 @@
-"""Compress data with a trained run into one file; prints bytes and bits an example, beside what
-theory predicts.
+"""Compress data with a trained run into one file. Prints bytes and bits per example, next to the
+prediction.
 
-The codec is kept in RUN/codec/, which decompressing needs: where the model goes, it is to go too.
+The codec is saved in RUN/codec/. Decompressing needs it: copy it together with the model.
 """
 import argparse
 import os
@@ -47,25 +47,24 @@ def add_arguments(p: argparse.ArgumentParser) -> None:
 
 
 def report(written: Any, codec: "Codec", path: str, data: str | None) -> str:
-    """What was written, and what had been predicted, as text."""
+    """The size of the output and the prediction, as text."""
     n, predicted = written.num_examples, codec.predicted
     bits = written.size * 8 / n
     lines = [
-        f"{path}: {n:,} examples of {data} in {written.size:,} bytes, {bits:.4g} bits an example "
-        f"({written.code_bytes * 8 / n:.4g} of the range coder, {written.bits.sum():.4g} by the "
-        f"ideal lengths of its tables).",
-        f"Predicted of the data of training, {len(codec.dimensions)} of {codec.n} dimensions: KL "
-        f"{predicted.kl.sum():.4g} "
-        f"bits, with 1/2 log2(pi e / 6) each {predicted.high_rate.sum():.4g}, exact "
-        f"{predicted.exact.sum():.4g}; distortion "
+        f"{path}: {n:,} examples of {data} in {written.size:,} bytes, {bits:.4g} bits per example "
+        f"({written.code_bytes * 8 / n:.4g} by the range coder, {written.bits.sum():.4g} by the "
+        "ideal lengths of its tables).",
+        f"Predicted from the training data, {len(codec.dimensions)} of {codec.n} dimensions: KL "
+        f"{predicted.kl.sum():.4g} bits, with 1/2 log2(pi e / 6) each "
+        f"{predicted.high_rate.sum():.4g}, exact {predicted.exact.sum():.4g}; distortion "
         f"{predicted.distortion:.4g}."
     ]
     if predicted.saving is not None:
         lines.append(
-            f"The means' own distribution "
+            "The means' own distribution "
             f"{'saves' if codec.prior == 'empirical' else 'would save'} about "
-            f"{claims.divergence(predicted.saving.sum()):.3g} bits of that, and more where sigma "
-            f"is near 1 (--prior empirical)."
+            f"{claims.divergence(predicted.saving.sum()):.3g} bits of that, and more for sigma "
+            "near 1 (--prior empirical)."
         )
     return "\n".join(lines)
 
@@ -78,14 +77,14 @@ def run(args: argparse.Namespace) -> None:
     coding.check_named(args.output)
     if os.path.exists(args.output) and not args.overwrite:
         raise ValueError(
-            f"{args.output} exists; it is left as it is. Give another name, or overwrite=True.")
+            f"{args.output} exists; it is unchanged. Give another name, or overwrite=True.")
     if os.path.isdir(args.output):
         raise ValueError(
-            f"{args.output} is a directory; what is written is one file. Give its name.")
+            f"{args.output} is a directory; the output is one file. Give its name.")
     if os.path.exists(args.output) and os.path.exists(args.data) and os.path.samefile(
             args.output, args.data):
         raise ValueError(
-            f"{args.output} is what is to be compressed; it is left as it is. Give another name.")
+            f"{args.output} is the input; it is unchanged. Give another name for the output.")
     out = os.path.dirname(os.path.abspath(args.output))
     measuring.check_writable(out, "output")
     files.sweep(out)

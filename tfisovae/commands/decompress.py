@@ -1,8 +1,7 @@
 """Decompress a file that `tfisovae compress` wrote: images as 00000.png, 00001.png, ..., vectors as
 the rows of x.npy, in order.
 
-The file is looked through before anything of it is decoded: one that was damaged, or is of another
-model, is refused.
+The file is checked before decoding: a damaged file, or one from another model, is refused.
 """
 import argparse
 import contextlib
@@ -36,7 +35,7 @@ def add_arguments(p: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     coding.check_named(args.output)
     _check_empty(args.output)
-    output = os.path.realpath(args.output)  # a link to a directory stays one
+    output = os.path.realpath(args.output)  # a link to a directory stays a link
     with container.Reader(args.file, progress=True) as reader:
         from tfisovae import sources
         from tfisovae.training import runs
@@ -60,21 +59,18 @@ def run(args: argparse.Namespace) -> None:
 
 def _check_empty(path):
     if os.path.lexists(path) and not os.path.isdir(path):
-        raise ValueError(f"{path} is a file; what is written is a directory. Give another name.")
+        raise ValueError(f"{path} is a file; the output is a directory. Give another name.")
     if os.path.isdir(path) and not files.is_empty(path):
         raise ValueError(
-            f"{path} is not empty; it is left as it is. Give a directory that is, or a new one.")
+            f"{path} is not empty; it is unchanged. Give an empty or a new directory.")
     if os.path.isdir(path) and os.path.samefile(path, os.getcwd()):
         raise ValueError(
-            f"{path} is the directory that this runs in, which stays. Give a new one, in it or "
-            f"elsewhere."
+            f"{path} is the current directory. Give a new one, in it or elsewhere."
         )
 
 
 def _write_table(path, codec, reader, standardization):
-    """The examples as a table `[N, m]`, float32, in the units that the run's data had before they
-    were standardised.
-    """
+    """The examples as a table `[N, m]`, float32, in the original units of the run's data."""
     mean, deviation = standardization or (0.0, 1.0)
     table = np.lib.format.open_memmap(path, "w+", np.float32,
                                       (reader.num_examples, *codec.example_shape))
@@ -86,7 +82,7 @@ def _write_table(path, codec, reader, standardization):
 
 
 def _write_images(directory, codec, reader):
-    """Each example as an image of 8 bits; the names have the order of the examples."""
+    """Each example as an 8-bit image; the names keep the order of the examples."""
     from PIL import Image
 
     digits, row = max(5, len(str(reader.num_examples - 1))), 0

@@ -1,7 +1,7 @@
-"""Give log densities of held-out inputs, with their percentiles among those of training:
-densities.csv, density.json, density.png.
+"""Give log densities of held-out inputs, with percentiles among training inputs: densities.csv,
+density.json, density.png.
 
-Figs. 3 and 8 where p(x) is known.
+Figs. 3 and 8 if p(x) is known.
 """
 import argparse
 import csv
@@ -46,8 +46,8 @@ def add_arguments(p: argparse.ArgumentParser) -> None:
 
 def compute(trained: "Trained", num_examples: int | None = None, forms: Sequence[str] | None = None,
             train_examples: int | None = None) -> tuple[dict[str, Any], dict[str, Any], list[str]]:
-    """Measures a run: what `density.json` holds, the columns of `densities.csv`, and the pictures
-    of extremes or `None`.
+    """Measures a run: the content of `density.json`, the columns of `densities.csv`, and the
+    pictures of extremes or `None`.
     """
     from tfisovae import density
     from tfisovae.autoencoder import streaming
@@ -58,20 +58,19 @@ def compute(trained: "Trained", num_examples: int | None = None, forms: Sequence
     run, config, vae, source, *_ = trained
     if train_examples is not None and train_examples < 0:
         raise ValueError(
-            f"--train_examples must be at least 0, which is none; got {train_examples}.")
+            f"--train_examples must be at least 0 (0: none); got {train_examples}.")
     count = measuring.num_examples(trained, num_examples)
-    rows = source.eval.chosen(np.arange(count))  # those of `tfisovae isometry`
+    rows = source.eval.chosen(np.arange(count))  # the examples of `tfisovae isometry`
     train = None if train_examples == 0 else measuring.examples_of_training(trained, train_examples)
     if train is None and train_examples != 0:
         missing = (
-            f"the data that {run} was trained on are not to be found, so that there are no "
-            f"percentiles among them"
+            f"the training data of {run} cannot be found, so there are no percentiles"
         )
         if train_examples is not None:
             raise ValueError(f"--train_examples: {missing}. Leave it out.")
-        print(f"Note: {missing}, and which dimensions are active, these examples say.",
+        print(f"Note: {missing}, and these examples decide which dimensions are active.",
               file=sys.stderr)
-    # Other data may be few, or odd: the run's own decide which dimensions the density is over.
+    # Other data may be few or unusual, so the run's own data decide which dimensions count.
     own = rows if trained.own or train is None else train
     means = posterior_means(streaming.prepare(vae, batches.evaluation_batches(own)))
     active, variance = means.active, means.variance
@@ -131,8 +130,8 @@ def write(trained: "Trained", saved: dict[str, Any], columns: dict[str, Any],
 
 def measure(trained: "Trained", num_examples: int | None = None, forms: Sequence[str] | None = None,
             train_examples: int | None = None) -> dict[str, Any]:
-    """Measures a run and writes `densities.csv`, `density.json` and the pictures; returns what the
-    JSON holds.
+    """Measures a run and writes `densities.csv`, `density.json` and the pictures; returns the
+    content of the JSON.
     """
     saved, columns, pictures = compute(trained, num_examples, forms, train_examples)
     write(trained, saved, columns, pictures)
@@ -145,12 +144,12 @@ def names(suffix: str = "") -> tuple[str, ...]:
 
 
 def load(out: str, suffix: str = "") -> tuple[dict[str, Any], dict[str, Any]]:
-    """What `density.json` holds, and the columns of `densities.csv`, `{name: [N]}`: none of them
-    where that is not there.
+    """The content of `density.json`, and the columns of `densities.csv`, `{name: [N]}` (empty if
+    missing).
 
     Raises:
-      FileNotFoundError, files.DamagedFile: if there is no `density.json`, or one of the two is not
-        whole.
+      FileNotFoundError, files.DamagedFile: if `density.json` is missing, or one of the two is
+        damaged.
     """
     table, numbers, _ = (os.path.join(out, name) for name in names(suffix))
     saved = files.read_json(numbers)
@@ -162,7 +161,8 @@ def load(out: str, suffix: str = "") -> tuple[dict[str, Any], dict[str, Any]]:
         return saved, {}
     except ValueError as error:
         raise files.DamagedFile(
-            f"{table} is no whole table of numbers ({error}). Measure again with tfisovae density."
+            f"{table} is not a complete table of numbers ({error}). Measure again with tfisovae "
+            "density."
         ) from None
     return saved, dict(zip(header, values.T))
 
@@ -180,7 +180,7 @@ def draw(out: str, suffix: str = "") -> None:
     title = (f"{measuring.name(saved['data'])}, {saved['distortion_name']}, lmbda "
              f"{saved['lmbda']:g}")
     truth = columns.pop("log_density", None)
-    for form in ("posterior", "objective"):  # where a_x is 1, the scaled form is the same
+    for form in ("posterior", "objective"):  # for a_x = 1, the scaled form is the same
         if form in columns and np.array_equal(columns[form], columns.get(f"scaled_{form}")):
             del columns[f"scaled_{form}"]
     if truth is None:
@@ -192,11 +192,10 @@ def draw(out: str, suffix: str = "") -> None:
 
 
 def table(saved: dict[str, Any]) -> str:
-    """What was measured, as text."""
+    """The results as text."""
     lines = [
         f"{saved['num_examples']} examples; {saved['num_active']} of {saved['n']} dimensions "
-        f"active: the densities are over "
-        "these alone."
+        "active: the densities use only these."
     ]
     if "comparison" in saved:
         lines += [
@@ -205,7 +204,7 @@ def table(saved: dict[str, Any]) -> str:
         lines += [
             f"{form:<17} {entry['correlation']:12.3f} {entry['log_error_mean']:12.3f} "
             f"{entry['log_error_rms']:17.3f}"
-            + ("   of another unit: density of z" if form == "prior" else "")
+            + ("   in another unit: density of z" if form == "prior" else "")
             for form, entry in saved["comparison"].items()
         ]
     else:
@@ -217,15 +216,14 @@ def table(saved: dict[str, Any]) -> str:
     if "percentiles" in saved:
         among = saved["percentiles"]
         lines.append(
-            f"Among {among['num_train']:,} examples of training, drawn at random, by "
-            f"{among['form']!r}: the median input "
-            f"is at percentile {among['median']:.1f}; {among['below_1']:.1%} are below the first "
-            f"({among['log_density_at_1']:.2f} nats).")
+            f"Among {among['num_train']:,} random training examples, by {among['form']!r}: the "
+            f"median input is at percentile {among['median']:.1f}; {among['below_1']:.1%} are "
+            f"below the first ({among['log_density_at_1']:.2f} nats).")
     return "\n".join(lines)
 
 
 def report(trained: "Trained", args: argparse.Namespace) -> Iterator[str]:
-    """Measures a run; yields what was measured, as text, before it is written."""
+    """Measures a run; yields the results as text, before writing them."""
     saved, columns, pictures = compute(trained, args.num_examples, args.forms, args.train_examples)
     yield table(saved)
     write(trained, saved, columns, pictures)

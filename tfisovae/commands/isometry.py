@@ -51,7 +51,7 @@ def add_arguments(p: argparse.ArgumentParser) -> None:
 
 def compute(trained: "Trained",
             num_examples: int | None = None) -> tuple["Analysis", dict[str, Any]]:
-    """Measures a run: an `Analysis`, and what else `isometry.json` holds."""
+    """Measures a run: an `Analysis`, and the other content of `isometry.json`."""
     from tfisovae import sources
     from tfisovae.analysis import components
     from tfisovae.analysis.analysis import factor_correlations
@@ -130,17 +130,19 @@ def draw(out: str, suffix: str = "") -> None:
     if result.num_active:
         drawing.save(gram.gram(result, title=title), gram_png)
     else:
-        files.remove(gram_png)  # of a model of before
+        files.remove(gram_png)  # from an earlier model
 
 
 def theory(extra: dict[str, Any], result: "Analysis", rows: int) -> list[str]:
-    """What the leading dimensions should be or follow, where the data tell, as lines of text."""
+    """Known values and factors for the leading dimensions, if the data have them, as lines of text.
+    """
     lines = []
     if extra.get("predicted_precision"):
         predicted = ", ".join(
             f"{value:.4g}" for value in sorted(extra["predicted_precision"], reverse=True))
         measured = ", ".join(f"{value:.4g}" for value in result.precision_mean[result.ranking])
-        lines.append(f"E[sigma^-2] {measured}; {predicted} by the shapes of the sources alone")
+        lines.append(f"E[sigma^-2] {measured}; {predicted} predicted from the shapes of the "
+                     "sources")
     if extra.get("least_loss"):
         lines.append(f"no loss is below {extra['least_loss']:.4g} nats on these data (Shannon's "
                      f"bound); this one is {result.loss - extra['least_loss']:.2g} above it")
@@ -154,7 +156,7 @@ def theory(extra: dict[str, Any], result: "Analysis", rows: int) -> list[str]:
 
 
 def follows(saved: dict[str, Any], count: int = 3) -> list[str]:
-    """For each dimension of an `isometry.json` the `count` true factors that it follows most, with
+    """For each dimension of an `isometry.json`, the `count` true factors with the largest
     correlations, as text.
     """
     return [
@@ -165,7 +167,7 @@ def follows(saved: dict[str, Any], count: int = 3) -> list[str]:
 
 
 def _is_there(trained):
-    """Whether a measurement with all its evidence stands there, of this model and these data."""
+    """Whether there is a measurement with all its evidence for this model and these data."""
     with contextlib.suppress(FileNotFoundError, files.DamagedFile):
         saved = files.read_json(trained.path("isometry.json"))
         return "evidence" in saved and measuring.is_current(saved, trained.config["steps"],
@@ -174,11 +176,11 @@ def _is_there(trained):
 
 
 def judge(trained: "Trained", result: "Analysis", **evidence: Any) -> Any:
-    """The verdict on a run. Moments of other data than the run's own say nothing about its
-    training: the state is then the one that the run has on its own data.
+    """The verdict on a run. Moments of other data say nothing about its training. For other data
+    the state is taken from the run's own data.
 
     Args:
-      trained: `Trained`. result: `Analysis`. **evidence: as `Analysis.judge` takes it.
+      trained: `Trained`. result: `Analysis`. **evidence: as for `Analysis.judge`.
     """
     from tfisovae.verdict import Reason, ReasonKind, State
 
@@ -197,7 +199,7 @@ def judge(trained: "Trained", result: "Analysis", **evidence: Any) -> Any:
 
 
 def report(trained: "Trained", args: argparse.Namespace) -> Iterator[str]:
-    """Measures a run; yields what was measured, as text."""
+    """Measures a run; yields the results as text."""
     from tfisovae.analysis import storage
     from tfisovae.analysis.scree import Scree
     from tfisovae.verdict import headlines
@@ -217,7 +219,7 @@ def report(trained: "Trained", args: argparse.Namespace) -> Iterator[str]:
     evidence = measuring.known_evidence(trained)
     if args.margin is not None:
         evidence["margin"] = args.margin
-    if not _is_there(trained):  # whatever becomes of the rest of the evidence, which takes long
+    if not _is_there(trained):  # even if the other evidence, which takes long, fails
         write(trained, result, {**extra, "verdict": judge(trained, result, **evidence).to_dict()})
     if args.gradient_examples == 0:
         stored, where = measuring.stored_evidence(trained)
@@ -238,15 +240,14 @@ def report(trained: "Trained", args: argparse.Namespace) -> Iterator[str]:
 
 
 def _saved(value):
-    """Evidence as JSON holds it."""
+    """Evidence for JSON."""
     if isinstance(value, (list, tuple)):
         return [_saved(entry) for entry in value]
     return dataclasses.asdict(value) if dataclasses.is_dataclass(value) else value
 
 
 def probes(trained: "Trained", steps: int | None, seeds: int) -> Iterator[str]:
-    """Makes the probes of a run that are not there yet, and writes them to its `probes.json`;
-    yields what each gained.
+    """Makes the missing probes of a run and writes them to its `probes.json`; yields their gains.
     """
     from tfisovae.training import probe
 
@@ -266,7 +267,7 @@ def probes(trained: "Trained", steps: int | None, seeds: int) -> Iterator[str]:
 
 
 def how_to_probe(trained: "Trained", probes: Iterable["Probe"]) -> list[str]:
-    """The command that measures what more training gains, where no probe did that."""
+    """The command that measures what more training gains, if no probe did."""
     from tfisovae.commands.training import command_line
 
     if not trained.own or any(made.doubles for made in probes):

@@ -1,5 +1,4 @@
-"""Measure the cells of an ablation that are not measured yet: ablation-measured.json, and a table.
-"""
+"""Measure the new cells of an ablation: ablation-measured.json, and a table."""
 import argparse
 import contextlib
 import io
@@ -28,13 +27,13 @@ def add_arguments(p: argparse.ArgumentParser) -> None:
 
 
 def cell_directories(directory: str) -> list[str]:
-    """The finished cells of an ablation; raises ValueError where it holds none."""
+    """The finished cells of an ablation; raises ValueError if there are none."""
     from tfisovae.training import runs
 
     if not os.path.exists(os.path.join(directory, "ablation.json")):
         raise ValueError(
-            f"{directory} holds no ablation: it has no ablation.json. It is what `tfisovae "
-            f"ablation` writes."
+            f"{directory} is not an ablation: it has no ablation.json. Give a directory that "
+            "`tfisovae ablation` wrote."
         )
     found = [
         path for path in sorted(os.path.join(directory, name) for name in os.listdir(directory))
@@ -46,13 +45,13 @@ def cell_directories(directory: str) -> list[str]:
         config = runs.load_config(path)
         if config["data"] not in choices.TOYS or config["distortion"] not in ablation.DISTORTIONS:
             raise ValueError(
-                f"{path} is no cell of the ablation: its data are {config['data']!r}, its loss "
+                f"{path} is not a cell of this ablation: its data are {config['data']!r}, its loss "
                 f"{config['distortion']!r}. Move it elsewhere.")
     return found
 
 
 def measure(directory: str, num_examples: int = 10_000) -> list[dict[str, Any]]:
-    """Measures what is not measured, and returns the cells: a list of dicts, also written to
+    """Measures new cells, and returns all cells: a list of dicts, also written to
     `ablation-measured.json`.
     """
     cells = []
@@ -75,7 +74,8 @@ def _measure_cell(path, num_examples):
 
 
 def _is_measured(path, num_examples):
-    """Whether a cell has all that `_measure_cell` makes, of as many of its own examples."""
+    """Whether a cell has all results of `_measure_cell`, for the same number of its own examples.
+    """
     from tfisovae.training import runs
 
     manifest = runs.load_config(path)["data_manifest"]
@@ -131,12 +131,12 @@ def grouped(cells: list[dict[str, Any]]) -> dict[Any, list[dict[str, Any]]]:
 
 
 def slopes(cells: list[dict[str, Any]]) -> list[tuple[float, float]]:
-    """`(beta, -dD/dR)` of each pair of neighbours in lmbda, equal at the optimum (Eq. 3) where no
+    """`(beta, -dD/dR)` of each pair of neighbours in lmbda, equal at the optimum (Eq. 3) if no
     dimension has collapsed.
 
-    beta is the logarithmic mean of the two, which is what a step of any length has on D = n beta /
-    2, R = const - n log(beta) / 2. The slope is NaN where both cells have one rate, as collapsed
-    ones have.
+    beta is the logarithmic mean of the two: the exact slope of any step on D = n beta / 2, R =
+    const - n log(beta) / 2. The slope is NaN if both cells have the same rate, as collapsed cells
+    do.
     """
     return [(float((1 / a["lmbda"] - 1 / b["lmbda"]) / np.log(b["lmbda"] / a["lmbda"])),
              (a["distortion"] - b["distortion"]) /

@@ -1,4 +1,4 @@
-"""What the measuring commands share: the run that they measure, its data, and how they refuse."""
+"""Shared parts of the measuring commands: the run, its data, and their errors."""
 import argparse
 import contextlib
 import dataclasses
@@ -25,7 +25,7 @@ SPLITS = ("eval", "train", "all")
 
 
 class NotOfThisRun(ValueError):
-    """What was asked for does not exist of this run, whose measurement is no failure otherwise."""
+    """This result does not exist for this run, but other measurements may succeed."""
 
 
 class Trained(NamedTuple):
@@ -34,13 +34,13 @@ class Trained(NamedTuple):
     directory: str
     config: dict
     vae: "VAE"
-    source: "sources.Source"  # whose `eval` is what is measured
-    out: str  # where results are written
-    suffix: str = ""  # of the names of results
+    source: "sources.Source"  # `eval` has the measured examples
+    out: str  # directory of the results
+    suffix: str = ""  # suffix of the names of results
     cache_dir: str | None = None  # of decoded images
 
     def path(self, name: str) -> str:
-        """Where a result of that name is written."""
+        """The path of a result."""
         stem, ending = os.path.splitext(name)
         return os.path.join(self.out, f"{stem}{self.suffix}{ending}")
 
@@ -90,7 +90,7 @@ def add_num_examples(p: argparse.ArgumentParser) -> None:
 
 
 def default_options(command: Any, directory: str) -> argparse.Namespace:
-    """The options of a measuring command of which nothing but the run is given."""
+    """The options of a measuring command with only the run given."""
     p = argparse.ArgumentParser()
     command.add_arguments(p)
     return p.parse_args([directory])
@@ -102,14 +102,14 @@ def open_run(directory: str, data: str | None = None, cache_dir: str | None = No
 
     Args:
       directory: of the run.
-      data: other data to measure on, or the place that the run's own have moved to.
+      data: other data to measure, or the new place of the run's own data.
       cache_dir: of decoded images.
-      split: "eval", "train" or "all"; by default what is held out of the run's own data, or of data
-        that have a split of their own, and all of a table or of images that are given.
-      out: directory for the results, made if it is missing.
+      split: "eval", "train" or "all"; by default the held-out part of the run's own data or of data
+        with their own split, and all of a given table or given images.
+      out: directory for the results, created if missing.
     Raises:
-      ValueError: if there is no whole run, the data are not to be found, or have another shape.
-      OSError: if nothing can be written into the directory of the results.
+      ValueError: if the run is incomplete, or the data cannot be found or have another shape.
+      OSError: if the directory of the results cannot be written.
     """
     from tfisovae import sources
     from tfisovae.training import runs
@@ -123,7 +123,7 @@ def open_run(directory: str, data: str | None = None, cache_dir: str | None = No
             f"{list(trained_on)}."
         )
     own = source.manifest["fingerprint"] == config["data_manifest"]["fingerprint"]
-    # And so split by us, where asked for.
+    # So this code splits them if needed.
     given = not own and os.path.exists(data) and sources.kind_of(config) != "mnist"
     usual = "all" if given else "eval"
     split = split or usual
@@ -139,8 +139,8 @@ def open_run(directory: str, data: str | None = None, cache_dir: str | None = No
 
 
 def _place(directory, data, fingerprint):
-    """Where the results on other data go: a directory of their name; where that is of others of
-    this name, one with their hash.
+    """The directory for results on other data: named after the data, with their hash if the name is
+    taken.
     """
     place = os.path.join(directory, f"on-{os.path.splitext(name(data))[0]}")
     for path in glob.glob(os.path.join(glob.escape(place), "*.json")):
@@ -159,14 +159,13 @@ def _source(directory, config, data, cache_dir):
         if data or os.path.exists(config["data"]):
             raise
         raise ValueError(
-            f"{error} The run {directory} was trained on it; where it lies elsewhere now, name "
-            f"the place with "
-            "--data.") from None
+            f"{error} The run {directory} was trained on it. If it has moved, give its new place "
+            "with --data.") from None
 
 
 def chosen(source: "Source", split: str | None) -> "Source":
-    """A source whose `eval` is the examples of a split. What is known of the examples is known of
-    those held out alone.
+    """A source with the examples of a split as `eval`. Factors and densities are known only for
+    held-out examples.
     """
     if split == "eval":
         return source
@@ -177,10 +176,10 @@ def chosen(source: "Source", split: str | None) -> "Source":
 
 
 def check_writable(out: str, option: str = "out") -> None:
-    """Raises OSError, before anything is measured, where nothing can be written into a directory,
-    which is made if missing.
+    """Raises OSError, before any measurement, if a directory cannot be written. It is created if
+    missing.
 
-    The message names the option that says where.
+    The message names the option for it.
     """
     try:
         os.makedirs(out, exist_ok=True)
@@ -188,33 +187,29 @@ def check_writable(out: str, option: str = "out") -> None:
             pass
     except OSError as error:
         raise OSError(
-            f"{out} cannot be written ({error.strerror}): name another directory for the results "
-            f"with "
-            f"--{option}.") from None
+            f"{out} cannot be written ({error.strerror}): give another directory for the results "
+            f"with --{option}.") from None
 
 
 def check_at_least_1(**counts: int | None) -> None:
-    """Raises ValueError for options, by name, that count something and are below 1; `None` is an
-    option not given.
-    """
+    """Raises ValueError for counting options, by name, that are below 1; `None` means not given."""
     for name, count in counts.items():
         if count is not None and count < 1:
             raise ValueError(f"--{name} must be at least 1; got {count}.")
 
 
 def check_gradient_examples(count: int | None) -> None:
-    """Raises ValueError for `--gradient_examples` that no mean gradient can be taken of, and are
-    not 0, which is none.
+    """Raises ValueError if `--gradient_examples` is too small for a mean gradient and not 0 (none).
     """
     from tfisovae.verdict.tests_of_means import MIN_BLOCKS
 
     if count and count < MIN_BLOCKS:
         raise ValueError(
-            f"--gradient_examples must be 0, which is none, or at least {MIN_BLOCKS}; got {count}.")
+            f"--gradient_examples must be 0 (none), or at least {MIN_BLOCKS}; got {count}.")
 
 
 def num_examples(trained: "Trained", asked: int | None = None) -> int:
-    """How many held-out examples to measure: those asked for, as far as there are so many.
+    """The number of held-out examples to measure: the requested number, or all if there are fewer.
 
     Raises:
       ValueError: if it is less than 1.
@@ -226,8 +221,8 @@ def num_examples(trained: "Trained", asked: int | None = None) -> int:
 
 
 def known_evidence(trained: "Trained") -> dict[str, Any]:
-    """What tells of the training at no cost: the schedule, the fall of the loss, how many were
-    trained on, and the probes that were made.
+    """Free evidence on the training: the schedule, the fall of the loss, the number of training
+    examples, and existing probes.
     """
     from tfisovae.training import probe
     from tfisovae.training.callbacks import fall_of_the_loss
@@ -245,13 +240,13 @@ def known_evidence(trained: "Trained") -> dict[str, Any]:
 
 
 def training_evidence(trained: "Trained", num_examples: int | None = None) -> dict[str, Any]:
-    """What examples of training tell of it, beside `known_evidence`: with it, the arguments of
+    """Evidence from training examples. Together with `known_evidence` it has the arguments of
     `Analysis.judge`.
 
     Args:
       trained: `Trained`.
-      num_examples: of training, whose mean gradient is taken; by default 50,000 vectors or 4,096
-        images, as far as there are so many; 0: none, and no other numbers of examples of training.
+      num_examples: number of training examples for the mean gradient; by default at most 50,000
+        vectors or 4,096 images; 0: no numbers from training examples.
     """
     from tfisovae.analysis.mean_gradient import block_gradients
     from tfisovae.analysis.measuring import measure_stationarity
@@ -260,7 +255,7 @@ def training_evidence(trained: "Trained", num_examples: int | None = None) -> di
     from tfisovae.verdict.tests_of_means import MIN_BLOCKS
 
     train, config, evidence = trained.source.train, trained.config, {}
-    if not trained.own:  # whose moments are of these data alone
+    if not trained.own:  # its moments come only from these data
         return evidence
     count = min(
         len(train),
@@ -280,14 +275,13 @@ def _usual_number(source):
 
 
 def examples_of_training(trained: "Trained", count: int | None = None) -> Any:
-    """Some of the examples that a run was trained on, `sources.Rows`, drawn at random by the seed
-    of the run.
+    """Random training examples of a run, `sources.Rows`, drawn with the seed of the run.
 
     Args:
       trained: `Trained`, of whatever data.
       count: at most; by default 1,000 images or 10,000 vectors.
     Returns:
-      The rows; or `None` where the run's data are not to be found.
+      The rows; or `None` if the run's data cannot be found.
     """
     from tfisovae.training import batches
 
@@ -306,9 +300,8 @@ def examples_of_training(trained: "Trained", count: int | None = None) -> Any:
 
 def run(args: argparse.Namespace, *reports: Callable[..., Iterator[str]],
         ends_with_verdict: bool = False) -> None:
-    """Opens a run and prints what each of `reports` makes of it and the options, piece by piece, as
-    soon as it is known. The verdict is the last that is printed, by the last of the reports if it
-    `ends_with_verdict`.
+    """Opens a run and prints the texts of each of `reports`, as soon as each is known. The verdict
+    comes last; the last report prints it if it `ends_with_verdict`.
     """
     trained = open_run(args.directory, args.data, args.cache_dir, args.split, args.out)
     for report in reports:
@@ -319,7 +312,7 @@ def run(args: argparse.Namespace, *reports: Callable[..., Iterator[str]],
 
 
 def verdict_of(trained: "Trained") -> str:
-    """The verdict of the measurement of isometry in words, or how to have it."""
+    """The verdict from the measurement of isometry in words, or the command that gives it."""
     from tfisovae.commands.training import command_line
     from tfisovae.verdict import headlines
 
@@ -332,8 +325,8 @@ def verdict_of(trained: "Trained") -> str:
 
 
 def saved_verdict(trained: "Trained", saved: dict[str, Any]) -> Any:
-    """The `Verdict` of an `isometry.json` of a run. One that an older version wrote is judged again
-    from its numbers, which say nothing about the training if they are of other data.
+    """The `Verdict` from an `isometry.json` of a run. A file of an older version is judged again
+    from its numbers. Numbers of other data say nothing about the training.
     """
     from tfisovae.verdict.convergence import of_saved
 
@@ -344,8 +337,8 @@ def saved_verdict(trained: "Trained", saved: dict[str, Any]) -> Any:
 
 
 def own_verdict(trained: "Trained") -> Any:
-    """The `Verdict` that a run has on its own data; not judged, with the command that measures it,
-    where that was not measured.
+    """The `Verdict` of a run on its own data. If that was not measured, it is "not judged", with
+    the command to measure it.
     """
     from tfisovae.commands.training import command_line
     from tfisovae.verdict import Reason, ReasonKind, State, Verdict
@@ -359,8 +352,8 @@ def own_verdict(trained: "Trained") -> Any:
 
 
 def stored_evidence(trained: "Trained") -> tuple[dict[str, Any], str | None]:
-    """The mean gradient, and the moments on training examples, that the `isometry.json` in a run's
-    own directory holds, if it is of this model; and the path of that file, or `None`.
+    """The mean gradient and training moments in the `isometry.json` of a run's own directory, if it
+    is from this model; and the path of this file, or `None`.
     """
     from tfisovae.verdict.convergence import evidence_of
 
@@ -372,8 +365,7 @@ def stored_evidence(trained: "Trained") -> tuple[dict[str, Any], str | None]:
 
 
 def gradient_notes(saved: dict[str, Any]) -> list[str]:
-    """That the mean gradient of a measurement was taken from an older one, a sentence, if it was.
-    """
+    """A sentence if the mean gradient comes from an older measurement."""
     where = saved.get("gradient_from")
     return [f"The mean gradient was not measured again. It comes from {where}, and was measured "
             f"for the same model."] if isinstance(where, str) else []
@@ -385,7 +377,8 @@ def _measured_of_its_own(trained):
 
 
 def _measured(path, steps, fingerprint):
-    """What an `isometry.json` holds, or `None` where there is none of this model and these data."""
+    """The content of an `isometry.json`, or `None` if there is none for this model and these data.
+    """
     from tfisovae.analysis import storage
 
     with contextlib.suppress(OSError, files.DamagedFile):
@@ -396,15 +389,15 @@ def _measured(path, steps, fingerprint):
 
 def is_current(saved: dict[str, Any], steps: int | None = None,
                data_fingerprint: str | None = None) -> bool:
-    """Whether what was measured is of a model after so many steps and of data of this hash, as far
-    as it says so; `None`: any.
+    """Whether a measurement has this number of steps and this data hash, as far as it holds them;
+    `None`: any.
     """
     now = {"steps": steps, "data_fingerprint": data_fingerprint}
     return all(value is None or saved.get(name, value) == value for name, value in now.items())
 
 
 def as_images(x: np.ndarray) -> np.ndarray:
-    """`[..., H, W, C]` of images, or of the vectors of square images that MNIST has; an array."""
+    """An array `[..., H, W, C]` from images, or from MNIST's vectors of square images."""
     x = np.asarray(x)
     if x.ndim > 3:
         return x
@@ -413,10 +406,10 @@ def as_images(x: np.ndarray) -> np.ndarray:
 
 
 def name(path: str) -> str:
-    """What a title calls data, or a run: the last part of the path."""
+    """The name of data or of a run in a title: the last part of the path."""
     return os.path.basename(os.path.abspath(path))
 
 
 def written(directory: str, *names: str) -> str:
-    """The files that a command has written, as text."""
+    """A text with the files that a command has written."""
     return "Written: " + ", ".join(os.path.join(directory, name) for name in names)

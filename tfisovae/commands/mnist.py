@@ -36,9 +36,7 @@ def add_arguments(p: argparse.ArgumentParser) -> None:
 
 
 def resolve(args: argparse.Namespace) -> dict[str, Any]:
-    """The configuration of a run: every option with its value; raises ValueError for those that
-    make no sense.
-    """
+    """The configuration of a run: every option with its value; raises ValueError for bad ones."""
     config = training.resolve(args, ("steps", "log_every", "checkpoint_every"))
     training.check_intervals(config)
     if args.latent_dim > 784:

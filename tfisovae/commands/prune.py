@@ -1,5 +1,5 @@
-"""Make a smaller VAE of a run, of the latent dimensions that matter: a run directory that can be
-measured like any other.
+"""Make a smaller VAE from the important latent dimensions of a run. The result is a run directory
+that can be measured like any other.
 """
 import argparse
 import dataclasses
@@ -46,7 +46,7 @@ def add_arguments(p: argparse.ArgumentParser) -> None:
 
 
 def asked(args: argparse.Namespace) -> dict[str, Any]:
-    """`keep` of `tfisovae.prune`, of the options."""
+    """The `keep` argument of `tfisovae.prune`, from the options."""
     given = next((value for value in (args.share, args.count, args.keep) if value is not None),
                  "active")
     if args.share is not None and not 0 < args.share < 1:
@@ -56,13 +56,13 @@ def asked(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def write(out: str, directory: str, config: dict[str, Any], vae: "VAE") -> None:
-    """Writes a run directory of a pruned VAE, whole or not at all.
+    """Writes a run directory for a pruned VAE, completely or not at all.
 
     Args:
-      out: the directory, of which there must be none.
-      directory: of the run that it was made of.
+      out: the new directory.
+      directory: the original run.
       config: the manifest of that run.
-      vae: `VAE` that `tfisovae.prune` made.
+      vae: `VAE` from `tfisovae.prune`.
     """
     from tfisovae.training import runs
 
@@ -84,7 +84,7 @@ def run(args: argparse.Namespace) -> None:
     measuring.check_at_least_1(num_examples=args.num_examples)
     out = os.path.abspath(args.out or f"{os.path.abspath(args.directory)}-pruned")
     if os.path.lexists(out):
-        raise ValueError(f"{out} exists; it is left as it is. Name another directory with --out.")
+        raise ValueError(f"{out} exists; it is unchanged. Give another directory with --out.")
 
     from tfisovae import prune
     from tfisovae.training import batches
@@ -93,8 +93,7 @@ def run(args: argparse.Namespace) -> None:
                                  out=os.path.dirname(out))
     if args.count is not None and args.count > trained.vae.n:
         raise ValueError(
-            f"--count must be at most the {trained.vae.n} dimensions that there are; got "
-            f"{args.count}."
+            f"--count must be at most the {trained.vae.n} latent dimensions; got {args.count}."
         )
     examples = batches.evaluation_batches(trained.source.eval)
     made = prune(trained.vae, keep, examples, measuring.num_examples(trained, args.num_examples),

@@ -1,4 +1,4 @@
-"""Models that live in Python, for the command line: FILE.py:NAME, or MODULE:NAME."""
+"""Models in Python code, for the command line: FILE.py:NAME, or MODULE:NAME."""
 import contextlib
 import importlib.util
 import inspect
@@ -16,11 +16,11 @@ if typing.TYPE_CHECKING:
 
 
 def found(model: str | None) -> Any:
-    """What the option names: a path as it is, or a model in Python. NAME may be a model, or a
-    function without arguments that returns one.
+    """The value of the option: a path, or a model in Python. NAME may be a model, or a function
+    without arguments that returns one.
 
     Raises:
-      ValueError: if there is no such module, or nothing of that name in it.
+      ValueError: if there is no such module, or no such name in it.
     """
     if model is None or not _in_python(model):
         return model
@@ -28,8 +28,8 @@ def found(model: str | None) -> Any:
     try:
         module = _imported(place)
     except ModuleNotFoundError as error:
-        raise ValueError(f"--model {model}: {error}. Give FILE.py:NAME, or MODULE:NAME of a module "
-                         "that Python finds.") from error
+        raise ValueError(f"--model {model}: {error}. Give FILE.py:NAME, or MODULE:NAME of an "
+                         "importable module.") from error
     if not hasattr(module, name):
         raise ValueError(f"--model {model}: {place} has no {name!r}.")
     made = getattr(module, name)
@@ -45,8 +45,8 @@ def absolute(model: str) -> str:
 
 
 def as_taken(model: "Autoencoder", x: np.ndarray) -> np.ndarray:
-    """Images `[N, H, W, C]` as a PyTorch module takes and returns them, which may be with the
-    channels in front. Other examples, and examples of other models, stay as they are.
+    """Images `[N, H, W, C]` in the layout of a PyTorch module, perhaps with channels first. Other
+    examples, and examples for other models, stay unchanged.
     """
     from tfisovae.autoencoder.networks import Networks
     from tfisovae.autoencoder.outputs import PartError
@@ -66,7 +66,7 @@ def _in_python(model):
 
 
 def _file(place):
-    """The whole path of the file that FILE.py or MODULE names here; None where there is none."""
+    """The full path of the file for FILE.py or MODULE; None if there is none."""
     path = place if place.endswith(".py") else place.replace(".", os.sep) + ".py"
     return os.path.abspath(path) if os.path.isfile(path) else None
 
@@ -75,7 +75,7 @@ def _imported(place):
     file = _file(place)
     if file is None:
         return importlib.import_module(place)
-    site.addsitedir(os.path.dirname(file))  # what lies next to the file can be imported
+    site.addsitedir(os.path.dirname(file))  # modules next to the file can be imported
     spec = importlib.util.spec_from_file_location(pathlib.Path(file).stem, file)
     module = sys.modules[spec.name] = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)

@@ -1,8 +1,8 @@
-"""Measure what the files of a run's codec cost and lose, beside theory and what people would use:
-rate.json, rate.png, a table.
+"""Measure the rate and distortion of a run's codec, next to theory and common codecs: rate.json,
+rate.png, a table.
 
-Every held-out example is coded by the range coder and decoded again, over step factors from 1/4 to
-4. At the end stands which of the theory's claims hold on these files, and where one does not, why.
+Every held-out example is coded and decoded at step factors from 1/4 to 4. The last lines say which
+claims of the theory hold for these files, and why others do not.
 """
 import argparse
 import os
@@ -43,7 +43,7 @@ def add_arguments(p: argparse.ArgumentParser) -> None:
 def compute(trained: "Trained", num_examples: int | None = None, quantization: str = "universal",
             beside: bool = True, train_data: Any = None,
             cache_dir: str | None = None) -> tuple[Any, dict[str, Any]]:
-    """Measures a run: a `Ledger`, and what else `rate.json` holds."""
+    """Measures a run: a `Ledger`, and the other content of `rate.json`."""
     from tfisovae.codec import evaluation
     from tfisovae.training import batches
 
@@ -52,7 +52,7 @@ def compute(trained: "Trained", num_examples: int | None = None, quantization: s
                           quantization=quantization, train_data=train_data, cache_dir=cache_dir,
                           keep=False)
     shape = measuring.as_images(trained.source.eval[:1]).shape[1:] if trained.has_images else None
-    shape = shape if shape is not None and min(shape[:2]) >= 11 else None  # what SSIM takes
+    shape = shape if shape is not None and min(shape[:2]) >= 11 else None  # the size for SSIM
     ledger = evaluation.measure_files(codec, batches.evaluation_batches(trained.source.eval), count,
                                       image_shape=shape, progress=True)
     if beside:
@@ -87,7 +87,7 @@ def _vectors(trained, ledger, count):
     from tfisovae.codec import baselines
     from tfisovae.training import batches
 
-    if trained.vae.decomposed:  # of which D is no function of x and x_hat alone
+    if trained.vae.decomposed:  # for these, D depends on more than x and x_hat
         return {}
     train, test = trained.source.train, trained.source.eval
     known = train[batches.drawn(len(train), 20 * BESIDE, trained.config["seed"])]
@@ -129,7 +129,7 @@ def draw(out: str, suffix: str = "") -> None:
 
 
 def report(trained: "Trained", args: argparse.Namespace) -> Iterator[str]:
-    """Measures a run; yields what was measured, as text, before it is written."""
+    """Measures a run; yields the results as text, before writing them."""
     from tfisovae.codec import claims
 
     measuring.check_at_least_1(rows=args.rows)

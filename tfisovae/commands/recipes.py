@@ -1,7 +1,7 @@
-"""Trainings with a short name: sets of options that were measured to reach a better model in fewer
-steps than the paper's.
+"""Named training settings: sets of options that reach a better model in fewer steps than the
+paper's (measured).
 
-What is given on the command line wins over the recipe, and is said.
+Options on the command line override the recipe, with a message.
 """
 import argparse
 import sys
@@ -31,14 +31,14 @@ RECIPES = {
             "clipnorm": 1.0, "epochs": 200
         }
     },
-    # Whose cells have the other options by the toy's of the same name.
+    # Its cells get the other options from the toy recipe of the same name.
     "ablation": {"fast": {"schedule": "cosine", "epochs": 100}},
 }
 _LENGTHS = ("steps", "epochs")
-# Of a length, which they keep their proportion to.
+# These scale with the length.
 _PARTS = ("learning_rate_warmup", "anneal_steps")
 _NOT_GIVEN = object()
-BOOKKEEPING = ("run", "command", "given")  # in the namespace of a command, and no options
+BOOKKEEPING = ("run", "command", "given")  # in a command's namespace, but not options
 
 
 def add_argument(p: argparse.ArgumentParser, command: str) -> None:
@@ -52,7 +52,7 @@ def add_argument(p: argparse.ArgumentParser, command: str) -> None:
 
 
 def in_words(settings: dict[str, Any]) -> str:
-    """The options of a recipe as they would be typed."""
+    """The options of a recipe as command-line text."""
     def typed(name, value):
         if isinstance(value, bool):
             return f"--{name}" if value else f"--no-{name}"
@@ -62,9 +62,7 @@ def in_words(settings: dict[str, Any]) -> str:
 
 
 def parse(parser: argparse.ArgumentParser, argv: Sequence[str]) -> argparse.Namespace:
-    """Options of a command line, those of its recipe among them; says which of the recipe's are
-    others, and why.
-    """
+    """The options of a command line with its recipe; reports overridden ones and why."""
     args = parser.parse_args(argv)
     if not hasattr(args, "recipe"):
         return args
@@ -81,10 +79,9 @@ def parse(parser: argparse.ArgumentParser, argv: Sequence[str]) -> argparse.Name
     if others:
         said = (
             f"--recipe {args.recipe} has {in_words({name: settings[name] for name in others})}; "
-            f"taken is what was given, "
-            f"{in_words(others)}.")
+            f"the given value is used: {in_words(others)}.")
         print(
-            said + (f" In proportion to that: {in_words(shared)}." if any(shared.values()) else ""),
+            said + (f" Scaled accordingly: {in_words(shared)}." if any(shared.values()) else ""),
             file=sys.stderr)
     args = parser.parse_args(argv)
     args.given = tuple(given)
@@ -92,8 +89,8 @@ def parse(parser: argparse.ArgumentParser, argv: Sequence[str]) -> argparse.Name
 
 
 def warmup_within(args: argparse.Namespace, warmup: int | None, steps: int) -> int | None:
-    """The warm-up of a training whose length was not known before its data: that of a recipe is a
-    tenth of one that is shorter.
+    """The warm-up of a training whose length depends on its data. In a shorter training, a recipe's
+    warm-up is a tenth.
 
     Args:
       args: of the command. warmup: steps, or `None`. steps: of the training.
@@ -109,8 +106,8 @@ def warmup_within(args: argparse.Namespace, warmup: int | None, steps: int) -> i
 
 
 def proportional(settings: dict[str, Any], given: Any) -> dict[str, int | None]:
-    """The parts of a training, such as its warm-up, of another length than the recipe's: those that
-    were not given.
+    """The parts of a training that scale with its length, such as the warm-up, unless they were
+    given.
     """
     length = next(name for name in _LENGTHS if name in settings)
     share = given.get(length, settings[length]) / settings[length]

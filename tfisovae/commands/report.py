@@ -1,5 +1,4 @@
-"""Write what was measured of a run, what its dimensions do, and what to conclude, as one page:
-report.html.
+"""Write one page with the results of a run, its latent dimensions and the conclusions: report.html.
 """
 import argparse
 import csv
@@ -34,7 +33,7 @@ def add_arguments(p: argparse.ArgumentParser) -> None:
 
 
 def read_measurement(path: str, command: str) -> dict[str, Any] | None:
-    """What an `isometry.json` holds; `None` where there is none."""
+    """The content of an `isometry.json`; `None` if there is none."""
     from tfisovae.analysis import storage
 
     try:
@@ -44,9 +43,7 @@ def read_measurement(path: str, command: str) -> dict[str, Any] | None:
 
 
 def measured_in(args: argparse.Namespace, out: str, suffix: str = "") -> str:
-    """Where the measurement stands: in the directory of the results, or in the run where it is of
-    the run's own data.
-    """
+    """The place of the measurement: the directory of the results, or the run for its own data."""
     places = [out] if args.data or args.split else [out, args.directory]
     return next(
         (place for place in places if os.path.isfile(os.path.join(place,
@@ -54,7 +51,7 @@ def measured_in(args: argparse.Namespace, out: str, suffix: str = "") -> str:
 
 
 def commands_of(args: argparse.Namespace) -> dict[str, str]:
-    """How to have what a report lacks, by the name of the command."""
+    """Commands for missing parts of a report, by command name."""
     given = {name: getattr(args, name) for name in ("data", "split", "out") if getattr(args, name)}
     places = {name: os.path.abspath(value) for name, value in given.items()
               if name == "out" or name == "data" and os.path.exists(value)}
@@ -70,12 +67,12 @@ def commands_of(args: argparse.Namespace) -> dict[str, str]:
 
 def records(out: str, suffix: str, directory: str, steps: int,
             fingerprint: str) -> tuple[dict[str, Any], list[str]]:
-    """What stands beside `isometry.json`: parts of a report, and a sentence for each file that is
+    """The results next to `isometry.json`: parts of a report, and a sentence for each file that is
     left out.
 
     Args:
       out, suffix: of the results. directory: of the run. steps: of its training. fingerprint: of
-        the data that the page is of.
+        the data on the page.
     """
     from tfisovae.callbacks import history
     from tfisovae.codec.breakdown import Ledger
@@ -91,9 +88,8 @@ def records(out: str, suffix: str, directory: str, steps: int,
             record = files.read_json(os.path.join(out, measured[name])) if name in measured else {}
             if not measuring.is_current(record, steps, fingerprint):
                 notes.append(
-                    f"What was measured of {name} is of other data, or of the model before it was "
-                    f"trained on, and left "
-                    "out. Measure it again.")
+                    f"Results of {name} belong to other data or to an earlier model, and are left "
+                    "out. Measure again.")
                 continue
             parts[name] = read()
         except FileNotFoundError:
@@ -104,31 +100,29 @@ def records(out: str, suffix: str, directory: str, steps: int,
 
 
 def notes_on(saved: dict[str, Any], config: dict[str, Any], command: str) -> list[str]:
-    """What a reader is to know of a measurement first, a sentence each."""
+    """Notes on a measurement for the reader, a sentence each."""
     from tfisovae.show import Measured
 
     notes, missing = [], Measured(saved).missing
     if missing:
         notes.append(
-            f"These numbers were measured by an older version, which did not measure "
-            f"{', '.join(missing)}. Measure again, "
-            f"and make this report again: {command}")
+            "These numbers come from an older version, which did not measure "
+            f"{', '.join(missing)}. Measure again, and make this report again: {command}")
     if saved.get("steps", config["steps"]) != config["steps"]:
         notes.append(
-            f"These numbers are of the model after {saved['steps']} steps of training; it has "
-            f"{config['steps']} now. "
-            f"Measure again, and make this report again: {command}")
+            f"These numbers belong to the model after {saved['steps']} steps of training; it has "
+            f"{config['steps']} now. Measure again, and make this report again: {command}")
     return notes + measuring.gradient_notes(saved)
 
 
 def add_known(saved: dict[str, Any], config: dict[str, Any], run: str, commands: dict[str, str],
               parts: dict[str, Any], notes: list[str]) -> dict[str, Any]:
-    """The parts of a page, those added that the measurement and the manifest tell."""
+    """The parts of a page, with parts from the measurement and the manifest."""
     from tfisovae.analysis.scree import Scree
 
     try:
         parts["scree"] = Scree.from_saved(saved)
-    except (ValueError, KeyError, TypeError):  # of an older version, which the notes say
+    except (ValueError, KeyError, TypeError):  # from an older version, as the notes say
         pass
     names = (config.get("data_manifest") or {}).get("reading", {}).get("names")
     again = longer.arguments(config, run)
@@ -140,7 +134,7 @@ def add_known(saved: dict[str, Any], config: dict[str, Any], run: str, commands:
 
 
 def write(path: str, title: str, saved: dict[str, Any], parts: dict[str, Any]) -> str:
-    """Writes the page; returns what to say of it."""
+    """Writes the page; returns a message."""
     from tfisovae import show
 
     show.write(saved, path, title, **parts)
@@ -148,7 +142,7 @@ def write(path: str, title: str, saved: dict[str, Any], parts: dict[str, Any]) -
 
 
 def said_of(path: str) -> str:
-    """That a page was written, and what it is."""
+    """The message for a written page."""
     return (
         f"Written: {path} ({os.path.getsize(path) / 1e6:.1f} MB). Open it in a browser; it needs "
         f"no network."
@@ -156,8 +150,7 @@ def said_of(path: str) -> str:
 
 
 def pictures(trained: "Trained", saved: dict[str, Any], densities: Any) -> dict[str, Any]:
-    """What the model shows: the parts of a report that are decoded, and the densities with the
-    inputs themselves.
+    """The parts of a report that need the model: decoded images, and densities with their inputs.
     """
     from tfisovae import show
     from tfisovae.autoencoder.data import as_float
@@ -173,9 +166,7 @@ def pictures(trained: "Trained", saved: dict[str, Any], densities: Any) -> dict[
 
 
 def with_inputs(densities: Any, array: np.ndarray, view: Any) -> Any:
-    """Densities with the most and least probable inputs themselves, as far as the data have such
-    rows.
-    """
+    """Densities with the most and least probable inputs, if the data have such rows."""
     import dataclasses
 
     from tfisovae.autoencoder.data import as_float
@@ -194,20 +185,19 @@ def with_inputs(densities: Any, array: np.ndarray, view: Any) -> Any:
 
 def gather(trained: "Trained", args: argparse.Namespace,
            home: str) -> Generator[str, None, tuple[dict[str, Any], dict[str, Any]]]:
-    """Measures what was not measured, which yields text; returns the measurement and the parts of a
-    page.
+    """Measures missing results and yields text; returns the measurement and the parts of a page.
 
     Args:
       trained: `Trained`.
       args: the options of a measuring command.
-      home: directory of what was measured before.
+      home: directory of earlier results.
     """
     commands = commands_of(args)
     path = os.path.join(home, isometry.names(trained.suffix)[0])
     saved = read_measurement(path, commands["isometry"])
     fingerprint = trained.source.manifest["fingerprint"]
     if saved is not None and not measuring.is_current(saved, data_fingerprint=fingerprint):
-        yield f"{path} is of other data, {saved.get('data')}: measured anew."
+        yield f"{path} belongs to other data, {saved.get('data')}. It is measured again."
         saved = None
     if saved is None:
         yield from isometry.report(trained, measuring.default_options(isometry, args.directory))
@@ -222,7 +212,7 @@ def gather(trained: "Trained", args: argparse.Namespace,
 
 
 def report(trained: "Trained", args: argparse.Namespace) -> Iterator[str]:
-    """Measures what was not measured, and writes the page; yields what is to be said, as text."""
+    """Measures missing results, and writes the page; yields messages."""
     saved, parts = yield from gather(trained, args, measured_in(args, trained.out, trained.suffix))
     yield write(trained.path("report.html"), measuring.name(args.directory), saved, parts)
 

@@ -14,7 +14,7 @@ if typing.TYPE_CHECKING:
 
 _READING = ("header", "separator", "decimal", "columns", "drop_index")  # options of tables
 NUM_EXAMPLES = 50_000  # of toy data
-_STEPS_OF_A_CALL = 2000  # at least, between lines of the history: Keras takes about 20 ms a call
+_STEPS_OF_A_CALL = 2000  # smallest interval of the history: Keras needs about 20 ms per call
 
 
 EXAMPLES = (
@@ -65,7 +65,7 @@ def add_arguments(p: argparse.ArgumentParser) -> None:
 
 
 def resolve(args: argparse.Namespace) -> dict[str, Any]:
-    """The configuration of a run but for what depends on the size of the data."""
+    """The configuration of a run, except for values that depend on the size of the data."""
     config = training.resolve(args, ("epochs", "num_examples"))
     for name in ("resident", *_READING):  # how a table was read is in the manifest of the data
         config.pop(name)
@@ -75,7 +75,7 @@ def resolve(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def reading(args: argparse.Namespace) -> dict[str, Any] | None:
-    """The options of `sources.load_table` that were given, or `None`."""
+    """The given options of `sources.load_table`, or `None`."""
     options = {
         name: getattr(args, name)
         for name in _READING if getattr(args, name) not in (None, "auto")
@@ -97,8 +97,8 @@ def prepare(args: argparse.Namespace) -> tuple[dict[str, Any], "Source", str, bo
     inputs = source.train.shape[1]
     if args.data not in choices.TOYS and args.num_examples != NUM_EXAMPLES:
         print(
-            f"--num_examples is of toy data: all {len(source.train) + len(source.eval)} rows of "
-            f"{args.data} are used.",
+            f"--num_examples applies to toy data: all {len(source.train) + len(source.eval)} rows "
+            f"of {args.data} are used.",
             file=sys.stderr)
     if args.latent_dim > inputs:
         raise ValueError(

@@ -1,5 +1,5 @@
-"""What the training commands share: options, their checks, and the life of a run from the command
-to the table at its end.
+"""Shared parts of the training commands: options, their checks, and a run from the command to its
+final table.
 """
 import argparse
 import os
@@ -18,7 +18,7 @@ if typing.TYPE_CHECKING:
     from tfisovae import VAE
     from tfisovae.sources import Source
 
-# Options that do not make the run what it is.
+# Options that do not define the run.
 _OF_A_COMMAND = (*recipes.BOOKKEEPING, "run_dir", "cache_dir", "num_eval", "worker_timeout",
                  "recipe")
 
@@ -97,24 +97,23 @@ def add_steps(p: argparse.ArgumentParser, steps: int, log_every: int,
 
 
 def resolve(args: argparse.Namespace, positive: Sequence[str] = ()) -> dict[str, Any]:
-    """The configuration of a run: every option with its value; raises ValueError for those that
-    make no sense.
+    """The configuration of a run: every option with its value; raises ValueError for bad ones.
 
     Args:
       args: of a training command.
-      positive: names of further options that count something, at least 1.
+      positive: names of more counting options, at least 1.
     """
     config = {key: value for key, value in vars(args).items() if key not in _OF_A_COMMAND}
     if config["warmup_steps"] is None:
         config["warmup_steps"] = WARMUP if args.decomposed else 0
     for name in ("anneal_steps", "learning_rate_warmup", "clipnorm"):
-        config[name] = config[name] or None  # 0 is none, which a recipe can be given
-    # What manifests of before have.
+        config[name] = config[name] or None  # 0 means none, also with a recipe
+    # The content of older manifests.
     config["standardize_latents"] = args.standardize_latents or None
     if config["anneal_steps"] is not None:
         config["anneal"] = config["anneal"] or "linear"
     elif config["anneal"]:
-        raise ValueError("--anneal goes with --anneal_steps, which says for how long.")
+        raise ValueError("--anneal needs --anneal_steps, the duration.")
     for name in ("batch_size", "latent_dim", "anneal_steps", "learning_rate_warmup",
                  "monitor_every", *positive):
         if config[name] is not None and config[name] < 1:
@@ -132,7 +131,7 @@ def resolve(args: argparse.Namespace, positive: Sequence[str] = ()) -> dict[str,
             "monitor_share"] = 0.02 if config["monitor_share"] is None else config["monitor_share"]
     elif config["monitor_share"] is not None:
         raise ValueError(
-            "--monitor_share goes with --monitor_every, which says how often is measured.")
+            "--monitor_share needs --monitor_every, the interval.")
     if config["monitor_share"] is not None and not 0 < config["monitor_share"] < 1:
         raise ValueError(
             f"--monitor_share must be above 0 and below 1; got {config['monitor_share']}.")
@@ -140,12 +139,12 @@ def resolve(args: argparse.Namespace, positive: Sequence[str] = ()) -> dict[str,
         raise ValueError(f"--averaging must be at least 0 and below 1; got {args.averaging}.")
     if config["warmup_steps"] and not args.decomposed:
         raise ValueError(
-            "--warmup_steps goes with --decomposed: the conventional loss needs no warm-up.")
+            "--warmup_steps needs --decomposed: the conventional loss has no warm-up.")
     return config
 
 
 def check_intervals(config: dict[str, Any], unit: str = "") -> None:
-    """Raises ValueError where checkpoints would not fall on lines of the history."""
+    """Raises ValueError if checkpoints would not coincide with lines of the history."""
     if config["checkpoint_every"] % config["log_every"]:
         raise ValueError(
             f"--checkpoint_every must be a multiple of --log_every ({config['log_every']}{unit}); "
@@ -153,8 +152,8 @@ def check_intervals(config: dict[str, Any], unit: str = "") -> None:
 
 
 def check_lengths(config: dict[str, Any]) -> None:
-    """Raises ValueError where a part of a training is longer than the whole; of one that may go on,
-    says so.
+    """Raises ValueError if a part of a training is longer than the whole; mentions that it may be
+    continued.
     """
     steps = config["steps"]
     if (config["learning_rate_warmup"] or 0) >= steps:
@@ -164,9 +163,8 @@ def check_lengths(config: dict[str, Any]) -> None:
     longer = []
     if (config["anneal_steps"] or 0) > steps:
         longer.append(
-            f"--anneal_steps must be at most the {steps} steps of the training, or it ends at "
-            f"another lmbda than "
-            f"{config['lmbda']:g}; got {config['anneal_steps']}.")
+            f"--anneal_steps must be at most the {steps} steps of the training, or it does not end "
+            f"at lmbda {config['lmbda']:g}; got {config['anneal_steps']}.")
     if config["decomposed"] and config["warmup_steps"] >= steps:
         longer.append(
             f"--warmup_steps must be below the {steps} steps of the training, or none is of the "
@@ -175,12 +173,12 @@ def check_lengths(config: dict[str, Any]) -> None:
     for said in longer:
         if config["schedule"] != "constant":
             raise ValueError(said)
-        print(f"{said} (It may go on with more --steps.)", file=sys.stderr)
+        print(f"{said} (A later command can continue with more --steps.)", file=sys.stderr)
 
 
 def data_manifest(source: "Source") -> dict[str, Any]:
-    """What a run's manifest says of its data: what they are, and which are held out, wherever they
-    lie.
+    """The data in a run's manifest: their identity and which are held out, independent of their
+    place.
     """
     kept = {
         k: source.manifest[k]
@@ -209,7 +207,7 @@ def run(args: argparse.Namespace, prepare: Callable[[argparse.Namespace], tuple[
     Args:
       args: the options that it was given.
       prepare: function of `args` to `(config, source, run_dir, resident)`; raises ValueError for
-        what makes no sense.
+        bad options.
       networks: function of the config to `(encoder, decoder)`.
     """
     from tfisovae.training import devices, loop, runs
@@ -227,13 +225,13 @@ def run(args: argparse.Namespace, prepare: Callable[[argparse.Namespace], tuple[
     name = config["data"]
     if not os.path.isabs(name) and os.path.exists(name):
         print(
-            f"--data {name} is the data of that name, not the {name} that lies here: that is "
-            f"./{name}.",
+            f"--data {name} means the data set of that name, not the {name} in this directory; for "
+            f"that give ./{name}.",
             file=sys.stderr)
     check_lengths(config)
     config["data_manifest"] = data_manifest(source)
     if config["schedule"] != "constant":
-        # More steps would be another schedule, hence another run.
+        # More steps would mean another schedule, so another run.
         config["schedule_steps"] = config["steps"]
     with devices.using_precision(config.get("mixed_precision")), \
             runs.Run(args.run_dir or run_dir, config, devices.is_chief(strategy)) as opened:
@@ -253,7 +251,7 @@ def report(source: "Source", opened: Any, num_eval: int) -> None:
     from tfisovae.training.callbacks import fall_of_the_loss
 
     if num_eval != 0:
-        vae = tfisovae.load(opened.path("model"))  # on one device, whatever it was trained on
+        vae = tfisovae.load(opened.path("model"))  # on one device, whatever the training used
         count = min(num_eval or len(source.eval), len(source.eval))
         analysis = tfisovae.analyze(vae, evaluation_batches(source.eval), count, progress=True)
         print(analysis.table())

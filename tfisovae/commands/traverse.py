@@ -41,8 +41,8 @@ def add_arguments(p: argparse.ArgumentParser) -> None:
 
 def traverse(trained: "Trained", result: "Analysis", rows: int | None = None, columns: int = 9,
              limit: float = 2.0, steps: str = "decoder") -> tuple[Any, ...]:
-    """The `Traversals` of the leading dimensions of a run's `Analysis`, as images: in `columns`,
-    and with more between.
+    """The `Traversals` of the leading dimensions of a run's `Analysis`, as images: with `columns`
+    steps, and with more steps.
     """
     from tfisovae.geometry import traversals
     from tfisovae.training import batches
@@ -60,8 +60,8 @@ def traverse(trained: "Trained", result: "Analysis", rows: int | None = None, co
 
 def draw(trained: "Trained", rows: int | None = None, columns: int = 9, limit: float = 2.0,
          steps: str = "decoder") -> list[str]:
-    """Writes the pictures, the animation and the numbers of a run; returns what the rows are, in
-    words.
+    """Writes the pictures, the animation and the numbers of a run; returns a description of the
+    rows.
     """
     from tfisovae import Analysis
     from tfisovae.autoencoder.data import as_float
@@ -86,9 +86,9 @@ def draw(trained: "Trained", rows: int | None = None, columns: int = 9, limit: f
     result, saved = Analysis.load(path), files.read_json(path)
     if saved.get("steps", config["steps"]) != config["steps"]:
         raise ValueError(
-            f"{path}, whose ranking orders the rows, is of the model after {saved['steps']} steps "
-            f"of training; it has "
-            f"{config['steps']} now. First: {command_line('isometry', os.path.abspath(run))}")
+            f"{path}, whose ranking orders the rows, belongs to the model after {saved['steps']} "
+            f"steps of training; it has {config['steps']} now. First: "
+            f"{command_line('isometry', os.path.abspath(run))}")
     made, fine = traverse(trained, result, rows, columns, limit, steps)
     moved = "equal steps of z" if steps == "z" else f"steps of equal distortion by the {steps}"
     title = f"z_j by rank, its share, and D to the next; {moved} from {-limit:g} to {limit:g}"
@@ -104,7 +104,7 @@ def draw(trained: "Trained", rows: int | None = None, columns: int = 9, limit: f
 
 
 def report(trained: "Trained", args: argparse.Namespace) -> Iterator[str]:
-    """Draws; yields what the rows are and the names of the pictures, as text."""
+    """Draws; yields a description of the rows and the names of the pictures."""
     yield "\n".join(draw(trained, args.rows, args.columns, args.limit, args.steps))
     yield measuring.written(
         "",

@@ -29,8 +29,7 @@ def add_arguments(p: argparse.ArgumentParser) -> None:
 
 
 def compute(trained: "Trained", rows: int = 6) -> tuple[Any, ...]:
-    """Maps the held-out examples to y: what `variables.json` holds, and what `variables.png` draws.
-    """
+    """Maps the held-out examples to y: the content of `variables.json` and of `variables.png`."""
     from tfisovae import sources, theory
     from tfisovae.autoencoder import posterior, streaming
     from tfisovae.geometry.isometric_variable import IsometricVariable
@@ -51,9 +50,9 @@ def compute(trained: "Trained", rows: int = 6) -> tuple[Any, ...]:
     leading = [int(j) for j in np.argsort(-precision) if active[j]][:rows]
     if not leading:
         raise measuring.NotOfThisRun(
-            f"{run} has collapsed: no latent dimension is active, so there is no y to draw.")
-    # In units of the data where the metric is |dx|^2: with any other, y is in units of the square
-    # root of the distortion.
+            f"{run} has collapsed: no latent dimension is active, so y does not exist.")
+    # For the metric |dx|^2, y has the unit of the data; for others, the unit of the square root of
+    # the distortion.
     toy = source.log_density is not None and config["distortion"] == "sse"
     variables, references, saved = [], [], {
         "lmbda": 1 / vae.beta, "data": source.manifest["source"],
@@ -94,7 +93,7 @@ def write(trained: "Trained", saved: dict[str, Any], variables: Any, references:
 
 
 def table(saved: dict[str, Any]) -> str:
-    """What was measured, as text."""
+    """The results as text."""
     lines = [f"{'rank':>4} {'z_j':>4} {'Var(y_j)':>10} {'importance':>11}   of the data"]
     for rank, entry in enumerate(saved["dimensions"], 1):
         follows = "" if "follows" not in entry else (
@@ -108,7 +107,7 @@ def table(saved: dict[str, Any]) -> str:
 
 
 def report(trained: "Trained", args: argparse.Namespace) -> Iterator[str]:
-    """Measures a run; yields what was measured, as text, before it is written."""
+    """Measures a run; yields the results as text, before writing them."""
     saved, variables, references = compute(trained, args.rows)
     yield table(saved)
     write(trained, saved, variables, references)

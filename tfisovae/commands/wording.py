@@ -1,21 +1,19 @@
-"""The library speaks of arguments, the command line of options: one becomes the other where a
-message is printed.
-"""
+"""Turns arguments of the library into options of the command line in printed messages."""
 import re
 from typing import Any
 
-_PLAIN = ("lmbda", "clipnorm")  # names without an underscore that are no words
+_PLAIN = ("lmbda", "clipnorm")  # names without an underscore that are not words
 
 
 def as_options(text: str, names: dict[str, Any]) -> str:
-    """A message with the arguments that are options written as such: "run_dir" to "--run_dir",
-    "data=PATH" to "--data PATH".
+    """A message with arguments written as options: "run_dir" becomes "--run_dir", "data=PATH"
+    becomes "--data PATH".
 
     Args:
       text: of an error of the library.
       names: of the options of a command, without dashes.
     """
-    text = text.replace(" (inspect=False skips this check.)", "")  # which is no option
+    text = text.replace(" (inspect=False skips this check.)", "")  # this is not an option
     every = "|".join(map(re.escape, names))
     text = re.sub(rf"(?<![\w/.\-])({every})=(?:(True)|'([^']*)'|(?=[\w\[]))", _option, text)
     lone = "|".join(re.escape(name) for name in names if "_" in name or name in _PLAIN)

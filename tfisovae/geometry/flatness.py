@@ -1,16 +1,16 @@
-"""How far the data manifold is from flat along single latent axes.
+"""Flatness of the data manifold along single latent axes.
 
-If y_j is a function of z_j alone (Eq. 11), dy_j = sqrt(beta / 2) / sigma_j dz_j says that sigma_j
-depends on z_j alone. The deviation of log sigma_j that z_j leaves unexplained is therefore 0 where
-the manifold is flat in the metric of the distortion and the axes are straight on it, and about the
-relative error of a length along the axis elsewhere.
+If y_j is a function of z_j alone (Eq. 11), dy_j = sqrt(beta / 2) / sigma_j dz_j shows that sigma_j
+depends on z_j alone. So the part of log sigma_j's deviation that z_j does not explain is 0 if the
+manifold is flat in the metric of the distortion and the axes are straight on it. Otherwise it is
+about the relative error of a length along the axis.
 """
 import dataclasses
 
 import numpy as np
 import numpy.typing as npt
 
-# Two arrays [N, n] of float32 that `flatness` is worth: more examples add nothing that matters.
+# Limit for two arrays [N, n] of float32 in `flatness`: more examples add little.
 MAX_EXAMPLES = 20_000
 MIN_EXAMPLES = 200
 _PER_BIN = 20
@@ -18,10 +18,10 @@ _PER_BIN = 20
 
 @dataclasses.dataclass(frozen=True)
 class Flatness:
-    """Of each latent dimension, `[n]`.
+    """Flatness along each latent dimension, `[n]`.
 
     Attributes:
-      unexplained: sqrt(E[Var(log sigma_j | mu_j)]), 0 where log sigma_j is a function of mu_j.
+      unexplained: sqrt(E[Var(log sigma_j | mu_j)]), 0 if log sigma_j is a function of mu_j.
       standard_error: of `unexplained`, for independent examples.
       total: sqrt(Var(log sigma_j)).
     """
@@ -32,22 +32,22 @@ class Flatness:
 
 
 def flatness(mean: npt.ArrayLike, scale: npt.ArrayLike) -> Flatness:
-    """The deviation of log sigma_j that mu_j leaves unexplained, without the bias of its bins.
+    """The deviation of log sigma_j that mu_j does not explain, without bias from bins.
 
-    The examples are cut along mu_j into bins of equal count, 20 in each. The variance about a
-    parabola within a bin (over its count less 3) has as its mean the unexplained variance, and what
-    the bending of E[log sigma_j | mu_j] adds: that grows 64-fold from bins to bins of double width,
-    so the two are extrapolated to width 0 (Richardson). The error is that of the spread between
-    pairs of neighbouring bins, and the extrapolation's own.
+    The examples are divided along mu_j into bins of 20. The variance about a parabola in a bin
+    (over its count minus 3) estimates the unexplained variance plus a term from the bending of
+    E[log sigma_j | mu_j]. This term grows 64-fold in bins of double width, so both widths are
+    extrapolated to 0 (Richardson). The error includes the deviation between pairs of neighbouring
+    bins, and the extrapolation's own error.
 
     Args:
-      mean: mu_j of each example, `[N, n]` or `[N]`; N of at least 200. 20,000 examples are plenty
+      mean: mu_j of each example, `[N, n]` or `[N]`; N of at least 200. 20,000 examples are enough
         (`MAX_EXAMPLES`).
       scale: sigma_j, of the same shape, positive.
     Returns:
       `Flatness`, vectors `[n]`.
     Raises:
-      ValueError: for shapes that differ, fewer than 200 examples, or values that are not finite and
+      ValueError: for different shapes, fewer than 200 examples, or values that are not finite and
         positive.
     """
     mean, scale = (np.asarray(values, np.float64) for values in (mean, scale))
@@ -67,7 +67,7 @@ def flatness(mean: npt.ArrayLike, scale: npt.ArrayLike) -> Flatness:
 def _unexplained(z, y):
     pairs = len(z) // (2 * _PER_BIN)
     order = np.argsort(z, kind="stable")
-    # What does not fill a bin is left out at the ends.
+    # Examples that do not fill a bin are left out at the ends.
     order = order[(len(z) - 2 * pairs * _PER_BIN) // 2:][:2 * pairs * _PER_BIN]
     z, y = z[order], y[order]
     narrow = _about_parabolas(z.reshape(2 * pairs, _PER_BIN),
@@ -75,7 +75,7 @@ def _unexplained(z, y):
     wide = _about_parabolas(z.reshape(pairs, 2 * _PER_BIN), y.reshape(pairs, 2 * _PER_BIN))
     each = narrow - (wide - narrow) / 63
     variance, error = each.mean(), each.std(ddof=1) / np.sqrt(pairs)
-    error += abs(np.mean(wide - narrow)) / 63  # what the extrapolation itself may be wrong by
+    error += abs(np.mean(wide - narrow)) / 63  # the error of the extrapolation itself
     value = np.sqrt(max(variance, 0))
     return value, min(error / (2 * value), np.sqrt(error)) if value else np.sqrt(error)
 

@@ -2,17 +2,16 @@
 
     dy_j = sqrt(beta / 2) / sigma_j dz_j
 
-In units of y a step has the length, in the metric of the distortion, of the step that the decoder
-makes in the data: y_j has the distribution of the data along that axis, where z_j has been pressed
-into a Gaussian.
+A step in y is as long as the decoder's step in the data, in the metric of the distortion. So y_j
+has the distribution of the data along this axis, while z_j is pressed into a Gaussian.
 
-Between clusters there is no example, hence no sigma_j, and the integral of Eq. 11 misses the
-distance between them, as E[sigma^-2] does. The decoder knows it:
+Between clusters there is no example, and so no sigma_j. The integral of Eq. 11 then misses the
+distance between clusters, as E[sigma^-2] does. The decoder has it:
 
     dy_j = sqrt(D'_j) dz_j
 
-along the axis of z_j (`along_axis`). `compare` says where the two differ. Where both are known they
-agree up to the factor sqrt(1 - sigma_j^2) of an optimal posterior.
+along the axis of z_j (`along_axis`). `compare` shows where the two differ. At an optimal posterior
+they agree up to the factor sqrt(1 - sigma_j^2).
 """
 import typing
 
@@ -26,7 +25,7 @@ from tfisovae.autoencoder.conditional import refuse
 from tfisovae.distortions import Distortion
 from tfisovae.geometry.monotone import Monotone
 
-# Of the whole length in y, by which the two may differ between neighbouring examples.
+# Allowed difference between neighbouring examples, as a share of the whole length in y.
 _GAP_SHARE = 0.1
 _POINTS_AT_ONCE = 100
 
@@ -37,17 +36,17 @@ class IsometricVariable:
 
     1 / sigma_j is averaged over the examples in bins of equal count along the posterior means, and
     integrated from the median of the means, where y = 0. Outside the range of the means the map
-    goes on with its end slopes.
+    continues with its end slopes.
 
     Args:
       mean: mu_j of each example, `[N]`.
       scale: sigma_j of each example, `[N]`, positive.
       beta: 1 / lmbda.
-      num_bins: at most, an integer; each holds ten examples or more.
+      num_bins: largest number of bins; each holds ten examples or more.
     Attributes:
       map: z -> y, a `tfisovae.geometry.monotone.Monotone`.
     Raises:
-      ValueError: for fewer than 20 examples, shapes that differ, values that are not finite and
+      ValueError: for fewer than 20 examples, different shapes, values that are not finite and
         positive, or a bad `num_bins`.
     """
 
@@ -78,17 +77,17 @@ class IsometricVariable:
     @classmethod
     def from_derivatives(cls, z: npt.ArrayLike, derivative: npt.ArrayLike,
                          origin: float = 0.0) -> "IsometricVariable":
-        """The variable whose slope is sqrt(D'_j) between the points of a grid, and goes on beyond
-        it as at its ends.
+        """The variable with slope sqrt(D'_j) between the points of a grid; beyond the grid it keeps
+        the end slopes.
 
         Args:
           z: grid along z_j, `[K]`, increasing.
           derivative: D'_j at the grid's points, `[K]` (trapezoids), or on its intervals, `[K - 1]`;
             distortion per squared latent unit, not negative.
-          origin: z_j where y_j is 0.
+          origin: the z_j with y_j = 0.
         Raises:
-          ValueError: for a grid that does not increase, other shapes, or values that are negative
-            or not finite.
+          ValueError: for a grid that does not increase, bad shapes, or values that are negative or
+            not finite.
         """
         z, derivative = np.asarray(z, np.float64), np.asarray(derivative, np.float64)
         if z.ndim != 1 or len(z) < 2 or derivative.ndim != 1 or len(derivative) not in (len(z),
@@ -103,8 +102,7 @@ class IsometricVariable:
             raise ValueError("derivative must be finite and not negative: it is a squared length.")
         slope = np.sqrt(derivative)
         steps = slope if len(slope) < len(z) else (slope[1:] + slope[:-1]) / 2
-        # A piece on which the decoder stands still keeps a slope that is nearly 0, so that the map
-        # can be inverted.
+        # A piece with a constant decoder keeps a slope near 0, so that the map can be inverted.
         steps = np.maximum(steps, 1e-9 * max(steps.max(), 1e-300))
         variable = cls.__new__(cls)
         variable._set(z, np.concatenate([[0], np.cumsum(np.diff(z) * steps)]), steps[[0, -1]],
@@ -115,25 +113,24 @@ class IsometricVariable:
     def along_axis(cls, model: AutoencoderLike, j: int, mean: npt.ArrayLike, at: npt.ArrayLike,
                    num_points: int = 401, *,
                    distortion: Distortion | str | None = None) -> "IsometricVariable":
-        """The variable by the decoder alone, along the axis of z_j over the range of the posterior
-        means.
+        """The variable from the decoder alone, along the axis of z_j over the range of the
+        posterior means.
 
-        Every step of the grid is as long as D says, sqrt(D(x_k, x_k+1)): a decoder that jumps
-        between two clusters within one step is still measured in full, if D is quadratic as far as
-        that.
+        Every step of the grid has the length sqrt(D(x_k, x_k+1)). A jump of the decoder between two
+        clusters within one step is measured in full, if D is quadratic over that distance.
 
         Args:
           model: whatever `as_autoencoder` takes. Its beta need not be known.
           j: number of the latent variable.
           mean: mu_j of the examples, `[N]`: the grid goes from the smallest to the largest, and y
             is 0 at the median.
-          at: `[n]`, where the other variables stand (their means over the data, 0 for a trained
+          at: `[n]`, fixed values of the other variables (their means over the data, 0 for a trained
             VAE).
           num_points: of the grid.
-          distortion: as `as_autoencoder` takes it, for models that do not say it.
+          distortion: as for `as_autoencoder`, for models without one.
         Raises:
-          ValueError: for a j that `at` has not, means that do not differ, a bad `num_points`; and
-            as `as_autoencoder` does.
+          ValueError: for a j outside of `at`, equal means, a bad `num_points`; and the errors of
+            `as_autoencoder`.
         Cost: `num_points` decodes.
         """
         mean, at = np.asarray(mean, np.float64), np.asarray(at, np.float64)
@@ -174,17 +171,16 @@ class IsometricVariable:
 
 
 class Comparison(typing.NamedTuple):
-    """How the lengths of the decoder and those of the posteriors differ (`compare`).
+    """The difference between lengths by the decoder and by the posteriors (`compare`).
 
     Attributes:
       range_ratio: length in y of the whole range of the means, by the decoder over by the
         posteriors.
-      gap: `(low, high)`, the neighbouring means, in z, between which they differ most.
+      gap: `(low, high)`, the neighbouring means, in z, with the largest difference.
       gap_ratio: the same ratio over that gap alone.
-      gap_share: the difference over that gap, as a share of the whole length, by whichever it is
-        longer.
-      disagree: whether `gap_share` exceeds .1: there are clusters, and y, its variance and the
-        importance by the posteriors lack the distance between them.
+      gap_share: the difference over that gap, as a share of the longer whole length.
+      disagree: whether `gap_share` exceeds .1. Then there are clusters, and y, its variance and the
+        importance by the posteriors miss the distance between them.
     """
 
     range_ratio: float
@@ -196,7 +192,7 @@ class Comparison(typing.NamedTuple):
 
 def compare(posteriors: IsometricVariable, decoder: IsometricVariable,
             mean: npt.ArrayLike) -> Comparison:
-    """Where the isometric variable by posteriors lacks a length that the decoder has.
+    """Finds where the isometric variable by posteriors misses a length that the decoder has.
 
     Args:
       posteriors: `IsometricVariable(mean, scale, beta)`.
@@ -208,8 +204,7 @@ def compare(posteriors: IsometricVariable, decoder: IsometricVariable,
     z = np.unique(np.asarray(mean, np.float64))
     if len(z) < 2:
         raise ValueError(
-            "mean must hold two different numbers at least: a constant variable has no length to "
-            "compare."
+            "mean must hold at least two different numbers: a constant variable has no length."
         )
     by_posteriors, by_decoder = np.diff(posteriors.to_y(z)), np.diff(decoder.to_y(z))
     k, whole = int(np.argmax(np.abs(by_decoder - by_posteriors))), by_decoder.sum()

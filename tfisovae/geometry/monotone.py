@@ -1,4 +1,4 @@
-"""Increasing maps between numbers, straight between knots (NumPy and SciPy only)."""
+"""Increasing maps between numbers, linear between knots (NumPy and SciPy only)."""
 import dataclasses
 
 import numpy as np
@@ -7,13 +7,12 @@ import scipy.stats
 
 _IN_A_BIN = 200  # examples between two quantiles, at least
 _MAX_BINS = 200
-MIN_EXAMPLES = 2 * _IN_A_BIN  # that quantiles take
+MIN_EXAMPLES = 2 * _IN_A_BIN  # largest number of quantiles
 
 
 @dataclasses.dataclass(frozen=True)
 class Monotone:
-    """An increasing map, straight between its knots, and beyond them with a slope of its own at
-    either end.
+    """An increasing map, linear between its knots, with a separate slope beyond each end.
 
     Attributes:
       x, y: the knots and their images, `[K]`, float64, both increasing.
@@ -37,20 +36,20 @@ class Monotone:
         return _extended(np.asarray(y, np.float64), self.y, self.x, 1 / self.slopes)
 
     def after(self, first: "Monotone") -> "Monotone":
-        """The map x -> self(first(x)), exact: its knots are those of both."""
+        """The exact map x -> self(first(x)); it has the knots of both."""
         x = np.union1d(first.x, first.inverse(self.x))
         y = self(first(x))
-        # Knots of both that rounding parted.
+        # Knots of both that differ only by rounding.
         apart = np.concatenate([[True], (np.diff(x) > 0) & (np.diff(y) > 0)])
         return Monotone(x[apart], y[apart], self.slopes * first.slopes)
 
 
 def from_normal(values: npt.ArrayLike) -> Monotone:
-    """The map that carries N(0, 1) to the distribution of `values`, by their quantiles.
+    """The map from N(0, 1) to the distribution of `values`, by their quantiles.
 
-    Between two quantiles the density is that of a Gaussian. 200 values or more lie between them, so
-    that what is overfitted is a four-hundredth of a nat at most. Beyond the last ones the slope is
-    such that the mean of the tail is that of the values.
+    Between two quantiles the density is Gaussian. At least 200 values lie between them, so
+    overfitting is at most 1/400 nat. Beyond the last quantiles the slope reproduces the mean of the
+    tail.
 
     Args:
       values: `[N]`, 400 or more, not all alike.
@@ -66,7 +65,7 @@ def from_normal(values: npt.ArrayLike) -> Monotone:
     spread = max(float(values.std()), 1e-3) * 1e-6
     slopes = np.array([(knots[0] - values[values <= knots[0]].mean()) / excess,
                        (values[values >= knots[-1]].mean() - knots[-1]) / excess])
-    # Values that come again and again would make the map flat.
+    # Repeated values would make the map flat.
     return Monotone(at, knots + spread * np.arange(len(knots)) / len(knots),
                     np.maximum(slopes, spread))
 
@@ -76,8 +75,8 @@ def divergence_from_normal(values: npt.ArrayLike) -> float:
 
         E[z^2] / 2 - 1/2 - E[log dz/dw],        z = map(w), w from N(0, 1)
 
-    less what as many bins overfit of as many values. An estimate for a smooth distribution: one
-    that lies on single points has no density, and its KL no bound.
+    minus the overfitting of this many bins and values. It is an estimate for smooth distributions.
+    A distribution on single points has no density, and its KL has no bound.
     """
     values = np.asarray(values, np.float64)
     found = from_normal(values)
@@ -89,7 +88,7 @@ def divergence_from_normal(values: npt.ArrayLike) -> float:
 
 
 def _extended(x, knots, values, end_slopes):
-    """Piecewise linear interpolation that goes on beyond the knots with the end slopes."""
+    """Piecewise linear interpolation that continues beyond the knots with the end slopes."""
     inside = np.interp(x, knots, values)
     return inside + end_slopes[0] * np.minimum(x - knots[0], 0) + end_slopes[1] * np.maximum(
         x - knots[-1], 0)

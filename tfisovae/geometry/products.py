@@ -1,10 +1,10 @@
-"""Products with Gamma (Eq. 12) that never form it, nor the Jacobian J of the decoder.
+"""Products with Gamma (Eq. 12) without forming it or the Jacobian J of the decoder.
 
     Gamma v = S J^T G J S v,    S = diag(s_j)
 
 One product costs one pass forward and one pass backward through the decoder, for any number of
 latent dimensions n. With s_j = sqrt(2 / beta) sigma_j this is the Gamma of Eq. 12. A weight s_j of
-0 leaves a dimension out. `tfisovae.geometry.estimated` makes estimates from these products.
+0 leaves a dimension out. `tfisovae.geometry.estimated` uses these products.
 """
 from collections.abc import Callable
 
@@ -15,14 +15,14 @@ from tfisovae.autoencoder.networks import Decoder
 from tfisovae.distortions.base import Distortion
 from tfisovae.geometry.pullback import Decode, _gradient, _in_precision, _linearized, _step
 
-# What is left of a vector, relative to the largest eigenvalue, that is only rounding in float32.
+# A smaller rest of a vector, relative to the largest eigenvalue, is only rounding in float32.
 _ROUNDING = 1e-5
 
 Product = Callable[[tf.Tensor], tf.Tensor]
 
 
 class Linearized:
-    """The decoder as a linear function of small steps, at each row of z. The decoder runs once.
+    """The decoder as a linear function of small steps, at each row of z. It runs the decoder once.
 
     Args:
       decode: function from `[B, n]` to `[B, ...]`.
@@ -31,7 +31,7 @@ class Linearized:
       tangents: "autodiff" or "differences", as in `pullback_metric`. With differences there are
         only tangents along single axes, `gram_of`.
     Raises:
-      ValueError: by "autodiff", where TensorFlow has no derivative.
+      ValueError: with "autodiff", if TensorFlow has no derivative.
     """
 
     def __init__(self, decode: Decode, z: tf.Tensor, distortion: Distortion,
@@ -91,7 +91,7 @@ def _one_by_one(function, values, like):
 
 
 def probe(product: Product, signs: tf.Tensor) -> tf.Tensor:
-    """v_j (Gamma v)_j of some probes v.
+    """v_j (Gamma v)_j for some probes v.
 
     With random signs, its mean over probes is Gamma_jj, and its variance is the sum of Gamma_jk^2
     over k != j.
@@ -114,10 +114,10 @@ def lanczos(product: Product, draw: Callable[[tf.Tensor], tf.Tensor],
     Args:
       product: v -> Gamma v, `[B, n]` to `[B, n]`.
       draw: number of a step -> standard normal `[B, n]`, 0 in dimensions that are left out. The
-        first is the start; others replace a vector of which nothing is left.
+        first is the start; others replace a vector that has become 0.
       steps: k, at most the number of dimensions that are not left out.
     Returns:
-      Its diagonal `[B, k]`, and what is next to the diagonal, `[B, k - 1]`.
+      Its diagonal `[B, k]`, and the entries next to it, `[B, k - 1]`.
     """
     start = tf.linalg.l2_normalize(draw(tf.constant(0)), -1)
     batch, n = tf.shape(start)[0], start.shape[-1]
@@ -136,7 +136,7 @@ def lanczos(product: Product, draw: Callable[[tf.Tensor], tf.Tensor],
         left = orthogonal(moved, basis)
         size = tf.norm(left, axis=-1)
         largest = tf.maximum(tf.reduce_max(tf.abs(diagonal), 1), tf.reduce_max(beside, 1))
-        # The vectors so far span an invariant space. Any other direction goes on from here.
+        # The vectors so far span an invariant space. Continue with any other direction.
         complete = size <= _ROUNDING * largest
         left = tf.where(complete[:, None], orthogonal(draw(k + 1), basis), left)
         beside += place * tf.where(complete, tf.zeros_like(size), size)[:, None]

@@ -1,23 +1,22 @@
-"""How the decoder maps latent displacements to displacements of data, measured in the metric of the
-distortion.
+"""How the decoder maps small latent steps to steps in the data, in the metric of the distortion.
 
 With J = d decode / dz at z and G the metric tensor at decode(z), the pullback metric J^T G J is the
-exact form of what the paper estimates by finite differences: its diagonal is D'_j of section 3.4,
-and scaled by the posterior,
+exact form of the paper's finite differences. Its diagonal is D'_j of section 3.4. Scaled by the
+posterior,
 
     Gamma_jk = (2 / beta) sigma_j sigma_k  x_zj^T G x_zk
     (Eqs. 10, 12)
 
-is the identity where the VAE is an isometric embedding. `decode` is any function from `[B, n]` to
-`[B, ...]`: a VAE's `decode`, a Keras model, or a signature of a loaded SavedModel.
+is the identity if the VAE is an isometric embedding. `decode` is any function from `[B, n]` to `[B,
+...]`: a VAE's `decode`, a Keras model, or a signature of a loaded SavedModel.
 
-The tangents x_zj = J e_j are found in one of two ways, which `tangents=` chooses and
-`tangent_method` chooses between:
+There are two methods for the tangents x_zj = J e_j. `tangents=` selects one, and `tangent_method`
+finds the right one:
 
-- "autodiff": Jacobian-vector products, by TensorFlow or by PyTorch, exact up to floating point;
-- "differences": (decode(z + h e_j) - decode(z - h e_j)) / 2h, of the second order in h, for
-  decoders whose derivatives TensorFlow does not see (NumPy functions) or does not have. They need a
-  decoder without randomness.
+- "autodiff": Jacobian-vector products of TensorFlow or PyTorch, exact up to floating point; -
+  "differences": (decode(z + h e_j) - decode(z - h e_j)) / 2h, of second order in h, for decoders
+  without derivatives in TensorFlow (such as NumPy functions). They need a decoder without
+  randomness.
 """
 from collections.abc import Callable, Sequence
 from typing import TypeAlias
@@ -29,26 +28,28 @@ from tfisovae.autoencoder.conditional import Given
 from tfisovae.autoencoder.networks import Decoder, precision_of
 from tfisovae.distortions.base import Distortion
 
-# Registers what the tangents of resized images need.
+# Registers gradients for the tangents of resized images.
 from tfisovae.geometry import resize_gradients  # noqa: F401
 
 # Tangents x examples in flight: enough to fill the cores, little enough to keep memory flat.
 _IMAGES_AT_ONCE = 128
-# Steps of differences, in units of z: truncation grows with h^2, rounding with epsilon / h, and
-# kinks (relu) are crossed with h.
+# Steps of differences, in units of z. Truncation grows with h^2, rounding with epsilon / h, and the
+# number of crossed kinks (relu) with h.
 _STEPS = {tf.float64: 1e-4, tf.float32: 5e-3}
-_AGREEMENT = 0.03  # relative difference of two kinds of tangents beyond which one of them is wrong
-_CHECKED = 4  # examples on which the two kinds of tangents are compared
+_AGREEMENT = 0.03  # with a larger relative difference, one of the two kinds of tangents is wrong
+_CHECKED = 4  # examples for the comparison of the two kinds of tangents
 
 Decode: TypeAlias = Callable[[tf.Tensor], tf.Tensor]
 
 
 def numerical_derivatives(decode: Decode, z: tf.Tensor, distortion: Distortion,
                           epsilon: float = 1e-2) -> tf.Tensor:
-    """D'_j(z) = D(Dec(z), Dec(z + epsilon e_j)) / epsilon^2, the finite difference of section 3.4.
+    """How fast the distortion grows along each latent axis, by finite differences (section 3.4).
 
-    First order in `epsilon`; costs n + 1 decodes. Where D(x, x) is not 0, D stands for its excess
-    over D(x, x).
+    D'_j(z) = D(Dec(z), Dec(z + epsilon e_j)) / epsilon^2.
+
+    It is of first order in `epsilon` and costs n + 1 decodes. If D(x, x) is not 0, it is subtracted
+    from D.
 
     Args:
       decode: function from `[B, n]` to `[B, ...]`.
@@ -71,8 +72,8 @@ def _linearized(decode, z):
     """x = decode(z), and the function from tangents `[B, n]` to Jacobian-vector products `[B,
     ...]`.
 
-    A JVP is the derivative of a VJP in its cotangent (which it is linear in). The nested tapes run
-    the decoder once; each tangent then costs about one decode. (`tf.autodiff.ForwardAccumulator`
+    A JVP is the derivative of a VJP (which is linear) in its cotangent. The nested tapes run the
+    decoder once, and each tangent costs about one decode more. (`tf.autodiff.ForwardAccumulator`
     fails inside `tf.function` on loaded models.)
     """
     with tf.GradientTape(persistent=True) as outer:
@@ -87,37 +88,38 @@ def _linearized(decode, z):
 
 
 def _gradient(tape, target, source, cotangent=None):
-    """The gradient, if there is one. Zeros in its place would make a metric of zeros without a
-    word.
+    """The gradient, or an error if there is none. Zeros instead would silently give a metric of
+    zeros.
     """
     try:
         gradient = tape.gradient(target, source, output_gradients=cotangent)
-        reason = ("it goes through operations that have none, such as tf.numpy_function, or does "
-                  "not depend on z")
+        reason = ("it uses operations without one, such as tf.numpy_function, or does not depend "
+                  "on z")
     except LookupError as error:
         gradient, reason = None, str(error)
     if gradient is None:
         raise ValueError(
             f"TensorFlow has no derivative of decode: {reason}. Use tangents=\"differences\"; "
-            f"geometry.tangent_method "
-            "says which of the two a decoder needs.")
+            "geometry.tangent_method chooses one for a decoder.")
     return gradient
 
 
 def _in_precision(decode, z):
-    """z in the precision for differences of `decode`: the higher of its own and the decoder's."""
+    """z in the precision for differences of `decode`: the higher of its own precision and the
+    decoder's.
+    """
     precision = precision_of(decode)
     return tf.cast(z, precision) if precision.size > z.dtype.size else z
 
 
 def _step(z, x):
-    """The step of differences that suits the less precise of the two."""
+    """The step of differences for the less precise of the two."""
     return _STEPS[min(z.dtype, x.dtype, key=lambda dtype: dtype.size)]
 
 
 def _stepped(decode, z, step):
-    """decode(z + h e_j) - decode(z - h e_j) and the steps, 2h but for their rounding, as `[n, B,
-    ...]` twice: 2n decodes.
+    """decode(z + h e_j) - decode(z - h e_j) and the steps (2h up to rounding), as `[n, B, ...]`
+    twice: 2n decodes.
     """
     size, batch = z.shape[-1], tf.shape(z)[0]
     directions = step * tf.eye(size, dtype=z.dtype)[:, None]
@@ -138,7 +140,7 @@ def jacobian(decode: Decode, z: tf.Tensor,
       decode: function from `[B, n]` to `[B, ...]`.
       z: `[B, n]`.
       tangents: "autodiff" or "differences". The second costs 2n + 1 decodes. For float64 NumPy
-        functions of `as_autoencoder` it computes, and the result is, in float64.
+        functions of `as_autoencoder` the result is in float64.
     Raises:
       ValueError: by "autodiff", where TensorFlow has no derivative.
     """
@@ -163,7 +165,7 @@ def _products(decode, z, directions):
 
 
 def _in_precision_of(distortion, x, stack):
-    """x and its tangents in float32 where they are in float64, which not every distortion takes."""
+    """x and its tangents in float32 instead of float64, which some distortions do not accept."""
     if x.dtype == tf.float64:
         try:
             distortion(x[:1], x[:1])
@@ -187,19 +189,20 @@ def _check_z(z):
 
 def pullback_metric(decode: Decode, z: tf.Tensor, distortion: Distortion,
                     tangents: str = "autodiff") -> tf.Tensor:
-    """J^T G J at each `z`, by the tangents of each latent axis.
+    """The pullback metric J^T G J at each `z`: squared lengths and angles of latent directions in
+    the data.
 
     Args:
       decode: function from `[B, n]` to `[B, ...]`.
       z: `[B, n]`, with n known when traced.
       distortion: `Distortion`.
       tangents: "autodiff": exact up to floating point, about n + 1 decodes; or "differences": 2n +
-        1 decodes, and no derivatives. `tangent_method` says which of them a decoder needs.
+        1 decodes, and no derivatives. `tangent_method` chooses one for a decoder.
     Returns:
       `[B, n, n]`, distortion per squared latent unit. The diagonal is the limit of
       `numerical_derivatives`.
     Raises:
-      ValueError: by "autodiff", where TensorFlow has no derivative of `decode`.
+      ValueError: with "autodiff", if TensorFlow has no derivative of `decode`.
     """
     z = _check_z(z)
 
@@ -218,16 +221,15 @@ def pullback_metric(decode: Decode, z: tf.Tensor, distortion: Distortion,
 
 def distortion_slopes(decode: Decode, z: tf.Tensor, reference: tf.Tensor, distortion: Distortion,
                       tangents: str = "autodiff") -> tf.Tensor:
-    """dD(reference, decode(z)) / dz_j: how the distortion changes along each latent axis.
+    """dD(reference, decode(z)) / dz_j: the change of the distortion along each latent axis.
 
-    The derivative of D in its second argument is automatic in both ways; "differences" contracts it
-    with the differences of the decoder, whose rounding D itself (which need not be near 0) would
-    only add to.
+    Both methods use automatic differentiation for D in its second argument. "differences"
+    multiplies it with differences of the decoder, since differences of D itself would add rounding.
 
     Args:
       decode: function from `[B, n]` to `[B, ...]`.
       z: `[B, n]`, with n known when traced.
-      reference: what is decoded to, `[B, ...]`: x, or x_check for the decomposed loss.
+      reference: `[B, ...]`: x, or x_check for the decomposed loss.
       distortion: `Distortion`.
       tangents: "autodiff": one gradient of the decoder; or "differences": 2n + 1 decodes.
     Returns:
@@ -256,23 +258,22 @@ def distortion_slopes(decode: Decode, z: tf.Tensor, reference: tf.Tensor, distor
 
 
 def tangent_method(decode: Decode, z: tf.Tensor, seed: int = 0) -> str:
-    """Which tangents a decoder needs: "autodiff" where derivatives are right, else "differences".
+    """The right method for a decoder: "autodiff" if its derivatives are right, else "differences".
 
-    On a few rows of `z`, along random directions, the Jacobian-vector product is set against
-    central differences with two steps. Autodiff is given up where it raises (an operation without a
+    It compares Jacobian-vector products with central differences of two step sizes, on a few rows
+    of `z` along random directions. It rejects autodiff if that raises (an operation without a
     gradient), is missing or zero (`tf.numpy_function`), or is off by more than 3 % at both steps (a
-    gradient that someone replaced, or that stops half-way). Where two decodes of one z differ,
-    differences mean nothing, and autodiff stays. About 20 decodes of 4 rows; not for use in a
-    graph.
+    replaced or stopped gradient). If two decodes of one z differ, differences mean nothing, and
+    autodiff stays. It takes about 20 decodes of 4 rows, and does not work in a graph.
 
     Args:
       decode: function from `[B, n]` to `[B, ...]`.
-      z: `[B, n]`, where the decoder is to be linearised: posterior means.
+      z: `[B, n]`, points for the derivatives: posterior means.
       seed: of the directions.
     Returns:
       "autodiff" or "differences".
     Raises:
-      ValueError: for a decoder that is random and has no derivative.
+      ValueError: for a random decoder without a derivative.
     """
     z = _check_z(z)[:_CHECKED]
     again, precise = decode(z), _in_precision(decode, z)
@@ -281,18 +282,18 @@ def tangent_method(decode: Decode, z: tf.Tensor, seed: int = 0) -> str:
     directions = tf.linalg.l2_normalize(directions, -1)
     random = float(_length(tf.cast(again, x.dtype) - x)) > 1e-4 * float(_length(x))
 
-    # By the same path as `jacobian`, which not all that can be differentiated can take.
+    # Along the same path as `jacobian`, which can fail for differentiable decoders.
     products = compiled(lambda z: _products(decode, z, tf.cast(directions, z.dtype))[1])
 
     try:
         product = tf.cast(products.get_concrete_function(z)(z), x.dtype)
-    # Decode has run: what fails here, in whatever way, is its differentiation.
+    # Decode has run, so any failure here is in its differentiation.
     except Exception as error:
         if random:
             raise ValueError(
-                "The decoder returns something else each time that it is given the same z, and "
-                "TensorFlow has no "
-                "derivative of it: it cannot be measured. Give it in inference mode, without noise."
+                "The decoder returns different outputs for the same z, and TensorFlow has no "
+                "derivative of it, so it cannot be measured. Give it in inference mode, without "
+                "noise."
             ) from error
         return "differences"
     if random:
@@ -305,7 +306,7 @@ def tangent_method(decode: Decode, z: tf.Tensor, seed: int = 0) -> str:
             for sign in (1, -1)
         ]
         difference = (moved[0] - moved[1]) / (2 * step)
-        # Rounding may hide a small derivative, but not make one of exactly 0.
+        # Rounding may hide a small derivative, but does not give exactly 0.
         allowed = _AGREEMENT * float(_length(difference)) + (noise / step if tf.reduce_any(
             product != 0) else 0)
         if float(_length(product - difference)) <= allowed:
@@ -326,9 +327,9 @@ def in_groups(function: Callable[..., tf.Tensor], decode: Decode, arrays: Sequen
         size of a group is static.
       decode: function from `[B, n]` to `[B, ...]`.
       arrays: list of `[B, ...]`.
-      num_tangents: of one row; 128 images are computed at once.
+      num_tangents: for one row; 128 images are computed at once.
       shape: of the result of one row.
-      dtype: of the result; that of the first array by default.
+      dtype: of the result; by default the type of the first array.
     Returns:
       `[B, *shape]`.
     """
@@ -358,14 +359,15 @@ def in_groups(function: Callable[..., tf.Tensor], decode: Decode, arrays: Sequen
 
 def isometry_gram(decode: Decode, mean: tf.Tensor, scale: tf.Tensor, distortion: Distortion,
                   beta: float | tf.Tensor, tangents: str = "autodiff") -> tf.Tensor:
-    """Gamma_jk = (2 / beta) sigma_j sigma_k x_zj^T G x_zk of Eq. 12; its diagonal is the squared
-    norm of Eq. 15.
+    """The Gram matrix Gamma of latent directions, the identity for an isometric embedding (Eq. 12).
+
+    Gamma_jk = (2 / beta) sigma_j sigma_k x_zj^T G x_zk. Its diagonal is the squared norm of Eq. 15.
 
     Args:
       decode: function from `[B, n]` to `[B, ...]`.
       mean: `[B, n]`, where the decoder is linearised.
       scale: `[B, n]`, the posterior's standard deviations.
-      distortion: `Distortion`, the one that was trained.
+      distortion: `Distortion`, as in the training.
       beta: 1 / lmbda.
       tangents: "autodiff" or "differences", as in `pullback_metric`.
     Returns:

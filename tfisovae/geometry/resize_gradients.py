@@ -1,12 +1,11 @@
-"""Derivatives of operations that TensorFlow has none for: importing this module registers them.
+"""Derivatives that TensorFlow lacks: importing this module registers them.
 
 Jacobian-vector products are derivatives of vector-Jacobian products (`geometry`), so every
 operation of a decoder needs a gradient of its *gradient*. Resizing an image is linear, x -> R x;
 its gradient is g -> R^T g, which is linear too, and has the gradient v -> R v: the resize itself.
-TensorFlow 2.14 has no entry for the second of these, which is what `tf.keras.layers.UpSampling2D`
-and `tf.image.resize` are made of. TensorFlow 2.21 declares that `ResizeBilinearGrad` has no
-gradient, and derivatives through it would be 0. SavedModels use the same registry when they are
-loaded.
+TensorFlow 2.14 has no entry for the second of these, so `tf.keras.layers.UpSampling2D` and
+`tf.image.resize` lack it. TensorFlow 2.21 declares that `ResizeBilinearGrad` has no gradient, and
+derivatives through it would be 0. Loaded SavedModels use the same registry.
 """
 import tensorflow as tf
 from tensorflow.python.framework import ops  # the registry has no public name
@@ -21,8 +20,8 @@ _RESIZES = {
 def _gradient_of(resize):
     """The gradient of v = R^T g in g, for the operation `resize`: x -> R x.
 
-    The second input of R^T is the size of x (nearest) or x itself, which gives size and type alone
-    (bilinear, bicubic): it has no derivative.
+    The second input of R^T is the size of x (nearest), or x itself, used only for its size and type
+    (bilinear, bicubic). It has no derivative.
     """
     def gradient(op, cotangent):
         size = tf.shape(op.inputs[0])[1:3]
@@ -34,10 +33,10 @@ def _gradient_of(resize):
 
 
 def _twice_differentiable(resize, pull):
-    """The gradient g -> R^T g of the operation `resize`, with a gradient of its own, v -> R v.
+    """The gradient g -> R^T g of the operation `resize`, with its own gradient v -> R v.
 
-    For operations whose R^T TensorFlow declares to have no gradient: eagerly it then keeps no
-    inputs of R^T, so that nothing could be registered for that.
+    It is for operations whose R^T has no gradient according to TensorFlow. In eager mode TensorFlow
+    then drops the inputs of R^T, so a registered gradient would not work.
     """
     def gradient(op, cotangent):
         how = {name: op.get_attr(name) for name in ("align_corners", "half_pixel_centers")}

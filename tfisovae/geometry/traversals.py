@@ -1,13 +1,13 @@
-"""What each latent variable does, in steps of equal distortion.
+"""Traversals: decoded images along each latent variable, in steps of equal distortion.
 
-A step of z_j is worth more where sigma_j is small. The isometric variable y_j (Eq. 11) counts what
-a step is worth: steps equal in y_j are equally long in the metric of the distortion, so neighbours
-in a row of a traversal differ by as much everywhere in it, and by
+A step of z_j changes the data more if sigma_j is small. Equal steps of the isometric variable y_j
+(Eq. 11) are equally long in the metric of the distortion. So all neighbours in a row of a traversal
+differ by the same amount,
 
     D(x_k, x_k+1) = (y_k+1 - y_k)^2
 
-where the path between them is straight in that metric. On a path that bends the distortion, which
-is measured of every pair of neighbours, is less than that.
+if the path between them is straight in this metric. On a curved path the distortion between
+neighbours, which is measured, is smaller.
 """
 import dataclasses
 from collections.abc import Sequence
@@ -24,31 +24,31 @@ from tfisovae.geometry import STEPS
 from tfisovae.geometry.isometric_variable import IsometricVariable
 
 _TOGETHER = 100  # decodes
-# Relative changes of x up to this are what float32 makes of a decoder that stands still.
+# float32 gives relative changes of x up to this for a constant decoder.
 _ROUNDING = 1e-6
 
 
-_OF_ALL = ("at", "steps")  # fields that are not by row
+_OF_ALL = ("at", "steps")  # fields without an entry per row
 
 
 @dataclasses.dataclass(frozen=True)
 class Traversals:
-    """Rows of decoded examples, in each of which one latent variable moves.
+    """Rows of decoded examples; in each row one latent variable moves.
 
     Attributes:
-      dimensions: j of each row, as the model counts them, `[rows]`.
-      z: z_j, `[rows, columns]`; the other latent variables stand at `at`.
+      dimensions: j of each row, in the model's order, `[rows]`.
+      z: z_j, `[rows, columns]`; the other latent variables are fixed at `at`.
       x: Dec(z), `[rows, columns, ...]`.
-      distortion: D(x_k, x_k+1) less D(x_k, x_k) between neighbours, measured, `[rows, columns -
+      distortion: D(x_k, x_k+1) minus D(x_k, x_k) between neighbours, measured, `[rows, columns -
         1]`.
-      length: the way from the first column to the last in the metric of the distortion, `[rows]`:
-        its square is a distortion. Of steps equal in z it is not known: NaN.
-      still: whether the decoder stands still along the row, to rounding, `[rows]`. By the decoder
+      length: the length from the first column to the last in the metric of the distortion,
+        `[rows]`: its square is a distortion. NaN for steps equal in z.
+      still: whether the decoder is constant along the row, to rounding, `[rows]`. With "decoder"
         such a row has steps equal in z.
-      share: of the cost of removal of all (in older files: of the importance), `[rows]`; NaN where
-        it was not given.
+      share: share of the total cost of removal (in older files: of the importance), `[rows]`; NaN
+        if not given.
       at: `[n]`.
-      steps: what the steps are equal in: "decoder", "posterior" or "z".
+      steps: kind of equal steps: "decoder", "posterior" or "z".
     """
 
     dimensions: np.ndarray
@@ -62,9 +62,7 @@ class Traversals:
     steps: str
 
     def words(self) -> list[tuple[str, str, str]]:
-        """Of each row: its variable, its share ("" where that is not known), and D from column to
-        column.
-        """
+        """For each row: its variable, its share ("" if unknown), and D from column to column."""
         said = []
         for j, share, between, still in zip(self.dimensions, self.share, self.distortion,
                                             self.still):
@@ -75,11 +73,11 @@ class Traversals:
         return said
 
     def labels(self) -> list[str]:
-        """What each row is, in a line of words."""
+        """A line of words that describes each row."""
         return [", ".join(filter(None, parts)) for parts in self.words()]
 
     def leading(self, count: int) -> "Traversals":
-        """The first `count` rows alone."""
+        """Only the first `count` rows."""
         return dataclasses.replace(
             self, **{
                 field.name: getattr(self, field.name)[:count]
@@ -87,7 +85,7 @@ class Traversals:
             })
 
     def to_dict(self) -> dict[str, object]:
-        """All but the examples, as JSON holds it."""
+        """All but the examples, for JSON."""
         return {
             field.name: getattr(self, field.name)
             for field in dataclasses.fields(self) if field.name != "x"
@@ -95,7 +93,7 @@ class Traversals:
 
 
 def joined(some: Sequence[Traversals]) -> Traversals:
-    """The rows of several, which must be of one model and kind, one after the other."""
+    """The rows of several traversals of the same model and kind, one after the other."""
     return dataclasses.replace(
         some[0], **{
             field.name: np.concatenate([getattr(one, field.name) for one in some])
@@ -113,42 +111,37 @@ def traverse(model: AutoencoderLike, dimensions: Sequence[int] | npt.ArrayLike, 
              at: npt.ArrayLike | None = None, share: npt.ArrayLike | None = None,
              n: int | None = None, num_points: int = 65, distortion: Distortion | str | None = None,
              beta: float | None = None) -> Traversals:
-    """Decodes each of some latent variables from -limit to limit, in steps of equal length.
+    """Decodes points along some latent variables, from -limit to limit, in steps of equal length.
 
     Args:
-      model: whatever `as_autoencoder` takes. Its beta need be known for steps by the posterior
-        alone.
+      model: whatever `as_autoencoder` takes. Only steps by the posterior need its beta.
       dimensions: j of each row, in the order of the rows.
       columns: decoded examples in a row, at least 2.
-      limit: z_j goes from -limit to limit about `at`; 2 is 95 % of the prior, hence of the data of
-        a trained VAE.
+      limit: z_j goes from -limit to limit about `at`; 2 covers 95 % of the prior, and so of the
+        data of a trained VAE.
       steps: what the steps are equal in:
 
         - "decoder": the length of the decoder's own path, sqrt(D'_j) dz
           (`IsometricVariable.along_axis`);
-        - "posterior": y_j by the posteriors of a data set, sqrt(beta / 2) / sigma_j dz (Eq. 11);
-        - "z": z_j, as in the paper's Figs. 6 and 23.
-      posterior: `(mean, scale)` of a data set, `[N, n]` each, N of at least 20: for "posterior".
-      at: where the other variables stand, and the middle of z_j, `[n]`; 0 by default, the mean over
-        the data of a trained VAE.
-      share: the share of each of the n variables (`Analysis.share`), `[n]`, which the rows then
-        say.
-      n: latent dimensions, where `at`, `posterior` and `share` are not given, for models that do
-        not say it.
-      num_points: of the decoder's path, for "decoder": fewer than 2 `columns` - 1 are not taken.
+        - "posterior": y_j from the posteriors of a data set, sqrt(beta / 2) / sigma_j dz (Eq. 11);
+        - "z": z_j, as in the paper's Figs. 6 and 23. posterior: `(mean, scale)` of a data set, `[N,
+          n]` each, N of at least 20: for "posterior". at: values of the other variables, and the
+          middle of z_j, `[n]`; 0 by default, the mean over the data of a trained VAE.
+      share: the share of each of the n variables (`Analysis.share`), `[n]`, for the labels of the
+      rows. n: latent dimensions, for models that do not have it, if `at`, `posterior` and `share`
+      are not given. num_points: of the decoder's path, for "decoder", at least 2 `columns` - 1.
       distortion, beta: as `as_autoencoder` takes them, for models that do not say them.
     Returns:
       `Traversals`.
     Raises:
-      ValueError: for dimensions that there are not, fewer than 2 columns, a limit that is not
-        positive and finite, unknown `steps`, or arrays of other shapes.
-    Cost: `columns` decodes a row, and for steps by the decoder `num_points` + 2 more (2 `columns`
-    more where those are more).
+      ValueError: for unknown dimensions, fewer than 2 columns, a limit that is not positive and
+        finite, unknown `steps`, or arrays of other shapes.
+    Cost: `columns` decodes per row, and for steps by the decoder `num_points` + 2 more (or 2
+    `columns` if that is larger).
     """
     if steps not in STEPS:
         raise ValueError(
-            f"steps must be one of {', '.join(map(repr, STEPS))}: what they are equal in; got "
-            f"{steps!r}."
+            f"steps must be one of {', '.join(map(repr, STEPS))}; got {steps!r}."
         )
     arguments.integer("columns", columns, 2)
     arguments.positive("limit", limit)
@@ -174,9 +167,8 @@ def traverse(model: AutoencoderLike, dimensions: Sequence[int] | npt.ArrayLike, 
                 variable = IsometricVariable.along_axis(model, j, z[[0, -1]], at, points)
             except ValueError as error:
                 raise ValueError(
-                    f"z_{j} has no lengths from {z[0]:g} to {z[-1]:g}, as where limit is too "
-                    f"large for the decoder, "
-                    f"or its weights are not finite: {error}") from error
+                    f"z_{j} has no lengths from {z[0]:g} to {z[-1]:g}; perhaps limit is too large "
+                    f"for the decoder, or its weights are not finite: {error}") from error
         elif steps == "posterior":
             variable = IsometricVariable(mean[:, j], scale[:, j], model.beta)
         length, still = np.nan, False
@@ -195,8 +187,8 @@ def traverse(model: AutoencoderLike, dimensions: Sequence[int] | npt.ArrayLike, 
 
 
 def every_other(rows: Traversals, distortion: Distortion) -> Traversals:
-    """Every other column of traversals with an odd number of them, from the first to the last, with
-    D between these measured.
+    """Every other column of traversals with an odd number of columns, from the first to the last,
+    with D measured between them.
     """
     x = rows.x[:, ::2]
     between = np.stack([_between(distortion, tf.constant(row, tf.float32)) for row in x])
@@ -204,7 +196,7 @@ def every_other(rows: Traversals, distortion: Distortion) -> Traversals:
 
 
 def _vectors(at, share, n, mean):
-    """`at`, `share` and n of what is given of them."""
+    """`at`, `share` and n from the given ones."""
     at, share = (None if value is None else np.asarray(value, np.float64) for value in (at, share))
     sizes = {
         name: value.shape[-1] if value.ndim else 0
@@ -213,7 +205,7 @@ def _vectors(at, share, n, mean):
     sizes |= {"n": int(n)} if n is not None else {}
     if not sizes:
         raise ValueError(
-            "n is missing: nothing says how many latent variables there are. Give n=, or at=.")
+            "n is missing: the number of latent variables is unknown. Give n=, or at=.")
     n = next(iter(sizes.values()))
     if len(set(sizes.values())) > 1 or n < 1 or any(value is not None and value.shape != (n, )
                                                     for value in (at, share)):
@@ -232,7 +224,7 @@ def _checked(dimensions, n):
     dimensions = np.asarray(dimensions)
     if dimensions.ndim != 1 or not len(dimensions) or dimensions.dtype.kind not in "iu":
         raise ValueError(
-            f"dimensions must be a list of the numbers of latent variables, at least one; got "
+            "dimensions must be a list with at least one latent variable, by number; got "
             f"{dimensions.tolist()!r}.")
     outside = dimensions[(dimensions < 0) | (dimensions >= n)]
     if len(outside):
@@ -241,7 +233,7 @@ def _checked(dimensions, n):
 
 
 def _decoded(model, at, j, z):
-    """Dec of points along the axis of z_j, a tensor `[columns, ...]`."""
+    """Decoded points along the axis of z_j, a tensor `[columns, ...]`."""
     points = np.tile(at, (len(z), 1))
     points[:, j] = z
     return tf.concat([model.decode(tf.constant(points[first:first + _TOGETHER], tf.float32))
@@ -249,7 +241,7 @@ def _decoded(model, at, j, z):
 
 
 def _rounding(model, x):
-    """The largest length that rounding of the examples `x` may look like."""
+    """The largest length that rounding of the examples `x` can produce."""
     return float(np.sqrt(np.maximum(np.max(model.distortion.excess(x, _ROUNDING * x)), 0)))
 
 

@@ -1,4 +1,4 @@
-"""What is measured of one batch, and Keras metrics that average it over batches."""
+"""Keras metrics for isometric embeddings, and the measurement of one batch behind them."""
 from tfisovae.metrics.isometry import GramOffDiagonal, IsometricNorm, PosteriorPrecision
 from tfisovae.metrics.rate_distortion import ActiveDimensions, CodingLoss, Rate, TransformLoss
 from tfisovae.metrics.stationarity import PosteriorBalance

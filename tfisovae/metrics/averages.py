@@ -1,5 +1,5 @@
-"""Means over examples with the errors of whatever is linear in them, in one pass and constant
-memory (NumPy alone).
+"""Means over examples, and the errors of linear functions of these means, in one pass and constant
+memory (NumPy only).
 """
 from collections.abc import Mapping
 
@@ -8,9 +8,10 @@ import numpy.typing as npt
 
 
 class Averages:
-    """Means over examples of named numbers; kept are the sums of all of them and of their products.
+    """Means over examples of named numbers. It stores the sums of the numbers and of their
+    products.
 
-    The names and sizes are those of the first `add`.
+    The first `add` sets the names and sizes.
     """
 
     def __init__(self) -> None:
@@ -18,7 +19,7 @@ class Averages:
         self._places: dict[str, slice] = {}
 
     def add(self, **values: npt.ArrayLike) -> None:
-        """Takes the values of some examples: `[B, k]` of each name, or `[B]`."""
+        """Adds the values of some examples: `[B, k]` for each name, or `[B]`."""
         blocks = {
             name: np.asarray(block, np.float64).reshape(len(block), -1)
             for name, block in values.items()
@@ -40,7 +41,9 @@ class Averages:
         return self._sum[self._places[name]] / self.count
 
     def standard_error(self, name: str) -> np.ndarray:
-        """Of these means, `[k]`, for independent examples; NaN of one alone."""
+        """Standard errors of these means, `[k]`, for independent examples; NaN for a single
+        example.
+        """
         place = self._places[name]
         return self._error(np.eye(len(self._sum))[:, place])
 
@@ -53,7 +56,7 @@ class Averages:
 
     def ratio(self, numerator: Mapping[str, npt.ArrayLike],
               denominator: Mapping[str, npt.ArrayLike]) -> tuple[float, float]:
-        """The quotient of two such sums, and its standard error to the first order."""
+        """The quotient of two such sums, and its standard error to first order."""
         above, below = self._whole(numerator), self._whole(denominator)
         value, scale = above @ self._sum / (below @ self._sum), below @ self._sum / self.count
         return float(value), float(self._error((above - value * below) / scale))

@@ -1,10 +1,9 @@
 """Keras metrics of the isometric embedding, for `vae.compile(metrics=[...])` and `vae.evaluate`.
 
-Each metric is updated with a `tfisovae.metrics.measurement.Measurement` of one batch, and keeps
-sums over examples (float64), so its result over a data set does not depend on how it was batched or
-spread over replicas. `result()` gives scalars over the *active* latent dimensions, those whose mean
-KL exceeds `threshold`; the vectors of all dimensions, in the model's order, are properties of the
-metric (`mean`, `std`, ...).
+Each metric takes the `tfisovae.metrics.measurement.Measurement` of one batch, and keeps sums over
+examples (float64). So batches and replicas do not change its result over a data set. `result()`
+gives scalars over the *active* latent dimensions, with a mean KL above `threshold`. Vectors of all
+dimensions, in the model's order, are properties of the metric (`mean`, `std`, ...).
 """
 import re
 from typing import Any
@@ -18,11 +17,10 @@ from tfisovae.metrics.measurement import Measurement
 
 
 class MeasurementMetric(tf.keras.metrics.Metric):
-    """The mean over examples of what `measure` gives of each, with its standard error: the base of
-    all metrics here, and of yours.
+    """Base class of all metrics, here and yours: the mean over examples of `measure`, with its
+    standard error.
 
-    A subclass defines `measure`, and `shape` where that is not one number an example. It keeps sums
-    over examples (float64).
+    A subclass defines `measure`, and `shape` unless it gives one number per example.
 
         class MeanSize(metrics.MeasurementMetric):
             shape = staticmethod(lambda n: (n,))
@@ -31,8 +29,8 @@ class MeasurementMetric(tf.keras.metrics.Metric):
                 return tf.abs(measurement.posterior.mean)
 
     Args:
-      name: name in the logs; by default that of the class, as in "posterior_precision".
-      threshold: mean KL, in nats, above which a dimension counts as active.
+      name: name in the logs; by default from the class, as in "posterior_precision".
+      threshold: a dimension is active if its mean KL is above this, in nats.
     """
 
     def __init__(self, name: str | None = None, threshold: float = ACTIVE_KL,
@@ -46,14 +44,14 @@ class MeasurementMetric(tf.keras.metrics.Metric):
 
     @staticmethod
     def shape(n: int) -> tuple[int, ...]:
-        """Of one example's values, for n latent dimensions."""
+        """Shape of one example's values, for n latent dimensions."""
         return ()
 
     def accumulator(self, name: str, shape: tuple[int, ...]) -> tf.Variable:
-        """A variable that is summed over replicas and set to 0 by `reset_state`; make yours in
-        `build`, before the parent's.
+        """Makes a variable that is summed over replicas and set to 0 by `reset_state`. Make yours
+        in `build`, before calling the parent's.
         """
-        # Keras 3 would make it float32, whatever the metric is.
+        # Keras 3 would make it float32, whatever the metric's type.
         return self.add_weight(name=name, shape=shape, initializer="zeros", dtype=self.dtype)
 
     def build(self, n: int) -> None:
@@ -72,13 +70,14 @@ class MeasurementMetric(tf.keras.metrics.Metric):
         self._squares = self.accumulator("squares", self.shape(n))
 
     def measure(self, measurement: Measurement) -> tf.Tensor:
-        """The values to average, `[B, *shape(n)]`, of a `tfisovae.metrics.measurement.Measurement`.
+        """The values to average, `[B, *shape(n)]`, from a
+        `tfisovae.metrics.measurement.Measurement`.
         """
         raise NotImplementedError(f"{type(self).__name__} must define measure(measurement).")
 
     @unconverted
     def update_state(self, measurement: Measurement) -> None:
-        """What Keras calls with each batch."""
+        """Keras calls this with each batch."""
         self.accumulate(measurement)
 
     def accumulate(self, measurement: Measurement) -> None:
@@ -92,7 +91,7 @@ class MeasurementMetric(tf.keras.metrics.Metric):
 
     @tf.autograph.experimental.do_not_convert
     def result(self) -> tf.Tensor | dict[str, tf.Tensor]:
-        """The mean; of values by dimension, over the active ones."""
+        """The mean; for values by dimension, the mean over the active ones."""
         mean = self._sum / self.count
         return self._active_mean(mean) if self.shape(self.n) == (self.n,) else mean
 
@@ -107,7 +106,7 @@ class MeasurementMetric(tf.keras.metrics.Metric):
         return active(self._kl / self.count, self.threshold)
 
     def _active_mean(self, values):
-        """Mean of `[n]` over the active dimensions; NaN where there are none."""
+        """Mean of `[n]` over the active dimensions; NaN if there are none."""
         return tf.reduce_mean(tf.boolean_mask(values, self._active()))
 
     @property
@@ -136,7 +135,7 @@ class MeasurementMetric(tf.keras.metrics.Metric):
 
     @property
     def standard_error(self) -> float | np.ndarray:
-        """Standard error of `mean`, for independent examples; NaN of a single one."""
+        """Standard error of `mean`, for independent examples; NaN for a single one."""
         count = self.count.numpy()
         return self.std / np.sqrt(count) if count > 1 else np.full(self.shape(self.n), np.nan)
 

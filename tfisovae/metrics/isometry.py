@@ -12,7 +12,9 @@ _METHODS = ("jacobian", "numerical")
 
 
 class PosteriorPrecision(MeasurementMetric):
-    """E[sigma_j^-2], the importance of each latent variable up to the factor beta/2 (Eq. 16)."""
+    """The precision E[sigma_j^-2] of each latent variable: its importance up to the factor beta / 2
+    (Eq. 16).
+    """
 
     shape = staticmethod(_vector)
 
@@ -21,11 +23,12 @@ class PosteriorPrecision(MeasurementMetric):
 
 
 class IsometricNorm(MeasurementMetric):
-    """(2 / beta) sigma_j^2 D'_j, the squared norm of x_yj, 1 at an isometric embedding (Eq. 15).
+    """The squared norm of each latent direction in the data, 1 for an isometric embedding (Eq. 15).
 
-    Scalars: the mean over active dimensions, and with `_spread` the standard deviation between
-    them, of the norm's mean
-    over the data (the paper's "1.83 and 0.13" of Fig. 4).
+    It is (2 / beta) sigma_j^2 D'_j, the squared norm of x_yj.
+
+    Scalars: the mean over active dimensions of the norm's mean over the data, and with `_spread`
+    the standard deviation between dimensions (the paper's "1.83 and 0.13" of Fig. 4).
 
     Args:
       method: "jacobian" (exact, shared with `GramOffDiagonal`) or "numerical" (the paper's finite
@@ -59,7 +62,9 @@ class IsometricNorm(MeasurementMetric):
 
 
 class Derivative(MeasurementMetric):
-    """D'_j = x_zj^T G x_zj, distortion per squared latent unit (section 3.4)."""
+    """How fast the distortion grows along each latent axis: D'_j = x_zj^T G x_zj, distortion per
+    squared latent unit (section 3.4).
+    """
 
     shape = staticmethod(_vector)
 
@@ -68,10 +73,10 @@ class Derivative(MeasurementMetric):
 
 
 class GramOffDiagonal(MeasurementMetric):
-    """Root mean square of Gamma_jk, j != k, over the data and the pairs of active dimensions; 0
-    when orthogonal (Eq. 12).
+    """How far latent directions are from orthogonal: the root mean square of Gamma_jk, j != k, over
+    the data and the pairs of active dimensions (Eq. 12). It is 0 for orthogonal directions.
 
-    With `_cosine`: the same of Gamma_jk / sqrt(Gamma_jj Gamma_kk), which does not depend on the
+    With `_cosine`: the same for Gamma_jk / sqrt(Gamma_jj Gamma_kk), which does not depend on the
     norms. `mean`, `std` and `cosine` are `[n, n]`.
     """
 

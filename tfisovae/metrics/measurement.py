@@ -1,4 +1,4 @@
-"""What can be measured on one batch: the quantities that metrics and losses share."""
+"""The measurement of one batch: quantities that metrics and losses share."""
 from collections.abc import Callable
 from typing import Any, Generic, TypeVar, overload
 
@@ -11,17 +11,17 @@ from tfisovae.autoencoder.posterior import Posterior
 from tfisovae.distortions.base import decomposed
 from tfisovae.geometry.pullback import distortion_slopes, scaled
 
-_TEST_STEP = -1  # the address of the noise of measuring: no training step has it
+_TEST_STEP = -1  # the key of the noise in measurements, different from every training step
 
 _Value = TypeVar("_Value")
 
 
 class once(Generic[_Value]):
-    """A property that is computed when first asked for, and kept: `functools.cached_property`
-    without the lock of its class.
+    """A property that is computed at first use and kept: `functools.cached_property` without its
+    class-wide lock.
 
-    Replicas are traced in threads, and one that waits for the others inside a property would keep
-    them out of theirs.
+    Replicas are traced in threads. A replica that waits for others inside a property would block
+    them.
     """
 
     def __init__(self, function: Callable[[Any], _Value]) -> None:
@@ -41,19 +41,19 @@ class once(Generic[_Value]):
 
 
 def objective(lmbda: float | tf.Tensor, distortion: tf.Tensor, kl: tf.Tensor) -> tf.Tensor:
-    """The loss of Eq. 54, lmbda D + KL, nats, `[B]`, of D `[B]` and KL_j `[B, n]`."""
+    """The loss of Eq. 54, lmbda D + KL, nats, `[B]`, from D `[B]` and KL_j `[B, n]`."""
     return lmbda * distortion + tf.reduce_sum(kl, -1)
 
 
 class Measurement:
-    """What can be measured on one batch; each quantity is computed when first asked for, and once.
+    """All measured quantities of one batch. Each is computed once, at first use.
 
     Args:
       autoencoder: `Autoencoder`, or anything with its five attributes, such as a `VAE`.
       x: data, `[B, ...]`.
       noise: standard normal `[B, n]`, the posterior noise of this batch, or a function that makes
-        it of the posterior's mean.
-      tangents: how the decoder is differentiated, "autodiff" or "differences"
+        it from the posterior's mean.
+      tangents: the method for derivatives of the decoder, "autodiff" or "differences"
         (`geometry.tangent_method`).
     """
 
@@ -90,8 +90,7 @@ class Measurement:
 
     @once
     def distortion(self) -> tf.Tensor:
-        """The distortion that is trained, `[B]`: D(x, x_hat), or D(x, x_check) + D(x_check, x_hat).
-        """
+        """The trained distortion, `[B]`: D(x, x_hat), or D(x, x_check) + D(x_check, x_hat)."""
         if self.autoencoder.decomposed:
             return decomposed(self.autoencoder.distortion, self.x, self.x_check, self.x_hat)
         return self.autoencoder.distortion(self.x, self.x_hat)
@@ -103,7 +102,7 @@ class Measurement:
 
     @once
     def irreducible(self) -> tf.Tensor:
-        """D(x, x) / beta, nats, `[B]`: no reconstruction of x has a smaller distortion."""
+        """D(x, x) / beta, nats, `[B]`: the smallest possible distortion of x."""
         return self.autoencoder.distortion(self.x, self.x) / self.autoencoder.beta
 
     @once
@@ -145,11 +144,11 @@ class Measurement:
 
 def measure(autoencoder: Measurable, x: tf.Tensor, first_row: int | tf.Tensor = 0, seed: int = 0,
             tangents: str = "autodiff", kind: type[Measurement] = Measurement) -> Measurement:
-    """The `Measurement` of the examples `x` `[B, ...]`, the first of which is the `first_row`-th of
-    a data set.
+    """The `Measurement` of the examples `x` `[B, ...]`; `first_row` is the index of the first one
+    in the data set.
 
-    Its posterior noise is a function of the seed and of each example's number alone: batches and
-    replicas do not change it. `kind` is the class to make, a `Measurement`.
+    Its posterior noise depends only on the seed and each example's index, not on batches or
+    replicas. `kind` is the class to make, a `Measurement`.
     """
     def noise(mean):
         return noise_rows(tf.shape(mean)[0], mean.shape[-1], seed, _TEST_STEP, first_row)

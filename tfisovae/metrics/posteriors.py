@@ -1,4 +1,4 @@
-"""Means over data of the posteriors, by one pass of the encoder alone."""
+"""Means of the posteriors over data, in one pass of the encoder."""
 import dataclasses
 
 import numpy as np
@@ -39,7 +39,8 @@ def posterior_means(rows: streaming.Prepared, replicas: bool = True) -> Posterio
       rows: of `streaming.prepare`.
       replicas: as `streaming.run` takes it.
     Raises:
-      ValueError: for an example whose posterior is not finite; and as `streaming.examples_of` does.
+      ValueError: for an example with a posterior that is not finite; and the errors of
+        `streaming.examples_of`.
     """
     def values(x, first_row):
         q = Posterior(*rows.model.encode(x))
@@ -55,10 +56,10 @@ def posterior_means(rows: streaming.Prepared, replicas: bool = True) -> Posterio
 
 
 def check_posteriors(values: np.ndarray, first_row: int) -> None:
-    """Raises ValueError if numbers `[B, ...]` of the posterior of an example are not finite; the
-    first example is the `first_row`-th.
+    """Raises ValueError if numbers `[B, ...]` of the posterior of an example are not finite;
+    `first_row` is the index of the first example.
     """
     arguments.check_finite(
         "The posterior", values, first_row,
         "The encoder must give every example a finite mean and a finite, positive scale. Leave the "
-        "example out, or repair the encoder.")
+        "example out, or correct the encoder.")

@@ -7,7 +7,7 @@ from tfisovae.metrics.measurement import Measurement
 
 
 class Rate(MeasurementMetric):
-    """KL of the posterior from the prior, in nats: the sum over all dimensions of E[KL_j]."""
+    """The rate: KL of the posterior from the prior, in nats, summed over all dimensions."""
 
     shape = staticmethod(_vector)
 
@@ -30,14 +30,14 @@ class Rate(MeasurementMetric):
 
     @property
     def total_standard_error(self) -> float:
-        """Standard error of `result`, for independent examples; NaN of a single one."""
+        """Standard error of `result`, for independent examples; NaN for a single one."""
         count = self.count.numpy()
         variance = self._total_squares.numpy() / count - float(self.result()) ** 2
         return float(np.sqrt(max(0.0, variance) / count)) if count > 1 else float("nan")
 
 
 class ActiveDimensions(MeasurementMetric):
-    """The number of latent dimensions whose mean KL exceeds `threshold`."""
+    """The number of latent dimensions in use: those with a mean KL above `threshold`."""
 
     shape = staticmethod(_vector)
 
@@ -50,8 +50,8 @@ class ActiveDimensions(MeasurementMetric):
 
 
 class CodingLoss(MeasurementMetric):
-    """E[D(x_check, x_hat)]: the distortion of the posterior noise; n_active beta / 2 in theory (Eq.
-    14).
+    """The coding loss E[D(x_check, x_hat)]: the distortion by posterior noise; n_active beta / 2 in
+    theory (Eq. 14).
     """
 
     def measure(self, measurement: Measurement) -> tf.Tensor:
@@ -59,14 +59,14 @@ class CodingLoss(MeasurementMetric):
 
 
 class TransformLoss(MeasurementMetric):
-    """E[D(x, x_check)]: the distortion without posterior noise (section 3.2)."""
+    """The transform loss E[D(x, x_check)]: the distortion without posterior noise (section 3.2)."""
 
     def measure(self, measurement: Measurement) -> tf.Tensor:
         return measurement.transform_loss
 
 
 class Distortion(MeasurementMetric):
-    """The distortion that is trained, in its own unit; lmbda times this is in nats."""
+    """The trained distortion, in its own unit; times lmbda it is in nats."""
 
     def measure(self, measurement: Measurement) -> tf.Tensor:
         return measurement.distortion
@@ -80,7 +80,7 @@ class Loss(MeasurementMetric):
 
 
 class Irreducible(MeasurementMetric):
-    """D(x, x) / beta, nats: the part of the loss that no training can change."""
+    """D(x, x) / beta, nats: the part of the loss that training cannot change."""
 
     def measure(self, measurement: Measurement) -> tf.Tensor:
         return measurement.irreducible

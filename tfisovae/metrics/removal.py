@@ -1,16 +1,16 @@
-"""The cost of removing a latent variable: how much the distortion rises when it no longer moves.
+"""The cost of removing a latent variable: the rise of the distortion if the variable is fixed.
 
     cost_j = E[D of the trained loss, with z_j = E[mu_j]] - E[D of the trained loss]
 
-over posterior samples, with the same noise in both. `tfisovae.prune` fixes what it leaves out at
-the same value, so the cost of removal of z_j is what pruning z_j alone adds to the distortion. The
-decomposed loss has D(x, x_check) + D(x_check, x_hat) for D, and both points change.
+over posterior samples, with the same noise in both. `tfisovae.prune` fixes variables at the same
+value, so the cost of removal of z_j is the rise of the distortion when only z_j is pruned. For the
+decomposed loss, D is D(x, x_check) + D(x_check, x_hat), and both points change.
 
-A variable that runs once round a circle of radius r costs 2 r^2: it is fixed at a point of the
-circle. The mean of the data would cost r^2, but no z has it.
+A variable that runs around a circle of radius r costs 2 r^2, since it is fixed at a point of the
+circle. The center would cost r^2, but no z decodes to it.
 
-A linear VAE on Gaussian data has the cost v_j - beta / 2, v_j the variance along that component.
-The importance (Eq. 16) is the integral of a slope at the data; the cost counts the gaps too.
+A linear VAE on Gaussian data has the cost v_j - beta / 2, with v_j the variance along this
+component. The importance (Eq. 16) integrates a slope at the data; the cost also counts gaps.
 """
 import dataclasses
 from collections.abc import Iterator
@@ -26,16 +26,16 @@ from tfisovae.autoencoder.posterior import Posterior
 from tfisovae.metrics.measurement import Measurement, measure, once
 
 BINS = 40
-_NUMBERS = 2**24  # of all examples of a sample together: 64 MB
+_NUMBERS = 2**24  # limit for all examples in a sample together: 64 MB
 _FEWEST, _MOST = 250, 10_000  # examples of a sample
 
 
 class Sample:
-    """Rows that pass by, of which a random sample is kept: at most 10,000 examples, fewer of large
-    images (1,365 of 64 x 64 x 3 numbers).
+    """Passes rows on and keeps a random sample: at most 10,000 examples, fewer for large images
+    (1,365 of 64 x 64 x 3 numbers).
 
     Args:
-      rows: `streaming.Rows`; iterate over the `Sample` in their place.
+      rows: `streaming.Rows`; iterate over the `Sample` instead.
       seed: of the choice.
     """
 
@@ -74,11 +74,11 @@ def _size(shape):
 
 @dataclasses.dataclass(frozen=True)
 class Removal:
-    """What removing latent variables costs, and how the posterior means are distributed.
+    """The cost of removing latent variables, and the distribution of the posterior means.
 
     Attributes:
       cost, standard_error: the cost of removal in the unit of D, and its standard error for
-        independent examples (NaN of one): of each variable, `[n]`, or of each group, `[k]`.
+        independent examples (NaN for a single one): for each variable, `[n]`, or group, `[k]`.
       num_examples: how many were measured.
       counts, limits: a histogram of the posterior means: `[n, 40]` counts in equal bins from
         `limits[j, 0]` to `limits[j, 1]`.
@@ -95,7 +95,7 @@ class Removal:
 
 
 class _Removed(Measurement):
-    """The measurement of a batch with some z_j at fixed values and without noise in them."""
+    """The measurement of a batch with some z_j fixed and without noise."""
 
     def __init__(self, whole: Measurement, moved: tf.Tensor, values: tf.Tensor) -> None:
         super().__init__(whole.autoencoder, whole.x, whole.noise)
@@ -116,9 +116,8 @@ def rises(whole: Measurement, values: npt.ArrayLike,
       whole: `Measurement` of a batch.
       values: `[n]`.
       groups: which variables to fix together, `[k, n]`; the result is then `[B, k]`. By default
-        each alone.
-    Cost: n or k decodes of each example, one after the other; twice as many with the decomposed
-    loss.
+        each one separately.
+    Cost: n or k decodes per example, one after the other; twice as many with the decomposed loss.
     """
     values = tf.cast(values, whole.posterior.mean.dtype)
     groups = np.eye(values.shape[0], dtype=bool) if groups is None else groups
@@ -135,14 +134,14 @@ def rises(whole: Measurement, values: npt.ArrayLike,
 def removal(autoencoder: Measurable, x: npt.ArrayLike, values: npt.ArrayLike,
             progress: bool = False, groups: npt.ArrayLike | None = None,
             batch_size: int | None = None) -> Removal:
-    """What removing each latent variable alone costs, or each group of them.
+    """The cost of removing each latent variable separately, or each group of variables.
 
     Args:
       autoencoder: `Autoencoder`, or anything with its five attributes.
       x: examples, `[N, ...]`.
-      values: E[mu_j], where each variable is fixed, `[n]`.
+      values: E[mu_j], the fixed value of each variable, `[n]`.
       progress: whether to show a progress bar.
-      groups: as of `rises`.
+      groups: as for `rises`.
       batch_size: how many examples at once; by default 100.
     """
     def update(x, first_row):
@@ -161,7 +160,7 @@ def removal(autoencoder: Measurable, x: npt.ArrayLike, values: npt.ArrayLike,
 
 
 def _histograms(means):
-    """Counts `[n, BINS]` and limits `[n, 2]` of the finite ones of `means` `[N, n]`."""
+    """Counts `[n, BINS]` and limits `[n, 2]` of the finite entries of `means` `[N, n]`."""
     counts, limits = [], []
     for column in means.T.astype(np.float64):
         found, edges = np.histogram(column[np.isfinite(column)], BINS)

@@ -1,4 +1,4 @@
-"""Keras metrics of what is 0 or 1 at the optimum: posterior balance and moments of the aggregate
+"""Keras metrics that are 0 or 1 after convergence: posterior balance and moments of the aggregate
 posterior.
 """
 import numpy as np
@@ -16,12 +16,14 @@ def power_sums(values: tf.Tensor) -> tf.Tensor:
 
 
 class PosteriorBalance(MeasurementMetric):
-    """E[eps_j sigma_j dD/dz_j] / (beta E[1 - sigma_j^2]): 1 wherever training has converged, for
+    """Whether the posterior widths have converged (stationarity in sigma): 1 after convergence, for
     every loss.
 
-    This is the stationarity of the log-variance head's bias, and holds for decoders that are not
-    isometric too: away from 1 it says that training has not converged, not that the embedding
-    fails.
+    It is E[eps_j sigma_j dD/dz_j] / (beta E[1 - sigma_j^2]).
+
+    It follows from the stationarity of the log-variance head's bias, and also holds for decoders
+    that are not isometric. Another value means that training has not converged, not that the
+    embedding fails.
     """
 
     shape = staticmethod(_vector)
@@ -44,7 +46,8 @@ class PosteriorBalance(MeasurementMetric):
 
     @tf.autograph.experimental.do_not_convert
     def result(self) -> tf.Tensor:
-        """The ratio of sums over the active dimensions: of weak ones alone both sides are near 0.
+        """The ratio of sums over the active dimensions; for weak dimensions alone both sides are
+        near 0.
         """
         balance, target = (tf.reduce_sum(tf.boolean_mask(sums, self._active()))
                            for sums in (self._sum, self._target))
@@ -52,8 +55,8 @@ class PosteriorBalance(MeasurementMetric):
 
     @property
     def strong(self) -> np.ndarray:
-        """Where the balance of a single dimension can be checked, `[n]`: above .1 nat; on weaker
-        ones both sides are near 0.
+        """Which dimensions are strong enough to check their balance, `[n]`: above .1 nat. For
+        weaker ones both sides are near 0.
         """
         return active(self.kl, STRONG_KL)
 
@@ -66,7 +69,7 @@ class PosteriorBalance(MeasurementMetric):
 
     @property
     def ratio(self) -> np.ndarray:
-        """The balance of each dimension, `[n]`; meaningless where E[1 - sigma_j^2] is near 0."""
+        """The balance of each dimension, `[n]`; without meaning if E[1 - sigma_j^2] is near 0."""
         with np.errstate(divide="ignore", invalid="ignore"):
             return self._sum.numpy() / self._target.numpy()
 
@@ -78,19 +81,19 @@ class PosteriorBalance(MeasurementMetric):
 
     @property
     def target(self) -> np.ndarray:
-        """E[1 - sigma_j^2], `[n]`, the norm at the optimum of sigma where the loss is quadratic in
+        """E[1 - sigma_j^2], `[n]`, the norm at the optimum of sigma, if the loss is quadratic in
         x_hat and the decoder straight over the posterior's width.
         """
         return self._target.numpy() / self.count.numpy()
 
 
 class AggregateMoments(MeasurementMetric):
-    """E[mu_j^2 + sigma_j^2], which is 1, and E[mu_j], which is 0, for every j wherever training has
-    converged.
+    """Whether the moments of the latent variables have converged: E[mu_j^2 + sigma_j^2] is 1 and
+    E[mu_j] is 0 for every j.
 
-    This is the stationarity of the two linear heads of the encoder; collapsed dimensions obey it
-    too. Scalars: the largest deviation from 1 over all dimensions, and with `_mean` the largest
-    |E[mu_j]|.
+    It follows from the stationarity of the two linear heads of the encoder, also for collapsed
+    dimensions. Scalars: the largest deviation from 1 over all dimensions, and with `_mean` the
+    largest |E[mu_j]|.
     """
 
     shape = staticmethod(_vector)

@@ -1,5 +1,5 @@
 """How far an embedding stretches and shortens directions: eigenvalues of Gamma at single examples
-(NumPy alone).
+(NumPy only).
 """
 import dataclasses
 import math
@@ -9,27 +9,27 @@ import numpy.typing as npt
 
 from tfisovae.geometry.estimated import Extremes
 
-MAX_EXAMPLES = 4096  # whose matrices are kept: enough for a percentile
+MAX_EXAMPLES = 4096  # examples with stored matrices: enough for a percentile
 MIN_EXAMPLES = 100
-_NUMBERS = 2**24  # of all matrices kept: 64 MB
-SMALLEST = 1e-6  # of 1 - sigma^2: no trained posterior is as wide as the prior
+_NUMBERS = 2**24  # limit for all stored matrices: 64 MB
+SMALLEST = 1e-6  # least 1 - sigma^2: no trained posterior is as wide as the prior
 
 
 def max_examples(n: int) -> int:
-    """How many `[n, n]` matrices are kept; 0 where there is no room for `MIN_EXAMPLES`."""
+    """The number of stored `[n, n]` matrices; 0 without room for `MIN_EXAMPLES`."""
     room = min(MAX_EXAMPLES, _NUMBERS // n**2)
     return room if room >= MIN_EXAMPLES else 0
 
 
 class EvenSample:
-    """At most `size` of the examples that are shown one block after another, evenly spaced."""
+    """Keeps at most `size` evenly spaced examples of a stream of blocks."""
 
     def __init__(self, size: int) -> None:
         self.size, self._stride, self._blocks = size, 1, []
 
     def add(self, block: np.ndarray, first_row: int) -> None:
-        """Takes what is to be kept of `block` `[B, ...]`, whose first example is number `first_row`
-        of the data. Blocks come in order.
+        """Keeps examples of `block` `[B, ...]`; `first_row` is the index of its first example.
+        Blocks come in order.
         """
         self._blocks.append(block[-first_row % self._stride::self._stride])
         while sum(map(len, self._blocks)) > self.size:
@@ -37,7 +37,7 @@ class EvenSample:
 
     @property
     def values(self) -> np.ndarray:
-        """The examples that are kept, in order."""
+        """The stored examples, in order."""
         return np.concatenate(self._blocks)
 
 
@@ -46,7 +46,7 @@ class Stretch:
     """How lengths change between latent space and data, over the judged dimensions.
 
     At each example x, take the eigenvalues of S Gamma S, with S = diag((1 - sigma_j(x)^2)^(-1/2)).
-    Their roots are how far each direction is stretched, against the optimum. All are 1 where the
+    Their roots are the stretch of each direction, relative to the optimum. All are 1 if the
     embedding is isometric.
 
     Attributes:
@@ -54,9 +54,9 @@ class Stretch:
         of the largest |root - 1| at an example.
       longest, shortest: medians over the examples of the largest and the smallest root.
       num_examples: how many examples.
-      error_95_bound: the 95th percentile is at most this, where the roots are estimates from
-        inside. confidence: the probability that no root at any example is outside its bounds. Both
-        are NaN where the roots are exact.
+      error_95_bound: an upper bound of the 95th percentile for estimated roots, which are too close
+        together. confidence: the probability that no root at any example is outside its bounds.
+        Both are NaN for exact roots.
     """
 
     error_median: float
@@ -76,7 +76,7 @@ def stretch(gram: npt.ArrayLike, scale: npt.ArrayLike) -> Stretch:
       gram: Gamma at each example, `[N, k, k]`. scale: sigma, `[N, k]`. A sigma of 1 or more counts
         as 1 - sigma^2 = 1e-6.
     Returns:
-      `Stretch`; of NaN where a number is not finite, or there is no example or dimension.
+      `Stretch`; full of NaN if a number is not finite, or there is no example or dimension.
     """
     gram, scale = np.asarray(gram, np.float64), np.asarray(scale, np.float64)
     if not gram.size or not (np.isfinite(gram).all() and np.isfinite(scale).all()):
@@ -87,15 +87,15 @@ def stretch(gram: npt.ArrayLike, scale: npt.ArrayLike) -> Stretch:
 
 
 def estimated_stretch(found: Extremes) -> Stretch:
-    """`Stretch` of bounds of the smallest and largest eigenvalue of S Gamma S; of NaN where one is
-    not a number.
+    """`Stretch` from bounds of the smallest and largest eigenvalue of S Gamma S; full of NaN if one
+    is not a number.
     """
     made, outside = _of_extremes(found.inside), _of_extremes(found.outside)
     return dataclasses.replace(made, error_95_bound=outside.error_95, confidence=found.confidence)
 
 
 def _of_extremes(values):
-    """The `Stretch` of the smallest and the largest eigenvalue at each example, `[N, 2]`."""
+    """The `Stretch` from the smallest and the largest eigenvalue at each example, `[N, 2]`."""
     if not len(values) or np.isnan(values).any():
         return Stretch(*[np.nan] * 5, len(values))
     roots = np.sqrt(np.maximum(values, 0))

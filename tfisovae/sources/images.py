@@ -75,8 +75,7 @@ def _faces_key(num_faces, framing):
     if framing.image_size > FACE_SIZE:
         raise ValueError(
             f"Faces are drawn at {FACE_SIZE} x {FACE_SIZE} pixels: image_size must be at most "
-            f"{FACE_SIZE} for them; "
-            f"got {framing.image_size}.")
+            f"{FACE_SIZE}; got {framing.image_size}.")
     # Squares without transparency.
     relevant = Framing(framing.image_size, grayscale=framing.grayscale)
     return _framed(files.cache_key("faces", str(num_faces), _FACES_VERSION), relevant)

@@ -33,9 +33,8 @@ def builder(name: str, data_dir: str | os.PathLike | None,
             socket.create_connection(host, timeout=5).close()
         except OSError as error:
             raise ConnectionError(
-                f"{name} is not prepared in {made.data_dir} and cannot be downloaded: {host[0]} "
-                f"is out of "
-                f"reach ({error}). {other_ways}") from error
+                f"{name} is not prepared in {made.data_dir} and cannot be downloaded: {host[0]} is "
+                f"not reachable ({error}). {other_ways}") from error
         try:
             made.download_and_prepare()
         except Exception as error:  # TFDS raises many kinds: quota, checksum, network

@@ -1,4 +1,4 @@
-"""From rows on disk to batches on devices, each a function of the seed and the step."""
+"""From rows on disk to batches on devices. Each batch depends only on the seed and the step."""
 import functools
 from collections.abc import Sequence
 from typing import Any
@@ -12,11 +12,11 @@ from tfisovae.sources import Rows
 
 def training_batches(rows: Rows, batch_size: int, seed: int, first_step: int,
                      strategy: tf.distribute.Strategy) -> tf.data.Dataset:
-    """Endless batches of float32 examples, a function of the seed and the step alone.
+    """Endless batches of float32 examples, which depend only on the seed and the step.
 
     Epochs are permutations of all rows, one after the other without a gap; step t takes positions t
-    * batch_size onwards. Each replica, on whichever worker, reads its own rows of the global batch;
-    shares differ by one row where the batch cannot be divided.
+    * batch_size onwards. Each replica on each worker reads its own rows of the global batch; shares
+    differ by one row if the batch cannot be divided.
 
     Args:
       rows: `Rows`, or any array that can be indexed by an integer array.
@@ -59,7 +59,7 @@ def resident_batches(size: int, batch_size: int, seed: int, first_step: int, ste
     for `steps` steps at once.
 
     For `fit` of a VAE compiled with `resident` data, which stay on the device. `steps` is a number,
-    or a list of numbers that the elements have in turn.
+    or a list of numbers that the elements use in turn.
     """
     rows_at, lengths = _order(size, seed), np.atleast_1d(steps)
     ends = np.cumsum(lengths)
@@ -76,17 +76,16 @@ def resident_batches(size: int, batch_size: int, seed: int, first_step: int, ste
         return tf.ensure_shape(tf.numpy_function(read, [call], tf.int32), (known, batch_size))
 
     elements = tf.data.Dataset.range(tf.int64.max)
-    # Distributed by hand: Keras' own distribution would take the first axis for that of a batch.
+    # Distributed by hand: Keras' own distribution would treat the first axis as the batch.
     return strategy.distribute_datasets_from_function(
         lambda context: elements.map(load).prefetch(2))
 
 
 def call_lengths(done: int, length: int, longest: int) -> list[int]:
-    """The lengths of the calls that make the last `length` steps of an interval of which `done` are
-    done already, a list.
+    """The lengths of the calls for the last `length` steps of an interval after `done` steps, a
+    list.
 
-    They end where they would if the interval had begun anew: what it sums is summed in the same
-    order.
+    They end at the same steps as in a whole interval, so that sums have the same order.
     """
     total = done + length
     size = -(-total // -(-total // longest))
@@ -110,14 +109,12 @@ def _order(size, seed):
 
 
 def drawn(size: int, count: int, seed: int) -> np.ndarray:
-    """`count` of the numbers below `size`, drawn at random, ascending; all of them where `count` is
-    `None`.
-    """
+    """`count` random numbers below `size`, ascending; all of them if `count` is `None`."""
     return np.sort(np.random.default_rng(seed).permutation(size)[:count])
 
 
 def drawn_batches(rows: Rows, count: int, seed: int) -> tf.data.Dataset:
-    """As `evaluation_batches`, of at most `count` of the `Rows`, drawn at random."""
+    """As `evaluation_batches`, for at most `count` of the `Rows`, drawn at random."""
     return evaluation_batches(rows.chosen(drawn(len(rows), count, seed)))
 
 

@@ -42,17 +42,17 @@ def check_finite(model: tf.keras.Model) -> None:
 
 
 class Checkpoints(tf.keras.callbacks.Callback):
-    """Saves weights, optimizer and step every `every` steps and at the last, and where a signal
+    """Saves weights, optimizer and step every `every` steps, at the last step, and when a signal
     ends the run.
 
-    In the middle of an interval a checkpoint holds what the metrics have summed, too: so the row of
+    In the middle of an interval a checkpoint also holds the sums of the metrics, so that the row of
     the history is the same.
 
     Args:
       keeper: `checkpoints.Keeper`.
       config: of the run.
       watch: `stopping.Watch`.
-      found: the checkpoint gone on from, or `None`.
+      found: the checkpoint to resume from, or `None`.
     """
 
     def __init__(self, keeper: Keeper, config: dict[str, Any], watch: Watch,
@@ -88,8 +88,8 @@ class Checkpoints(tf.keras.callbacks.Callback):
 
 
 class Standardization(tf.keras.callbacks.Callback):
-    """Standardizes the latent variables once: after the last step of the annealing, or the call of
-    many steps that it is in.
+    """Standardizes the latent variables once: after the last step of the annealing, or after the
+    call with this step.
 
     Args:
       standardize: function of the `VAE`.
@@ -110,8 +110,8 @@ class Standardization(tf.keras.callbacks.Callback):
 
 
 class History(tf.keras.callbacks.Callback):
-    """Appends a row to `history.csv` after each interval; rows after the step gone on from are
-    dropped first.
+    """Appends a row to `history.csv` after each interval. First it drops the rows after the step of
+    resuming.
     """
 
     def __init__(self, path: str | os.PathLike, step: int) -> None:
@@ -127,8 +127,8 @@ class History(tf.keras.callbacks.Callback):
 
 
 def fall_of_the_loss(directory: str | os.PathLike, config: dict[str, Any]) -> LossFall | None:
-    """The `LossFall` of a run's history at its final lmbda, whatever that was annealed from; `None`
-    where it is too short to tell.
+    """The `LossFall` of a run's history at its final lmbda, after any annealing; `None` if the
+    history is too short.
 
     Args:
       directory: of the run. config: its manifest.
@@ -162,7 +162,7 @@ class Progress(tf.keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         step = _step(self.model)
-        self.bar.update(step - self.bar.n)  # where a call does many steps
+        self.bar.update(step - self.bar.n)  # if a call does many steps
         seconds = (time.perf_counter() - self.started) / max(1, step - self.first)
         text = (
             f"loss {float(logs['loss']):.2f}  distortion {float(logs['distortion']):.4g}  rate "
@@ -184,7 +184,7 @@ class TensorBoard(tf.keras.callbacks.Callback):
     """Scalars of every interval, and every `image_every` intervals inputs above their
     reconstructions.
 
-    Where a run goes on from a step, TensorBoard is told to forget what was written of later ones.
+    When a run resumes, TensorBoard events of later steps are purged.
     """
 
     def __init__(self, directory: str | os.PathLike, examples: np.ndarray, image_every: int = 10,
@@ -207,8 +207,7 @@ class TensorBoard(tf.keras.callbacks.Callback):
 
 
 class CollapseWarning(tf.keras.callbacks.Callback):
-    """Says in words that the run has collapsed: no active dimension for three intervals in a row.
-    """
+    """Reports a collapse: no active dimension for three intervals in a row."""
 
     def __init__(self, config: dict[str, Any]) -> None:
         super().__init__()
@@ -222,7 +221,7 @@ class CollapseWarning(tf.keras.callbacks.Callback):
 
 
 def collapse_message(rate: float, step: int, config: dict[str, Any]) -> str:
-    """What a collapse is, and what to do about it, in words."""
+    """The message for a collapse, and what to do."""
     remedies = ["raise lmbda", "lower learning_rate"]
     if config.get("decomposed"):
         remedies.insert(
@@ -232,7 +231,6 @@ def collapse_message(rate: float, step: int, config: dict[str, Any]) -> str:
         )
     return (
         f"The VAE has collapsed: at step {step} no dimension is active and its rate is {rate:.3f} "
-        f"nats, so the latent "
-        f"variables carry no information and nothing below is a measurement. What helps: "
-        f"{'; '.join(remedies)}."
+        "nats, so the latent variables carry no information, and the numbers below mean nothing. "
+        f"To do: {'; '.join(remedies)}."
     )

@@ -1,9 +1,9 @@
-"""The checkpoints of a run: written whole, known to be whole, and never removed before a newer one
-is.
+"""The checkpoints of a run: written completely, with checksums, and never removed before a newer
+one is complete.
 
 A checkpoint of step t is TensorFlow's `ckpt-t.index` and `ckpt-t.data-...`, and `ckpt-t.json`,
-written after these: their digests, the manifest of the run, and the interval of logging that was
-under way, if any.
+written after these. The JSON has their digests, the manifest of the run, and the current interval
+of logging, if any.
 """
 import contextlib
 import dataclasses
@@ -25,8 +25,8 @@ _KEPT = 2
 
 @dataclasses.dataclass(frozen=True)
 class Found:
-    """A whole checkpoint: its step, TensorFlow's name of it, and what its JSON says (empty where
-    there is none).
+    """A complete checkpoint: its step, its TensorFlow name, and the content of its JSON (empty if
+    missing).
     """
 
     step: int
@@ -35,7 +35,7 @@ class Found:
 
 
 def newest(directory: str | os.PathLike) -> Found | None:
-    """The newest whole checkpoint, `Found`; `None` where none is whole."""
+    """The newest complete checkpoint, `Found`; `None` if there is none."""
     for step in reversed(steps(directory)):
         said = _said(directory, step)
         if _is_whole(directory, step, said):
@@ -44,21 +44,21 @@ def newest(directory: str | os.PathLike) -> Found | None:
 
 
 def steps(directory: str | os.PathLike) -> list[int]:
-    """The steps of which there is any file, ascending."""
+    """The steps with any file, ascending."""
     found = map(_NAME.fullmatch, os.listdir(directory) if os.path.isdir(directory) else ())
     return sorted({int(match[1]) for match in found if match})
 
 
 def was_one(directory: str | os.PathLike) -> bool:
-    """Whether a whole checkpoint has been there: its JSON, or TensorFlow's list, is written after
-    it.
+    """Whether there has been a complete checkpoint: its JSON, or TensorFlow's list, is written
+    after it.
     """
     names = os.listdir(directory) if os.path.isdir(directory) else ()
     return any(name == "checkpoint" or re.fullmatch(r"ckpt-\d+\.json", name) for name in names)
 
 
 def manifests(directory: str | os.PathLike) -> Iterator[dict[str, Any]]:
-    """The manifests that stand beside checkpoints, newest first."""
+    """The manifests next to checkpoints, newest first."""
     for step in reversed(steps(directory)):
         said = _said(directory, step)
         if said and isinstance(said.get("manifest"), dict):
@@ -70,11 +70,11 @@ class Keeper:
 
     Args:
       checkpoint: `tf.train.Checkpoint`.
-      directory: made if it is missing. What a process that died was writing there is removed.
-      manifest: of the run, kept beside each.
-      found: the checkpoint that was gone on from, or `None`.
-      alone: whether this process is the only one of the run, or the chief; the others write what is
-        thrown away.
+      directory: created if missing. Unfinished files of dead processes are removed.
+      manifest: of the run, stored next to each.
+      found: the checkpoint to resume from, or `None`.
+      alone: whether this process is the only one of the run, or the chief; files of other processes
+        are discarded.
     """
 
     def __init__(self, checkpoint: tf.train.Checkpoint, directory: str | os.PathLike,
@@ -90,16 +90,16 @@ class Keeper:
 
     @property
     def last(self) -> int:
-        """The step of the last whole checkpoint; 0 where there is none."""
+        """The step of the last complete checkpoint; 0 if there is none."""
         return self._whole[-1] if self._whole else 0
 
     def save(self, step: int, interval: int | None = None) -> None:
-        """Writes the checkpoint of a step; `interval` is what the metrics have summed of an
-        interval that is not over.
+        """Writes the checkpoint of a step; `interval` has the sums of the metrics in the current
+        interval.
         """
         prefix = _prefix(self._directory, step)
         with contextlib.suppress(FileNotFoundError):
-            # Of one that is damaged: its digests are not of what comes now.
+            # From a damaged checkpoint: its digests do not match the new files.
             os.unlink(f"{prefix}.json")
         try:
             self._checkpoint.write(prefix)
@@ -134,12 +134,12 @@ class Keeper:
 
 
 def sums(metrics: Sequence[tf.keras.metrics.Metric]) -> list[list[Any]]:
-    """What metrics have summed so far, as JSON."""
+    """The sums of metrics so far, as JSON."""
     return [[np.asarray(value).tolist() for value in metric.variables] for metric in metrics]
 
 
 def set_sums(metrics: Sequence[tf.keras.metrics.Metric], values: Any) -> None:
-    """Lets metrics go on from `values` of `sums`; does nothing where they are of other metrics."""
+    """Sets metrics to `values` of `sums`; does nothing if these belong to other metrics."""
     now = [metric.variables for metric in metrics]
     given = [[np.array(value, np.float64) for value in metric] for metric in values]
     if [[value.shape for value in metric] for metric in now] == [[value.shape for value in metric]
@@ -158,7 +158,7 @@ def _parts(prefix):
 
 
 def _said(directory, step):
-    """What stands in the JSON of a checkpoint; `None` where there is none that can be read."""
+    """The content of a checkpoint's JSON; `None` if it is missing or unreadable."""
     try:
         return files.read_json(f"{_prefix(directory, step)}.json")
     except (OSError, files.DamagedFile):
@@ -176,8 +176,8 @@ def _is_whole(directory, step, said):
 
 
 def _reads(prefix, step):
-    """Whether all tensors of a checkpoint without digests can be read, which have checksums of
-    their own, and its step is that.
+    """For a checkpoint without digests: whether all its tensors (which have their own checksums)
+    can be read, and its step is right.
     """
     try:
         reader = tf.train.load_checkpoint(prefix)

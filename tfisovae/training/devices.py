@@ -1,5 +1,5 @@
-"""What computes, and how: the `tf.distribute` strategy and its workers, the threads of a CPU, and
-the precision (float32, or 16 bits).
+"""Devices: the `tf.distribute` strategy and its workers, the threads of a CPU, and the precision
+(float32 or 16 bits).
 """
 import contextlib
 import ctypes
@@ -24,15 +24,15 @@ _TRIED_EVERY = 0.2
 
 
 class ClusterError(ValueError):
-    """Workers that do not come together; the message says which and what to do."""
+    """Workers did not connect; the message names them and says what to do."""
 
 
 def make_strategy(name: str = "auto", worker_timeout: float = 300.0) -> tf.distribute.Strategy:
-    """The `tf.distribute` strategy of that name.
+    """Makes the `tf.distribute` strategy of this name.
 
     "auto" takes every visible GPU (`MirroredStrategy` from two on), else the CPU; "one_device" the
-    first GPU or the CPU; "mirrored" every GPU, or every logical CPU where there is none;
-    "multi_worker" the workers of `TF_CONFIG`.
+    first GPU or the CPU; "mirrored" every GPU, or every logical CPU without GPUs; "multi_worker"
+    the workers of `TF_CONFIG`.
 
     Args:
       name: of the strategy.
@@ -43,7 +43,7 @@ def make_strategy(name: str = "auto", worker_timeout: float = 300.0) -> tf.distr
     """
     if name not in STRATEGIES:
         raise ValueError(
-            f"Unknown strategy {name!r}; there are {', '.join(map(repr, STRATEGIES))}.")
+            f"Unknown strategy {name!r}; use {', '.join(map(repr, STRATEGIES))}.")
     if name == "multi_worker":
         wait_for_workers(*read_config(), worker_timeout)
         return tf.distribute.MultiWorkerMirroredStrategy()
@@ -55,7 +55,7 @@ def make_strategy(name: str = "auto", worker_timeout: float = 300.0) -> tf.distr
 
 
 def keeps_data(strategy: tf.distribute.Strategy) -> bool:
-    """Whether data can stay on the device of a strategy: only that of one device takes several
+    """Whether data can stay on the device of a strategy: only a one-device strategy takes several
     steps in one compiled call.
     """
     return isinstance(strategy, tf.distribute.OneDeviceStrategy)
@@ -72,17 +72,16 @@ def is_chief(strategy: tf.distribute.Strategy) -> bool:
 
 
 def prepare_cpu(batch_size: int, strategy: tf.distribute.Strategy) -> None:
-    """Sets a CPU up for `train`; does nothing where there is a GPU. Call it before TensorFlow
-    computes anything.
+    """Sets up a CPU for `train`; does nothing with a GPU. Call it before TensorFlow computes
+    anything.
 
-    `train` splits a batch into parts that are worked on side by side (`num_parts`), each with its
-    share of the cores: with one thread to an operation and one operation to a core that takes 0.8
-    of the time of all cores on each operation. glibc keeps freed blocks instead of returning them
-    between steps.
+    `train` splits a batch into parts that run in parallel (`num_parts`). With one thread per
+    operation and one operation per core this takes 0.8 of the time of all cores on each operation.
+    glibc keeps freed blocks instead of returning them between steps.
 
     Args:
-      batch_size: of the training to come; threads are left alone where it makes a single part.
-      strategy: name of the strategy to come; they are left alone where there are several replicas.
+      batch_size: of the coming training; a batch with a single part leaves threads unchanged.
+      strategy: name of the coming strategy; several replicas leave threads unchanged.
     """
     if tf.config.list_physical_devices("GPU"):
         return
@@ -91,7 +90,7 @@ def prepare_cpu(batch_size: int, strategy: tf.distribute.Strategy) -> None:
         if strategy in ("auto", "one_device") and (parts > 1 or num_cores() == 1):
             tf.config.threading.set_intra_op_parallelism_threads(-(-num_cores() // parts))
             tf.config.threading.set_inter_op_parallelism_threads(parts)
-    except RuntimeError:  # TensorFlow has begun to compute: slower, and the same otherwise
+    except RuntimeError:  # TensorFlow has begun to compute: slower, but otherwise the same
         pass
     if sys.platform == "linux":
         try:
@@ -113,8 +112,8 @@ def num_cores() -> int:
 
 
 def num_parts(batch_size: int, strategy: tf.distribute.Strategy) -> int:
-    """Into how many parts to split each replica's batch: at most 8, and one to a core, on a lone
-    CPU; else one.
+    """The number of parts of each replica's batch: on a single CPU one per core, at most 8;
+    otherwise one.
     """
     if strategy.num_replicas_in_sync > 1 or tf.config.list_physical_devices("GPU"):
         return 1
@@ -122,10 +121,9 @@ def num_parts(batch_size: int, strategy: tf.distribute.Strategy) -> int:
 
 
 def _parts(batch_size):
-    """The largest number of equal parts of a batch, of which each has a core of its own.
+    """The largest number of equal parts of a batch with one core each.
 
-    Every part is a copy of the graph: 64 of them take a minute to compile, and give the threads
-    more to wait for than to do.
+    Every part is a copy of the graph. 64 copies take a minute to compile, and threads mostly wait.
     """
     return max(parts for parts in range(1,
                                         min(_MOST_PARTS, num_cores()) + 1)
@@ -133,8 +131,7 @@ def _parts(batch_size):
 
 
 def read_config() -> tuple[dict[str, str], str]:
-    """The workers that `TF_CONFIG` names, as `{name: "host:port"}`, and the name of this one
-    ("worker 0").
+    """The workers in `TF_CONFIG`, as `{name: "host:port"}`, and the name of this one ("worker 0").
 
     Raises:
       ValueError: if it is missing, or names no workers, or this process is not one of them.
@@ -156,11 +153,10 @@ def read_config() -> tuple[dict[str, str], str]:
     except (ValueError, KeyError, TypeError, AttributeError):
         raise ValueError(f"TF_CONFIG must be JSON of the form {_FORM}; got {text}.") from None
     if own.startswith("evaluator"):
-        raise ValueError("TF_CONFIG makes this process an evaluator, and training has none. "
-                         "Measure the run with the measuring commands instead, also while it "
-                         "trains elsewhere.")
+        raise ValueError("TF_CONFIG makes this process an evaluator, but training has no "
+                         "evaluators. Use the measuring commands instead, also during training.")
     if own not in workers:
-        raise ValueError(f"TF_CONFIG makes this process {own!r}, which is none of its workers: "
+        raise ValueError(f"TF_CONFIG makes this process {own!r}, which is not one of its workers: "
                          f"{', '.join(workers) or 'there are none'}.")
     for name, address in workers.items():
         _, colon, port = address.rpartition(":")
@@ -171,7 +167,7 @@ def read_config() -> tuple[dict[str, str], str]:
 
 
 def wait_for_workers(workers: dict[str, str], own: str, timeout: float) -> None:
-    """Returns when every worker has been reached; says now and again for which it waits.
+    """Waits until every worker is reachable, and reports the missing ones from time to time.
 
     TensorFlow itself waits without a message, and ignores Ctrl-C. Each worker listens at its own
     address until it has reached all others, and then leaves the port to TensorFlow.
@@ -195,7 +191,7 @@ def wait_for_workers(workers: dict[str, str], own: str, timeout: float) -> None:
             names = ", ".join(f"{name} ({address})" for name, address in missing.items())
             if left < 0:
                 raise ClusterError(
-                    f"Not started, or out of reach, within {timeout:g} s: {names}. Start every "
+                    f"Not started, or not reachable, within {timeout:g} s: {names}. Start every "
                     "worker of TF_CONFIG with the same command, or wait longer with "
                     "worker_timeout.")
             if now - told > _TOLD_EVERY:
@@ -230,10 +226,10 @@ def _reached(address):
 
 
 def bfloat16_units(cpuinfo: str = "/proc/cpuinfo") -> str | None:
-    """The name of what multiplies in bfloat16 here: "AVX512_BF16", "AMX" or a GPU. None: nothing.
+    """The name of the device for bfloat16 here: "AVX512_BF16", "AMX" or a GPU; None without one.
 
-    If there are GPUs, they compute, and each needs compute capability 8.0. Else it is the
-    processor, with oneDNN, under Linux on x86. Other systems do not say, or were not measured.
+    GPUs are used if there are any, and each needs compute capability 8.0. Otherwise it is the
+    processor, with oneDNN, under Linux on x86. Other systems are unknown or were not measured.
 
     Args:
       cpuinfo: file in which the kernel describes the processor.
@@ -260,39 +256,39 @@ def choose_precision(name: str, several_machines: bool = False) -> tuple[str | N
     """The precision of a training on this machine.
 
     Args:
-      name: one of `PRECISIONS`. "auto" is bfloat16 if something here has units for it, else
-        float32; "none" is float32.
+      name: one of `PRECISIONS`. "auto" is bfloat16 if a device has units for it, else float32;
+        "none" is float32.
       several_machines: whether other machines train with this one. "auto" could differ there.
     Returns:
       "bfloat16", "float16", or None for float32; and a line for the log, or None.
     Raises:
-      ValueError: for another name, and for "auto" on several machines.
+      ValueError: for an unknown name, and for "auto" on several machines.
     """
     if name not in PRECISIONS:
         raise ValueError(f"mixed_precision must be one of {', '.join(PRECISIONS)}; got {name!r}.")
     if name == "auto" and several_machines:
-        raise ValueError("mixed_precision auto looks at one machine, and could differ on another. "
-                         "With several workers, give each the same: bfloat16, float16 or none.")
+        raise ValueError("mixed_precision auto depends on the machine. With several workers, give "
+                         "each the same: bfloat16, float16 or none.")
     found = bfloat16_units()
     if name == "auto" and found:
         return "bfloat16", (f"Training computes in bfloat16, for which there is {found}. Weights, "
                             "losses and measurements are float32.")
     if name == "auto":
-        return None, "Training computes in float32: nothing here is known to be faster in bfloat16."
+        return None, "Training computes in float32: bfloat16 is not known to be faster here."
     if name == "none":
         return None, found and (
-            "Training computes in float32, as the paper does. It is faster in bfloat16 here, with "
-            f"mixed_precision auto: there is {found}.")
+            "Training computes in float32, as the paper does. bfloat16 is faster here "
+            f"(mixed_precision auto): there is {found}.")
     if name == "bfloat16" and not found:
-        return name, ("Nothing here is known to be faster in bfloat16. If it is emulated, a step "
-                      "takes twice the time of float32.")
+        return name, ("No device here is known to be faster in bfloat16. If it is emulated, a step "
+                      "takes twice as long as in float32.")
     return name, None
 
 
 @contextlib.contextmanager
 def using_precision(name: str | None) -> Iterator[None]:
-    """Networks that are made in the block compute in "float16" or "bfloat16", with float32 weights;
-    `None`: in float32.
+    """Networks made in the block compute in "float16" or "bfloat16", with float32 weights; `None`:
+    in float32.
     """
     before = tf.keras.mixed_precision.global_policy()
     tf.keras.mixed_precision.set_global_policy(f"mixed_{name}" if name else "float32")

@@ -1,7 +1,7 @@
-"""Training a run, and going on with it after it was stopped.
+"""Training a run, and resuming it.
 
-Everything random is a function of the seed and the step, so a run that was killed and started again
-ends with the weights of one that never stopped.
+All random numbers depend only on the seed and the step. So a run that was killed and resumed ends
+with the same weights as a run without a stop.
 """
 import os
 import shutil
@@ -31,8 +31,8 @@ from tfisovae.vae.optimizers import FusedAdam
 from tfisovae.vae.standardizing import layers_of, standardize_latents
 from tfisovae.vae.vae import VAE, load
 
-_EXAMPLES_OF_A_CALL = 2**19  # at most, with resident data: seconds, for which a signal waits
-# Examples at most: an error of 1 % at the second moment of Gaussian variables.
+_EXAMPLES_OF_A_CALL = 2**19  # longest wait of a signal with resident data, in seconds
+# Limit of examples: gives an error of 1 % in the second moment of Gaussian variables.
 _STANDARDIZED_OVER = 20_000
 _LOST = (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.CancelledError,
          tf.errors.DeadlineExceededError, tf.errors.InternalError)
@@ -41,7 +41,7 @@ _LOST = (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.Cancelled
 def train(run: Run, make_vae: Callable[[], VAE], source: Source, strategy: tf.distribute.Strategy,
           extra_callbacks: Sequence[tf.keras.callbacks.Callback] = (),
           resident: bool = False) -> VAE:
-    """Trains to `run.config["steps"]` steps, going on from the last checkpoint if there is one.
+    """Trains to `run.config["steps"]` steps, from the last checkpoint if there is one.
 
     Args:
       run: `Run`. Its config has `steps`, `batch_size`, `learning_rate`, `clipnorm`, `seed`,
@@ -49,29 +49,28 @@ def train(run: Run, make_vae: Callable[[], VAE], source: Source, strategy: tf.di
         `learning_rate_warmup` (steps of it), `averaging` (momentum of the average of the weights),
         `anneal_steps` with `anneal` (`steps` and `kind` of a `LambdaSchedule`),
         `standardize_latents` (whether to, when annealing ends and at the end), and `monitor_every`
-        with `monitor_share` (`every` and `share` of an `IsometryMonitor` of held-out examples).
+        with `monitor_share` (`every` and `share` of an `IsometryMonitor` on held-out examples).
       make_vae: function of no arguments that makes the `VAE`; called under the strategy's scope
         after seeding.
       source: `Source`.
       strategy: of `devices.make_strategy`, made before TensorFlow computes anything.
-      extra_callbacks: Keras callbacks beside those of the run.
-      resident: whether to keep the data on the device and to do the `log_every` steps of an
-        interval in one call compiled by XLA: several times faster for small networks on small
-        examples. Takes the strategy of one device.
+      extra_callbacks: more Keras callbacks.
+      resident: whether to keep the data on the device and run the `log_every` steps of an interval
+        in one call compiled by XLA. This is several times faster for small networks on small
+        examples. It needs the one-device strategy.
     Returns:
       The trained `VAE`, which is also saved in `model/`.
     Raises:
-      RunError: if the loss or a weight became non-finite, or the disk full, or a worker was lost;
-        the last checkpoint is kept.
-      Stopped: at SIGINT or SIGTERM, a `KeyboardInterrupt`, after the step under way; a checkpoint
-        holds it.
+      RunError: if the loss or a weight is not finite, the disk is full, or a worker is lost; the
+        last checkpoint is kept.
+      Stopped: at SIGINT or SIGTERM (a `KeyboardInterrupt`), after the current step, with a
+        checkpoint.
     """
     config, chief = run.config, devices.is_chief(strategy)
     if resident and not devices.keeps_data(strategy):
         raise ValueError(
-            f"Resident data take one device and its strategy, 'one_device'; got "
-            f"{type(strategy).__name__} of "
-            f"{strategy.num_replicas_in_sync} replica(s).")
+            "Resident data need one device and the strategy 'one_device'; got "
+            f"{type(strategy).__name__} of {strategy.num_replicas_in_sync} replica(s).")
     if config["log_every"] < 1:
         raise ValueError(f"log_every must be at least 1 step; got {config['log_every']}.")
     found = checkpoints.newest(run.path("checkpoints"))
@@ -90,14 +89,14 @@ def train(run: Run, make_vae: Callable[[], VAE], source: Source, strategy: tf.di
                 num_parts=1 if resident else devices.num_parts(config["batch_size"], strategy),
                 resident=as_float(source.train[np.arange(len(source.train))]) if resident else None)
             if config.get("standardize_latents"):
-                layers_of(vae)  # what cannot be done at the end is said at the beginning
+                layers_of(vae)  # impossible requests fail at the start, not at the end
             _keras.build(vae.optimizer, vae.trainable_variables)
             schedule = _lambda_schedule(config, vae)
             checkpoint = tf.train.Checkpoint(encoder=vae.encoder, decoder=vae.decoder,
                                              optimizer=vae.optimizer, lmbda=vae.lmbda)
             if found:
                 _restore(checkpoint, found)
-        # Saving is collective: every worker saves, all but the chief to where it is thrown away.
+        # Saving is collective: every worker saves, but only the chief's files are kept.
         thrown_away = None if chief else tempfile.mkdtemp()
         try:
             keeper = checkpoints.Keeper(checkpoint, thrown_away or run.path("checkpoints"),
@@ -105,18 +104,18 @@ def train(run: Run, make_vae: Callable[[], VAE], source: Source, strategy: tf.di
             saving = callbacks.Checkpoints(keeper, config, watch, found)
             standardize = _standardizing(config, source.train, chief)
             attached = [*schedule, callbacks.StopAtNonFinite(), *extra_callbacks]
-            # Averages of weights of before and after would be of no model: with averaging, at the
-            # end alone.
+            # An average of weights from before and after would not be a model: with averaging, only
+            # at the end.
             between = bool(
                 schedule) and schedule[0].steps < config["steps"] and not config.get("averaging")
             if config.get("standardize_latents") and between:
                 attached.append(callbacks.Standardization(standardize, schedule[0].steps))
             if chief:
                 if step:
-                    print(f"{run.directory}: going on from step {step}.", file=sys.stderr)
+                    print(f"{run.directory}: resuming from step {step}.", file=sys.stderr)
                 examples = as_float(source.eval[np.arange(min(8, len(source.eval)))])
-                # History before checkpoint: killed between the two, a run goes on from before the
-                # row, which is then dropped.
+                # History before checkpoint: a run killed between the two resumes before the row,
+                # and drops it.
                 monitor = _monitor(config, run.directory, source.eval, step)
                 attached += [
                     *monitor,
@@ -158,15 +157,15 @@ def _optimizer(config):
 
 
 def _rate(config):
-    """The learning rate of a configuration at every step: linear to its value, and from there
-    constant, or by a cosine to 0.
+    """The learning rate of a configuration at every step: linear up to its value, then constant or
+    a cosine to 0.
     """
     rate, schedule, warmup = config["learning_rate"], config.get(
         "schedule", "constant"), config.get("learning_rate_warmup")
     if schedule not in SCHEDULES:
         raise ValueError(
-            f"Unknown schedule {schedule!r}; there are {', '.join(map(repr, SCHEDULES))}.")
-    lowest = 0.0 if schedule == "cosine" else 1.0  # of what the rate was at its height
+            f"Unknown schedule {schedule!r}; use {', '.join(map(repr, SCHEDULES))}.")
+    lowest = 0.0 if schedule == "cosine" else 1.0  # of the rate at its maximum
     if warmup:
         return tf.keras.optimizers.schedules.CosineDecay(rate / warmup, config["steps"] - warmup,
                                                          lowest, warmup_target=rate,
@@ -176,8 +175,8 @@ def _rate(config):
 
 
 def _lambda_schedule(config, vae):
-    """The callbacks that anneal lmbda, one or none, to what the VAE was made with; a checkpoint may
-    hold what it is half-way.
+    """The callbacks (one or none) that anneal lmbda to the VAE's original value; a checkpoint may
+    hold a value in between.
     """
     if not config.get("anneal_steps"):
         return []
@@ -188,15 +187,15 @@ def _lambda_schedule(config, vae):
 
 
 def _standardizing(config, rows, says):
-    """The function that standardizes the latent variables of a VAE over examples of training, and
-    says what that was worth.
+    """A function that standardizes the latent variables of a VAE over training examples, and
+    reports the gain.
     """
     def standardize(vae):
         data = batches.drawn_batches(rows, _STANDARDIZED_OVER, config["seed"])
         try:
             said = standardize_latents(vae, data, progress=says and sys.stderr.isatty()).sentence()
         except ValueError as error:  # a model that diverges on some example is still the model
-            said = f"{error} They stay as they are."
+            said = f"{error} They stay unchanged."
         if says:
             print(said, file=sys.stderr)
 
@@ -207,7 +206,7 @@ def _monitor(config, directory, held_out, step):
     """The callbacks that measure isometry, one or none."""
     if not config.get("monitor_every"):
         return []
-    if not step:  # what is there is of a training that was killed before its first checkpoint
+    if not step:  # existing rows come from a training that was killed before its first checkpoint
         history.go_on(os.path.join(directory, history.ISOMETRY), -1, history.OF_ISOMETRY,
                       history.OF_ISOMETRY)
     data = as_float(held_out[np.arange(min(IsometryMonitor.MOST, len(held_out)))])
@@ -217,16 +216,14 @@ def _monitor(config, directory, held_out, step):
 
 
 def _restore(checkpoint, found):
-    """Reads a checkpoint; those of earlier versions have no lmbda, which was that of the
-    configuration.
-    """
+    """Reads a checkpoint. Older ones have no lmbda; the configuration has it."""
     prefix, versions = found.prefix, found.said.get("manifest", {}).get("versions", {})
     writer = versions.get("keras", _keras.VERSION)
     if writer.partition(".")[0] != _keras.VERSION.partition(".")[0]:
         raise runs.RunError(
             f"The checkpoint {prefix} was written with Keras {writer}, and Keras {_keras.VERSION} "
-            "cannot go on from it: its optimizers keep other numbers. Use TensorFlow "
-            f"{versions.get('tensorflow')} again, or begin another run. The model of a finished "
+            "cannot resume from it: its optimizers store other numbers. Use TensorFlow "
+            f"{versions.get('tensorflow')} again, or start another run. The model of a finished "
             "run opens in both.")
     if not tf.train.load_checkpoint(prefix).has_tensor("lmbda/.ATTRIBUTES/VARIABLE_VALUE"):
         checkpoint = tf.train.Checkpoint(
@@ -235,8 +232,7 @@ def _restore(checkpoint, found):
 
 
 def _check_all_at(step, strategy):
-    """Raises where the workers of a run do not all see the same checkpoint: they would train
-    different models.
+    """Raises if the workers of a run see different checkpoints: they would train different models.
     """
     if strategy.cluster_resolver is None:
         return
@@ -249,15 +245,12 @@ def _check_all_at(step, strategy):
     mean, square = means().numpy()
     if square != mean**2:
         raise runs.RunError(
-            f"This worker goes on from step {step}, the mean over all is {mean:g}. Every worker "
-            f"must see the same "
-            "run directory: put it on a file system that they share.")
+            f"This worker resumes from step {step}, but the mean over all workers is {mean:g}. "
+            "Every worker must see the same run directory. Put it on a shared file system.")
 
 
 def _fit(vae, rows, strategy, config, attached, resident, keeper):
-    """Keras `fit` over epochs of `log_every` steps, shorter at the ends where they are no
-    multiples.
-    """
+    """Keras `fit` over epochs of `log_every` steps, with shorter ones at the ends if needed."""
     every, steps, step = config["log_every"], config["steps"], int(vae.optimizer.iterations.numpy())
     longest = max(1, _EXAMPLES_OF_A_CALL // config["batch_size"])
     try:
@@ -284,7 +277,7 @@ def _fit(vae, rows, strategy, config, attached, resident, keeper):
 
 
 def _words(error, kept, strategy):
-    """What was raised in training, and what to do, in a line."""
+    """An error of the training, and what to do, in a line."""
     if isinstance(error, NonFiniteLoss):
         return (
             f"The loss is not finite at step {error.step}. {kept} Lower learning_rate, or set "
@@ -292,8 +285,8 @@ def _words(error, kept, strategy):
             "steps, the data's values may be too large for this lmbda.")
     message = " ".join(str(getattr(error, "message", error)).split())
     if strategy.cluster_resolver is not None and isinstance(error, _LOST):
-        return (f"Another worker is gone, or out of reach. {kept} Start all workers again, with "
-                "the same commands.")
+        return (f"Another worker has ended or is not reachable. {kept} Start all workers again, "
+                "with the same commands.")
     if isinstance(error, tf.errors.ResourceExhaustedError) and "OOM" in message:
         return f"The memory is full ({message[:200]}). {kept} Take a smaller batch_size."
-    return f"{message[:300]}. {kept} The same command goes on when this is mended."
+    return f"{message[:300]}. {kept} Correct this, then run the same command to resume."

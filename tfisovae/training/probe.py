@@ -1,5 +1,5 @@
-"""How much a run would gain from more training: a copy of its model is trained on, and the loss is
-compared before and after.
+"""How much a run would gain from more training: a copy of its model trains further, and the losses
+before and after are compared.
 """
 import dataclasses
 import itertools
@@ -28,23 +28,23 @@ from tfisovae.training import batches, devices, loop, runs
 from tfisovae.vae.vae import VAE, load
 from tfisovae.verdict.gains import Probe
 
-_AVERAGED_OVER = 0.1  # of a probe at a constant rate: the weights that are averaged
-_SEEDS = 1_000_003  # a probe draws other batches than the training did
+_AVERAGED_OVER = 0.1  # last part of a probe at a constant rate, over which weights are averaged
+_SEEDS = 1_000_003  # a probe draws other batches than the training
 
 
 def losses(model: Measurable, data: Data, num_examples: int | None = None, seed: int = 0,
            progress: bool = False, loss: Callable[..., tf.Tensor] | None = None) -> np.ndarray:
-    """The loss that training makes small, of each example, `[N]`, nats.
+    """The training loss of each example, `[N]`, nats.
 
-    The noise of an example depends on the seed and on its number alone, so that the losses of two
-    models can be compared in pairs.
+    The noise of an example depends only on the seed and on its index, so losses of two models can
+    be compared in pairs.
 
     Args:
       model: a `VAE` or an `Autoencoder`.
       data: examples, in the same order each time.
       num_examples: how many; all by default.
       seed: of the posterior noise. progress: whether to show a progress bar.
-      loss: as `probe` takes it.
+      loss: as for `probe`.
     """
     loss = loss or _objective(model)
     rows = streaming.examples_of(model, data, num_examples, "losses", progress)
@@ -63,27 +63,29 @@ def probe(model: AutoencoderLike, data: Data, steps: int, trained_steps: int | N
           num_examples: int = 50_000, seed: int = 0, progress: bool = False,
           distortion: Distortion | str | None = None, beta: float | None = None,
           scale: str = "log_variance", inspect: bool = True) -> Probe:
-    """Trains a Keras model on, measures by how much its loss falls, and puts its weights back.
+    """Shows what more training would gain: trains a Keras model further, measures the fall of its
+    loss, and restores its weights.
 
-    Layers are in inference mode, as in all measurements. Cost: that of the training steps.
+    Layers are in inference mode, as in all measurements. The cost is the cost of the training
+    steps.
 
     Args:
-      model: whatever `as_autoencoder` takes and has trainable weights.
-      data: of training: an array `[N, ...]`, or a `tf.data.Dataset` of batches.
-      steps: how many. As many as the training had shows the gain of a doubling; fewer show a lower
-        bound of it.
-      trained_steps: how many steps the training had, where you know it.
-      loss: `(x, first_row, seed)` -> the loss of training, `[B]`, nats. By default D / beta + KL.
-      optimizer: a new one, as you trained with. By default Adam whose rate falls from .001 to 0 by
-        a cosine.
-      batch_size: of the training steps, of an array.
+      model: anything that `as_autoencoder` takes, with trainable weights.
+      data: training data: an array `[N, ...]`, or a `tf.data.Dataset` of batches.
+      steps: how many. As many as in the training show the gain of a doubling; fewer show a lower
+        bound.
+      trained_steps: how many steps the training had, if known.
+      loss: `(x, first_row, seed)` -> the training loss, `[B]`, nats. By default D / beta + KL.
+      optimizer: a new one, as in your training. By default Adam with a rate that falls from .001 to
+        0 along a cosine.
+      batch_size: of the training steps, for an array.
       num_examples: at most, over which the losses are compared.
       seed: of the order of an array's examples, and of the posterior noise.
       progress: whether to show progress bars.
       distortion, beta, scale: as `as_autoencoder` takes them.
       inspect: as of `tfisovae.analyze`.
     Returns:
-      `Probe`, one of the `probes` of `Analysis.judge`.
+      `Probe`, for the `probes` of `Analysis.judge`.
     Raises:
       ValueError: if the model has no trainable weights, or there are too few examples.
     """
@@ -92,8 +94,8 @@ def probe(model: AutoencoderLike, data: Data, steps: int, trained_steps: int | N
     refuse(autoencoder, "probe")
     weights = _keras.variables((autoencoder.networks or Networks()).weights)
     if not weights:
-        raise ValueError("model must have trainable weights, so that it can be trained on; it has "
-                         "none. Give the Keras models.")
+        raise ValueError("model must have trainable weights to continue training; it has none. "
+                         "Give the Keras models.")
     optimizer = optimizer or tf.keras.optimizers.Adam(
         tf.keras.optimizers.schedules.CosineDecay(1e-3, steps))
     objective = loss or _objective(autoencoder)
@@ -124,8 +126,8 @@ def probe(model: AutoencoderLike, data: Data, steps: int, trained_steps: int | N
 
 
 def _first(data, num_examples, seed):
-    """At most `num_examples` of the data, an array: drawn at random from an array, the first of a
-    data set.
+    """At most `num_examples` of the data, as an array: random ones of an array, the first of a data
+    set.
     """
     if hasattr(data, "shape"):
         return np.asarray(data)[np.random.default_rng(seed).permutation(len(data))[:num_examples]]
@@ -141,7 +143,7 @@ def _first(data, num_examples, seed):
 
 
 def _endless(data, batch_size, seed):
-    """Batches of an array in random order, or of a data set, without end."""
+    """Endless batches of an array in random order, or of a data set."""
     for epoch in itertools.count():
         if hasattr(data, "shape"):
             order = np.random.default_rng([seed, epoch]).permutation(len(data))
@@ -153,8 +155,8 @@ def _endless(data, batch_size, seed):
 
 
 def recipe(config: dict[str, Any], steps: int, seed: int) -> dict[str, Any]:
-    """The configuration of a probe: that of the run with the learning rate's schedule from its
-    start, and without the warm-up of the loss and the annealing of lmbda.
+    """The configuration of a probe: the run's, with the learning rate's schedule from its start,
+    but without the warm-up of the loss and the annealing of lmbda.
     """
     share = steps / config["steps"]
     warmup = config.get("learning_rate_warmup")
@@ -171,7 +173,7 @@ def recipe(config: dict[str, Any], steps: int, seed: int) -> dict[str, Any]:
 
 
 class _LastWeights(tf.keras.callbacks.Callback):
-    """Keeps the weights at the end of training, before averages take their place."""
+    """Keeps the weights at the end of training, before averages replace them."""
 
     def on_train_end(self, logs=None):
         self.weights = [value.numpy() for value in self.model.weights]
@@ -179,22 +181,22 @@ class _LastWeights(tf.keras.callbacks.Callback):
 
 def probe_run(directory: str | os.PathLike, source: Source, steps: int | None = None, seed: int = 0,
           num_examples: int = 50_000, progress: bool = False) -> Probe:
-    """Trains a copy of a finished run on, and measures by how much the loss falls.
+    """Trains a copy of a finished run further, and measures the fall of the loss.
 
-    The copy is a run of its own in `RUN/probes`, which goes on where it stopped when it is killed;
-    it is removed at the end. The run itself stays as it is.
+    The copy is a separate run in `RUN/probes`. It can be resumed after a kill, and is removed at
+    the end. The run itself does not change.
 
     Args:
       directory: of the run.
       source: its data.
-      steps: how many; by default as many as the run has had, which doubles the training.
+      steps: how many; by default as many as in the run, which doubles the training.
       seed: of the batches and the noise of the probe.
-      num_examples: of training, at most, over which the losses are compared.
+      num_examples: largest number of training examples for the comparison.
       progress: whether to show progress bars.
     Returns:
       `Probe`.
     Raises:
-      RunError: if there is no finished run, or the probe's loss is not finite.
+      RunError: if the run is not finished, or the probe's loss is not finite.
     """
     config = runs.load_config(directory)
     steps = config["steps"] if steps is None else steps
@@ -208,7 +210,7 @@ def probe_run(directory: str | os.PathLike, source: Source, steps: int | None = 
     with runs.Run(place, recipe(config, steps, seed)) as run:
         vae = loop.train(run, as_trained, source, strategy, [kept], resident)
     compares = compares and bool(run.config.get("averaging"))
-    if compares and not hasattr(kept, "weights"):  # killed after its last step: they are lost
+    if compares and not hasattr(kept, "weights"):  # killed after the last step: they are lost
         shutil.rmtree(place)
         return probe_run(directory, source, steps, seed, num_examples, progress)
 
@@ -228,8 +230,8 @@ def probe_run(directory: str | os.PathLike, source: Source, steps: int | None = 
 
 
 def _maker(config, model):
-    """A function that makes the trained VAE. One that was trained in 16 bits is trained on in
-    float32 where the processor has no units for them.
+    """A function that makes the trained VAE. A VAE from a 16-bit training uses float32 if the
+    processor has no units for 16 bits.
     """
     def make():
         vae = load(model)
@@ -244,7 +246,7 @@ def _maker(config, model):
 
 
 def read(directory: str | os.PathLike) -> list[Probe]:
-    """The probes of a run's present model that were measured, of `probes.json`."""
+    """The measured probes of a run's present model, from `probes.json`."""
     try:
         saved = files.read_json(os.path.join(directory, "probes.json"))
         if saved["model"] != runs.model_digest(directory):

@@ -1,10 +1,9 @@
 """A run directory: its manifest, its lock, and its model.
 
 It holds `config.json` (every option resolved, seeds, versions, fingerprint of the data),
-`history.csv` (and `isometry-history.csv` where the training is monitored), `checkpoints/`,
-`tensorboard/` and `model/` (the SavedModel); the measuring commands add what they measure and draw.
-The manifest also stands beside each checkpoint and in the model, so that a `config.json` that is
-damaged can be made anew.
+`history.csv` (and `isometry-history.csv` with a monitor), `checkpoints/`, `tensorboard/` and
+`model/` (the SavedModel); the measuring commands add their results. Each checkpoint and the model
+have a copy of the manifest, so a damaged `config.json` can be restored.
 """
 import contextlib
 import hashlib
@@ -24,10 +23,10 @@ from tfisovae.callbacks import history
 from tfisovae.training import checkpoints
 from tfisovae.vae.vae import VAE, load
 
-# Without making it another run:
+# Options that may change within a run:
 _MAY_CHANGE = ("steps", "epochs", "checkpoint_every", "log_every", "monitor_every", "monitor_share",
                "versions")
-# Where the data lie and what computes, which the same data and weights may change.
+# The place of the data and the devices, which may change for the same data and weights.
 _PLACES = ("data", "data_dir", "strategy")
 _OF_A_RUN = ("config.json", "history.csv", history.ISOMETRY, "checkpoints", "tensorboard", "model",
              "lock")
@@ -36,7 +35,7 @@ _COPY = os.path.join("assets.extra", "run.json")
 
 
 class RunError(ValueError):
-    """A run that cannot start or go on; the message says why and what to do."""
+    """A run cannot start or resume; the message says why and what to do."""
 
 
 class Run:
@@ -45,13 +44,11 @@ class Run:
     Args:
       directory: made if it is missing.
       config: every option of the run, JSON-serialisable; the manifest.
-      chief: whether this process writes. The other workers of a multi-worker run share the
-        directory and only read.
+      chief: whether this process writes. Other workers of the same run only read.
     Raises:
-      RunError: if the directory belongs to another process now, holds a run of another
-        configuration, or one that has no whole checkpoint to go on from. Nothing has been changed
-        then.
-      files.DamagedFile: if its history is none.
+      RunError: if another process uses the directory, it holds a run with another configuration, or
+        a run without an intact checkpoint. Then nothing has been changed.
+      files.DamagedFile: if its history is damaged.
     """
 
     def __init__(self, directory: str | os.PathLike, config: dict[str, Any],
@@ -100,8 +97,8 @@ class Run:
         self.close()
 
     def save_model(self, vae: VAE) -> None:
-        """Writes the trained `VAE` to `model/`, with its step and digests; a model that is there
-        stays until this one is whole.
+        """Writes the trained `VAE` to `model/`, with its step and digests; an existing model stays
+        until this one is complete.
         """
         with files.replacing_directory(self.path("model")) as new:
             vae.save(new)
@@ -123,13 +120,13 @@ class Run:
         }
         if "config.json" not in others and strange:
             raise RunError(
-                f"{self.directory} is not empty and holds no run (no config.json). Choose another "
-                f"run_dir."
+                f"{self.directory} is not empty and is not a run directory (no config.json). "
+                "Choose another run_dir."
             )
 
     def _write_manifest(self):
         before, path = _manifest(self.directory), self.path("config.json")
-        # They raise where they read none, before anything is changed:
+        # They raise if they cannot read it, before anything is changed:
         reached = history.last_step(self.path("history.csv"))
         history.read(self.path(history.ISOMETRY), history.OF_ISOMETRY)
         found = checkpoints.newest(self.path("checkpoints"))
@@ -137,34 +134,30 @@ class Run:
             self.path("model"))
         if before is None and (found or written or reached > 0):
             raise RunError(
-                f"{path} is missing or damaged, and so is every copy of it, so it is not known "
-                f"which run this is. "
-                "Choose another run_dir; nothing here has been changed.")
+                f"{path} is missing or damaged, and so is every copy of it, so the run is unknown. "
+                "Choose another run_dir; nothing has been changed.")
         if before is not None:
             if not _is_manifest(_read(path)):
-                print(f"{path} was missing or damaged; it is made anew from a copy.",
+                print(f"{path} was missing or damaged; it was restored from a copy.",
                       file=sys.stderr)
             self._check_same(before)
             trained = found.step if found else 0
             if trained > self.config.get("steps", trained):
                 raise RunError(
                     f"{self.directory} has been trained to step {trained}; {self.config['steps']} "
-                    f"steps end before "
-                    "that. Ask for more, or choose another run_dir.")
+                    "steps end before that. Give more steps, or choose another run_dir.")
             lost = not found and (written or 0 < before.get("checkpoint_every", 0) < reached)
             if lost and not is_finished(self.directory, self.config):
                 raise RunError(
-                    f"{self.directory} has been trained, and none of its checkpoints is whole, so "
-                    f"it cannot go on. Put "
-                    "a copy of checkpoints/ there, or train anew in another run_dir; nothing here "
-                    "has been changed."
+                    f"{self.directory} has been trained, but none of its checkpoints is intact, so "
+                    "it cannot resume. Restore a copy of checkpoints/, or train again in another "
+                    "run_dir. Nothing has been changed."
                 )
             self._mark_model(before["steps"])
         files.write_json(path, self.config, digits=None)
 
     def _mark_model(self, step):
-        """Writes its step into a model that does not say it, as of older versions: it must not pass
-        for one of more steps.
+        """Adds the step to a model of an older version, so that it is not mistaken for a later one.
         """
         model = self.path("model")
         if os.path.isdir(model) and not isinstance(
@@ -177,7 +170,7 @@ class Run:
         data, other = (manifest.get("data_manifest") or {} for manifest in (now, before))
         # Older manifests lack it.
         known = {key for key in ("held_out",) if key not in data or key not in other}
-        # What lies beside the examples is none of the run.
+        # Other files next to the examples are not part of the run.
         passed = {*known, "num_skipped", "num_not_images"}
         same_data = {k: v
                      for k, v in data.items()
@@ -192,18 +185,18 @@ class Run:
         ]
         if differences:
             cosine = [
-                "A cosine ends at its last step: with more steps it would have been another from "
-                "the first step on."
+                "A cosine schedule ends at its last step: more steps would change it from the "
+                "first step on."
             ] * (before.get("schedule_steps") != now.get("schedule_steps")
                  and before.get("schedule") == now.get("schedule"))
             raise RunError("\n".join([
-                f"{self.directory} holds a run of another configuration:", *differences, *cosine,
-                "Choose another run_dir, or remove that one."
+                f"{self.directory} holds a run with another configuration:", *differences, *cosine,
+                "Choose another run_dir, or remove this one."
             ]))
 
 
 def _read(path):
-    """A JSON object; `None` where there is none that can be read."""
+    """A JSON object; `None` if it is missing or unreadable."""
     try:
         return files.read_json(path)
     except (OSError, files.DamagedFile):
@@ -215,7 +208,7 @@ def _is_manifest(values):
 
 
 def _manifest(directory):
-    """The manifest of a run, or the newest copy of it; `None` where there is none."""
+    """The manifest of a run, or its newest copy; `None` if there is none."""
     def candidates():
         yield _read(os.path.join(directory, "config.json"))
         yield from checkpoints.manifests(os.path.join(directory, "checkpoints"))
@@ -225,11 +218,11 @@ def _manifest(directory):
 
 
 def load_config(directory: str | os.PathLike) -> dict[str, Any]:
-    """The manifest of a run; where `config.json` is damaged, the copy of it that stands beside a
-    checkpoint or in the model.
+    """The manifest of a run. If `config.json` is damaged, it is a copy from a checkpoint or from
+    the model.
 
     Raises:
-      RunError: if `directory` holds no run, or no whole manifest.
+      RunError: if `directory` is not a run, or has no intact manifest.
     """
     path = os.path.join(directory, "config.json")
     found = _manifest(directory)
@@ -237,26 +230,27 @@ def load_config(directory: str | os.PathLike) -> dict[str, Any]:
         return found
     if not os.path.exists(path):
         raise RunError(
-            f"{directory} holds no run: it has no config.json. A run directory is what the "
-            f"training commands write."
+            f"{directory} is not a run directory: it has no config.json. Give a directory that a "
+            "training command wrote."
         )
-    files.read_json(path, "Give the training command again.")  # which says what is wrong with it
+    files.read_json(path, "Run the training command again.")  # it names the fault
     raise RunError(
-        f"{path} is not a run's: it has no number of steps. Give the training command again.")
+        f"{path} does not belong to a run: it has no number of steps. Run the training command "
+        "again.")
 
 
 def trained_step(directory: str | os.PathLike) -> int:
-    """The step of the latest whole checkpoint of a run; 0 where there is none."""
+    """The step of the latest complete checkpoint of a run; 0 if there is none."""
     found = checkpoints.newest(os.path.join(directory, "checkpoints"))
     return found.step if found else 0
 
 
 def is_finished(directory: str | os.PathLike, config: dict[str, Any] | None = None) -> bool:
-    """Whether a run has been trained to its end, and its model is whole.
+    """Whether a run has been trained to its end, and its model is complete.
 
     Args:
       directory: of the run.
-      config: its manifest, by default the one that is there.
+      config: its manifest, by default from the directory.
     """
     try:
         config = config or load_config(directory)
@@ -271,12 +265,12 @@ def load_run(directory: str | os.PathLike) -> tuple[dict[str, Any], VAE]:
     """The manifest and the trained `VAE` of a run.
 
     Raises:
-      RunError: if there is no run, its training has not ended, or its model is damaged.
+      RunError: if it is not a run, its training has not ended, or its model is damaged.
     """
     config = load_config(directory)
     model = os.path.join(directory, "model")
     said = _read(os.path.join(model, _COPY)) or {}
-    if "step" not in said:  # of a version that wrote no copy, or it is damaged
+    if "step" not in said:  # from a version without copies, or damaged
         step = config["steps"] if os.path.exists(model) and trained_step(directory) in (
             0, config["steps"]) else None
     else:
@@ -284,9 +278,9 @@ def load_run(directory: str | os.PathLike) -> tuple[dict[str, Any], VAE]:
     if step != config["steps"]:
         at = trained_step(directory)
         raise RunError(
-            f"{directory} has no model yet: its training has not ended. Give the training command "
-            f"again"
-            + (f", and it goes on from the checkpoint of step {at}." if at else "."))
+            f"{directory} has no model yet: its training has not ended. Run the training command "
+            "again"
+            + (f", and it resumes from the checkpoint of step {at}." if at else "."))
     damage = _damage(model, said)
     if damage is None:
         of_damage = files.DamagedFile if said.get("files") else (FileNotFoundError, ValueError,
@@ -296,23 +290,22 @@ def load_run(directory: str | os.PathLike) -> tuple[dict[str, Any], VAE]:
         except of_damage as error:
             damage = " ".join(str(error).split())
     if trained_step(directory) == config["steps"]:
-        way_out = ("Give the training command again: the model is made again from the last "
-                   "checkpoint.")
+        way_out = ("Run the training command again: it makes the model from the last checkpoint.")
     else:
-        way_out = ("There is no whole checkpoint to make it from. Put a copy there, or train "
-                   "again in another run_dir.")
+        way_out = ("There is no intact checkpoint to make it from. Restore a copy, or train again "
+                   "in another run_dir.")
     raise RunError(f"{model} is damaged ({damage}). {way_out}")
 
 
 def model_digest(directory: str | os.PathLike) -> str:
-    """A digest of the model of a run, which another model has not got."""
+    """A digest that identifies the model of a run."""
     return hashlib.sha256(
         json.dumps(_digests(os.path.join(directory, "model")),
                    sort_keys=True).encode()).hexdigest()
 
 
 def _digests(model):
-    """Digests of the files of a model but the copy of the manifest, by their paths in it."""
+    """Digests of the files of a model, except the copy of the manifest, by relative path."""
     found = {}
     for folder, _, names in os.walk(model):
         for name, digest in files.digests(os.path.join(folder, name) for name in names).items():
@@ -322,21 +315,19 @@ def _digests(model):
 
 
 def _damage(model, said):
-    """What is wrong with a model by the digests that were kept of it, in words; `None` where
-    nothing is.
-    """
+    """The fault of a model by its stored digests, in words; `None` without a fault."""
     try:
         now = _digests(model)
     except OSError as error:
         return str(error)
     for name, digest in (said.get("files") or {}).items():
         if now.get(name) != digest:
-            return f"{name} is missing" if name not in now else f"{name} is not as it was written"
+            return f"{name} is missing" if name not in now else f"{name} has changed"
     return None if now else "it is empty"
 
 
 def versions() -> dict[str, str]:
-    """Versions of what computes the results."""
+    """Versions of the software behind the results."""
     found = {"python": platform.python_version(), "tensorflow": tf.__version__,
              "keras": _keras.VERSION, "numpy": np.__version__}
     with contextlib.suppress(importlib.metadata.PackageNotFoundError):

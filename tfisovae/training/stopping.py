@@ -12,8 +12,8 @@ _NAMES = {signal.SIGINT: "Ctrl-C", signal.SIGTERM: "SIGTERM"}
 
 
 class Stopped(KeyboardInterrupt):
-    """A training was told to end; the message says at which step. `status` is the exit status for
-    the shell.
+    """A signal ended a training; the message names the step. `status` is the exit status for the
+    shell.
     """
 
     def __init__(self, message: str, signum: int) -> None:
@@ -22,12 +22,12 @@ class Stopped(KeyboardInterrupt):
 
 
 class Watch:
-    """Signals that have come since `watching` began.
+    """Signals since `watching` began.
 
     Attributes:
       received: the number of the first, or `None`.
-      at_stake: whether a step has been done since `watching` began. Then a signal waits for the end
-        of the current step, and a checkpoint.
+      at_stake: whether there was a step since `watching` began. Then a signal waits for the end of
+        the current step and a checkpoint.
     """
 
     def __init__(self, directory: str | os.PathLike) -> None:
@@ -35,9 +35,9 @@ class Watch:
 
     def stop(self, step: int, kept: int | None) -> None:
         """Ends the training at a step. `kept` is the step of the last checkpoint, or 0."""
-        there = "There is no checkpoint: the same command begins again."
+        there = "There is no checkpoint: the same command starts again."
         if kept:
-            there = (f"The same command goes on from the checkpoint of step {kept} in "
+            there = (f"The same command resumes from the checkpoint of step {kept} in "
                      f"{self.directory}.")
         raise Stopped(f"stopped by {_NAMES[self.received]} at step {step}. {there}", self.received)
 
@@ -46,8 +46,8 @@ class Watch:
 def watching(directory: str | os.PathLike, alone: bool = True) -> Iterator[Watch]:
     """A `Watch`, for a training in `directory`. A second Ctrl-C ends the process at once.
 
-    With several workers the first signal ends the process at once: a checkpoint would need them
-    all. Only the main thread can handle signals; in other threads nothing is watched.
+    With several workers the first signal ends the process at once, since a checkpoint needs all
+    workers. Only the main thread can handle signals; in other threads nothing is watched.
 
     Args:
       directory: of the run, for messages.
@@ -64,7 +64,7 @@ def watching(directory: str | os.PathLike, alone: bool = True) -> Iterator[Watch
         signal.signal(signal.SIGINT, signal.SIG_DFL)
         if not watch.at_stake:
             raise Stopped(f"stopped by {_NAMES[signum]} before a new step was done; {directory} is "
-                          "as it was.", signum)
+                          "unchanged.", signum)
         # A stream may be closed, or in use just now.
         with contextlib.suppress(OSError, RuntimeError, ValueError):
             print(f"{_NAMES[signum]}: stopping. Ctrl-C again ends at once.", file=sys.stderr,
@@ -81,9 +81,9 @@ def watching(directory: str | os.PathLike, alone: bool = True) -> Iterator[Watch
 
 
 def why_it_ended(code: int, printed: str) -> str:
-    """Why a process has failed: the signal that ended it, or the last line that it printed."""
+    """The reason why a process failed: its signal, or its last printed line."""
     if code < 0:
-        return f"ended by {signal.Signals(-code).name}" + (", as where memory runs out"
+        return f"ended by {signal.Signals(-code).name}" + (", perhaps out of memory"
                                                            if code == -signal.SIGKILL else "")
     lines = printed.strip().splitlines()
     return lines[-1] if lines else f"exit status {code}"

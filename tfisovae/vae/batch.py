@@ -1,4 +1,4 @@
-"""One batch as `fit` and `evaluate` see it, and the rows of it that a replica has."""
+"""One batch in `fit` and `evaluate`, and its rows on a replica."""
 import functools
 import typing
 
@@ -11,7 +11,7 @@ if typing.TYPE_CHECKING:
 
 
 class Share(typing.NamedTuple):
-    """The rows of a global batch that this replica has.
+    """The rows of a global batch on this replica.
 
     Attributes:
       first_row: number of the first, int32.
@@ -25,12 +25,12 @@ class Share(typing.NamedTuple):
 def share_of(x: tf.Tensor, seen: int | tf.Tensor = 0) -> Share:
     """The `Share` of this replica, whose rows are `x` `[b, ...]`.
 
-    Replicas have their rows in order, but not always equally many: some may have none. So each
-    tells the others how many it has, in one sum of integers over all replicas.
+    Replicas have their rows in order, but their numbers can differ, and some may have none. So
+    replicas exchange these numbers in one sum of integers.
 
     Args:
       x: rows of this replica.
-      seen: rows that this replica had before, int32: rows are counted from the first of all.
+      seen: earlier rows of this replica, int32: rows are counted from the very first.
     """
     context, size = tf.distribute.get_replica_context(), tf.shape(x)[0]
     replicas = context.num_replicas_in_sync if context else 1
@@ -43,7 +43,7 @@ def share_of(x: tf.Tensor, seen: int | tf.Tensor = 0) -> Share:
 
 
 class Mode:
-    """A VAE in training or in inference mode, with lmbda as it is at the end of a step: the five
+    """A VAE in training or in inference mode, with lmbda from the end of a step. It has the five
     attributes of an `Autoencoder`.
 
     Args:
@@ -62,13 +62,12 @@ class Mode:
 
 
 class Batch(Measurement):
-    """The `Measurement` of a batch by a `Mode`, whose objective has the networks' own losses in it.
-    """
+    """The `Measurement` of a batch by a `Mode`. Its objective includes the networks' own losses."""
 
     @once
     def _both(self):
-        """x_check and x_hat of one pass: layers that look at the batch see both points at once,
-        through one decoder.
+        """x_check and x_hat in one pass through the decoder, so that layers that look at the batch
+        see both points.
         """
         z = tf.concat([self.posterior.mean, self.posterior.sample(self.noise)], 0)
         return tf.split(self.autoencoder.decode(z), 2)
@@ -89,9 +88,7 @@ class Batch(Measurement):
 
     @once
     def own_losses(self) -> tf.Tensor:
-        """The sum of regularisers and of what layers added by `add_loss` when they were last
-        called, a scalar.
-        """
+        """The sum of regularisers and of `add_loss` terms from the last call, a scalar."""
         self.x_hat  # noqa: B018  (the networks are called before they are asked)
         losses = [tf.reduce_mean(tf.cast(loss, tf.float32)) for loss in self.autoencoder.vae.losses]
         return tf.add_n(losses) if losses else tf.zeros([])

@@ -23,14 +23,13 @@ class NonFiniteLoss(ValueError):
 
 
 def parts(x: tf.Tensor, count: int) -> list[tf.Tensor]:
-    """`x` `[B, ...]` cut into `count` parts that are as equal as they can be, none of them empty.
-    """
+    """`x` `[B, ...]` cut into `count` parts of nearly equal size, none of them empty."""
     if count == 1:
         return [x]
     size = tf.shape(x)[0] if x.shape[0] is None else x.shape[0]
     check = tf.debugging.Assert(size >= count, [
-        "A batch of", size, "examples", _CUT, count, "parts: leave out what remains of an "
-        "epoch, by drop_remainder=True, or take fewer num_parts"
+        "A batch of", size, "examples", _CUT, count, "parts: use drop_remainder=True for the end "
+        "of an epoch, or fewer num_parts"
     ])
     with tf.control_dependencies([check] if check is not None else []):
         cuts = [size * k // count for k in range(count + 1)]
@@ -42,7 +41,7 @@ def finite_examples(x: tf.Tensor, first_row: int | tf.Tensor, *where: Any) -> tf
     `first_row`, and says `where`.
     """
     rows = tf.reduce_all(tf.math.is_finite(x), tf.range(1, tf.rank(x)))
-    # A replica may have no rows, of which there is no smallest.
+    # A replica may have no rows, and so no minimum.
     broken = tf.cast(first_row, tf.int64) + tf.argmin(
         tf.cast(tf.concat([rows, [False]], 0), tf.int32))
     check = tf.debugging.Assert(
@@ -54,7 +53,7 @@ def finite_examples(x: tf.Tensor, first_row: int | tf.Tensor, *where: Any) -> tf
 
 def finite_loss(loss: tf.Tensor, x: tf.Tensor, first_row: int | tf.Tensor,
                 step: tf.Tensor) -> tf.Tensor:
-    """`loss`, with the assertion that it, and before it its examples `x`, are finite. The message
+    """`loss`, with assertions that its examples `x` and then the loss are finite. The message
     counts examples from `first_row`.
     """
     x = finite_examples(x, first_row, "of the batch of step", step + 1)
@@ -64,8 +63,8 @@ def finite_loss(loss: tf.Tensor, x: tf.Tensor, first_row: int | tf.Tensor,
 
 
 def loss_check(finite: tf.Tensor, number: int | tf.Tensor) -> list[tf.Operation]:
-    """The assertion that the loss of the step with a `number`, counted from 1, is finite, in a
-    list; empty where it was made.
+    """A list with the assertion that the loss of step `number`, counted from 1, is finite; empty if
+    it exists already.
     """
     check = tf.debugging.Assert(
         finite,

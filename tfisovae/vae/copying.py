@@ -1,4 +1,4 @@
-"""A VAE made again from its configuration, for saving, `copy.deepcopy` and `pickle`."""
+"""Makes a VAE from its configuration, for saving, `copy.deepcopy` and `pickle`."""
 import json
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -10,13 +10,13 @@ from tfisovae import _keras
 from tfisovae.autoencoder import graph
 from tfisovae.distortions import Distortion
 
-_OPEN = 16  # the size of an axis that the networks leave open, of examples to compare
-_ADVICE = ("Define get_config, which returns the arguments of __init__, or build it of Keras' own "
-           "layers by the functional API.")
+_OPEN = 16  # size of an open axis, for examples to compare
+_ADVICE = ("Define get_config, which returns the arguments of __init__, or build it from Keras' "
+           "own layers with the functional API.")
 
 
 def custom_objects(vae: Any) -> dict[str, type]:
-    """The classes of a VAE's layers and distortion, by name, as Keras takes them."""
+    """The classes of a VAE's layers and distortion, by name, for Keras."""
     made = graph.custom_objects(vae.encoder, vae.decoder)
     return {**made, type(vae.distortion).__name__: type(vae.distortion)}
 
@@ -27,10 +27,10 @@ def checked(vae: Any, configure: Callable[[], dict[str, Any]], purpose: str) -> 
     Args:
       vae: the `VAE`.
       configure: its `get_config` or `config_now`.
-      purpose: what it is for, in the message: "saved" or "copied".
+      purpose: its purpose in the message: "saved" or "copied".
     Raises:
-      ValueError: where it makes another VAE than this one: another distortion, networks with other
-        weights, or a subclass that encodes or decodes in another way.
+      ValueError: if it makes a different VAE: another distortion, networks with other weights, or a
+        subclass that encodes or decodes differently.
     """
     _check_distortion(vae, purpose)
     doubtful = {role: network for role, network in (("encoder", vae.encoder),
@@ -44,11 +44,11 @@ def checked(vae: Any, configure: Callable[[], dict[str, Any]], purpose: str) -> 
         other = made(type(vae), config, custom_objects(vae))
         if [w.shape for w in other.weights] != [w.shape for w in vae.weights]:
             raise ValueError("other weights")
-    except Exception as error:  # of whatever the user's classes do
+    except Exception as error:  # the user's classes may raise anything
         names = " or ".join(f"{role} ({type(part).__name__})" for role, part in doubtful.items())
         raise ValueError(
-            f"The {names or type(vae).__name__} cannot be {purpose}, as its configuration does not "
-            f"make it again. {_ADVICE}") from error
+            f"The {names or type(vae).__name__} cannot be {purpose}, since it cannot be made from "
+            f"its configuration. {_ADVICE}") from error
     if special and vae.n is not None:
         _give_weights(other, vae)
         x, z = examples(vae.example_shape, vae.distortion), _random((2, vae.n), -1, 1)
@@ -56,14 +56,14 @@ def checked(vae: Any, configure: Callable[[], dict[str, Any]], purpose: str) -> 
             one, two = (tf.nest.flatten(getattr(which, function)(at)) for which in (vae, other))
             if not all(map(_equal, one, two)):
                 raise ValueError(
-                    f"{type(vae).__name__} cannot be {purpose}: {name} of a VAE that its "
-                    "configuration makes gives other numbers. Define get_config, which returns "
-                    "the arguments of __init__.")
+                    f"{type(vae).__name__} cannot be {purpose}: {name} of a VAE from its "
+                    "configuration gives other numbers. Define get_config, which returns the "
+                    "arguments of __init__.")
     return config
 
 
 def made(cls: type, config: dict[str, Any], custom: dict[str, type]) -> Any:
-    """The VAE of a configuration, which goes through JSON as it would on a disk."""
+    """The VAE of a configuration, which passes through JSON as on a disk."""
     return cls.from_config(json.loads(json.dumps(config)), custom)
 
 
@@ -84,14 +84,14 @@ def _equal(a, b):
 
 
 def _check_distortion(vae, purpose):
-    """Raises ValueError where the configuration of the distortion makes another one."""
+    """Raises ValueError if the configuration of the distortion makes another one."""
     distortion, kind = vae.distortion, type(vae.distortion)
     try:
         config = tf.keras.utils.serialize_keras_object(distortion)
         other = tf.keras.utils.deserialize_keras_object(
             json.loads(json.dumps(config)), custom_objects={kind.__name__: kind})
         cause = None if type(other) is kind else TypeError(f"it makes a {type(other).__name__}")
-    except Exception as error:  # of whatever the user's class does
+    except Exception as error:  # the user's class may raise anything
         cause = error
     if cause is None and vae.example_shape is not None:
         x = examples(vae.example_shape, distortion)
@@ -103,13 +103,13 @@ def _check_distortion(vae, purpose):
             cause = ValueError("it gives other values")
     if cause is not None:
         raise ValueError(
-            f"The distortion {kind.__name__} cannot be {purpose}, as its configuration does not "
-            "make it again. Define get_config, which returns the arguments of __init__."
+            f"The distortion {kind.__name__} cannot be {purpose}, since it cannot be made from its "
+            "configuration. Define get_config, which returns the arguments of __init__."
         ) from cause
 
 
 def reduced(vae: Any) -> tuple[Callable[..., Any], tuple[Any, ...]]:
-    """What `pickle` and `copy.deepcopy` keep of a VAE: a function and its arguments."""
+    """The form of a VAE for `pickle` and `copy.deepcopy`: a function and its arguments."""
     config = checked(vae, vae.get_config, "copied")
     weights = [network.get_weights() for network in (vae.encoder, vae.decoder)]
     return remade, (type(vae), config, custom_objects(vae), weights, _compiled(vae), vae.pruning,
@@ -119,7 +119,7 @@ def reduced(vae: Any) -> tuple[Callable[..., Any], tuple[Any, ...]]:
 def remade(cls: type, config: dict[str, Any], custom: dict[str, type],
            weights: Sequence[list[np.ndarray]], compiled: dict[str, Any] | None, pruning: Any,
            left: tuple[float, float] | None) -> Any:
-    """The VAE of which `reduced` kept the parts."""
+    """The VAE from the parts of `reduced`."""
     vae = made(cls, config, custom)
     for network, values in zip((vae.encoder, vae.decoder), weights):
         if values:
@@ -138,7 +138,7 @@ def remade(cls: type, config: dict[str, Any], custom: dict[str, type],
 
 
 def _compiled(vae):
-    """How a VAE was compiled, and the state of its optimizer; None of one that was not."""
+    """The compile options of a VAE and the state of its optimizer; None if it is not compiled."""
     optimizer = getattr(vae, "optimizer", None)
     if optimizer is None:
         return None

@@ -1,4 +1,4 @@
-"""Adam by TensorFlow's fused kernel."""
+"""Adam with TensorFlow's fused kernel."""
 from collections.abc import Iterable
 from typing import Any
 
@@ -16,9 +16,9 @@ class FusedAdam(tf.keras.optimizers.Adam):
     CelebA network.
 
     Attributes:
-      averages_at_end: whether the moving averages of the weights (`use_ema`) take their place at
-        the end of every `fit`, as Keras has it; a training of several `fit`s calls `use_averages`
-        once, when it is over.
+      averages_at_end: whether the moving averages of the weights (`use_ema`) replace them at the
+        end of every `fit`, as in Keras. A training of several `fit`s calls `use_averages` once, at
+        its end.
     """
 
     averages_at_end = True
@@ -36,8 +36,8 @@ class FusedAdam(tf.keras.optimizers.Adam):
             self.use_averages(var_list)
 
     def use_averages(self, variables: Iterable[tf.Variable]) -> None:
-        """Puts the moving averages of the weights (`use_ema=True`) in their place: once, when
-        training is over.
+        """Replaces the weights by their moving averages (`use_ema=True`): once, at the end of
+        training.
         """
         super().finalize_variable_values(variables)
 

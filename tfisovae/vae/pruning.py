@@ -1,10 +1,10 @@
-"""A smaller VAE of the latent variables that matter, and what leaving out the others costs.
+"""Pruning: a smaller VAE with the important latent variables, and the cost of leaving out the
+others.
 
-A variable that is left out is fixed at its mean. What that costs is measured for each variable
-alone, the cost of removal (`tfisovae.metrics.removal`). It ranks the variables, and the costs of
-all that are left out together predict what the smaller VAE loses. The rate falls by E[KL_j] each.
-On Gaussian data with a sum of squares the cost is v_j - beta / 2, and the KL log(2 v_j / beta) / 2
-nats.
+A removed variable is fixed at its mean. The cost of removal (`tfisovae.metrics.removal`) is
+measured for each variable alone. It ranks the variables. The sum over removed variables predicts
+the loss of the smaller VAE. The rate falls by E[KL_j] each. On Gaussian data with a sum of squares
+the cost is v_j - beta / 2, and the KL log(2 v_j / beta) / 2 nats.
 """
 import dataclasses
 import numbers
@@ -36,9 +36,9 @@ class Change:
     """A mean over the examples, before and after.
 
     Attributes:
-      before, after: of the two models, with the same noise in the variables that are kept.
+      before, after: of the two models, with the same noise in the kept variables.
       standard_error: of `after - before`, for independent examples.
-      predicted: the sum of what `after - before` is for each variable that is left out alone.
+      predicted: the sum of `after - before` for each variable, removed alone.
     """
 
     before: float
@@ -53,20 +53,20 @@ class Change:
 
 @dataclasses.dataclass(frozen=True, repr=False)
 class Pruning:
-    """What was left out of a VAE, and what that cost.
+    """The removed latent variables of a VAE, and their cost.
 
     Attributes:
-      kept, left_out: numbers of the latent variables, as the model before counts them, ascending.
-      values: where the others are fixed, `[len(left_out)]`.
-      share: the share that the kept ones have in the cost of removal of all active variables; NaN
-        where there were no data.
-      encoder_sliced, decoder_sliced: whether the network got smaller; else it is as it was, behind
-        a layer that selects.
-      num_examples: measured; 0 where there were no data.
+      kept, left_out: indices of the latent variables in the model before, ascending.
+      values: the fixed values of the others, `[len(left_out)]`.
+      share: the kept variables' share of the cost of removal of all active variables; NaN without
+        data.
+      encoder_sliced, decoder_sliced: whether the network got smaller; otherwise it is unchanged,
+        with a layer that selects.
+      num_examples: measured; 0 without data.
       distortion: as trained, in its own unit. rate: E[KL], nats. loss: distortion / beta + rate,
         nats. `Change`s, or `None`.
-      weights_shared: whether some weights are those of the model before, so that training one
-        changes the other.
+      weights_shared: whether the model before shares some weights, so that training one changes the
+        other.
     """
 
     kept: np.ndarray
@@ -93,7 +93,7 @@ class Pruning:
         return html.of(repr(self), columns, rows, [] if rows else [self.sentences()])
 
     def sentences(self) -> str:
-        """What it says, in lines of plain words."""
+        """The result in lines of plain words."""
         whole = len(self.kept) + len(self.left_out)
         said = [
             f"{len(self.kept)} of {whole} dimensions kept: {', '.join(map(str, self.kept))}" +
@@ -101,7 +101,7 @@ class Pruning:
              if np.isfinite(self.share) else ".")
         ]
         if self.weights_shared:
-            said.append("Weights are those of the model before: training one changes the other.")
+            said.append("The model before shares these weights: training one changes the other.")
         if self.distortion is None:
             return "\n".join(said)
         for name, unit in (("distortion", ""), ("rate", " nats"), ("loss", " nats")):
@@ -113,16 +113,15 @@ class Pruning:
                 f"predicted {change.predicted:+.3g}")
         examples = f"{self.num_examples} examples"
         if self.num_examples == 1:
-            examples = "1 example, whose error is not known"
+            examples = "1 example, so without an error"
         return "\n".join([
-            *said, f"on {examples}. Predicted: what each of these costs when it is removed alone, "
-            "and its KL."
+            *said, f"on {examples}. Predicted: the cost of each one when removed alone, and its KL."
         ])
 
 
 @dataclasses.dataclass(frozen=True)
 class PrunedAutoencoder(Autoencoder):
-    """An `Autoencoder` of some of the latent variables of another.
+    """An `Autoencoder` with some of the latent variables of another.
 
     Attributes:
       pruning: `Pruning`.
@@ -136,40 +135,39 @@ def prune(model: AutoencoderLike, keep: Sequence[int] | int | float | str, data:
           distortion: Distortion | str | None = None, beta: float | None = None,
           scale: str = "log_variance", decomposed: bool | None = None,
           inspect: bool = True) -> VAE | PrunedAutoencoder:
-    """A smaller VAE without the latent variables that are left out. These are fixed at their mean
-    over `data` (else at 0).
+    """Makes a smaller VAE from the important latent variables, and measures the cost.
 
-    For the variables that are kept the posterior is the same, number for number. Of Keras networks
-    whose heads and whose decoder's first layer are dense these are sliced; others stand behind a
-    layer that selects (`tfisovae.vae.slicing`). The model itself is not changed, and the smaller
-    one has weights of its own, to be trained further; only of networks that cannot be made anew
-    (subclassed ones without `get_config`, SavedModels, functions) it has those of the model, and
-    says so (`Pruning`).
+    The other variables are fixed at their mean over `data` (at 0 without data).
+
+    The posterior of the kept variables stays the same, number for number. In Keras networks, dense
+    heads and a dense first layer of the decoder are sliced. Other networks get a layer that selects
+    (`tfisovae.vae.slicing`). The model itself does not change. The smaller one has its own weights
+    and can be trained further. Networks that cannot be copied (subclassed ones without
+    `get_config`, SavedModels, functions) share the model's weights; `Pruning` says so.
 
     Args:
       model: whatever `as_autoencoder` takes.
       keep: which variables, in one of four ways:
 
-        - a list of their numbers, in any order (the smaller model has them in ascending order);
-        - an integer: so many, by their cost of removal;
-        - a float between 0 and 1: as few as have this share of the cost of removal of all active
+        - a list of their numbers, in any order (the smaller model has them in ascending order); -
+          an integer: this many, by their cost of removal;
+        - a float between 0 and 1: the fewest with this share of the cost of removal of all active
           ones (`scree.Scree.count`);
-        - "active": those whose mean KL is above .01 nat.
-      data: `[N, ...]` or batches, read twice. All but a list need them; with them the cost is
-        measured.
+        - "active": all with a mean KL above .01 nat. data: `[N, ...]` or batches, read twice. Only
+          a list works without data. With data the cost is measured.
       num_examples: how many to use; all by default.
       progress: whether to show progress bars.
       distortion, beta, scale, decomposed: as `as_autoencoder` takes them, for models that do not
         say them.
       inspect: as of `tfisovae.analyze`.
     Returns:
-      With Keras networks a `VAE`, not compiled, with the lmbda and the loss of the model as they
-      are now; of other models (SavedModels, functions) an `Autoencoder`. Its `pruning` is a
-      `Pruning`: what was kept, what it cost, and what was predicted.
+      For Keras networks a `VAE`, not compiled, with the model's present lmbda and loss. For other
+      models (SavedModels, functions) an `Autoencoder`. Its `pruning` is a `Pruning`: kept
+      variables, cost and prediction.
     Raises:
-      ValueError: for a `keep` that leaves out nothing or everything, names a variable twice or one
-        that there is not, or is no share; for a model that has collapsed, data that are missing or
-        a generator, and a distortion that is not finite.
+      ValueError: for a `keep` that removes nothing or everything, repeats a variable, names a
+        missing one, or is not a share; for a collapsed model, missing data or a generator, or a
+        distortion that is not finite.
     """
     if isinstance(model, (str, os.PathLike)) and os.path.isfile(os.path.join(model, CONFIG)):
         model = load(model)
@@ -177,12 +175,11 @@ def prune(model: AutoencoderLike, keep: Sequence[int] | int | float | str, data:
     refuse(before, "prune")
     pair = _keras_pair(model, before)
     if pair is not None or data is not None:
-        before = as_autoencoder(before)  # which says it where beta is missing
+        before = as_autoencoder(before)  # it raises if beta is missing
     if isinstance(data, Iterator):
         raise ValueError(
-            f"data is read twice, and a {type(data).__name__} can be read only once. Give an "
-            f"array [N, ...] or a "
-            "tf.data.Dataset of batches.")
+            f"data is read twice, but a {type(data).__name__} can be read only once. Give an array "
+            "[N, ...] or a tf.data.Dataset of batches.")
     if isinstance(model, VAE) and model.n is not None:
         check(keep, model.n)  # before the data are read
     seen, alone = None, None
@@ -215,7 +212,7 @@ def prune(model: AutoencoderLike, keep: Sequence[int] | int | float | str, data:
 
 def _keras_pair(model, autoencoder):
     """The two Keras networks of a VAE or of a pair; None for other models, and for an
-    `Autoencoder`, which may read some of their outputs only.
+    `Autoencoder`, which may use only some of their outputs.
     """
     known = autoencoder.networks
     if isinstance(model, Autoencoder) or known is None:
@@ -225,20 +222,20 @@ def _keras_pair(model, autoencoder):
 
 
 def _size(autoencoder):
-    """n, of a model that has seen no data."""
+    """n of a model that has seen no data."""
     known = autoencoder.networks or Networks()
     n, shape = known.n, known.example_shape
     if n is None and shape is not None and None not in shape:
         n = autoencoder.encode(tf.zeros([1, *shape]))[0].shape[-1]
     if n is None:
         raise ValueError(
-            "data is missing: the model does not say how many latent variables it has. Give "
-            "data=, some examples.")
+            "data is missing: the model does not state its number of latent variables. Give some "
+            "examples as data=.")
     return int(n)
 
 
 def _smaller(model, pair, before, kept, values, scale):
-    """The model of the variables `kept`, and whether its encoder and its decoder were sliced."""
+    """The model with the variables `kept`, and whether its encoder and its decoder were sliced."""
     if pair is None:
         return _selected(before, kept, values), (False, False)
     known = {
@@ -249,9 +246,9 @@ def _smaller(model, pair, before, kept, values, scale):
         config = model.config_now()
         known |= {name: config[name] for name in ("warmup_steps", "seed", "name")}
         if model.beta == before.beta:
-            known["lmbda"] = config["lmbda"]  # which 1 / beta need not be, to the last digit
+            known["lmbda"] = config["lmbda"]  # 1 / beta may differ in the last digit
     else:
-        # Which knows shapes, or says what is missing.
+        # It knows shapes, or reports missing ones.
         model = VAE(*pair, before.distortion, **known)
     encoder, first = slicing.encoder_of(pair[0], kept, model.n, model.example_shape)
     decoder, second = slicing.decoder_of(pair[1], kept, values)
@@ -260,7 +257,7 @@ def _smaller(model, pair, before, kept, values, scale):
 
 
 def _selected(before, kept, values):
-    """An `Autoencoder` of some latent variables, in which the others do not move."""
+    """An `Autoencoder` with some latent variables; the others are fixed."""
     def chosen_of(function):
         return lambda x: tuple(tf.gather(part, kept, axis=1) for part in function(x))
 
@@ -275,7 +272,7 @@ def _selected(before, kept, values):
 
 
 def _cost(before, after, kept, costs, saved, data, num_examples, progress):
-    """The entries of a `Pruning` that are measured; `costs` and `saved` are predicted."""
+    """The measured entries of a `Pruning`; `costs` and `saved` are predictions."""
     smaller = as_autoencoder(after)
 
     def update(x, first_row):
@@ -302,7 +299,7 @@ _WAYS = 'a list of numbers, a count, a share between 0 and 1, or "active"'
 
 
 def check(keep: Sequence[int] | np.ndarray | int | float | str, n: int) -> None:
-    """Raises ValueError for a `keep` of `chosen` that no data would mend."""
+    """Raises ValueError for a bad `keep`, whatever the data."""
     if isinstance(keep, (bool, np.bool_)) or isinstance(keep, str) and keep != "active":
         raise ValueError(f"keep must be {_WAYS}; got {keep!r}.")
     if isinstance(keep, str):
@@ -315,19 +312,19 @@ def check(keep: Sequence[int] | np.ndarray | int | float | str, n: int) -> None:
     elif isinstance(keep, numbers.Real):
         if not 0 < keep < 1:
             raise ValueError(
-                f"keep must be a share above 0 and below 1, where it is no integer; got {keep!r}.")
+                f"keep must be an integer, or a share above 0 and below 1; got {keep!r}.")
     else:
         _check_numbers(np.asarray(keep), n)
 
 
 def _check_numbers(keep, n):
     if keep.ndim != 1 or keep.dtype.kind not in "iu" or not len(keep):
-        hint = " Of a mask, give numpy.flatnonzero(mask)." if keep.dtype.kind == "b" else ""
+        hint = " For a mask, give numpy.flatnonzero(mask)." if keep.dtype.kind == "b" else ""
         raise ValueError(
-            f"keep must be {_WAYS}, with one variable at least; got {keep.tolist()!r}.{hint}")
+            f"keep must be {_WAYS}, with at least one variable; got {keep.tolist()!r}.{hint}")
     outside = keep[(keep < 0) | (keep >= n)]
     if len(outside):
-        raise ValueError(f"keep must be of numbers from 0 to {n - 1}; got {outside[0]}.")
+        raise ValueError(f"keep must have numbers from 0 to {n - 1}; got {outside[0]}.")
     names, counts = np.unique(keep, return_counts=True)
     if (counts > 1).any():
         raise ValueError(
@@ -342,30 +339,27 @@ def _check_fewer(count, n):
 
 def chosen(keep: Sequence[int] | np.ndarray | int | float | str, n: int,
            seen: PosteriorMeans | None = None, cost: np.ndarray | None = None) -> np.ndarray:
-    """The numbers of the latent variables that `keep` means, ascending.
+    """The indices of the latent variables in `keep`, ascending.
 
     Args:
       keep: as `tfisovae.prune` takes it.
       n: how many there are.
-      seen: `PosteriorMeans`, which all but a list need.
-      cost: the cost of removal of each, `[n]`, which counts and shares need.
+      seen: `PosteriorMeans`; only a list works without it.
+      cost: the cost of removal of each, `[n]`, for counts and shares.
     Raises:
-      ValueError: for a `keep` that is none of its four kinds, leaves out nothing or everything,
-        names a variable twice or one that there is not; for a model that has collapsed, and without
-        `seen` where that is needed.
+      ValueError: for a `keep` of another kind, one that removes nothing or everything, repeats a
+        variable or names a missing one; for a collapsed model; or if `seen` is missing but needed.
     """
     check(keep, n)
     if not isinstance(keep, (str, numbers.Real)):
         return np.sort(np.asarray(keep)).astype(int)
     if seen is None:
         raise ValueError(
-            f"data is missing: which variables keep={keep!r} means is seen in their posteriors. "
-            f"Give data=, or a list "
-            "of numbers.")
+            f"data is missing: keep={keep!r} needs the posteriors to choose variables. Give data=, "
+            "or a list of numbers.")
     if not seen.active.any():
         raise ValueError(
-            "The model has collapsed: no latent variable is active, so none is more important "
-            "than another."
+            "The model has collapsed: no latent variable is active, so all are equally unimportant."
         )
     if isinstance(keep, str):
         kept = np.flatnonzero(seen.active)

@@ -15,9 +15,8 @@ if typing.TYPE_CHECKING:
     from tfisovae.vae.vae import VAE
 
 _layers = tf.keras.layers
-# What keeping an array on the device is measured to help (two cores): the toy network, 2 ms a step
-# by `fit` and .35 ms resident, for a second and a half of compilation. At 5 million weights it is
-# slower.
+# Measured effect of an array on the device (two cores): the toy network takes .35 instead of 2 ms
+# per step, after 1.5 s of compilation. At 5 million weights it is slower.
 _SMALL = (_layers.Dense, _layers.Activation, _layers.Flatten, _layers.Reshape,
           _layers.LayerNormalization, _layers.InputLayer, tf.keras.Sequential)
 _MOST_WEIGHTS, _LEAST_STEPS, _MOST_NUMBERS = 200_000, 2_000, 2**27
@@ -25,11 +24,11 @@ _BATCH_HOOKS = ("on_batch_begin", "on_batch_end", "on_train_batch_begin", "on_tr
 
 
 def pays(vae: "VAE", x: np.ndarray, batch_size: int, epochs: int, callbacks: Any) -> bool:
-    """Whether `fit` of an array is measured to be faster with the array on the device, and
-    otherwise the same.
+    """Whether `fit` of an array is faster with the array on the device (as measured), and otherwise
+    the same.
 
-    That is so for small dense networks, on a CPU, over some thousand steps, where no callback wants
-    to see every batch (one that has batch hooks and `takes_many_steps` does not).
+    This holds for small dense networks on a CPU over some thousand steps, if no callback needs
+    every batch (one with batch hooks and `takes_many_steps` does not).
     """
     layers = [layer for network in (vae.encoder, vae.decoder) for layer in graph.layers(network)]
     base = tf.keras.callbacks.Callback
@@ -39,7 +38,7 @@ def pays(vae: "VAE", x: np.ndarray, batch_size: int, epochs: int, callbacks: Any
                                      for weight in vae.weights) <= _MOST_WEIGHTS
             and len(x) >= batch_size and epochs * -(-len(x) // batch_size) >= _LEAST_STEPS
             and x.size <= _MOST_NUMBERS and vae.distribute_strategy.num_replicas_in_sync == 1
-            # As of a LambdaCallback.
+            # For a LambdaCallback.
             and not any(
                 getattr(type(callback), hook) is not getattr(base, hook) or hook in vars(callback)
                 for callback in callbacks
@@ -65,8 +64,7 @@ def epoch_rows(size: int, batch_size: int, shuffle: bool) -> tf.data.Dataset:
 
 
 class Steps(typing.NamedTuple):
-    """What the trackers of a VAE need of many steps, as if they were one batch of all their
-    examples.
+    """The results of many steps for the trackers of a VAE, as for one batch of all their examples.
 
     Attributes:
       distortion: `[N]`, as trained.
@@ -80,9 +78,9 @@ class Steps(typing.NamedTuple):
 
 
 class Compiled:
-    """Steps of a `VAE`, each compiled by XLA as a whole.
+    """Training steps of a `VAE`, each compiled by XLA as a whole.
 
-    The noise is drawn outside: XLA's generator gives other numbers for the same key.
+    The noise comes from outside, since XLA's generator gives other numbers for the same key.
 
     Args:
       vae: compiled `VAE`.
@@ -110,12 +108,12 @@ class Compiled:
 class Resident(Compiled):
     """The examples of a `VAE` on its device, and the compiled loop of steps over them.
 
-    XLA turns a step of a small network into a few fused loops without the overhead of an operation,
-    which is most of the time of such a step.
+    XLA turns a step of a small network into a few fused loops. This removes the overhead of
+    operations, which takes most of the time of such a step.
 
     Args:
       vae: compiled `VAE`.
-      examples: `[N, ...]`, float32; a tensor, or a `tf.Variable` where others of the same shape may
+      examples: `[N, ...]`, float32; a tensor, or a `tf.Variable` if others of the same shape may
         follow.
     """
 
@@ -127,14 +125,14 @@ class Resident(Compiled):
         """Trains on the rows `[steps, B]`, int32, of the examples: `Steps`."""
         if rows.shape.rank != 2 or not rows.dtype.is_integer:
             raise ValueError(
-                "A VAE with resident data is trained on row numbers [steps, batch], integers; "
-                f"got {rows.dtype.name} {rows.shape}.")
+                "A VAE with resident data trains on row numbers [steps, batch], integers; got "
+                f"{rows.dtype.name} {rows.shape}.")
         vae, steps, batch_size = self.vae, tf.shape(rows)[0], rows.shape[1] or tf.shape(rows)[1]
         first = _keras.iterations(vae.optimizer)
         noise = noise_steps(steps, first, batch_size, vae.n, vae.seed)
         before = tf.identity(first)
         distortion, kl, objective, done = self._steps(rows, noise)
-        # Of the first that was not done.
+        # Number of the first step that was not done.
         number = before + tf.reduce_sum(tf.cast(done, before.dtype)) + 1
         with tf.control_dependencies(loss_check(tf.reduce_all(done), number)):
             return Steps(tf.reshape(distortion, [-1]), tf.reshape(kl, [-1, vae.n]),

@@ -1,6 +1,4 @@
-"""A VAE on a disk: a SavedModel with its weights and signatures, and the configuration that makes
-it anew, as JSON.
-"""
+"""A VAE on a disk: a SavedModel with its weights and signatures, and its configuration as JSON."""
 import json
 import os
 from collections.abc import Mapping
@@ -14,12 +12,12 @@ from tfisovae.autoencoder.autoencoder import CONFIG, FORMAT, read_saved_config
 _KEYS = ("encoder", "decoder", "distortion", "lmbda")
 _WRITTEN = ("saved_model.pb", "variables", "assets", "assets.extra", "fingerprint.pb",
             "keras_metadata.pb")
-_WAY_OUT = "Save the VAE again, or take a copy that is whole."
+_WAY_OUT = "Save the VAE again, or use an intact copy."
 
 
 class Weights(tf.Module):
-    """The weights alone: Keras models inside would be exported layer by layer, which GDN layers do
-    not survive.
+    """The weights alone. Keras models inside would be exported layer by layer, which fails for GDN
+    layers.
     """
 
     def __init__(self, encoder: tf.keras.Model, decoder: tf.keras.Model) -> None:
@@ -29,15 +27,15 @@ class Weights(tf.Module):
 
 
 def is_saved_model(path: str | os.PathLike) -> bool:
-    """Whether a SavedModel, of whatever origin, is at `path`."""
+    """Whether a SavedModel of any origin is at `path`."""
     return os.path.isfile(os.path.join(path, "saved_model.pb"))
 
 
 def write(path: str | os.PathLike, weights: Weights,
           signatures: Mapping[str, tf.types.experimental.GenericFunction],
           config: Mapping[str, Any], overwrite: bool = True) -> None:
-    """Writes a SavedModel, whole or not at all; one that was there stays until the new one is
-    whole, and what lies beside it stays.
+    """Writes a SavedModel, completely or not at all. An existing one stays until the new one is
+    complete. Other files next to it stay.
 
     Args:
       path: directory.
@@ -46,11 +44,12 @@ def write(path: str | os.PathLike, weights: Weights,
       config: JSON-serialisable dict.
       overwrite: whether a SavedModel at `path` may be replaced.
     Raises:
-      FileExistsError: if something is there that may not be replaced.
+      FileExistsError: if something at `path` may not be replaced.
     """
     if os.path.exists(path) and (not overwrite or not is_saved_model(path)):
-        raise FileExistsError(f"{path} exists" + ("" if not overwrite else " and is no SavedModel")
-                              + "; it is left as it is.")
+        raise FileExistsError(f"{path} exists" + ("" if not overwrite else " and is not a "
+                                                                           "SavedModel")
+                              + "; it is unchanged.")
     files.sweep(os.path.dirname(os.path.abspath(path)))
     with files.replacing_directory(path) as new:
         tf.saved_model.save(weights, new, signatures=signatures)
@@ -67,7 +66,7 @@ def read_config(path: str | os.PathLike) -> dict[str, Any]:
 
     Raises:
       FileNotFoundError: if there is nothing at `path`.
-      ValueError: if what is there is not a VAE, of another version, or damaged.
+      ValueError: if it is not a VAE, has another version, or is damaged.
     """
     from tfisovae import networks  # noqa: F401  (Keras then knows its layers by name)
 
@@ -79,7 +78,8 @@ def read_config(path: str | os.PathLike) -> dict[str, Any]:
         kind = "a SavedModel, but not one that VAE.save wrote" if is_saved_model(
             path) else "not a SavedModel"
         raise ValueError(
-            f"{path} is {kind} (it has no {CONFIG}); tfisovae.load reads what vae.save(path) wrote."
+            f"{path} is {kind} (it lacks {CONFIG}). tfisovae.load reads the output of "
+            "vae.save(path)."
         )
     found = read_saved_config(path, _WAY_OUT)
     missing = [key for key in _KEYS if key not in found]
@@ -90,7 +90,7 @@ def read_config(path: str | os.PathLike) -> dict[str, Any]:
 
 def class_of(name: str | None, default: type, path: str | os.PathLike,
              custom_objects: Mapping[str, type] | None) -> type:
-    """The class of the VAE at `path`, by the name that Keras has for it; None is `default`.
+    """The class of the VAE at `path`, by its name in Keras; None means `default`.
 
     Raises:
       ValueError: if that class is not known here.
@@ -103,8 +103,8 @@ def class_of(name: str | None, default: type, path: str | os.PathLike,
     if found is None:
         raise ValueError(
             f"{path} has a VAE of the class {short}, which is not registered with Keras here. "
-            f"Import what registers it, or give custom_objects={{{short!r}: {short}}}. To measure "
-            f"it by its signatures: tfisovae.as_autoencoder({os.fspath(path)!r}).")
+            f"Import the module that registers it, or give custom_objects={{{short!r}: {short}}}. "
+            f"To measure it by its signatures: tfisovae.as_autoencoder({os.fspath(path)!r}).")
     return found
 
 
@@ -112,13 +112,13 @@ def restore(path: str | os.PathLike, weights: Weights) -> None:
     """Reads the weights at `path` into `weights`, bit for bit.
 
     Raises:
-      files.DamagedFile: if they are not all there.
+      files.DamagedFile: if some are missing.
     """
     variables = os.path.join(path, "variables", "variables")
     try:
         tf.train.Checkpoint(weights).read(
             variables).assert_existing_objects_matched().run_restore_ops()
-    # Missing, cut, others, of other shapes.
+    # Missing, truncated, different, or of other shapes.
     except (tf.errors.OpError, IndexError, AssertionError, ValueError) as error:
         message = " ".join(str(getattr(error, "message", error)).split())
         raise files.DamagedFile(

@@ -1,9 +1,8 @@
-"""Encoders and decoders of fewer latent variables, made of a VAE's Keras networks.
+"""Encoders and decoders with fewer latent variables, made from a VAE's Keras networks.
 
-Where the heads of the encoder and the first layer of the decoder are dense, their columns and rows
-are left out, and the networks get smaller: what they return for the variables that are kept is the
-same, number for number. Elsewhere the networks stay as they are, behind a layer that leaves out, or
-puts in, the other variables.
+If the heads of the encoder and the first layer of the decoder are dense, their columns and rows are
+removed, and the networks get smaller. For the kept variables they return the same, number for
+number. Other networks stay unchanged, with a layer that removes or inserts the other variables.
 """
 import contextlib
 from collections.abc import Callable, Sequence
@@ -17,7 +16,7 @@ from tfisovae.autoencoder import graph
 from tfisovae.autoencoder.keras_networks import called, outputs_of
 
 layers = tf.keras.layers
-DENSE = (layers.Dense, networks.Dense)  # exactly these: a subclass may do anything
+DENSE = (layers.Dense, networks.Dense)  # exactly these, since a subclass may do anything
 _APART = ("linear", "relu", "tanh", "sigmoid", "softplus", "elu", "selu", "exponential", "softsign",
           "swish", "gelu", "hard_sigmoid")
 _AGREEMENT = 1e-4  # relative to the largest output: float32 sums in another order
@@ -45,11 +44,11 @@ class Columns(layers.Layer):
 
 @tf.keras.utils.register_keras_serializable(package="tfisovae")
 class Restored(layers.Layer):
-    """All n latent variables, of those that were kept: the others stand still.
+    """All n latent variables, from the kept ones; the others are fixed.
 
     Args:
-      kept: the numbers of those kept, in ascending order.
-      values: where each of the n stands that was not kept, `[n]`.
+      kept: indices of the kept ones, ascending.
+      values: fixed values of the others, `[n]`.
     """
 
     def __init__(self, kept: Sequence[int], values: Sequence[float], **kwargs: Any) -> None:
@@ -70,7 +69,7 @@ class Restored(layers.Layer):
 
 def encoder_of(encoder: tf.keras.Model, kept: np.ndarray, n: int,
                example_shape: Sequence[int | None]) -> tuple[tf.keras.Model, bool]:
-    """The encoder of some latent variables: `(network, whether it was sliced)`.
+    """An encoder for some latent variables: `(network, whether it was sliced)`.
 
     Args:
       encoder: built Keras model, as `VAE` takes it.
@@ -78,8 +77,8 @@ def encoder_of(encoder: tf.keras.Model, kept: np.ndarray, n: int,
       n: how many there are.
       example_shape: of one x.
     Returns:
-      A network of weights of its own, where the encoder's configuration makes it anew; elsewhere
-      the weights are those of `encoder` itself.
+      A network with its own weights, if the encoder's configuration allows it. Otherwise it shares
+      the weights of `encoder`.
     """
     def selected(network, x):
         outputs = outputs_of(network, network(x)).parameters()
@@ -103,15 +102,15 @@ def encoder_of(encoder: tf.keras.Model, kept: np.ndarray, n: int,
 
 def decoder_of(decoder: tf.keras.Model, kept: np.ndarray,
                values: np.ndarray) -> tuple[tf.keras.Model, bool]:
-    """The decoder of some latent variables, while the others stand still: `(network, whether it was
+    """A decoder for some latent variables, with the others fixed: `(network, whether it was
     sliced)`.
 
     Args:
       decoder: built Keras model, as `VAE` takes it.
       kept: numbers of the variables, ascending.
-      values: where the others stand, `[n]` (of those kept it is not read).
+      values: fixed values of the others, `[n]` (entries of kept ones are not used).
     Returns:
-      As of `encoder_of`.
+      As for `encoder_of`.
     """
     values = np.where(np.isin(np.arange(len(values)), kept), 0.0, values)
     sliced = _attempt(_sliced_decoder, decoder, kept, values)
@@ -126,8 +125,8 @@ def decoder_of(decoder: tf.keras.Model, kept: np.ndarray,
 
 def _attempt(make: Callable[..., tf.keras.Model | None], network: tf.keras.Model, *args:
              Any) -> tf.keras.Model | None:
-    """What `make` makes of a graph of layers; None of other networks, and of those whose layers
-    cannot be made anew.
+    """The result of `make` for a graph of layers; None for other networks, or if a layer cannot be
+    copied.
     """
     if not graph.is_graph(network):
         return None
@@ -137,20 +136,20 @@ def _attempt(make: Callable[..., tf.keras.Model | None], network: tf.keras.Model
 
 
 def _anew(network, inputs, call, shape):
-    """The network with weights of its own, where that can be had; else itself.
+    """A copy of the network with its own weights, if possible; otherwise the network itself.
 
     Args:
       network: Keras model.
-      inputs: a symbolic tensor, as it takes it.
-      call: what it makes of a tensor, a function of a network and that; by it the two are compared.
-      shape: of one example of what it takes.
+      inputs: a symbolic tensor for the network.
+      call: function of a network and a tensor; its results are compared.
+      shape: of one input example.
     """
     def copied(network):
         return _cloned(network, {}, {})
 
     made = _attempt(copied, network)
     if made is None and not graph.is_graph(network):
-        with contextlib.suppress(Exception):  # of whatever the user's classes do
+        with contextlib.suppress(Exception):  # the user's classes may raise anything
             other = type(network).from_config(network.get_config())
             other(inputs)
             other.set_weights(network.get_weights())
@@ -160,8 +159,8 @@ def _anew(network, inputs, call, shape):
 
 
 def _cloned(network, configs, weights, inputs=None):
-    """The network anew, on other `inputs`; of some layers with entries of the configuration and
-    weights replaced, by layer.
+    """A copy of the network on other `inputs`, with some layers' configuration and weights
+    replaced.
     """
     made = {}
 
@@ -179,7 +178,7 @@ def _cloned(network, configs, weights, inputs=None):
 
 
 def first_of(decoder: tf.keras.Model) -> tf.keras.layers.Layer | None:
-    """The dense layer that alone takes the latent variables; None for other networks."""
+    """The dense layer that is the only one on the latent variables; None for other networks."""
     if not graph.is_graph(decoder):
         return None
     takers = [node.layer for node in graph.takers(decoder, decoder.inputs[0])]
@@ -209,7 +208,7 @@ def _sliced_decoder(decoder, kept, values):
     if first is None:
         return None
     kernel, *bias = first.get_weights()
-    # Of the variables that are left out.
+    # The removed variables.
     shift = (values @ kernel.astype(np.float64)).astype(kernel.dtype)
     weights = [kernel[kept]]
     if bias or shift.any():
@@ -234,8 +233,8 @@ def _selected_columns(outputs, kept, n):
 
 
 def _agree(one, other, shape):
-    """Whether two functions of examples of a shape return the same of two of them, to rounding;
-    True where the shape is open.
+    """Whether two functions return the same for two examples of a shape, to rounding; True if the
+    shape is open.
     """
     if None in shape:
         return True

@@ -1,4 +1,4 @@
-"""The Keras half of a VAE: what `compile`, `fit` and `evaluate` do, and their steps."""
+"""The Keras half of a VAE: `compile`, `fit` and `evaluate`, and their steps."""
 import contextlib
 from collections.abc import Sequence
 from typing import Any
@@ -17,7 +17,7 @@ from tfisovae.vae import checks, resident
 from tfisovae.vae.batch import Batch, Mode, Share, share_of
 from tfisovae.vae.resident import Compiled, Resident
 
-_ROWS = 4096  # of an array, looked at together
+_ROWS = 4096  # rows of an array that are checked together
 _WITH_KEPT = {
     "shuffle", "initial_epoch", "validation_data", "validation_freq", "validation_batch_size",
     "validation_steps"
@@ -25,12 +25,10 @@ _WITH_KEPT = {
 
 
 class Trainable(_keras.Trained):
-    """The base of `VAE`, which has the networks, the distortion and lmbda; here is how they are
-    trained.
-    """
+    """The training part of `VAE`."""
 
     def __init__(self, name: str) -> None:
-        # Its own layers are none: mixed precision is that of the networks.
+        # It has no own layers: mixed precision belongs to the networks.
         super().__init__(name=name, dtype="float32")
         self._trackers = [
             metrics_lib.Loss(),
@@ -42,43 +40,39 @@ class Trainable(_keras.Trained):
         # An array that `fit` was given, and the steps compiled for it.
         self._may_keep, self._kept = False, None
         self._compiled = None  # the steps, where XLA compiles them one by one
-        self._left = None  # lmbda where a schedule has left it, and what it was given
+        self._left = None  # lmbda from the schedule, and the original lmbda
 
     def compile(self, optimizer: tf.keras.optimizers.Optimizer | str = "adam",
                 metrics: Sequence[tf.keras.metrics.Metric] | None = None, num_parts: int = 1,
                 resident: np.ndarray | tf.Tensor | bool | None = None, **kwargs: Any) -> None:
-        """Prepares for `fit` and `evaluate`.
+        """Sets the optimizer and metrics for `fit` and `evaluate`.
 
         Args:
           optimizer: a Keras optimizer, or the name of one.
           metrics: instances of `tfisovae.metrics`, measured by `evaluate`.
-          num_parts: how many parts of a batch, as equal as they can be, `fit` works on side by
-            side. The step is the same to rounding; on a CPU one part to a core is faster than all
-            cores on one operation after the other. Networks with layers that look at a whole batch
-            (batch normalisation), or may do so (layers of your own, `Lambda`, `add_loss`), get
-            batches whole.
-          resident: `[N, ...]`, examples to keep on the device. None: `fit` keeps the array it is
-            given there by itself, where that is measured to be faster
-            (`tfisovae.vae.resident.pays`: small dense networks on a CPU, 2,000 steps at least); an
-            epoch then is one call. False: never. With examples, `fit` takes data sets of row
-            numbers `[steps, B]`, int32 (`tfisovae.training.batches.resident_batches`), and does the
-            steps of each element in one call compiled by XLA. The weights are those of ordinary
-            batches to rounding; small networks train several times faster.
+          num_parts: number of nearly equal parts of a batch that `fit` computes in parallel. The
+            step is the same to rounding. On a CPU, one part per core is faster than all cores on
+            one operation after the other. Networks with layers that look at a whole batch (batch
+            normalisation), or may do so (your own layers, `Lambda`, `add_loss`), get whole batches.
+          resident: `[N, ...]`, examples to keep on the device. None: `fit` keeps its array there if
+            that is faster (`tfisovae.vae.resident.pays`: small dense networks on a CPU, at least
+            2,000 steps); then an epoch is one call. False: never. With examples, `fit` takes data
+            sets of row numbers `[steps, B]`, int32 (`tfisovae.training.batches.resident_batches`),
+            and runs the steps of each element in one call compiled by XLA. The weights equal
+            ordinary training to rounding; small networks train several times faster.
           **kwargs: `run_eagerly`, `steps_per_execution`, `jit_compile` of `tf.keras.Model.compile`;
-            `jit_compile` is of training steps, between the checks of data and loss, which XLA would
-            drop.
+            `jit_compile` applies to training steps, between the checks of data and loss, which XLA
+            would drop.
         """
         for name in ("loss", "loss_weights", "weighted_metrics"):
             if kwargs.pop(name, None) is not None:
                 raise ValueError(
-                    f"compile({name}=...) has no meaning for a VAE: its loss is lmbda D + KL, and "
-                    f"D is the "
-                    "distortion that the VAE was made with.")
+                    f"compile({name}=...) cannot be used with a VAE: its loss is lmbda D + KL, "
+                    "with the distortion of the VAE's constructor.")
         for metric in metrics or []:
             if not hasattr(metric, "measure"):
                 raise ValueError(
-                    f"metrics must be instances of tfisovae.metrics, which measure a VAE; got "
-                    f"{metric!r}."
+                    f"metrics must be instances of tfisovae.metrics; got {metric!r}."
                 )
             if self.n is not None:
                 metric.build(self.n)
@@ -97,7 +91,7 @@ class Trainable(_keras.Trained):
 
     @property
     def num_parts(self) -> int:
-        """Into how many parts `fit` splits a batch. Several replicas take their rows whole."""
+        """The number of parts of a batch in `fit`. Several replicas do not split their rows."""
         alone = self.distribute_strategy.num_replicas_in_sync == 1
         return self._asked_parts if alone and self.treats_examples_apart else 1
 
@@ -106,8 +100,7 @@ class Trainable(_keras.Trained):
         return [*self._trackers, *self._measures]
 
     def _check_data(self, data):
-        """Looks at what `fit` or `evaluate` is given, as far as that is possible before it begins.
-        """
+        """Checks the data for `fit` or `evaluate`, as far as possible before the start."""
         spec = getattr(data, "element_spec", None)
         if spec is not None:
             shape = getattr(x_of(spec), "shape", None) if self._resident is None else None
@@ -125,19 +118,20 @@ class Trainable(_keras.Trained):
     def fit(self, x: Any = None, y: Any = None, batch_size: int | None = None, epochs: int = 1,
             verbose: int | str = "auto", callbacks: Any = None,
             **kwargs: Any) -> tf.keras.callbacks.History:
-        """Trains: `tf.keras.Model.fit`, for data as the class describes them.
+        """Trains the VAE: `tf.keras.Model.fit`, for data as in the class docstring.
 
-        Arrays are looked at as a whole before the first step, data sets batch by batch.
+        Arrays are checked as a whole before the first step, data sets batch by batch.
 
         Raises:
           ValueError: for an example that is not finite or outside the distortion's domain.
-          NonFiniteLoss: at a step whose loss is not finite; the weights are those before it.
+          NonFiniteLoss: at a step with a loss that is not finite; the weights stay as before this
+            step.
         """
         _refuse_weights(kwargs)
         self._check_data(x)
         if kwargs.get("validation_data") is not None:
             self._check_data(kwargs["validation_data"])
-            # Keras takes pairs alone, and asks an array whether it is true.
+            # Keras takes only pairs, and tests arrays for truth.
             if hasattr(kwargs["validation_data"], "dtype"):
                 kwargs["validation_data"] = (kwargs["validation_data"],)
         attached = [
@@ -161,8 +155,8 @@ class Trainable(_keras.Trained):
 
     @contextlib.contextmanager
     def _keeping(self, x, batch_size, epochs, callbacks, kwargs):
-        """Keeps an array on the device while `fit` trains, where that pays: the data set of its
-        rows, or None.
+        """Keeps an array on the device while `fit` trains, if that pays: the data set of its rows,
+        or None.
         """
         x = None if hasattr(x, "element_spec") else x_of(x)
         plain = self._may_keep and hasattr(x, "shape") and hasattr(
@@ -183,7 +177,9 @@ class Trainable(_keras.Trained):
             self._resident, self.train_function = None, outer
 
     def evaluate(self, x: Any = None, *args: Any, **kwargs: Any) -> Any:
-        """Measures: `tf.keras.Model.evaluate`, for data as the class describes them."""
+        """Measures the losses and metrics: `tf.keras.Model.evaluate`, for data as in the class
+        docstring.
+        """
         _refuse_weights({**dict(zip(("y", "batch_size", "verbose", "sample_weight"), args)),
                          **kwargs})
         if _keras.CALLED_BY_FIT not in kwargs:
@@ -192,12 +188,12 @@ class Trainable(_keras.Trained):
             return super().evaluate(_keras.fed(x), *args, **kwargs)
 
     def _anneal(self, callbacks):
-        """Follows the `LambdaSchedule` among the callbacks, if there is one; steps compiled for
-        another are compiled anew.
+        """Follows the `LambdaSchedule` among the callbacks, if there is one. Steps compiled for
+        another schedule are compiled again.
         """
         schedules = [callback for callback in callbacks if isinstance(callback, LambdaSchedule)]
         lmbda = float(self.lmbda.numpy())
-        # A training that was stopped half-way goes on.
+        # A training that was stopped half-way resumes.
         given = self._left[1] if self._left and self._left[0] == lmbda else lmbda
         annealing = schedules[0].annealing(given) if schedules else None
         if annealing != self._annealing:
@@ -208,8 +204,8 @@ class Trainable(_keras.Trained):
                 self._compiled = Compiled(self)
 
     def make_train_function(self, force: bool = False) -> Any:
-        """Keras' own. The optimizer's variables are there before it is traced: a function that
-        makes variables is traced twice.
+        """Keras' own function. The optimizer's variables are made before it is traced, since a
+        function that makes variables is traced twice.
         """
         if all(layer.built for network in (self.encoder, self.decoder)
                for layer in graph.layers(network)):
@@ -234,11 +230,11 @@ class Trainable(_keras.Trained):
         Args:
           x, noise: examples of this replica, and their noise.
           share: `share_of(x)`.
-          alive: None, and a loss that is not finite is an error; or, where XLA compiles the step, a
-            scalar tensor, bool: whether to do the step at all.
+          alive: None: a loss that is not finite is an error. If XLA compiles the step, a scalar
+            tensor, bool: whether to do the step at all.
         Returns:
-          `(the Measurements of its parts, whether the step was done)`; a step whose loss is not
-          finite is not done.
+          `(the Measurements of its parts, whether the step was done)`; a step is not done if its
+          loss is not finite.
         """
         step = _keras.iterations(self.optimizer)
         lmbda = self._annealing(step) if self._annealing is not None else None
@@ -257,7 +253,7 @@ class Trainable(_keras.Trained):
             batches.append(batch)
             losses.append(loss)
             gradients.append(tape.gradient(scaled, self.trainable_variables))
-        # What no output depends on, such as the head of a sample that is not used, stays as it is.
+        # Weights without effect on an output, such as the head of an unused sample, stay unchanged.
         moved = [(tf.add_n([tf.convert_to_tensor(part) for part in parts]), variable)
                  for *parts, variable in zip(*gradients, self.trainable_variables)
                  if parts[0] is not None]
@@ -274,20 +270,20 @@ class Trainable(_keras.Trained):
         if alive is None:
             with tf.control_dependencies([checks.finite_loss(loss, x, share.first_row, step)]):
                 return batches, move()
-        # XLA drops assertions: whoever asked for it looks at what is returned.
+        # XLA drops assertions, so the caller checks the result.
         return batches, tf.cond(alive & tf.math.is_finite(loss), move, lambda: False)
 
     def _build_optimizer(self):
-        """Makes what the optimizer keeps of each weight, also of those that no loss moves: Keras
-        asks for the averages of all.
+        """Makes the optimizer's variables for each weight, also for weights that no loss moves:
+        Keras needs the averages of all.
         """
         if hasattr(self.optimizer, "build"):
             with tf.init_scope():
                 _keras.build(self.optimizer, self.trainable_variables)
 
     def _with_loss_scale(self, optimizer):
-        """The optimizer, scaled where a network computes in float16, in which small gradients would
-        be 0.
+        """The optimizer, with loss scaling if a network computes in float16, since small gradients
+        would be 0.
         """
         optimizer = tf.keras.optimizers.get(optimizer)
         narrow = any(graph.narrow_layers(network, ["float16"])
@@ -306,24 +302,24 @@ class Trainable(_keras.Trained):
         def update():
             batch = measure(Mode(self, False), checks.finite_examples(x, first_row), first_row,
                             self.seed, kind=Batch)
-            # First of all: the networks' own losses are those of the last call.
+            # First of all, since the networks' own losses are from the last call.
             batch.objective  # noqa: B018
             self._update([batch], self.metrics)
             return True
 
         if self.distribute_strategy.num_replicas_in_sync == 1:
             update()
-        else:  # a replica may have no rows, which not every decoder and distortion takes
+        else:  # a replica may have no rows, which some decoders and distortions do not accept
             tf.cond(tf.shape(x)[0] > 0, update, lambda: False)
         return self._results(self.metrics)
 
     def training_objective(self, x: tf.Tensor, first_row: int | tf.Tensor = 0,
                            seed: int = 0) -> tf.Tensor:
-        """The loss that `fit` makes small, of the examples `x` `[B, ...]`: `[B]`, nats, the
-        networks' own losses in it.
+        """The loss that `fit` minimizes, for the examples `x` `[B, ...]`: `[B]`, nats, with the
+        networks' own losses.
 
-        Layers that are random in training (dropout), or compute in 16 bits, do so here too, where
-        no layer looks at the whole batch; else all are in inference mode.
+        Layers that are random in training (dropout), or compute in 16 bits, do so here too, if no
+        layer looks at the whole batch; otherwise all are in inference mode.
         """
         otherwise = any(found(network) for network in (self.encoder, self.decoder)
                         for found in (graph.random_layers, graph.narrow_layers))
@@ -331,7 +327,7 @@ class Trainable(_keras.Trained):
         return measure(mode, x, first_row, seed, kind=Batch).objective
 
     def _training_loss(self, batch):
-        """lmbda D + KL + the networks' own losses, `[B]`, of the D that is trained in this step."""
+        """lmbda D + KL + the networks' own losses, `[B]`, for the D of this step."""
         if not (self.decomposed and self.warmup_steps):
             return batch.objective
         warming_up = _keras.iterations(self.optimizer) < self.warmup_steps
@@ -356,9 +352,9 @@ class Trainable(_keras.Trained):
 
 
 def _refuse_weights(given):
-    """Raises ValueError for weights of examples, which Keras drops where there is no y."""
+    """Raises ValueError for weights of examples, which Keras drops without a y."""
     for name in ("sample_weight", "class_weight"):
         if given.get(name) is not None:
             raise ValueError(
-                f"{name} has no meaning for a VAE: its loss, lmbda D + KL, has no weights. Leave "
-                "it out, or repeat the examples that are to count more.")
+                f"{name} cannot be used with a VAE: its loss, lmbda D + KL, has no weights. Remove "
+                "it, or repeat examples that should count more.")

@@ -18,16 +18,16 @@ from tfisovae.vae import copying, saving
 from tfisovae.vae.training import Trainable
 
 _ONLY_SAVED_MODELS = (
-    "A VAE is saved by vae.save(PATH), as a SavedModel directory. The formats .keras and .h5 do "
-    "not keep the parameters of tensorflow-compression's layers: they load back with wrong "
-    "weights, or not at all.")
+    "Save a VAE with vae.save(PATH), as a SavedModel directory. The formats .keras and .h5 lose "
+    "parameters of tensorflow-compression's layers: they load back with wrong weights, or not at "
+    "all.")
 
 
 @tf.keras.utils.register_keras_serializable(package="tfisovae")
 class VAE(Trainable):
     """A variational autoencoder that can be measured.
 
-    The loss, in nats per example, averaged over the batch, is that of Eq. 54 with beta = 1 / lmbda:
+    The loss, in nats per example, averaged over the batch, is Eq. 54 with beta = 1 / lmbda:
 
         L = lmbda D(x, x_hat) + KL,                                  x_hat = Dec(mean + scale *
         noise) L = lmbda (D(x, x_check) + D(x_check, x_hat)) + KL           decomposed, x_check =
@@ -38,40 +38,39 @@ class VAE(Trainable):
     `evaluate` adds the metrics given to `compile(metrics=[...])`. Data are arrays or data sets of
     x, of pairs whose first is x, or of dicts (`tfisovae.autoencoder.data.x_of`).
 
-    Layers are in training mode in `fit` alone: batch normalisation and dropout work as in any Keras
-    model. Everything that measures (`encode`, `decode`, `evaluate`, `predict`, `analyze`) is in
-    inference mode, and in float32, whatever mixed-precision policy the networks are trained in. On
-    several replicas batch normalisation sees each replica's part of the batch, as in Keras, unless
-    it is told to be `synchronized`. Dropout draws TensorFlow's own random numbers, which are no
-    function of the step: a run with it can be resumed, but not to the bit.
+    Layers are in training mode only in `fit`: batch normalisation and dropout work as in any Keras
+    model. All measurements (`encode`, `decode`, `evaluate`, `predict`, `analyze`) are in inference
+    mode and in float32, whatever the mixed-precision policy. With several replicas, batch
+    normalisation sees each replica's part of the batch, as in Keras, unless it is `synchronized`.
+    Dropout draws TensorFlow's own random numbers, which do not depend on the step: a run with
+    dropout can be resumed, but not to the bit.
 
     Args:
       encoder: Keras model from `[B, ...]` to `[B, 2n]`, the posterior's mean, then its
-        log-variance; or to the two one by one; or to these and a sample, as in Keras' own examples,
-        which is not used.
+        log-variance; or to the two as separate outputs; or to these and a sample, as in Keras'
+        examples (the sample is not used).
       decoder: Keras model from `[B, n]` to the shape of x.
       distortion: a `Distortion`, or the name of one.
-      lmbda: weight of the distortion, positive. `vae.lmbda` is a variable that every step reads:
-        `vae.lmbda = 10.0` in a callback is obeyed, and `tfisovae.callbacks.LambdaSchedule` anneals
-        it.
+      lmbda: weight of the distortion, positive. `vae.lmbda` is a variable that every step reads. A
+        callback can set `vae.lmbda = 10.0`; `tfisovae.callbacks.LambdaSchedule` anneals it.
       decomposed: whether to train the decomposed loss of section 4.2.
-      warmup_steps: steps of the conventional loss before the decomposed one, which from scratch
-        tends to collapse (500 is a good number; the logs give the decomposed loss from the first
-        step on).
-      seed: seed of the posterior noise. Noise is a function of the seed, the step and the row of
-        the global batch.
-      scale: what the encoder's second half, or second output, is: "log_variance", "variance",
+      warmup_steps: steps of the conventional loss before the decomposed one, which tends to
+        collapse from scratch. 500 is a good number. The logs show the decomposed loss from the
+        first step on.
+      seed: seed of the posterior noise. The noise depends on the seed, the step and the row of the
+        global batch.
+      scale: the meaning of the encoder's second half or second output: "log_variance", "variance",
         "log_scale" or "scale".
-      example_shape: shape of one example, for networks that do not say it; else the first data do.
+      example_shape: shape of one example, for networks without a known input shape; by default the
+        first data give it.
 
     Attributes:
-      example_shape: shape of one example; entries that the networks leave open are None. None until
-        it is known.
+      example_shape: shape of one example; open entries are None. None until it is known.
       n: latent dimensions; None until they are known.
-      pruning: what was left out of a larger VAE, and what that cost (`tfisovae.prune`); None of
-        others, and of loaded ones.
-      treats_examples_apart: whether no layer looks at a whole batch (batch normalisation, or what
-        is not known not to).
+      pruning: the removed variables of a larger VAE and their cost (`tfisovae.prune`); None for
+        other and for loaded VAEs.
+      treats_examples_apart: whether no layer looks at a whole batch (batch normalisation or unknown
+        layers may do so).
     """
 
     pruning = None
@@ -98,8 +97,7 @@ class VAE(Trainable):
         self._settle(example_shape)
 
     def _settle(self, example_shape):
-        """Learns shapes and n from the networks, which are built by it, and from the shape of an
-        example.
+        """Builds the networks, and learns shapes and n from them and from the shape of an example.
         """
         with tf.init_scope(), self.distribute_strategy.scope():
             settled = settle(self.encoder, self.decoder,
@@ -119,7 +117,7 @@ class VAE(Trainable):
             self._settle(x.shape[1:])
             if self.n is None:
                 raise ValueError(
-                    "Neither network says what it takes, nor do the data. Give VAE(..., "
+                    "Neither the networks nor the data give the input shape. Give VAE(..., "
                     "example_shape=...)."
                 )
 
@@ -137,18 +135,17 @@ class VAE(Trainable):
 
     @property
     def beta(self) -> float | tf.Tensor:
-        """1 / lmbda as it is now, a float; inside a graph a scalar tensor, float32, which is that
-        of every call.
+        """1 / lmbda now, as a float; inside a graph a scalar tensor, float32, read at every call.
         """
         return 1 / float(self.lmbda.numpy()) if tf.executing_eagerly() else tf.cast(
             1 / self.lmbda, tf.float32)
 
     def encode(self, x: tf.Tensor, training: bool = False) -> Posterior:
-        """The posterior of `x` `[B, ...]`: a `Posterior` of mean and scale, `[B, n]` each."""
+        """The posterior for `x` `[B, ...]`: a `Posterior` with mean and scale, `[B, n]` each."""
         return self._encoder(x, training)
 
     def decode(self, z: tf.Tensor, training: bool = False) -> tf.Tensor:
-        """x_hat, `[B, ...]`, of `z` `[B, n]`."""
+        """The decoder's output x_hat, `[B, ...]`, for `z` `[B, n]`."""
         return Decoder(as_part(self.decoder, "decoder"))(z, training)
 
     @property
@@ -157,7 +154,7 @@ class VAE(Trainable):
 
     @property
     def networks(self) -> Networks:
-        """What is known about the encoder, the decoder and their training."""
+        """Known facts about the encoder, the decoder and their training."""
         return Networks(
             self.encoder, self.decoder, self._encoder.parameters, self.scale,
             example_shape=self.example_shape, n=self.n, model=self, check=self.check,
@@ -165,7 +162,7 @@ class VAE(Trainable):
             treats_examples_apart=bool(self.treats_examples_apart), seed=self.seed)
 
     def call(self, x: tf.Tensor | tuple | dict, training: bool = False) -> tf.Tensor:
-        """Dec(mean): the reconstruction without posterior noise, which `predict` returns too."""
+        """Dec(mean): the reconstruction without posterior noise, as `predict` returns it."""
         return self.decode(self.encode(x_of(x), training).mean, training)
 
     @property
@@ -174,8 +171,8 @@ class VAE(Trainable):
         return self.encoder.weights + self.decoder.weights
 
     def check(self, x: tf.Tensor) -> None:
-        """Raises ValueError if `x` are no examples of this VAE: their shape, or values outside the
-        distortion's domain. From the first x a VAE learns the shapes that its networks do not say.
+        """Raises ValueError if `x` does not fit this VAE: another shape, or values outside the
+        distortion's domain. The first x sets shapes that the networks leave open.
         """
         self._settle_by(x)
         shape = self.example_shape
@@ -190,16 +187,16 @@ class VAE(Trainable):
         x = as_x(x_of(data))
         self.check(x)
         if self.distribute_strategy.num_replicas_in_sync > 1:
-            # TensorFlow may compute in the memory of x, which can be that of a generator's array.
+            # TensorFlow may compute in the memory of x, which can belong to a generator's array.
             x = tf.raw_ops.DeepCopy(x=x)
         return x
 
     def measure(self, x: tf.Tensor, first_row: int | tf.Tensor = 0) -> Measurement:
-        """What can be measured on the examples `x` `[B, ...]`: a
+        """All measurements on the examples `x` `[B, ...]`: a
         `tfisovae.metrics.measurement.Measurement`.
 
-        Its posterior noise depends on the seed and on `first_row`, the number of examples before
-        these ones, alone.
+        Its posterior noise depends only on the seed and on `first_row`, the number of examples
+        before these.
         """
         return measure(self, x, first_row, self.seed)
 
@@ -224,29 +221,28 @@ class VAE(Trainable):
         return cls(**{**config, **parts})
 
     def save(self, filepath: str | os.PathLike, overwrite: bool = True, **kwargs: Any) -> None:
-        """Writes a SavedModel with the signatures `encode` (x to mean and scale) and `decode` (z to
-        x_hat).
+        """Saves the VAE as a SavedModel with the signatures `encode` (x to mean and scale) and
+        `decode` (z to x_hat).
 
-        `tf.saved_model.load` gives the signatures anywhere; `tfisovae.load` gives the VAE back.
+        `tf.saved_model.load` gives the signatures anywhere; `tfisovae.load` gives the VAE again.
 
         Args:
           filepath: directory to write.
           overwrite: whether an existing SavedModel there may be replaced.
         Raises:
-          ValueError: for `.keras` and `.h5`, which do not keep the weights of GDN layers; for
-            networks, a distortion or a subclass of `VAE` that their own configuration does not
-            make again (no `get_config`, `Lambda`).
-          FileExistsError: if something is there that may not be replaced.
+          ValueError: for `.keras` and `.h5`, which lose the weights of GDN layers; for networks, a
+            distortion or a subclass of `VAE` that cannot be made from its configuration (no
+            `get_config`, `Lambda`).
+          FileExistsError: if something at the path may not be replaced.
         """
         path = os.fspath(filepath).rstrip(os.sep)
         if path.endswith(
             (".keras", ".h5", ".hdf5")) or kwargs.get("save_format") in ("keras", "h5"):
             raise ValueError(
-                f"{_ONLY_SAVED_MODELS} Got {filepath!r}; use a name without that ending.")
+                f"{_ONLY_SAVED_MODELS} Got {filepath!r}; use a name without this extension.")
         if self.n is None:
             raise ValueError(
-                "The networks have no weights yet: they must see an example before they can be "
-                "saved."
+                "The networks have no weights yet: call them on an example before saving."
             )
         config = copying.checked(self, self.config_now, "saved")
         if type(self) is not VAE:
@@ -255,8 +251,8 @@ class VAE(Trainable):
                      self._signatures(), config, overwrite)
 
     def save_weights(self, filepath: str | os.PathLike, *args: Any, **kwargs: Any) -> None:
-        """`tf.keras.Model.save_weights`; in Keras 2 refuses the format that does not keep the
-        weights of tensorflow-compression's layers.
+        """`tf.keras.Model.save_weights`; except that Keras 2 refuses the format that loses weights
+        of tensorflow-compression's layers.
 
         Raises:
           ValueError: for a name that ends in `.weights.h5`, in Keras 2; in Keras 3 for any other.
@@ -265,21 +261,20 @@ class VAE(Trainable):
         return super().save_weights(filepath, *args, **kwargs)
 
     def load_weights(self, filepath: str | os.PathLike, *args: Any, **kwargs: Any) -> Any:
-        """`tf.keras.Model.load_weights`, of what `save_weights` wrote."""
+        """`tf.keras.Model.load_weights`, for files of `save_weights`."""
         self._check_weights_name(filepath)
         return super().load_weights(filepath, *args, **kwargs)
 
     def _check_weights_name(self, filepath):
         if not _keras.KERAS_3 and os.fspath(filepath).endswith(".weights.h5"):
             raise ValueError(
-                "filepath: the format .weights.h5 does not keep the parameters of "
-                "tensorflow-compression's layers; "
-                f"got {filepath!r}. Another name that ends in .h5, or has no ending, does; "
-                f"vae.save keeps all."
+                "filepath: the format .weights.h5 loses parameters of tensorflow-compression's "
+                f"layers; got {filepath!r}. Use another name that ends in .h5 or has no extension, "
+                f"or vae.save."
             )
 
     def save_own_variables(self, store: Any) -> None:
-        """Keras calls this where it writes .keras files and, in Keras 3, weights."""
+        """Keras calls this to write .keras files and, in Keras 3, weights."""
         if not _keras.KERAS_3:
             raise ValueError(_ONLY_SAVED_MODELS)
         super().save_own_variables(store)
@@ -293,7 +288,7 @@ class VAE(Trainable):
         return copying.reduced(self)
 
     def config_now(self) -> dict[str, Any]:
-        """The configuration to go on from: a warm-up that is over is not repeated."""
+        """The configuration for further training: a finished warm-up is not repeated."""
         config, optimizer = self.get_config(), getattr(self, "optimizer", None)
         if optimizer is not None and int(optimizer.iterations.numpy()) >= self.warmup_steps:
             config["warmup_steps"] = 0
@@ -314,7 +309,7 @@ class VAE(Trainable):
 
 
 def load(path: str | os.PathLike, custom_objects: Mapping[str, type] | None = None) -> VAE:
-    """The VAE that `vae.save(path)` wrote, ready to be measured, or compiled and trained on.
+    """Loads a VAE from `vae.save(path)`, ready to measure, or to compile and train further.
 
     Args:
       path: the SavedModel's directory.
@@ -322,11 +317,11 @@ def load(path: str | os.PathLike, custom_objects: Mapping[str, type] | None = No
         registered with Keras.
     Raises:
       FileNotFoundError: if there is nothing at `path`.
-      ValueError: if what is there is not a VAE, was saved by another version, has parts of a
-        class that is not known here, or has networks of the other Keras that this one cannot make.
+      ValueError: if it is not a VAE, was saved by another version, has parts of an unknown class,
+        or has networks of the other Keras that this one cannot make.
     """
     config = saving.read_config(path)
-    writer = config.pop("keras", "2")  # which those of before did not name
+    writer = config.pop("keras", "2")  # which older configurations lack
     cls = saving.class_of(config.pop("class", None), VAE, path, custom_objects)
     try:
         vae = cls.from_config(config, custom_objects)
@@ -336,14 +331,15 @@ def load(path: str | os.PathLike, custom_objects: Mapping[str, type] | None = No
             raise ValueError(
                 f"{path} was saved with Keras {writer}. Keras {own} cannot make the VAE from its "
                 f"configuration ({' '.join(str(error).split())[:200]}). Load it with Keras "
-                f"{writer}, or measure it as it is: tfisovae.as_autoencoder({os.fspath(path)!r})."
+                f"{writer}, or measure it without its configuration: "
+                f"tfisovae.as_autoencoder({os.fspath(path)!r})."
             ) from None
         unknown = re.search(r"Could not locate class '(?:\w+>)?(\w+)'", str(error))
         if unknown is None or not isinstance(error, TypeError):
             raise
         raise ValueError(
-            f"{path} has parts of the class {unknown[1]}, which is not registered with Keras "
-            f"here. Import what "
-            f"registers it, or give custom_objects={{{unknown[1]!r}: {unknown[1]}}}.") from None
+            f"{path} has parts of the class {unknown[1]}, which is not registered with Keras here. "
+            f"Import the module that registers it, or give custom_objects={{{unknown[1]!r}: "
+            f"{unknown[1]}}}.") from None
     saving.restore(path, saving.Weights(vae.encoder, vae.decoder))
     return vae
