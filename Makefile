@@ -1,4 +1,4 @@
-# make run    set up; train on toy data and on drawn faces for two minutes; measure them and the published model; say where the page is
+# make run    set up; train on toy data and for a minute on drawn faces; measure both and a published model; say what was seen
 # make test   set up and run the quick tests    make test-all   all tests, the slow ones too    make lint   the linter
 # make test-new   tests of what differs between Keras 2 and Keras 3: make test-new PYTHON=python3.13 VENV=.venv-new
 # make docs   build the site of docs/ into site/, in an environment of its own
@@ -36,14 +36,7 @@ $(READY): $(wildcard requirements-*.lock) setup.cfg pyproject.toml
 	@touch $(READY)
 
 run: $(READY)
-	$(QUIET) $(PY) train/toy.py --recipe fast --epochs 80 --num_eval 0 --run_dir $(RUN)/toy
-	$(QUIET) $(PY) eval/isometry.py $(RUN)/toy --probe --gradient_examples 0
-	$(QUIET) $(PY) train/celeba.py --lmbda 1000 --data faces --decomposed --recipe fast --steps 750 --learning_rate_warmup 250 \
-	  --num_eval 0 --run_dir $(RUN)/faces
-	$(QUIET) $(PY) eval/compare.py $(RUN)/toy $(RUN)/faces results/faces/decomposed --num_examples 10000 300 300 \
-	  --gradient_examples 0 --out $(RUN)/measured \
-	  --title "A first run of tfisovae" --titles "Toy data, where p(x) is known" "Faces, two minutes on this machine" \
-	  "Faces, 20,000 steps: the published model"
+	@$(QUIET) $(PY) -m results.first_run $(RUN)
 
 test: $(READY)
 	$(QUIET) $(PY) -m pytest -q -n 2 --dist loadgroup --durations=10 -m "not slow"

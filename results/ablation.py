@@ -24,7 +24,8 @@ def draw(directory):
     groups, drawn = grouped(measured_cells(directory)), {}
     for (source, distortion), cells in groups.items():
         drawn[f"{source}-{distortion}"] = figures_ablation.against_lmbda(
-            cells, f"{source}, {distortion.replace('_', '-')}")
+            cells, f"Measured (lines) and theory (dotted) against lmbda: {source}, "
+                   f"{distortion.replace('_', '-')}")
     at = {f"{source} {distortion}": cell for (source, distortion), cells in groups.items()
           for cell in cells if cell["lmbda"] == 100}
     if at:

@@ -15,13 +15,13 @@ import sys
 import numpy as np
 from matplotlib.ticker import NullFormatter
 
-from results import layout
+from results import layout, palette
 from tfisovae import files
 from tfisovae.callbacks import history
 from tfisovae.show import drawing
 
-_NORM, _PREDICTED, _COSINE = "#c44e52", "#555555", "#4c72b0"
-_BALANCE, _RATE, _DISTORTION = "#55a868", "#8172b3", "#dd8452"
+_NORM, _PREDICTED, _COSINE = palette.VERMILION, palette.BLACK, palette.BLUE
+_BALANCE, _RATE, _DISTORTION = palette.GREEN, palette.BLUE, palette.VERMILION
 _HEADROOM = 1.25  # above what is drawn, for the legend
 _SMOOTHED = 0.08  # of log(step): the width of the running means
 
@@ -95,12 +95,14 @@ def figure(measured, title="", path=None):
     curve(norms, "predicted_norm", _PREDICTED, r"$E[1-\sigma_j^2]$")
     norms.axhline(1, color="black", linewidth=0.8, linestyle=":")
     norms.set_ylim(0, min(3, max(1.6, 1.2 * np.nanmax(measured["norm"]))))
-    norms.set_title("norm, mean over the active dimensions", fontsize=10)
+    norms.set_title("lengths: mean norm of the active dimensions", fontsize=10)
+    norms.set_ylabel("squared norm", fontsize=9)
     curve(angles, "cosine", _COSINE, "cosines (rms)")
     curve(angles, "balance", _BALANCE, "posterior balance")
     angles.axhline(1, color="black", linewidth=0.8, linestyle=":")
     angles.set_ylim(0, 1.6)
-    angles.set_title("orthogonality, and the balance of training", fontsize=10)
+    angles.set_title("angles, and the balance of training", fontsize=10)
+    angles.set_ylabel("cosine; balance", fontsize=9)
     last = measured["importance"][-1]
     order = np.argsort(-last)
     for rank, j in enumerate(order):
@@ -110,7 +112,7 @@ def figure(measured, title="", path=None):
     spectrum.set_yscale("log")
     spectrum.set_title(f"importance of each of the {len(last)} dimensions (dark: first in the end)",
                        fontsize=10)
-    spectrum.set_ylabel(r"$\frac{\beta}{2} E[\sigma_j^{-2}]$")
+    spectrum.set_ylabel(r"$\frac{\beta}{2} E[\sigma_j^{-2}]$, units of D")
     curve(losses, "rate", _RATE, "rate (nats, left)")
     losses.set_ylim(0, _HEADROOM * np.nanmax(measured["rate"]))
     right = losses.twinx()
@@ -124,7 +126,9 @@ def figure(measured, title="", path=None):
     losses.plot([], [], color=_PREDICTED, linewidth=1, linestyle="--",
                 label=f"active dimensions (of {len(last)})")
     losses.plot([], [], color=_DISTORTION, label="distortion (right)")
-    losses.set_title("what it costs", fontsize=10)
+    losses.set_title("rate, distortion, and active dimensions", fontsize=10)
+    losses.set_ylabel("rate, nats", fontsize=9)
+    right.set_ylabel("distortion D", fontsize=9)
     for axes in (norms, angles, spectrum, losses):
         axes.set_xscale("log")
         axes.xaxis.set_minor_formatter(NullFormatter())
@@ -153,9 +157,8 @@ def publish(source, out):
     share, count = measured["share"][-1], int(measured["num_examples"][-1])
     figure(
         measured,
-        f"{name}: {len(measured['step'])} measurements on {count} held-out "
-        f"examples, {share:.1%} of "
-        "the training's time with the start", picture)
+        f"How isometry emerges on {name}: {len(measured['step'])} measurements on {count} "
+        f"held-out examples, in {share:.1%} of the training's time", picture)
     return picture
 
 

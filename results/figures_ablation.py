@@ -8,9 +8,8 @@ form), `coding_loss`, `transform_loss`.
 import numpy as np
 from matplotlib.figure import Figure
 
+from results.palette import SERIES
 from tfisovae import theory
-
-_COLORS = ("#4c72b0", "#dd8452", "#55a868", "#c44e52", "#8172b3", "#937860")
 
 
 def _column(cells, key):
@@ -28,7 +27,7 @@ def against_lmbda(cells, title):
     lmbda = _column(cells, "lmbda")
     figure = Figure(figsize=(14.5, 3.6), layout="constrained")
     norms, ratios, correlations = figure.subplots(1, 3)
-    for j, color in enumerate(_COLORS[:len(cells[0]["norm"])]):
+    for j, color in enumerate(SERIES[:len(cells[0]["norm"])]):
         norms.plot(lmbda,
                    _column(cells, "norm")[:, j], "o-", color=color, markersize=3,
                    label=f"$z_{j + 1}$")
@@ -38,19 +37,22 @@ def against_lmbda(cells, title):
                 values = _column(cells, key)
                 ratios.plot(lmbda, values[:, j] / values[:, 0], style, color=color, markersize=3,
                             label=f"$z_{j + 1} / z_1$" if key == "precision" else None)
-    norms.set_title("norm; dotted: $E[1-\\sigma_j^2]$", fontsize=10)
-    ratios.set_title("ratio of $E[\\sigma_j^{-2}]$; dotted: from the shapes", fontsize=10)
+    norms.set_title("norm; dotted: theory, $E[1-\\sigma_j^2]$", fontsize=10)
+    norms.set_ylabel("squared norm (1: isometric)", fontsize=9)
+    ratios.set_title("ratio of $E[\\sigma_j^{-2}]$; dotted: theory, from the shapes", fontsize=10)
+    ratios.set_ylabel("ratio", fontsize=9)
     forms = max((cell["correlations"] for cell in cells), key=len)  # a collapsed cell has none
     curves = {form: [cell["correlations"].get(form, np.nan) for cell in cells] for form in forms}
-    for form, color in zip(forms, _COLORS):
+    for form, color in zip(forms, SERIES):
         if curves[form] != curves.get(f"scaled_{form}"):  # the two are one where a_x is 1
             correlations.plot(lmbda, curves[form], "o-", color=color, markersize=3,
                               label=form.replace("_", " "))
-    correlations.set_title("R with p(x)", fontsize=10)
+    correlations.set_title("estimates of p(x)", fontsize=10)
+    correlations.set_ylabel("correlation R with p(x)", fontsize=9)
     correlations.set_ylim(0, 1.02)
     for axes in (norms, ratios, correlations):
         axes.set_xscale("log")
-        axes.set_xlabel("lmbda")
+        axes.set_xlabel("lmbda (weight of the distortion)")
         axes.legend(frameon=False, fontsize=8, loc="lower right")
     correlations.legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1, 1))
     figure.suptitle(title, fontsize=11)
@@ -67,11 +69,13 @@ def ratios_at(groups, lmbda):
     for offset, j in ((-0.2, 1), (0.2, 2)):
         values, predicted = ([cell[key][j] / cell[key][0] for cell in groups.values()]
                              for key in ("precision", "predicted_precision"))
-        axes.bar(at + offset, values, 0.38, color=_COLORS[j], label=f"$z_{j + 1} / z_1$")
+        axes.bar(at + offset, values, 0.38, color=SERIES[j], label=f"$z_{j + 1} / z_1$")
         axes.plot(at + offset, predicted, "_", color="black", markersize=18,
                   label="from the shapes" if j == 1 else None)
     axes.set_xticks(at, [name.replace(" ", "\n").replace("_", "\n") for name in groups], fontsize=8)
-    axes.set_title(f"ratios of $E[\\sigma_j^{{-2}}]$ at lmbda {lmbda:g}", fontsize=10)
+    axes.set_ylabel("ratio of $E[\\sigma_j^{-2}]$")
+    axes.set_title(f"Ratios of importance at lmbda {lmbda:g}: measured (bars) and theory (lines)",
+                   fontsize=10)
     axes.legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1, 1))
     return figure
 
@@ -86,7 +90,7 @@ def losses(groups, variances):
     """
     figure = Figure(figsize=(11, 4.2), layout="constrained")
     coding, ratio = figure.subplots(1, 2)
-    for (name, cells), color in zip(groups.items(), _COLORS):
+    for (name, cells), color in zip(groups.items(), SERIES):
         beta = 1 / _column(cells, "lmbda")
         coding.plot(beta, _column(cells, "coding_loss"), "o", color=color, markersize=4, label=name)
         measured = _column(cells, "transform_loss") / _column(cells, "coding_loss")
@@ -101,10 +105,14 @@ def losses(groups, variances):
                label="$21\\beta/16$")
     ratio.plot(beta, [vae.transform_loss.sum() / vae.coding_loss.sum() for vae in exact], "k-",
                linewidth=1, label="exact, Gaussian")
+    figure.suptitle("Losses of the trained models (points) and theory (lines), against beta",
+                    fontsize=11)
+    coding.set_ylabel("coding loss, in units of D")
+    ratio.set_ylabel("ratio")
     for axes, title in ((coding, "coding loss"), (ratio, "transform loss / coding loss")):
         axes.set_xscale("log")
         axes.set_yscale("log")
-        axes.set_xlabel("beta")
+        axes.set_xlabel("beta = 1 / lmbda")
         axes.set_title(title, fontsize=10)
         axes.legend(frameon=False, fontsize=8)
     return figure

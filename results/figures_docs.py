@@ -11,12 +11,12 @@ import numpy as np
 import scipy.stats
 from matplotlib.figure import Figure
 
+from results.palette import BLUE, GREY
+from results.palette import VERMILION as ORANGE
 from tfisovae import files, theory
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 PLACE = os.path.join(os.path.dirname(HERE), "docs", "pictures")
-# Of Okabe and Ito: colour-blind readers can tell them apart.
-BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#999999"
 _TOY = os.path.join(HERE, "toy", "recipe-sse-seed0", "isometry.json")
 _DIGITS = os.path.join(HERE, "mnist", "probed", "isometry.json")
 

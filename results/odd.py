@@ -15,6 +15,7 @@ import sys
 import numpy as np
 import tqdm
 
+from results import palette
 from tfisovae import files
 
 SETTINGS = {
@@ -195,9 +196,8 @@ def draw(saved, path=None):
     figure = drawing.Figure(figsize=(9.6, 0.42 * len(found) + 1.4), layout="constrained")
     axes = figure.subplots()
     for place, (name, values) in enumerate(found.items()):
-        color = "#c44e52" if name in ("isolation_forest",
-                                      "pca") else "#dd8452" if name in ("rate",
-                                                                        "distortion") else "#4c72b0"
+        color = (palette.BLACK if name in ("isolation_forest", "pca") else
+                 palette.VERMILION if name in ("rate", "distortion") else palette.BLUE)
         for digit, value in zip(digits, values):
             axes.text(value, place, str(digit), fontsize=8, ha="center", va="center", color=color,
                       alpha=0.75)
@@ -209,10 +209,10 @@ def draw(saved, path=None):
     axes.set_xlim(0, 1)
     axes.axvline(0.5, color="black", linewidth=0.8, linestyle=":")
     axes.set_xlabel(
-        "area under the ROC curve; digits: the one left out; points: mean and standard error over "
-        "them",
+        "area under the ROC curve. Digits: for the digit left out. Points: mean and standard error",
         fontsize=9)
-    axes.set_title("A digit that was never shown, told from the others", fontsize=10)
+    axes.set_title("How well each score finds a digit that training never showed (.5: chance)",
+                   fontsize=10)
     if path is not None:
         drawing.save(figure, path)
     return figure

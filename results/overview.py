@@ -10,13 +10,13 @@ import sys
 
 import numpy as np
 
-from results import layout
+from results import layout, palette
 from tfisovae.analysis.scree import Scree
 from tfisovae.geometry import traversals
 from tfisovae.show import drawing
 from tfisovae.training import runs
 
-_BAR, _BESIDE = "#4c72b0", "#dd8452"
+_BAR, _BESIDE = palette.BLUE, palette.ORANGE
 _CELL, _BARS = 0.68, 3.3  # inches: height of an image, width of the bars
 
 

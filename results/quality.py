@@ -20,14 +20,14 @@ import tempfile
 import numpy as np
 import tensorflow as tf
 
-from results import layout
+from results import layout, palette
 from tfisovae import files, sources
 from tfisovae.__main__ import parser as command_parser
 from tfisovae.callbacks import history
 from tfisovae.show import drawing
 from tfisovae.training import runs, stopping
 
-_PAPER, _RECIPE = "#c44e52", "#4c72b0"
+_PAPER, _RECIPE = palette.VERMILION, palette.BLUE
 _EVERY, _INTERVALS = 20, 12  # steps that are timed together, and how many times
 
 
@@ -234,9 +234,7 @@ def draw(saved, path):
     axes.set(
         xlabel="minutes of training", ylabel="loss, nats",
         ylim=(0.85 * min(losses), 1.3 * max(losses)), title=(
-            f"{len(recipes)} trainings by the recipe, each to its own end, beside the paper's "
-            f"settings"
-        ))
+            f"Loss against time: {len(recipes)} trainings by the recipe, and the paper's settings"))
     axes.legend()
     drawing.save(drawn, path)
 

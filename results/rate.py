@@ -70,7 +70,8 @@ def draw(directory):
             f"{directory} has no directory with a rate.json. Measure runs (tfisovae rate RUN), "
             f"and name them."
         )
-    drawing.save(curves(ledgers), os.path.join(directory, "rates.png"))
+    title = "Distortion against bits: files of trained models, and other codecs"
+    drawing.save(curves(ledgers, title), os.path.join(directory, "rates.png"))
 
 
 def main(argv=None):

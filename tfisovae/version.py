@@ -1,2 +1,2 @@
 """The version of the package, readable without importing TensorFlow."""
-__version__ = "0.1.0"
+__version__ = "0.2.0"

@@ -9,53 +9,29 @@ import shlex
 import pytest
 
 from results import report
+from tests import pages, style
 from tests.support import ROOT
 from tfisovae.__main__ import parser
 
 INDEX = ROOT / "results" / "README.md"
 PAGES = sorted((ROOT / "results").rglob("*.md"))
 NAMES = [str(path.relative_to(ROOT / "results")) for path in PAGES]
-MOST_TURNS, MOST_WORDS = 2, 17  # in 1,000 words; in a sentence, on average
-_FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.M | re.S)
-_TURN = re.compile(r"\b(of which|that of|those of|is said|what is|anew|apart|beside|stands|at rest|"
-                   r"untold)\b", re.I)
 every_page = pytest.mark.parametrize("page", PAGES, ids=NAMES)
-
-
-def links(path):
-    """The targets of links and pictures, without those of the web."""
-    text = _FENCE.sub("", path.read_text())
-    found = re.findall(r"(?<!`)\]\(([^)\s]+)\)", text)
-    return [target for target in found if not target.startswith("http")]
-
-
-def anchors(path):
-    """The anchors of the headings, as a forge makes them."""
-    headings = re.findall(r"^#+ (.*)$", _FENCE.sub("", path.read_text()), re.M)
-    return {re.sub(r"\s", "-", re.sub(r"[^\w\s-]", "", heading.lower())) for heading in headings}
 
 
 def commands(path):
     """Command lines of the blocks of shell, with numbers and names for what a reader puts in."""
-    text = "\n".join(body for kind, body in _FENCE.findall(path.read_text()) if kind == "sh")
+    text = "\n".join(block.text for block in pages.blocks(path.read_text())
+                     if block.language == "sh")
     text = re.sub(r"\s+#.*|\\\n|^for .*? do |; done$", " ", text, flags=re.M).replace("SEED", "0")
     return [re.sub(r"\$\w+", "mix", line).strip() for line in re.split(r"&&|\n", text)
             if line.strip()]
 
 
-def sentences(path):
-    """The sentences of a page without code, tables, pictures and headings."""
-    text = re.sub(r"<!-- table .*?<!-- end -->", "", _FENCE.sub("", path.read_text()), flags=re.S)
-    text = re.sub(r"\]\([^)]*\)", "]", re.sub(r"!\[.*?\]\(.*?\)", "", text))
-    text = re.sub(r"\b(Figs?|Eqs?|Apps?)\.", r"\1", text)
-    parts = re.split(r"[.!?:][)*\"\]]*(?:\s+|$)|\n\s*\n|\n- ",
-                     re.sub(r"^[|#].*$", "", text, flags=re.M))
-    return [part.split() for part in parts if re.search(r"\w", part)]
-
-
 def test_the_index_is_short_and_leads_to_every_page():
     assert INDEX.stat().st_size <= 2100
-    assert {INDEX.parent / target for target in links(INDEX)} == set(PAGES) - {INDEX}
+    led_to = {INDEX.parent / target for target in pages.links(INDEX.read_text())}
+    assert led_to == set(PAGES) - {INDEX}
 
 
 @every_page
@@ -67,11 +43,11 @@ def test_tables_are_what_the_files_give_now(page):
 
 @every_page
 def test_links_and_pictures_lead_somewhere(page):
-    for target in links(page):
+    for target in pages.links(page.read_text()):
         name, _, anchor = target.partition("#")
         path = page.parent / name if name else page
         assert path.exists(), target
-        assert not anchor or anchor in anchors(path), target
+        assert not anchor or anchor in pages.anchors(path.read_text()), target
 
 
 @every_page
@@ -120,8 +96,4 @@ def test_commands_are_taken(page, monkeypatch):
 
 @every_page
 def test_pages_are_plain(page):
-    found = sentences(page)
-    words = sum(map(len, found))
-    turns = _TURN.findall(" ".join(" ".join(one) for one in found))
-    assert len(turns) <= max(1, MOST_TURNS * words / 1000), turns
-    assert words <= MOST_WORDS * len(found)
+    assert not style.check({page.parent.name: pages.prose(page.read_text())})

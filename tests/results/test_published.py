@@ -1,11 +1,6 @@
-"""The published models: they measure as published, the picture of them can be drawn, and `make run`
-asks for what there is.
-"""
+"""The published models: they measure as published, and the picture of them can be drawn."""
 import json
 import pathlib
-import re
-import shlex
-import subprocess
 
 import numpy as np
 import pytest
@@ -16,7 +11,6 @@ from results import image_tables, layout, verdict_tables
 from tests.messages import refuses
 from tests.support import ROOT
 from tfisovae import files
-from tfisovae.__main__ import parser
 from tfisovae.verdict import Isometry, IsometryState, State, Verdict
 from tfisovae.verdict.gains import Gain, GainKind
 
@@ -70,25 +64,6 @@ def test_the_picture_for_people_who_know_pca(main, tmp_path):
                              ([run, "--columns", 1], "--columns at least 2")):
         done = main("results.overview", *options, "--out", tmp_path / "none.png", check=False)
         assert done.code and message in done.stderr and not (tmp_path / "none.png").exists()
-
-
-def test_make_run_gives_commands_that_there_are():
-    """What `make run` would do, line by line; its last line writes the page, of the runs that are
-    trained before or published.
-    """
-    said = subprocess.run(["make", "-n", "run"], cwd=ROOT, capture_output=True, text=True,
-                          check=True).stdout.replace("\\\n", " ")
-    lines = [
-        shlex.split(line) for line in said.splitlines()
-        if re.search(r" (train|eval)/\w+\.py ", line)
-    ]
-    assert [line[2] for line in lines] == [
-        "train/toy.py", "eval/isometry.py", "train/celeba.py", "eval/compare.py"]
-    asked = [parser(pathlib.Path(line[2]).stem).parse_args(line[3:]) for line in lines]
-    *trained, published = asked[-1].directories
-    toy, measured, faces = asked[:-1]
-    assert trained == [toy.run_dir, faces.run_dir] and measured.directory == toy.run_dir
-    assert ROOT / published / "model" in MODELS
 
 
 @pytest.fixture

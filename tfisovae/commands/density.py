@@ -177,17 +177,18 @@ def draw(out: str, suffix: str = "") -> None:
     for name in ("row", PERCENTILE):
         columns.pop(name, None)
     path = os.path.join(out, names(suffix)[2])
-    title = (f"{measuring.name(saved['data'])}, {saved['distortion_name']}, lmbda "
-             f"{saved['lmbda']:g}")
+    setting = (f"{measuring.name(saved['data'])}, {saved['distortion_name']}, lmbda "
+               f"{saved['lmbda']:g}")
     truth = columns.pop("log_density", None)
     for form in ("posterior", "objective"):  # for a_x = 1, the scaled form is the same
         if form in columns and np.array_equal(columns[form], columns.get(f"scaled_{form}")):
             del columns[f"scaled_{form}"]
     if truth is None:
-        figure = density.histogram(columns, title=title)
+        figure = density.histogram(columns, title=f"Log densities of inputs: {setting}")
     else:
         correlations = {form: entry["correlation"] for form, entry in saved["comparison"].items()}
-        figure = density.densities(columns, truth, correlations, title)
+        figure = density.densities(columns, truth, correlations,
+                                   f"Estimates of p(x) against its true value: {setting}")
     drawing.save(figure, path)
 
 

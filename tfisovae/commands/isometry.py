@@ -120,15 +120,18 @@ def draw(out: str, suffix: str = "") -> None:
     path, isometry_png, scree_png, gram_png = (os.path.join(out, name) for name in names(suffix))
     saved = storage.read(path)
     result = Analysis.from_dict(saved)
-    title = (
+    setting = (
         f"{result.distortion_name}, lmbda {result.lmbda:g}, "
         f"{'decomposed' if result.decomposed else 'conventional'} loss"
     )
-    title += {"-train": ", examples of training", "-all": ", all examples"}.get(suffix, "")
-    drawing.save(norms.isometry(result, title), isometry_png)
-    drawing.save(importance.both(Scree.from_saved(saved), title), scree_png)
+    setting += {"-train": ", training examples", "-all": ", all examples"}.get(suffix, "")
+    drawing.save(norms.isometry(result, f"Precision and norm of each latent dimension: {setting}"),
+                 isometry_png)
+    drawing.save(importance.both(Scree.from_saved(saved),
+                                 f"How much each latent dimension carries: {setting}"), scree_png)
     if result.num_active:
-        drawing.save(gram.gram(result, title=title), gram_png)
+        drawing.save(gram.gram(result, title="Mean Gram matrix (isometric: the identity)"),
+                     gram_png)
     else:
         files.remove(gram_png)  # from an earlier model
 

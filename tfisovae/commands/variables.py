@@ -87,8 +87,8 @@ def write(trained: "Trained", saved: dict[str, Any], variables: Any, references:
     from tfisovae.show import drawing
     from tfisovae.show import variables as pictures
 
-    drawing.save(pictures.variables(variables, references, measuring.name(saved["data"])),
-                 trained.path("variables.png"))
+    title = f"Distribution of each isometric variable y_j: {measuring.name(saved['data'])}"
+    drawing.save(pictures.variables(variables, references, title), trained.path("variables.png"))
     files.write_json(trained.path("variables.json"), saved)
 
 

@@ -157,9 +157,11 @@ def rate(ledger: Ledger, title: str = "") -> Figure:
     return figure
 
 
-def curves(ledgers: Sequence[tuple[str, Ledger]]) -> Figure:
-    """A panel for each `(title, Ledger)`: of images their `similarity`, of others their `curve`."""
-    figure, axes = drawing.panels(len(ledgers), (4.8, 5.0), columns=min(3, len(ledgers)))
+def curves(ledgers: Sequence[tuple[str, Ledger]], title: str = "") -> Figure:
+    """A panel for each `(title, Ledger)`: of images their `similarity`, of others their `curve`;
+    `title` is above them.
+    """
+    figure, axes = drawing.panels(len(ledgers), (4.8, 5.0), title, min(3, len(ledgers)))
     for ax, (title, ledger) in zip(axes, ledgers):
         (similarity if _is_of_images(ledger) else curve)(ledger, ax, title)
     return figure
