@@ -29,7 +29,7 @@ _IN_PYTHON = {  # what the page of an audit suggests to do next
     "density": "tfisovae.density.log_densities(model, x)"
 }
 _WRITTEN = ("isometry.json", "isometry.npz", "isometry.png", "scree.png", "gram.png",
-            "reconstructions.png", "report.html")
+            "spatial.png", "reconstructions.png", "report.html")
 
 
 EXAMPLES = (
@@ -86,6 +86,7 @@ def add_arguments(p: argparse.ArgumentParser) -> None:
     measure.add_argument("--num_examples", type=int,
                          help="examples to measure, at most (default: 1,000 images, or 10,000 "
                               "vectors)")
+    measuring.add_method(p)
     output.add_argument("--out", default="audit", type=os.path.expanduser,
                         help="directory for the results")
     output.add_argument("--overwrite", action="store_true",
@@ -316,7 +317,7 @@ def run(args: argparse.Namespace) -> None:
     print("\n".join(said), end="\n" if said else "", flush=True)
     if any(one.severity is Severity.FATAL for one in found):
         raise ValueError("Stopped: correct this first, or no result means anything.")
-    result = tfisovae.analyze(model, x, progress=True, inspect=False)
+    result = tfisovae.analyze(model, x, progress=True, inspect=False, method=args.method)
     some = x[pca.spread_out(pca.enough(len(x), x[0].size), len(x))]
     components = pca.principal_components(some, model.distortion) if len(some) > 3 else None
     importances = scree.Scree.of(result, components)
@@ -382,7 +383,7 @@ def write_report(args: argparse.Namespace, model: "Autoencoder", result: "Analys
 def draw(out: str, model: "Autoencoder", result: "Analysis", importances: Any, x: np.ndarray,
          max_value: float) -> list[str]:
     """Draws what was measured, and reconstructions of images; returns the names of the pictures."""
-    from tfisovae.show import decoded, drawing, gram, importance, norms, tiles
+    from tfisovae.show import decoded, drawing, gram, importance, norms, spatial, tiles
 
     title = f"{result.distortion_name}, beta {result.beta:.4g}"
     drawn = {
@@ -390,12 +391,14 @@ def draw(out: str, model: "Autoencoder", result: "Analysis", importances: Any, x
     }
     if result.num_active:
         drawn["gram"] = gram.gram(result, title=title)
+    if result.latent_shape is not None:
+        drawn["spatial"] = spatial.both(result, title)
     x = x[:_EXAMPLES]
     if tiles.are_images(decoded.channels_last(x)):
         x_check = np.asarray(model.decode(model.encode(x)[0]))
         drawn["reconstructions"] = decoded.reconstructions(
             [x, x_check], ["x", "Dec(mean)"], max_value=max_value)
-    for name in {"gram", "reconstructions"} - set(drawn):
+    for name in {"gram", "spatial", "reconstructions"} - set(drawn):
         files.remove(os.path.join(out, f"{name}.png"))  # of what was measured before
     for name, figure in drawn.items():
         drawing.save(figure, os.path.join(out, f"{name}.png"))

@@ -31,6 +31,7 @@ def add_arguments(p: argparse.ArgumentParser) -> None:
     measuring.add_arguments(
         p, "run directory. A run without a measurement is measured first. An older report.html is "
            "replaced")
+    measuring.add_method(p)
 
 
 def read_measurement(path: str, command: str) -> dict[str, Any] | None:
@@ -210,7 +211,9 @@ def gather(trained: "Trained", args: argparse.Namespace,
         yield f"{path} is of other data, {saved.get('data')}: measured anew."
         saved = None
     if saved is None:
-        yield from isometry.report(trained, measuring.default_options(isometry, args.directory))
+        options = measuring.default_options(isometry, args.directory)
+        options.method = args.method
+        yield from isometry.report(trained, options)
         home, saved = trained.out, read_measurement(
             trained.path("isometry.json"), commands["isometry"])
     parts, notes = records(home, trained.suffix, args.directory, trained.config["steps"],
