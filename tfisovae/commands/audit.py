@@ -12,6 +12,7 @@ import numpy as np
 
 from tfisovae import files
 from tfisovae.commands import choices, measuring, options, python_models
+from tfisovae.geometry.estimated import LARGEST_EXACT
 
 if typing.TYPE_CHECKING:
     from tfisovae import Analysis, Autoencoder
@@ -28,6 +29,7 @@ _IN_PYTHON = {  # what the page of an audit suggests to do next
     "prune": "tfisovae.prune(model, 0.99, x)",
     "density": "tfisovae.density.log_densities(model, x)"
 }
+_OF_LARGE = {"prune": "tfisovae.prune(model, 'active', x)"}
 _WRITTEN = ("isometry.json", "isometry.npz", "isometry.png", "scree.png", "gram.png",
             "spatial.png", "reconstructions.png", "report.html")
 
@@ -377,7 +379,8 @@ def write_report(args: argparse.Namespace, model: "Autoencoder", result: "Analys
     show.write(result, os.path.join(args.out, "report.html"),
                measuring.name(args.model or args.decoder), verdict, max_value=args.max_value,
                manifest={**options, **subject(args)}, notes=notes, scree=importances,
-               commands=_IN_PYTHON, **shown)
+               commands=_IN_PYTHON | (_OF_LARGE if len(result.active) > LARGEST_EXACT else {}),
+               **shown)
 
 
 def draw(out: str, model: "Autoencoder", result: "Analysis", importances: Any, x: np.ndarray,

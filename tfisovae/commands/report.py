@@ -13,6 +13,7 @@ import numpy as np
 from tfisovae import files
 from tfisovae.commands import density, isometry, longer, measuring, rate, wording
 from tfisovae.commands.training import command_line
+from tfisovae.geometry.estimated import LARGEST_EXACT
 
 if typing.TYPE_CHECKING:
     from tfisovae.commands.measuring import Trained
@@ -133,6 +134,8 @@ def add_known(saved: dict[str, Any], config: dict[str, Any], run: str, commands:
         pass
     names = (config.get("data_manifest") or {}).get("reading", {}).get("names")
     again = longer.arguments(config, run)
+    if len(saved.get("kl_mean") or ()) > LARGEST_EXACT:  # costs of single dimensions are not known
+        commands = {**commands, "prune": command_line("prune", os.path.abspath(run), "--active")}
     return {
         **parts, "manifest": config,
         "commands": {**commands, "longer": command_line(*again) if again else ""},

@@ -62,7 +62,7 @@ def heat_maps(measured: Measured) -> list[Inline]:
     if len(order) < 2:
         return made
     pairs = ~np.eye(len(order), dtype=bool)
-    shape = {"half": True, "height": 300, "right": 52}
+    shape = {"half": True, "height": 300, "right": 64}
     if mean is not None:
         values = _values(measured, False)
         own, apart = np.diag(values), values[pairs]

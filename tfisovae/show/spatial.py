@@ -112,7 +112,7 @@ def section(measured: Measured) -> dict[str, Any] | None:
              "from 0. The KL is a sum over channels or places; importance and norm are means, the "
              "norm of the active dimensions.")
     maps = [Inline(functools.partial(places, measured, name), _said_of_map(found, name),
-                   half=True, height=300, right=64)
+                   half=True, height=300, right=76)
             for name in _SHOWN if np.isfinite(found.by_place(name)).any()]
     bars = [Inline(functools.partial(channels, measured, name), _said_of_bars(found, name),
                    half=True, height=220)
