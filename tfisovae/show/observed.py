@@ -59,7 +59,8 @@ def observe(model: AutoencoderLike, analysis: Analysis | Mapping[str, Any], x: n
     # A small weight of the KL leaves means far from 0.
     at = measured.vector("latent_mean") if measured.is_large else None
     made = [
-        traversals.traverse(model, [j], columns, at=at, share=share, n=measured.n, num_points=points)
+        traversals.traverse(model, [j], columns, at=at, share=share, n=measured.n,
+                            num_points=points)
         for j in tqdm.tqdm(dimensions, desc="traversing", unit=" dimensions", disable=not progress)
     ]
     joined = traversals.joined(made)
