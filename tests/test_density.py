@@ -493,3 +493,19 @@ def test_r_is_of_densities_of_any_scale():
     near = density.comparison({"a": estimate - 800}, truth + 900)["a"]["correlation"]
     assert density.comparison({"a": estimate},
                               truth)["a"]["correlation"] == pytest.approx(near) and 0.9 < near < 1
+
+
+def test_determinants_of_large_latent_spaces_are_refused():
+    """Above 300 active dimensions there are the forms that need no determinant, and no others."""
+    best = theory.LinearVAE(np.full(301, 2.0), 0.1)
+    model = Manifold(lambda x: (best.encoder_gain * x, 0 * x + best.scale),
+                     lambda z: best.decoder_gain * z, distortions.SumSquaredError(), 0.1)
+    x = np.random.default_rng(0).standard_normal([20, 301]).astype(np.float32)
+    assert set(tfisovae.density.log_densities(model, x, inspect=False)) == {
+        "prior", "objective", "posterior", "scaled_objective", "scaled_posterior"}
+    for form in ("volume", "corrected_volume"):
+        with refuses(ValueError, "forms"):
+            tfisovae.density.log_densities(model, x, form, inspect=False)
+    model = dataclasses.replace(model, distortion=distortions.BinaryCrossentropy())
+    with refuses(ValueError, "forms"):
+        tfisovae.density.log_densities(model, 0.5 + 0 * x, "scaled_posterior", inspect=False)

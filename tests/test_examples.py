@@ -138,3 +138,19 @@ def test_compress_folder_without_images(root, tmp_path, monkeypatch):
     monkeypatch.setattr(sys, "argv", ["compress_folder.py", str(tmp_path)])
     with refuses(SystemExit):
         runpy.run_path(str(root / "examples" / "compress_folder.py"), run_name="__main__")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("framework", ["keras", "torch"])
+def test_spatial_autoencoder(run, tmp_path, framework):
+    """The latents are shown as [h, w, c], whatever the order of the framework is."""
+    if framework == "torch":
+        pytest.importorskip("torch")
+    page = tmp_path / "page.html"
+    names, found, said = run("spatial_autoencoder", framework=framework, size=16, steps=20,
+                             count=50, num_examples=12, page=page, method="estimated")
+    assert found.latent_shape == (4, 4, names["CHANNELS"]) and found.method == "estimated"
+    assert found.tangents == "autodiff" and found.beta == names["BETA"]
+    assert "4 x 4 places, 4 channels." in said and said.count("Without channel") == 4
+    assert found.channel_cost.shape == (4, ) and found.channel_directions.shape == (4, 3, 16)
+    assert "Channels and places of the latents" in page.read_text()

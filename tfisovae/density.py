@@ -48,6 +48,7 @@ from tfisovae.autoencoder.noise import noise_rows
 from tfisovae.autoencoder.posterior import Posterior
 from tfisovae.distortions.base import Distortion, decomposed
 from tfisovae.geometry import pullback
+from tfisovae.geometry.estimated import LARGEST_EXACT
 from tfisovae.metrics.posteriors import posterior_means
 
 __all__ = ["log_densities"]
@@ -55,6 +56,7 @@ __all__ = ["log_densities"]
 FORMS = ("prior", "objective", "posterior", "scaled_objective", "scaled_posterior", "volume",
          "corrected_volume")
 _SCALED = {"scaled_objective", "scaled_posterior"}
+_VOLUMES = {"volume", "corrected_volume"}
 _SIGNS_STEP = -2  # the address of the signs: neither training nor evaluation draws noise there
 # Smallest eigenvalue of the directions' Gram matrix for which the logarithm has ten digits in
 # float64.
@@ -76,7 +78,8 @@ def log_densities(model: AutoencoderLike, x: Data, forms: str | Sequence[str] | 
       model: `Autoencoder`, or anything that `as_autoencoder` takes, such as a `VAE`.
       x: `[N, ...]`, or a `tf.data.Dataset` of batches (see `tfisovae.autoencoder.data.x_of`), which
         is read twice: first for averages of the posteriors. Memory does not grow with N.
-      forms: one or more names of `FORMS`; by default all that the distortion has.
+      forms: one or more names of `FORMS`; by default all that the distortion has. Forms that need
+        a determinant, such as "volume", exist up to 300 active dimensions.
       active: `[n]`, bool, the dimensions to count (`Analysis.active`, if these examples were
         analysed). By default dimensions with a mean KL over `x` above `posterior.ACTIVE_KL`; then
         `x` should have more than a few examples.
@@ -109,6 +112,7 @@ def log_densities(model: AutoencoderLike, x: Data, forms: str | Sequence[str] | 
     active dimension.
     """
     forms = (forms,) if isinstance(forms, str) else forms
+    asked = tuple(forms or ())
     unknown = set(forms or ()) - set(FORMS)
     if unknown:
         raise ValueError(
@@ -148,8 +152,12 @@ def log_densities(model: AutoencoderLike, x: Data, forms: str | Sequence[str] | 
             model.distortion.scale(rows.first)  # raises, and names the alternative
         forms = forms or [form for form in FORMS if form not in _SCALED]
     forms = [form for form in FORMS if form in (forms or FORMS)]
+    if len(active) > LARGEST_EXACT:
+        _check_large(asked, len(active), model.distortion.has_scale)
+        needs = _VOLUMES if model.distortion.has_scale else _VOLUMES | _SCALED
+        forms = [form for form in forms if form not in needs]
 
-    volumes = {"volume", "corrected_volume"} & set(forms)
+    volumes = _VOLUMES & set(forms)
     tangents = pullback.tangent_method(rows.decode, rows.mean) if volumes else None
 
     def measured(x, first_row):
@@ -164,6 +172,15 @@ def log_densities(model: AutoencoderLike, x: Data, forms: str | Sequence[str] | 
     again = streaming.examples_of(model, x, None, "densities", progress)
     collected = [values for values, _ in streaming.run(again, measured)]
     return dict(zip(forms, np.concatenate(collected).T.copy()))
+
+
+def _check_large(asked, count, has_scale):
+    """Raises ValueError for forms whose determinant is too large."""
+    for form in sorted(set(asked) & (_VOLUMES if has_scale else _VOLUMES | _SCALED)):
+        raise ValueError(
+            f"forms: {form!r} needs the determinant of a {count} x {count} matrix at each example, "
+            f"for {count} active dimensions. Above {LARGEST_EXACT} no matrix is formed. Ask for "
+            "\"prior\", \"objective\" or \"posterior\".")
 
 
 def _densities(model, x, posterior, forms, active, variance, signs, tangents):
@@ -185,7 +202,7 @@ def _densities(model, x, posterior, forms, active, variance, signs, tangents):
             f"scaled_{form}": log[form] + volume
             for form in ("posterior", "objective") if form in log
         }
-    if {"volume", "corrected_volume"} & set(forms):
+    if _VOLUMES & set(forms):
         volume = _log_volume(model.decode, posterior.mean, active, tangents)
         log["volume"] = log["prior"] - volume
         # 1 - E[sigma^2]: the variance of the means, and the shrinking of x.

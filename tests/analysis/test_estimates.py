@@ -158,6 +158,13 @@ def test_a_decoder_without_derivatives_has_norms_of_a_sample():
     assert np.isnan(np.delete(found.norm_mean, measured)).all() and len(measured) == 24
     assert found.estimates.num_probes == 0 and "no eigenvalues" in found.table()
     assert found.isometry().state is IsometryState.NOT_JUDGED
+    # The balance is known in all, at three decodes for each example.
+    exact = tfisovae.analyze(pair, examples(variance), distortion="sse", beta=BETA, scale="scale",
+                             method="exact")
+    assert found.posterior_balance == pytest.approx(exact.posterior_balance, rel=1e-3)
+    assert found.posterior_balance_standard_error == pytest.approx(
+        exact.posterior_balance_standard_error, rel=1e-2)
+    assert np.isnan(found.balance).all() and not found.stationarity.strong.any()
 
 
 def test_a_collapsed_model_is_estimated_too():
@@ -177,3 +184,5 @@ def test_bad_arguments_are_refused(make_linear_vae):
         tfisovae.analyze(vae, x, method="fast")
     with refuses(ValueError, "dimensions"):
         tfisovae.analyze(vae, x, dimensions=[2])
+    with refuses(ValueError, "num_examples"):
+        tfisovae.analyze(vae, x[:1], method="estimated")

@@ -20,14 +20,16 @@ def values(n, vectors=30):
               for name in ("first", "second")}
     return {**some, "active": rng.uniform(size=n) < 0.5, "ranking": rng.permutation(n),
             "mean_counts": rng.integers(0, 99, [n, 40]), "gram_mean": np.eye(min(n, 300)),
+            "channel_directions": rng.standard_normal([4, 3, n // 4]),
             "stationarity": {**nested, "num_examples": 3}, "rate": 2.5, "stretch": None,
             "name": "x"}
 
 
 @pytest.mark.parametrize("n, large", [
     (64, []), (300, ["mean_counts", "gram_mean"]),
-    (2048, ["mean_counts", "gram_mean", "stationarity/first/mean", "stationarity/first/error",
-            "stationarity/second/mean", "stationarity/second/error"])])
+    (2048, ["mean_counts", "gram_mean", "channel_directions", "stationarity/first/mean",
+            "stationarity/first/error", "stationarity/second/mean",
+            "stationarity/second/error"])])
 def test_json_has_at_most_1_mb(tmp_path, n, large):
     """Large arrays are next to it, and both come back as one."""
     written, path = values(n), tmp_path / "isometry.json"

@@ -92,6 +92,57 @@ def test_functions_and_open_sizes(pair):
     assert {shape[1:] for shape in taken} == {(3, 2, 2)}
 
 
+def test_channels_in_front_are_moved_to_the_end():
+    """A function that takes images [B, 3, H, W] has latents [B, c, h, w]: the vectors are those of
+    [B, h, w, c].
+    """
+    x = np.random.default_rng(0).standard_normal([4, 3, 5, 6]).astype(np.float32)
+    taken = []
+
+    def decode(z):
+        taken.append(z.shape)
+        return z / 2
+
+    functions = (lambda x: (2 * x, np.broadcast_to(np.float32(0.1), x.shape)), decode)
+    autoencoder = tfisovae.as_autoencoder(functions, "sse", BETA, "scale")
+    mean, scale = autoencoder.encode(tf.constant(x))
+    assert autoencoder.encode.latent_shape == (5, 6, 3) and scale.shape == (4, 90)
+    np.testing.assert_allclose(tf.reshape(mean, [4, 5, 6, 3]), 2 * np.moveaxis(x, 1, -1))
+    np.testing.assert_allclose(autoencoder.decode(mean), x, rtol=1e-6)
+    assert {shape[1:] for shape in taken} == {(3, 5, 6)}
+
+
+def test_modules_of_torch_have_channels_in_front():
+    torch = pytest.importorskip("torch")
+
+    class Module(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.convolution = torch.nn.Conv2d(2, 4, 1)
+
+        def encode(self, x):
+            return torch.chunk(self.convolution(x), 2, 1)
+
+        def decode(self, z):
+            return z * torch.tensor([1.0, 2.0])[:, None, None]
+
+    module, x = Module(), data(6).transpose(0, 3, 1, 2)  # [6, 2, 3, 2]
+    autoencoder = tfisovae.as_autoencoder(module, "sse", BETA)
+    mean, _ = autoencoder.encode(tf.constant(x))
+    with torch.no_grad():
+        expected = module.encode(torch.from_numpy(np.array(x)))[0].numpy()
+    assert autoencoder.encode.latent_shape == (3, 2, 2)
+    np.testing.assert_allclose(tf.reshape(mean, [6, 3, 2, 2]), np.moveaxis(expected, 1, -1),
+                               rtol=1e-5)
+    np.testing.assert_allclose(autoencoder.decode(mean), expected * np.array(
+        [1.0, 2.0])[:, None, None], rtol=1e-5)
+    # Products with Gamma have the same order.
+    exact = tfisovae.analyze(module, x, distortion="sse", beta=BETA, method="exact", inspect=False)
+    found = tfisovae.analyze(module, x, distortion="sse", beta=BETA, method="estimated",
+                             inspect=False)
+    np.testing.assert_allclose(found.norm_mean, exact.norm_mean, rtol=1e-3)
+
+
 def test_a_decoder_of_vectors_gets_vectors(pair):
     """A spatial encoder and a decoder that reshapes by itself."""
     decoder = tf.keras.Sequential([layers.Input((12, )), layers.Reshape((3, 2, 2)), pair[1]])

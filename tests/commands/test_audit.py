@@ -468,3 +468,29 @@ def test_the_range_is_wrong_where_scales_vanish_by_it():
         assert said.startswith(word) and ("14.1% of the posterior's scales underflow"
                                           in said) is (zero > 0)
         assert (finding.severity is Severity.FATAL) is (zero > 0)
+
+
+def test_a_spatial_model_is_shown_by_channel_and_place(main, tmp_path):
+    """Two channels at 3 x 2 places: x itself, with known variances. Estimated, with errors."""
+    layers, optimum = tf.keras.layers, theory.LinearVAE(VARIANCE, 1 / LMBDA)
+    gains = np.concatenate([np.diag(optimum.encoder_gain), np.zeros([2, 2])], 1)
+    for name, matrix, bias in (
+        ("encoder", gains, np.concatenate([np.zeros(2), 2 * np.log(optimum.scale)])),
+        ("decoder", np.diag(optimum.decoder_gain), np.zeros(2))):
+        network = tf.keras.Sequential([layers.Input((3, 2, 2)), layers.Conv2D(len(bias), 1)])
+        network.set_weights([matrix[None, None], bias])
+        network.export(tmp_path / name)
+    x = np.random.default_rng(0).standard_normal([300, 3, 2, 2]) * np.sqrt(VARIANCE)
+    np.save(tmp_path / "x.npy", x.astype(np.float32))
+    done = main("audit", "--encoder", tmp_path / "encoder", "--decoder", tmp_path / "decoder",
+                "--data", tmp_path / "x.npy", "--distortion", "sse", "--beta", 1 / LMBDA,
+                "--method", "estimated", "--out", tmp_path / "out")
+    assert "Estimated at 300 examples, from 16 probes" in done.stdout
+    assert "2 channels at 3 x 2 places." in done.stdout
+    measured = json.loads((tmp_path / "out" / "isometry.json").read_text())
+    assert measured["method"] == "estimated" and measured["latent_shape"] == [3, 2, 2]
+    np.testing.assert_allclose(measured["norm_mean"], np.tile(optimum.norm, 6), rtol=1e-4)
+    assert measured["estimates"]["norm"]["standard_error"] < 0.01
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert "Channels and places of the latents" in page and "channel 0, direction 1" in page
+    assert (tmp_path / "out" / "spatial.png").stat().st_size > 5_000

@@ -296,6 +296,7 @@ def test_every_command_has_a_summary_and_a_shim(root):
 
 def test_the_names_that_options_take_are_those_of_the_library():
     from tfisovae import density
+    from tfisovae.analysis import measuring
     from tfisovae.autoencoder import posterior
     from tfisovae.commands import choices
     from tfisovae.sources import decoding
@@ -303,6 +304,7 @@ def test_the_names_that_options_take_are_those_of_the_library():
     assert choices.SCALES == tuple(posterior.READINGS) and choices.IMAGES == sources.NAMES
     assert choices.CROPS == decoding.CROPS
     assert choices.TOYS == tuple(sources.TOYS) and choices.FORMS == density.FORMS
+    assert choices.METHODS == measuring.METHODS
 
 
 @pytest.mark.parametrize("name", commands.SUMMARIES)

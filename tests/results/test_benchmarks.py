@@ -4,9 +4,10 @@ import json
 import sys
 import time
 
+import numpy as np
 import pytest
 
-from results import tables
+from results import latents, tables
 
 pytestmark = pytest.mark.slow
 
@@ -66,3 +67,21 @@ def test_medians_of_ratios_and_not_ratios_of_medians(benchmark, tmp_path):
         "0.75 of its time (0.50 to 0.90); 10% of the peak"
     assert cells["CPU seconds: bfloat16 against float32, both ours"].startswith("0.50")
     assert cells["CPU seconds: by plain `fit`"] == "-"
+
+
+def test_large_latents_take_at_most_150_passes(benchmark):
+    """For each example, through the decoder: forward, or a product with its Jacobian or the
+    transposed one. The count is that of the decoder itself.
+    """
+    found = benchmark("large").costs(4, 10, "estimated", 4)
+    assert found["used"] == "estimated" and 100 < found["passes"] <= 150
+    assert found["json_mb"] < 1 and found["decoder_multiply_adds"] > 0
+
+
+def test_the_curve_of_large_latents_has_what_was_measured():
+    rows = [{"n": n, "num_examples": 10, "used": used, "cpu_seconds": n / 10, "peak_mb": 600,
+             "passes": None if used == "exact" else 145.0, "json_mb": 0.1}
+            for n in (16, 64, 256) for used in ("exact", "estimated")]
+    axes = latents.figure(rows).axes
+    assert [len(ax.lines) for ax in axes] == [2, 2, 2, 3]
+    np.testing.assert_allclose(axes[0].lines[1].get_ydata(), [1.6, 6.4, 25.6])

@@ -551,3 +551,31 @@ def test_the_words_need_no_model():
         "1 of 2 dimensions kept: 0, with 90 % of the cost of removal of all.")
     assert lines[1] == "distortion 1 before, 1.5 after: +0.5 +- 0.01, predicted +0.4"
     assert lines[2].startswith("rate 1 before, 1.5 nats after")
+
+
+def test_large_latent_spaces_are_pruned_by_a_list():
+    """Costs of more than 300 dimensions would take as many decodes: a count or a share is refused.
+    """
+    best = theory.LinearVAE(np.full(301, 2.0), 0.1)
+    model = Autoencoder(lambda x: (best.encoder_gain * x, 0 * x + best.scale),
+                        lambda z: best.decoder_gain * z, "sse", 0.1)
+    x = np.random.default_rng(0).standard_normal([40, 301]).astype(np.float32)
+    for keep in (5, 0.9):
+        with refuses(ValueError, "keep"):
+            tfisovae.prune(model, keep, x, inspect=False)
+    made = tfisovae.prune(model, list(range(300)), x, inspect=False)
+    assert made.pruning.left_out.tolist() == [300] and np.isnan(made.pruning.share)
+    assert made.pruning.distortion.difference > 0 and "not known" in made.pruning.sentences()
+
+
+def test_a_spatial_latent_space_is_pruned():
+    """A decoder of [h, w, c] stays as it is: z is put together before it."""
+    pair = []
+    for outputs in (4, 2):
+        pair.append(tf.keras.Sequential([layers.Input((3, 2, 2)), layers.Conv2D(outputs, 1)]))
+    x = np.random.default_rng(0).standard_normal([30, 3, 2, 2]).astype(np.float32)
+    made = tfisovae.prune(tuple(pair), [0, 3, 11], x, distortion="sse", beta=0.1, inspect=False)
+    mean, scale = made.encode(tf.constant(x))
+    whole = tfisovae.as_autoencoder(tuple(pair), "sse", 0.1).encode(tf.constant(x))
+    np.testing.assert_allclose(mean, np.asarray(whole[0])[:, [0, 3, 11]], rtol=1e-5)
+    assert scale.shape == (30, 3) and made.decode(mean).shape == x.shape

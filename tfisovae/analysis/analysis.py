@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tfisovae import files, verdict
-from tfisovae.analysis import scree, storage
+from tfisovae.analysis import scree, spatial, storage
 from tfisovae.analysis.estimates import Estimates
 from tfisovae.analysis.rate_distortion import Accounts
 from tfisovae.metrics.stretch import Stretch
@@ -63,7 +63,8 @@ class Analysis:
         dimensions.
       gram_off_diagonal, gram_off_diagonal_cosine: root mean squares over the data and pairs of
         active dimensions.
-      posterior_balance: the two sides of `balance`, each summed over the active dimensions.
+      posterior_balance: the two sides of `balance`, each summed over the active dimensions; over
+        all, where a large decoder has no derivatives, and `balance` is NaN.
       rate: E[KL], nats. distortion: E[D] as trained. loss: nats. coding_loss, transform_loss:
         E[D(x_check, x_hat)], E[D(x, x_check)], each without D of a point from itself.
       rate_standard_error, distortion_standard_error, loss_standard_error,
@@ -88,7 +89,9 @@ class Analysis:
         of inactive dimensions are NaN unless they are among these.
       latent_shape: (h, w, c) of a spatial latent space, whose dimension j is in channel j % c;
         `None` of vectors. channel_cost, channel_cost_standard_error: the cost of removal of each
-        channel as a whole, `[c]`.
+        channel as a whole, `[c]`. channel_directions, channel_shares: the leading directions of
+        each channel, `[c, k, h w]`, and their shares of its variance, `[c, k]`
+        (`tfisovae.analysis.spatial.Directions`).
       quadratic: whether the loss is quadratic in x_hat, so that 1 - sigma_j^2 predicts the norm.
       beta, decomposed, distortion_name: of the VAE.
       num_examples: size of the data set.
@@ -156,6 +159,8 @@ class Analysis:
     latent_shape: tuple[int, ...] | None = None
     channel_cost: np.ndarray | None = None
     channel_cost_standard_error: np.ndarray | None = None
+    channel_directions: np.ndarray | None = None
+    channel_shares: np.ndarray | None = None
 
     @property
     def lmbda(self) -> float:
@@ -237,11 +242,13 @@ class Analysis:
         return cls.from_dict(storage.read(path))
 
     def table(self, rows: int = 10) -> str:
-        """The leading dimensions by cost of removal, as text, and which have clusters."""
-        cost, error, nats = self.cost_of_removal, self.cost_of_removal_standard_error, (
-            self.removal_nats)
+        """The leading dimensions as text, which have clusters, and how all was measured; channels
+        and places of a spatial latent space. A number that was not measured is "-".
+        """
+        cost, error = self._leading_costs()
+        wide = max(4, len(str(len(self.active) - 1)))
         lines = [
-            f"{'rank':>4} {'z_j':>4} {'E[sigma^-2]':>14} {'importance':>11} "
+            f"{'rank':>4} {'z_j':>{wide}} {'E[sigma^-2]':>14} {'importance':>11} "
             + ("" if cost is None else f"{'cost of removal':>20} {'(nats)':>8} ") +
             f"{'KL (nats)':>10} {'norm':>14} {'1-sigma^2':>10} {'largest cosine':>15}"
         ]
@@ -252,13 +259,16 @@ class Analysis:
             largest = np.max(off_diagonal[place[0]][self.active[measured]], initial=0.0) if len(
                 place) else math.nan
             lines.append(
-                f"{rank:4d} {j:4d} {self.precision_mean[j]:8.1f} "
-                f"+-{self.precision_standard_error[j]:4.1f} "
-                f"{self.importance[j]:11.3g} "
-                + ("" if cost is None else f"{cost[j]:11.3g} +-{error[j]:7.1g} {nats[j]:8.3g} ") +
-                f"{self.kl_mean[j]:10.3f} {self.norm_mean[j]:6.3f} "
-                f"+-{self.norm_std[j]:6.3f} "
-                f"{self.one_minus_variance[j]:10.3f} {largest:15.3f}"
+                f"{rank:4d} {j:{wide}d} "
+                + _precision(self.precision_mean[j], self.precision_standard_error[j]) +
+                f" {self.importance[j]:11.3g} "
+                + ("" if cost is None else _known(
+                    cost[j], f"{cost[j]:11.3g} +-{error[j]:7.1g} "
+                    f"{self.lmbda * cost[j] - self.kl_mean[j]:8.3g} ")) +
+                f"{self.kl_mean[j]:10.3f} " + _known(
+                    self.norm_mean[j],
+                    f"{self.norm_mean[j]:6.3f} +-{self.norm_std[j]:6.3f} ") +
+                f"{self.one_minus_variance[j]:10.3f} " + _known(largest, f"{largest:15.3f}")
                 + ("" if self.active[j] else "   inactive"))
         summary = (
             f"{self.num_active} of {len(self.active)} dimensions active (KL above "
@@ -279,9 +289,23 @@ class Analysis:
             f"examples"
             +
             (", the decoder's tangents by differences." if self.tangents == "differences" else "."))
-        if self.estimates is not None:
-            lines.append(str(self.estimates))
-        return "\n".join([*lines, *scree.Scree.of(self).differences()])
+        if self.method is not None:
+            lines.append(f"Method: {self.method}."
+                         if self.estimates is None else str(self.estimates))
+        channels = spatial.Spatial.of(vars(self))
+        return "\n".join([*lines, *scree.Scree.of(self).differences(),
+                          *([channels.table()] if channels else [])])
+
+    def _leading_costs(self):
+        """The cost of removal and its error, `[n]` each, NaN where a large latent space has none;
+        twice `None` where it was not measured at all.
+        """
+        known = self.estimates
+        if self.cost_of_removal is not None or known is None or known.removal_cost is None:
+            return self.cost_of_removal, self.cost_of_removal_standard_error
+        costs = np.full([2, len(self.active)], np.nan)
+        costs[:, known.removal_dimensions] = known.removal_cost, known.removal_standard_error
+        return costs
 
     def to_frame(self) -> "pandas.DataFrame":
         """All vectors as columns of a pandas table, a row for each dimension in the model's order;
@@ -368,6 +392,17 @@ class Analysis:
           beta_found, beta_differs: as of `judge`.
         """
         return isometry_of(vars(self), beta_found, beta_differs)
+
+
+def _precision(value, error):
+    form = ".1f" if value < 1e6 else ".2g"
+    return f"{value:8{form}} +-{error:4{form}}"
+
+
+def _known(value, text):
+    """The text of a number, a dash where it was not measured."""
+    size = len(text.rstrip())
+    return text if np.isfinite(value) else f"{'-':>{size}}{text[size:]}"
 
 
 def _written(annotation):

@@ -2,6 +2,7 @@
 forms a Gram matrix.
 """
 import dataclasses
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -23,7 +24,6 @@ from tfisovae.geometry.products import Linearized, lanczos, probe
 from tfisovae.metrics.stretch import SMALLEST, Stretch, estimated_stretch
 from tfisovae.verdict.isometry import judged
 
-LARGEST_EXACT = 300  # latent dimensions that are measured exactly where no method is asked for
 MAX_EXAMPLES = 1000
 NUM_PROBES, _STEPS = 16, 30
 _LEADING, _DRAWN = 10, 14  # dimensions that are measured exactly: the most important, and at random
@@ -78,6 +78,8 @@ class Estimates:
     def __str__(self) -> str:
         """What the numbers come from, in a sentence."""
         where = f"at {self.num_examples} examples"
+        if not len(self.dimensions):
+            return f"Estimated {where}: no dimension is active, so there is nothing to estimate."
         if not self.num_probes:
             return (f"Estimated {where} from {len(self.dimensions)} dimensions: without "
                     "derivatives of the decoder there are no probes and no eigenvalues.")
@@ -89,7 +91,9 @@ class Estimates:
 
 
 def _said(estimate):
-    return f"{estimate.value:.4f} +- {estimate.standard_error:.1g}"
+    error = estimate.standard_error
+    digits = 4 if not 0 < error < np.inf else max(0, 1 - math.floor(math.log10(error)))
+    return f"{estimate.value:.{digits}f} +- {error:.{digits}f}"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -124,6 +128,10 @@ def estimate(autoencoder: Measurable, x: np.ndarray, kl: np.ndarray, active: np.
       progress: whether to show a progress bar.
     Cost: about 117 passes forward or backward through the decoder for each example, whatever n is.
     """
+    if len(x) < 2:
+        raise ValueError(
+            f"num_examples must be at least 2 for the estimated method, so that its numbers have "
+            f"errors; there is {len(x)} example. Give more, or method=\"exact\".")
     beta, n = float(autoencoder.beta), len(kl)
     among, probes, by_probes = np.flatnonzero(active), Probes(), tangents == "autodiff"
     leading = among[np.argsort(-importance[among], kind="stable")[:_LEADING]]

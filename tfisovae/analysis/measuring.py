@@ -6,16 +6,18 @@ import numpy as np
 import tensorflow as tf
 
 from tfisovae import metrics, theory
-from tfisovae.analysis import conditions, estimates, residual
+from tfisovae.analysis import conditions, estimates, residual, spatial
 from tfisovae.analysis.analysis import Analysis
 from tfisovae.autoencoder import streaming
 from tfisovae.autoencoder.autoencoder import AutoencoderLike, as_autoencoder, bound
 from tfisovae.autoencoder.data import Data
 from tfisovae.distortions.base import Distortion
 from tfisovae.geometry import flatness, pullback
+from tfisovae.geometry.estimated import LARGEST_EXACT
+from tfisovae.geometry.products import slope_along
 from tfisovae.metrics import rate_distortion
 from tfisovae.metrics.isometry import Derivative
-from tfisovae.metrics.measurement import measure
+from tfisovae.metrics.measurement import Measurement, measure, once
 from tfisovae.metrics.removal import Sample, removal
 from tfisovae.metrics.stationarity import AggregateMoments
 from tfisovae.metrics.stretch import EvenSample, max_examples, stretch
@@ -23,7 +25,7 @@ from tfisovae.verdict import checks
 from tfisovae.verdict.isometry import judged
 from tfisovae.verdict.tests_of_means import Moments
 
-_METHODS = ("auto", "exact", "estimated")
+METHODS = ("auto", "exact", "estimated")
 _KEPT = 2**23  # numbers in the posteriors that are kept
 _REMOVED = 16  # dimensions whose cost of removal is measured in a large latent space
 
@@ -62,7 +64,7 @@ def analyze(model: AutoencoderLike, data: Data, num_examples: int | None = None,
       ValueError: if there are no examples, or fewer than were asked for; for examples that are not
         what the model takes, and a distortion that has no metric tensor.
     """
-    if method not in _METHODS:
+    if method not in METHODS:
         raise ValueError(f'method must be "auto", "exact" or "estimated"; got {method!r}.')
     if tangents not in (None, "autodiff", "differences"):
         raise ValueError(
@@ -75,7 +77,7 @@ def analyze(model: AutoencoderLike, data: Data, num_examples: int | None = None,
         raise ValueError(f"dimensions must be numbers from 0 to {rows.n - 1}; got {wrong[0]}.")
     autoencoder.distortion.check_quadratic(rows.first)
     tangents = tangents or pullback.tangent_method(rows.decode, rows.mean)
-    exact = method == "exact" or method == "auto" and rows.n <= estimates.LARGEST_EXACT
+    exact = method == "exact" or method == "auto" and rows.n <= LARGEST_EXACT
     measures = {
         "rate": metrics.Rate(), "precision": metrics.PosteriorPrecision(),
         "balance": metrics.PosteriorBalance(), "moments": AggregateMoments(),
@@ -90,8 +92,11 @@ def analyze(model: AutoencoderLike, data: Data, num_examples: int | None = None,
     grams, most = EvenSample(size), _num_posteriors(rows.n)
     passing = sample if exact else streaming.parts(sample, estimates.batch_size(
         rows.first.shape[1:], rows.n))
+    # Without derivatives the balance of each dimension would cost 2 n decodes.
+    by_dimension = exact or tangents == "autodiff"
     for (posterior, gram), first_row in _measured(rows.passing(passing), measures, tangents,
-                                                  size > 0):
+                                                  size > 0, Measurement if by_dimension else
+                                                  _InAll):
         if first_row < most:
             posteriors.append(posterior[:most - first_row])
         if size:
@@ -110,14 +115,29 @@ def analyze(model: AutoencoderLike, data: Data, num_examples: int | None = None,
                               ranking, progress)
         free = int(np.sum(~measures["rate"].active))
     found = _analysis(autoencoder, measures, np.concatenate(posteriors), tangents,
-                      conditions.of_model(autoencoder), geometry)
+                      conditions.of_model(autoencoder), geometry, by_dimension)
     found.latent_shape, found.channel_cost, found.channel_cost_standard_error = shape, *channels
+    if shape is not None:
+        found.channel_directions, found.channel_shares = spatial.directions(
+            removed.means, found.importance, shape[-1])
     found.removal_examples = removed.num_examples
     found.mean_counts, found.mean_limits = removed.counts, removed.limits
     x = np.asarray(bound(autoencoder, x)[1])
     found.residual = residual.residual(x, removed.x_check, removed.means,
                                        autoencoder.distortion, free, found.beta)
     return found
+
+
+class _InAll(Measurement):
+    """A measurement whose noise work is known only in all: each dimension gets the mean."""
+
+    @once
+    def noise_work(self) -> tf.Tensor:
+        posterior, n = self.posterior, self.noise.shape[-1]
+        reference = self.x_check if self.autoencoder.decomposed else self.x
+        work = slope_along(self.autoencoder.decode, posterior.sample(self.noise),
+                           self.noise * posterior.scale, reference, self.autoencoder.distortion)
+        return tf.repeat(work[:, None] / n, n, 1)
 
 
 def _num_posteriors(n):
@@ -152,7 +172,7 @@ def measure_stationarity(model: AutoencoderLike, data: Data, num_examples: int |
     return _stationarity(measures)
 
 
-def _measured(rows, measures, tangents, with_gram=False):
+def _measured(rows, measures, tangents, with_gram=False, kind=Measurement):
     """Shows all examples to every metric, and yields mean, scale and eps_j sigma_j dD/dz_j / beta,
     `[B, 3, n]`, and Gamma `[B, n, n]`, if it is asked for, with the number of examples before.
     """
@@ -161,7 +181,7 @@ def _measured(rows, measures, tangents, with_gram=False):
             metric.build(rows.n)
 
     def update(x, first_row):
-        measurement = measure(rows.model, x, first_row, tangents=tangents)
+        measurement = measure(rows.model, x, first_row, tangents=tangents, kind=kind)
         for metric in measures.values():
             metric.accumulate(measurement)
         work = measurement.noise_work / rows.model.beta
@@ -171,14 +191,16 @@ def _measured(rows, measures, tangents, with_gram=False):
     return streaming.run(rows, update)
 
 
-def _stationarity(measures):
-    """The `Stationarity` of what was accumulated."""
+def _stationarity(measures, by_dimension=True):
+    """The `Stationarity` of what was accumulated; no balance is checked where it is not known
+    `by_dimension`.
+    """
     balance, moments, count = measures["balance"], measures["moments"], measures[
         "rate"].num_examples
     return checks.Stationarity(Moments.from_power_sums(count, moments.first_powers),
                                Moments.from_power_sums(count, moments.second_powers, 1.0),
                                Moments.from_power_sums(count, balance.differences), balance.target,
-                               balance.strong)
+                               balance.strong & by_dimension)
 
 
 def _exact(measures, removed, kept):
@@ -228,9 +250,10 @@ def _estimated(autoencoder, x, measures, tangents, dimensions, seed, removed, ra
     return {**found.fields, "ranking": ranking, "method": "estimated", "estimates": made}
 
 
-def _analysis(autoencoder, measures, posteriors, tangents, known, geometry):
+def _analysis(autoencoder, measures, posteriors, tangents, known, geometry, by_dimension):
     """The `Analysis` of what was accumulated; `geometry` are the fields that need Gamma.
     `posteriors` are mean, scale and eps_j sigma_j dD/dz_j / beta, `[N, 3, n]`, of some examples.
+    Without `by_dimension` only the sum of the last is known.
     """
     rate, balance, moments, precision = (measures[name] for name in (
         "rate", "balance", "moments", "precision"))
@@ -249,20 +272,27 @@ def _analysis(autoencoder, measures, posteriors, tangents, known, geometry):
     mean, scale, work = np.moveaxis(posteriors, 1, 0)
     flat = flatness.flatness(mean, scale) if _can_tell_flatness(mean, scale) else (
         flatness.Flatness(*[np.full(rate.n, np.nan)] * 3))
+    target, counted, unknown = 1 - np.square(scale, dtype=np.float64), rate.active, 1.0
+    overall = checks.overall_balance(balance.ratio, balance.target, rate.active)
+    if not by_dimension:  # over all dimensions: those that are not active have hardly any work
+        counted, unknown = np.full(rate.n, rate.active.any()), np.nan
+        overall = float(work.sum() / target.sum()) if counted.any() else np.nan
     return Analysis(
         **geometry, one_minus_variance=balance.target, precision_mean=precision.mean,
         precision_standard_error=precision.standard_error, importance=theory.importance(
             precision.mean, autoencoder.beta), kl_mean=rate.mean, active=rate.active,
-        balance=balance.ratio, balance_standard_error=balance.ratio_standard_error,
+        balance=unknown * balance.ratio,
+        balance_standard_error=unknown * balance.ratio_standard_error,
         latent_mean=moments.first, latent_second_moment=moments.mean,
-        posterior_balance=checks.overall_balance(balance.ratio, balance.target, rate.active),
+        posterior_balance=overall,
         posterior_balance_standard_error=checks.overall_balance_error(
-            work, 1 - np.square(scale, dtype=np.float64), rate.active, count),
+            work, target, counted, count),
         rate_standard_error=rate.total_standard_error, **means, **errors, beta=autoencoder.beta,
         decomposed=autoencoder.decomposed, distortion_name=repr(autoencoder.distortion),
         num_examples=count, active_threshold=rate.threshold, tangents=tangents,
         unexplained=flat.unexplained, unexplained_standard_error=flat.standard_error,
-        log_scale_std=flat.total, stationarity=_stationarity(measures), conditions=known,
+        log_scale_std=flat.total, stationarity=_stationarity(measures, by_dimension),
+        conditions=known,
         quadratic=autoencoder.decomposed or autoencoder.distortion.has_scale)
 
 

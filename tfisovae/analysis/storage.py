@@ -90,7 +90,9 @@ def _split(values, path=""):
 
 def _array(value):
     """An array of numbers; `None` where the value is none."""
-    if not isinstance(value, (list, tuple, np.ndarray)) or len(value) <= 64:
+    if not isinstance(value, (list, tuple, np.ndarray)) or not len(value):
+        return None
+    if len(value) <= 64 and not isinstance(value[0], (list, tuple, np.ndarray)):
         return None
     try:
         array = np.array(value)

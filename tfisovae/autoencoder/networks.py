@@ -124,6 +124,8 @@ class Encoder:
     Attributes:
       latent_shape: (h, w, c) of a spatial latent space, once an example was encoded: its means and
         variances are `[B, h, w, c]`, and `[B, n]` here. `None` of vectors.
+      channels_first: whether the network has `[B, c, h, w]` instead. Modules of PyTorch do, and
+        functions that take images with their channels in front.
     """
 
     def __init__(self, part: Part, reading: str,
@@ -131,14 +133,20 @@ class Encoder:
                  latents: int | None = None) -> None:
         self._part, self._reading, self._outputs, self._latents = part, reading, outputs, latents
         self.latent_shape: tuple[int, ...] | None = None
+        self.channels_first = part.channels_first
 
     def parameters(self, x: tf.Tensor, training: bool = False) -> tuple[tf.Tensor, tf.Tensor]:
         """The mean and the second output as the encoder returns them, `[B, n]` each, float32."""
         outputs = self._part(as_x(x), training)
         mean, spread = (_as_float(value) for value in outputs.mean_and_spread(self._outputs))
         if mean.shape.rank == 4 and None not in mean.shape[1:]:
-            self.latent_shape = tuple(mean.shape[1:])
             spread = tf.broadcast_to(spread, tf.shape(mean))
+            of_keras = isinstance(self._part.owner, tf.keras.layers.Layer)
+            self.channels_first = self._part.channels_first or (
+                not of_keras and _has_channels_first(x.shape))
+            if self.channels_first:
+                mean, spread = (tf.transpose(value, [0, 2, 3, 1]) for value in (mean, spread))
+            self.latent_shape = tuple(mean.shape[1:])
             mean, spread = (tf.reshape(value, [-1, math.prod(self.latent_shape)])
                             for value in (mean, spread))
         if mean.shape.rank != 2 or mean.shape[-1] is None:
@@ -210,14 +218,20 @@ class Decoder:
 
     def _spatial(self, z):
         """z `[..., n]` as the network takes it."""
-        taken = self._part.shape
-        known = taken if taken is not None and None not in taken else (
-            self._encoder and self._encoder.latent_shape)
+        taken, encoder = self._part.shape, self._encoder
+        whole = taken is not None and None not in taken
+        known = taken if whole else encoder and encoder.latent_shape
         if not known or len(known) != 3:
             return z
+        first = self._part.channels_first or bool(encoder and encoder.channels_first)
+        if whole and first:
+            known = (*taken[1:], taken[0])
         made = tf.reshape(z, tf.concat([tf.shape(z)[:-1], known], 0))
         made.set_shape([*z.shape[:-1], *known])
-        return made
+        if not first:
+            return made
+        *others, h, w, c = range(made.shape.rank)
+        return tf.transpose(made, [*others, c, h, w])
 
 
 class Composed:
@@ -270,6 +284,11 @@ def precision_of(decode: Callable[[tf.Tensor], tf.Tensor]) -> tf.DType:
         return precision_of(decode.inner)
     known = isinstance(decode, (Activated, Composed, Decoder))
     return decode.precision if known else tf.float32
+
+
+def _has_channels_first(shape):
+    """Whether the shape of a batch is that of images with their channels in front."""
+    return len(shape) == 4 and shape[1] in (1, 3) and min(shape[2:]) > 3
 
 
 def _as_float(value):

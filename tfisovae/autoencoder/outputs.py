@@ -152,6 +152,7 @@ class Part:
         for float32.
       products: `(z, directions [k, B, n])` -> `Outputs` of z, and of its Jacobian times the
         directions; None where TensorFlow differentiates `function`.
+      channels_first: whether spatial latents have the shape `[B, c, h, w]`, as in PyTorch.
     """
 
     function: Callable[..., Outputs]
@@ -160,6 +161,7 @@ class Part:
     returns_scale: bool = False
     precision: Callable[[], tf.DType] | None = None
     products: Callable[..., tuple[Outputs, Outputs]] | None = None
+    channels_first: bool = False
 
     @property
     def size(self) -> int | None:

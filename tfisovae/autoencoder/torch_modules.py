@@ -32,7 +32,7 @@ def torch_part(function: Callable[[Any], Any], role: str) -> Part:
     """The `Part` of a module, or of a method of one."""
     made = TorchFunction(function, role)
     return Part(lambda x, training=False: made(x), owner=made,
-                precision=lambda: made.precision, products=made.products)
+                precision=lambda: made.precision, products=made.products, channels_first=True)
 
 
 class TorchFunction:

@@ -12,6 +12,7 @@ import numpy as np
 
 from tfisovae import files
 from tfisovae.commands import choices, measuring, options, python_models
+from tfisovae.geometry.estimated import LARGEST_EXACT
 
 if typing.TYPE_CHECKING:
     from tfisovae import Analysis, Autoencoder
@@ -28,8 +29,9 @@ _IN_PYTHON = {  # next steps on the page of an audit
     "prune": "tfisovae.prune(model, 0.99, x)",
     "density": "tfisovae.density.log_densities(model, x)"
 }
+_OF_LARGE = {"prune": "tfisovae.prune(model, 'active', x)"}
 _WRITTEN = ("isometry.json", "isometry.npz", "isometry.png", "scree.png", "gram.png",
-            "reconstructions.png", "report.html")
+            "spatial.png", "reconstructions.png", "report.html")
 
 
 EXAMPLES = (
@@ -86,6 +88,7 @@ def add_arguments(p: argparse.ArgumentParser) -> None:
     measure.add_argument("--num_examples", type=int,
                          help="examples to measure, at most (default: 1,000 images, or 10,000 "
                               "vectors)")
+    measuring.add_method(p)
     output.add_argument("--out", default="audit", type=os.path.expanduser,
                         help="directory for the results")
     output.add_argument("--overwrite", action="store_true",
@@ -307,7 +310,7 @@ def run(args: argparse.Namespace) -> None:
     print("\n".join(said), end="\n" if said else "", flush=True)
     if any(one.severity is Severity.FATAL for one in found):
         raise ValueError("Stopped: correct this first, or no result means anything.")
-    result = tfisovae.analyze(model, x, progress=True, inspect=False)
+    result = tfisovae.analyze(model, x, progress=True, inspect=False, method=args.method)
     some = x[pca.spread_out(pca.enough(len(x), x[0].size), len(x))]
     components = pca.principal_components(some, model.distortion) if len(some) > 3 else None
     importances = scree.Scree.of(result, components)
@@ -367,13 +370,14 @@ def write_report(args: argparse.Namespace, model: "Autoencoder", result: "Analys
     show.write(result, os.path.join(args.out, "report.html"),
                measuring.name(args.model or args.decoder), verdict, max_value=args.max_value,
                manifest={**options, **subject(args)}, notes=notes, scree=importances,
-               commands=_IN_PYTHON, **shown)
+               commands=_IN_PYTHON | (_OF_LARGE if len(result.active) > LARGEST_EXACT else {}),
+               **shown)
 
 
 def draw(out: str, model: "Autoencoder", result: "Analysis", importances: Any, x: np.ndarray,
          max_value: float) -> list[str]:
     """Draws the measurement, and reconstructions of images; returns the names of the pictures."""
-    from tfisovae.show import decoded, drawing, gram, importance, norms, tiles
+    from tfisovae.show import decoded, drawing, gram, importance, norms, spatial, tiles
 
     title = f"{result.distortion_name}, beta {result.beta:.4g}"
     drawn = {
@@ -381,12 +385,14 @@ def draw(out: str, model: "Autoencoder", result: "Analysis", importances: Any, x
     }
     if result.num_active:
         drawn["gram"] = gram.gram(result, title=title)
+    if result.latent_shape is not None:
+        drawn["spatial"] = spatial.both(result, title)
     x = x[:_EXAMPLES]
     if tiles.are_images(decoded.channels_last(x)):
         x_check = np.asarray(model.decode(model.encode(x)[0]))
         drawn["reconstructions"] = decoded.reconstructions(
             [x, x_check], ["x", "Dec(mean)"], max_value=max_value)
-    for name in {"gram", "reconstructions"} - set(drawn):
+    for name in {"gram", "spatial", "reconstructions"} - set(drawn):
         files.remove(os.path.join(out, f"{name}.png"))  # from an earlier measurement
     for name, figure in drawn.items():
         drawing.save(figure, os.path.join(out, f"{name}.png"))

@@ -10,3 +10,4 @@ SCALES = ("log_variance", "variance", "log_scale", "scale")
 # tfisovae.density.FORMS
 FORMS = ("prior", "objective", "posterior", "scaled_objective", "scaled_posterior", "volume",
          "corrected_volume")
+METHODS = ("auto", "exact", "estimated")  # tfisovae.analysis.measuring.METHODS

@@ -9,7 +9,7 @@ import contextlib
 import os
 import typing
 import urllib.parse
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator, Mapping
 from typing import Any
 
 from tfisovae import files
@@ -40,6 +40,7 @@ def add_arguments(p: argparse.ArgumentParser) -> None:
         "--gradient_examples", type=int, nargs="+", metavar="N",
         help="training examples for the mean gradient, likewise; 0: none (default: as tfisovae "
              "isometry)")
+    measuring.add_method(p)
     measuring.add_cache_dir(measure)
     output.add_argument("--out", type=os.path.expanduser, default="compare",
                         help="directory for the page, with a directory for each run")
@@ -106,9 +107,9 @@ def opened(directory: str, args: argparse.Namespace) -> "Trained":
             "tfisovae report.)") from None
 
 
-def measure(trained: "Trained", counts: Sequence[int]) -> Iterator[str]:
+def measure(trained: "Trained", counts: Mapping[str, Any]) -> Iterator[str]:
     """Measures a run and yields text, unless results exist for this model and these numbers of
-    examples (`counts`).
+    examples (`counts`, by their options).
     """
     from tfisovae.training import runs
 
@@ -132,7 +133,7 @@ def measure(trained: "Trained", counts: Sequence[int]) -> Iterator[str]:
     files.write_json(path, now)
 
 
-def column(trained: "Trained", title: str, counts: Sequence[int]) -> Generator[str, None, Any]:
+def column(trained: "Trained", title: str, counts: Mapping[str, Any]) -> Generator[str, None, Any]:
     """Measures a run, yields text, and writes its report; returns its `report.Column`."""
     from tfisovae.show import Column, contents_of
 
@@ -161,12 +162,12 @@ def run(args: argparse.Namespace) -> None:
         load_config(directory)
     made = [opened(directory, args) for directory in args.directories]
     columns, titles = [], args.titles or list(map(measuring.name, args.directories))
+    method = {} if args.method == "auto" else {"method": args.method}
     for trained, title, *counts in zip(made, titles, of_each(args, "num_examples"),
                                        of_each(args, "gradient_examples")):
         print(f"== {title}: {trained.directory}", flush=True)
-        columns.append(
-            _printed(
-                column(trained, title, dict(zip(("num_examples", "gradient_examples"), counts)))))
+        asked = {**dict(zip(("num_examples", "gradient_examples"), counts)), **method}
+        columns.append(_printed(column(trained, title, asked)))
     path = os.path.join(args.out, "compare.html")
     write_beside(columns, path, args.title)
     print(f"\n{report.said_of(path)}")

@@ -32,6 +32,7 @@ def add_arguments(p: argparse.ArgumentParser) -> None:
     options.in_order(p, "data", "measuring", "more training", "output")
     measuring.add_arguments(p)
     measuring.add_num_examples(p)
+    measuring.add_method(p)
     measure, more = options.group(p, "measuring"), options.group(p, "more training")
     measure.add_argument(
         "--gradient_examples", type=int,
@@ -49,8 +50,8 @@ def add_arguments(p: argparse.ArgumentParser) -> None:
                                             help="dimensions in the table")
 
 
-def compute(trained: "Trained",
-            num_examples: int | None = None) -> tuple["Analysis", dict[str, Any]]:
+def compute(trained: "Trained", num_examples: int | None = None,
+            method: str = "auto") -> tuple["Analysis", dict[str, Any]]:
     """Measures a run: an `Analysis`, and the other content of `isometry.json`."""
     from tfisovae import sources
     from tfisovae.analysis import components
@@ -63,7 +64,7 @@ def compute(trained: "Trained",
     _, config, vae, source, *_ = trained
     count = measuring.num_examples(trained, num_examples)
     examples = batches.evaluation_batches(source.eval)
-    result = analyze(vae, examples, count, progress=True)
+    result = analyze(vae, examples, count, progress=True, method=method)
     extra = {
         "data": source.manifest["source"], "data_fingerprint": source.manifest["fingerprint"],
         "steps": config["steps"]
@@ -212,7 +213,7 @@ def report(trained: "Trained", args: argparse.Namespace) -> Iterator[str]:
     if args.margin is not None and not 0 < args.margin < math.inf:
         raise ValueError(f"--margin must be positive and finite; got {args.margin}.")
     measuring.check_gradient_examples(args.gradient_examples)
-    result, extra = compute(trained, args.num_examples)
+    result, extra = compute(trained, args.num_examples, args.method)
     counted = Scree.from_saved({**result.to_dict(), **extra}).sentences()
     yield "\n".join(
         [result.table(args.rows),

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from tfisovae import files
-from tfisovae.commands import options
+from tfisovae.commands import choices, options
 
 if TYPE_CHECKING:
     from tfisovae import VAE, sources
@@ -87,6 +87,13 @@ def add_cache_dir(p: Any) -> None:
 def add_num_examples(p: argparse.ArgumentParser) -> None:
     """Adds `--num_examples` to the options of a measuring command."""
     options.group(p, "measuring").add_argument("--num_examples", type=int, help=NUM_EXAMPLES)
+
+
+def add_method(p: argparse.ArgumentParser) -> None:
+    """Adds `--method` to the options of a measuring command."""
+    options.group(p, "measuring").add_argument(
+        "--method", choices=choices.METHODS, default="auto",
+        help="exact, or estimated with errors; auto: exact up to 300 latent dimensions")
 
 
 def default_options(command: Any, directory: str) -> argparse.Namespace:

@@ -12,6 +12,7 @@ import numpy as np
 from tfisovae import files
 from tfisovae.commands import density, isometry, longer, measuring, rate, wording
 from tfisovae.commands.training import command_line
+from tfisovae.geometry.estimated import LARGEST_EXACT
 
 if typing.TYPE_CHECKING:
     from tfisovae.commands.measuring import Trained
@@ -30,6 +31,7 @@ def add_arguments(p: argparse.ArgumentParser) -> None:
     measuring.add_arguments(
         p, "run directory. A run without a measurement is measured first. An older report.html is "
            "replaced")
+    measuring.add_method(p)
 
 
 def read_measurement(path: str, command: str) -> dict[str, Any] | None:
@@ -126,6 +128,8 @@ def add_known(saved: dict[str, Any], config: dict[str, Any], run: str, commands:
         pass
     names = (config.get("data_manifest") or {}).get("reading", {}).get("names")
     again = longer.arguments(config, run)
+    if len(saved.get("kl_mean") or ()) > LARGEST_EXACT:  # costs of single dimensions are not known
+        commands = {**commands, "prune": command_line("prune", os.path.abspath(run), "--active")}
     return {
         **parts, "manifest": config,
         "commands": {**commands, "longer": command_line(*again) if again else ""},
@@ -200,7 +204,9 @@ def gather(trained: "Trained", args: argparse.Namespace,
         yield f"{path} belongs to other data, {saved.get('data')}. It is measured again."
         saved = None
     if saved is None:
-        yield from isometry.report(trained, measuring.default_options(isometry, args.directory))
+        options = measuring.default_options(isometry, args.directory)
+        options.method = args.method
+        yield from isometry.report(trained, options)
         home, saved = trained.out, read_measurement(
             trained.path("isometry.json"), commands["isometry"])
     parts, notes = records(home, trained.suffix, args.directory, trained.config["steps"],

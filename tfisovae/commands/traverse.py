@@ -14,10 +14,13 @@ from tfisovae import files
 from tfisovae.commands import measuring, options
 from tfisovae.commands.training import command_line
 from tfisovae.geometry import STEPS
+from tfisovae.geometry.estimated import LARGEST_EXACT
 
 if typing.TYPE_CHECKING:
     from tfisovae import Analysis
     from tfisovae.commands.measuring import Trained
+
+_ROWS = 32  # of a large latent space
 
 
 EXAMPLES = (
@@ -30,7 +33,8 @@ def add_arguments(p: argparse.ArgumentParser) -> None:
     """Adds the options."""
     measuring.add_arguments(p, "run directory that `tfisovae isometry` has measured")
     picture = options.group(p, "picture")
-    picture.add_argument("--rows", type=int, help="leading dimensions to draw (default: all)")
+    picture.add_argument("--rows", type=int,
+                         help="leading dimensions to draw (default: all, or 32 of more than 300)")
     picture.add_argument("--columns", type=int, default=9, help="images in a row")
     picture.add_argument("--limit", type=float, default=2.0, help="z_j goes from -limit to limit")
     picture.add_argument(
@@ -51,6 +55,8 @@ def traverse(trained: "Trained", result: "Analysis", rows: int | None = None, co
     if steps == "posterior":
         encoded = [trained.vae.encode(x) for x in batches.evaluation_batches(trained.source.eval)]
         posterior = tuple(np.concatenate(parts) for parts in zip(*encoded))
+    if rows is None and len(result.ranking) > LARGEST_EXACT:
+        rows = _ROWS
     fine = traversals.traverse(trained.vae, result.ranking[:rows], 2 * columns - 1, limit, steps,
                                posterior=posterior, share=result.share)
     coarse = traversals.every_other(fine, trained.vae.distortion)

@@ -15,6 +15,8 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
+# Latent dimensions up to which Gram matrices, and all that needs one, are measured exactly.
+LARGEST_EXACT = 300
 MIN_PROBES = 3  # for the error of a variance over probes
 
 

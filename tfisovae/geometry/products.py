@@ -13,10 +13,18 @@ import tensorflow as tf
 from tfisovae._autograph import unconverted
 from tfisovae.autoencoder.networks import Decoder
 from tfisovae.distortions.base import Distortion
-from tfisovae.geometry.pullback import Decode, _gradient, _in_precision, _linearized, _step
+from tfisovae.geometry.pullback import (
+    Decode,
+    _gradient,
+    _in_precision,
+    _in_precision_of,
+    _linearized,
+    _step,
+)
 
 # A smaller rest of a vector, relative to the largest eigenvalue, is only rounding in float32.
 _ROUNDING = 1e-5
+_FARTHEST = 0.25  # of `direction`, at which `slope_along` decodes
 
 Product = Callable[[tf.Tensor], tf.Tensor]
 
@@ -83,6 +91,32 @@ class Linearized:
         factor = tf.cast(weights[:, j], change.dtype) / tf.cast(taken, change.dtype)
         shape = tf.concat([tf.shape(factor), tf.ones([tf.rank(change) - 1], tf.int32)], 0)
         return tf.cast(change * tf.reshape(factor, shape), self.x.dtype)
+
+
+def slope_along(decode: Decode, z: tf.Tensor, direction: tf.Tensor, reference: tf.Tensor,
+                distortion: Distortion) -> tf.Tensor:
+    """The derivative of D(reference, decode(z + t direction)) by t at t = 0, for a decoder without
+    derivatives, `[B]`.
+
+    Args:
+      z, direction: `[B, n]`. reference: what is decoded to, `[B, ...]`.
+    Cost: three decodes, for any n.
+    """
+    precise = _in_precision(decode, z)
+    x, direction = decode(precise), tf.cast(direction, precise.dtype)
+    step = _step(precise, x)
+    largest = tf.reduce_max(tf.abs(direction), -1, keepdims=True)
+    size = step / tf.maximum(largest, step / _FARTHEST)
+    moved = size * direction
+    change = decode(precise + moved) - decode(precise - moved)
+    shape = tf.concat([tf.shape(size)[:1], tf.ones([tf.rank(change) - 1], tf.int32)], 0)
+    x, change = _in_precision_of(distortion, x, change / tf.cast(tf.reshape(2 * size, shape),
+                                                                 change.dtype))
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        d = distortion(tf.cast(reference, x.dtype), x)
+    rows = tf.reshape(change * tape.gradient(d, x), [tf.shape(z)[0], -1])
+    return tf.cast(tf.reduce_sum(rows, -1), z.dtype)
 
 
 def _one_by_one(function, values, like):

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from tfisovae.geometry.estimated import LARGEST_EXACT
 from tfisovae.verdict import Verdict
 
 if typing.TYPE_CHECKING:
@@ -135,14 +136,40 @@ class Measured:
         """The active dimensions that a Gram matrix was measured for, in the order of the ranking,
         `[k]`, and that matrix in this order, `[k, k]`. Of a large latent space it is a sample.
         """
-        try:
-            held = np.array(self.values["estimates"]["dimensions"], int).ravel()
-        except (KeyError, TypeError, ValueError):
-            held = np.arange(self.n)
+        held = self.sampled
         order = self.active_ranking[np.isin(self.active_ranking, held)]
         found = self.array(name, (len(held), len(held)))
         places = np.argsort(held)[np.searchsorted(np.sort(held), order)]
         return order, None if found is None else found[np.ix_(places, places)]
+
+    @property
+    def method(self) -> str:
+        """"exact" or "estimated"; "exact" in a measurement of an older version."""
+        return self.text("method") or "exact"
+
+    @property
+    def sampled(self) -> np.ndarray:
+        """The dimensions that were measured exactly, `[m]`: all, or a sample of a large latent
+        space.
+        """
+        try:
+            return np.array(self.values["estimates"]["dimensions"], int).ravel()
+        except (KeyError, TypeError, ValueError):
+            return np.arange(self.n)
+
+    @property
+    def is_large(self) -> bool:
+        """Whether the latent space is large: not all dimensions are shown one by one."""
+        return self.n > LARGEST_EXACT
+
+    def estimate(self, name: str) -> str:
+        """An estimate with its error, in words; empty where it was not estimated."""
+        try:
+            found = self.values["estimates"][name]
+            value, error = float(found["value"]), float(found["standard_error"])
+        except (KeyError, TypeError, ValueError):
+            return ""
+        return f"{number(value)} \N{PLUS-MINUS SIGN} {number(error, 1)}"
 
     def scalar(self, name: str) -> float:
         """A number, NaN where there is none."""
@@ -253,6 +280,8 @@ class Contents:
       scree: `tfisovae.analysis.scree.Scree`, or `None`.
       traversals: `tfisovae.geometry.traversals.Traversals`, of images `[rows, columns, H, W, C]` or
         vectors `[rows, columns, m]`, or `None`.
+      channel_traversals: the same along the leading directions of the channels of a spatial latent
+        space, k rows for each channel, or `None`.
       rate: `tfisovae.codec.breakdown.Ledger` of `rate.json`, or `None`.
       history: rows of `history.csv`, `{name: text}`.
       manifest: `config.json`, or what else says what was measured.
@@ -267,6 +296,7 @@ class Contents:
     max_value: float = 1.0
     scree: "Scree | None" = None
     traversals: "Traversals | None" = None
+    channel_traversals: "Traversals | None" = None
     reconstructions: Reconstructions | None = None
     densities: Densities | None = None
     rate: "Ledger | None" = None

@@ -18,6 +18,7 @@ from matplotlib import figure as matplotlib_figure
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.backends.backend_svg import FigureCanvasSVG
+from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.lines import Line2D
 from matplotlib.patches import PathPatch
 from matplotlib.path import Path
@@ -34,6 +35,9 @@ COLORS = {
 }
 INK, QUIET, GRID, MAIN, FAINT, OTHER, GOOD, BAD, DOUBT = COLORS.values()
 FONT = 9  # points
+_MARKS = 400  # bars or dots in a picture
+# From nothing at 0 to the full colour: what is behind a page shows through.
+_SHADES = LinearSegmentedColormap.from_list("shades", [f"{MAIN}00", MAIN])
 WIDE, NARROW = 720, 343  # pixels: the column of the page, and a phone of 375 without its margins
 _INCH = 100  # pixels of the page
 _LEFT, _RIGHT, _TOP, _BOTTOM = 56, 14, 32, 46  # margins of a chart of the page, pixels
@@ -126,6 +130,35 @@ def label(ax: Axes, x: str, y: str, title: str = "", legend: bool = True) -> Non
 def _literal(text):
     """Text that a file of XML can hold."""
     return _NOT_XML.sub("\N{REPLACEMENT CHARACTER}", text)
+
+
+def some(count: int) -> np.ndarray:
+    """Places of at most 400 of so many marks, evenly spaced from the first to the last: as many as
+    a picture can show.
+    """
+    return np.unique(np.linspace(0, count - 1, min(count, _MARKS)).round().astype(int))
+
+
+def heat(ax: Axes, values: npt.ArrayLike, extent: tuple[float, float, float, float],
+         limits: tuple[float, float]) -> None:
+    """A matrix as shades, and its scale at the right. What is not finite is left empty.
+
+    Args:
+      values: `[rows, columns]`. extent: left, right, bottom and top of the picture on the axes.
+      limits: values without a shade, and with the full colour.
+    """
+    low, high = limits
+    look = {"vmin": low, "vmax": high, "cmap": _SHADES, "interpolation": "none"}
+    ax.imshow(np.nan_to_num(values, nan=low), extent=extent, **look)
+    ax.grid(False)
+    scale = ax.inset_axes([1.05, 0, 0.06, 1])
+    scale.imshow(np.linspace(high, low, 64)[:, None], extent=(0, 1, low, high), aspect="auto",
+                 **look)
+    scale.set_xticks([])
+    scale.tick_params(labelsize=FONT, labelcolor=QUIET, color=QUIET, right=True, labelright=True,
+                      left=False, labelleft=False)
+    scale.spines[:].set_visible(False)
+    scale.patch.set_visible(False)
 
 
 def whole_numbers(ax: Axes, n: int, words: str) -> None:

@@ -6,16 +6,13 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.ticker import MaxNLocator
 
 from tfisovae.show import drawing
 from tfisovae.show.contents import Measured, Numbers, count, number, rms, statistic
-from tfisovae.show.drawing import FONT, MAIN, QUIET, Figure, Inline
+from tfisovae.show.drawing import Figure, Inline
 
 _PAIRS = 8
-# From nothing at 0 to the full colour: what is behind a page shows through.
-_SHADES = LinearSegmentedColormap.from_list("shades", [f"{MAIN}00", MAIN])
 
 
 def gram(numbers: Numbers, ax: Axes | None = None, title: str = "",
@@ -36,21 +33,13 @@ def gram(numbers: Numbers, ax: Axes | None = None, title: str = "",
     ax, drawn = drawing.canvas(ax, (4.6, 4.0))
     values = _values(measured, cosines)
     k, top = len(values), 1.0 if cosines else statistic(np.max, [*values.ravel(), 0.0]) or 1.0
-    look = {"vmin": 0, "vmax": top, "cmap": _SHADES, "interpolation": "none"}
-    ax.imshow(np.nan_to_num(values), extent=(0.5, k + 0.5, k + 0.5, 0.5), **look)
+    drawing.heat(ax, values, (0.5, k + 0.5, k + 0.5, 0.5), (0.0, top))
     drawing.label(ax, "", "cosines, rms" if cosines else "|E[\N{GREEK CAPITAL LETTER GAMMA}]|",
                   title)
     drawing.whole_numbers(ax, k, f"active latent dimension, by {measured.rank_name}")
     ax.set(xlim=(0.5, k + 0.5), ylim=(k + 0.5, 0.5))
     ax.yaxis.set_major_locator(MaxNLocator("auto", steps=[1, 2, 5, 10], integer=True))
     ax.grid(False)
-    scale = ax.inset_axes([1.05, 0, 0.06, 1])
-    scale.imshow(np.linspace(top, 0, 64)[:, None], extent=(0, 1, 0, top), aspect="auto", **look)
-    scale.set_xticks([])
-    scale.tick_params(labelsize=FONT, labelcolor=QUIET, color=QUIET, right=True, labelright=True,
-                      left=False, labelleft=False)
-    scale.spines[:].set_visible(False)
-    scale.patch.set_visible(False)
     return drawn
 
 
@@ -73,12 +62,12 @@ def heat_maps(measured: Measured) -> list[Inline]:
     if len(order) < 2:
         return made
     pairs = ~np.eye(len(order), dtype=bool)
-    shape = {"half": True, "height": 300, "right": 52}
+    shape = {"half": True, "height": 300, "right": 64}
     if mean is not None:
         values = _values(measured, False)
         own, apart = np.diag(values), values[pairs]
         said = (
-            f"Mean Gram matrix of the {count(len(order), 'active dimension')}: its diagonal, the "
+            f"Mean Gram matrix of {_which(measured, order)}: its diagonal, the "
             f"norms, goes from {number(statistic(np.min, own))} to "
             f"{number(statistic(np.max, own))}; off it the largest is "
             f"{number(statistic(np.max, apart))}, the root mean square "
@@ -88,12 +77,20 @@ def heat_maps(measured: Measured) -> list[Inline]:
         values = _values(measured, True)
         j, k = np.unravel_index(np.argmax(np.nan_to_num(values)), values.shape)
         said = (
-            f"Cosines between the directions in which the active dimensions move the data, root "
-            f"mean square over the data: {number(statistic(rms, values[pairs]))} over all pairs, "
+            f"Cosines between the directions in which {_which(measured, order)} move the data, "
+            f"root mean square over the data: {number(statistic(rms, values[pairs]))} over all "
+            "pairs, "
             f"at most {number(float(values[j, k]))}, of z_{order[j]} and z_{order[k]}. At an "
             f"isometric embedding they are 0.")
         made.append(Inline(functools.partial(gram, measured, cosines=True), said, **shape))
     return made
+
+
+def _which(measured, order):
+    """The dimensions of a Gram matrix, in words."""
+    total = int(measured.active.sum())
+    return (f"the {count(total, 'active dimension')}" if len(order) == total else
+            f"a sample of {len(order)} of {count(total, 'active dimension')}")
 
 
 def pairs(measured: Measured) -> dict[str, Any] | None:

@@ -37,19 +37,21 @@ def scree(numbers: "Scree | Numbers", ax: Axes | None = None, title: str = "",
     ax, drawn = drawing.canvas(ax)
     n, found, on = len(numbers.importance), numbers.components, numbers.active
     rank, measured = np.arange(1, n + 1), numbers.cost is not None
+    seen = np.isin(rank - 1, drawing.some(n))
     low, high = numbers.interval
     bottom = 0.5 * _smallest(numbers.importance, numbers.floor, numbers.size[on])
     ax.set_yscale("log")
     for color, chosen, name in ((MAIN, on, "active"), (FAINT, ~on, "inactive")):
-        chosen = chosen & (numbers.size > bottom)
+        chosen = chosen & (numbers.size > bottom) & seen
         drawing.bars(ax, rank[chosen], numbers.size[chosen], bottom, color,
-                     f"{numbers.size_name}, {name}")
+                     f"{numbers.size_name}, {name}", 0.8 * n / np.sum(seen))
     if np.isfinite(high - low).all() and (high > low).any():
-        seen = high > bottom
-        drawing.whiskers(ax, rank[seen], np.maximum(low[seen], bottom), high[seen], INK,
+        tall = seen & (high > bottom)
+        drawing.whiskers(ax, rank[tall], np.maximum(low[tall], bottom), high[tall], INK,
                          "95 % interval")
     if measured:
-        drawing.dashes(ax, rank, numbers.importance, INK, "importance, from the posterior")
+        drawing.dashes(ax, rank[seen], numbers.importance[seen], INK,
+                       "importance, from the posterior")
     if numbers.floor > 0:
         drawing.level(ax, numbers.floor, "\N{GREEK SMALL LETTER BETA} / 2")
     predicted = np.asarray(predicted, np.float64)
@@ -57,14 +59,15 @@ def scree(numbers: "Scree | Numbers", ax: Axes | None = None, title: str = "",
         drawing.dashes(ax, np.arange(1, len(predicted) + 1), predicted, OTHER,
                        "importance by the shapes of the sources", width=1.0)
     others = () if found is None else found.eigenvalue[:max(n, _FEW)]
-    others = [value for value in others if value > bottom]
-    if others:
-        drawing.dots(ax, np.arange(1, len(others) + 1), others, OTHER,
+    others = np.array([value for value in others if value > bottom])
+    if len(others):
+        dots = drawing.some(len(others))
+        drawing.dots(ax, dots + 1, others[dots], OTHER,
                      f"eigenvalues of a PCA{_where(found)}", size=3.5)
     ax.set_ylim(bottom=bottom if np.isfinite(bottom) else None)
     drawing.label(ax, "", "units of D", title)
     drawing.whole_numbers(ax, max(n, len(others)), "dimension or component, by size"
-                          if others else f"latent dimension, by {numbers.size_name}")
+                          if len(others) else f"latent dimension, by {numbers.size_name}")
     return drawn
 
 
@@ -94,7 +97,9 @@ def shares(numbers: "Scree | Numbers", ax: Axes | None = None, title: str = "") 
     for y, counted, words, color, name in curves:
         marked = [counted(share) for share in SHARES]
         told = ", ".join(map(words, marked))
-        drawing.line(ax, np.arange(1, len(y) + 1), y, color,
+        dense = np.arange(1, min(len(y), 200) + 1)
+        rank = np.unique([*dense, *np.geomspace(dense[-1], len(y), 200).round().astype(int)])
+        drawing.line(ax, rank, y[rank - 1], color,
                      f"{name}: {told} for {_in_percent(', ')}")
         reached = [(one, share) for one, share in zip(marked, SHARES) if one]
         if reached:

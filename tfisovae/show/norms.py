@@ -12,6 +12,7 @@ from tfisovae.show import drawing
 from tfisovae.show.contents import Measured, Numbers, count, number, percent, rms, statistic
 from tfisovae.show.drawing import FAINT, INK, MAIN, OTHER, Figure, Inline
 
+_ROWS = 200  # of the table
 _MANY = 64  # dimensions, from which on dots are small
 _CLOSE = 0.1  # of its prediction, within which a norm is said to lie on it
 _PREDICTION = "E[1 \N{MINUS SIGN} \N{GREEK SMALL LETTER SIGMA}\N{SUPERSCRIPT TWO}]"
@@ -36,7 +37,8 @@ def norms(numbers: Numbers, ax: Axes | None = None, title: str = "",
     """
     measured = Measured.of(numbers)
     ax, drawn = drawing.canvas(ax)
-    order, rank = measured.ranking, np.arange(1, measured.n + 1)
+    shown = drawing.some(measured.n)
+    order, rank = measured.ranking[shown], shown + 1
     norm, deviation, prediction = (one[order] for one in measured.vectors(
         "norm_mean", "norm_std", "one_minus_variance"))
     on = measured.active[order]
@@ -61,9 +63,11 @@ def isometry(numbers: Numbers, title: str = "") -> Figure:
     figure = Figure(figsize=(9, 4.4))
     left = figure.subplots()
     right = left.twinx()
-    precision = measured.vectors("precision_mean")[0][measured.ranking]
+    shown = drawing.some(measured.n)
+    precision = measured.vectors("precision_mean")[0][measured.ranking[shown]]
     left.set_yscale("log")
-    drawing.bars(left, np.arange(1, measured.n + 1), precision, 0.8, FAINT, f"{_PRECISION} (left)")
+    drawing.bars(left, shown + 1, precision, 0.8, FAINT, f"{_PRECISION} (left)",
+                 0.8 * measured.n / len(shown))
     left.set_ylim(0.8, max(10.0, 3 * statistic(np.max, precision)))
     drawing.label(left, "", _PRECISION, title, legend=False)
     norms(measured, right, color=OTHER)
@@ -88,8 +92,9 @@ def flatness(numbers: Numbers, ax: Axes | None = None, title: str = "") -> Axes 
     """
     measured = Measured.of(numbers)
     ax, drawn = drawing.canvas(ax)
-    order = measured.active_ranking
-    rank = np.arange(1, len(order) + 1)
+    count = len(measured.active_ranking)
+    shown = drawing.some(count)
+    order, rank = measured.active_ranking[shown], shown + 1
     values, errors, total = (one[order] for one in measured.vectors(
         "unexplained", "unexplained_standard_error", "log_scale_std"))
     drawing.dashes(ax, rank, total, INK, "in all")
@@ -98,7 +103,7 @@ def flatness(numbers: Numbers, ax: Axes | None = None, title: str = "") -> Axes 
     drawing.dots(ax, rank, values, MAIN, "unexplained")
     ax.set_ylim(bottom=0)
     drawing.label(ax, "", "deviation of log \N{GREEK SMALL LETTER SIGMA}", title)
-    drawing.whole_numbers(ax, len(order), f"active latent dimension, by {measured.rank_name}")
+    drawing.whole_numbers(ax, count, f"active latent dimension, by {measured.rank_name}")
     return drawn
 
 
@@ -111,16 +116,19 @@ def norms_of(measured: Measured) -> Inline | None:
     if not on.any():
         said = "No dimension is active, so there is no norm to judge."
     else:
-        some = np.flatnonzero(np.isfinite(norm) & np.isfinite(prediction) & on)
+        exact = np.isin(np.arange(measured.n), measured.sampled)  # without noise of probes
+        some = np.flatnonzero(np.isfinite(norm) & np.isfinite(prediction) & on & exact)
+        estimate = measured.estimate("norm")
         said = (f"Over the {count(int(on.sum()))} that are active the norm is "
-                f"{number(statistic(np.mean, norm[on]))} on average")
+                f"{estimate or number(statistic(np.mean, norm[on]))} on average")
         if len(some):
             off = np.abs(norm - prediction)[some]
             near = np.sum(off <= _CLOSE * np.maximum(np.abs(prediction[some]), 1e-12))
             worst = some[int(np.argmax(off))]
             said += (
                 f", the prediction {number(float(prediction[some].mean()))}. "
-                f"{near} of {len(some)} lie within {percent(_CLOSE)} of the prediction; farthest "
+                f"{near} of {len(some)}{' in the sample' * bool(estimate)} lie within "
+                f"{percent(_CLOSE)} of the prediction; farthest "
                 f"off is z_{worst}, {number(norm[worst])} for {number(prediction[worst])}")
         said += "."
     return Inline(
@@ -150,7 +158,9 @@ def flatness_of(measured: Measured) -> Inline | None:
 
 
 def table(measured: Measured) -> dict[str, Any]:
-    """Every dimension, by its ranking: `{"columns": [...], "rows": [[...]]}` of text."""
+    """The first 200 dimensions by their ranking: `{"columns": [...], "rows": [[...]], "words":
+    which}` of text.
+    """
     columns = [(_PRECISION, "precision_mean"), ("importance", "importance"),
                ("KL, nats", "kl_mean"), ("norm", "norm_mean"),
                (_PREDICTION, "one_minus_variance"), ("balance", "balance"),
@@ -166,14 +176,18 @@ def table(measured: Measured) -> dict[str, Any]:
     header = ["rank", "z", *(words for words, _ in found)]
     header += ["largest cosine"] * (cosines is not None) + ["follows"] * bool(follows) + ["active"]
     rows = []
-    for rank, j in enumerate(measured.ranking, 1):
-        row = [str(rank), f"z_{j}", *(number(values[j]) for _, values in found)]
+    for rank, j in enumerate(measured.ranking[:_ROWS], 1):
+        row = [str(rank), f"z_{j}", *(
+            number(values[j]) if np.isfinite(values[j]) or measured.method != "estimated" else "-"
+            for _, values in found)]
         if cosines is not None:
             others = measured.active & (np.arange(measured.n) != j)
             row.append(number(float(np.nanmax(cosines[j][others], initial=0.0))))
         row += [*follows[j:j + 1], "yes" if measured.active[j] else "no"]
         rows.append(row)
-    return {"columns": header, "rows": rows}
+    words = "Every dimension in numbers" if len(rows) == measured.n else (
+        f"The first {len(rows)} of {measured.n:,} dimensions in numbers")
+    return {"columns": header, "rows": rows, "words": words}
 
 
 def followed(measured: Measured) -> list[str] | None:

@@ -9,13 +9,16 @@ import tensorflow as tf
 import tqdm
 
 from tfisovae.analysis.analysis import Analysis
+from tfisovae.analysis.spatial import Spatial
 from tfisovae.autoencoder.autoencoder import AutoencoderLike, as_autoencoder
 from tfisovae.autoencoder.conditional import refuse
+from tfisovae.autoencoder.networks import Composed
 from tfisovae.distortions import Distortion
 from tfisovae.geometry import traversals
 from tfisovae.show.contents import Measured, Reconstructions
 from tfisovae.show.decoded import channels_last
 
+_LEADING = 16  # dimensions that are shown of a large latent space
 _INACTIVE = 2  # inactive dimensions that are shown, so that one sees that nothing happens
 # Up to so many rows, so many tiles in each, and points of its path.
 _SIZES = ((48, 11, 65), (128, 7, 33), (10**9, 5, 17))
@@ -40,9 +43,10 @@ def observe(model: AutoencoderLike, analysis: Analysis | Mapping[str, Any], x: n
       progress: whether to show a progress bar.
       distortion, scale: as `as_autoencoder` takes them.
     Returns:
-      `{"traversals": Traversals, "reconstructions": Reconstructions}`.
+      `{"traversals": Traversals, "reconstructions": Reconstructions}`, and "channel_traversals"
+      of a spatial latent space.
     Cost: about 90 decodes for each active dimension, of more than 48 fewer, and one for each
-    example.
+    example. Of more than 300 dimensions only the first 16 are shown.
     """
     values = analysis if isinstance(analysis, Mapping) else analysis.to_dict()
     model, measured, share = as_autoencoder(model, distortion, scale=scale,
@@ -50,22 +54,54 @@ def observe(model: AutoencoderLike, analysis: Analysis | Mapping[str, Any], x: n
     refuse(model, "observe")
     dimensions = [
         *measured.active_ranking, *measured.ranking[~measured.active[measured.ranking]][:_INACTIVE]
-    ]
+    ][:_LEADING if measured.is_large else measured.n]
     columns, points = next(size for most, *size in _SIZES if len(dimensions) <= most)
+    # A small weight of the KL leaves means far from 0.
+    at = measured.vector("latent_mean") if measured.is_large else None
     made = [
-        traversals.traverse(model, [j], columns, share=share, n=measured.n, num_points=points)
+        traversals.traverse(model, [j], columns, at=at, share=share, n=measured.n,
+                            num_points=points)
         for j in tqdm.tqdm(dimensions, desc="traversing", unit=" dimensions", disable=not progress)
     ]
     joined = traversals.joined(made)
-    moved = dataclasses.replace(joined, x=view(joined.x))
+    shown = {"traversals": dataclasses.replace(joined, x=view(joined.x))}
+    of_channels = _channels(model, measured, progress)
+    if of_channels is not None:
+        shown["channel_traversals"] = dataclasses.replace(of_channels, x=view(of_channels.x))
     x = tf.cast(x, tf.float32)
     x_check = model.decode(model.encode(x)[0])
     distances = np.asarray(model.distortion(x, x_check), np.float64)
-    return {
-        "traversals": moved, "reconstructions": Reconstructions(
-            view(x.numpy()), view(x_check.numpy()), distances,
-            None if rows is None else np.asarray(rows))
-    }
+    shown["reconstructions"] = Reconstructions(
+        view(x.numpy()), view(x_check.numpy()), distances,
+        None if rows is None else np.asarray(rows))
+    return shown
+
+
+def _channels(model, measured, progress):
+    """Traversals along the leading directions of each channel, about the mean of the data; `None`
+    where there are no channels. z counts standard deviations of the data.
+    """
+    found = Spatial.of(measured.values)
+    vectors, share = (np.array(measured.values.get(name) or [], np.float64)
+                      for name in ("channel_directions", "channel_shares"))
+    at = measured.vector("latent_mean")
+    if found is None or vectors.ndim != 3 or at is None:
+        return None
+    channels, count, _ = vectors.shape
+    basis = np.zeros([channels, count, measured.n])
+    for channel in range(channels):
+        basis[channel, :, channel::channels] = vectors[channel]
+    matrix, center = (tf.constant(part, tf.float32) for part in (
+        basis.reshape(-1, measured.n), at))
+    along = dataclasses.replace(model, decode=Composed(model.decode,
+                                                       lambda t: center + tf.cast(
+                                                           t, tf.float32) @ matrix), networks=None)
+    order = [channel * count + k for channel in found.channels for k in range(count)]
+    columns, points = _SIZES[0][1:] if len(order) <= _SIZES[0][0] else _SIZES[1][1:]
+    return traversals.joined([
+        traversals.traverse(along, [j], columns, share=share.ravel(), n=len(order),
+                            num_points=points)
+        for j in tqdm.tqdm(order, desc="channels", unit=" directions", disable=not progress)])
 
 
 def _share(analysis):

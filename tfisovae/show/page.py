@@ -11,7 +11,7 @@ import jinja2
 import markupsafe
 import numpy as np
 
-from tfisovae.show import density, drawing, gram, norms, rate, tiles, training
+from tfisovae.show import density, drawing, gram, norms, rate, spatial, tiles, training
 from tfisovae.show.contents import Contents, count, number
 from tfisovae.show.importance import clusters, importance, keep
 from tfisovae.verdict import advice
@@ -20,7 +20,9 @@ from tfisovae.version import __version__
 
 LIMIT = 5_000_000  # bytes of a page
 _PICTURES = 3_600_000  # bytes of it for pictures, at first
-_SECTIONS = (("summary", "Summary"), ("scree", "Importance"), ("norms", "Lengths"),
+_OF_LARGE = 1_500_000  # the same, of a large latent space
+_SECTIONS = (("summary", "Summary"), ("scree", "Importance"),
+             ("spatial", "Channels and places"), ("norms", "Lengths"),
              ("gram", "Right angles"), ("flatness", "Flatness"), ("traversals", "Traversals"),
              ("reconstructions", "Reconstructions"), ("rate", "Rate and distortion"),
              ("bits", "Real bits"), ("densities", "Densities"), ("training", "Training"),
@@ -62,17 +64,19 @@ def render(contents: Contents) -> str:
       ValueError: if the page is too large even without a picture.
     """
     drawn = _sections(contents)
-    return fitted("report.html", lambda budget: {**drawn, **_decoded(contents, budget)})
+    return fitted("report.html", lambda budget: {**drawn, **_decoded(contents, budget)},
+                  _OF_LARGE if contents.measured.is_large else _PICTURES)
 
 
-def fitted(template: str, sections: Callable[[int], dict[str, Any]]) -> str:
+def fitted(template: str, sections: Callable[[int], dict[str, Any]],
+           budget: int = _PICTURES) -> str:
     """A page of a template and of `sections(budget)`, whose pictures take at most `budget` bytes:
     as many as the limit allows.
 
     Raises:
       ValueError: if the page is too large even without a picture.
     """
-    environment, budget = _environment(), _PICTURES
+    environment = _environment()
     style, style_hash = _inlined(environment, "report.css")
     script, script_hash = _inlined(environment, "report.js")
     policy = (
@@ -105,12 +109,13 @@ def _sections(contents: Contents) -> dict[str, Any]:
     measured = contents.measured
     return {
         "title": contents.title, "subtitle": subtitle(contents), "notes": list(contents.notes),
-        "sections": _SECTIONS, "commands": {name: contents.commands.get(name, "")
+        "sections": [one for one in _SECTIONS if one[0] != "spatial" or spatial.of(measured)],
+        "commands": {name: contents.commands.get(name, "")
                                             for name in _COMMANDS},
         "headline": headline(contents), "verdict": lines(contents.verdict),
         "facts": facts(contents),
         "scree": importance(contents), "keep": keep(contents), "clusters": clusters(contents),
-        "dimensions": norms.table(measured),
+        "dimensions": norms.table(measured), "spatial": spatial.section(measured),
         "norms": norms.norms_of(measured), "heat_maps": gram.heat_maps(measured),
         "pairs": gram.pairs(measured), "no_gram": _no_gram(contents),
         "flatness": norms.flatness_of(measured), "no_flatness": _no_flatness(contents),
@@ -141,8 +146,10 @@ def headline(contents: Contents) -> dict[str, Any] | None:
 
 def _decoded(contents: Contents, budget: int) -> dict[str, Any]:
     """What the template shows of the decoder; pictures of at most `budget` bytes."""
-    walks, words = tiles.walks(contents, budget - budget // 3)
-    return {"walks": walks, "walks_words": words,
+    of_channels, words_of_channels = tiles.channel_walks(contents, budget // 3)
+    walks, words = tiles.walks(contents, budget // 3 if of_channels else budget - budget // 3)
+    return {"walks": walks, "walks_words": words, "channel_walks": of_channels,
+            "channel_words": words_of_channels,
             "reconstructions": tiles.reconstructed(contents, budget // 6),
             "extremes": tiles.extremes(contents, budget // 6)}
 
@@ -171,9 +178,10 @@ def facts(contents: Contents) -> list[dict[str, str]]:
     """The numbers that a person asks for first."""
     measured = contents.measured
 
-    def fact(name, field, more=""):
-        value = measured.scalar(field)
-        return [{"name": name, "value": number(value), "more": more}] if np.isfinite(value) else []
+    def fact(name, field, more="", estimate=""):
+        value, known = measured.scalar(field), measured.estimate(estimate)
+        return [{"name": name, "value": known or number(value), "more": more}] if np.isfinite(
+            value) else []
 
     bits = measured.scalar("rate") / np.log(2)
     made = [{
@@ -182,14 +190,26 @@ def facts(contents: Contents) -> list[dict[str, str]]:
     made += fact(
         "norm", "isometric_norm",
         f"predicted {number(_predicted(measured))}; all active dimensions" if np.isfinite(
-            _predicted(measured)) else "")
+            _predicted(measured)) else "", "norm")
     made += fact("cosines, rms", "gram_off_diagonal_cosine",
-                 "0 where isometric; all active dimensions")
+                 "0 where isometric; all active dimensions" if measured.method == "exact" else
+                 "0 where isometric; of a sample of dimensions", "cosine")
     made += fact("posterior balance", "posterior_balance", "1 at the optimum")
     made += fact("rate, nats", "rate", f"{number(bits)} bits")
     made += fact("distortion", "distortion",
                  f"of it coding {number(measured.scalar('coding_loss'))}")
-    return made + fact("loss, nats", "loss")
+    return made + fact("loss, nats", "loss") + [
+        {"name": "method", "value": measured.method, "more": _how(measured)}]
+
+
+def _how(measured):
+    """What the estimates come from, in words."""
+    found = measured.values.get("estimates")
+    if measured.method == "exact" or not found:
+        return ""
+    return (f"from {found['num_examples']:,} examples, {found['num_probes']} probes, "
+            f"{found['num_steps']} steps of Lanczos' method and {len(measured.sampled)} "
+            "dimensions; \N{PLUS-MINUS SIGN}: standard errors")
 
 
 def _predicted(measured):

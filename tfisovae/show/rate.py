@@ -34,11 +34,13 @@ def rates(numbers: Numbers, ax: Axes | None = None, title: str = "") -> Axes | F
     measured = Measured.of(numbers)
     ax, drawn = drawing.canvas(ax)
     kl, gaussian = _rates(measured)
-    order, rank = measured.ranking, np.arange(1, measured.n + 1)
+    shown = drawing.some(measured.n)
+    order, rank, width = measured.ranking[shown], shown + 1, 0.8 * measured.n / len(shown)
     on = measured.active[order]
     for color, chosen, name in ((MAIN, on, "E[KL]"), (FAINT, ~on, "inactive")):
-        drawing.bars(ax, rank[chosen], kl[order][chosen], 0.0, color, name)
-    drawing.dashes(ax, rank, gaussian[order], INK, "of a Gaussian of this importance (Eq. 4)", 0.8)
+        drawing.bars(ax, rank[chosen], kl[order][chosen], 0.0, color, name, width)
+    drawing.dashes(ax, rank, gaussian[order], INK, "of a Gaussian of this importance (Eq. 4)",
+                   width)
     ax.set_ylim(bottom=0)
     drawing.label(ax, "", "nats", title)
     drawing.whole_numbers(ax, measured.n, f"latent dimension, by {measured.rank_name}")

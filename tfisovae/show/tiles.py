@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import PIL.Image
 
+from tfisovae.analysis.spatial import Spatial
 from tfisovae.show import decoded
 from tfisovae.show.contents import Contents, count, limits_words, number, percent
 from tfisovae.show.drawing import Inline
@@ -111,8 +112,48 @@ def walks(contents: Contents, budget: int) -> tuple[list[dict[str, Any]], list[s
             "There are no traversals here: they take the model." +
             (f" To have them: {command}" if command else "")
         ]
-    columns, follows = moved.x.shape[1], followed(measured) or []
-    images = are_images(moved.x[0])
+    follows, found = followed(measured) or [], Spatial.of(measured.values)
+    rank = {int(j): place for place, j in enumerate(measured.ranking, 1)}
+
+    def named(j, share):
+        words = [f"rank {rank[j]}"]
+        if found is not None:
+            words.append(found.place_of(j))
+        if np.isfinite(share):
+            words.append(f"{percent(share)} of the {measured.rank_name}")
+        return f"z{j}", f"z_{j}", words + ["inactive"] * (not measured.active[j]) + [
+            f"follows {one}" for one in follows[j:j + 1]
+        ]
+
+    made = _rows(contents, moved, named, "z", budget)
+    return made, _said_of_all(contents, len(made), are_images(moved.x[0]))
+
+
+def channel_walks(contents: Contents, budget: int) -> tuple[list[dict[str, Any]], list[str]]:
+    """The same along the leading directions of the channels of a spatial latent space."""
+    moved, found = contents.channel_traversals, Spatial.of(contents.measured.values)
+    if moved is None or found is None:
+        return [], []
+    count = len(moved.dimensions) // found.shape[2]
+
+    def named(j, share):
+        channel, k = divmod(j, count)
+        words = [f"{percent(share)} of the variance of the channel"] if np.isfinite(share) else []
+        return f"c{j}", f"channel {channel}, direction {k + 1}", words
+
+    made = _rows(contents, moved, named, "deviations", budget)
+    words = ["Each row moves all places of one channel together, along a direction in which its "
+             "means vary most over the data. It goes from "
+             f"{number(moved.z.min())} to {number(moved.z.max())} standard deviations about the "
+             f"mean, {moved.x.shape[1]} points {_EQUAL_IN[moved.steps]}."]
+    if len(made) < len(moved.x):
+        words.append(f"{len(made)} of {len(moved.x)} rows are shown, so that the page stays small.")
+    return made, words
+
+
+def _rows(contents, moved, named, unit, budget):
+    """The rows of traversals, with pictures, or curves, of at most `budget` characters."""
+    columns, images = moved.x.shape[1], are_images(moved.x[0])
     if images:
         tiles = [to_bytes(row, contents.limits) for row in moved.x]
         drawn = strips(tiles, budget)
@@ -120,33 +161,28 @@ def walks(contents: Contents, budget: int) -> tuple[list[dict[str, Any]], list[s
     else:
         drawn = _curves(moved.x.reshape(*moved.x.shape[:2], -1), moved.dimensions, contents.names,
                         budget)
-    rank, made = {int(j): place for place, j in enumerate(measured.ranking, 1)}, []
+    made = []
     for at, one in enumerate(drawn):
         j, z, between = int(moved.dimensions[at]), moved.z[at], moved.distortion[at]
-        share, still = float(moved.share[at]), bool(moved.still[at])
-        words = [f"rank {rank[j]}"]
-        if np.isfinite(share):
-            words.append(f"{percent(share)} of the {measured.rank_name}")
-        words += ["inactive"] * (not measured.active[j]) + [
-            f"follows {one}" for one in follows[j:j + 1]
-        ]
-        words.append("the decoder stands still" if still else f"D {_range(between)} a step")
-        texts = [f"z = {number(z[0], 3)}"] + [
-            f"z = {number(value, 3)}, D {number(step, 2)} from the step before"
+        identity, name, words = named(j, float(moved.share[at]))
+        words.append("the decoder stands still" if moved.still[at]
+                     else f"D {_range(between)} a step")
+        texts = [f"{unit} = {number(z[0], 3)}"] + [
+            f"{unit} = {number(value, 3)}, D {number(step, 2)} from the step before"
             for value, step in zip(z[1:], between)
         ]
         walk = {
-            "dimension": j, "words": "; ".join(words), "texts": texts, "strip": None,
-            "figure": None, "crisp": False, "alt": ""
+            "id": identity, "name": name, "words": "; ".join(words), "texts": texts,
+            "strip": None, "figure": None, "crisp": False, "alt": ""
         }
         if images:
-            alt = (f"z_{j} from {number(z[0])} to {number(z[-1])} in {columns} pictures, left to "
+            alt = (f"{name} from {number(z[0])} to {number(z[-1])} in {columns} pictures, left to "
                    f"right. {_changes(tiles[at])}")
             walk |= {"strip": one, "crisp": crisp, "alt": alt}
         else:
             walk["figure"] = one
         made.append(walk)
-    return made, _said_of_all(contents, len(made), images)
+    return made
 
 
 def _said_of_all(contents, shown, images):

@@ -24,6 +24,7 @@ from tfisovae.autoencoder.data import Data
 from tfisovae.autoencoder.networks import Composed, Networks
 from tfisovae.autoencoder.posterior import Posterior
 from tfisovae.distortions import Distortion
+from tfisovae.geometry.estimated import LARGEST_EXACT
 from tfisovae.metrics import measurement, removal
 from tfisovae.metrics.posteriors import PosteriorMeans, posterior_means
 from tfisovae.vae import slicing
@@ -59,7 +60,7 @@ class Pruning:
       kept, left_out: indices of the latent variables in the model before, ascending.
       values: the fixed values of the others, `[len(left_out)]`.
       share: the kept variables' share of the cost of removal of all active variables; NaN without
-        data.
+        data, and for more than 300 variables.
       encoder_sliced, decoder_sliced: whether the network got smaller; otherwise it is unchanged,
         with a layer that selects.
       num_examples: measured; 0 without data.
@@ -106,11 +107,13 @@ class Pruning:
             return "\n".join(said)
         for name, unit in (("distortion", ""), ("rate", " nats"), ("loss", " nats")):
             change = getattr(self, name)
+            predicted = (f"{change.predicted:+.3g}" if np.isfinite(change.predicted)
+                         else "not known")
             error = f" +- {change.standard_error:.1g}" if np.isfinite(change.standard_error) else ""
             said.append(
                 f"{name} {change.before:.5g} before, {change.after:.5g}{unit} after: "
                 f"{change.difference:+.3g}{error}, "
-                f"predicted {change.predicted:+.3g}")
+                f"predicted {predicted}")
         examples = f"{self.num_examples} examples"
         if self.num_examples == 1:
             examples = "1 example, so without an error"
@@ -149,8 +152,9 @@ def prune(model: AutoencoderLike, keep: Sequence[int] | int | float | str, data:
       model: whatever `as_autoencoder` takes.
       keep: which variables, in one of four ways:
 
-        - a list of their numbers, in any order (the smaller model has them in ascending order); -
-          an integer: this many, by their cost of removal;
+        - a list of their numbers, in any order (the smaller model has them in ascending order).
+          For more than 300 variables, this or "active";
+        - an integer: this many, by their cost of removal;
         - a float between 0 and 1: the fewest with this share of the cost of removal of all active
           ones (`scree.Scree.count`);
         - "active": all with a mean KL above .01 nat. data: `[N, ...]` or batches, read twice. Only
@@ -188,21 +192,30 @@ def prune(model: AutoencoderLike, keep: Sequence[int] | int | float | str, data:
                                  inspect=inspect)
         sample = removal.Sample(rows)
         seen = posterior_means(rows.passing(sample))
-        alone = removal.removal(before, sample.x, seen.mean, progress).cost
+        if rows.n <= LARGEST_EXACT:
+            alone = removal.removal(before, sample.x, seen.mean, progress).cost
+        elif isinstance(keep, numbers.Real):
+            raise ValueError(
+                f"keep={keep!r} needs the cost of removal of each of the {rows.n} latent "
+                f"variables, each with a decode of every example. Above {LARGEST_EXACT} give a "
+                "list of numbers, such as analysis.ranking[:500], or \"active\".")
     n = len(seen.mean) if seen else _size(before)
     kept = chosen(keep, n, seen, alone)
     left_out = np.setdiff1d(np.arange(n), kept)
     values = np.zeros(n) if seen is None else seen.mean
+    if getattr(before.encode, "latent_shape", None) is not None:
+        pair = None  # a VAE has vectors
     made, sliced = _smaller(model, pair, before, kept, values, scale)
     share = np.nan
-    if seen is not None and seen.active.any():
+    if alone is not None and seen.active.any():
         share = float(scree.shares_of(alone, seen.active)[kept].sum())
     shared = {id(weight) for weight in weights_of(made)
               } & {id(weight) for weight in weights_of(before)}
     record = Pruning(kept, left_out, values[left_out], share, *sliced, weights_shared=bool(shared))
     if seen is not None:
         record = dataclasses.replace(
-            record, **_cost(before, made, kept, float(np.sum(alone[left_out])),
+            record, **_cost(before, made, kept, float(
+                np.nan if alone is None else np.sum(alone[left_out])),
                             float(np.sum(seen.kl[left_out])), data, num_examples, progress))
     if isinstance(made, VAE):
         made.pruning = record
