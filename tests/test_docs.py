@@ -179,8 +179,12 @@ def test_numbers_on_the_pages_come_from_files_and_closed_forms():
     lower = np.subtract(*(float((ROOT / "results" / "mnist" / run / "history.csv").read_text()
                                 .split()[-1].split(",")[1]) for run in ("probed", "cosine-n32")))
     assert f"ends {lower:.1f} nats lower" in limits
-    probe, = files.read_json(
-        ROOT / "results" / "verdict" / "faces-decomposed-1000-steps.json")["probes"]
+    verdicts = ROOT / "results" / "verdict"
+    doubled = files.read_json(verdicts / "faces-5000-steps-doubled.json")
+    gain, margin = doubled["probes"][0]["gain"], doubled["verdict"]["margin"]
+    assert f"[{gain:.1f} nats]" in limits
+    assert f"{gain / margin:.0f} times the margin of {margin:.2f} nats" in limits
+    probe, = files.read_json(verdicts / "faces-decomposed-1000-steps.json")["probes"]
     assert f"{-probe['gain']:.2f} +- {probe['standard_error']:.2f} nats above" in limits
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from tfisovae.show import density, drawing, gram, norms, rate, spatial, tiles, training
 from tfisovae.show.contents import Contents, count, number
 from tfisovae.show.importance import clusters, importance, keep
-from tfisovae.verdict import advice
+from tfisovae.verdict import headlines, next_step
 from tfisovae.verdict.words import lines
 from tfisovae.version import __version__
 
@@ -28,9 +28,9 @@ _SECTIONS = (("summary", "Summary"), ("scree", "Importance"),
              ("bits", "Real bits"), ("densities", "Densities"), ("training", "Training"),
              ("manifest", "What was measured"), ("glossary", "Glossary"))
 _OF_ACTION = {  # the command of `contents.commands` that does it
-    advice.Action.TRAIN_LONGER: "longer", advice.Action.PROBE: "probe",
-    advice.Action.MEASURE_OWN: "isometry", advice.Action.MEASURE_MORE: "isometry",
-    advice.Action.PRUNE: "prune", advice.Action.DENSITY: "density"
+    next_step.Action.TRAIN_LONGER: "longer", next_step.Action.PROBE: "probe",
+    next_step.Action.MEASURE_OWN: "isometry", next_step.Action.MEASURE_MORE: "isometry",
+    next_step.Action.PRUNE: "prune", next_step.Action.DENSITY: "density"
 }
 _COMMANDS = ("isometry", "report", "rate", "density", "prune")
 _CHART = re.compile('<svg class="chart.*?</svg>', re.DOTALL)
@@ -137,10 +137,10 @@ def headline(contents: Contents) -> dict[str, Any] | None:
     """
     if contents.verdict is None:
         return None
-    state, said = advice.headline(contents.verdict)
-    todo = [{"words": advice.WORDS[action],
-             "command": contents.commands.get(_OF_ACTION.get(action, ""), "")}
-            for action in advice.actions(contents.verdict)]
+    state, said = headlines.sentences(contents.verdict)
+    todo = [{"words": f"{step.words[:1].upper()}{step.words[1:]}.",
+             "command": contents.commands.get(_OF_ACTION.get(step.action, ""), "")}
+            for step in next_step.steps(contents.verdict)]
     return {"state": state, "said": said, "todo": todo}
 
 

@@ -1,4 +1,6 @@
-"""A verdict for the terminal: three lines of at most 100 characters, and the numbers behind it."""
+"""A verdict for the terminal, in three lines of at most 100 characters, with the numbers behind
+it; and for a page, in one or two sentences.
+"""
 import math
 import textwrap
 
@@ -9,6 +11,25 @@ from tfisovae.verdict.record import ReasonKind, Verdict
 from tfisovae.verdict.states import IsometryState, State
 
 WIDTH = 100
+_SENTENCES = {
+    State.NOT_FINITE: "Some numbers are not finite, so no other number means anything.",
+    State.COLLAPSED: "The VAE has collapsed: no latent variable carries information.",
+    State.SADDLE: "The training has not converged: latent variables that are unused would gain "
+                  "about {gain}.",
+    State.JITTERS: "The training has not converged: the learning rate keeps the weights moving.",
+    State.IMPROVING: "The training has not converged: at least {low} are still to gain.",
+    State.CONVERGED: "The training has converged: twice the steps gain at most {high}.",
+    State.UNDECIDED: "The measurements do not decide whether the training has converged.",
+    State.NOT_JUDGED: "Not judged: nothing measured so far shows whether the training has "
+                      "converged."
+}
+_OF_EMBEDDING = {
+    IsometryState.NOT_FINITE: "", IsometryState.NONE: "",
+    IsometryState.NOT_JUDGED: "The measurements do not decide whether the latent space is "
+                              "isometric.",
+    IsometryState.NOT_ISOMETRIC: "The latent space is not an isometric copy of the data.",
+    IsometryState.ISOMETRIC: "The latent space is an isometric copy of the data{to}."
+}
 
 
 def summary(verdict: Verdict) -> str:
@@ -25,6 +46,24 @@ def summary(verdict: Verdict) -> str:
     elif verdict.isometry is not None:
         lines.append(f"Caution: {words.cautions(verdict)[0]}.")
     return "\n".join(lines)
+
+
+def sentences(verdict: Verdict) -> tuple[str, str]:
+    """A verdict in one or two sentences.
+
+    Returns:
+      The value of the state that colours it, which is the worse of the two states, and the text.
+    """
+    low, high = (f"{max(0.0, limit):.2g} nats" for limit in verdict.interval)
+    dead = verdict.gain_of(GainKind.DEAD)
+    gain = "" if dead is None else f"{dead.value:.2g} nats"
+    said, state = [_SENTENCES[verdict.state].format(low=low, high=high, gain=gain)], verdict.state
+    if verdict.isometry is not None and verdict.state not in (State.NOT_FINITE, State.COLLAPSED):
+        embedding = verdict.isometry.state
+        said.append(_OF_EMBEDDING[embedding].format(to=words.to_error(verdict.isometry)))
+        if state is State.CONVERGED:
+            state = embedding
+    return state.value, " ".join(filter(None, said))
 
 
 def numbers(verdict: Verdict) -> str:

@@ -5,9 +5,11 @@ import math
 
 import pytest
 
-from tfisovae.verdict import advice
+from tfisovae.verdict import headlines, next_step
+from tfisovae.verdict.checks import BALANCE
 from tfisovae.verdict.gains import Gain, GainKind
 from tfisovae.verdict.isometry import Isometry
+from tfisovae.verdict.next_step import Action
 from tfisovae.verdict.record import Reason, ReasonKind, Verdict
 from tfisovae.verdict.states import IsometryState, State
 
@@ -29,38 +31,42 @@ def verdict(state, embedding=None, reasons=(), **gains):
 @pytest.mark.parametrize("state, embedding", itertools.product(State, [None, *IsometryState]))
 def test_every_verdict_has_a_headline_and_at_most_three_actions(state, embedding):
     made = verdict(state, embedding, DEAD=0.5, SCALE=0.1)
-    colour, said = advice.headline(made)
+    colour, said = headlines.sentences(made)
     assert said.endswith(".") and "{" not in said and len(said) < 200
-    todo = advice.actions(made)
-    assert 1 <= len(todo) <= advice.MOST and len(set(todo)) == len(todo)
+    todo = next_step.steps(made)
+    assert 1 <= len(todo) <= next_step.MOST and len({step.action for step in todo}) == len(todo)
+    assert all(step.words and not step.words.endswith(".") for step in todo)
     if colour in GOOD:  # green is for what was shown
         assert state is State.CONVERGED
         assert embedding in (None, IsometryState.ISOMETRIC)
 
 
-def test_every_action_has_words_and_is_suggested_by_something():
+def test_every_action_is_suggested_by_something():
     suggested = set()
     for state, embedding, reason, gain in itertools.product(
-            State, IsometryState, [*ReasonKind], ("SCALE", "DOUBLING")):
-        suggested.update(advice.actions(verdict(state, embedding, [reason], **{gain: 1.0})))
-    assert suggested == set(advice.Action) == set(advice.WORDS)
-    assert advice.actions(None) == ()
+            State, IsometryState, ReasonKind, ("SCALE", "DOUBLING")):
+        suggested |= {step.action for step in next_step.steps(
+            verdict(state, embedding, [reason], **{gain: 0.9}))}
+    far = dataclasses.replace(verdict(State.IMPROVING, BALANCE=2.0), reasons=(
+        Reason(ReasonKind.OFF, BALANCE, 0, 0.5, 1.0, 0.01),))
+    suggested |= {step.action for step in next_step.steps(far)}
+    assert suggested == set(Action)
 
 
 @pytest.mark.parametrize("made, first", [
-    (verdict(State.IMPROVING, SCALE=2.0, DOUBLING=1.0), advice.Action.STANDARDIZE),
-    (verdict(State.IMPROVING, SCALE=1.0, DOUBLING=2.0), advice.Action.TRAIN_LONGER),
-    (verdict(State.NOT_JUDGED), advice.Action.PROBE),
-    (verdict(State.NOT_JUDGED, None, [ReasonKind.OTHER_DATA]), advice.Action.MEASURE_OWN),
-    (verdict(State.UNDECIDED, None, [ReasonKind.TOO_FEW]), advice.Action.MEASURE_MORE),
-    (verdict(State.NOT_FINITE), advice.Action.FIND_INPUT),
+    (verdict(State.IMPROVING, SCALE=2.0, DOUBLING=1.0), Action.STANDARDIZE),
+    (verdict(State.IMPROVING, SCALE=1.0, DOUBLING=2.0), Action.TRAIN_LONGER),
+    (verdict(State.NOT_JUDGED), Action.PROBE),
+    (verdict(State.NOT_JUDGED, None, [ReasonKind.OTHER_DATA]), Action.MEASURE_OWN),
+    (verdict(State.UNDECIDED, None, [ReasonKind.TOO_FEW]), Action.MEASURE_MORE),
+    (verdict(State.NOT_FINITE), Action.FIND_INPUT),
 ])
 def test_the_first_action(made, first):
-    assert advice.actions(made)[0] is first
+    assert next_step.steps(made)[0].action is first
 
 
 def test_the_headline_gives_the_size():
-    assert "at least 1.98 nats".replace("1.98", "2") in advice.headline(
+    assert "at least 1.98 nats".replace("1.98", "2") in headlines.sentences(
         verdict(State.IMPROVING, DOUBLING=2.0))[1]
-    assert "at most 0.04 nats" in advice.headline(verdict(State.CONVERGED, DOUBLING=0.02))[1]
-    assert "about 0.5 nats" in advice.headline(verdict(State.SADDLE, DEAD=0.5))[1]
+    assert "at most 0.04 nats" in headlines.sentences(verdict(State.CONVERGED, DOUBLING=0.02))[1]
+    assert "about 0.5 nats" in headlines.sentences(verdict(State.SADDLE, DEAD=0.5))[1]
