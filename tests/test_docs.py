@@ -21,11 +21,13 @@ from tfisovae.verdict import words
 from tfisovae.verdict.states import IsometryState, State
 
 ROOT, PAGES = pages.ROOT, {str(path.relative_to(pages.ROOT)): path for path in pages.PAGES}
+SLOW = ("docs/train.md", "docs/large-latents.md")  # the code of the others takes 2 to 4 CPU seconds
 every_page = pytest.mark.parametrize("name", PAGES)
 
 
-@pytest.mark.parametrize("name", [name for name, path in PAGES.items()
-                                  if "```python" in path.read_text()])
+@pytest.mark.parametrize("name", [
+    pytest.param(name, marks=[pytest.mark.slow] if name in SLOW else [])
+    for name, path in PAGES.items() if "```python" in path.read_text()])
 def test_code_runs_and_prints_what_is_shown(name, tmp_path, monkeypatch, request):
     """In order, in one namespace for each page, in a directory with results/ and examples/."""
     text = PAGES[name].read_text()
