@@ -155,8 +155,9 @@ def flatness(count=400, seed=0):
 def verdict():
     """What twice the steps gain, next to the margin: toy data and MNIST."""
     figure, panels = _panels(2, "What training for as many steps again gains, and the margin")
-    for axes, title, path, color in ((panels[0], "Converged: toy data", _TOY, BLUE),
-                                     (panels[1], f"{LABELS[State.IMPROVING]}: MNIST", _DIGITS, ORANGE)):
+    for axes, state, data, path, color in (
+            (panels[0], State.CONVERGED, "toy data", _TOY, BLUE),
+            (panels[1], State.IMPROVING, "MNIST", _DIGITS, ORANGE)):
         saved = files.read_json(path)["verdict"]
         gain = next(gain for gain in saved["gains"] if gain["kind"] == "doubling")
         axes.bar([0], [gain["value"]], yerr=[1.96 * gain["standard_error"]], width=0.3, color=color,
@@ -166,7 +167,7 @@ def verdict():
                   fontsize=8)
         axes.set(xlim=(-0.5, 0.5), xticks=[0], xticklabels=[f"{gain['value']:.2g} nats"],
                  ylim=(0, 1.25 * max(gain["value"], saved["margin"])))
-        _label(axes, title, "gain of a doubling", "nats")
+        _label(axes, f"{LABELS[state]}: {data}", "gain of a doubling", "nats")
     return figure
 
 

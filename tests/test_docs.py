@@ -21,11 +21,13 @@ from tfisovae.verdict import words
 from tfisovae.verdict.states import IsometryState, State
 
 ROOT, PAGES = pages.ROOT, {str(path.relative_to(pages.ROOT)): path for path in pages.PAGES}
+SLOW = ("docs/train.md", "docs/large-latents.md")  # the code of the others takes 2 to 4 CPU seconds
 every_page = pytest.mark.parametrize("name", PAGES)
 
 
-@pytest.mark.parametrize("name", [name for name, path in PAGES.items()
-                                  if "```python" in path.read_text()])
+@pytest.mark.parametrize("name", [
+    pytest.param(name, marks=[pytest.mark.slow] if name in SLOW else [])
+    for name, path in PAGES.items() if "```python" in path.read_text()])
 def test_code_runs_and_prints_what_is_shown(name, tmp_path, monkeypatch, request):
     """In order, in one namespace for each page, in a directory with results/ and examples/."""
     text = PAGES[name].read_text()
@@ -68,8 +70,8 @@ def test_there_are_commands_of_every_kind():
                      "train/mnist.py", "eval/isometry.py"}
     makefile = (ROOT / "Makefile").read_text()
     targets = {target for path in PAGES.values()
-               for target in re.findall(r"\bmake ([a-z]\w*(?:-\w+)?)(?=`|$| )",
-                                        path.read_text(), re.M)}
+               for target in re.findall(r"(?:^|`)make ([a-z]\w*(?:-\w+)?)", path.read_text(),
+                                        re.M)}
     assert {"run", "test"} <= targets
     assert all(re.search(rf"^{target}:", makefile, re.M) for target in targets), targets
 
@@ -111,6 +113,9 @@ def test_the_site_is_built(tmp_path):
                           cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-3000:]
     assert (tmp_path / "site" / "api" / "index.html").read_text().count("doc-heading") > 20
+    home = (tmp_path / "site" / "index.html").read_text()
+    picture, = re.findall(r'src="(repository/results/[^"]+png)"', home)
+    assert (tmp_path / "site" / picture).is_file()
 
 
 def test_the_map_from_the_paper_names_what_there_is():
