@@ -169,7 +169,7 @@ def test_a_collapsed_run(main, tmp_path):
     assert "COLLAPSED" in text
     assert "no dimension is active" in text
     assert "A collapsed model has no densities." in text
-    assert "No dimension is active: z says nothing of the input." in text
+    assert "No dimension is active, so z holds nothing about the input." in text
 
 
 @pytest.mark.slow

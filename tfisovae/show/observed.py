@@ -1,4 +1,4 @@
-"""What a report shows that takes the model itself: traversals and reconstructions."""
+"""The parts of a report that need the model itself: traversals and reconstructions."""
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -29,17 +29,15 @@ def observe(model: AutoencoderLike, analysis: Analysis | Mapping[str, Any], x: n
                                                               np.ndarray] = channels_last,
             progress: bool = False, *, distortion: Distortion | str | None = None,
             scale: str = "log_variance") -> dict[str, Any]:
-    """Traversals and reconstructions of a model that was measured: what `report.write` takes as its
-    parts.
+    """Traversals and reconstructions of a measured model, as parts for `report.write`.
 
     Args:
       model: whatever `as_autoencoder` takes; its beta need not be known.
-      analysis: `Analysis`, or what `isometry.json` holds: which dimensions are active, and their
-        order.
+      analysis: `Analysis`, or the content of `isometry.json`: active dimensions and their order.
       x: a few examples, `[N, ...]`.
       rows: their numbers in the data, `[N]`, if they have any.
-      view: makes arrays `[..., H, W, C]` of images of arrays of examples. By default images with
-        their channels in front are turned, and other examples stay as they are.
+      view: function from examples to images `[..., H, W, C]`. By default it moves the channels of
+        channels-first images, and keeps other examples.
       progress: whether to show a progress bar.
       distortion, scale: as `as_autoencoder` takes them.
     Returns:
@@ -105,7 +103,7 @@ def _channels(model, measured, progress):
 
 
 def _share(analysis):
-    """`Analysis.share`; `None` where a measurement of an older version does not tell."""
+    """`Analysis.share`; `None` if a measurement of an older version lacks it."""
     try:
         return (Analysis.from_dict(analysis) if isinstance(analysis, Mapping) else analysis).share
     except (ValueError, TypeError, KeyError):
