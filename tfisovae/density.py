@@ -110,6 +110,10 @@ def log_densities(model: AutoencoderLike, x: Data, forms: str | Sequence[str] | 
         fill the space.
     Cost: two encodes and 2 `pairs` decodes ("objective"); the volumes add about one decode per
     active dimension.
+
+    Example:
+      >>> log_densities = tfisovae.density.log_densities(vae, x)
+      >>> least_probable = log_densities["volume"].argsort()[:5]
     """
     forms = (forms,) if isinstance(forms, str) else forms
     asked = tuple(forms or ())

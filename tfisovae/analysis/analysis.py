@@ -100,6 +100,13 @@ class Analysis:
       active_threshold: nats.
 
     Fields missing in older files are `None`.
+
+    Example:
+      >>> analysis = tfisovae.analyze(vae, x)
+      >>> print(analysis.table())
+      >>> print(analysis.summary())
+      >>> analysis.save("isometry.json")
+      >>> analysis = tfisovae.Analysis.load("isometry.json")
     """
 
     norm_mean: np.ndarray

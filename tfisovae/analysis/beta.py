@@ -47,6 +47,12 @@ class BetaEstimate:
       kl: mean KL_j, nats.
       num_examples: how many were measured.
       threshold: nats.
+
+    Example:
+      >>> estimate = tfisovae.estimate_beta(vae, x)
+      >>> low, high = estimate.interval()
+      >>> estimate.differs_from(vae.beta)
+      False
     """
 
     value: float
@@ -244,6 +250,10 @@ def estimate_beta(model: AutoencoderLike, data: Data, *, num_examples: int | Non
     Raises:
       ValueError: for a collapsed model (no dimension above `threshold`), fewer than 2 examples or
         fewer than `num_examples`, or numbers that are not finite.
+
+    Example:
+      >>> estimate = tfisovae.estimate_beta((encoder, decoder), x, distortion="sse")
+      >>> print(f"beta = {estimate.value:.3g} +- {estimate.error:.1g}")
     """
     model = as_autoencoder(model, distortion, scale=scale, needs_beta=False)
     rows = streaming.prepare(model, data, num_examples, "balancing", progress, inspect=inspect)

@@ -63,6 +63,11 @@ def analyze(model: AutoencoderLike, data: Data, num_examples: int | None = None,
     Raises:
       ValueError: if there are no examples or fewer than `num_examples`, if examples do not fit the
         model, or if the distortion has no metric tensor.
+
+    Example:
+      >>> analysis = tfisovae.analyze(vae, x)
+      >>> analysis.ranking  # the most important dimension first
+      >>> print(analysis.summary())
     """
     if method not in METHODS:
         raise ValueError(f'method must be "auto", "exact" or "estimated"; got {method!r}.')

@@ -44,6 +44,12 @@ class Autoencoder:
     Raises:
       ValueError: if beta is not a positive, finite number, or the name of the distortion is
         unknown.
+
+    Example:
+      >>> model = tfisovae.Autoencoder(
+      ...     encode=lambda x: (0.99 * x, 0.1 * tf.ones_like(x)), decode=lambda z: z,
+      ...     distortion="sse", beta=0.02)
+      >>> analysis = tfisovae.analyze(model, x[:, :3])
     """
 
     encode: Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]
@@ -150,6 +156,10 @@ def as_autoencoder(model: AutoencoderLike, distortion: Distortion | str | None =
     Raises:
       TypeError, ValueError, FileNotFoundError: if the model is of another kind, or a missing
         argument is needed.
+
+    Example:
+      >>> model = tfisovae.as_autoencoder((encoder, decoder), distortion="sse", beta=0.01)
+      >>> analysis = tfisovae.analyze(model, x)
     """
     read_scale(tf.zeros([]), scale)
     given = {"distortion": distortion, "beta": beta, "decomposed": decomposed}

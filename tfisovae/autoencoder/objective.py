@@ -39,6 +39,11 @@ class Objective(
       distortion: a `Distortion`.
       beta: 1 / lmbda, in the unit of the distortion per nat.
       loss: the loss of one example, in symbols.
+
+    Example:
+      >>> found = tfisovae.objective("mse", kl_weight=0.1)
+      >>> distortion, beta = found
+      >>> print(beta, found)
     """
 
     loss = ""
@@ -113,6 +118,11 @@ def objective(reconstruction: distortions.Distortion | str, *, reduction: str | 
     Raises:
       ValueError: for unknown names, numbers that are not positive, or missing arguments (named in
         the message).
+
+    Example:
+      >>> distortion, beta = tfisovae.objective("bce", reduction="sum", kl_weight=4)
+      >>> beta
+      4.0
     """
     weight, kl_weight, data_scale = (_positive(name, value) for name, value in (
         ("weight", weight), ("kl_weight", kl_weight), ("data_scale", data_scale)))

@@ -56,6 +56,11 @@ class LambdaSchedule(tf.keras.callbacks.Callback):
       end: lmbda after the last step; by default the VAE's own lmbda at construction, whatever a
         schedule has made of it since. Set it to continue with a VAE that was saved half-way.
       cycles: number of cycles of "cyclical".
+
+    Example:
+      >>> vae.compile("adam")
+      >>> schedule = tfisovae.callbacks.LambdaSchedule("linear", steps=5)
+      >>> history = vae.fit(x, epochs=1, verbose=0, callbacks=[schedule])
     """
 
     def __init__(self, kind: str = "linear", steps: int = 10_000, start: float | None = None,

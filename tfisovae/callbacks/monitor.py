@@ -65,6 +65,12 @@ class IsometryMonitor(tf.keras.callbacks.Callback):
     Raises:
       ValueError: for bad arguments, examples that do not fit the model, or a distortion without a
         metric tensor; and at step 0 if `directory` has the history of a longer training.
+
+    Example:
+      >>> vae.compile("adam")
+      >>> monitor = tfisovae.callbacks.IsometryMonitor(x[:50], every=5, num_examples=20)
+      >>> history = vae.fit(x, epochs=1, verbose=0, callbacks=[monitor])
+      >>> print(monitor.rows[-1]["norm"])
     """
 
     MOST = 512  # examples, unless num_examples says otherwise

@@ -56,6 +56,11 @@ class Codec:
       quantizer: `tfisovae.codec.quantizer.Quantizer`. tables: `tfisovae.codec.entropy.Tables`.
       fingerprint: a hash of all data for decoding except the model. model_fingerprint: of the
         model. 32 hexadecimal digits each.
+
+    Example:
+      >>> codec = tfisovae.Codec.fit(vae, x)
+      >>> codes = codec.compress(x[:10])  # a list of bytes
+      >>> x_hat = codec.decompress(codes)
     """
 
     def __init__(self, model: AutoencoderLike, transform: Transform, example_shape: Sequence[int],

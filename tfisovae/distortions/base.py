@@ -67,6 +67,13 @@ class Distortion(abc.ABC):
         for an x_hat outside.
       min_size: the smallest height and width of images that the distortion can compare, else
         `None`.
+
+    Example:
+      >>> class Weighted(tfisovae.distortions.Distortion):
+      ...     def __call__(self, x, x_hat):
+      ...         return tf.reduce_sum([1.0, 2.0] * (x - x_hat) ** 2, -1)
+      >>> float(Weighted()(tf.zeros([1, 2]), tf.ones([1, 2]))[0])
+      3.0
     """
 
     domain: tuple[float, float] | None = None

@@ -36,7 +36,12 @@ class _ScaledSquaredError(Distortion):
 
 @tf.keras.utils.register_keras_serializable(package="tfisovae")
 class SumSquaredError(_ScaledSquaredError):
-    """Sum of squared errors |x - x_hat|^2, with G_x = I (Eq. 57)."""
+    """Sum of squared errors |x - x_hat|^2, with G_x = I (Eq. 57).
+
+    Example:
+      >>> float(tfisovae.distortions.SumSquaredError()(tf.zeros([1, 2]), tf.ones([1, 2]))[0])
+      2.0
+    """
 
     def scale(self, x: tf.Tensor) -> tf.Tensor:
         return tf.ones([tf.shape(x)[0]], x.dtype)
@@ -44,7 +49,12 @@ class SumSquaredError(_ScaledSquaredError):
 
 @tf.keras.utils.register_keras_serializable(package="tfisovae")
 class MeanSquaredError(_ScaledSquaredError):
-    """Mean squared error |x - x_hat|^2 / m, with G_x = I / m."""
+    """Mean squared error |x - x_hat|^2 / m, with G_x = I / m.
+
+    Example:
+      >>> float(tfisovae.distortions.MeanSquaredError()(tf.zeros([1, 2]), tf.ones([1, 2]))[0])
+      1.0
+    """
 
     def scale(self, x: tf.Tensor) -> tf.Tensor:
         return tf.fill([tf.shape(x)[0]], 1 / tf.cast(tf.size(x[0]), x.dtype))
@@ -58,6 +68,11 @@ class GaussianNLL(_ScaledSquaredError):
 
     The constant (m/2) log(2 pi variance) is left out: it has no gradient, and D(x, x) = 0 without
     it.
+
+    Example:
+      >>> d = tfisovae.distortions.GaussianNLL(variance=0.5)
+      >>> float(d(tf.zeros([1, 2]), tf.ones([1, 2]))[0])
+      2.0
     """
 
     def __init__(self, variance: float) -> None:
@@ -79,7 +94,13 @@ def convex_scale(square: _Number) -> _Number:
 
 @tf.keras.utils.register_keras_serializable(package="tfisovae")
 class DownwardConvex(_ScaledSquaredError):
-    """A squared error with a weight that grows with |x|^2: a_x = 2/3 + 2 |x|^2 / 21 (Eq. 19)."""
+    """A squared error with a weight that grows with |x|^2: a_x = 2/3 + 2 |x|^2 / 21 (Eq. 19).
+
+    Example:
+      >>> d = tfisovae.distortions.DownwardConvex()
+      >>> round(float(d(tf.zeros([1, 2]), tf.ones([1, 2]))[0]), 3)
+      1.333
+    """
 
     def scale(self, x: tf.Tensor) -> tf.Tensor:
         return convex_scale(sum_of_entries(tf.square(x)))
@@ -88,6 +109,11 @@ class DownwardConvex(_ScaledSquaredError):
 @tf.keras.utils.register_keras_serializable(package="tfisovae")
 class UpwardConvex(_ScaledSquaredError):
     """A squared error with a weight that falls with |x|^2: a_x = 1 / (2/3 + 2 |x|^2 / 21) (Eq. 55).
+
+    Example:
+      >>> d = tfisovae.distortions.UpwardConvex()
+      >>> round(float(d(tf.zeros([1, 2]), tf.ones([1, 2]))[0]), 3)
+      3.0
     """
 
     def scale(self, x: tf.Tensor) -> tf.Tensor:
@@ -106,6 +132,11 @@ class BinaryCrossentropy(Distortion):
 
     Args:
       reduction: "mean" over the entries of an example (as the paper's App. G) or "sum".
+
+    Example:
+      >>> d = tfisovae.distortions.BinaryCrossentropy(reduction="sum")
+      >>> round(float(d(tf.constant([[0.0, 1.0]]), tf.constant([[0.1, 0.9]]))[0]), 3)
+      0.211
     """
 
     domain = (0.0, 1.0)
@@ -171,6 +202,11 @@ class SSIM(Distortion):
 
     Args:
       max_val: the largest value of a pixel; images lie in [0, max_val].
+
+    Example:
+      >>> image = tf.fill([1, 16, 16, 3], 0.5)
+      >>> float(tfisovae.distortions.SSIM(max_val=1.0)(image, image)[0])
+      0.0
     """
 
     min_size = 11
@@ -281,6 +317,9 @@ def get(name: Distortion | str, **arguments: Any) -> Distortion:
 
     Names: "sse", "mse", "bce", "cce", "poisson", "ssim", "gaussian_nll", "downward_convex",
     "upward_convex".
+
+    Example:
+      >>> distortion = tfisovae.distortions.get("bce", reduction="sum")
     """
     if isinstance(name, Distortion):
         return name

@@ -58,6 +58,12 @@ def numerical_derivatives(decode: Decode, z: tf.Tensor, distortion: Distortion,
       epsilon: step, in units of z.
     Returns:
       `[B, n]`, distortion per squared latent unit.
+
+    Example:
+      >>> mean, scale = vae.encode(x[:4])
+      >>> derivatives = tfisovae.geometry.numerical_derivatives(vae.decode, mean, vae.distortion)
+      >>> tuple(derivatives.shape)
+      (4, 3)
     """
     x = decode(z)
 
@@ -203,6 +209,12 @@ def pullback_metric(decode: Decode, z: tf.Tensor, distortion: Distortion,
       `numerical_derivatives`.
     Raises:
       ValueError: with "autodiff", if TensorFlow has no derivative of `decode`.
+
+    Example:
+      >>> mean, scale = vae.encode(x[:4])
+      >>> metric = tfisovae.geometry.pullback_metric(vae.decode, mean, vae.distortion)
+      >>> tuple(metric.shape)
+      (4, 3, 3)
     """
     z = _check_z(z)
 
@@ -372,6 +384,12 @@ def isometry_gram(decode: Decode, mean: tf.Tensor, scale: tf.Tensor, distortion:
       tangents: "autodiff" or "differences", as in `pullback_metric`.
     Returns:
       `[B, n, n]`, dimensionless; the identity at an isometric embedding.
+
+    Example:
+      >>> mean, scale = vae.encode(x[:4])
+      >>> gram = tfisovae.geometry.isometry_gram(
+      ...     vae.decode, mean, scale, vae.distortion, vae.beta)
+      >>> norms = tf.linalg.diag_part(gram)  # 1 for an isometric embedding
     """
     return scaled(pullback_metric(decode, mean, distortion, tangents), scale, beta)
 

@@ -71,6 +71,12 @@ class VAE(Trainable):
         other and for loaded VAEs.
       treats_examples_apart: whether no layer looks at a whole batch (batch normalisation or unknown
         layers may do so).
+
+    Example:
+      >>> encoder, decoder = tfisovae.networks.toy()
+      >>> vae = tfisovae.VAE(encoder, decoder, "sse", lmbda=100.0)
+      >>> vae.compile("adam")
+      >>> history = vae.fit(x, epochs=1, verbose=0)
     """
 
     pruning = None
@@ -319,6 +325,10 @@ def load(path: str | os.PathLike, custom_objects: Mapping[str, type] | None = No
       FileNotFoundError: if there is nothing at `path`.
       ValueError: if it is not a VAE, was saved by another version, has parts of an unknown class,
         or has networks of the other Keras that this one cannot make.
+
+    Example:
+      >>> vae.save("model")
+      >>> vae = tfisovae.load("model")
     """
     config = saving.read_config(path)
     writer = config.pop("keras", "2")  # which older configurations lack
