@@ -1,4 +1,5 @@
-"""Compress a folder of images with a VAE: what is written to the disk, beside what theory had said.
+"""Compress a folder of images with a VAE, and compare the file's size with the prediction of
+theory.
 
     python examples/compress_folder.py                 # draws a folder of faces first, and trains
     for a moment python examples/compress_folder.py MY_IMAGES

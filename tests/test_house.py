@@ -17,8 +17,9 @@ HOUSE = ("version", "_autograph", "_keras", "files", "arguments", "theory", "dis
          "analysis", "codec", "callbacks", "show", "vae", "training", "commands", "__main__")
 WITHOUT_TENSORFLOW = {
     "theory", "files", "arguments", "verdict", "geometry/estimated", "geometry/flatness",
-    "geometry/monotone", "analysis/rate_distortion", "analysis/spatial", "codec/breakdown", "codec/claims",
-    "codec/coder", "codec/container", "codec/directory", "codec/entropy", "codec/quantizer"
+    "geometry/monotone", "analysis/rate_distortion", "analysis/spatial", "codec/breakdown",
+    "codec/claims", "codec/coder", "codec/container", "codec/directory", "codec/entropy",
+    "codec/quantizer"
 }
 
 

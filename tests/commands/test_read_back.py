@@ -387,7 +387,8 @@ def test_data_of_a_name_are_told_from_what_lies_there(main, tmp_path, monkeypatc
     os.makedirs("mix")
     said = main("toy", "--data", "mix", "--num_examples", 300, "--epochs", 1, "--num_eval", 0,
                 "--run_dir", "run").stderr
-    assert "--data mix means the data set of that name, not the mix in this directory; for that give ./mix." in said
+    assert ("--data mix means the data set of that name, not the mix in this directory; for that "
+            "give ./mix.") in said
 
 
 def test_a_link_to_a_directory_stays_one(run, main, tmp_path):

@@ -205,7 +205,7 @@ def split(cells):
     ("a,b\n1,0x10\n", "line 2, column 2: '0x10' is not a number"),
     ("a,b\n1,1e400\n2,3\n", "line 2, column 2: '1e400' is too large"),
     ('a,b\n"1,234",2\n"3,456",4\n',
-     "line 2, column 1: '1,234' is not a number with the decimal sign '.'. Remove thousands separators"),
+     "line 2, column 1: '1,234' is not a number with the decimal sign '.'. Remove thousands sep"),
     ("a;b\n1,234.5;2\n3;4\n", "'1,234.5' is not a number with the decimal sign '.'"),
     ("a;b\n1.234,5;2\n3,5;4\n", "'1.234,5' is not a number"),
     ("a;b\n1,234;2\n3,456;4\n",

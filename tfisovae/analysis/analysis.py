@@ -78,23 +78,22 @@ class Analysis:
         log_scale_std: sqrt(Var(log sigma_j)).
       stationarity: moments that are 0 or 1 after convergence of scale, shift and noise:
         `tfisovae.verdict.checks.Stationarity`.
-      conditions: whether the networks are such that these must be:
-        `tfisovae.verdict.checks.Conditions`.
-      irreducible: D(x, x) / beta, nats, which no training can change. residual: what the means
-        leave of the data, a `tfisovae.verdict.gains.Residual`.
-      stretch: how far directions are stretched and shortened at single examples, over the judged
-        dimensions (`tfisovae.metrics.stretch.Stretch`); at up to 4,096 examples, evenly spaced, and
-        for up to 409 dimensions. `None` where it was not measured.
-      method: "exact" or "estimated". estimates: how the latter was done, and its errors
-        (`tfisovae.analysis.estimates.Estimates`), else `None`. `gram_mean` and `gram_cosine` are
-        then over `estimates.dimensions`, `cost_of_removal` is `None`, and norms and derivatives
-        of inactive dimensions are NaN unless they are among these.
-      latent_shape: (h, w, c) of a spatial latent space, whose dimension j is in channel j % c;
-        `None` of vectors. channel_cost, channel_cost_standard_error: the cost of removal of each
-        channel as a whole, `[c]`. channel_directions, channel_shares: the leading directions of
-        each channel, `[c, k, h w]`, and their shares of its variance, `[c, k]`
+      conditions: whether this must hold for these networks: `tfisovae.verdict.checks.Conditions`.
+      irreducible: D(x, x) / beta, nats, which training cannot change. residual: the data's variance
+        that the means do not explain, a `tfisovae.verdict.gains.Residual`.
+      stretch: the stretch of directions at single examples, over the judged dimensions
+        (`tfisovae.metrics.stretch.Stretch`); at up to 4,096 evenly spaced examples, and for up to
+        409 dimensions. `None` if not measured.
+      method: "exact" or "estimated". estimates: details and errors of the estimates
+        (`tfisovae.analysis.estimates.Estimates`), else `None`. `gram_mean` and `gram_cosine` then
+        cover `estimates.dimensions`, `cost_of_removal` is `None`, and norms and derivatives of
+        other inactive dimensions are NaN.
+      latent_shape: (h, w, c) of a spatial latent space (dimension j is in channel j % c); `None`
+        for vectors. channel_cost, channel_cost_standard_error: the cost of removal of each channel
+        as a whole, `[c]`. channel_directions, channel_shares: the leading directions of each
+        channel, `[c, k, h w]`, and their shares of its variance, `[c, k]`
         (`tfisovae.analysis.spatial.Directions`).
-      quadratic: whether the loss is quadratic in x_hat, so that 1 - sigma_j^2 predicts the norm.
+      quadratic: whether the loss is quadratic in x_hat; then 1 - sigma_j^2 predicts the norm.
       beta, decomposed, distortion_name: of the VAE.
       num_examples: size of the data set.
       active_threshold: nats.
@@ -296,7 +295,8 @@ class Analysis:
             f"{self.transform_loss:.5g}), loss {self.loss:.2f} nats, on {self.num_examples} "
             f"examples"
             +
-            (", the decoder's tangents by differences." if self.tangents == "differences" else "."))
+            (", with finite differences of the decoder." if self.tangents == "differences"
+             else "."))
         if self.method is not None:
             lines.append(f"Method: {self.method}."
                          if self.estimates is None else str(self.estimates))

@@ -26,8 +26,8 @@ from tfisovae.verdict.isometry import judged
 from tfisovae.verdict.tests_of_means import Moments
 
 METHODS = ("auto", "exact", "estimated")
-_KEPT = 2**23  # numbers in the posteriors that are kept
-_REMOVED = 16  # dimensions whose cost of removal is measured in a large latent space
+_KEPT = 2**23  # numbers in the stored posteriors
+_REMOVED = 16  # dimensions with a measured cost of removal in a large latent space
 
 
 def analyze(model: AutoencoderLike, data: Data, num_examples: int | None = None,
@@ -256,9 +256,9 @@ def _estimated(autoencoder, x, measures, tangents, dimensions, seed, removed, ra
 
 
 def _analysis(autoencoder, measures, posteriors, tangents, known, geometry, by_dimension):
-    """The `Analysis` of what was accumulated; `geometry` are the fields that need Gamma.
-    `posteriors` are mean, scale and eps_j sigma_j dD/dz_j / beta, `[N, 3, n]`, of some examples.
-    Without `by_dimension` only the sum of the last is known.
+    """The `Analysis` from accumulated sums; `geometry` has the fields that need Gamma. `posteriors`
+    are mean, scale and eps_j sigma_j dD/dz_j / beta, `[N, 3, n]`, of some examples. Without
+    `by_dimension` only the sum of the last is known.
     """
     rate, balance, moments, precision = (measures[name] for name in (
         "rate", "balance", "moments", "precision"))

@@ -89,7 +89,7 @@ def _split(values, path=""):
 
 
 def _array(value):
-    """An array of numbers; `None` where the value is none."""
+    """An array of numbers; `None` for other values."""
     if not isinstance(value, (list, tuple, np.ndarray)) or not len(value):
         return None
     if len(value) <= 64 and not isinstance(value[0], (list, tuple, np.ndarray)):

@@ -116,12 +116,12 @@ class Encoder:
 
     Args:
       part: the network.
-      reading: how the second output is read: "log_variance", "variance", "log_scale" or "scale".
+      reading: the meaning of the second output: "log_variance", "variance", "log_scale" or "scale".
       outputs: which of its outputs are meant, as `encoder_outputs` of `as_autoencoder`.
       latents: n of the decoder, if known.
     Attributes:
-      latent_shape: (h, w, c) of a spatial latent space, once an example was encoded: its means and
-        variances are `[B, h, w, c]`, and `[B, n]` here. `None` of vectors.
+      latent_shape: (h, w, c) of a spatial latent space, known after the first example: its means
+        and variances are `[B, h, w, c]`, and `[B, n]` here. `None` for vectors.
       channels_first: whether the network has `[B, c, h, w]` instead. Modules of PyTorch do, and
         functions that take images with their channels in front.
     """
@@ -216,7 +216,7 @@ class Decoder:
         return x_hat if z.dtype == x_hat.dtype == tf.float64 else _as_float(x_hat)
 
     def _spatial(self, z):
-        """z `[..., n]` as the network takes it."""
+        """z `[..., n]` in the shape for the network."""
         taken, encoder = self._part.shape, self._encoder
         whole = taken is not None and None not in taken
         known = taken if whole else encoder and encoder.latent_shape

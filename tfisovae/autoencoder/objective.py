@@ -158,8 +158,9 @@ def _reconstruction(name, reduction, shape, variance, data_scale):
                 "example: leave it out.")
         if data_scale != 1:
             raise ValueError(
-                f"data_scale={data_scale:g} has no meaning for {name!r}: give a Distortion for the "
-                "model's data, such as tfisovae.distortions.SSIM(max_val=1.0) for data in [0, 1].")
+                f"data_scale={data_scale:g} cannot be used with {name!r}: give a Distortion for "
+                "the model's data, such as tfisovae.distortions.SSIM(max_val=1.0) for data in [0, "
+                "1].")
         made = distortions.get(name)
         return made, 1.0, "(1 - SSIM)" if name == "ssim" else f"{made!r}"
     if not isinstance(name, str) or name not in _NAMES:

@@ -144,7 +144,7 @@ class Part:
       precision: function that returns the precision of the outputs after the first call; None for
         float32.
       products: `(z, directions [k, B, n])` -> `Outputs` of z, and of its Jacobian times the
-        directions; None where TensorFlow differentiates `function`.
+        directions; None if TensorFlow differentiates `function`.
       channels_first: whether spatial latents have the shape `[B, c, h, w]`, as in PyTorch.
     """
 

@@ -13,8 +13,8 @@ from tfisovae.show.contents import Measured, Numbers, count, number, percent, rm
 from tfisovae.show.drawing import FAINT, INK, MAIN, OTHER, Figure, Inline
 
 _ROWS = 200  # of the table
-_MANY = 64  # dimensions, from which on dots are small
-_CLOSE = 0.1  # of its prediction, within which a norm is said to lie on it
+_MANY = 64  # with more dimensions, dots are small
+_CLOSE = 0.1  # largest relative deviation of a norm that counts as its prediction
 _PREDICTION = "E[1 \N{MINUS SIGN} \N{GREEK SMALL LETTER SIGMA}\N{SUPERSCRIPT TWO}]"
 _PRECISION = "E[\N{GREEK SMALL LETTER SIGMA}\N{SUPERSCRIPT MINUS}\N{SUPERSCRIPT TWO}]"
 

@@ -19,8 +19,8 @@ from tfisovae.show.contents import Measured, Reconstructions
 from tfisovae.show.decoded import channels_last
 
 _LEADING = 16  # dimensions that are shown of a large latent space
-_INACTIVE = 2  # inactive dimensions that are shown, so that one sees that nothing happens
-# Up to so many rows, so many tiles in each, and points of its path.
+_INACTIVE = 2  # inactive dimensions that are shown, to see that nothing happens
+# Up to this many rows, this many tiles in each, and points of its path.
 _SIZES = ((48, 11, 65), (128, 7, 33), (10**9, 5, 17))
 
 
@@ -43,7 +43,7 @@ def observe(model: AutoencoderLike, analysis: Analysis | Mapping[str, Any], x: n
     Returns:
       `{"traversals": Traversals, "reconstructions": Reconstructions}`, and "channel_traversals"
       of a spatial latent space.
-    Cost: about 90 decodes for each active dimension, of more than 48 fewer, and one for each
+    Cost: about 90 decodes for each active dimension (fewer for more than 48), and one for each
     example. Of more than 300 dimensions only the first 16 are shown.
     """
     values = analysis if isinstance(analysis, Mapping) else analysis.to_dict()

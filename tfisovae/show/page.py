@@ -143,7 +143,7 @@ def headline(contents: Contents) -> dict[str, Any] | None:
 
 
 def _decoded(contents: Contents, budget: int) -> dict[str, Any]:
-    """What the template shows of the decoder; pictures of at most `budget` bytes."""
+    """The template's decoded pictures, of at most `budget` bytes."""
     of_channels, words_of_channels = tiles.channel_walks(contents, budget // 3)
     walks, words = tiles.walks(contents, budget // 3 if of_channels else budget - budget // 3)
     return {"walks": walks, "walks_words": words, "channel_walks": of_channels,

@@ -165,7 +165,7 @@ def _rows(contents, moved, named, unit, budget):
     for at, one in enumerate(drawn):
         j, z, between = int(moved.dimensions[at]), moved.z[at], moved.distortion[at]
         identity, name, words = named(j, float(moved.share[at]))
-        words.append("the decoder stands still" if moved.still[at]
+        words.append("the decoder is constant" if moved.still[at]
                      else f"D {_range(between)} a step")
         texts = [f"{unit} = {number(z[0], 3)}"] + [
             f"{unit} = {number(value, 3)}, D {number(step, 2)} from the step before"
