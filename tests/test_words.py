@@ -19,7 +19,7 @@ ROOT = pathlib.Path(__file__).parent.parent
 PACKAGE = ROOT / "tfisovae"
 # Short entries of lists make the mean sentence short, so that turns count more here than in pages.
 TURNS = re.compile(r"\b(" + "|".join((*style.TURNS, "of whom", "was said", "were said", "stand",
-                                      "besides", "told", "spreads?", "is none", "are none"))
+                                      "besides", "told", "spreads?"))
                    + r")\b", re.IGNORECASE)
 KINDS = ("messages", "docstrings", "comments")
 _DIRECTIVES = re.compile(r"#\s*(noqa|type:|pragma|ruff:|fmt:|!)")

@@ -59,8 +59,8 @@ def shannon_lower_bound(entropies: npt.ArrayLike,
     """A point of Shannon's lower bound on the rate of independent components, under the sum of
     squares, at water level d.
 
-        R = sum_j 1/2 log(N_j / d) over N_j > d,        D = sum_j min(d, N_j),        N_j = exp(2
-        h_j) / (2 pi e)
+        R = sum_j 1/2 log(N_j / d) over N_j > d,        D = sum_j min(d, N_j),
+        N_j = exp(2 h_j) / (2 pi e)
 
     No code has a rate below R at a distortion of D. Each component has R_j(D_j) >= h_j - 1/2 log(2
     pi e D_j), and the best code codes independent components one by one. The formula is Eq. 4 with

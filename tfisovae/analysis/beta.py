@@ -72,8 +72,7 @@ class BetaEstimate:
         """The estimate from sums over independent examples of w_j = eps_j sigma_j dD/dz_j and u_j =
         eps_j^2 (1 - sigma_j^2).
 
-            beta_j = E[w_j] / E[u_j],      beta = sum_j E[w_j] / sum_j E[u_j]      over the strong
-            dimensions
+            beta_j = E[w_j] / E[u_j],      beta = sum_j E[w_j] / sum_j E[u_j], over strong j
 
         Args:
           num_examples: N, at least 2.

@@ -286,7 +286,7 @@ def precision_of(decode: Callable[[tf.Tensor], tf.Tensor]) -> tf.DType:
 
 
 def _has_channels_first(shape):
-    """Whether the shape of a batch is that of images with their channels in front."""
+    """Whether the shape of a batch is a shape of channels-first images."""
     return len(shape) == 4 and shape[1] in (1, 3) and min(shape[2:]) > 3
 
 

@@ -2,8 +2,7 @@
 
 All measurements use the metric of the distortion D and the beta of Eq. 54,
 
-    loss = c (D / beta + KL) + a constant,          c > 0, KL the sum over the latent dimensions,
-    nats.
+    loss = c (D / beta + KL) + a constant,          c > 0, KL in nats, summed over dimensions.
 
 If the loss is unknown, `tfisovae.estimate_beta` finds beta from the trained model.
 """
@@ -75,13 +74,18 @@ def objective(reconstruction: distortions.Distortion | str, *, reduction: str | 
     KL is as in Eq. 2: with `-0.5 * (1 + log_var - mean^2 - exp(log_var))` in a loss, `kl_weight` is
     1; without the 0.5 it is 2. One sample of `log q(z|x) - log p(z)` is the same KL. Common losses:
 
-        0.5 * sum((x - x_hat)^2) + 4 * KL                     objective("sse", weight=0.5,
-        kl_weight=4) F.binary_cross_entropy(..., reduction="sum") + KLD    objective("bce",
-        reduction="sum") F.mse_loss(x_hat, x) + w * mean over the batch        objective("mse",
-        kl_weight=w) sum over (1, 2) of keras.losses.binary_crossentropy   objective("bce",
-        reduction="last_axis_mean", shape=(28, 28, 1)) 784 * keras.losses.binary_crossentropy on [B,
-        784]    objective("bce", reduction="mean", weight=784) the same beside K.mean of the KL over
-        20 dimensions   objective(..., kl_reduction="mean", latent_dim=20)
+        0.5 * sum((x - x_hat)^2) + 4 * KL
+            objective("sse", weight=0.5, kl_weight=4)
+        F.binary_cross_entropy(..., reduction="sum") + KLD
+            objective("bce", reduction="sum")
+        F.mse_loss(x_hat, x) + w * mean over the batch
+            objective("mse", kl_weight=w)
+        sum over (1, 2) of keras.losses.binary_crossentropy
+            objective("bce", reduction="last_axis_mean", shape=(28, 28, 1))
+        784 * keras.losses.binary_crossentropy on [B, 784]
+            objective("bce", reduction="mean", weight=784)
+        the same with K.mean of the KL over 20 dimensions
+            objective(..., kl_reduction="mean", latent_dim=20)
 
     x is the encoder's input and x_hat the decoder's output on the same scale; D is measured on
     these. If an encoder rescales its input inside (0..255 in, x_hat in 0..1), give it to `tfisovae`

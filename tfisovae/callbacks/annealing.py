@@ -37,9 +37,10 @@ class LambdaSchedule(tf.keras.callbacks.Callback):
 
     The KL weight relative to the distortion, w = end / lmbda, goes from w_0 = end / start to 1:
 
-        linear      w = w_0 + (1 - w_0) p,    p = t / steps at the t-th step cosine      the same
-        with p = (1 - cos(pi t / steps)) / 2 cyclical    `cycles` times p from 0 to 1 in the first
-        half of a cycle, and 1 in the second (Fu et al., 2019)
+        linear      w = w_0 + (1 - w_0) p,    p = t / steps at the t-th step
+        cosine      the same with p = (1 - cos(pi t / steps)) / 2
+        cyclical    `cycles` times p from 0 to 1 in the first half of a cycle, and 1 in the second
+                    (Fu et al., 2019)
 
     The loss is lmbda D + KL with the lmbda of the step. It depends on the optimizer's step, so it
     also works with resumed runs, many steps per call, and resident data. It controls `vae.lmbda`

@@ -30,8 +30,8 @@ class IsometryMonitor(tf.keras.callbacks.Callback):
     importance of each dimension (a picture in TensorBoard). Norm and cosines use a quarter of the
     examples. `rows` has the same as dicts.
 
-        vae.fit(x, callbacks=[tfisovae.callbacks.IsometryMonitor(x_test, every=500,
-        directory="watched")])
+        monitor = tfisovae.callbacks.IsometryMonitor(x_test, every=500, directory="watched")
+        vae.fit(x, callbacks=[monitor])
 
     It measures in inference mode, with the weights of the step, not with averaged weights
     (`use_ema`). The training result is bit for bit the same as without it. With several replicas,

@@ -11,9 +11,10 @@ and independent of the data (`quantization="universal"`), or by rounding. Its sy
 under the prior, mapped by z_j -> y_j, or under the actual distribution of the means. The decoder is
 applied at to_z(y_hat).
 
-    codec = Codec.fit(model, data) codes = codec.compress(x)                  # bytes, one an
-    example x_hat = codec.decompress(codes) codec.write("x.tfv", x)                    # one file,
-    whole blocks of examples to a code: within 1 % of the ideal length
+    codec = Codec.fit(model, data)
+    codes = codec.compress(x)  # a list of bytes, one per example
+    x_hat = codec.decompress(codes)
+    codec.write("x.tfv", x)  # one file with blocks of examples: within 1 % of the ideal length
 """
 import dataclasses
 import functools

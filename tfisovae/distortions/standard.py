@@ -194,8 +194,7 @@ class SSIM(Distortion):
     the textbook formula without cancellation: small displacements keep their digits in float32.
     Hence
 
-        G_x = mean_w [ M_w / (2 mu_x^2 + c1) + V_w / (2 var_x + c2) ]                    (Eq. 66,
-        with the constants)
+        G_x = mean_w [ M_w / (2 mu_x^2 + c1) + V_w / (2 var_x + c2) ]     (Eq. 66, with constants)
 
     The window is separable, and each blur is two matrix products. Images are `[B, H, W, C]`, or
     `[B, C, H, W]` with 1 or 3 channels.

@@ -4,8 +4,7 @@ With J = d decode / dz at z and G the metric tensor at decode(z), the pullback m
 exact form of the paper's finite differences. Its diagonal is D'_j of section 3.4. Scaled by the
 posterior,
 
-    Gamma_jk = (2 / beta) sigma_j sigma_k  x_zj^T G x_zk
-    (Eqs. 10, 12)
+    Gamma_jk = (2 / beta) sigma_j sigma_k  x_zj^T G x_zk               (Eqs. 10, 12)
 
 is the identity if the VAE is an isometric embedding. `decode` is any function from `[B, n]` to `[B,
 ...]`: a VAE's `decode`, a Keras model, or a signature of a loaded SavedModel.

@@ -36,7 +36,7 @@ COLORS = {
 INK, QUIET, GRID, MAIN, FAINT, OTHER, GOOD, BAD, DOUBT = COLORS.values()
 FONT = 9  # points
 _MARKS = 400  # bars or dots in a picture
-# From nothing at 0 to the full colour: what is behind a page shows through.
+# From transparent at 0 to the full colour, so that the page's background shows.
 _SHADES = LinearSegmentedColormap.from_list("shades", [f"{MAIN}00", MAIN])
 WIDE, NARROW = 720, 343  # pixels: the column of the page, and a phone of 375 without its margins
 _INCH = 100  # pixels of the page
@@ -140,7 +140,7 @@ def some(count: int) -> np.ndarray:
 
 def heat(ax: Axes, values: npt.ArrayLike, extent: tuple[float, float, float, float],
          limits: tuple[float, float]) -> None:
-    """A matrix as shades, and its scale at the right. What is not finite is left empty.
+    """A matrix as shades, and its scale at the right. Entries that are not finite stay empty.
 
     Args:
       values: `[rows, columns]`. extent: left, right, bottom and top of the picture on the axes.

@@ -29,9 +29,8 @@ class VAE(Trainable):
 
     The loss, in nats per example, averaged over the batch, is Eq. 54 with beta = 1 / lmbda:
 
-        L = lmbda D(x, x_hat) + KL,                                  x_hat = Dec(mean + scale *
-        noise) L = lmbda (D(x, x_check) + D(x_check, x_hat)) + KL           decomposed, x_check =
-        Dec(mean)
+        L = lmbda D(x, x_hat) + KL,                          x_hat = Dec(mean + scale * noise)
+        L = lmbda (D(x, x_check) + D(x_check, x_hat)) + KL   decomposed, x_check = Dec(mean)
 
     and the networks' own losses (regularisers, `add_loss`) on top. `fit` and `evaluate` report
     `loss`, all of that (nats); `distortion` (of D), `rate` (nats) and `active_dimensions`;
