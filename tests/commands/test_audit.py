@@ -211,7 +211,7 @@ def test_examples_of_training_are_checked_before_anything_is_measured(main, save
         assert message.format(tmp_path / name) in refused(main, *options, tmp_path / name)
     encoder = export(function(lambda x: tf.concat([x / 2, 0 * x - 3], 1), 2), tmp_path / "encoder")
     decoder = export(function(lambda z: 2 * z, 2), tmp_path / "decoder")
-    assert "--train_data: the model keeps no trainable variables" in refused(
+    assert "--train_data: the model has no trainable variables" in refused(
         main, "--encoder", encoder, "--decoder", decoder, *options[4:], saved / "x.npy")
     assert not (tmp_path / "out").exists()
 

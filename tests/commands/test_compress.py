@@ -48,7 +48,7 @@ def test_vectors_there_and_back(mix, packed, main, tmp_path):
     with container.Reader(path) as reader:
         assert reader.num_examples == 10_000
         bits = 8 * reader.size / 10_000
-    assert (f"10,000 examples of mix in {path.stat().st_size:,} bytes, {bits:.4g} bits an "
+    assert (f"10,000 examples of mix in {path.stat().st_size:,} bytes, {bits:.4g} bits per "
             f"example") in said
     assert "3 of 3 dimensions: KL 10.1" in said
     assert "with 1/2 log2(pi e / 6) each 10.9" in said
@@ -193,15 +193,15 @@ def test_what_decompress_refuses(mix, packed, digits, main, tmp_path, monkeypatc
     assert "is a directory" in refused(tmp_path)
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")
-    assert ". is the directory that this runs in" in refused(path, out=".")
+    assert ". is the current directory" in refused(path, out=".")
     (tmp_path / "here" / "kept").write_text("mine")
     assert "--output is empty; give a name" in refused(path, out="")
     assert (tmp_path / "here" / "kept").read_text() == "mine"
     whole = path.read_bytes()
     flipped = whole[:5000] + bytes([whole[5000] ^ 1]) + whole[5001:]
     for data, said in ((whole[:-9], "is truncated"), (flipped, "has been altered: block 0"),
-                       (b"PK" + whole, "no file of compressed"), (whole[:8] + b"\x02" + whole[9:],
-                                                                  "is of version 2 of")):
+                       (b"PK" + whole, "not a file of compressed"), (whole[:8] + b"\x02" + whole[9:],
+                                                                  "has version 2 of")):
         (tmp_path / "bad.tfv").write_bytes(data)
         assert said in refused(tmp_path / "bad.tfv")
     main("compress", digits[0], digits[1], "-o", tmp_path / "bars.tfv", "--num_examples", 10)

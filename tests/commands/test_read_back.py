@@ -417,15 +417,15 @@ def test_counts_that_would_not_be_used_are_refused(run, main, tmp_path):
     np.save(tmp_path / "x.npy", table())
     refused = main("toy", "--data", tmp_path / "x.npy", "--num_examples", 99, *OPTIONS, "--run_dir",
                    tmp_path / "new", check=False)
-    assert not refused.code and "--num_examples is of toy data: all 330 rows" in refused.stderr
+    assert not refused.code and "--num_examples applies to toy data: all 330 rows" in refused.stderr
     np.save(tmp_path / "x.npy", table(3, 40))
     shutil.move(runs.load_config(run)["data"], tmp_path / "moved.csv")
     try:
         refused = main("density", run, "--data", tmp_path / "x.npy", "--train_examples", 9,
                        check=False)
         assert refused.code
-        assert "are not to be found, so that there are no percentiles" in refused.stderr
-        assert "so that there are no percentiles" in main("density", run, "--data",
+        assert "cannot be found, so there are no percentiles" in refused.stderr
+        assert "so there are no percentiles" in main("density", run, "--data",
                                                           tmp_path / "x.npy").stderr
     finally:
         shutil.move(tmp_path / "moved.csv", runs.load_config(run)["data"])

@@ -46,7 +46,7 @@ _DECODED = 256  # examples in the decoder at once
 
 
 class Codec:
-    """A trained VAE as a lossy compressor: make one with `fit` or `load`.
+    """A trained VAE as a lossy compressor. Create it with `fit` or `load`.
 
     Attributes:
       model: the `Autoencoder`. n: its latent dimensions. example_shape: of one x.
