@@ -156,7 +156,8 @@ def verdict():
     """What twice the steps gain, next to the margin: toy data and MNIST."""
     figure, panels = _panels(2, "What training for as many steps again gains, and the margin")
     for axes, title, path, color in ((panels[0], "Converged: toy data", _TOY, BLUE),
-                                     (panels[1], f"{LABELS[State.IMPROVING]}: MNIST", _DIGITS, ORANGE)):
+                                     (panels[1], f"{LABELS[State.IMPROVING]}: MNIST", _DIGITS,
+                                      ORANGE)):
         saved = files.read_json(path)["verdict"]
         gain = next(gain for gain in saved["gains"] if gain["kind"] == "doubling")
         axes.bar([0], [gain["value"]], yerr=[1.96 * gain["standard_error"]], width=0.3, color=color,

@@ -236,7 +236,7 @@ def test_health_allows_for_few_examples(vae):
     result = tfisovae.analyze(vae, data(30))
     assert max(abs(result.latent_second_moment - 1)) > 0.05
     assert not result.judge().unfinished
-    assert "30 examples are too few. Measure 300 or more." in result.health()
+    assert "30 examples are too few; measure 300 or more." in result.health()
 
 
 def test_data_outside_the_domain_are_refused(make_linear_vae):

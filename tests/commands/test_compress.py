@@ -200,8 +200,8 @@ def test_what_decompress_refuses(mix, packed, digits, main, tmp_path, monkeypatc
     whole = path.read_bytes()
     flipped = whole[:5000] + bytes([whole[5000] ^ 1]) + whole[5001:]
     for data, said in ((whole[:-9], "is truncated"), (flipped, "has been altered: block 0"),
-                       (b"PK" + whole, "not a file of compressed"), (whole[:8] + b"\x02" + whole[9:],
-                                                                  "has version 2 of")):
+                       (b"PK" + whole, "not a file of compressed"),
+                       (whole[:8] + b"\x02" + whole[9:], "has version 2 of")):
         (tmp_path / "bad.tfv").write_bytes(data)
         assert said in refused(tmp_path / "bad.tfv")
     main("compress", digits[0], digits[1], "-o", tmp_path / "bars.tfv", "--num_examples", 10)

@@ -163,7 +163,8 @@ def test_the_verdict_is_shown_line_by_line(parsed):
     said = parsed.said("summary")
     assert "Training IMPROVING : about 0.3 nats are still to gain" in said
     assert "Hints: E[mu] of z_1 is 0.300 +- 0.010, not 0." in said
-    assert "Embedding not isometric in right angles" in said and "Caution norms" in said
+    assert "Embedding not isometric in right angles" in said
+    assert "Caution" in said and "norms equal to 1 - sigma^2 show" in said
     assert shown_as(parsed) == [["improving"], ["not_isometric"], []]
 
 

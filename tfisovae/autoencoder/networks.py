@@ -77,7 +77,7 @@ def as_part(model: Any, role: str, owner: object = None) -> Part:
         path, model = os.fspath(model), signatures.load_saved_model(model)
         if not model.signatures and not callable(model):
             raise PartError(
-                f"{path} has no signatures, so it is unknown how to call its {role} . Export it "
+                f"{path} has no signatures, so it is unknown how to call its {role}. Export it "
                 "with one: model.export(DIRECTORY) of Keras, or tf.saved_model.save(model, "
                 "DIRECTORY, signatures=FUNCTION).")
     if torch_modules.module_of(model) is not None:
