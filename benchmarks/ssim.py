@@ -1,5 +1,5 @@
-"""Seconds of SSIM and its gradient on a batch of 64 images of 64 x 64 x 3, beside `tf.image.ssim`
-in turn.
+"""Seconds of SSIM and its gradient on a batch of 64 images of 64 x 64 x 3, in turn with
+`tf.image.ssim`.
 """
 import timing
 

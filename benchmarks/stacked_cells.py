@@ -1,11 +1,11 @@
-"""Microseconds per step of one toy VAE when many are trained in one computation, beside cells
-trained side by side.
+"""Microseconds per step of one toy VAE when many train in one computation, next to cells that train
+side by side.
 
     python benchmarks/stacked_cells.py [--json FILE]
 
 The other way to train an ablation: every weight is `[cells, ...]`, and one batched product serves
-all cells. This is the bare step, without shuffling, logs or checkpoints: what stacking could gain
-at most. benchmarks/toy_trial.py measures the way taken.
+all cells. This is the bare step, without shuffling, logs or checkpoints: an upper bound of the
+gain. benchmarks/toy_trial.py measures the actual method.
 """
 import tensorflow as tf
 import timing

@@ -1,12 +1,11 @@
-"""Microseconds per training step of the toy VAE (16-128-64-3x2, batch 128, Adam), beside Keras'
-`fit` and PyTorch, in turn.
+"""Microseconds per training step of the toy VAE (16-128-64-3x2, batch 128, Adam), in turn with
+Keras' `fit` and PyTorch.
 
     python benchmarks/toy_step.py --torch PYTHON_WITH_TORCH [--json FILE]
 
-Every side runs in a process of its own, one after the other, round by round; both the seconds of
-the clock and those of the processor are told. Ours is what one writes, `compile("adam")` and
-`fit(x)`, with all that it has: posterior noise, metrics, shuffling. `fit` keeps the array on the
-device by itself.
+Each side runs in its own process, one after the other, round by round. The output has clock and
+processor seconds. Ours is `compile("adam")` and `fit(x)`, with posterior noise, metrics and
+shuffling. `fit` keeps the array on the device by itself.
 """
 import pathlib
 import statistics

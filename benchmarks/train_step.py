@@ -1,15 +1,14 @@
-"""Seconds per training step of App. D.2 or G, in float32 and bfloat16, beside PyTorch's, and the
+"""Seconds per training step of App. D.2 or G, in float32 and bfloat16, next to PyTorch's, and the
 share of the machine's peak.
 
     python benchmarks/train_step.py --torch PYTHON_WITH_TORCH [--json FILE]
     python benchmarks/train_step.py --network mnist --torch PYTHON_WITH_TORCH
 
-Every side runs in a process of its own, one after the other, round by round; both the seconds of
-the clock and those of the processor (user and system) are told. `fit` is what one writes:
-`compile("adam")`, and `fit`. `float32` and `bfloat16` are what `tfisovae celeba` does besides:
-parts of the batch side by side, and the fused Adam. PyTorch's threads wait by spinning, which
-counts as work where others are on the same cores: then set OMP_WAIT_POLICY=PASSIVE, or wait for a
-quiet hour.
+Each side runs in its own process, one after the other, round by round. The output has clock and
+processor seconds (user and system). `fit` means `compile("adam")` and `fit`. `float32` and
+`bfloat16` add the methods of `tfisovae celeba`: parts of the batch in parallel, and the fused Adam.
+PyTorch's threads wait by spinning, which counts as work. If other programs use the same cores, set
+OMP_WAIT_POLICY=PASSIVE, or wait for a quiet hour.
 """
 import pathlib
 import statistics
@@ -71,7 +70,7 @@ def main(argv=None):
 
 
 def summary(rounds, gflop, peak):
-    """What `sides_in_turn` measured, as numbers for a table.
+    """The measurements of `sides_in_turn`, as numbers for a table.
 
     Args:
       rounds: its list of rounds.
@@ -79,8 +78,8 @@ def summary(rounds, gflop, peak):
       peak: GFLOP/s of a large matrix product.
     Returns:
       A dict: seconds and CPU seconds per step by side; `ratio_A_to_B` and `cpu_ratio_A_to_B` with
-      all their `ratios`, for the `PAIRS` that ran; `ratio`, `ratios` and `share_of_peak` are those
-      of float32 by the clock, beside eager PyTorch.
+      all their `ratios`, for the `PAIRS` that ran; `ratio`, `ratios` and `share_of_peak` compare
+      float32 with eager PyTorch, by the clock.
     """
     sides = list(rounds[0])
     seconds, cpu_seconds = ({

@@ -1,14 +1,14 @@
-"""Measure a VAE of another framework through two functions over NumPy arrays.
+"""Measure a VAE of another framework through two functions of NumPy arrays.
 
     python examples/another_framework.py
 
 The functions here are plain NumPy. (PyTorch modules and JAX functions have exact derivatives: see
 torch_vae.py and jax_vae.py.)
 
-TensorFlow sees no derivative of such a decoder, so its tangents are taken by differences, and the
-result says so. The VAE is the exact optimum on Gaussian data: what is measured can be told
-beforehand. Importances are the variances of the data along their principal components; norms are 1
-- sigma^2; and what varies less than beta / 2 is not encoded.
+TensorFlow has no derivative of such a decoder, so finite differences are used, and the result says
+so. The VAE is the exact optimum on Gaussian data, so the results are known beforehand. Importances
+are the variances of the data along their principal components. Norms are 1 - sigma^2. Components
+with a variance below beta / 2 are not encoded.
 """
 import tfisovae  # noqa: I001  (before TensorFlow: it turns oneDNN on)
 
@@ -40,7 +40,7 @@ def decode(z):
 
 
 def main(count=2_000):
-    """Measures, prints what was found beside what it should be, and returns the `Analysis`."""
+    """Measures, prints measured and expected values, and returns the `Analysis`."""
     model = tfisovae.as_autoencoder((encode, decode), distortion="sse", beta=BETA)
     analysis = tfisovae.analyze(model, data(count))
     print(f"The decoder was differentiated by {analysis.tangents}.")

@@ -1,7 +1,8 @@
-"""Compress a folder of images with a VAE: what is written to the disk, beside what theory had said.
+"""Compress a folder of images with a VAE, and compare the file's size with the prediction of
+theory.
 
-    python examples/compress_folder.py                 # draws a folder of faces first, and trains
-    for a moment python examples/compress_folder.py MY_IMAGES
+    python examples/compress_folder.py            # draws faces first, and trains for a moment
+    python examples/compress_folder.py MY_IMAGES
 
 The images are read from the folder at 16 x 16 pixels, which keeps this short. All are written into
 one file and read back from it.

@@ -72,8 +72,8 @@ class KerasVAE(tf.keras.Model):
 
 
 def main(count=2_000, epochs=12):
-    """Trains, audits, and returns the Keras model, the `Analysis`, the estimate of beta, and what
-    is wrong.
+    """Trains, audits, and returns the Keras model, the `Analysis`, the estimate of beta, and the
+    findings.
     """
     tf.keras.utils.set_random_seed(0)
     vae = KerasVAE(*networks())

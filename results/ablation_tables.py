@@ -41,10 +41,10 @@ def _listed(values):
 
 
 def ablation_table(directories):
-    """Figs. 11-20, one row for each: norms, ratios beside those of the shapes, R with p(x), and the
+    """Figs. 11-20, one row for each: norms, measured and predicted ratios, R with p(x), and the
     slope of Eq. 3.
 
-    Several directories are of several seeds: means over them, with standard errors.
+    Several directories mean several seeds: the table has means over them, with standard errors.
     """
     seeds = [grouped(measured_cells(directory)) for directory in directories]
     lines = [

@@ -22,7 +22,7 @@ from tfisovae.show import drawing
 
 _NORM, _PREDICTED, _COSINE = palette.VERMILION, palette.BLACK, palette.BLUE
 _BALANCE, _RATE, _DISTORTION = palette.GREEN, palette.BLUE, palette.VERMILION
-_HEADROOM = 1.25  # above what is drawn, for the legend
+_HEADROOM = 1.25  # space above the curves, for the legend
 _SMOOTHED = 0.08  # of log(step): the width of the running means
 
 

@@ -1,11 +1,11 @@
-"""Faults, and what the commands make of them: `python -m results.faults results/faults` tries all,
+"""Faults, and how the commands handle them: `python -m results.faults results/faults` tries all,
 and writes `faults.json`.
 
 Each fault strikes a training of a small network by the real command: a kill between any two file
 operations, a signal, a full disk, a file of the run that is damaged, a clock that jumps, a
-directory that may only be read. Then the same command is given again. It survives if the weights
-and the optimizer are, bit for bit, those of a run that was never stopped; it has refused if it
-ended in one line and every file is as it was. Anything else is a loss.
+directory that may only be read. Then the same command runs again. It survives if weights and
+optimizer equal, bit for bit, those from a run without a stop. It has refused if it ended with one
+line and changed no file. Anything else is a loss.
 """
 import argparse
 import dataclasses
@@ -113,8 +113,8 @@ def _text(directory, name):
 
 
 class Suite:
-    """The faults, in a directory for runs; of each kind all of them, or a sample of so many, spread
-    evenly.
+    """The faults, in a directory for runs: all of each kind, or an evenly spaced sample of this
+    size.
     """
 
     def __init__(self, where, sample=None):
@@ -158,9 +158,7 @@ class Suite:
             tally.count(copy, self.longer_weights, self._copy(copy, "killed"), LONGER)
 
     def signalled(self, moments=20, signals=(signal.SIGKILL, signal.SIGTERM, signal.SIGINT)):
-        """Signals to the command in a process of its own, at moments spread over its file
-        operations.
-        """
+        """Signals to the command in its own process, at evenly spaced file operations."""
         for signum in signals:
             tally = self._tally(f"{signal.Signals(signum).name} to a process")
             for moment in np.linspace(12, 110, moments).astype(int):

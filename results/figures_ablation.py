@@ -86,7 +86,7 @@ def losses(groups, variances):
 
     Args:
       groups: `{name: cells}`, for the sum of squares.
-      variances: of the sources; the exact curve is that of Gaussians of these.
+      variances: of the sources; the exact curve belongs to Gaussians with these variances.
     """
     figure = Figure(figsize=(11, 4.2), layout="constrained")
     coding, ratio = figure.subplots(1, 2)

@@ -43,7 +43,7 @@ def plain(value):
 
 
 def thinned(x):
-    """About 500 entries of each example, evenly spread."""
+    """About 500 entries of each example, evenly spaced."""
     rows = np.reshape(x, [len(x), -1])
     return rows[:, ::-(-rows.shape[1] // 500)]
 

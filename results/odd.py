@@ -1,12 +1,12 @@
-"""Odd inputs: a digit of MNIST that a VAE was never shown, ten times. `python -m results.odd --data
+"""Odd inputs: a digit of MNIST that a VAE has never seen, ten times. `python -m results.odd --data
 mnist.npz`.
 
 For each digit a VAE of App. G is trained on the others (a short training with a cosine schedule, in
---runs, where it goes on if it was stopped), and test images of that digit are told from those of
-the others by each form of log p, by the rate, by the distortion, and, on the same pixels, by
-scikit-learn's isolation forest and by the error of a PCA of as many components as there are latent
-variables. Written are, into --out, odd.json, areas under the ROC curve, and odd.png. It takes
-scikit-learn: pip install tfisovae[results].
+--runs, which can be resumed). Then test images of this digit are separated from the others by each
+form of log p, by the rate, by the distortion, and, on the same pixels, by scikit-learn's isolation
+forest and by the error of a PCA with as many components as latent variables. It writes odd.json
+(areas under the ROC curve) and odd.png into --out. It takes scikit-learn: pip install
+tfisovae[results].
 """
 import argparse
 import os
@@ -58,7 +58,7 @@ def auc(odd, usual):
       odd, usual: scores, `[M]` and `[N]`, higher for what is taken to be odd; infinite ones are
         allowed.
     Returns:
-      A number in [0, 1]; .5 for scores that tell nothing. By ranks, M + N log(M + N) in time.
+      A number in [0, 1]; .5 for useless scores. By ranks, M + N log(M + N) in time.
     Raises:
       ValueError: if one of the two is empty, or a score is not a number.
     """

@@ -1,4 +1,4 @@
-"""What the paper reports, to stand beside what is measured."""
+"""The paper's numbers, to compare with measurements."""
 
 # Latent variables in ascending order of E[sigma^-2], as the paper prints them.
 TOY = {

@@ -1,9 +1,9 @@
 """Train faces in float32 and in bfloat16, and set the two side by side: `python -m
 results.precision --steps 2000`.
 
-Both start from the same weights and see the same batches and noise; rounding alone drives them
-apart. With several --seeds, the difference of two trainings in float32 shows what that of float32
-and bfloat16 is to be held against.
+Both start from the same weights and see the same batches and noise; only rounding makes them
+differ. With several --seeds, the difference of two trainings in float32 gives the scale for the
+difference of float32 and bfloat16.
 """
 import argparse
 import os
@@ -18,7 +18,8 @@ from tfisovae.autoencoder.posterior import active
 from tfisovae.verdict.checks import overall_balance
 
 POLICIES = ("float32", "bfloat16")
-# Of held-out examples, whose scatter gives the errors of what is no mean over examples.
+# Blocks of held-out examples; their scatter gives errors for numbers that are not means over
+# examples.
 _BLOCKS = 10
 
 
@@ -55,7 +56,7 @@ def train(directory, policy, seed, args):
 
 
 def measure(vae, images):
-    """What is compared of a model, each a mean over blocks of held-out images with its standard
+    """The compared numbers of a model, each a mean over blocks of held-out images with its standard
     error.
 
     Args:

@@ -1,13 +1,13 @@
-"""Time to quality: how long a recipe takes to the loss that the paper's settings end at: `python -m
-results.quality`.
+"""Time to quality: how long a recipe takes to reach the final loss of the paper's settings: `python
+-m results.quality`.
 
     python -m results.quality mnist --paper results/mnist/n32 --recipe runs/mnist-3k runs/mnist-6k
     runs/mnist-12k --data mnist.npz
 
-All runs have been trained and measured (`tfisovae isometry`). A cosine has no loss before its end,
-so a recipe stands with several lengths, each a training of its own. Seconds of a step are measured
-here, in turn, each training in a process of its own. NAME.json and NAME.png are written into --out;
-with --draw the picture alone, from the JSON.
+All runs have been trained and measured (`tfisovae isometry`). A cosine schedule has no final loss
+before its end, so a recipe has several lengths, each a separate training. Seconds per step are
+measured here, in turn, each training in its own process. It writes NAME.json and NAME.png into
+--out; with --draw only the picture, from the JSON.
 """
 import argparse
 import glob
@@ -59,9 +59,7 @@ def command_of(config):
 
 
 def options(config, **instead):
-    """A manifest as options of its command, to be typed; those of `instead` take the place of the
-    manifest's.
-    """
+    """A manifest as options of its command; `instead` replaces some of them."""
     known = {action.dest: action for action in command_parser(command_of(config))._actions}
     typed = []
     for name, value in {**config, **instead}.items():
@@ -132,8 +130,7 @@ def seconds_per_step(configs, rounds, data=None):
 
 
 def read(directory):
-    """What is compared of a run: its length, what it measured on held-out examples, and its curve.
-    """
+    """The compared numbers of a run: its length, its held-out measurement, and its curve."""
     config = runs.load_config(directory)
     measured = layout.measured(directory)
     rows = history.read(os.path.join(directory, "history.csv"))
@@ -155,8 +152,8 @@ def read(directory):
 
 
 def check_alike(paper, recipe):
-    """Raises ValueError where runs are not of one loss and data set, or those of the recipe differ
-    in more than their length.
+    """Raises ValueError if runs differ in loss or data set, or the recipe's runs differ in more
+    than their length.
     """
     def of(config, names):
         return {

@@ -47,9 +47,7 @@ def place(directory):
 
 
 def publish(run, directory):
-    """Copies what is published of a run; a manifest names its data without the directory that they
-    lay in.
-    """
+    """Copies the published files of a run; the manifest names its data without their directory."""
     made = os.path.join(directory, name(run))
     os.makedirs(made, exist_ok=True)
     for file in PUBLISHED:

@@ -13,9 +13,7 @@ def _ledgers(directories):
 
 
 def rate_table(directories):
-    """Bits, distortion and slope of files beside what theory says of them; the last two columns are
-    causes, bits.
-    """
+    """Bits, distortion and slope of files next to theory; the last two columns are causes, bits."""
     lines = [
         "| data | n coded | KL | KL + n log2(pi e / 6) / 2 | exact quantiser | files | D of files "
         "/ posterior | coding loss / "
@@ -58,8 +56,8 @@ def beside_table(directories):
 
 
 def _bits(points, at):
-    """Bits at a distortion, to three digits; of a curve that does not go as far, those of its
-    nearest end, and of what.
+    """Bits at a distortion, to three digits; for a curve that does not reach it, bits and
+    distortion at its nearest end.
     """
     bits = bits_at(points, at)
     if bits is not None:

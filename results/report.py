@@ -16,8 +16,8 @@ _BLOCK = re.compile(r"(<!-- table (\w+) (.+?) -->\n).*?(<!-- end -->)", re.S)
 
 
 def filled(text, directory):
-    """`text` with every marked table made anew; names of directories, which may have `*`, are
-    relative to `directory`.
+    """`text` with every marked table updated; directory names, which may have `*`, are relative to
+    `directory`.
     """
     def fill(match):
         start, name, patterns, end = match.groups()

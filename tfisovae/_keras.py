@@ -100,7 +100,7 @@ class Node(NamedTuple):
     """One call of a layer, or of an operation of Keras 3, in a graph.
 
     Attributes:
-      layer: what is called.
+      layer: the called one.
       inputs, outputs: symbolic tensors.
     """
 
@@ -164,7 +164,7 @@ def _node(node):
 
 
 def variables(weights: Iterable[Any]) -> list[tf.Variable]:
-    """TensorFlow's variables behind those of Keras 3. In Keras 2 they are TensorFlow's own."""
+    """TensorFlow's variables behind Keras 3's variables. In Keras 2 they are TensorFlow's own."""
     return [weight if isinstance(weight, tf.Variable) else weight.value for weight in weights]
 
 

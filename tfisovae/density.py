@@ -23,8 +23,7 @@ optimum of a VAE sigma is not 0. So the means have the distribution N(0, 1 - sig
 decoder shrinks x by 1 - sigma_j^2 along z_j. "volume" ignores both: on exact linear VAEs its mean
 is too high by
 
-    sum_j (-log(1 - sigma_j^2) + sigma_j^2) / 2 nats                       (.95 for Norm data at
-    lmbda = 5, .04 at 100)
+    sum_j (-log(1 - sigma_j^2) + sigma_j^2) / 2 nats    (.95 for Norm data at lmbda = 5, .04 at 100)
 
 "corrected_volume" includes both, with E[sigma_j^2] over the data. It is exact for a linear VAE on
 Gaussian data, and otherwise a correction to first order in sigma^2.
@@ -110,6 +109,10 @@ def log_densities(model: AutoencoderLike, x: Data, forms: str | Sequence[str] | 
         fill the space.
     Cost: two encodes and 2 `pairs` decodes ("objective"); the volumes add about one decode per
     active dimension.
+
+    Example:
+      >>> log_densities = tfisovae.density.log_densities(vae, x)
+      >>> least_probable = log_densities["volume"].argsort()[:5]
     """
     forms = (forms,) if isinstance(forms, str) else forms
     asked = tuple(forms or ())

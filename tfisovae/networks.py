@@ -176,7 +176,13 @@ def _dense_pair(input_dim, hidden, latent_dim, activation, output_activation=Non
 
 def toy(latent_dim: int = 3,
         input_dim: int = 16) -> tuple[tf.keras.Sequential, tf.keras.Sequential]:
-    """Small dense encoder and decoder for the toy data: 16-128-64-3x2 and back, tanh (App. D.1)."""
+    """Small dense encoder and decoder for the toy data: 16-128-64-3x2 and back, tanh (App. D.1).
+
+    Example:
+      >>> encoder, decoder = tfisovae.networks.toy()
+      >>> tuple(encoder(x).shape), tuple(decoder(tf.zeros([1, 3])).shape)
+      ((300, 6), (1, 16))
+    """
     arguments.integer("latent_dim", latent_dim)
     return _dense_pair(input_dim, (128, 64), latent_dim, "tanh")
 
@@ -229,17 +235,31 @@ def celeba(latent_dim: int = 32, output_igdn: bool = True, image_size: int = 64,
         image_size / 16 high and wide with 64 channels (1024 values in the paper). They grow with
         it; the other widths of the layers do not.
       channels: 3 for RGB, 1 for grey images.
+
+    Example:
+      >>> encoder, decoder = tfisovae.networks.celeba(latent_dim=8, image_size=32)
+      >>> vae = tfisovae.VAE(encoder, decoder, "ssim", lmbda=1000.0)
     """
     return _celeba(latent_dim, 1024, output_igdn, image_size, channels)
 
 
 def celeba_large(latent_dim: int = 256, output_igdn: bool = True, image_size: int = 64,
                  channels: int = 3) -> tuple[tf.keras.Sequential, tf.keras.Sequential]:
-    """A larger `celeba` network: 256 latent dimensions and dense layers of 2048 (App. F.2)."""
+    """A larger `celeba` network: 256 latent dimensions and dense layers of 2048 (App. F.2).
+
+    Example:
+      >>> encoder, decoder = tfisovae.networks.celeba_large()
+      >>> vae = tfisovae.VAE(encoder, decoder, "ssim", lmbda=1000.0)
+    """
     return _celeba(latent_dim, 2048, output_igdn, image_size, channels)
 
 
 def mnist(latent_dim: int, input_dim: int = 784) -> tuple[tf.keras.Sequential, tf.keras.Sequential]:
-    """Dense encoder and decoder for MNIST: 784-1024-1024, relu, with a sigmoid output (App. G)."""
+    """Dense encoder and decoder for MNIST: 784-1024-1024, relu, with a sigmoid output (App. G).
+
+    Example:
+      >>> encoder, decoder = tfisovae.networks.mnist(latent_dim=32)
+      >>> vae = tfisovae.VAE(encoder, decoder, "bce", lmbda=2000.0)
+    """
     arguments.integer("latent_dim", latent_dim)
     return _dense_pair(input_dim, (1024, 1024), latent_dim, "relu", "sigmoid")

@@ -36,6 +36,11 @@ def reverse_water_filling(variances: npt.ArrayLike,
       distortion_per_dimension: d, positive; a VAE with the sum of squares has d = beta / 2.
     Returns:
       `(rate, distortion)`: nats, and sum of squares.
+
+    Example:
+      >>> rate, distortion = tfisovae.theory.reverse_water_filling([4.0, 1.0, 0.01], 0.1)
+      >>> print(f"{rate:.3f} nats, {distortion:.3f}")
+      2.996 nats, 0.210
     """
     v, d = positive_array("variances", variances), float(
         positive_array("distortion_per_dimension", distortion_per_dimension))
@@ -54,8 +59,8 @@ def shannon_lower_bound(entropies: npt.ArrayLike,
     """A point of Shannon's lower bound on the rate of independent components, under the sum of
     squares, at water level d.
 
-        R = sum_j 1/2 log(N_j / d) over N_j > d,        D = sum_j min(d, N_j),        N_j = exp(2
-        h_j) / (2 pi e)
+        R = sum_j 1/2 log(N_j / d) over N_j > d,        D = sum_j min(d, N_j),
+        N_j = exp(2 h_j) / (2 pi e)
 
     No code has a rate below R at a distortion of D. Each component has R_j(D_j) >= h_j - 1/2 log(2
     pi e D_j), and the best code codes independent components one by one. The formula is Eq. 4 with
@@ -86,6 +91,10 @@ class LinearVAE:
       encoder_gain, decoder_gain: a and b; scale: sigma; norm: (2 / beta) sigma^2 b^2 = 1 - h / v;
       coding_loss: b^2 sigma^2; transform_loss: (1 - a b)^2 v; distortion: their sum; rate: E[KL],
         nats; precision: sigma^-2. All have the shape of `variance`.
+
+    Example:
+      >>> ideal = tfisovae.theory.LinearVAE(variance=4.0, beta=0.2)
+      >>> print(round(float(ideal.norm), 3), round(float(ideal.rate), 3))
     """
 
     def __init__(self, variance: npt.ArrayLike, beta: float) -> None:

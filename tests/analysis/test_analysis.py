@@ -236,7 +236,7 @@ def test_health_allows_for_few_examples(vae):
     result = tfisovae.analyze(vae, data(30))
     assert max(abs(result.latent_second_moment - 1)) > 0.05
     assert not result.judge().unfinished
-    assert "30 examples are too few. Measure 300 or more." in result.health()
+    assert "30 examples are too few; measure 300 or more." in result.health()
 
 
 def test_data_outside_the_domain_are_refused(make_linear_vae):
@@ -269,7 +269,7 @@ def test_decoders_without_derivatives_are_measured_by_differences_and_it_is_said
     assert (exact.tangents, found.tangents) == ("autodiff", "differences")
     np.testing.assert_allclose(found.norm_mean, exact.norm_mean, rtol=1e-3, atol=1e-6)
     np.testing.assert_allclose(found.balance[:3], exact.balance[:3], rtol=1e-3)
-    assert found.table().endswith("on 40 examples, the decoder's tangents by differences.")
+    assert found.table().endswith("on 40 examples, with finite differences of the decoder.")
     assert exact.table().endswith("on 40 examples.")
 
 

@@ -226,7 +226,7 @@ def test_components_of_equal_distortion(linear):
     said = made.sentences()
     assert said.startswith(
         "2, 3 and 3 dimensions have 90, 95 and 99 % of the cost of removal of all. That is a share "
-        "of what the model makes of the data.\n2, 3 and 3 principal components have as much of the "
+        "of the model's outputs.\n2, 3 and 3 principal components have as much of the "
         "variance of the data.\n")
     assert (". To leave no more takes 3 principal components. Of all components, 3 have a variance "
             "above beta / 2.") in said

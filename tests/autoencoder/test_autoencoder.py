@@ -326,7 +326,7 @@ def test_what_a_signature_does_not_take_is_refused_before_it_is_called(keras3):
     n = reference["z"].shape[1]
     for pair, x, message in (
         ((encoder, decoder), flat,
-         f"The encoder takes {takes}, got {[flat.shape[1]]} (shapes without the batch). Give x of"),
+         f"The encoder takes {takes}, got {[flat.shape[1]]} (shapes without the batch). Give x"),
         ((encoder, decoder), reference["x"][...,
                                             0], f"The encoder takes {takes}, got {takes[:-1]} "),
         ((decoder, encoder), reference["x"], f"The encoder takes [{n}], got {takes} "),
@@ -481,7 +481,7 @@ REFUSED = {
         without_signatures, ValueError, "bare has no signatures; .*'encode' and 'decode'"),
     "an encoder without signatures": (
         lambda path: (without_signatures(path), keras_decoder()), ValueError,
-        r"bare has no signatures, so nothing says how its encoder is called.*model\.export"),
+        r"bare has no signatures, so it is unknown how to call its encoder.*model\.export"),
     "an object without signatures": (lambda path: (tf.Module(), keras_decoder()), TypeError,
                                      "The encoder must be a Keras model"),
     "three parts": (lambda path: (*keras_pair(), None), ValueError, "got 3 parts"),

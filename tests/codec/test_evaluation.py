@@ -191,7 +191,7 @@ def test_few_examples_are_measured_as_far_as_they_go():
                   for size in (150, 40))
     assert np.isnan(one.unexplained).all() and np.isnan(one.aggregate_kl_bits).all()
     assert claims.lines(one)[-1].name == "Prior"
-    assert "takes 400 examples or more" in claims.lines(one)[-1].words
+    assert "needs 400 examples or more" in claims.lines(one)[-1].words
     np.testing.assert_allclose(one.table_bits, other.table_bits, rtol=1e-9)
     np.testing.assert_allclose(one.coding_losses, other.coding_losses, rtol=1e-5)
     assert one.slope == pytest.approx(other.slope, rel=1e-5) and one.coded_bits == other.coded_bits

@@ -32,7 +32,7 @@ def test_a_failed_cell_stops_no_other_and_is_made_up_for(main, tmp_path, monkeyp
     failed = main("ablation", *options, check=False)
     assert failed.code != 0
     assert "norm-sse-lmbda20 failed:" in failed.stderr
-    assert "holds no run" in failed.stderr
+    assert "is not a run directory" in failed.stderr
     assert "1 of 2 cells are not finished: norm-sse-lmbda20" in failed.stderr
     assert train.is_finished(str(
         tmp_path / "norm-sse-lmbda100")) and not train.is_finished(str(blocked))

@@ -203,7 +203,7 @@ def test_examples_of_training_are_checked_before_anything_is_measured(main, save
         saved / "x.npy", "--out", tmp_path / "out", "--train_data"
     ]
     for name, message in (("nowhere.npy", "nowhere.npy"),
-                          ("few.npy", "few.npy has 7 examples: the mean gradient takes at least 8"),
+                          ("few.npy", "few.npy has 7 examples: the mean gradient needs at least 8"),
                           ("wide.npy", r"has examples of the shape [4]; --data has [2]"),
                           ("nan.npy", "--train_data {}: row 4321 (counted from 0) is not finite"),
                           ("two.npz",
@@ -211,7 +211,7 @@ def test_examples_of_training_are_checked_before_anything_is_measured(main, save
         assert message.format(tmp_path / name) in refused(main, *options, tmp_path / name)
     encoder = export(function(lambda x: tf.concat([x / 2, 0 * x - 3], 1), 2), tmp_path / "encoder")
     decoder = export(function(lambda z: 2 * z, 2), tmp_path / "decoder")
-    assert "--train_data: the model keeps no trainable variables" in refused(
+    assert "--train_data: the model has no trainable variables" in refused(
         main, "--encoder", encoder, "--decoder", decoder, *options[4:], saved / "x.npy")
     assert not (tmp_path / "out").exists()
 
@@ -292,7 +292,7 @@ def test_results_of_another_measurement_are_not_replaced(main, saved, tmp_path):
         assert (f"{tmp_path} holds the isometry.json of another measurement (model "
                 f"{saved / 'model'}, data {saved / 'x.npy'})") in (
             said)
-        assert "with --out, or give --overwrite" in said
+        assert "with --out, or --overwrite" in said
         may(*other, "--overwrite")
     assert (tmp_path / "isometry.json").read_text() == saved_before and len(list(
         tmp_path.iterdir())) == 1
@@ -449,7 +449,7 @@ def test_sentences_about_the_scale():
     both = said(Kind.OTHER_SCALE, moments, "log_variance", ("log_scale",))
     assert ('log sigma^2 and log sigma fit about equally (scale="log_variance" or '
             '"log_scale")') in both
-    assert "impossible as sigma^2 or sigma" in both and "inf" not in both
+    assert "not possible as sigma^2 or sigma" in both and "inf" not in both
     assert 'sigma^2 fits best (scale="variance")' in said(Kind.OTHER_SCALE,
                                                           {**moments, "variance": 1.0}, "variance")
     below = {"fraction": 0.4, "smallest": -3.2, "row": 0}

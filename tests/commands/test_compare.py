@@ -168,7 +168,7 @@ def test_results_are_not_written_into_a_run(runs, main, tmp_path, monkeypatch):
     (["--titles", "one"], "one title for each of the 2 runs; got 1"),
     (["--num_examples", "1", "2", "3"], "one for each of the 2; got 3"),
     (["--gradient_examples", "1", "2", "3"
-      ], "--gradient_examples takes one number for all runs, or one for each of the 2; got 3"),
+      ], "--gradient_examples needs one number for all runs, or one for each of the 2; got 3"),
     (["--num_examples", "0"], "--num_examples must be at least 1; got 0"),
 ])
 def test_bad_options(runs, main, tmp_path, options, message):
@@ -183,7 +183,7 @@ def test_bad_runs(runs, main, tmp_path):
     assert done.code and "Several runs are called toy" in done.stderr
     done = main("compare", runs / "toy", tmp_path / "nothing", "--out", tmp_path / "out",
                 check=False)
-    assert done.code and f"{tmp_path / 'nothing'} holds no run" in done.stderr and not (
+    assert done.code and f"{tmp_path / 'nothing'} is not a run directory" in done.stderr and not (
         tmp_path / "out").exists()
 
 

@@ -48,7 +48,7 @@ def test_vectors_there_and_back(mix, packed, main, tmp_path):
     with container.Reader(path) as reader:
         assert reader.num_examples == 10_000
         bits = 8 * reader.size / 10_000
-    assert (f"10,000 examples of mix in {path.stat().st_size:,} bytes, {bits:.4g} bits an "
+    assert (f"10,000 examples of mix in {path.stat().st_size:,} bytes, {bits:.4g} bits per "
             f"example") in said
     assert "3 of 3 dimensions: KL 10.1" in said
     assert "with 1/2 log2(pi e / 6) each 10.9" in said
@@ -151,7 +151,7 @@ def test_what_compress_refuses(mix, packed, main, tmp_path):
     assert f"{tmp_path} is a directory" in refused("mix", "-o", tmp_path, "--overwrite")
     np.save(tmp_path / "data.npy", sources.load_toy("mix").eval[np.arange(40)])
     kept = (tmp_path / "data.npy").read_bytes()
-    assert "is what is to be compressed" in refused(tmp_path / "data.npy", "-o",
+    assert "is the input" in refused(tmp_path / "data.npy", "-o",
                                                     tmp_path / "data.npy", "--overwrite")
     assert (tmp_path / "data.npy").read_bytes() == kept
     assert "--output is empty; give a name" in refused("mix", "-o", "")
@@ -170,7 +170,7 @@ def test_what_compress_refuses(mix, packed, main, tmp_path):
     assert "nan.npy" in refused(tmp_path / "nan.npy", "-o", tmp_path / "y.tfv")
     assert not (tmp_path / "y.tfv").exists() and not list(tmp_path.glob(".y*"))
     done = main("compress", tmp_path, "mix", "-o", tmp_path / "y.tfv", check=False)
-    assert done.code != 0 and "holds no run" in done.stderr
+    assert done.code != 0 and "is not a run directory" in done.stderr
 
 
 def test_what_decompress_refuses(mix, packed, digits, main, tmp_path, monkeypatch):
@@ -188,25 +188,25 @@ def test_what_decompress_refuses(mix, packed, digits, main, tmp_path, monkeypatc
         path, out=tmp_path / "full")
     assert (tmp_path / "full" / "kept").read_text() == "mine" and len(
         list((tmp_path / "full").iterdir())) == 1
-    assert "is a file; what is written is a directory" in refused(path, out=path)
+    assert "is a file; the output is a directory" in refused(path, out=path)
     assert "No such file" in refused(tmp_path / "none.tfv")
     assert "is a directory" in refused(tmp_path)
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")
-    assert ". is the directory that this runs in" in refused(path, out=".")
+    assert ". is the current directory" in refused(path, out=".")
     (tmp_path / "here" / "kept").write_text("mine")
     assert "--output is empty; give a name" in refused(path, out="")
     assert (tmp_path / "here" / "kept").read_text() == "mine"
     whole = path.read_bytes()
     flipped = whole[:5000] + bytes([whole[5000] ^ 1]) + whole[5001:]
     for data, said in ((whole[:-9], "is truncated"), (flipped, "has been altered: block 0"),
-                       (b"PK" + whole, "no file of compressed"), (whole[:8] + b"\x02" + whole[9:],
-                                                                  "is of version 2 of")):
+                       (b"PK" + whole, "not a file of compressed"),
+                       (whole[:8] + b"\x02" + whole[9:], "has version 2 of")):
         (tmp_path / "bad.tfv").write_bytes(data)
         assert said in refused(tmp_path / "bad.tfv")
     main("compress", digits[0], digits[1], "-o", tmp_path / "bars.tfv", "--num_examples", 10)
-    assert "bars.tfv is of another model than that of" in refused(tmp_path / "bars.tfv")
-    assert "x.tfv is of another model than that of" in refused(path, run=digits[0])
+    assert "bars.tfv is not from the present model of" in refused(tmp_path / "bars.tfv")
+    assert "x.tfv is not from the present model of" in refused(path, run=digits[0])
 
 
 def test_a_run_that_was_trained_on(mix, packed, main, tmp_path):
@@ -230,7 +230,7 @@ def test_a_run_that_was_trained_on(mix, packed, main, tmp_path):
     assert "100 rows" in main("decompress", run, tmp_path / "new.tfv", "-o",
                               tmp_path / "out").stdout
     done = main("decompress", run, packed[0], "-o", tmp_path / "more", check=False)
-    assert done.code != 0 and "is of another model than that of" in done.stderr
+    assert done.code != 0 and "is not from the present model of" in done.stderr
     shutil.rmtree(run / "codec")
     done = main("decompress", run, packed[0], "-o", tmp_path / "more", check=False)
     assert done.code != 0 and "has no codec" in done.stderr and not (tmp_path / "more").exists()
@@ -253,7 +253,7 @@ def test_what_else_lies_beside_the_codecs(mix, packed, main, tmp_path):
             shutil.rmtree(path)
     done = main("decompress", tmp_path / "run", packed[0], "-o", tmp_path / "more", check=False)
     assert done.code != 0
-    assert "of none of the codecs in" in done.stderr
+    assert "belongs to none of the readable codecs in" in done.stderr
     assert "a-damaged" in done.stderr
 
 

@@ -141,7 +141,7 @@ def test_what_was_measured_before_more_training_is_not_said_of_the_model_now(run
         Verdict.from_dict(saved["verdict"]))
     fingerprint = saved["data_fingerprint"]
     parts, notes = report.records(run, "", run, 108, fingerprint)
-    assert "rate" not in parts and "of rate is of other data, or of the model before" in "".join(
+    assert "rate" not in parts and "of rate belong to other data or to an earlier model" in "".join(
         notes)
     # Which cannot be read.
     assert "of rate" in "".join(report.records(run, "", run, 3, fingerprint)[1])
@@ -387,7 +387,8 @@ def test_data_of_a_name_are_told_from_what_lies_there(main, tmp_path, monkeypatc
     os.makedirs("mix")
     said = main("toy", "--data", "mix", "--num_examples", 300, "--epochs", 1, "--num_eval", 0,
                 "--run_dir", "run").stderr
-    assert "--data mix is the data of that name, not the mix that lies here: that is ./mix." in said
+    assert ("--data mix means the data set of that name, not the mix in this directory; for that "
+            "give ./mix.") in said
 
 
 def test_a_link_to_a_directory_stays_one(run, main, tmp_path):
@@ -411,20 +412,20 @@ def test_counts_that_would_not_be_used_are_refused(run, main, tmp_path):
     for count in (-1, 3):
         refused = main("isometry", run, "--gradient_examples", count, check=False)
         assert refused.code
-        assert (f"--gradient_examples must be 0, which is none, or at least 8; got {count}"
+        assert (f"--gradient_examples must be 0 (none), or at least 8; got {count}"
                 in refused.stderr)
     np.save(tmp_path / "x.npy", table())
     refused = main("toy", "--data", tmp_path / "x.npy", "--num_examples", 99, *OPTIONS, "--run_dir",
                    tmp_path / "new", check=False)
-    assert not refused.code and "--num_examples is of toy data: all 330 rows" in refused.stderr
+    assert not refused.code and "--num_examples applies to toy data: all 330 rows" in refused.stderr
     np.save(tmp_path / "x.npy", table(3, 40))
     shutil.move(runs.load_config(run)["data"], tmp_path / "moved.csv")
     try:
         refused = main("density", run, "--data", tmp_path / "x.npy", "--train_examples", 9,
                        check=False)
         assert refused.code
-        assert "are not to be found, so that there are no percentiles" in refused.stderr
-        assert "so that there are no percentiles" in main("density", run, "--data",
+        assert "cannot be found, so there are no percentiles" in refused.stderr
+        assert "so there are no percentiles" in main("density", run, "--data",
                                                           tmp_path / "x.npy").stderr
     finally:
         shutil.move(tmp_path / "moved.csv", runs.load_config(run)["data"])

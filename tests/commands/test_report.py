@@ -84,7 +84,7 @@ def test_a_model_that_was_trained_on_since(faces_run, main, tmp_path):
     saved = json.loads((run / "isometry.json").read_text())
     (run / "isometry.json").write_text(json.dumps({**saved, "steps": 2}))
     main("report", run)
-    assert "of the model after 2 steps of training; it has 4 now" in said(run)
+    assert "belong to the model after 2 steps of training; it has 4 now" in said(run)
 
 
 def test_damaged_files_are_said(table_run, main, tmp_path):
@@ -96,7 +96,7 @@ def test_damaged_files_are_said(table_run, main, tmp_path):
         (run / name).write_text(text)
     main("report", run)
     assert "density.json is not a complete JSON file" in said(
-        run) and "history.csv is not as the training wrote it" in said(run)
+        run) and "history.csv was changed" in said(run)
     (run / "densities.csv").write_text("row,volume\n1,x\n")
     (run / "density.json").write_text((table_run / "density.json").read_text())
     main("report", run)
@@ -138,10 +138,10 @@ def test_a_directory_that_cannot_be_written(faces_run, main, tmp_path):
     refused = main("report", faces_run, "--out", tmp_path / "file", check=False)
     line = refused.stderr.strip().splitlines()[-1]
     assert refused.code != 0
-    assert "name another directory for the results with --out" in line
+    assert "give another directory for the results with --out" in line
     assert "Traceback" not in refused.stderr
     nothing = main("report", tmp_path / "nowhere", check=False)
-    assert nothing.code != 0 and "holds no run" in nothing.stderr.strip().splitlines()[-1]
+    assert nothing.code != 0 and "is not a run directory" in nothing.stderr.strip().splitlines()[-1]
 
 
 def test_a_run_on_vectors_has_curves(table_run):
@@ -169,7 +169,7 @@ def test_a_collapsed_run(main, tmp_path):
     assert "COLLAPSED" in text
     assert "no dimension is active" in text
     assert "A collapsed model has no densities." in text
-    assert "No dimension is active: z says nothing of the input." in text
+    assert "No dimension is active, so z holds nothing about the input." in text
 
 
 @pytest.mark.slow

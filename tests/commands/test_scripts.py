@@ -340,12 +340,12 @@ def test_help_imports_no_tensorflow(imported, arguments):
     ("celeba", ["--latent_dim", "0"], "--latent_dim must be at least 1; got 0"),
     ("celeba", ["--distortion", "l2"], "invalid choice: 'l2'"),
     ("celeba", ["--seed", "-1"], "--seed must be at least 0 and below 2^32; got -1"),
-    ("celeba", ["--warmup_steps", "5"], "--warmup_steps goes with --decomposed"),
+    ("celeba", ["--warmup_steps", "5"], "--warmup_steps needs --decomposed"),
     ("celeba", ["--strategy", "tpu"], "invalid choice: 'tpu'"),
     ("celeba", ["--mixed_precision", "tf32"], "invalid choice: 'tf32'"),
-    ("celeba", ["--data", "celebs"], "Unknown data 'celebs': there are 'celeb_a', 'faces'"),
+    ("celeba", ["--data", "celebs"], "Unknown data 'celebs': use 'celeb_a', 'faces'"),
     ("celeba", ["--monitor_every", "0"], "--monitor_every must be at least 1; got 0"),
-    ("celeba", ["--monitor_share", "0.1"], "--monitor_share goes with --monitor_every"),
+    ("celeba", ["--monitor_share", "0.1"], "--monitor_share needs --monitor_every"),
     ("celeba", ["--monitor_every", "4", "--monitor_share", "1.5"
                 ], "--monitor_share must be above 0 and below 1; got 1.5"),
     ("celeba", ["--checkpoint_every", "150"
@@ -382,7 +382,7 @@ def test_bad_runs(main, run, tmp_path):
                    "--lmbda", 5, "--run_dir", run, check=False)
     assert refused.code != 0 and "lmbda: 1000.0 there, 5.0 here" in refused.stderr
     nothing = main("isometry", tmp_path, check=False)
-    assert nothing.code != 0 and "holds no run" in nothing.stderr
+    assert nothing.code != 0 and "is not a run directory" in nothing.stderr
     (tmp_path / "half").mkdir()
     (tmp_path / "half" / "config.json").write_text((run / "config.json").read_text())
     half = main("traverse", tmp_path / "half", check=False)

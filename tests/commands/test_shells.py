@@ -187,7 +187,7 @@ def test_a_directory_that_cannot_be_written_is_refused_before_anything_is_measur
     (tmp_path / "file").write_text("")
     done = main("isometry", table_run / "run", "--out", tmp_path / "file", check=False)
     assert done.code != 0
-    assert "name another directory for the results with --out" in done.stderr
+    assert "give another directory for the results with --out" in done.stderr
     assert not counted( done)
 
 

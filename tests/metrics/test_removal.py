@@ -201,8 +201,8 @@ def test_clusters_and_gaps_are_named_and_nothing_else_is(name, gaps):
     assert apart > found.cost[1] - 5 * found.standard_error[1]
     assert found.cost[0] == pytest.approx(0.25 - H, abs=4 * found.standard_error[0])
     assert made.has_gaps.tolist() == [False, gaps] and not made.is_overestimated.any()
-    said = [f"z_1 has clusters or gaps. Removing it costs {found.cost[1]:.3g} of D, where its "
-            f"importance predicts {made.predicted[1]:.3g}. Importance leaves out the distance "
+    said = [f"z_1 has clusters or gaps. Removing it costs {found.cost[1]:.3g} of D, but its "
+            f"importance predicts {made.predicted[1]:.3g}. Importance ignores the distance "
             "between clusters."]
     assert made.differences() == said * gaps
 

@@ -60,7 +60,8 @@ def test_the_picture_for_people_who_know_pca(main, tmp_path):
     picture = np.asarray(Image.open(tmp_path / "picture.png").convert("RGB"), float)
     assert picture.std() > 20
     toy = next(path.parent for path in MODELS if path.parent.parent.name == "toy")
-    for options, message in (([toy], "the picture takes images"), ([tmp_path], "holds no run"),
+    for options, message in (([toy], "the picture takes images"),
+                             ([tmp_path], "is not a run directory"),
                              ([run, "--columns", 1], "--columns at least 2")):
         done = main("results.overview", *options, "--out", tmp_path / "none.png", check=False)
         assert done.code and message in done.stderr and not (tmp_path / "none.png").exists()

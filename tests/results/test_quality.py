@@ -124,7 +124,8 @@ def test_bad_input(runs, main, tmp_path):
     paper = runs / "paper"
     for options, message in ((["--paper", paper], "Both are needed"), (["--draw"], "faces.json"), ([
             "--paper", paper, "--recipe", paper, "--rounds", 0
-    ], "--rounds must be at least 1"), (["--paper", tmp_path, "--recipe", paper], "holds no run")):
+    ], "--rounds must be at least 1"), (["--paper", tmp_path, "--recipe", paper],
+                                         "is not a run directory")):
         done = main("results.quality", "faces", *options, "--out", tmp_path / "out", check=False)
         assert done.code and message in done.stderr
     measured = runs / "recipe-6" / "isometry.json"

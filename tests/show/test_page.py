@@ -163,7 +163,8 @@ def test_the_verdict_is_shown_line_by_line(parsed):
     said = parsed.said("summary")
     assert "Training IMPROVING : about 0.3 nats are still to gain" in said
     assert "Hints: E[mu] of z_1 is 0.300 +- 0.010, not 0." in said
-    assert "Embedding not isometric in right angles" in said and "Caution norms" in said
+    assert "Embedding not isometric in right angles" in said
+    assert "Caution" in said and "norms equal to 1 - sigma^2 show" in said
     assert shown_as(parsed) == [["improving"], ["not_isometric"], []]
 
 
@@ -453,7 +454,7 @@ def test_clusters_are_said_and_shown(make_measurement):
     made = Parsed(show.render(contents_of(odd)))
     said = made.said("scree")
     predicted = odd["importance"][second] - odd["beta"] / 2
-    assert (f"z_{second} has clusters or gaps. Removing it costs {cost[second]:.3g} of D, where "
+    assert (f"z_{second} has clusters or gaps. Removing it costs {cost[second]:.3g} of D, but "
             f"its importance predicts {predicted:.3g}.") in said
     assert f"The importance of z_{first} is too high. Removing it costs" in said
     drawn = [one["aria-label"] for one in made.all("svg") if "aria-label" in one]
@@ -676,7 +677,7 @@ def test_real_bits(full, of_images):
         assert " ".join(line.replace(": ", ". ", 1).split()) in text.replace(" . ", ". ").replace(
             " .", ".")
     assert "bits 9.750" in text and f"of them, coder {number(ledger.bit_terms['coder'])}" in text
-    assert "Files take 9 bits an example at a distortion of 0.250" in text
+    assert "Files take 9 bits per example at a distortion of 0.250" in text
     assert "Other steps give 8 to 9.50 bits at 0.500 to 0.125." in text
     assert ("comes closest to the trained step's at 40 bits, with 0.125" in text) == of_images
     curves = [

@@ -72,7 +72,7 @@ def test_a_damaged_entry_is_named_and_made_again(kind, folder, tmp_path, capsys)
     damage(path)
     again = load(folder, tmp_path)
     assert f"The cache entry {path} is damaged (" in (
-        out := capsys.readouterr().out) and "it is made again" in out
+        out := capsys.readouterr().out) and "It is made again" in out
     assert re.search(message, out)
     np.testing.assert_array_equal(again.train.array, pixels)
     assert again.manifest == whole.manifest

@@ -242,7 +242,7 @@ def test_archives_inside_archives(tmp_path, capsys):
            {**{f"{i}.jpg": jpeg(seed=i)
                for i in range(3)}, "more.tar.gz": b"\x1f\x8b\x08"})
     assert len(load(tmp_path / "both.zip", tmp_path).train) == 2
-    assert "more.tar.gz is itself a gzip file: unpack it" in capsys.readouterr().out
+    assert "more.tar.gz is itself a gzip file. Unpack it" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("content, argument", [
@@ -305,7 +305,7 @@ def test_names_that_cannot_be_printed(folder, tmp_path, capsys):
     (folder / "two\nlines.txt").write_text("")
     source = load(folder, tmp_path)
     assert len(source.train) + len(source.eval) == 21
-    assert "are no images: two\\nlines.txt." in capsys.readouterr().out
+    assert "are not images: two\\nlines.txt." in capsys.readouterr().out
 
 
 def test_every_option_has_an_entry_of_its_own(folder, tmp_path):

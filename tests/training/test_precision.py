@@ -79,10 +79,10 @@ def test_where_there_are_gpus_all_of_them_must_have_it(cpuinfo, gpus, capabiliti
 @pytest.mark.parametrize("name, found, chosen, said", [
     ("auto", "AMX", "bfloat16",
      "computes in bfloat16, for which there is AMX. Weights, losses and measurements are float32."),
-    ("auto", None, None, "computes in float32: nothing here"),
-    ("none", "AMX", None, "with mixed_precision auto: there is AMX"),
+    ("auto", None, None, "bfloat16 is not known to be faster here"),
+    ("none", "AMX", None, "(mixed_precision auto): there is AMX"),
     ("none", None, None, None), ("bfloat16", "AMX", "bfloat16", None),
-    ("bfloat16", None, "bfloat16", "Nothing here is known to be faster in bfloat16"),
+    ("bfloat16", None, "bfloat16", "No device here is known to be faster in bfloat16"),
     ("float16", "AMX", "float16", None)
 ])
 def test_what_is_chosen_and_what_is_said(monkeypatch, name, found, chosen, said):

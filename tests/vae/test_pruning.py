@@ -532,7 +532,7 @@ def test_a_pruned_run_measures_as_a_run(run, main):
     (["--count", "6"], "There is nothing to prune: all 6 latent variables would be kept"),
     (["--count", "40"], "--count must be at most the 6 latent dimensions; got 40"),
     (["--count", "0"], "--count must be at least 1; got 0"),
-    (["--keep", "0", "9"], "must be of numbers from 0 to 5; got 9"),
+    (["--keep", "0", "9"], "must have numbers from 0 to 5; got 9"),
     (["--keep", "0", "0"], "must name each variable once; got 0 more than once"),
     (["--num_examples", "0"], "--num_examples must be at least 1; got 0"),
     (["--share", ".9", "--active"], "not allowed with argument"),

@@ -172,23 +172,23 @@ def twice(features):
 REFUSED = {
     "no bias": (lambda: a_vae(bias=False), "has no bias"),
     "an activation": (lambda: a_vae(activation="tanh"), "has an activation"),
-    "a layer that might do anything": (lambda: a_vae(first=Layer), "there are others"),
-    "a head that feeds the other": (lambda: of_outputs(used), "takes what a head"),
+    "a layer that might do anything": (lambda: a_vae(first=Layer), "other layers lie"),
+    "a head that feeds the other": (lambda: of_outputs(used), "takes the output of a head"),
     "one spread of all": (
-        lambda: of_outputs(lambda h: [heads(h)[0], layers.Dense(1)(h)]), "share one spread"),
+        lambda: of_outputs(lambda h: [heads(h)[0], layers.Dense(1)(h)]), "share one scale"),
     "two heads joined with a third": (
         lambda: of_outputs(lambda h: layers.Concatenate()
-                           ([*heads(h), layers.Dense(2 * N)(h)]), n=6), "there are others"),
+                           ([*heads(h), layers.Dense(2 * N)(h)]), n=6), "other layers lie"),
     "one head joined with itself": (lambda: of_outputs(lambda h: layers.Concatenate()
                                                        ([heads(h)[0]] * 2)), "used more than once"),
-    "classes by way of another layer": (lambda: of_outputs(by_way), "takes what a head"),
+    "classes by way of another layer": (lambda: of_outputs(by_way), "takes the output of a head"),
     "one layer as both heads": (lambda: of_outputs(twice), "used more than once"),
     "a constraint": (lambda: of_outputs(heads, {"kernel_constraint": "unit_norm"}),
                      "has a constraint or a regularizer"),
     "a regularizer": (
         lambda: of_outputs(heads, {"bias_regularizer": "l2"}), "has a constraint or a regularizer"),
     "a frozen layer": (lambda: of_outputs(heads, {"trainable": False}), "is not trained"),
-    "two layers that take z": (lambda: of_outputs(heads, decoder=two_takers()), "there are others"),
+    "two layers that take z": (lambda: of_outputs(heads, decoder=two_takers()), "other layers lie"),
 }
 
 

@@ -1,1 +1,1 @@
-"""What is measured over a whole data set: isometry, scree, beta, mean gradient."""
+"""Measurements over a whole data set: isometry, scree, beta, mean gradient."""

@@ -1,4 +1,4 @@
-"""One streaming pass over a data set: the isometry of a VAE, saved as JSON."""
+"""The result of `tfisovae.analyze`: the isometry of a VAE over a data set, saved as JSON."""
 import dataclasses
 import math
 import os
@@ -32,33 +32,35 @@ _COLUMNS = ("cost_of_removal", "importance", "kl_mean", "norm_mean", "one_minus_
 
 @dataclasses.dataclass(repr=False)
 class Analysis:
-    """The isometry of a VAE over a data set. Vectors are `[n]`, in the model's own order; `ranking`
-    sorts them.
+    """The result of `tfisovae.analyze`: which latent dimensions matter, and how isometric the VAE
+    is.
+
+    Vectors are `[n]`, in the model's own order; `ranking` sorts them.
 
     Attributes:
       norm_mean, norm_std, norm_standard_error: (2 / beta) sigma_j^2 D'_j over the data (Eq. 15),
         its deviation over the data, and the standard error of its mean.
-      one_minus_variance: E[1 - sigma_j^2], the norm that a loss quadratic in x_hat gives at the
-        optimum to any decoder that is straight over the posterior's width, isometric or not.
+      one_minus_variance: E[1 - sigma_j^2], the optimal norm for a loss quadratic in x_hat and a
+        decoder that is straight over the posterior's width, isometric or not.
       derivative_mean, derivative_std: D'_j, distortion per squared latent unit.
       precision_mean, precision_standard_error: E[sigma_j^-2].
       importance: (beta / 2) E[sigma_j^-2], the variance of y_j (Eq. 16).
       kl_mean: E[KL_j], nats.
       active: whether E[KL_j] exceeds `active_threshold` nats.
-      ranking: dimensions by descending cost of removal; by E[sigma_j^-2] where that is `None`.
-      cost_of_removal, cost_of_removal_standard_error: how much the trained distortion rises when
-        z_j is fixed at E[mu_j], as `tfisovae.prune` does it, and the standard error.
-      removal_examples: how many examples that was measured on: a random sample, at most 10,000.
+      ranking: dimensions by descending cost of removal; by E[sigma_j^-2] if that is `None`.
+      cost_of_removal, cost_of_removal_standard_error: the rise of the trained distortion if z_j is
+        fixed at E[mu_j], as in `tfisovae.prune`, and its standard error.
+      removal_examples: the number of examples for it: a random sample, at most 10,000.
       mean_counts, mean_limits: a histogram of the posterior means of that sample, `[n, 40]` counts
         in equal bins between two limits, `[n, 2]`.
-      tangents: how the decoder was differentiated: "autodiff", or "differences" where it has no
-        derivatives.
+      tangents: the method for derivatives of the decoder: "autodiff", or "differences" if it has
+        none.
       gram_mean: E[Gamma], `[n, n]` (Eq. 12).
       gram_cosine: root mean square over the data of the cosines between x_zj and x_zk, `[n, n]`.
-      balance, balance_standard_error: E[eps_j sigma_j dD/dz_j] / (beta E[1 - sigma_j^2]), 1 where
-        training has converged.
-      latent_mean, latent_second_moment: E[mu_j] and E[mu_j^2 + sigma_j^2], 0 and 1 where training
-        has converged.
+      balance, balance_standard_error: E[eps_j sigma_j dD/dz_j] / (beta E[1 - sigma_j^2]), 1 after
+        convergence.
+      latent_mean, latent_second_moment: E[mu_j] and E[mu_j^2 + sigma_j^2], 0 and 1 after
+        convergence.
       isometric_norm, isometric_norm_spread: mean and deviation of `norm_mean` over the active
         dimensions.
       gram_off_diagonal, gram_off_diagonal_cosine: root mean squares over the data and pairs of
@@ -66,7 +68,7 @@ class Analysis:
       posterior_balance: the two sides of `balance`, each summed over the active dimensions; over
         all, where a large decoder has no derivatives, and `balance` is NaN.
       rate: E[KL], nats. distortion: E[D] as trained. loss: nats. coding_loss, transform_loss:
-        E[D(x_check, x_hat)], E[D(x, x_check)], each without D of a point from itself.
+        E[D(x_check, x_hat)], E[D(x, x_check)], each minus the D of a point from itself.
       rate_standard_error, distortion_standard_error, loss_standard_error,
       coding_loss_standard_error,
         transform_loss_standard_error, posterior_balance_standard_error: of these means, for
@@ -74,30 +76,36 @@ class Analysis:
       unexplained, unexplained_standard_error: sqrt(E[Var(log sigma_j | mu_j)]), 0 on a flat
         manifold (`tfisovae.flatness`), over the first 20,000 examples; NaN below 200.
         log_scale_std: sqrt(Var(log sigma_j)).
-      stationarity: moments of what is 0 or 1 where scale, shift and noise are at rest:
+      stationarity: moments that are 0 or 1 after convergence of scale, shift and noise:
         `tfisovae.verdict.checks.Stationarity`.
-      conditions: whether the networks are such that these must be:
-        `tfisovae.verdict.checks.Conditions`.
-      irreducible: D(x, x) / beta, nats, which no training can change. residual: what the means
-        leave of the data, a `tfisovae.verdict.gains.Residual`.
-      stretch: how far directions are stretched and shortened at single examples, over the judged
-        dimensions (`tfisovae.metrics.stretch.Stretch`); at up to 4,096 examples, evenly spaced, and
-        for up to 409 dimensions. `None` where it was not measured.
-      method: "exact" or "estimated". estimates: how the latter was done, and its errors
-        (`tfisovae.analysis.estimates.Estimates`), else `None`. `gram_mean` and `gram_cosine` are
-        then over `estimates.dimensions`, `cost_of_removal` is `None`, and norms and derivatives
-        of inactive dimensions are NaN unless they are among these.
-      latent_shape: (h, w, c) of a spatial latent space, whose dimension j is in channel j % c;
-        `None` of vectors. channel_cost, channel_cost_standard_error: the cost of removal of each
-        channel as a whole, `[c]`. channel_directions, channel_shares: the leading directions of
-        each channel, `[c, k, h w]`, and their shares of its variance, `[c, k]`
+      conditions: whether this must hold for these networks: `tfisovae.verdict.checks.Conditions`.
+      irreducible: D(x, x) / beta, nats, which training cannot change. residual: the data's variance
+        that the means do not explain, a `tfisovae.verdict.gains.Residual`.
+      stretch: the stretch of directions at single examples, over the judged dimensions
+        (`tfisovae.metrics.stretch.Stretch`); at up to 4,096 evenly spaced examples, and for up to
+        409 dimensions. `None` if not measured.
+      method: "exact" or "estimated". estimates: details and errors of the estimates
+        (`tfisovae.analysis.estimates.Estimates`), else `None`. `gram_mean` and `gram_cosine` then
+        cover `estimates.dimensions`, `cost_of_removal` is `None`, and norms and derivatives of
+        other inactive dimensions are NaN.
+      latent_shape: (h, w, c) of a spatial latent space (dimension j is in channel j % c); `None`
+        for vectors. channel_cost, channel_cost_standard_error: the cost of removal of each channel
+        as a whole, `[c]`. channel_directions, channel_shares: the leading directions of each
+        channel, `[c, k, h w]`, and their shares of its variance, `[c, k]`
         (`tfisovae.analysis.spatial.Directions`).
-      quadratic: whether the loss is quadratic in x_hat, so that 1 - sigma_j^2 predicts the norm.
+      quadratic: whether the loss is quadratic in x_hat; then 1 - sigma_j^2 predicts the norm.
       beta, decomposed, distortion_name: of the VAE.
       num_examples: size of the data set.
       active_threshold: nats.
 
-    Fields that a measurement of an older version has not got are `None`.
+    Fields missing in older files are `None`.
+
+    Example:
+      >>> analysis = tfisovae.analyze(vae, x)
+      >>> print(analysis.table())
+      >>> print(analysis.summary())
+      >>> analysis.save("isometry.json")
+      >>> analysis = tfisovae.Analysis.load("isometry.json")
     """
 
     norm_mean: np.ndarray
@@ -173,8 +181,8 @@ class Analysis:
 
     @property
     def removal_nats(self) -> np.ndarray | None:
-        """What removing each dimension costs in loss: lmbda times `cost_of_removal`, less KL_j,
-        nats, `[n]`. `None` where the cost was not measured.
+        """The rise of the loss if each dimension is removed: lmbda times `cost_of_removal`, minus
+        KL_j, nats, `[n]`. `None` if not measured.
         """
         if self.cost_of_removal is None:
             return None
@@ -182,21 +190,21 @@ class Analysis:
 
     @property
     def share(self) -> np.ndarray:
-        """The share that each dimension has of the cost of removal of all active ones, `[n]`; of
-        their importance where the cost was not measured. Inactive dimensions have 0.
+        """Each dimension's share of the cost of removal of all active ones, `[n]`; of their
+        importance if the cost was not measured. Inactive dimensions have 0.
         """
         sizes = self.importance if self.cost_of_removal is None else self.cost_of_removal
         return scree.shares_of(sizes, self.active)
 
     def cosine(self, among: np.ndarray) -> float:
         """Root mean square of the cosines between x_zj and x_zk over pairs of the dimensions
-        `among`; NaN for fewer than two. Pairs that were not measured are left out.
+        `among`; NaN for fewer than two. Unmeasured pairs are left out.
         """
         measured = measured_dimensions(vars(self))
         return root_mean_cosine(self.gram_cosine, np.flatnonzero(np.isin(measured, among)))
 
     def to_dict(self) -> dict[str, typing.Any]:
-        """Plain Python values; what is not a number (no active dimension) becomes `None`."""
+        """As plain Python values; NaN (no active dimension) becomes `None`."""
         return files.plain({**dataclasses.asdict(self), "lmbda": self.lmbda}, None)
 
     @classmethod
@@ -206,9 +214,8 @@ class Analysis:
                          if field.default is dataclasses.MISSING and name not in values)
         if missing:
             raise ValueError(
-                f"This analysis was written by another version: it has no {', '.join(missing)}. "
-                f"Measure again with "
-                "tfisovae isometry.")
+                f"This analysis is from another version: it lacks {', '.join(missing)}. Measure "
+                "again with tfisovae isometry.")
         made = {}
         for name, field in fields.items():
             value, kind = values.get(name), _written(field.type)
@@ -288,7 +295,8 @@ class Analysis:
             f"{self.transform_loss:.5g}), loss {self.loss:.2f} nats, on {self.num_examples} "
             f"examples"
             +
-            (", the decoder's tangents by differences." if self.tangents == "differences" else "."))
+            (", with finite differences of the decoder." if self.tangents == "differences"
+             else "."))
         if self.method is not None:
             lines.append(f"Method: {self.method}."
                          if self.estimates is None else str(self.estimates))
@@ -335,11 +343,11 @@ class Analysis:
             [self.summary()])
 
     def accounting(self) -> str:
-        """Rates and distortions beside their theory, as text (Eqs. 13, 14); the theory is for small
+        """Rates and distortions next to theory, as text (Eqs. 13, 14); the theory is for small
         beta.
 
-        The entropy is that of the data in the metric of the distortion: what Eq. 14 makes of the
-        measured rate.
+        The entropy of the data in the metric of the distortion comes from the measured rate by Eq.
+        14.
         """
         return str(
             Accounts(self.num_active, self.beta, self.rate, self.distortion, self.coding_loss,
@@ -353,20 +361,21 @@ class Analysis:
         """Whether the training has converged and the embedding is isometric, as data.
 
         Args:
-          gradient: the `MeanGradient` of examples of training
-            (`tfisovae.analysis.mean_gradient.block_gradients`), if it was measured.
+          gradient: the `MeanGradient` of training examples
+            (`tfisovae.analysis.mean_gradient.block_gradients`), if measured.
           fall: the `LossFall` of the training's history
             (`tfisovae.verdict.tests_of_means.loss_fall`), if there is one.
-          num_train: size of the training set, where the examples measured here are held out.
+          num_train: size of the training set, if the examples here are held out.
           annealed: whether the learning rate ended at 0.
-          training: the `Stationarity` of examples of training (`measure_stationarity`), where those
-            measured here are held out. They then decide, as the optimum is theirs.
-          probes: what training a copy for longer gained (`tfisovae.training.probe`). Without one
-            the training is never called converged.
-          margin: gains up to this do not matter, nats. By default the larger of .1 nat and .5 % of
-            the loss that training can change.
+          training: the `Stationarity` of training examples (`measure_stationarity`), if the
+            examples here are held out. Then the training examples decide, since the optimum is
+            theirs.
+          probes: gains of a longer training of a copy (`tfisovae.training.probe`). Without a probe
+            the verdict is never "converged".
+          margin: smaller gains do not matter, nats. By default the larger of .1 nat and .5 % of the
+            loss that training can change.
           beta_found: whether beta was estimated from these data.
-          beta_differs: whether the posterior contradicts the beta that was given
+          beta_differs: whether the posterior contradicts the given beta
             (`BetaEstimate.differs_from`).
         """
         return convergence.judge_measurement(
@@ -375,21 +384,23 @@ class Analysis:
             margin=margin, residual=self.residual, beta_found=beta_found, beta_differs=beta_differs)
 
     def health(self, **kwargs: typing.Any) -> str:
-        """Whether training has converged, in a line; the arguments are those of `judge`."""
+        """Whether training has converged, with numbers and reasons. It takes the arguments of
+        `judge`.
+        """
         return words.health(self.judge(**kwargs))
 
     def summary(self, **kwargs: typing.Any) -> str:
-        """Three lines: has training converged; is the embedding isometric; what not to conclude.
-        The arguments are those of `judge`.
+        """The verdict in three lines: has training converged, is the embedding isometric, and what
+        to do next or what not to conclude. It takes the arguments of `judge`.
         """
         return headlines.summary(self.judge(**kwargs))
 
     def isometry(self, beta_found: bool = False, beta_differs: bool = False) -> Isometry:
-        """How far the embedding is from an isometric one, over the dimensions above .1 nat, or else
-        those that are active.
+        """How far the embedding is from isometric, over dimensions above .1 nat, or else over
+        active ones.
 
         Args:
-          beta_found, beta_differs: as of `judge`.
+          beta_found, beta_differs: as for `judge`.
         """
         return isometry_of(vars(self), beta_found, beta_differs)
 
@@ -406,9 +417,7 @@ def _known(value, text):
 
 
 def _written(annotation):
-    """The type of a field where it is written: without the `None` of those that older versions have
-    not got.
-    """
+    """The type of a field in a file, without the `None` for fields missing in older files."""
     kinds = [kind for kind in typing.get_args(annotation) if kind is not type(None)]
     return kinds[0] if isinstance(annotation, types.UnionType) and len(kinds) == 1 else annotation
 
@@ -425,7 +434,7 @@ def factor_correlations(means: npt.ArrayLike, factors: npt.ArrayLike) -> np.ndar
       means: posterior means, `[N, n]`.
       factors: `[N, k]`.
     Returns:
-      `[n, k]`; 0 where one of the two is constant.
+      `[n, k]`; 0 if one of the two is constant.
     """
     means, factors = np.asarray(means, np.float64), np.asarray(factors, np.float64)
     means, factors = means - means.mean(0), factors - factors.mean(0)

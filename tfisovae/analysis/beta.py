@@ -1,8 +1,7 @@
-"""Which beta was it: the posterior of a trained VAE is in balance with it.
+"""Finds the beta of a trained VAE from its posterior.
 
-Where training has come to rest, E[eps_j sigma_j dD/dz_j] = beta E[1 - sigma_j^2] in every latent
-dimension, for every distortion and every decoder: more noise would cost as much distortion as it
-saves rate.
+After convergence, E[eps_j sigma_j dD/dz_j] = beta E[1 - sigma_j^2] in every latent dimension, for
+every distortion and every decoder: more noise would cost as much distortion as it saves rate.
 """
 import dataclasses
 import math
@@ -25,26 +24,35 @@ from tfisovae.verdict.checks import STRONG_KL
 from tfisovae.verdict.states import BetaState
 
 _SHOWN = 10  # dimensions in a notebook
-_SHARP = 1.25  # an interval whose ends are within this factor of the beta given confirms it
+_SHARP = 1.25  # an interval with both ends within this factor of the given beta confirms it
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
 class BetaEstimate:
-    """The beta that a trained posterior is in balance with; see `estimate_beta`. Vectors are `[n]`,
-    in the model's own order.
+    """The result of `tfisovae.estimate_beta`: a beta with its error.
+
+    Vectors are `[n]`, in the model's own order.
 
     Attributes:
       value: beta, in the unit of D per nat.
-      error: its standard error: sampling, and what the dimensions differ by beyond sampling.
-      spread: standard deviation of beta_j between dimensions beyond sampling; 0 where sampling
-        explains their differences, NaN for a single dimension, whose error is sampling's alone.
-      degrees_of_freedom: of `error`; few where it comes from the spread between few dimensions.
+      error: its standard error, from sampling and from differences between dimensions beyond
+        sampling.
+      spread: standard deviation of beta_j between dimensions beyond sampling; 0 if sampling
+        explains the differences, NaN for a single dimension, with an error from sampling only.
+      degrees_of_freedom: of `error`; few if the error comes from differences between few
+        dimensions.
       values, errors: beta_j of each strong dimension and its standard error by sampling; NaN for
         the others.
       strong: which dimensions were used: mean KL above `threshold` nats.
       kl: mean KL_j, nats.
       num_examples: how many were measured.
       threshold: nats.
+
+    Example:
+      >>> estimate = tfisovae.estimate_beta(vae, x)
+      >>> low, high = estimate.interval()
+      >>> estimate.differs_from(vae.beta)
+      False
     """
 
     value: float
@@ -61,18 +69,17 @@ class BetaEstimate:
     @classmethod
     def from_sums(cls, num_examples: int, kl: npt.ArrayLike, sums: npt.ArrayLike,
                   products: npt.ArrayLike, threshold: float = STRONG_KL) -> "BetaEstimate":
-        """From sums over independent examples of w_j = eps_j sigma_j dD/dz_j and u_j = eps_j^2 (1 -
-        sigma_j^2).
+        """The estimate from sums over independent examples of w_j = eps_j sigma_j dD/dz_j and u_j =
+        eps_j^2 (1 - sigma_j^2).
 
-            beta_j = E[w_j] / E[u_j],      beta = sum_j E[w_j] / sum_j E[u_j]      over the strong
-            dimensions
+            beta_j = E[w_j] / E[u_j],      beta = sum_j E[w_j] / sum_j E[u_j], over strong j
 
         Args:
           num_examples: N, at least 2.
           kl: sums of KL_j, `[n]`.
           sums: sums of w and then of u, `[2n]`.
           products: sums of their products, `[2n, 2n]`.
-          threshold: mean KL, nats, above which a dimension is used.
+          threshold: dimensions with a larger mean KL, nats, are used.
         Raises:
           ValueError: if there are fewer than 2 examples, no dimension is strong, or there is no
             positive beta.
@@ -86,10 +93,9 @@ class BetaEstimate:
         strong = active(kl, threshold)
         if not strong.any():
             raise ValueError(
-                f"beta cannot be told: no latent dimension has a mean KL above {threshold:g} nats "
-                f"(the largest is "
-                f"{kl.max():.3g}). The posterior has collapsed to the prior, which every large "
-                f"enough beta does."
+                f"beta cannot be estimated: no latent dimension has a mean KL above {threshold:g} "
+                f"nats (the largest is {kl.max():.3g}). The posterior has collapsed to the prior, "
+                "as for every large enough beta."
             )
         used = np.flatnonzero(np.concatenate([strong, strong]))
         mean = np.asarray(sums, np.float64)[used] / num_examples
@@ -99,23 +105,19 @@ class BetaEstimate:
         work, target = np.split(mean, 2)
         if not (target > 0).all():
             raise ValueError(
-                "beta cannot be told: E[1 - sigma^2] is not positive in a dimension that carries "
-                "information, so its "
-                "scale is above the prior's. Training has hardly begun, or the encoder's second "
-                "output is not "
-                "what scale= says.")
+                "beta cannot be estimated: E[1 - sigma^2] is not positive in a dimension that "
+                "carries information, so its scale is above the prior's. Training has hardly "
+                "begun, or scale= is wrong for the encoder's second output.")
         betas, weights = work / target, target / target.sum()
-        # A ratio's error to the first order: that of (w_j - beta_j u_j) / E[u_j].
+        # A ratio's error to first order: the error of (w_j - beta_j u_j) / E[u_j].
         slopes = np.concatenate([np.eye(count), -np.diag(betas)], 1) / target[:, None]
         between = slopes @ covariance @ slopes.T
         value = float(weights @ betas)
         if not value > 0:
             raise ValueError(
-                f"beta cannot be told: the balance gives {value:.3g}, which is not positive. The "
-                f"model was not "
-                "trained with this distortion, or not long enough, or the encoder's second output "
-                "is not what "
-                "scale= says.")
+                f"beta cannot be estimated: the balance gives {value:.3g}, which is not positive. "
+                "The model was not trained with this distortion, or not long enough, or scale= is "
+                "wrong for the encoder's second output.")
         variances = np.maximum(np.diag(between), 0)
         sampling = max(float(weights @ between @ weights), 0.0)
         spread, added = math.nan, 0.0
@@ -137,19 +139,19 @@ class BetaEstimate:
                    everywhere(np.sqrt(variances)), strong, kl, int(num_examples), float(threshold))
 
     def interval(self, error_rate: float = 0.05) -> tuple[float, float]:
-        """`(low, high)`, which fails to hold the true beta in a share `error_rate` of data sets.
+        """`(low, high)`; it misses the true beta in a share `error_rate` of data sets.
 
-        It is the wider of two. One is Student's t with `error` and its degrees of freedom. The
-        other takes the dimensions as the sample: t with one degree less than dimensions, of the
-        plain deviation between their beta_j. Without the second, two dimensions that happen to
-        agree hide that they differ. With two dimensions the interval is wide.
+        It is the wider of two intervals. One is Student's t with `error` and its degrees of
+        freedom. The other treats the dimensions as the sample: t with one degree less than
+        dimensions, and the deviation between their beta_j. Without the second, two dimensions that
+        agree by chance would hide a difference. With two dimensions the interval is wide.
 
         Simulated on linear VAEs of 1 to 10 dimensions with 300, 1,000 and 4,096 examples, at .05
-        (`python -m results.simulations`). It fails in 5 %, within the simulation's error, where all
-        dimensions agree, where one or two of several are 10 % off, and where all are off by normal
-        amounts. Three dimensions that are off by uniform amounts fail in up to 9 %. A single
-        dimension has nothing to compare it with: where its own beta is 10 % off, the interval
-        always fails. The words say so.
+        (`python -m results.simulations`). It misses in 5 %, within the simulation's error, if all
+        dimensions agree, if one or two of several are 10 % off, and if all are off by normal
+        amounts. With three dimensions off by uniform amounts it misses in up to 9 %. A single
+        dimension cannot be compared: if its own beta is 10 % off, the interval always misses. The
+        message says so.
         """
         if not 0 < error_rate < 1:
             raise ValueError(f"error_rate must be between 0 and 1; got {error_rate!r}.")
@@ -161,12 +163,12 @@ class BetaEstimate:
         return self.value - half, self.value + half
 
     def differs_from(self, beta: float, tolerance: float = 0.05, error_rate: float = 0.05) -> bool:
-        """Whether the model's beta is not `beta`: its interval lies beyond `beta` by more than the
+        """Whether the model's beta is not `beta`: its interval differs from `beta` by more than the
         share `tolerance`.
 
-        For a model whose balance is at a beta within `tolerance` of the one given, the answer is
-        wrongly True with a probability of at most `error_rate`. The tolerance is for training that
-        stops, as all do, near the optimum. There the dimensions can be off together, which no error
+        For a model with a balance within `tolerance` of the given beta, the answer is wrongly True
+        with a probability of at most `error_rate`. The tolerance is needed because every training
+        stops near the optimum, not at it. There all dimensions can be off together, which no error
         shows.
         """
         arguments.positive("beta", beta)
@@ -177,7 +179,7 @@ class BetaEstimate:
         return bool(high < beta * (1 - tolerance) or low > beta * (1 + tolerance))
 
     def state(self, given: float | None = None) -> BetaState:
-        """How the beta that was `given`, or `None`, agrees with this estimate."""
+        """Whether the beta that was `given`, or `None`, agrees with this estimate."""
         low, high = self.interval()
         if given is None:
             return BetaState.FOUND
@@ -210,41 +212,47 @@ def estimate_beta(model: AutoencoderLike, data: Data, *, num_examples: int | Non
                   seed: int = 0, threshold: float = STRONG_KL, progress: bool = False,
                   distortion: Distortion | str | None = None,
                   scale: str = "log_variance", inspect: bool = True) -> BetaEstimate:
-    """The beta that a VAE was trained with, from its posterior: one gradient an example.
+    """Estimates the beta that a VAE was trained with, from the model and data.
 
-    Where the bias of the log-variance head is free and the loss is stationary in it,
+    It takes one gradient per example. If the bias of the log-variance head is free and the loss is
+    stationary in it,
 
         E[eps_j sigma_j dD/dz_j] = beta E[1 - sigma_j^2],          z = mean + scale * eps,
 
-    for every distortion, decoder and dimension, with D the whole distortion that was trained. The
-    estimate is the ratio of the two sides, each summed over the strong dimensions; the right side
-    is taken as E[eps_j^2 (1 - sigma_j^2)], which has the same mean and much of the left side's
+    for every distortion, decoder and dimension, with D the whole trained distortion. The estimate
+    is the ratio of the two sides, each summed over the strong dimensions. The right side is
+    computed as E[eps_j^2 (1 - sigma_j^2)], which has the same mean and much of the left side's
     noise.
 
-    What it rests on: an encoder with a free bias in its log-variance head (a scale that is fixed or
-    bounded, or a head with `use_bias=False`, is not in balance; nor are free bits or a KL
-    capacity); training that has come to rest; data like those of training, at best the training set
-    itself; and `model.distortion` up to a factor: beta comes out in its unit. How far the
-    dimensions differ tells of unfinished training. It does not tell which distortion was trained.
+    Assumptions: an encoder with a free bias in its log-variance head (a fixed or bounded scale, a
+    head with `use_bias=False`, free bits or a KL capacity break the balance); a converged training;
+    data like the training data, best the training set itself; and `model.distortion` up to a
+    factor, which sets the unit of beta. Differences between dimensions show unfinished training.
+    They do not show which distortion was trained.
 
     It runs on all replicas of the current `tf.distribute` strategy, with flat memory.
 
     Args:
-      model: `VAE`, `Autoencoder`, or whatever else `as_autoencoder` takes. Its beta is not used,
-        and need not be there.
+      model: `VAE`, `Autoencoder`, or anything that `as_autoencoder` takes. Its beta is not used and
+        may be missing.
       data: `tf.data.Dataset` of batches `[B, ...]`, or an array `[N, ...]`; see
         `tfisovae.autoencoder.data.x_of`.
-      num_examples: how many examples to measure; all by default. Intervals hold from about 100 on.
-      seed: of the posterior noise, which depends on an example's number and not on the batches.
-      threshold: mean KL, nats, above which a dimension is used: in weaker ones both sides are near
-        0.
+      num_examples: how many examples to measure; all by default. Intervals are valid from about 100
+        on.
+      seed: of the posterior noise, which depends on an example's index and not on batches.
+      threshold: dimensions with a larger mean KL, nats, are used; in weaker ones both sides are
+        near 0.
       progress: whether to show a progress bar.
-      distortion, scale: as `as_autoencoder` takes them, for models that do not say them.
-      inspect: False leaves out the look at the model on the first examples. It refuses models whose
-        numbers would mean nothing, such as a random encoder, and warns of what is doubtful.
+      distortion, scale: as for `as_autoencoder`, for models without them.
+      inspect: `False` skips the check of the model on the first examples. The check refuses models
+        with meaningless numbers, such as a random encoder, and warns of doubtful ones.
     Raises:
       ValueError: for a collapsed model (no dimension above `threshold`), fewer than 2 examples or
         fewer than `num_examples`, or numbers that are not finite.
+
+    Example:
+      >>> estimate = tfisovae.estimate_beta((encoder, decoder), x, distortion="sse")
+      >>> print(f"beta = {estimate.value:.3g} +- {estimate.error:.1g}")
     """
     model = as_autoencoder(model, distortion, scale=scale, needs_beta=False)
     rows = streaming.prepare(model, data, num_examples, "balancing", progress, inspect=inspect)
@@ -253,8 +261,8 @@ def estimate_beta(model: AutoencoderLike, data: Data, *, num_examples: int | Non
     def sides(x, first_row):
         measurement = measure(model, x, first_row, seed, tangents)
         target = tf.square(measurement.noise) * (1 - tf.square(measurement.posterior.scale))
-        # The gradient is blind to some outputs that are not finite (tf.where): the distortion is
-        # not.
+        # The gradient does not show some outputs that are not finite (tf.where); the distortion
+        # does.
         return measurement.kl, measurement.noise_work, target, measurement.distortion
 
     seen, totals = 0, [0.0, 0.0, 0.0]

@@ -1,15 +1,15 @@
 """Whether the posterior means of a latent variable lie in clusters (NumPy and SciPy only).
 
-Importance leaves out the distance between clusters. How much it leaves out can be computed for K
-equal points at the distance d, with a sum of squares and h = beta / 2. The points share the prior,
-so a posterior has room for 1 / (K p(z)) of z. Its sigma is that room over 2 sqrt(2 log(d^2 / h)),
-and removal costs d^2 (K^2 - 1) / 12:
+Importance ignores the distance between clusters. The missing part can be computed for K equal
+points at the distance d, with a sum of squares and h = beta / 2. The points share the prior, so a
+posterior has room for 1 / (K p(z)) of z. Its sigma is this room over 2 sqrt(2 log(d^2 / h)), and
+removal costs d^2 (K^2 - 1) / 12:
 
     cost of removal / importance = d^2 / (8.82 h log(d^2 / h)),        8.82 = 48 / (pi sqrt(3)),
 
-about the same for every K: optimal VAEs agree within 20 % for K of 3 to 10, and have 1.2 to 1.4
-times that for K = 2. Points nearer than 8.7 sqrt(h) differ less than 2-fold, and so do clusters
-that are wide. So the ratio cannot name all clusters. The shape of the posterior means can.
+about the same for every K. Optimal VAEs agree within 20 % for K of 3 to 10, and have 1.2 to 1.4
+times this ratio for K = 2. Points nearer than 8.7 sqrt(h) and wide clusters differ less than
+2-fold. So the ratio cannot name all clusters. The shape of the posterior means can.
 """
 import math
 
@@ -17,13 +17,14 @@ import numpy as np
 import numpy.typing as npt
 import scipy.stats
 
-LEVEL = 0.001  # of false alarms, of one variable
-# Nats: a histogram that is nearer than this to one with a single mode has no clusters that matter.
+LEVEL = 0.001  # rate of false alarms for one variable
+# Nats: a histogram nearer than this to one with a single mode has no clusters that matter.
 LEAST = 0.02
 
 
 def distance(counts: npt.ArrayLike) -> float:
-    """How far a histogram is from all with one mode: sum_i p_i log(p_i / q_i), nats.
+    """The distance of a histogram from all histograms with one mode: sum_i p_i log(p_i / q_i),
+    nats.
 
     q is the nearest histogram that rises up to some bin and falls after it.
 
@@ -41,7 +42,7 @@ def has_clusters(counts: npt.ArrayLike) -> bool:
 
     Twice N times the `distance` is a likelihood ratio. For a distribution with one mode it is at
     most chi-squared with one degree less than bins, which a uniform one nearly reaches. Clusters
-    are named where that has a p-value below .001, and the distance is above .02 nats. Simulated for
+    are reported if this has a p-value below .001, and the distance is above .02 nats. Simulated for
     seven shapes with one mode and 100 to 10,000 examples: no false alarm in 42,000 data sets.
 
     Args:

@@ -1,7 +1,7 @@
-"""A PCA in the metric of a distortion, whose counts hold for other examples too.
+"""A PCA in the metric of a distortion, with counts that hold for other examples too.
 
-The metric G_x of a distortion that is no sum of squares changes with x. A PCA has one metric alone,
-the one at the mean of the data: eigenvalues are those of G^(1/2) C G^(1/2), C the covariance.
+Unless the distortion is a sum of squares, its metric G_x changes with x. A PCA has a single metric,
+taken at the mean of the data. The eigenvalues belong to G^(1/2) C G^(1/2), with C the covariance.
 """
 import dataclasses
 import math
@@ -15,23 +15,23 @@ import numpy.typing as npt
 
 from tfisovae import files
 
-if typing.TYPE_CHECKING:  # a page is made of saved numbers without TensorFlow
+if typing.TYPE_CHECKING:  # a page from saved numbers does not need TensorFlow
     from tfisovae.distortions import Distortion
 
-# Numbers of an example, beyond which so many examples are taken: memory grows with their product.
+# With larger examples, this many are used: memory grows with the product.
 _WIDE, _ENOUGH = 1_024, 2_000
 _TOGETHER = 64  # metric products of examples
 _BLOCK = 4_096  # rows of vectors
 
 
 def count_for(values: npt.ArrayLike, share: float) -> int:
-    """How many of the largest `values` make up a `share` of their sum.
+    """The number of largest `values` that make up a `share` of their sum.
 
     Args:
       values: `[k]`, not negative.
       share: above 0, at most 1.
     Returns:
-      The smallest count whose sum reaches it (to 1e-9 of the whole); 0 where all are 0.
+      The smallest count with this sum (to 1e-9 of the whole); 0 if all are 0.
     """
     values = np.sort(np.asarray(values, np.float64))[::-1]
     return _first(values, _checked(share), float(np.sum(values)), 1e-9) or 0
@@ -44,8 +44,8 @@ def _checked(share):
 
 
 def _first(values, share, total, rounding):
-    """How many of the `values`, in their order, reach a share of the total; `None` if not all do,
-    0 if the total is 0.
+    """How many of the `values`, in their order, reach a share of the total; `None` if even all do
+    not, 0 if the total is 0.
     """
     reached = np.cumsum(values) >= (share - rounding) * total
     if not total > 0:
@@ -54,34 +54,34 @@ def _first(values, share, total, rounding):
 
 
 def enough(num_examples: int, size: int) -> int:
-    """How many of the examples, of `size` numbers each, `principal_components` takes in a few
-    seconds, without a gigabyte.
+    """The number of examples of `size` numbers that `principal_components` handles in a few
+    seconds, below a gigabyte.
     """
     return min(num_examples, _ENOUGH) if size > _WIDE else num_examples
 
 
 def spread_out(num_examples: int, total: int) -> np.ndarray:
-    """Numbers of `num_examples` of `total` examples, equally far apart: data may be sorted."""
+    """Indices of `num_examples` of `total` examples, evenly spaced, since data may be sorted."""
     return np.linspace(0, total - 1, num_examples).astype(int)
 
 
 @dataclasses.dataclass(frozen=True)
 class PrincipalComponents:
     """A PCA in the metric of a distortion: directions from one half of the examples, variances from
-    the other, and the other way round.
+    the other, and vice versa.
 
-    In high dimensions the variances of the examples that gave the directions are far too large. A
-    few hundred images always lie in a space of a few hundred dimensions.
+    In high dimensions, the same examples would give far too large variances: a few hundred images
+    always lie in a space of a few hundred dimensions.
 
     Attributes:
       eigenvalue: the variance of one half along each component of the other, in the unit of D, in
-        the order of the components, `[k]`: the mean of both ways.
+        the order of the components, `[k]`; the mean of both ways.
       standard_error: of each over the examples, for independent ones, `[k]`.
       num_examples: N, of both halves.
-      constant: whether the metric is the same everywhere, as of a sum of squares, so that this is a
-        PCA of the data like any other; else it is the metric at their mean.
-      whole: the variance in all directions. `None` in a file of an older version, whose directions
-        and variances are of the same examples.
+      constant: whether the metric is the same everywhere, as for a sum of squares. Then this is an
+        ordinary PCA; otherwise it uses the metric at the mean.
+      whole: the variance in all directions. `None` in files of older versions, which used the same
+        examples for directions and variances.
     """
 
     eigenvalue: np.ndarray
@@ -92,7 +92,7 @@ class PrincipalComponents:
 
     @classmethod
     def from_saved(cls, saved: Mapping[str, Any]) -> "PrincipalComponents":
-        """Of what `to_save` returned."""
+        """From the result of `to_save`."""
         arrays = {name: np.array(saved[name], np.float64)
                   for name in ("eigenvalue", "standard_error")}
         return cls(**{**saved, **arrays})
@@ -110,8 +110,8 @@ class PrincipalComponents:
         return self.whole is not None or len(self.eigenvalue) < self.num_examples - 1
 
     def count(self, share: float) -> int | None:
-        """How many components have this share of the whole variance; `None` where it takes more
-        than these examples give.
+        """How many components have this share of the whole variance; `None` if more are needed than
+        these examples give.
         """
         return self._known(_first(self.eigenvalue, _checked(share), self.total, 1e-6))
 
@@ -127,31 +127,31 @@ class PrincipalComponents:
         return self._known(above if above < len(self.eigenvalue) else None)
 
     def _known(self, count):
-        """A count, where `None` says that these components do not suffice. Of all that there are
-        they do.
+        """A count; `None` if these components are not enough. All existing components are always
+        enough.
         """
         if count is None and len(self.eigenvalue) < self.num_examples // 2 - 1:
             count = len(self.eigenvalue)
         return count if self.honest else None
 
     def words(self, count: int | None) -> str:
-        """Such a count as text."""
+        """A count as text."""
         if count is not None:
             return str(count)
         return f"more than {len(self.eigenvalue)}" if self.honest else "not known"
 
 
 def principal_components(x: npt.ArrayLike, distortion: "Distortion") -> PrincipalComponents:
-    """The PCA of examples in the metric of a distortion at their mean: eigenvectors of
-    `G^(1/2) C G^(1/2)` with C of one random half, variances along them of the other (over N - 1);
-    both ways, and the mean.
+    """The PCA of examples in the metric of a distortion at their mean: eigenvectors of `G^(1/2) C
+    G^(1/2)` with C from one random half, and variances along them from the other half (over N - 1);
+    the mean of both ways.
 
-    No matrix of m x m is made where a half has fewer examples than m: the eigenvectors come from
-    (x_i - mean)^T G (x_k - mean) / (N - 1), `[N, N]`. With more examples C is summed, and its
-    square root takes the place of the examples: m metric products in place of N.
+    No m x m matrix is made if a half has fewer examples than m: the eigenvectors come from (x_i -
+    mean)^T G (x_k - mean) / (N - 1), `[N, N]`. With more examples C is summed, and its square root
+    replaces the examples: m metric products instead of N.
 
     Args:
-      x: `[N, ...]`, at least 4 examples, as the distortion takes them.
+      x: `[N, ...]`, at least 4 examples, in the form for the distortion.
       distortion: `Distortion`.
     Returns:
       `PrincipalComponents`, at most min(N / 2 - 1, m) of them.
@@ -162,7 +162,7 @@ def principal_components(x: npt.ArrayLike, distortion: "Distortion") -> Principa
     x = np.asarray(x)
     if x.ndim < 2 or len(x) < 4:
         raise ValueError(
-            f"x must hold examples [N, ...], 4 at least; got the shape {list(x.shape)}.")
+            f"x must hold at least 4 examples [N, ...]; got the shape {list(x.shape)}.")
     count, shape = len(x), x.shape[1:]
     rows = x.reshape(count, -1)
     if not np.isfinite(rows).all():
@@ -178,7 +178,7 @@ def principal_components(x: npt.ArrayLike, distortion: "Distortion") -> Principa
 
 
 class _Half:
-    """Some of the rows: their mean, R with R^T R their covariance, and R G with G at a point."""
+    """For some rows: their mean, R with R^T R their covariance, and R G with G at a point."""
 
     def __init__(self, rows, numbers, point, distortion):
         self._rows, self._numbers = rows, numbers
@@ -214,7 +214,7 @@ class _Half:
                             0).T @ self.lowered
 
     def variances(self, directions):
-        """Of these rows along each direction, with the standard errors, `[k]` each."""
+        """Variances of these rows along each direction, with standard errors, `[k]` each."""
         squares, fourths, count = np.zeros(len(directions)), np.zeros(len(directions)), len(
             self._numbers)
         for block in self._blocks(self.mean):
@@ -241,7 +241,7 @@ def metric_products(distortion: "Distortion", points: np.ndarray,
 
 
 def _is_constant(distortion, x):
-    """Whether G_x is one multiple of the identity wherever x is."""
+    """Whether G_x is the same multiple of the identity for all x."""
     import tensorflow as tf
 
     if not distortion.has_scale:
@@ -252,5 +252,5 @@ def _is_constant(distortion, x):
 
 
 def to_save(components: PrincipalComponents) -> dict[str, Any]:
-    """What `isometry.json` holds of them, as `Scree.from_saved` reads it."""
+    """Their entries in `isometry.json`, for `Scree.from_saved`."""
     return files.plain(dataclasses.asdict(components))

@@ -1,11 +1,11 @@
-"""Whether the stationarities of a VAE hold for given networks of Keras or PyTorch: their first and
-last layers with weights.
+"""Whether the stationarities of a VAE must hold for given networks of Keras or PyTorch, from their
+first and last layers with weights.
 
-E[mu_j] = 0 and E[mu_j^2 + sigma_j^2] = 1 say that no shift and no scaling of z_j lowers the KL:
-they hold where encoder and decoder can make one without changing x_hat. The encoder needs heads
-that are free affine maps, the decoder a first layer that is affine in z with a bias of its own for
-each unit: z -> (z - c) / a is then absorbed by its weights. The posterior balance is the derivative
-by the log-variance head's bias alone, and needs that bias.
+E[mu_j] = 0 and E[mu_j^2 + sigma_j^2] = 1 mean that no shift and no scaling of z_j lowers the KL.
+They hold if encoder and decoder can shift and scale z_j without changing x_hat. The heads of the
+encoder must be free affine maps. The first layer of the decoder must be affine in z, with a bias
+for each unit: its weights then absorb z -> (z - c) / a. The posterior balance is the derivative by
+the log-variance head's bias, and needs this bias.
 """
 import dataclasses
 from collections.abc import Sequence
@@ -30,9 +30,9 @@ def conditions_of(encoder: object, decoder: object,
 
     Args:
       encoder, decoder: built functional or Sequential Keras models, or PyTorch modules that
-        `torch.fx` can trace, as `Networks` has them. `as_autoencoder` must know which outputs of
-        the encoder are the mean and the log-variance. Anything else gives `None`, "unknown".
-      outputs: which these are, as `encoder_outputs` of `as_autoencoder`.
+        `torch.fx` can trace, from `Networks`. `as_autoencoder` must know which outputs of the
+        encoder are the mean and the log-variance. Anything else gives `None`, "unknown".
+      outputs: these outputs, as `encoder_outputs` of `as_autoencoder`.
     Returns:
       `tfisovae.verdict.checks.Conditions`.
     """
@@ -113,8 +113,8 @@ def _first_layer(decoder):
 
 
 def _affine(layer, part):
-    """Whether `layer` of "encoder" or "decoder" is a Dense layer with weights that are free to
-    move: (`True`, `False` or `None`, `Why` or `None`).
+    """Whether `layer` of "encoder" or "decoder" is a Dense layer with free weights: (`True`,
+    `False` or `None`, `Why` or `None`).
     """
     def why(cause):
         return Why(cause, part, layer.name, type(layer).__name__)
@@ -138,7 +138,7 @@ def _affine(layer, part):
 
 
 def _torch_affine(layer, part):
-    """`_affine` of a layer of PyTorch."""
+    """`_affine` for a layer of PyTorch."""
     import torch
 
     def why(cause):
@@ -166,19 +166,18 @@ def _worst(parts):
 
 
 def _of_training(made, known):
-    """`made`, for networks that may be trained in another mode, or with other losses, than they are
-    measured.
+    """`made`, adapted for networks with another mode or other losses in training than in
+    measurements.
 
     Args:
-      made: `Conditions` in inference mode, of D / beta + KL alone.
-      known: `Networks`. With a `training_objective` the gradient has the networks' own losses in
-        it.
+      made: `Conditions` in inference mode, for D / beta + KL alone.
+      known: `Networks`. With a `training_objective` the gradient includes the networks' own losses.
     """
     networks = {"encoder": known.encoder, "decoder": known.decoder}
     whole = known.training_objective is not None
 
     def first(find, cause):
-        """`Why` by the first of the layers that `find` finds, of each network that has one."""
+        """`Why`, from the first layer that `find` finds in a network."""
         found = {name: next(iter(find(network)), None) for name, network in networks.items()}
         return {name: Why(cause, name, layer.name, layer.kind)
                 if isinstance(layer, torch_graph.Layer) else
@@ -194,7 +193,7 @@ def _of_training(made, known):
     losses = first(graph.layers_with_losses, Cause.OWN_LOSS)
     regular = {name: Why(Cause.REGULARIZERS) for name, network in networks.items()
                if isinstance(network, _layers.Layer) and network.losses}
-    # A training objective in training mode has the layers of both kinds as they are trained.
+    # A training objective in training mode has both kinds of layers as in training.
     as_trained = whole and known.treats_examples_apart
     why = {
         "moments": random.get("encoder") or losses.get("encoder"),

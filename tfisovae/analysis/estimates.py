@@ -1,5 +1,5 @@
-"""What `analyze` estimates of a large latent space, in a pass over some of the examples that never
-forms a Gram matrix.
+"""The estimates of `analyze` for a large latent space, in a pass over some examples without forming
+a Gram matrix.
 """
 import dataclasses
 import math
@@ -26,10 +26,10 @@ from tfisovae.verdict.isometry import judged
 
 MAX_EXAMPLES = 1000
 NUM_PROBES, _STEPS = 16, 30
-_LEADING, _DRAWN = 10, 14  # dimensions that are measured exactly: the most important, and at random
+_LEADING, _DRAWN = 10, 14  # exactly measured dimensions: the most important, and random ones
 _CONFIDENCE = 0.99
 _NUMBERS = 2**18  # in the images of a batch
-# The addresses of the noise: no training step has them, and no other measurement.
+# The keys of the noise, different from every training step and every other measurement.
 _OF_PROBES, _OF_LANCZOS = -1_000, -2_000
 
 
@@ -41,9 +41,9 @@ class Estimates:
       num_examples: how many examples, a random sample. num_probes: random probes at each; 0 for a
         decoder without derivatives. num_steps: of Lanczos' method, likewise. seed: decides the
         probes and the dimensions.
-      dimensions: their numbers, `[m]`: they were measured exactly. `gram_mean` and `gram_cosine`
-        are over these. Norms of other active dimensions come from the probes; those of other
-        inactive ones were not measured.
+      dimensions: indices of exactly measured dimensions, `[m]`. `gram_mean` and `gram_cosine` are
+        over these. Norms of other active dimensions come from the probes. Other inactive ones have
+        none.
       norm: the mean norm over the active dimensions, from the probes. sampled_norm: the same from
         `dimensions` alone. off_diagonal, cosine: root mean squares over pairs of active dimensions,
         from the probes and from `dimensions`. Each is an `Estimate`.
@@ -76,7 +76,7 @@ class Estimates:
         return cls(**{name: read(value) for name, value in values.items()})
 
     def __str__(self) -> str:
-        """What the numbers come from, in a sentence."""
+        """A sentence on the source of the numbers."""
         where = f"at {self.num_examples} examples"
         if not len(self.dimensions):
             return f"Estimated {where}: no dimension is active, so there is nothing to estimate."
@@ -98,7 +98,7 @@ def _said(estimate):
 
 @dataclasses.dataclass(frozen=True)
 class Estimated:
-    """What one pass found: the fields of an `Analysis` that need Gamma, and `Estimates`."""
+    """The result of one pass: the fields of an `Analysis` that need Gamma, and `Estimates`."""
 
     fields: dict[str, Any]
     estimates: Estimates
@@ -123,10 +123,11 @@ def estimate(autoencoder: Measurable, x: np.ndarray, kl: np.ndarray, active: np.
       x: examples, `[N, ...]`.
       kl, active, importance: of each dimension, `[n]`.
       tangents: "autodiff" or "differences".
-      dimensions: which to measure exactly, besides the most important ones and a random sample.
+      dimensions: more dimensions to measure exactly, next to the most important ones and a random
+        sample.
       seed: decides the probes and the dimensions.
       progress: whether to show a progress bar.
-    Cost: about 117 passes forward or backward through the decoder for each example, whatever n is.
+    Cost: about 117 passes forward or backward through the decoder for each example, for any n.
     """
     if len(x) < 2:
         raise ValueError(
@@ -233,7 +234,7 @@ def _over(estimate, count):
 
 
 def _root(estimate):
-    """The square root of an estimate; its errors to the first order."""
+    """The square root of an estimate, with errors to first order."""
     root = np.sqrt(estimate.value)
     slope = 0.5 / root if root else 0.0
     return Estimate(float(root), estimate.standard_error * slope, estimate.part * slope)

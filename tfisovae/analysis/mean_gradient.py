@@ -1,9 +1,8 @@
-"""Whether a whole network is at rest: gradients of its loss over blocks of examples, and their
+"""Whether a whole network has converged: gradients of its loss over blocks of examples, and their
 inner products.
 
-Scale, shift and noise of a VAE come to rest after 1 % of a training; the mean gradient of the loss
-knows of every weight. What it is, is told from its noise by
-`tfisovae.verdict.tests_of_means.mean_gradient`.
+Scale, shift and noise of a VAE converge after 1 % of a training. The mean gradient of the loss
+includes every weight. `tfisovae.verdict.tests_of_means.mean_gradient` separates it from its noise.
 """
 import dataclasses
 import math
@@ -22,18 +21,16 @@ from tfisovae.autoencoder.networks import Networks
 from tfisovae.metrics.measurement import measure
 from tfisovae.verdict import tests_of_means
 
-# Of the parameters of tensorflow-compression's GDN.
+# For the parameters of tensorflow-compression's GDN.
 _MINIMA = {"gamma": 0.0, "beta": 1e-6, "alpha": 1.0, "epsilon": 1e-6}
-_OFFSET = 2.0**-18  # in its variables, which are the roots of a parameter and the square of this
-_KEPT = 2**18  # numbers of a gradient that are kept: 1 MB
+_OFFSET = 2.0**-18  # its variables are the square roots of a parameter plus the square of this
+_KEPT = 2**18  # stored numbers of a gradient: 1 MB
 _FOLD_SEED = 0
 _AT_ONCE = 2**15  # components of all blocks in float64
 
 
 class NoGradient(ValueError):
-    """TensorFlow has no derivative of a decoder: the gradient of the loss would be that of the KL
-    alone.
-    """
+    """TensorFlow has no derivative of a decoder, so only the KL would have a gradient."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,7 +40,7 @@ class BlockGradients:
     Attributes:
       gram: `[K, K]`, nats^2 per squared unit of the weights.
       num_examples: of all blocks together.
-      num_weights: components of a gradient, of those weights that no constraint holds.
+      num_weights: components of a gradient, without constrained ones.
     """
 
     gram: np.ndarray
@@ -64,12 +61,12 @@ def weights_of(model: Measurable) -> list[tf.Variable]:
 
 
 def held(weights: Iterable[tf.Variable]) -> list[np.ndarray]:
-    """Which components of each weight a constraint holds, where the gradient of an optimum need not
-    be 0: boolean arrays.
+    """Which components of each weight are constrained, so that their gradient need not be 0 at an
+    optimum: boolean arrays.
 
-    Parameters of tensorflow-compression's GDN, known by the names of their variables, at their
-    lower bounds, which their gradient also passes one way only; those of Keras' `NonNeg` at 0; and
-    all of a weight with another Keras constraint, of which a SavedModel does not tell.
+    These are: parameters of tensorflow-compression's GDN (recognized by variable name) at their
+    lower bounds, where the gradient passes only one way; weights with Keras' `NonNeg` at 0; and all
+    of a weight with another Keras constraint. A SavedModel does not show its constraints.
 
     Args:
       weights: list of `tf.Variable`.
@@ -89,22 +86,21 @@ def held(weights: Iterable[tf.Variable]) -> list[np.ndarray]:
 def block_gradients(model: Measurable, data: Data, weights: Iterable[tf.Variable] | None = None,
                     num_examples: int | None = None, num_blocks: int = 256, seed: int = 0,
                     progress: bool = False, *, inspect: bool = True) -> BlockGradients:
-    """Gradients of the loss D / beta + KL (Eq. 54), of a `VAE` its `training_objective`, over the
-    weights, in blocks of examples.
+    """Gradients of the loss over the weights, in blocks of examples. The loss is D / beta + KL (Eq.
+    54), or a `VAE`'s `training_objective`.
 
-    Give it examples of *training*, in random order: on held-out ones the gradient of an optimum is
-    not 0. Each batch of a data set is dealt to one block, so that about 256 batches, of any size,
-    are the most telling. One pass, of the cost of as many training steps. Gradients of more than
-    262,144 weights are folded to that many numbers with random signs, a linear map that leaves a
-    gradient of mean 0 at mean 0; memory is little more than `num_blocks` MB. Components that a
-    constraint holds (`held`) are left out.
+    Give *training* examples in random order: on held-out examples the gradient of an optimum is not
+    0. Each batch of a data set belongs to one block, so about 256 batches of any size are best. The
+    pass costs as much as the same number of training steps. Gradients of more than 262,144 weights
+    are folded to this number with random signs, a linear map that keeps a mean of 0. Memory is
+    little more than `num_blocks` MB. Constrained components (`held`) are left out.
 
     Args:
-      model: `VAE`, `Autoencoder`, or whatever has its five attributes.
-      data: as `tfisovae.autoencoder.data.batches` takes it; an array `[N, ...]` is shuffled and cut
+      model: `VAE`, `Autoencoder`, or anything with its five attributes.
+      data: as for `tfisovae.autoencoder.data.batches`; an array `[N, ...]` is shuffled and divided
         into `num_blocks`.
-      weights: list of `tf.Variable`, which `encode` and `decode` must use; by default those of
-        `weights_of`.
+      weights: list of `tf.Variable`, which `encode` and `decode` must use; by default
+        `weights_of(model)`.
       num_examples: how many to measure; all by default.
       num_blocks: K at most.
       seed: of the order of an array's examples, and of the posterior noise.
@@ -114,8 +110,8 @@ def block_gradients(model: Measurable, data: Data, weights: Iterable[tf.Variable
       `BlockGradients`.
     Raises:
       NoGradient: if TensorFlow has no derivative of the decoder.
-      ValueError: if there are no weights, or constraints hold all of them; the loss does not depend
-        on any; there are fewer examples than asked for, or fewer than 8 batches.
+      ValueError: if there are no free weights, the loss does not depend on any, or there are too
+        few examples or fewer than 8 batches.
     """
     autoencoder = as_autoencoder(model)
     known = autoencoder.networks or Networks()
@@ -123,7 +119,7 @@ def block_gradients(model: Measurable, data: Data, weights: Iterable[tf.Variable
     if not weights:
         raise ValueError(
             "weights must be the variables that encode and decode use; the model has no "
-            "trainable_variables. Give those of its Keras models or loaded SavedModels.")
+            "trainable_variables. Give the variables of its Keras models or loaded SavedModels.")
     if autoencoder.condition is not None and isinstance(data, tuple):
         data = np.concatenate(list(autoencoder.condition.batches(data)))
     data = whole(data)
@@ -142,7 +138,7 @@ def block_gradients(model: Measurable, data: Data, weights: Iterable[tf.Variable
     total = int(sum(map(np.sum, free)))
     if not total:
         raise ValueError(
-            "weights must have components that no constraint holds, whose gradient is 0 at an "
+            "weights must have components without a constraint, so that their gradient is 0 at an "
             "optimum; got none."
         )
     signs = np.random.default_rng(_FOLD_SEED).integers(0, 2, total, np.int8) * np.int8(2) - np.int8(
@@ -155,7 +151,7 @@ def block_gradients(model: Measurable, data: Data, weights: Iterable[tf.Variable
         parts = tape.gradient(loss, weights)
         if all(part is None for part in parts):
             raise ValueError(
-                "The loss does not depend on any of the weights: give those that encode and "
+                "The loss does not depend on any of the weights: give the weights that encode and "
                 "decode use."
             )
         parts = [
@@ -181,11 +177,9 @@ def block_gradients(model: Measurable, data: Data, weights: Iterable[tf.Variable
             counts[block] += len(x)
     if len(sums) < tests_of_means.MIN_BLOCKS:
         raise ValueError(
-            f"The mean gradient takes at least {tests_of_means.MIN_BLOCKS} batches of examples to "
-            f"tell from its "
-            f"noise; got {len(sums)}. Give "
-            "more examples, or smaller batches.")
-    # Sums over the mean size of a block: blocks of unequal sizes still add up to the mean over all
+            f"The mean gradient needs at least {tests_of_means.MIN_BLOCKS} batches of examples; "
+            f"got {len(sums)}. Give more examples, or smaller batches.")
+    # Sums over the mean size of a block: so blocks of unequal sizes still give the mean over all
     # examples.
     gram = np.zeros([len(sums)] * 2)
     for start in range(0, len(sums[0]), _AT_ONCE):
@@ -195,8 +189,8 @@ def block_gradients(model: Measurable, data: Data, weights: Iterable[tf.Variable
 
 
 def _check_differentiable(rows):
-    """Raises ValueError where no derivative of the distortion comes through the decoder: the
-    gradient would be that of the KL.
+    """Raises ValueError if the distortion has no derivative through the decoder: only the KL would
+    have a gradient.
     """
     with tf.GradientTape() as tape:
         z = rows.mean[:1]
@@ -204,17 +198,16 @@ def _check_differentiable(rows):
         distortion = rows.model.distortion(rows.first[:1], rows.decode(z))
     try:
         found = tape.gradient(distortion, z)
-        why = ("it goes through operations that have none, such as tf.numpy_function, or does not "
-               "depend on z")
+        why = ("it uses operations without one, such as tf.numpy_function, or does not depend on z")
     except (LookupError, tf.errors.OpError) as error:
         found, why = None, " ".join(str(error).split())
     if found is None:
         raise NoGradient(
-            f"The mean gradient cannot be taken: TensorFlow has no derivative of decode: {why}.")
+            f"The mean gradient cannot be measured: TensorFlow has no derivative of decode: {why}.")
 
 
 def _folded(gradient, signs):
-    """A gradient of many numbers folded to `_KEPT`, each a sum of some with random signs."""
+    """A long gradient folded to `_KEPT` numbers, each a sum with random signs."""
     if signs is None:
         return gradient
     gradient = np.pad(gradient * signs, (0, -len(gradient) % _KEPT))

@@ -1,4 +1,4 @@
-"""One streaming pass of a model over a data set: its isometry, and what is at rest."""
+"""One streaming pass of a model over a data set: its isometry and its stationarity."""
 import dataclasses
 from collections.abc import Sequence
 
@@ -26,8 +26,8 @@ from tfisovae.verdict.isometry import judged
 from tfisovae.verdict.tests_of_means import Moments
 
 METHODS = ("auto", "exact", "estimated")
-_KEPT = 2**23  # numbers in the posteriors that are kept
-_REMOVED = 16  # dimensions whose cost of removal is measured in a large latent space
+_KEPT = 2**23  # numbers in the stored posteriors
+_REMOVED = 16  # dimensions with a measured cost of removal in a large latent space
 
 
 def analyze(model: AutoencoderLike, data: Data, num_examples: int | None = None,
@@ -35,34 +35,39 @@ def analyze(model: AutoencoderLike, data: Data, num_examples: int | None = None,
             beta: float | None = None, scale: str = "log_variance", inspect: bool = True,
             tangents: str | None = None, method: str = "auto", dimensions: Sequence[int] = (),
             seed: int = 0) -> Analysis:
-    """Measures the isometry of a VAE over a data set, with constant memory.
+    """Measures a VAE over a data set: which latent dimensions matter, and how isometric it is.
 
-    It runs on all replicas of the current `tf.distribute` strategy, with the numbers of one device.
-    The exact method needs about 1.3 (n + 1) decodes of every example, and n decodes more of at most
-    10,000 (1,365 images of 64 x 64 x 3) for the cost of removal. The estimated method needs about
-    150 passes through the decoder at each of at most 1,000 examples, and 5 at the others, for every
-    n. Its memory grows with n, not with n^2.
+    Memory is constant. It runs on all replicas of the current `tf.distribute` strategy, with the
+    same numbers as on one device. The exact method needs about 1.3 (n + 1) decodes of every
+    example, and n decodes more of at most 10,000 (1,365 images of 64 x 64 x 3) for the cost of
+    removal. The estimated method needs about 150 passes through the decoder at each of at most
+    1,000 examples, and 5 at the others, for every n. Its memory grows with n, not with n^2.
 
     Args:
-      model: `VAE`, `Autoencoder`, or whatever else `as_autoencoder` takes.
+      model: `VAE`, `Autoencoder`, or anything that `as_autoencoder` takes.
       data: `tf.data.Dataset` of batches `[B, ...]`, or an array `[N, ...]`; see
         `tfisovae.autoencoder.data.x_of`.
       num_examples: how many examples to measure; all by default.
       progress: whether to show a progress bar.
-      distortion, beta, scale: as `as_autoencoder` takes them, for models that do not say them.
-      inspect: False leaves out the look at the model on the first examples. It refuses models whose
-        numbers would mean nothing, such as a random encoder, and warns of what is doubtful.
-      tangents: how to differentiate the decoder: "autodiff" or "differences". By default autodiff,
-        where its derivatives are right. Differences are faster for recurrent decoders.
-      method: "exact"; "estimated", where everything that needs the Gram matrix is estimated, with
-        errors (`Analysis.estimates`); or "auto", which is exact up to n = 300.
-      dimensions: numbers of latent dimensions that the estimated method measures exactly.
+      distortion, beta, scale: as for `as_autoencoder`, for models without them.
+      inspect: `False` skips the check of the model on the first examples. The check refuses models
+        with meaningless numbers, such as a random encoder, and warns of doubtful ones.
+      tangents: the method for derivatives of the decoder: "autodiff" or "differences". By default
+        autodiff, if its derivatives are right. Differences are faster for recurrent decoders.
+      method: "exact"; "estimated", which estimates all results of the Gram matrix with errors
+        (`Analysis.estimates`); or "auto", which is exact up to n = 300.
+      dimensions: indices of latent dimensions that the estimated method measures exactly.
       seed: of the probes and the sample of dimensions of the estimated method.
     Returns:
       `Analysis`.
     Raises:
-      ValueError: if there are no examples, or fewer than were asked for; for examples that are not
-        what the model takes, and a distortion that has no metric tensor.
+      ValueError: if there are no examples or fewer than `num_examples`, if examples do not fit the
+        model, or if the distortion has no metric tensor.
+
+    Example:
+      >>> analysis = tfisovae.analyze(vae, x)
+      >>> analysis.ranking  # the most important dimension first
+      >>> print(analysis.summary())
     """
     if method not in METHODS:
         raise ValueError(f'method must be "auto", "exact" or "estimated"; got {method!r}.')
@@ -141,7 +146,7 @@ class _InAll(Measurement):
 
 
 def _num_posteriors(n):
-    """How many posteriors are kept, for flatness and the error of the balance."""
+    """The number of stored posteriors, for flatness and the error of the balance."""
     return int(np.clip(_KEPT // n, flatness.MIN_EXAMPLES, flatness.MAX_EXAMPLES))
 
 
@@ -154,11 +159,11 @@ def measure_stationarity(model: AutoencoderLike, data: Data, num_examples: int |
                          progress: bool = False, *, distortion: Distortion | str | None = None,
                          beta: float | None = None, scale: str = "log_variance",
                          inspect: bool = True) -> checks.Stationarity:
-    """What is at rest in scale, shift and noise, of examples of training: `training` of
+    """The stationarity in scale, shift and noise for training examples: `training` of
     `Analysis.judge`.
 
-    The arguments, and what is raised, are those of `analyze`; it costs about as much as a training
-    step of the same examples.
+    Arguments and errors are as for `analyze`. It costs about as much as a training step on the same
+    examples.
     """
     autoencoder = as_autoencoder(model, distortion, beta, scale)
     rows = streaming.prepare(autoencoder, data, num_examples, "examples of training", progress,
@@ -174,7 +179,7 @@ def measure_stationarity(model: AutoencoderLike, data: Data, num_examples: int |
 
 def _measured(rows, measures, tangents, with_gram=False, kind=Measurement):
     """Shows all examples to every metric, and yields mean, scale and eps_j sigma_j dD/dz_j / beta,
-    `[B, 3, n]`, and Gamma `[B, n, n]`, if it is asked for, with the number of examples before.
+    `[B, 3, n]`, and Gamma `[B, n, n]`, if requested, with the number of examples before.
     """
     with tf.distribute.get_strategy().scope():
         for metric in measures.values():
@@ -224,8 +229,8 @@ def _exact(measures, removed, kept):
 
 
 def _removed(autoencoder, x, measures, leading, shape, progress):
-    """The `Removal` of the dimensions `leading`; and the cost and its error, `[c]` each, of the
-    channels of a spatial latent space, else twice `None`.
+    """The `Removal` of the dimensions `leading`; and the cost and its error, `[c]` each, for the
+    channels of a spatial latent space, otherwise `None` twice.
     """
     n, k = measures["rate"].n, len(leading)
     groups = np.arange(n) == leading[:, None]
@@ -251,9 +256,9 @@ def _estimated(autoencoder, x, measures, tangents, dimensions, seed, removed, ra
 
 
 def _analysis(autoencoder, measures, posteriors, tangents, known, geometry, by_dimension):
-    """The `Analysis` of what was accumulated; `geometry` are the fields that need Gamma.
-    `posteriors` are mean, scale and eps_j sigma_j dD/dz_j / beta, `[N, 3, n]`, of some examples.
-    Without `by_dimension` only the sum of the last is known.
+    """The `Analysis` from accumulated sums; `geometry` has the fields that need Gamma. `posteriors`
+    are mean, scale and eps_j sigma_j dD/dz_j / beta, `[N, 3, n]`, of some examples. Without
+    `by_dimension` only the sum of the last is known.
     """
     rate, balance, moments, precision = (measures[name] for name in (
         "rate", "balance", "moments", "precision"))

@@ -1,6 +1,4 @@
-"""The isometry of a VAE whose weights change, on a few examples: what `callbacks.IsometryMonitor`
-measures time and again.
-"""
+"""Repeated measurements of a VAE in training on a few examples, for `callbacks.IsometryMonitor`."""
 import concurrent.futures
 import contextlib
 from collections.abc import Iterator
@@ -19,27 +17,26 @@ from tfisovae.metrics import rate_distortion
 from tfisovae.metrics.measurement import measure
 from tfisovae.verdict.isometry import root_mean_cosine
 
-_FIRST = 16  # examples that say how the decoder is to be differentiated
-_FEW = 4  # of so many examples one has its Gram matrix measured, which costs n + 1 decodes
-_DECADES = 4  # of E[sigma^-2], from 1 on, that a picture of it shows
+_FIRST = 16  # examples that decide on the method for derivatives
+_FEW = 4  # one in this many examples has its Gram matrix measured, which costs n + 1 decodes
+_DECADES = 4  # of E[sigma^-2], from 1 on, in a picture
 _BAR, _INACTIVE = (76, 114, 176), (200, 200, 200)  # colours
 
 
 class Meter:
-    """Measures a VAE on examples, again and again, by one function that is compiled once.
+    """Measures a VAE on examples repeatedly, with a function that is compiled once.
 
     Rate, distortion, balance and importance are means over all examples; norm and cosines, which
     cost a decode for each latent dimension, over the first quarter of them. Layers are in inference
-    mode, and weights as they are at the moment: where training averages them, these are not the
-    averages. In the scope of a strategy the first replica of this process measures, alone, by its
-    own averages of batch normalisation.
+    mode, with the current weights, not with averaged ones. In the scope of a strategy only the
+    first replica of this process measures, with its own averages of batch normalisation.
 
     Args:
       model: `VAE`, or what `as_autoencoder` takes.
-      examples: `[N, ...]`, float32, at least one: those to come.
-      **said: `distortion`, `beta` and `scale` of `as_autoencoder`, for models that do not say them.
+      examples: `[N, ...]`, float32, at least one, of the same shape as later ones.
+      **said: `distortion`, `beta` and `scale` of `as_autoencoder`, for models without them.
     Raises:
-      ValueError: where the distortion has no metric tensor, or the model takes no such examples.
+      ValueError: if the distortion has no metric tensor, or the examples do not fit the model.
     """
 
     def __init__(self, model: AutoencoderLike, examples: tf.Tensor, **said: Any) -> None:
@@ -53,13 +50,13 @@ class Meter:
                 known.check(examples)
             except ValueError as error:
                 raise ValueError(
-                    f"The data of IsometryMonitor are no examples of this VAE: {error}") from error
+                    f"The data of IsometryMonitor do not fit this VAE: {error}") from error
         self._seed, example = known.seed, examples[:_FIRST]
         self._autoencoder.distortion.check_quadratic(example)
         with as_first_replica():
             mean = self._autoencoder.encode(example)[0]
             self._tangents = pullback.tangent_method(self._autoencoder.decode, mean)
-        # Which is in no strategy's scope: the sums are this process' own.
+        # It is outside of a strategy's scope: the sums belong to this process.
         with concurrent.futures.ThreadPoolExecutor(1) as thread:
             thread.submit(self._make_metrics, mean.shape[-1]).result()
         self._step = compiled(
@@ -76,7 +73,7 @@ class Meter:
 
     @property
     def beta(self) -> float:
-        """1 / lmbda as it is now."""
+        """1 / lmbda now."""
         return self._autoencoder.beta
 
     def _metrics(self):
@@ -97,7 +94,7 @@ class Meter:
           `num_examples`; `active_dimensions`; over these `norm` (Eq. 15), `predicted_norm` E[1 -
           sigma_j^2], `cosine` (root mean square of those between different dimensions, Eq. 12) and
           `balance`; `rate`, nats; `distortion`; and for each dimension `importance_zJ`, (beta / 2)
-          E[sigma_j^-2] (Eq. 16). What is not defined, as without an active dimension, is NaN.
+          E[sigma_j^-2] (Eq. 16). Undefined numbers (such as without an active dimension) are NaN.
         """
         for metric in self._metrics():
             metric.reset_state()
@@ -121,11 +118,11 @@ class Meter:
 
 @contextlib.contextmanager
 def as_first_replica() -> Iterator[None]:
-    """Computes as the first replica of this process does, where a strategy has several: from its
-    own variables alone.
+    """Computes as the first replica of this process if a strategy has several: with its own
+    variables only.
 
-    Elsewhere in the scope of a strategy, reading the averages of batch normalisation joins those of
-    all replicas, for which every worker would have to measure.
+    Otherwise, reading the averages of batch normalisation in the scope of a strategy joins all
+    replicas, and then every worker would have to measure.
     """
     strategy = tf.distribute.get_strategy()
     if not tf.distribute.in_cross_replica_context():
@@ -145,8 +142,8 @@ def spectrum_image(importance: np.ndarray, beta: float, height: int = 160) -> np
       beta: 1 / lmbda.
       height: pixels.
     Returns:
-      `[height, width, 3]`, uint8. Dimensions whose E[sigma_j^-2] is below 1.02, where sigma is that
-      of the prior, are grey.
+      `[height, width, 3]`, uint8. Dimensions with E[sigma_j^-2] below 1.02 (sigma as in the prior)
+      are grey.
     """
     precision = np.sort(np.nan_to_num(2 / beta * np.asarray(importance, float), nan=1.0))[::-1]
     bar = max(2, min(16, 512 // len(precision)))

@@ -1,4 +1,4 @@
-"""Rates and distortions beside their theory (Eqs. 13, 14), from measured means."""
+"""Rates and distortions next to theory (Eqs. 13, 14), from measured means."""
 import dataclasses
 import math
 
@@ -7,15 +7,15 @@ from tfisovae import theory
 
 @dataclasses.dataclass(frozen=True)
 class Accounts:
-    """What was measured of a VAE with n active dimensions, and what theory makes of it; the theory
-    is for small beta.
+    """Measured rate and distortion of a VAE with n active dimensions, and their theory for small
+    beta.
 
     Attributes:
       num_active: n.
       beta: 1 / lmbda.
       rate: E[KL], nats.
       distortion: E[D], as trained. coding_loss, transform_loss: E[D(x_check, x_hat)], E[D(x,
-        x_check)], each without D of a point from itself.
+        x_check)], each minus the D of a point from itself.
     """
 
     num_active: int
@@ -32,7 +32,7 @@ class Accounts:
 
     @property
     def ratio(self) -> float:
-        """The transform loss over the coding loss; NaN where there is none of that."""
+        """The transform loss over the coding loss; NaN without a coding loss."""
         return self.transform_loss / self.coding_loss if self.coding_loss > 0 else math.nan
 
     @property
@@ -42,20 +42,20 @@ class Accounts:
 
     @property
     def cost(self) -> float:
-        """D + beta R, what training lowers, in units of D."""
+        """D + beta R, the loss of training, in units of D."""
         return self.distortion + self.beta * self.rate
 
     @property
     def rest(self) -> float:
-        """What the two losses leave of the distortion: D(x, x) of the data, where that is not 0,
-        and what crosses.
+        """The rest of the distortion beyond the two losses: D(x, x) of the data, if not 0, and
+        cross terms.
         """
         return self.distortion - self.coding_loss - self.transform_loss
 
     @property
     def entropy(self) -> float:
-        """R + (n/2) log(pi e beta), nats: what Eq. 14 makes of the rate, the entropy of the data in
-        the distortion's metric.
+        """R + (n/2) log(pi e beta), nats: the entropy of the data in the distortion's metric, from
+        the rate by Eq. 14.
         """
         return self.rate + theory.noise_entropy(self.num_active, self.beta)
 

@@ -1,7 +1,7 @@
-"""What a model leaves of the data, and what one more latent dimension could make of it.
+"""The residual of the data, and the gain of one more latent dimension.
 
-At a stationary point that is no minimum every gradient is 0: a latent dimension that carries
-nothing stays as it is. The residual x - Dec(mean) shows what it could carry.
+At a stationary point that is not a minimum, every gradient is 0, and an unused latent dimension
+stays unused. The residual x - Dec(mean) shows what it could carry.
 """
 import numpy as np
 import tensorflow as tf
@@ -10,17 +10,17 @@ from tfisovae.analysis.components import metric_products
 from tfisovae.distortions.base import Distortion
 from tfisovae.verdict.gains import Residual
 
-_DIRECTIONS = 8  # at most, where the metric is not a multiple of the identity
-_USED = 0.02  # eigenvalue of E[Gamma], above which a direction of the latent space is used
-_LENGTHS = (0.25, 0.5, 1.0, 2.0)  # in units of the best one of a quadratic D
+_DIRECTIONS = 8  # limit if the metric is not a multiple of the identity
+_USED = 0.02  # a latent direction is used above this eigenvalue of E[Gamma]
+_LENGTHS = (0.25, 0.5, 1.0, 2.0)  # relative to the best length for a quadratic D
 
 
 def free_dimensions(gram: np.ndarray) -> int:
-    """How many latent dimensions carry nothing, or only what others carry too.
+    """The number of latent dimensions that carry nothing, or nothing of their own.
 
     Args:
-      gram: E[Gamma], `[n, n]` (Eq. 12). A dimension that carries nothing has a row of 0; two that
-        share a direction make an eigenvalue of 0.
+      gram: E[Gamma], `[n, n]` (Eq. 12). An unused dimension has a row of 0; two with the same
+        direction give an eigenvalue of 0.
     """
     return int(np.sum(np.linalg.eigvalsh(gram) < _USED))
 
@@ -29,10 +29,9 @@ def residual(x: np.ndarray, x_check: np.ndarray, means: np.ndarray, distortion: 
              free: int, beta: float) -> Residual:
     """The variance of the residual along its leading directions, in the metric of D at Dec(mean).
 
-    Directions come from one half of the examples and variances from the other, and the other way
-    round: a variance along a direction that was chosen for the same examples would be too large.
-    What a straight line through the posterior means explains of the residual is left out: the
-    decoder can learn it without another dimension.
+    Directions come from one half of the examples and variances from the other, and vice versa. With
+    the same examples the variances would be too large. A linear fit to the posterior means is
+    removed from the residual first: the decoder can learn that part without another dimension.
 
     Args:
       x: examples, `[N, ...]`. x_check: Dec(mean), `[N, ...]`. means: of the posterior, `[N, n]`.
@@ -58,11 +57,11 @@ def residual(x: np.ndarray, x_check: np.ndarray, means: np.ndarray, distortion: 
 
 
 def _unexplained(left, means):
-    """Residuals less the best straight line through the posterior means."""
+    """Residuals minus the best linear fit to the posterior means."""
     if not (np.isfinite(left).all() and np.isfinite(means).all()):
         return left
     known = np.column_stack([np.ones(len(means)), means]).astype(np.float64)
-    if len(known) <= 2 * known.shape[1]:  # so few examples that a line explains noise
+    if len(known) <= 2 * known.shape[1]:  # with so few examples, a line fits noise
         known = known[:, :1]
     rows = left.reshape(len(left), -1)
     fitted = np.linalg.qr(known)[0]
@@ -70,8 +69,8 @@ def _unexplained(left, means):
 
 
 def _removed_scaled(x, x_check, one, other, distortion, wanted):
-    """What a linear dimension along each leading direction of the examples `one` removes from the
-    distortion of the examples `other`, `[N / 2, wanted]`, where G_x = a_x I.
+    """How much a linear dimension along each leading direction of the examples `one` lowers the
+    distortion of the examples `other`, `[N / 2, wanted]`, if G_x = a_x I.
     """
     scale = np.concatenate([
         distortion.scale(tf.constant(x_check[at:at + 4096], tf.float32)).numpy()
@@ -81,8 +80,8 @@ def _removed_scaled(x, x_check, one, other, distortion, wanted):
 
 
 def _removed(x, x_check, one, other, distortion, wanted):
-    """As `_removed_scaled`, for every distortion. It is what D falls by at the best of a few
-    lengths: where x is far from Dec(mean), D need not be quadratic.
+    """As `_removed_scaled`, for every distortion. It is the fall of D at the best of a few lengths:
+    far from Dec(mean), D need not be quadratic.
     """
     left = (x - x_check)[one]
     lowered = metric_products(distortion, x_check[one], left).reshape(len(one), -1)

@@ -1,16 +1,16 @@
-"""The nonlinear scree plot: what each latent variable is worth, next to the eigenvalues of a PCA in
+"""The nonlinear scree plot: the value of each latent variable, next to the eigenvalues of a PCA in
 the same metric.
 
-Two numbers of a latent variable play the part of an eigenvalue. The cost of removal is measured:
-how much the distortion rises when the variable no longer moves. It ranks, and shares and counts are
-of it. The importance (beta / 2) E[sigma_j^-2] (Eq. 16) comes from the posterior alone. On Gaussian
-data with a sum of squares the importance is the variance v_j of a component, and the cost is
-v_j - beta / 2. Importance leaves out the distance between clusters, where the data have no sigma.
+Two numbers of a latent variable play the role of an eigenvalue. The cost of removal is the measured
+rise of the distortion if the variable is fixed. It gives the ranking, shares and counts. The
+importance (beta / 2) E[sigma_j^-2] (Eq. 16) comes from the posterior alone. On Gaussian data with a
+sum of squares the importance is the variance v_j of a component, and the cost is v_j - beta / 2.
+Importance ignores the distance between clusters, since there is no sigma between them.
 
-The metric G_x of a distortion that is no sum of squares changes with x. A PCA has one metric alone,
-the one at the mean of the data: eigenvalues are those of G^(1/2) C G^(1/2), C the covariance. Its
-shares and counts compare with the VAE's. Its sizes compare only where G at the mean is like G
-elsewhere. For structural similarity it is not: the mean of many images is smooth, and G is large
+Unless the distortion is a sum of squares, its metric G_x changes with x. A PCA has a single metric,
+taken at the mean of the data. The eigenvalues belong to G^(1/2) C G^(1/2), with C the covariance.
+Its shares and counts can be compared with the VAE's. Its sizes can be compared only if G is similar
+everywhere. For structural similarity it is not: the mean of many images is smooth, and G is large
 there.
 """
 import dataclasses
@@ -25,28 +25,28 @@ from tfisovae import theory
 from tfisovae.analysis.clusters import has_clusters
 from tfisovae.analysis.components import PrincipalComponents, count_for
 
-if typing.TYPE_CHECKING:  # a page is made of saved numbers without TensorFlow
+if typing.TYPE_CHECKING:  # a page from saved numbers does not need TensorFlow
     from tfisovae.analysis.analysis import Analysis
 
 SHARES = (0.90, 0.95, 0.99)
-# A variable has gaps where its cost is more than so many times what is predicted.
+# A variable has gaps if its cost is more than this many times the prediction.
 DIFFER = 2.0
-# Its importance is too high where it predicts more than so many times the cost. Once round a circle
+# Its importance is too high if it predicts more than this many times the cost. Once around a circle
 # it predicts pi / sqrt(3) = 1.81 times the cost.
 TOO_HIGH = 1.5
 _SURE = 3.0  # standard errors of each
-INTERVAL = 1.959964  # deviations of a two-sided interval of 95 %
+INTERVAL = 1.959964  # deviations for a two-sided 95 % interval
 
 
 def counted(sizes: npt.ArrayLike, active: npt.ArrayLike) -> np.ndarray:
-    """Costs or importances as shares and counts take them: 0 for inactive variables, and where a
-    cost is negative, as noise may make it, `[n]`.
+    """Costs or importances for shares and counts: 0 for inactive variables and for negative costs
+    (from noise), `[n]`.
     """
     return np.where(active, np.maximum(np.nan_to_num(sizes), 0.0), 0.0)
 
 
 def shares_of(sizes: npt.ArrayLike, active: npt.ArrayLike) -> np.ndarray:
-    """The share of each variable in the sum over all active ones, `[n]`; 0 where that is 0."""
+    """The share of each variable in the sum over all active ones, `[n]`; 0 if the sum is 0."""
     values = counted(sizes, active)
     return values / values.sum() if values.any() else values
 
@@ -59,14 +59,13 @@ class Scree:
       dimension: the latent variable of each entry, `[n]`.
       importance, standard_error: (beta / 2) E[sigma_j^-2] and the error of this mean over the
         examples, `[n]`, in the unit of D.
-      active: `[n]`. Inactive variables are not counted. They have the sigma of the prior, hence an
-        importance of beta / 2 that is not theirs.
-      floor: beta / 2, below which a component of a linear VAE collapses (reverse water-filling,
-        Eq. 4).
-      transform_loss: E[D(x, Dec(mean))] in excess of D(x, x): what the latent variables leave of x.
+      active: `[n]`. Inactive variables are not counted. They have the sigma of the prior, and so a
+        meaningless importance of beta / 2.
+      floor: beta / 2. Components of a linear VAE below it collapse (reverse water-filling, Eq. 4).
+      transform_loss: E[D(x, Dec(mean))] minus D(x, x): the error of the posterior means.
       components: `PrincipalComponents` of the data in the same metric, or `None`.
       cost, cost_error: the cost of removal and its standard error, `[n]`; `None` in a measurement
-        of an older version, where the importance ranks.
+        of an older version; then the importance ranks.
       slope: D'_j, which predicts the cost from the decoder's slope, `[n]`, or `None`.
       clustered: whether the posterior means lie in clusters, `[n]`, or `None`.
     """
@@ -85,7 +84,7 @@ class Scree:
 
     @classmethod
     def of(cls, analysis: "Analysis", components: PrincipalComponents | None = None) -> "Scree":
-        """Of an `Analysis`."""
+        """From an `Analysis`."""
         order = np.asarray(analysis.ranking)
         order = np.concatenate([order[analysis.active[order]], order[~analysis.active[order]]])
         error = theory.importance(analysis.precision_standard_error[order], analysis.beta)
@@ -102,7 +101,7 @@ class Scree:
 
     @classmethod
     def from_saved(cls, saved: Mapping[str, Any]) -> "Scree":
-        """Of what `isometry.json` holds; without components where an older version wrote it."""
+        """From the content of `isometry.json`; older versions have no components."""
         from tfisovae.analysis.analysis import Analysis
 
         found = saved.get("principal_components")
@@ -111,7 +110,9 @@ class Scree:
 
     @property
     def size(self) -> np.ndarray:
-        """What ranks: the cost of removal, or the importance where that was not measured, `[n]`."""
+        """The quantity of the ranking: the cost of removal, or the importance if that was not
+        measured, `[n]`.
+        """
         return self.importance if self.cost is None else self.cost
 
     @property
@@ -121,7 +122,7 @@ class Scree:
 
     @property
     def interval(self) -> np.ndarray:
-        """The interval of 95 % about each `size`, `[2, n]`."""
+        """The 95 % interval about each `size`, `[2, n]`."""
         error = self.standard_error if self.cost is None else self.cost_error
         spread = INTERVAL * np.nan_to_num(error)
         return np.stack([np.maximum(self.size - spread, 0), self.size + spread])
@@ -133,22 +134,22 @@ class Scree:
 
     @property
     def cumulative(self) -> np.ndarray:
-        """The share of the `size` of all active variables that the first k have, `[n]`; NaN of a
-        model that has collapsed.
+        """The first k variables' share of the `size` of all active ones, `[n]`; NaN for a collapsed
+        model.
         """
         with np.errstate(invalid="ignore"):
             return np.cumsum(self.counted) / np.sum(self.counted)
 
     def count(self, share: float) -> int:
-        """How many variables make up this share of the `size` of all active ones; 0 where there
-        are none.
+        """The number of variables with this share of the `size` of all active ones; 0 if there are
+        none.
         """
         return count_for(self.counted, share)
 
     @property
     def predicted(self) -> np.ndarray:
-        """What the importance predicts for the cost of removal, `[n]`: less beta / 2, which the
-        noise of the variable costs already.
+        """The cost of removal predicted from the importance, `[n]`: minus beta / 2, the cost of the
+        variable's noise.
         """
         return self.importance - self.floor
 
@@ -156,9 +157,9 @@ class Scree:
     def has_gaps(self) -> np.ndarray:
         """Whether each active variable has clusters or gaps, `[n]`.
 
-        Its posterior means lie in clusters. Or it costs more than `DIFFER` times what its posterior
-        and the decoder's slope at the data predict, beyond three standard errors: the decoder
-        changes most where there are no data.
+        Either its posterior means lie in clusters. Or its cost is more than `DIFFER` times the
+        prediction from its posterior and the decoder's slope at the data, beyond three standard
+        errors: then the decoder changes most between the data.
         """
         if self.cost is None:
             return np.zeros(len(self.dimension), bool)
@@ -169,9 +170,9 @@ class Scree:
     @property
     def is_overestimated(self) -> np.ndarray:
         """Whether the importance of each active variable, and the decoder's slope, predict more
-        than `TOO_HIGH` times its cost, beyond three standard errors, `[n]`. Variables with
-        gaps are not among them. On Gaussian data it is true of at most .5 % of the variables,
-        and of .6 % with 20 examples.
+        than `TOO_HIGH` times its cost, beyond three standard errors, `[n]`. Variables with gaps are
+        excluded. On Gaussian data it holds for at most .5 % of the variables, and for .6 % with 20
+        examples.
         """
         if self.cost is None:
             return np.zeros(len(self.dimension), bool)
@@ -181,18 +182,17 @@ class Scree:
         return self.active & found & ~self.has_gaps
 
     def differences(self) -> list[str]:
-        """A line of plain words for each variable with clusters or gaps, or whose importance is too
-        high.
+        """A line for each variable with clusters or gaps, or with an importance that is too high.
         """
         said = []
         gaps = self.has_gaps
         for at in np.flatnonzero(gaps | self.is_overestimated):
             name, cost, predicted = f"z_{self.dimension[at]}", self.cost[at], self.predicted[at]
-            costs = (f"Removing it costs {cost:.3g} of D, where its importance predicts "
+            costs = (f"Removing it costs {cost:.3g} of D, but its importance predicts "
                      f"{predicted:.3g}.")
             said.append(
-                f"{name} has clusters or gaps. {costs} Importance leaves out the distance between "
-                f"clusters." if gaps[at] else
+                f"{name} has clusters or gaps. {costs} Importance ignores the distance between "
+                "clusters." if gaps[at] else
                 f"The importance of {name} is too high. {costs} The data bend along it, as on a "
                 f"circle, or a few examples have a narrow posterior, or D grows more slowly than a "
                 f"square.")
@@ -200,23 +200,22 @@ class Scree:
 
     @property
     def components_of_equal_distortion(self) -> int | None:
-        """How many principal components leave no more of the data than the VAE's posterior means do
+        """The number of principal components with no larger error than the VAE's posterior means
         (`transform_loss`).
 
-        `None` where the metric is not constant, so that what components leave is no distortion, and
-        where not even all of them do.
+        `None` if the metric is not constant (then the components' error is not a distortion), or if
+        even all components have a larger error.
         """
         if self.components is None or not self.components.constant:
             return None
         return self.components.count_leaving(self.transform_loss)
 
     def sentences(self) -> str:
-        """What it says, in lines of plain words."""
+        """The result in lines of plain words."""
         if not self.active.any():
             return f"No latent dimension is active: there is no {self.size_name} to share out."
         said = [f"{_listed([str(self.count(share)) for share in SHARES])} dimensions have {_WORDS} "
-                f"of the {self.size_name} of all. That is a share of what the model makes of the "
-                f"data."]
+                f"of the {self.size_name} of all. That is a share of the model's outputs."]
         found = self.components
         if found is None:
             return said[0]

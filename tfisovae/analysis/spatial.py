@@ -1,7 +1,7 @@
 """A spatial latent space `[h, w, c]`: its channels, its places, and the leading directions of each
-channel (NumPy alone).
+channel (NumPy only).
 
-Dimension j is in channel j % c. Its place has the number j // c, row by row.
+Dimension j is in channel j % c. Its place has the index j // c, row by row.
 """
 import typing
 from collections.abc import Mapping
@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-_EXAMPLES = 512  # whose means tell the directions: enough for a few of each channel
+_EXAMPLES = 512  # examples for the directions: enough for a few of each channel
 COUNT = 3  # directions of a channel
 
 
 class Directions(typing.NamedTuple):
-    """The directions of each channel along which its posterior means vary most: a PCA of
-    y_j = sqrt(importance_j) z_j, whose squares are in units of D.
+    """The directions of each channel with the largest variance of the posterior means: a PCA of y_j
+    = sqrt(importance_j) z_j. Squares of y_j are in units of D.
 
     Attributes:
       vectors: z at the places of the channel, for one standard deviation, `[c, k, h w]`.
@@ -42,7 +42,7 @@ def directions(means: npt.ArrayLike, importance: npt.ArrayLike, channels: int,
     vectors, share = [], []
     for channel in range(channels):
         part, scale = y[:, channel::channels], slope[channel::channels]
-        # The same as a singular value decomposition, and cheap where there are few examples.
+        # The same as a singular value decomposition, and cheap for few examples.
         values, left = np.linalg.eigh(part @ part.T)
         values, left = np.maximum(values[::-1], 0), left[:, ::-1]
         size = min(count, len(values), part.shape[1])
@@ -54,7 +54,7 @@ def directions(means: npt.ArrayLike, importance: npt.ArrayLike, channels: int,
 
 
 class Spatial:
-    """What was measured of a spatial latent space, by channel and by place.
+    """Measurements of a spatial latent space, by channel and by place.
 
     Args:
       values: the fields of an `Analysis`, or of an isometry.json.
@@ -68,14 +68,12 @@ class Spatial:
 
     @classmethod
     def of(cls, values: Mapping[str, Any]) -> "Spatial | None":
-        """The same; `None` where the latent space is not spatial."""
+        """The same; `None` if the latent space is not spatial."""
         shape = values.get("latent_shape")
         return None if shape is None or len(shape) != 3 else cls(values)
 
     def maps(self, name: str) -> np.ndarray:
-        """A vector `[n]` as `[h, w, c]`, NaN where it was not measured. Norms are only those of
-        active dimensions.
-        """
+        """A vector `[n]` as `[h, w, c]`, NaN if not measured. Only active dimensions have norms."""
         found = self._values.get(name)
         if found is None:
             return np.full(self.shape, np.nan)
@@ -85,18 +83,16 @@ class Spatial:
         return values.reshape(self.shape)
 
     def by_channel(self, name: str) -> np.ndarray:
-        """`[c]`: the sum of the KL over the places, the mean of other things."""
+        """`[c]`: the sum of the KL over the places, the mean of other numbers."""
         return _over(self.maps(name), (0, 1), name)
 
     def by_place(self, name: str) -> np.ndarray:
-        """`[h, w]`: the sum of the KL over the channels, the mean of other things."""
+        """`[h, w]`: the sum of the KL over the channels, the mean of other numbers."""
         return _over(self.maps(name), 2, name)
 
     @property
     def channel_cost(self) -> np.ndarray:
-        """The cost of removal of each channel and its error, `[2, c]`; NaN where it was not
-        measured.
-        """
+        """The cost of removal of each channel and its error, `[2, c]`; NaN if not measured."""
         return np.array([np.full(self.shape[2], np.nan) if self._values.get(name) is None
                          else np.array(self._values[name], np.float64)
                          for name in ("channel_cost", "channel_cost_standard_error")])
@@ -108,7 +104,7 @@ class Spatial:
 
     @property
     def channels(self) -> np.ndarray:
-        """Channels by descending cost of removal; by importance where that was not measured."""
+        """Channels by descending cost of removal, or by importance if that was not measured."""
         cost = self.channel_cost[0]
         sizes = cost if np.isfinite(cost).all() else self.by_channel("importance")
         return np.argsort(-sizes, kind="stable")
@@ -120,7 +116,7 @@ class Spatial:
         return np.stack(np.unravel_index(order, self.shape[:2]), 1)
 
     def place_of(self, j: int) -> str:
-        """Where dimension j is, in words."""
+        """The place of dimension j, in words."""
         row, column, channel = np.unravel_index(int(j), self.shape)
         return f"channel {channel}, row {row}, column {column}"
 
@@ -153,7 +149,7 @@ def _or_dash(value, form):
 
 
 def _over(values, axis, name):
-    """The sum of the KL, the mean of other things, over what was measured."""
+    """The sum of the KL, and the mean of other numbers, over measured dimensions."""
     known = np.isfinite(values)
     total = np.sum(np.where(known, values, 0), axis)
     count = known.sum(axis)

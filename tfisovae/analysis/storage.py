@@ -1,9 +1,9 @@
-"""A measurement on disk: a JSON file, and next to it an .npz file of the same name for what is
-large.
+"""A measurement on disk: a JSON file, and next to it an .npz file of the same name for large
+arrays.
 
-The .npz file exists only where it is needed: for a matrix of more than 64 x 64 numbers, a vector of
-more than 2,048, or a vector inside of another entry of more than 512. The JSON file is then at most
-1 MB, for any number of latent dimensions. Its entry `arrays` names what is in the other file.
+The .npz file exists only if needed: for a matrix of more than 64 x 64 numbers, a vector of more
+than 2,048, or a vector inside of another entry of more than 512. The JSON file is then at most 1
+MB, for any number of latent dimensions. Its entry `arrays` names the arrays in the other file.
 """
 import os
 from collections.abc import Mapping
@@ -24,13 +24,13 @@ def arrays_path(path: str | os.PathLike) -> str:
 
 
 def names(path: str | os.PathLike) -> list[str]:
-    """The names of the files of a measurement that are there: the JSON file, and the other."""
+    """The names of the existing files of a measurement: the JSON file, and the other."""
     return [os.path.basename(name) for name in (os.fspath(path), arrays_path(path))
             if os.path.exists(name)]
 
 
 def write(path: str | os.PathLike, values: Mapping[str, Any]) -> None:
-    """Writes a measurement to the JSON file `path`, and what is large next to it."""
+    """Writes a measurement to the JSON file `path`, and large arrays next to it."""
     small, arrays = _split(values)
     if arrays:
         with files.replacing(arrays_path(path), "wb") as file:
@@ -38,14 +38,14 @@ def write(path: str | os.PathLike, values: Mapping[str, Any]) -> None:
         small[_ARRAYS] = list(arrays)
     files.write_json(path, small)
     if not arrays:
-        files.remove(arrays_path(path))  # of a measurement of before
+        files.remove(arrays_path(path))  # from an earlier measurement
 
 
 def read(path: str | os.PathLike, way_out: str = _MEASURE_AGAIN) -> dict[str, Any]:
-    """What `write` wrote, as JSON holds it.
+    """Reads the output of `write`, as JSON values.
 
     Raises:
-      FileNotFoundError, files.DamagedFile: if one of the files is missing or not whole; `way_out`
+      FileNotFoundError, files.DamagedFile: if one of the files is missing or damaged; `way_out`
         ends the message.
     """
     values = files.read_json(path, way_out)
@@ -71,7 +71,7 @@ def read(path: str | os.PathLike, way_out: str = _MEASURE_AGAIN) -> dict[str, An
 
 
 def _split(values, path=""):
-    """`values` with `None` in place of large arrays, and these, by path."""
+    """`values` with `None` instead of large arrays, and these arrays, by path."""
     small, arrays = {}, {}
     for name, value in values.items():
         where = f"{path}{name}"
@@ -89,7 +89,7 @@ def _split(values, path=""):
 
 
 def _array(value):
-    """An array of numbers; `None` where the value is none."""
+    """An array of numbers; `None` for other values."""
     if not isinstance(value, (list, tuple, np.ndarray)) or not len(value):
         return None
     if len(value) <= 64 and not isinstance(value[0], (list, tuple, np.ndarray)):

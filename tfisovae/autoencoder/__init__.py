@@ -1,1 +1,1 @@
-"""Any VAE behind one door: `as_autoencoder` makes an `Autoencoder` of models of every origin."""
+"""The common interface of all VAEs: `as_autoencoder` makes an `Autoencoder` from any model."""

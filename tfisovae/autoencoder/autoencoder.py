@@ -1,9 +1,8 @@
-"""What of any variational autoencoder can be measured, and the one door through which every other
-kind of model becomes that.
+"""The common interface of all VAEs, and `as_autoencoder`, which converts models to it.
 
-Behind the door there are two functions, a distortion, and beta. `as_autoencoder` makes them of a
-`tfisovae.VAE`, of Keras models, of PyTorch modules, of SavedModels (those of Keras 3 among them),
-or of functions over NumPy arrays.
+The interface has two functions, a distortion, and beta. `as_autoencoder` makes them from a
+`tfisovae.VAE`, Keras models, PyTorch modules, SavedModels (also of Keras 3), or functions of NumPy
+arrays.
 """
 import dataclasses
 import os
@@ -22,29 +21,35 @@ from tfisovae.autoencoder.signatures import load_saved_model
 from tfisovae.distortions import Distortion
 
 CONFIG = os.path.join("assets.extra", "tfisovae.json")
-# Of what `VAE.save` writes; files without a word of it, of earlier versions, have this one.
+# Format of `VAE.save`; older files without an entry have this one.
 FORMAT = 1
 
 
 @dataclasses.dataclass(frozen=True)
 class Autoencoder:
-    """A variational autoencoder as the measuring half sees it.
+    """Any variational autoencoder, in the form that all measurements use.
 
     Attributes:
       encode: x `[B, ...]`, a float32 tensor -> (mean `[B, n]`, scale `[B, n]`); scale is a standard
         deviation.
-      decode: z `[B, n]` -> x_hat, like x. Both are called inside `tf.function`s: they are made of
-        TensorFlow's operations (`as_autoencoder` takes functions over NumPy arrays).
-      distortion: `Distortion`, or the name of one: that of the loss.
-      beta: 1 / lmbda, where the loss is lmbda D + KL in nats (Eq. 54). `None` says that it is not
-        known: for `estimate_beta`.
+      decode: z `[B, n]` -> x_hat, like x. Both are called inside `tf.function`s, so they must
+        consist of TensorFlow operations (`as_autoencoder` takes functions of NumPy arrays).
+      distortion: `Distortion` of the loss, or its name.
+      beta: 1 / lmbda, for the loss lmbda D + KL in nats (Eq. 54). `None` if unknown, for
+        `estimate_beta`.
       decomposed: whether the trained distortion is D(x, x_check) + D(x_check, x_hat) (section 4.2).
-      networks: what is known about the networks behind `encode` and `decode`; `None` where nothing
-        is.
+      networks: known facts about the networks behind `encode` and `decode`, or `None`.
       condition: what a conditional model takes next to x, else `None`. `encode` and `decode` then
         take packed rows (`tfisovae.autoencoder.conditional`); `bound` gives them apart.
     Raises:
-      ValueError: if beta is no positive, finite number, or no distortion has that name.
+      ValueError: if beta is not a positive, finite number, or the name of the distortion is
+        unknown.
+
+    Example:
+      >>> model = tfisovae.Autoencoder(
+      ...     encode=lambda x: (0.99 * x, 0.1 * tf.ones_like(x)), decode=lambda z: z,
+      ...     distortion="sse", beta=0.02)
+      >>> analysis = tfisovae.analyze(model, x[:, :3])
     """
 
     encode: Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]
@@ -68,8 +73,8 @@ class Autoencoder:
 
 
 class Measurable(Protocol):
-    """An `Autoencoder` or a `tfisovae.VAE`, for type checkers. `as_autoencoder` makes one of an
-    object that has only the five attributes before `networks`.
+    """An `Autoencoder` or a `tfisovae.VAE`, for type checkers. `as_autoencoder` makes one from an
+    object with only the first five attributes.
     """
 
     @property
@@ -109,52 +114,52 @@ def as_autoencoder(model: AutoencoderLike, distortion: Distortion | str | None =
                    decoder_output: str | int | None = None,
                    decoder_activation: str | Callable[[tf.Tensor], tf.Tensor] | None = None,
                    conditional: bool = False, needs_beta: bool = True) -> Autoencoder:
-    """The `Autoencoder` of a model of whatever origin.
+    """Converts any VAE (Keras, SavedModel, PyTorch, JAX, NumPy) to an `Autoencoder`, so that it can
+    be measured.
 
     Args:
       model: one of
 
         - an `Autoencoder`, or anything with its five attributes, such as a `tfisovae.VAE`;
         - a pair `(encoder, decoder)`, or an object or dict with these two names. Each is a Keras
-          model (built or not; called in inference mode, and in float32 whatever its policy), a
+          model (built or not; called in inference mode and in float32, whatever its policy), a
           PyTorch module or a method of one (called in evaluation mode, on its own device), the
           directory of a SavedModel (`model.export` of Keras 3), a loaded SavedModel, its signatures
-          or one of them, a `tf.function`, or a function over NumPy arrays of whatever framework;
-        - a PyTorch module with the methods `encode` and `decode`;
-        - the directory of a SavedModel with the signatures `encode` and `decode`, as
-          `tfisovae.VAE.save` writes it, or what `tf.saved_model.load` makes of it, or its
-          signatures.
+          or one of them, a `tf.function`, or a function of NumPy arrays in any framework;
+        - a PyTorch module with the methods `encode` and `decode`; - the directory of a SavedModel
+          with the signatures `encode` and `decode`, as `tfisovae.VAE.save` writes it, or the loaded
+          SavedModel, or its signatures.
 
-        The posterior is Gaussian with a diagonal covariance, and the prior N(0, I). Others are not
-        measured: another prior changes the rate, beta and every moment.
+        The posterior is Gaussian with a diagonal covariance, and the prior N(0, I). Other models
+        cannot be measured: another prior changes the rate, beta and every moment.
 
         Encoders return `[B, 2n]`, or mean and log-variance, or these and a sample, which is not
-        used: in that order, unless their names say another. Spatial latent spaces have
-        `[B, h, w, 2c]`, or mean and log-variance `[B, h, w, c]`. They are measured as vectors of
-        n = h w c numbers; `encode.latent_shape` holds (h, w, c).
-      distortion: `Distortion`, or the name of one: that of the loss. None: what the model says.
-      beta: 1 / lmbda. None: what the model says.
-      scale: what the encoder's second output is: "log_variance", "variance", "log_scale" or "scale"
-        (a standard deviation). Of no concern to models that say it themselves: those with five
-        attributes, and SavedModels of `tfisovae.VAE.save`.
-      decomposed: whether the loss was the decomposed one (section 4.2). None: what the model says,
-        or False.
-      encoder_outputs: the names, or numbers, of the outputs that are mean and log-variance; or of
-        the one that is `[B, 2n]`.
-      decoder_output: the name, or number, of the output that is x_hat.
-      decoder_activation: what makes x_hat of the decoder's output, such as "sigmoid" for a decoder
-        that returns logits: a function of a tensor, or the name of one that Keras has.
-      conditional: True for a pair of Keras models with two inputs, (x, c) and (z, c), or of
-        functions `encode(x, c)` and `decode(z, c)`. Measures then take data of pairs (x, c), and
-        give numbers over all of them. Otherwise (x, y) data are x with labels, which are ignored.
-      needs_beta: False lets a model without a known beta pass; its `beta` is then None.
+        used. This order holds unless the names show another. Spatial latent spaces have `[B, h, w,
+        2c]`, or mean and log-variance `[B, h, w, c]`. They are measured as vectors of n = h w c
+        numbers; `encode.latent_shape` holds (h, w, c).
+      distortion: `Distortion` of the loss, or its name. None: the model's own. beta: 1 / lmbda.
+      None: the model's own. scale: the meaning of the encoder's second output: "log_variance",
+      "variance", "log_scale" or "scale" (a standard deviation). It is not used for models that
+      define it themselves: models with five attributes, and SavedModels of `tfisovae.VAE.save`.
+      decomposed: whether the loss was the decomposed one (section 4.2). None: the model's own, or
+      False. encoder_outputs: the names or numbers of the outputs for mean and log-variance; or of
+      the one output `[B, 2n]`. decoder_output: the name or number of the output x_hat.
+      decoder_activation: the activation from the decoder's output to x_hat, such as "sigmoid" for
+      logits: a function of a tensor, or a name in Keras. conditional: True for a pair of Keras
+      models with two inputs, (x, c) and (z, c), or of
+        functions `encode(x, c)` and `decode(z, c)`. Measurements then take data of pairs (x, c),
+        and give numbers over all of them. Otherwise y in (x, y) data is a label and is ignored.
+      needs_beta: False allows a model without a known beta; its `beta` is then None.
     Returns:
-      `Autoencoder`. Its `networks` say what is known about the model; `networks.parameters(x)` are
-      the encoder's own two outputs. A model that was adapted here has them as
-      `encode.parameters(x)` too.
+      `Autoencoder`. Its `networks` has known facts about the model; `networks.parameters(x)` gives
+      the encoder's own two outputs. For a converted model, so does `encode.parameters(x)`.
     Raises:
-      TypeError, ValueError, FileNotFoundError: if the model is none of these, or something that it
-        leaves open is not given.
+      TypeError, ValueError, FileNotFoundError: if the model is of another kind, or a missing
+        argument is needed.
+
+    Example:
+      >>> model = tfisovae.as_autoencoder((encoder, decoder), distortion="sse", beta=0.01)
+      >>> analysis = tfisovae.analyze(model, x)
     """
     read_scale(tf.zeros([]), scale)
     given = {"distortion": distortion, "beta": beta, "decomposed": decomposed}
@@ -168,7 +173,7 @@ def as_autoencoder(model: AutoencoderLike, distortion: Distortion | str | None =
         said = {name: getattr(model, name, None) for name in ("distortion", "beta", "decomposed")}
         networks = _known(model)
         if networks is not None and any(value is not None for value in given.values()):
-            # Another loss than that of the model's own training.
+            # Another loss than in the model's own training.
             networks = dataclasses.replace(networks, model=None, training_objective=None)
     else:
         encoder, decoder, owner = _halves(model)
@@ -187,29 +192,28 @@ def as_autoencoder(model: AutoencoderLike, distortion: Distortion | str | None =
         said = _written_beside(model, distortion)
     if decoder_activation is not None:
         decode = Activated(decode, decoder_activation)
-        if networks is not None:  # whose own training knows nothing of it
+        if networks is not None:  # its own training does not use it
             networks = dataclasses.replace(networks, model=None, training_objective=None)
     settled = {name: said.get(name) if value is None else value for name, value in given.items()}
     if settled["distortion"] is None:
         raise ValueError(
-            "distortion is missing: nothing in the model says which D it was trained with. Give "
-            "distortion=\"sse\", \"bce\", ... (tfisovae.distortions). tfisovae.objective finds it "
-            "from the loss as you wrote it.")
+            "distortion is missing: the model does not have one. Give distortion=\"sse\", \"bce\", "
+            "... (tfisovae.distortions). tfisovae.objective finds it from your loss.")
     if settled["beta"] is None and needs_beta:
         raise ValueError(
-            "beta is missing: nothing in the model says it. Give beta=, which is 1 / lmbda where "
-            "the loss is lmbda D + KL. tfisovae.objective finds it from the loss as you wrote it, "
-            "tfisovae.estimate_beta from the model and data.")
+            "beta is missing: the model does not have one. Give beta=, which is 1 / lmbda for the "
+            "loss lmbda D + KL. tfisovae.objective finds it from your loss, tfisovae.estimate_beta "
+            "from the model and data.")
     return Autoencoder(encode, decode, settled["distortion"], settled["beta"],
                        bool(settled["decomposed"]), networks, condition)
 
 
 def bound(model: Measurable, x: Any) -> tuple[Measurable, Any]:
-    """The model for the rows `x`, and x itself: of a conditional model with their conditions.
+    """The model for the rows `x`, and x itself; for a conditional model, bound to their conditions.
 
     Args:
       model: `Autoencoder`, or anything with its five attributes.
-      x: examples `[B, ...]`; of a conditional model packed ones, `[B, k]`.
+      x: examples `[B, ...]`; packed ones `[B, k]` for a conditional model.
     Returns:
       `(model, x)`. Its `decode` takes z `[B, n]`, or `[m B, n]` of the same rows m times.
     """
@@ -222,7 +226,7 @@ def bound(model: Measurable, x: Any) -> tuple[Measurable, Any]:
 
 
 def _known(model):
-    """What a model with the five attributes says about its networks, or `None`."""
+    """The `networks` of a model with the five attributes, or `None`."""
     said = getattr(model, "networks", None)
     if isinstance(said, Networks):
         return said
@@ -233,8 +237,8 @@ def _known(model):
 
 
 def _halves(model):
-    """Encoder and decoder, each as `as_part` takes it, and the object that keeps their variables,
-    if there is one.
+    """Encoder and decoder, each for `as_part`, and the object that holds their variables, if there
+    is one.
     """
     if isinstance(model, (tuple, list)):
         if len(model) != 2:
@@ -242,7 +246,7 @@ def _halves(model):
         return *model, None
     if torch_modules.module_of(model) is not None and all(
             callable(getattr(model, name, None)) for name in ("encode", "decode")):
-        return model.encode, model.decode, None  # whose `encoder` may be a part of that alone
+        return model.encode, model.decode, None  # its `encoder` may be only a part of it
     owner = load_saved_model(model) if isinstance(model, (str, os.PathLike)) else model
     signatures = owner if isinstance(owner, Mapping) else getattr(owner, "signatures", {})
     for names in (("encode", "decode"), ("encoder", "decoder")):
@@ -267,11 +271,11 @@ def _halves(model):
 
 def read_saved_config(path: str | os.PathLike,
                       way_out: str = "Save the VAE again.") -> dict[str, Any]:
-    """What `tfisovae.VAE.save` wrote beside its SavedModel at `path`.
+    """The JSON of `tfisovae.VAE.save` in its SavedModel at `path`.
 
     Raises:
-      FileNotFoundError, files.DamagedFile: if there is none, or it is not whole; `way_out` ends the
-      message. ValueError: if another version, of another format, wrote it.
+      FileNotFoundError, files.DamagedFile: if it is missing or damaged; `way_out` ends the message.
+        ValueError: if it has another format version.
     """
     config = files.read_json(os.path.join(os.fspath(path), CONFIG), way_out)
     found = config.pop("format", FORMAT)
@@ -284,8 +288,8 @@ def read_saved_config(path: str | os.PathLike,
 
 
 def _written_beside(model, distortion):
-    """What `tfisovae.VAE.save` wrote beside its SavedModel: distortion (unless it is given), beta,
-    decomposed; or nothing.
+    """The entries in the JSON of `tfisovae.VAE.save`: distortion (unless given), beta, decomposed;
+    or nothing.
     """
     path = os.path.join(os.fspath(model), CONFIG) if isinstance(model, (str, os.PathLike)) else None
     if path is None or not os.path.isfile(path):

@@ -1,7 +1,7 @@
 """Conditional VAEs: the encoder and the decoder also take a condition c, such as a class.
 
-Everything that measures gets examples as one tensor. Of a conditional model they are packed: the
-numbers of x and then the numbers of c, in one row for each example. `bound` takes them apart again.
+All measurements get examples as one tensor. For a conditional model they are packed: one row per
+example with the numbers of x and then of c. `bound` splits them again.
 """
 import math
 from collections.abc import Callable, Iterator
@@ -20,11 +20,11 @@ _EXACT = 2**24  # up to here float32 holds every integer
 
 
 class Condition:
-    """What a conditional model takes next to x. Shapes and type are those of the last data.
+    """The condition of a conditional model. Shapes and type come from the last data.
 
     Attributes:
-      x_shape, c_shape: of one example, once there were data.
-      dtype: of c as the data have it. The networks get c in this type.
+      x_shape, c_shape: of one example; known after the first data.
+      dtype: of c in the data. The networks get c in this type.
     """
 
     def __init__(self) -> None:
@@ -46,16 +46,16 @@ class Condition:
         return tf.concat([tf.reshape(part, [len(x), -1]) for part in (x, c)], 1)
 
     def unpacked(self, packed: Any) -> tuple[Any, Any]:
-        """x and c of `packed`. Works on tensors, and on arrays, which stay arrays."""
+        """x and c of `packed`. Works on tensors and on arrays (which stay arrays)."""
         x, c = packed[:, :-self._size], packed[:, -self._size:]
         return _shaped(x, self.x_shape), self.typed(c)
 
     def with_c(self, z: tf.Tensor, packed: tf.Tensor) -> tf.Tensor:
-        """z `[B, n]` with the condition of each row, as the decoder takes it."""
+        """z `[B, n]` with the condition of each row, for the decoder."""
         return tf.concat([z, tf.cast(packed[:, -self._size:], z.dtype)], 1)
 
     def split(self, packed: Any) -> tuple[Any, Any]:
-        """z and c of what `with_c` makes."""
+        """z and c from the result of `with_c`."""
         return packed[:, :-self._size], self.typed(packed[:, -self._size:])
 
     def typed(self, c: Any) -> Any:
@@ -70,7 +70,7 @@ class Condition:
 
         Args:
           data: a pair `(x, c)` of arrays of one length, or a `tf.data.Dataset` or another iterable
-            of such batches; or packed examples `[N, k]` of data that were seen before.
+            of such batches; or packed examples `[N, k]` of earlier data.
           batch_size: of the batches of arrays.
         """
         if isinstance(data, tuple) and len(data) == 2 and all(
@@ -118,10 +118,10 @@ class Given:
     """z -> decode(z), with the conditions of some rows.
 
     Args:
-      decode: takes z and c in one tensor, as `Condition.with_c` makes it.
+      decode: function of z and c in one tensor, from `Condition.with_c`.
       condition: of the model.
       packed: the rows, `[B, k]`. z may be `[m B, n]`: the same rows m times one after the other. Or
-        it may be of the first rows alone.
+        it may have only the first rows.
     """
 
     def __init__(self, decode: Callable[[tf.Tensor], tf.Tensor], condition: Condition,
@@ -129,7 +129,7 @@ class Given:
         self.inner, self._condition, self.packed = decode, condition, packed
 
     def of(self, packed: tf.Tensor) -> "Given":
-        """The same with the conditions of other rows."""
+        """The same function with the conditions of other rows."""
         return Given(self.inner, self._condition, packed)
 
     def __call__(self, z: tf.Tensor) -> tf.Tensor:
@@ -149,7 +149,7 @@ def conditional_part(model: Any, role: str, condition: Condition,
         arrays or tensors.
       role: "encoder" or "decoder".
       condition: of the model.
-      latent_shape: gives (h, w, c) of a spatial latent space, of a decoder.
+      latent_shape: function that returns (h, w, c) of a spatial latent space, for a decoder.
     Raises:
       ValueError: for a Keras graph of another number of inputs. TypeError: for other models.
     """
@@ -176,8 +176,8 @@ def conditional_part(model: Any, role: str, condition: Condition,
 
 
 def refuse(model: Any, name: str) -> None:
-    """Raises ValueError if a model is conditional; `name` is what cannot take one."""
+    """Raises ValueError if a model is conditional; `name` is the function that cannot use one."""
     if getattr(model, "condition", None) is not None:
         raise ValueError(
-            f"{name} takes no conditional model. Give the model at one condition: a pair of "
+            f"{name} cannot use a conditional model. Give the model at one condition: a pair of "
             "functions of x and of z alone.")

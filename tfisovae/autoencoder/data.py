@@ -1,4 +1,4 @@
-"""What data sets yield: one rule for which part of an element is x, and what x must be like."""
+"""Reads data: one rule for x in an element of a data set, and checks of x."""
 import zlib
 from collections.abc import Iterable, Iterator
 from typing import Any, TypeAlias
@@ -19,20 +19,19 @@ array `[N, ...]`, or a pair `(x, y)` or a dict of arrays.
 
 
 def x_of(element: Any) -> Any:
-    """The examples x of one element of a data set.
+    """The examples x in one element of a data set.
 
     They are the element itself, the first of a pair `(x, y)`, the entry `"image"` of a dict, or its
     only entry.
 
     Raises:
-      ValueError: for anything else, with how to map it.
+      ValueError: for anything else; the message shows how to map it.
     """
     if isinstance(element, (tuple, list)):
         if len(element) == 3 and element[2] is not None:
             raise ValueError(
-                "The data set yields (x, y, sample_weight); the loss of a VAE here has no "
-                "weights. Leave them out: "
-                "dataset.map(lambda x, y, weight: x).")
+                "The data set yields (x, y, sample_weight); the loss of a VAE has no weights. "
+                "Leave them out: dataset.map(lambda x, y, weight: x).")
         if not 1 <= len(element) <= 3:
             raise ValueError(
                 f"The data set yields {len(element)} parts; x must be the first of a pair (x, y). "
@@ -55,16 +54,15 @@ def batches(data: Data, batch_size: int = _BATCH) -> Iterator[tf.Tensor]:
     """Yields batches of x, float32.
 
     Args:
-      data: `tf.data.Dataset`, or a generator or other iterable of batches `[B, ...]` as `x_of`
-        takes them; or an array `[N, ...]`, nested lists of numbers, a pair `(x, y)` of arrays of
-        one length, or a dict of arrays.
+      data: `tf.data.Dataset`, or a generator or other iterable of batches `[B, ...]` as for `x_of`;
+        or an array `[N, ...]`, nested lists of numbers, a pair `(x, y)` of arrays of one length, or
+        a dict of arrays.
       batch_size: of the batches of an array.
     Raises:
-      ValueError: for anything else, such as lists of arrays, of which nothing says whether they are
-        examples or batches.
+      ValueError: for anything else, such as lists of arrays, which may be examples or batches.
     """
     found = whole(data)
-    if hasattr(found, "shape"):  # in slices: a data set would be a copy of all of it
+    if hasattr(found, "shape"):  # in slices, since a data set would copy all of it
         elements = (found[start:start + batch_size]
                     for start in range(0, int(found.shape[0]), batch_size))
     else:
@@ -76,8 +74,8 @@ def batches(data: Data, batch_size: int = _BATCH) -> Iterator[tf.Tensor]:
 
 
 def check_kind(x: Any, name: str = "x") -> None:
-    """Raises ValueError for data that float32 numbers would not be: complex, masked, sparse, ragged
-    or text, and numbers too large for it.
+    """Raises ValueError for data that float32 cannot hold: complex, masked, sparse, ragged or text
+    data, and numbers that are too large.
     """
     if isinstance(x, tf.RaggedTensor):
         found = f"rows of different lengths (a RaggedTensor). Give {name}.to_tensor()"
@@ -86,7 +84,7 @@ def check_kind(x: Any, name: str = "x") -> None:
     elif hasattr(x, "toarray") and hasattr(x, "nnz"):  # of SciPy
         found = f"a sparse matrix ({type(x).__name__}). Give {name}.toarray()"
     elif isinstance(x, np.ma.MaskedArray) and np.ma.is_masked(x):
-        found = (f"{int(np.ma.count_masked(x))} masked entries, whose values would count. Leave "
+        found = (f"{int(np.ma.count_masked(x))} masked entries, but masks are not supported. Leave "
                  f"these examples out, or give {name}.filled(VALUE)")
     else:
         found = _unusable(x, name) if hasattr(x, "dtype") else None
@@ -95,7 +93,7 @@ def check_kind(x: Any, name: str = "x") -> None:
 
 
 def _unusable(x, name):
-    """What is said of an array or a tensor of a type or with numbers that float32 does not hold."""
+    """The message for an array or a tensor that float32 cannot hold."""
     try:
         kind = tf.as_dtype(x.dtype)
     except TypeError:  # of another framework, or a date
@@ -116,8 +114,8 @@ def _unusable(x, name):
     if kind is tf.float64 and _FLOAT32 < largest < np.inf:
         return f"numbers up to {largest:.3g}, beyond float32 ({_FLOAT32:.2g}). Rescale them"
     if kind is not tf.float64 and largest > _EXACT:
-        return (f"integers up to {largest:.3g}, beyond 2^53, whose last digits would be lost. "
-                "Subtract an offset first, such as the earliest of times in nanoseconds")
+        return (f"integers up to {largest:.3g}, beyond 2^53, which would lose digits. Subtract an "
+                "offset first, such as the earliest time")
     return None
 
 
@@ -129,18 +127,18 @@ def as_x(x: Any) -> tf.Tensor:
 
 
 def is_endless(data: Data) -> bool:
-    """Whether a data set says that it has no end."""
+    """Whether a data set declares that it has no end."""
     data = data.data if isinstance(data, Repeated) else data
     return isinstance(data, tf.data.Dataset) and int(
         data.cardinality()) == tf.data.INFINITE_CARDINALITY
 
 
 class Repeated:
-    """Batches of a data set that is gone through more than once, and must yield the same ones in
-    the same order each time.
+    """Batches of a data set for several passes, with a check that each pass yields the same ones in
+    the same order.
 
     Args:
-      data: as `batches` takes it.
+      data: as for `batches`.
     """
 
     def __init__(self, data: Data) -> None:
@@ -153,17 +151,17 @@ class Repeated:
                 self._known.append(digest)
             elif digest != self._known[number]:
                 raise ValueError(
-                    "The data set yields other examples, or another order, when it is gone "
-                    "through again. Give an "
-                    "array, or shuffle it by dataset.shuffle(..., reshuffle_each_iteration=False).")
+                    "The data set yields other examples, or another order, in a second pass. Give "
+                    "an array, or shuffle it with dataset.shuffle(..., "
+                    "reshuffle_each_iteration=False).")
             yield x
 
 
 def whole(data: Any) -> Any:
-    """The array x in what is given as data, or what iterates over batches as it is."""
+    """The array x in the given data; iterables of batches stay unchanged."""
     if isinstance(data, dict):
         return whole(x_of(data))
-    if hasattr(data, "iloc"):  # a table of pandas, which is sliced by its labels
+    if hasattr(data, "iloc"):  # a table of pandas, which slices by labels
         data = data.to_numpy()
     if hasattr(data, "shape"):
         check_kind(data[:0] if _is_plain(data) else data, "data")  # numbers batch by batch
@@ -182,13 +180,13 @@ def whole(data: Any) -> Any:
 
 
 def _is_plain(data):
-    """Whether an array has its kind in its type, so that its numbers can be looked at later."""
+    """Whether the type of an array shows its kind, so that its numbers can be checked later."""
     return type(data) is np.ndarray and data.ndim > 0
 
 
 def _of_sequence(data):
-    """x of a tuple or list: of a pair, of nested lists of numbers, or of a list of elements as
-    `x_of` takes them.
+    """x of a tuple or list: from a pair, from nested lists of numbers, or from a list of elements
+    as for `x_of`.
     """
     def length(part):
         return part.shape[0] if hasattr(part, "shape") and len(part.shape) else None
@@ -203,10 +201,8 @@ def _of_sequence(data):
             for part in data[:4])
         raise ValueError(
             f"data is a {kind} of {len(data)}: {said}{', ...' if len(data) > 4 else ''}. It must "
-            f"be an array "
-            "[N, ...], or a pair (x, y) of arrays of one length. Give x alone; np.stack(data) of "
-            "single examples, "
-            "np.concatenate(data) of batches.")
+            "be an array [N, ...], or a pair (x, y) of arrays of one length. Give only x: "
+            "np.stack(data) for single examples, np.concatenate(data) for batches.")
     if isinstance(data, tuple) and any(isinstance(part, (tuple, dict)) for part in data):
         raise ValueError(
             f"data is a tuple of {len(data)} pairs or dicts, as load_data() returns them for "
@@ -223,9 +219,8 @@ def _of_sequence(data):
         array = np.asarray(None)
     if array.ndim < 2 or array.dtype.kind not in "fiub":
         raise ValueError(
-            f"data is a {kind} that is no array [N, ...] of numbers: nested lists must have "
-            f"numbers in them, as many "
-            "in each row.")
+            f"data is a {kind} but not an array [N, ...] of numbers: nested lists must hold "
+            "numbers, and equally many in each row.")
     return array
 
 

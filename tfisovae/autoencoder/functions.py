@@ -1,4 +1,4 @@
-"""Plain functions over arrays, of any framework, as functions of tensors."""
+"""Turns plain functions of arrays, in any framework, into functions of tensors."""
 from collections.abc import Callable
 from typing import Any
 
@@ -9,16 +9,16 @@ from tfisovae.autoencoder.outputs import PartError
 
 
 class PlainFunction:
-    """A function over arrays, of whatever framework, as a function of tensors that works inside
-    graphs too.
+    """A function of arrays, in any framework, as a function of tensors that also works inside
+    graphs.
 
     It is called with NumPy arrays, float32, and may return an array, a tuple or a dict of arrays.
-    One that returns TensorFlow's tensors and can be traced is called with tensors from then on, and
-    has derivatives. Shapes and types are those of a first call, outside of any graph, on two rows.
+    If it returns TensorFlow tensors and can be traced, it gets tensors from then on, and has
+    derivatives. Shapes and types come from a first call on two rows, outside of any graph.
 
     Attributes:
-      precision: float64 if the function returns that, once it has been called; float64 tensors then
-        go in and come out as they are. Everything else is float32.
+      precision: float64 if the function returns float64; known after the first call. Then float64
+        tensors pass unchanged. Everything else is float32.
     """
 
     def __init__(self, function: Callable[[Any], Any], role: str) -> None:
@@ -81,6 +81,6 @@ class PlainFunction:
         try:
             tf.function(self._function).get_concrete_function(
                 tf.TensorSpec([None, *x.shape[1:]], tf.float32))
-        except Exception:  # .numpy() of a tensor, say, in whatever way it shows
+        except Exception:  # for example .numpy() of a tensor, whatever the error
             return False
         return True

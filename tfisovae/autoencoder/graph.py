@@ -12,18 +12,18 @@ from tfisovae.autoencoder.outputs import Outputs
 _layers = tf.keras.layers
 
 NARROW = ("float16", "bfloat16")  # the types of 16 bits
-# At inference they change nothing.
+# They have no effect in inference.
 _PASSIVE = (_layers.InputLayer, _layers.Dropout, _layers.Concatenate)
 # A layer with these attributes is random in training unless all are 0.
 _RATES = ("rate", "stddev", "dropout", "recurrent_dropout")
-# More of the kind of `_keras.TOGETHER`. All other layers of Keras, of tensorflow-compression and of
-# this package treat each example on its own.
+# More layers like `_keras.TOGETHER`. All other layers of Keras, tensorflow-compression and this
+# package treat each example separately.
 _HIDDEN = ("TFOpLambda", "SlicingOpLambda", "ClassMethod", "AddLoss", "AddMetric")
 _KNOWN = ("keras", "tensorflow_compression", "tfisovae")
 
 
 def custom_objects(*networks: tf.keras.layers.Layer) -> dict[str, type]:
-    """The classes of all layers in the networks, by name, as Keras takes `custom_objects`."""
+    """The classes of all layers in the networks, by name, for Keras' `custom_objects`."""
     return {type(layer).__name__: type(layer) for network in networks for layer in layers(network)}
 
 
@@ -39,13 +39,15 @@ def random_layers(network: object) -> list[tf.keras.layers.Layer]:
 
 def narrow_layers(network: object,
                   kinds: Sequence[str] = NARROW) -> list[tf.keras.layers.Layer]:
-    """Layers that compute in 16 bits in training. A graph computes nothing itself: it is none."""
+    """Layers that compute in 16 bits in training. A graph itself computes nothing, and does not
+    count.
+    """
     return [layer for layer in layers(network)
             if layer.compute_dtype in kinds and not (layer is network and is_graph(layer))]
 
 
 def layers_with_losses(network: object) -> list[tf.keras.layers.Layer]:
-    """Layers that add a loss of what passes through them."""
+    """Layers that add a loss from their inputs."""
     return [layer for layer in layers(network)
             if type(layer).__name__ == "AddLoss" or layer.activity_regularizer is not None]
 
@@ -56,8 +58,8 @@ def from_package(layer: tf.keras.layers.Layer, *packages: str) -> bool:
 
 
 def treats_examples_apart(network: tf.keras.layers.Layer) -> bool:
-    """Whether each output in training mode is known to depend on its own example alone, and no loss
-    or state on the batch.
+    """Whether each output in training mode depends only on its own example, and no loss or state on
+    the batch, as far as known.
     """
     return all(
         from_package(layer, *_KNOWN) and type(layer).__name__ not in _HIDDEN
@@ -66,14 +68,14 @@ def treats_examples_apart(network: tf.keras.layers.Layer) -> bool:
 
 
 def can_be_made_again(network: tf.keras.layers.Layer) -> bool:
-    """Whether Keras' own configuration is known to be enough to make the network again."""
+    """Whether Keras' own configuration is enough to make the network again, as far as known."""
     return all(
         from_package(layer, "keras", "tfisovae") and not isinstance(layer, _layers.Lambda)
         for layer in layers(network))
 
 
 def takers(network: tf.keras.Model, tensor: tf.Tensor) -> list[_keras.Node]:
-    """The calls of layers in a graph that take a tensor of it."""
+    """The calls of layers in a graph with a tensor of it as input."""
     return [node for node in _keras.nodes(network)
             if any(source is tensor for source in node.inputs)
             and not isinstance(node.layer, _layers.InputLayer)]
@@ -81,7 +83,7 @@ def takers(network: tf.keras.Model, tensor: tf.Tensor) -> list[_keras.Node]:
 
 def after(network: tf.keras.Model,
           some: Iterable[tf.keras.layers.Layer]) -> set[tf.keras.layers.Layer]:
-    """The layers of a graph that depend on what some layers of it return."""
+    """The layers of a graph that depend on outputs of some of its layers."""
     some, found = set(some), set()
     for node in _keras.nodes(network):
         if any(_keras.origin(source)[0].layer in some | found for source in node.inputs):
@@ -91,15 +93,15 @@ def after(network: tf.keras.Model,
 
 def posterior_tensors(encoder: tf.keras.Model,
                       asked: str | int | Sequence[str | int] | None = None) -> list[tf.Tensor]:
-    """The posterior's mean and spread in an encoder that is a graph, or the one tensor of both: the
-    choice that measuring makes (`Outputs.parameters`).
+    """The posterior's mean and second output in an encoder graph, or the one tensor of both, chosen
+    as in measurements (`Outputs.parameters`).
     """
     return Outputs.of(_keras.outputs(encoder),
                       _keras.output_names(encoder)).parameters(asked)
 
 
 def head_tensors(encoder: tf.keras.Model) -> list[tf.Tensor]:
-    """As `posterior_tensors`, but mean and spread are also found where a layer joins them."""
+    """As `posterior_tensors`, but it also finds mean and second output if a layer joins them."""
     found = posterior_tensors(encoder)
     node = _keras.origin(found[0])[0]
     # [B, k] has no other axis to join.
@@ -110,16 +112,16 @@ def head_tensors(encoder: tf.keras.Model) -> list[tf.Tensor]:
 
 
 def heads(encoder: object) -> list[tf.keras.layers.Layer]:
-    """The layers that return the posterior's mean and its spread, or the one that returns both;
-    empty where the encoder is no graph.
+    """The layers that return the posterior's mean and second output, or the one that returns both;
+    empty if the encoder is not a graph.
     """
     return [_keras.origin(tensor)[0].layer
             for tensor in head_tensors(encoder)] if is_graph(encoder) else []
 
 
 def sources(tensor: tf.Tensor) -> Iterator[tf.keras.layers.Layer]:
-    """The layers that a tensor comes from, seen through layers that change nothing at inference and
-    into models within the model.
+    """The layers that a tensor comes from, through layers without an effect in inference and into
+    nested models.
     """
     node, place = _keras.origin(tensor)
     layer = node.layer
@@ -134,9 +136,10 @@ def sources(tensor: tf.Tensor) -> Iterator[tf.keras.layers.Layer]:
 
 def first_layers(network: tf.keras.Model,
                  tensor: tf.Tensor | None = None) -> Iterator[tf.keras.layers.Layer]:
-    """The layers of a graph that take a tensor, by default its one input, seen as in `sources`.
+    """The layers of a graph with a tensor as input (by default the graph's one input), as in
+    `sources`.
 
-    Dropout is one of them, as it changes something in training.
+    Dropout counts, since it has an effect in training.
     """
     for node in takers(network, network.inputs[0] if tensor is None else tensor):
         layer = node.layer

@@ -1,10 +1,8 @@
-"""What is wrong with a model, or with what it is given, before anything is measured: findings as
-data.
+"""Finds faults of a model or its data before any measurement, as data.
 
-Every measure takes for granted that encode and decode are functions of one example, that the scale
-is a standard deviation, and that the data are those of training. Models that come from elsewhere
-may break each of these without an error. A finding is a kind and its numbers; `verdict` has the
-words.
+All measurements assume that encode and decode are functions of one example, that the scale is a
+standard deviation, and that the data are like the training data. Other models may break each of
+these without an error. A finding has a kind and numbers; `verdict` has the words.
 """
 import math
 import warnings
@@ -20,34 +18,34 @@ from tfisovae.verdict import model_words
 from tfisovae.verdict.findings import Finding, Kind
 from tfisovae.verdict.states import Severity
 
-_ROWS = 128  # examples whose encodings and decodings are compared
+_ROWS = 128  # examples for comparing encodings and decodings
 _MANY_ROWS = 1000  # examples for moments
-# Of a row among other rows, relative to the deviation over the rows: above what sums in another
-# order do.
+# Effect of other rows on a row, relative to the deviation over rows: larger than the effect of
+# another order of sums.
 _CHANGES = 1e-3
-_REPEATS = 1e-5  # the same, between two calls alike
-_MISFIT = 0.05  # of E[mu^2 + sigma^2] from 1, below which no reading of the scale is doubted
-_FITS = 0.2  # the same, above which no reading is proposed
-_BETTER = 2  # times nearer to 1 a reading must be to be proposed instead of another
-# Squared error over the variance of the data, above which reconstructions are worse than none.
+_REPEATS = 1e-5  # the same for two equal calls
+_MISFIT = 0.05  # no reading of the scale is doubted if E[mu^2 + sigma^2] is this near to 1
+_FITS = 0.2  # the same; above it no reading is proposed
+_BETTER = 2  # a proposed reading must be this many times nearer to 1
+# Above this squared error over the variance of the data, reconstructions are worse than the mean.
 _WORSE = 1.5
 _VARIES = 0.1  # variance of the means over examples, summed: a model that carries information
-_OVERSHOOT = 0.02  # of the outputs: as many may leave a domain that is not strict
-_APART = 0.4  # of the ends of two ranges, in widths of the wider one
-_CHECKED = 8  # examples that `check` looks at: .2 CPU seconds for the largest networks here
-_LEAST_UNIT = 0.01  # of the largest output; deviations below it are near the rounding of float32
+_OVERSHOOT = 0.02  # this share of the outputs may leave a domain that is not strict
+_APART = 0.4  # difference of the ends of two ranges, in widths of the wider one
+_CHECKED = 8  # examples for `check`: .2 CPU seconds for the largest networks here
+_LEAST_UNIT = 0.01  # of the largest output; smaller deviations are near float32's rounding
 
 
 def check(autoencoder: Measurable, x: np.ndarray | tf.Tensor) -> None:
-    """Raises where no number measured of this model would mean anything; warns of what is doubtful.
+    """Raises if measurements of this model would be meaningless; warns of doubtful ones.
 
-    It looks at the first 8 examples, which takes about three encodes and two decodes of them.
+    It uses the first 8 examples, with about three encodes and two decodes of them.
 
     Args:
       autoencoder: as `inspect` takes it.
       x: examples, `[B, ...]`, at least one.
     Raises:
-      ValueError: with what is wrong and what to do.
+      ValueError: the message has the fault and what to do.
     """
     x = x[:_CHECKED]
     found = [finding for finding in inspect(autoencoder, x if len(x) > 1 else tf.concat([x, x], 0))
@@ -55,25 +53,25 @@ def check(autoencoder: Measurable, x: np.ndarray | tf.Tensor) -> None:
     fatal = [finding for finding in found if finding.severity is Severity.FATAL]
     if fatal:
         raise ValueError(
-            "model cannot be measured as it is. " + " ".join(model_words.remedies(fatal))
+            "model cannot be measured. " + " ".join(model_words.remedies(fatal))
             + " (inspect=False skips this check.)")
     for said in model_words.remedies(found):
         warnings.warn(f"model may be wrong. {said}", stacklevel=3)
 
 
 def inspect(autoencoder: Measurable, x: np.ndarray | tf.Tensor) -> list[Finding]:
-    """What is wrong with a model on the examples `x`: an empty list where nothing is.
+    """The faults of a model on the examples `x`; an empty list without faults.
 
-    What comes first is a cause of what follows: data of another range, for which scales underflow;
-    then the networks. Randomness hides the dependence of rows, and outputs that are not finite hide
-    the rest of their row: what is hidden is not looked for, nor is the reading of the scale with
-    data of another range or constant ones. About four encodes and four decodes of up to 128
-    examples, and an encode of up to 1000; not for use in a graph.
+    Causes come first: data of another range, which make scales underflow; then the networks.
+    Randomness hides the dependence of rows, and outputs that are not finite hide the rest of their
+    row. Hidden faults are not tested. With constant data or data of another range, the reading of
+    the scale is not tested. About four encodes and four decodes of up to 128 examples, and an
+    encode of up to 1000; not for use in a graph.
 
     Args:
       autoencoder: `Autoencoder`, or anything with its five attributes.
-      x: examples, `[B, ...]`, as they are measured, or a pair (x, c) for a conditional model; two at
-        least, and the more the better for OTHER_SCALE and OTHER_RANGE.
+      x: examples, `[B, ...]`, or a pair (x, c) for a conditional model; at least two, and better
+        many for OTHER_SCALE and OTHER_RANGE.
     Returns:
       list of `Finding`.
     Raises:
@@ -86,7 +84,7 @@ def inspect(autoencoder: Measurable, x: np.ndarray | tf.Tensor) -> list[Finding]
     known = autoencoder.networks or Networks()
     many = tf.cast(x[:_MANY_ROWS], tf.float32)
     if len(many) < 2:
-        raise ValueError(f"inspect needs two examples at least; got {len(many)}.")
+        raise ValueError(f"inspect needs at least two examples; got {len(many)}.")
     x = many[:_ROWS]
 
     def encode(x):
@@ -129,8 +127,8 @@ def _rows_finite(values):
 
 
 def _behaviour(part, function, inputs, outputs, numbers):
-    """Whether outputs are finite, the same when asked twice, and the same in other company;
-    `outputs` are those of the first call, `numbers` the numbers of the rows.
+    """Whether outputs are finite, equal in a second call, and independent of other rows; `outputs`
+    come from the first call, `numbers` are the indices of the rows.
     """
     outputs = outputs.astype(np.float64)  # squares of large ones would overflow
     findings, finite = [], _rows_finite(outputs)
@@ -142,7 +140,7 @@ def _behaviour(part, function, inputs, outputs, numbers):
             }))
     if not finite.any():
         return findings
-    # Outputs that hardly differ between the rows have no deviation to compare with.
+    # Outputs with hardly any difference between rows give no deviation to compare with.
     largest = float(np.max(np.abs(outputs[finite])))
     unit = max(math.sqrt(float(np.mean(np.var(outputs[finite], 0)))), _LEAST_UNIT * largest) or 1.0
 
@@ -162,8 +160,8 @@ def _behaviour(part, function, inputs, outputs, numbers):
 
 
 def _never_below_1(mean, scale):
-    """A head that gives no negative log-variance, such as a ReLU. Float32 leaves a collapsed
-    posterior a little below 1 here and there.
+    """A head without negative log-variances, such as a ReLU. In float32 a collapsed posterior is
+    sometimes a little below 1.
     """
     varies = np.var(mean, 0).sum() > _VARIES
     if not (np.isfinite(scale).all() and varies and (scale >= 1).all()):
@@ -176,7 +174,7 @@ def _never_below_1(mean, scale):
 
 
 def _scale_sign(scale, zero_explained):
-    wrong = scale < 0 if zero_explained else scale <= 0  # False for what is not a number
+    wrong = scale < 0 if zero_explained else scale <= 0  # False for NaN
     if not wrong.any():
         return []
     return [
@@ -189,7 +187,7 @@ def _scale_sign(scale, zero_explained):
 
 
 def _negative_variance(known, x):
-    """Its root is not a number, which alone would not say why."""
+    """Its root is not a number, which would not show the cause."""
     if known.reading != "variance" or known.parameters is None:
         return []
     spread = known.parameters(x)[1].numpy()
@@ -206,11 +204,11 @@ def _negative_variance(known, x):
 
 
 def _reading(known, x):
-    """E[mu_j^2 + sigma_j^2] = 1 wherever a VAE has converged, for the right reading of sigma alone.
+    """E[mu_j^2 + sigma_j^2] = 1 after convergence, but only for the right reading of sigma.
 
-    One is proposed if the moments under it are near 1, and clearly nearer than under the one given;
-    whatever is not clearly worse than it is named next to it. A model with a training objective was
-    trained under its reading, so nothing is proposed.
+    A reading is proposed if its moments are near 1, and clearly nearer than with the given one.
+    Readings that fit about as well are named too. A model with a training objective was trained
+    with its reading, so nothing is proposed.
     """
     if known.parameters is None or known.training_objective is not None:
         return []

@@ -1,7 +1,7 @@
 """Keras networks as functions of tensors: any models, with any outputs, in training or in inference
 mode.
 
-In inference mode they compute in float32, whatever they were trained in: 16 bits have 3 digits, and
+In inference mode they compute in float32, whatever the training used: 16 bits have 3 digits, and
 differences of such outputs are noise.
 """
 import contextlib
@@ -22,7 +22,7 @@ def keras_part(network: tf.keras.layers.Layer, role: str) -> Part:
 
 
 def called(network: tf.keras.layers.Layer, x: tf.Tensor, training: bool = False) -> Outputs:
-    """What a Keras network returns for a tensor, in training or in inference mode."""
+    """The output of a Keras network for a tensor, in training or in inference mode."""
     _build(network, x.shape)
     with contextlib.nullcontext() if training else _computing_in_float32(network):
         result = _in_mode(network, [x], training)
@@ -30,7 +30,7 @@ def called(network: tf.keras.layers.Layer, x: tf.Tensor, training: bool = False)
 
 
 def called_with_condition(network: tf.keras.layers.Layer, role: str) -> Callable[..., Outputs]:
-    """What a Keras network of two inputs returns: a function of x or z, c, and the mode.
+    """A Keras network with two inputs as a function of x or z, c, and the mode.
 
     The inputs go in as a list, unless `call` has a parameter for each.
     """
@@ -58,12 +58,12 @@ def called_with_condition(network: tf.keras.layers.Layer, role: str) -> Callable
 
 
 def outputs_of(network: tf.keras.layers.Layer, result: object) -> Outputs:
-    """A Keras network's result as `Outputs`, with the names that the network gives them."""
+    """A Keras network's result as `Outputs`, with the network's names."""
     return Outputs.of(result, _keras.output_names(network))
 
 
 def built_by_zeros(network: tf.keras.layers.Layer, shape: tuple[int, ...]) -> Outputs:
-    """What a network returns for an example of zeros. It makes variables under the network's own
+    """The output of a network for an example of zeros. It makes variables under the network's own
     mixed-precision policy.
     """
     return outputs_of(network, _in_mode(network, [tf.zeros([1, *shape])], False))
@@ -71,9 +71,7 @@ def built_by_zeros(network: tf.keras.layers.Layer, shape: tuple[int, ...]) -> Ou
 
 def input_shape(network: tf.keras.layers.Layer,
                 role: str) -> tuple[int | None, ...] | None:
-    """The shape of one example that a network takes; entries that it leaves open are None. None
-    where it says nothing.
-    """
+    """The shape of one input example of a network; open entries are None. None if unknown."""
     if graph.is_graph(network):
         check_one_input(role, [x.name for x in network.inputs])
         return tuple(network.inputs[0].shape[1:])
@@ -82,9 +80,7 @@ def input_shape(network: tf.keras.layers.Layer,
 
 
 class _InMode(tf.keras.layers.Layer):
-    """Calls a network whose own `call` takes no `training`. Its layers find the mode in Keras'
-    context.
-    """
+    """Calls a network without a `training` argument. Its layers find the mode in Keras' context."""
 
     def __init__(self, network):
         super().__init__(dtype="float32", autocast=False)
@@ -102,7 +98,7 @@ def _in_mode(network, inputs, training):
 
 
 def _build(network, shape):
-    """Makes variables outside of the graph that asks first, and under the network's own policy."""
+    """Makes variables outside of the calling graph, under the network's own policy."""
     known = shape.rank is not None and None not in shape.as_list()[1:]
     if known and not (network.built
                       and all(layer.built for layer in graph.narrow_layers(network))):
@@ -112,16 +108,16 @@ def _build(network, shape):
 
 @contextlib.contextmanager
 def _computing_in_float32(network):
-    """Layers with a mixed-precision policy compute in float32 while inside, with the variables that
-    they have.
+    """In the block, layers with a mixed-precision policy compute in float32, with their existing
+    variables.
     """
     layers = [layer for layer in graph.layers(network) if layer.compute_dtype in graph.NARROW]
     for layer in layers:
         if layer.variable_dtype in graph.NARROW and layer.weights:
             kind = layer.variable_dtype
             raise PartError(
-                f"The layer {layer.name} has its weights in {kind}, of 3 digits, so its measures "
-                f"would be rounding errors. Train with the policy mixed_{kind}, which keeps "
+                f"The layer {layer.name} has its weights in {kind}, with 3 digits, so measurements "
+                f"would only show rounding errors. Train with the policy mixed_{kind}, which keeps "
                 "float32 weights, or copy the weights into layers of float32.")
     policies = [layer.dtype_policy for layer in layers]
     try:

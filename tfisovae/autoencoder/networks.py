@@ -1,5 +1,5 @@
-"""The two halves of a VAE behind the door: `as_part` makes each a function of a tensor, `Encoder`
-and `Decoder` read mean, spread and x_hat, and `Networks` holds what is known about them.
+"""The two halves of a VAE: `as_part` makes each a function of a tensor, `Encoder` and `Decoder`
+read mean, scale and x_hat, and `Networks` holds known facts about them.
 """
 import dataclasses
 import math
@@ -22,21 +22,20 @@ from tfisovae.autoencoder.torch_modules import TorchFunction
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Networks:
-    """What is known about the networks of a model, beyond what `encode` and `decode` do.
+    """Known facts about the networks of a model, beyond `encode` and `decode`.
 
     Attributes:
       encoder, decoder: a Keras network, another `tf.Module`, a `Loaded` or a `TorchFunction`, with
-        the `trainable_variables` of that half; `None` where they are not known.
-      parameters: x -> mean and second output as the encoder returns them, `[B, n]` each.
-      reading: how the second output is read: "log_variance", "variance", "log_scale" or "scale".
-      outputs: which outputs of the encoder were asked for, as `encoder_outputs` of
-        `as_autoencoder`.
-      example_shape: of one x; an open axis is `None`. `None` where it is not known.
-      n: latent dimensions, where they are known.
-      model: the model itself, where its beta may change from step to step: a `VAE`.
-      check: raises ValueError for an x that the model does not take.
-      training_objective: `(x, first_row, seed)` -> the loss of training, `[B]`, nats, with the
-        networks' own losses in it.
+        the `trainable_variables` of this half; `None` if unknown.
+      parameters: x -> the encoder's mean and second output, `[B, n]` each.
+      reading: the meaning of the second output: "log_variance", "variance", "log_scale" or "scale".
+      outputs: the requested outputs of the encoder, as `encoder_outputs` of `as_autoencoder`.
+      example_shape: of one x; an open axis is `None`. `None` if unknown.
+      n: latent dimensions, if known.
+      model: the model itself, if its beta may change from step to step: a `VAE`.
+      check: raises ValueError for an x that does not fit the model.
+      training_objective: `(x, first_row, seed)` -> the training loss, `[B]`, nats, with the
+        networks' own losses.
       treats_examples_apart: whether no layer is known to look at a whole batch.
       seed: of the posterior noise in training.
     """
@@ -72,13 +71,13 @@ def as_part(model: Any, role: str, owner: object = None) -> Part:
       owner: the loaded object that a signature belongs to.
     Raises:
       TypeError: if it is none of these.
-      ValueError: if it takes anything but one batch of floating-point numbers.
+      ValueError: if its input is not one batch of floating-point numbers.
     """
     if isinstance(model, (str, os.PathLike)):
         path, model = os.fspath(model), signatures.load_saved_model(model)
         if not model.signatures and not callable(model):
             raise PartError(
-                f"{path} has no signatures, so nothing says how its {role} is called. Export it "
+                f"{path} has no signatures, so it is unknown how to call its {role}. Export it "
                 "with one: model.export(DIRECTORY) of Keras, or tf.saved_model.save(model, "
                 "DIRECTORY, signatures=FUNCTION).")
     if torch_modules.module_of(model) is not None:
@@ -99,7 +98,7 @@ def as_part(model: Any, role: str, owner: object = None) -> Part:
                     precision=lambda: plain.precision)
     raise TypeError(
         f"The {role} must be a Keras model, a PyTorch module, the directory of a SavedModel, a "
-        f"loaded one, one of its signatures, or a function over NumPy arrays; got "
+        "loaded one, one of its signatures, or a function of NumPy arrays; got "
         f"{type(model).__name__}.")
 
 
@@ -107,23 +106,22 @@ def _with_variables(owner):
     """An object with `trainable_variables`, or None."""
     if isinstance(owner, tf.Module):
         return owner
-    # An object that `tf.saved_model.load` returned lists them where Keras exported it.
+    # A loaded SavedModel lists them if Keras exported it.
     found = getattr(owner, "trainable_variables", None)
     return None if found is None else Loaded(owner, tuple(found))
 
 
 class Encoder:
-    """x -> `Posterior`, by an encoder whose second output says the posterior's spread in one of
-    four ways.
+    """x -> `Posterior`, from an encoder with one of four kinds of second output.
 
     Args:
       part: the network.
-      reading: how the second output is read: "log_variance", "variance", "log_scale" or "scale".
+      reading: the meaning of the second output: "log_variance", "variance", "log_scale" or "scale".
       outputs: which of its outputs are meant, as `encoder_outputs` of `as_autoencoder`.
-      latents: n of the decoder, where it is known.
+      latents: n of the decoder, if known.
     Attributes:
-      latent_shape: (h, w, c) of a spatial latent space, once an example was encoded: its means and
-        variances are `[B, h, w, c]`, and `[B, n]` here. `None` of vectors.
+      latent_shape: (h, w, c) of a spatial latent space, known after the first example: its means
+        and variances are `[B, h, w, c]`, and `[B, n]` here. `None` for vectors.
       channels_first: whether the network has `[B, c, h, w]` instead. Modules of PyTorch do, and
         functions that take images with their channels in front.
     """
@@ -136,7 +134,7 @@ class Encoder:
         self.channels_first = part.channels_first
 
     def parameters(self, x: tf.Tensor, training: bool = False) -> tuple[tf.Tensor, tf.Tensor]:
-        """The mean and the second output as the encoder returns them, `[B, n]` each, float32."""
+        """The encoder's mean and second output, `[B, n]` each, float32."""
         outputs = self._part(as_x(x), training)
         mean, spread = (_as_float(value) for value in outputs.mean_and_spread(self._outputs))
         if mean.shape.rank == 4 and None not in mean.shape[1:]:
@@ -156,14 +154,15 @@ class Encoder:
         if self._latents not in (None, mean.shape[-1]):
             raise PartError(
                 f"The encoder returns n = {mean.shape[-1]} means, the decoder takes n = "
-                f"{self._latents}. An encoder with one output returns [batch, 2n]; where it has "
-                "several, encoder_outputs= says which are meant.")
+                f"{self._latents}. An encoder with one output returns [batch, 2n]; with several "
+                "outputs, select them with encoder_outputs=.")
         if spread.shape.rank is not None and spread.shape.rank > 2:
             raise PartError(
-                f"The encoder's second output must have the shape [batch, n], one spread for each "
+                "The encoder's second output must have the shape [batch, n], one scale for each "
                 f"dimension; got {spread.shape.as_list()}. A full covariance cannot be measured: "
                 "the posterior must be Gaussian with a diagonal covariance.")
-        # Static shapes of Keras networks can be trusted; elsewhere all examples may share a row.
+        # Static shapes of Keras networks can be trusted; other models may return one row for all
+        # examples.
         trusted = isinstance(self._part.owner, tf.keras.layers.Layer) and spread.shape.rank == 2
         if trusted and spread.shape.as_list() == mean.shape.as_list():
             return mean, spread
@@ -180,7 +179,7 @@ class Decoder:
     Args:
       part: the network.
       output: which of its outputs is meant, as `decoder_output` of `as_autoencoder`.
-      encoder: the one that goes with it. Where its latent space is spatial, the network gets z
+      encoder: the encoder of the same model. If its latent space is spatial, the network gets z
         `[B, h, w, c]`, unless it takes vectors.
     """
 
@@ -190,14 +189,14 @@ class Decoder:
 
     @property
     def precision(self) -> tf.DType:
-        """The type that its outputs are exact to: float64 for NumPy functions that return it."""
+        """The precision of its outputs: float64 for NumPy functions that return it."""
         return tf.float32 if self._part.precision is None else self._part.precision()
 
     @property
     def products(
             self) -> Callable[[tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor]] | None:
         """`(z, directions [k, B, n])` -> x_hat, and its Jacobian times the directions, which is
-        `[k, B, ...]`; None where TensorFlow differentiates the decoder.
+        `[k, B, ...]`; None if TensorFlow differentiates the decoder.
         """
         if self._part.products is None:
             return None
@@ -213,11 +212,11 @@ class Decoder:
     def __call__(self, z: tf.Tensor, training: bool = False) -> tf.Tensor:
         z = self._spatial(tf.convert_to_tensor(z))
         x_hat = self._part(z, training).reconstruction(self._output)
-        # Measures are float32 from end to end, unless the caller comes with float64.
+        # Measurements are float32 throughout, unless the caller gives float64.
         return x_hat if z.dtype == x_hat.dtype == tf.float64 else _as_float(x_hat)
 
     def _spatial(self, z):
-        """z `[..., n]` as the network takes it."""
+        """z `[..., n]` in the shape for the network."""
         taken, encoder = self._part.shape, self._encoder
         whole = taken is not None and None not in taken
         known = taken if whole else encoder and encoder.latent_shape
@@ -243,7 +242,7 @@ class Composed:
 
     @property
     def precision(self) -> tf.DType:
-        """The type that its outputs are exact to."""
+        """The precision of its outputs."""
         return precision_of(self._decode)
 
     def __call__(self, z: tf.Tensor) -> tf.Tensor:
@@ -255,7 +254,7 @@ class Activated:
 
     Args:
       decode: z -> the input of the activation.
-      activation: a function of a tensor, or the name of one that Keras has.
+      activation: a function of a tensor, or a name in Keras.
     """
 
     def __init__(self, decode: Callable[[tf.Tensor], tf.Tensor],
@@ -271,7 +270,7 @@ class Activated:
 
     @property
     def precision(self) -> tf.DType:
-        """The type that its outputs are exact to."""
+        """The precision of its outputs."""
         return precision_of(self._decode)
 
     def __call__(self, z: tf.Tensor) -> tf.Tensor:
@@ -279,7 +278,7 @@ class Activated:
 
 
 def precision_of(decode: Callable[[tf.Tensor], tf.Tensor]) -> tf.DType:
-    """The type that the outputs of `decode` are exact to: float32 where nothing says more."""
+    """The precision of the outputs of `decode`: float32 unless known to be higher."""
     if isinstance(decode, Given):
         return precision_of(decode.inner)
     known = isinstance(decode, (Activated, Composed, Decoder))
@@ -287,7 +286,7 @@ def precision_of(decode: Callable[[tf.Tensor], tf.Tensor]) -> tf.DType:
 
 
 def _has_channels_first(shape):
-    """Whether the shape of a batch is that of images with their channels in front."""
+    """Whether the shape of a batch is a shape of channels-first images."""
     return len(shape) == 4 and shape[1] in (1, 3) and min(shape[2:]) > 3
 
 

@@ -1,22 +1,22 @@
-"""Normal noise whose values depend on their address alone."""
+"""Normal noise with values that depend only on their address."""
 import tensorflow as tf
 
 _STEPS_TOGETHER = 10
 
 
 def check_seed(seed: int) -> None:
-    """Raises ValueError for a seed that has no 64 bits."""
+    """Raises ValueError for a seed that does not fit 64 bits."""
     if isinstance(seed, int) and not -2**63 <= seed < 2**63:
         raise ValueError(f"seed must be an integer of 64 bits, below 2^63; got {seed}.")
 
 
 def noise_rows(num_rows: int | tf.Tensor, dimension: int, seed: int, step: int | tf.Tensor,
                first_row: int | tf.Tensor = 0) -> tf.Tensor:
-    """Standard normal noise that depends on its address alone: row r of step t under a seed.
+    """Standard normal noise that depends only on its address: row r of step t under a seed.
 
-    Rows can be drawn in any partition (batches, replicas, workers) and come out the same, which is
-    what makes a resumed or a distributed run equal to one on a single device. Row r is the counter
-    range of a Philox generator keyed by (seed, step).
+    Rows are the same for any partition (batches, replicas, workers). So a resumed or a distributed
+    run equals a run on one device. Row r is the counter range of a Philox generator keyed by (seed,
+    step).
 
     Args:
       num_rows: rows to draw, an integer or scalar tensor.
@@ -28,7 +28,7 @@ def noise_rows(num_rows: int | tf.Tensor, dimension: int, seed: int, step: int |
       `[num_rows, dimension]`, float32.
     """
     check_seed(seed)
-    blocks = -(-dimension // 4)  # Philox yields four numbers a count
+    blocks = -(-dimension // 4)  # Philox yields four numbers per count
     key_seed = tf.stack([tf.cast(seed, tf.int64), tf.cast(step, tf.int64)])
     keyed = tf.raw_ops.StatelessRandomGetKeyCounter(seed=key_seed)
     offset = tf.cast(first_row, tf.uint64) * blocks
@@ -42,10 +42,10 @@ def noise_rows(num_rows: int | tf.Tensor, dimension: int, seed: int, step: int |
 
 def noise_steps(num_steps: int, first_step: tf.Tensor, num_rows: int | tf.Tensor, dimension: int,
                 seed: int) -> tf.Tensor:
-    """`noise_rows` of `num_steps` consecutive steps from `first_step` on: `[num_steps, num_rows,
+    """`noise_rows` for `num_steps` consecutive steps from `first_step` on: `[num_steps, num_rows,
     dimension]`, float32.
     """
-    # Some steps to an iteration of the loop, which costs more than what it draws: a third of the
+    # Several steps per iteration of the loop, whose overhead exceeds the drawing: a third of the
     # time.
     rounds = -(-num_steps // _STEPS_TOGETHER)
     steps = first_step + tf.range(tf.cast(rounds * _STEPS_TOGETHER, first_step.dtype))

@@ -1,11 +1,10 @@
-"""Which distortion and which beta: from a loss as people write it.
+"""Finds distortion and beta from a loss in common notation.
 
-Everything is measured in the metric of the distortion D and at the beta of Eq. 54,
+All measurements use the metric of the distortion D and the beta of Eq. 54,
 
-    loss = c (D / beta + KL) + a constant,          c > 0, KL the sum over the latent dimensions,
-    nats.
+    loss = c (D / beta + KL) + a constant,          c > 0, KL in nats, summed over dimensions.
 
-Where the loss is not known, `tfisovae.estimate_beta` finds beta in the trained model.
+If the loss is unknown, `tfisovae.estimate_beta` finds beta from the trained model.
 """
 import math
 import numbers
@@ -32,13 +31,18 @@ Scalar: typing.TypeAlias = float | np.number | np.ndarray | tf.Tensor
 
 class Objective(
         typing.NamedTuple("Objective", [("distortion", distortions.Distortion), ("beta", float)])):
-    """What a loss is in the terms of Eq. 54: unpacks as `(distortion, beta)`; its text says how it
-    was derived.
+    """The distortion and beta of a loss; it unpacks as `(distortion, beta)`, and its text shows the
+    derivation.
 
     Attributes:
       distortion: a `Distortion`.
       beta: 1 / lmbda, in the unit of the distortion per nat.
       loss: the loss of one example, in symbols.
+
+    Example:
+      >>> found = tfisovae.objective("mse", kl_weight=0.1)
+      >>> distortion, beta = found
+      >>> print(beta, found)
     """
 
     loss = ""
@@ -63,57 +67,66 @@ def objective(reconstruction: distortions.Distortion | str, *, reduction: str | 
               shape: int | Sequence[int] | tf.TensorShape | None = None,
               latent_dim: int | None = None, batch_size: int | None = None,
               variance: Scalar | None = None, data_scale: Scalar = 1.0) -> Objective:
-    """The distortion and the beta of Eq. 54 of a loss as people write it.
+    """Finds the distortion and beta of a VAE loss as people write it.
 
         loss = weight * (reconstruction, reduced) + kl_weight * (KL, reduced)
 
-    KL is that of Eq. 2: with `-0.5 * (1 + log_var - mean^2 - exp(log_var))` in a loss `kl_weight`
-    is 1, without the 0.5 it is 2. One sample of `log q(z|x) - log p(z)` is the same KL. Some that
-    are often met:
+    KL is as in Eq. 2: with `-0.5 * (1 + log_var - mean^2 - exp(log_var))` in a loss, `kl_weight` is
+    1; without the 0.5 it is 2. One sample of `log q(z|x) - log p(z)` is the same KL. Common losses:
 
-        0.5 * sum((x - x_hat)^2) + 4 * KL                     objective("sse", weight=0.5,
-        kl_weight=4) F.binary_cross_entropy(..., reduction="sum") + KLD    objective("bce",
-        reduction="sum") F.mse_loss(x_hat, x) + w * mean over the batch        objective("mse",
-        kl_weight=w) sum over (1, 2) of keras.losses.binary_crossentropy   objective("bce",
-        reduction="last_axis_mean", shape=(28, 28, 1)) 784 * keras.losses.binary_crossentropy on [B,
-        784]    objective("bce", reduction="mean", weight=784) the same beside K.mean of the KL over
-        20 dimensions   objective(..., kl_reduction="mean", latent_dim=20)
+        0.5 * sum((x - x_hat)^2) + 4 * KL
+            objective("sse", weight=0.5, kl_weight=4)
+        F.binary_cross_entropy(..., reduction="sum") + KLD
+            objective("bce", reduction="sum")
+        F.mse_loss(x_hat, x) + w * mean over the batch
+            objective("mse", kl_weight=w)
+        sum over (1, 2) of keras.losses.binary_crossentropy
+            objective("bce", reduction="last_axis_mean", shape=(28, 28, 1))
+        784 * keras.losses.binary_crossentropy on [B, 784]
+            objective("bce", reduction="mean", weight=784)
+        the same with K.mean of the KL over 20 dimensions
+            objective(..., kl_reduction="mean", latent_dim=20)
 
-    x is what the encoder takes, and x_hat what the decoder returns on the same scale: D is measured
-    on those. An encoder that rescales its input inside (0..255 in, x_hat in 0..1) is to be given to
-    `tfisovae` as a function of the rescaled data. With cross-entropies "from logits", x_hat is the
-    sigmoid of the decoder's output, and `decode` must return that:
-    `as_autoencoder(..., decoder_activation="sigmoid")`. A weight that grew during
-    training counts with its last value. Free bits and a KL capacity are not of this form.
+    x is the encoder's input and x_hat the decoder's output on the same scale; D is measured on
+    these. If an encoder rescales its input inside (0..255 in, x_hat in 0..1), give it to `tfisovae`
+    as a function of the rescaled data. With cross-entropies "from logits", x_hat is the sigmoid of
+    the decoder's output, and `decode` must return that: `as_autoencoder(...,
+    decoder_activation="sigmoid")`. For a weight that grew during training, use its last value. Free
+    bits and a KL capacity do not have this form.
 
     Args:
       reconstruction: "sse" or "mse" (squared errors, summed or averaged), "bce" (binary
         cross-entropy), "gaussian_nll" (-log N(x; x_hat, variance)), "ssim" (1 - SSIM, for data in
-        [0, 1]), or a `Distortion`, which says its own reduction.
-      reduction: how one example's entries are reduced: "sum", "mean" (over all entries, as
-        PyTorch's "mean" does), or "last_axis_mean" (a Keras loss averages over the last axis, and
-        the rest is summed by hand). "sse" and "mse" have "sum" and "mean" by default; "bce" and
-        "gaussian_nll" have no default.
+        [0, 1]), or a `Distortion`, with its own reduction.
+      reduction: the reduction over one example's entries: "sum", "mean" (over all entries, like
+        PyTorch's "mean"), or "last_axis_mean" (a Keras loss averages over the last axis, and you
+        sum the rest). "sse" and "mse" have "sum" and "mean" by default; "bce" and "gaussian_nll"
+        have no default.
       weight: factor of the reconstruction, positive.
       kl_weight: factor of the KL, positive.
       kl_reduction: "sum" over the latent dimensions or "mean" (needs `latent_dim`).
-      batch_reduction, kl_batch_reduction: "mean" or "sum" over the batch, of the two terms. Alike,
-        they change nothing; if they differ, `batch_size` is needed. `F.mse_loss(x_hat, x)` is a
-        mean, a KL written with `torch.sum` is a sum.
+      batch_reduction, kl_batch_reduction: "mean" or "sum" over the batch, of the two terms. Equal
+        ones change nothing; different ones need `batch_size`. `F.mse_loss(x_hat, x)` is a mean, a
+        KL written with `torch.sum` is a sum.
       shape: shape of one example, without the batch axis: `(28, 28, 1)`, or an integer. Needed by
         "last_axis_mean", and by the "mean" of "gaussian_nll".
       latent_dim: n.
       batch_size: B.
-      variance: of "gaussian_nll": fixed, or the one scalar that was learned, at the end of training
-        (exp of a log-variance, or a scale squared). In the unit of what the loss compares.
-      data_scale: the loss compares `data_scale * x` with `data_scale * x_hat`: 255 if pixels are
-        brought from 0..1 to 0..255 for the loss alone. 1 if the model sees 0..255 itself: its data
-        are then 0..255 for `tfisovae` too.
+      variance: of "gaussian_nll": fixed, or the learned scalar at the end of training (exp of a
+        log-variance, or a squared scale), in the squared unit of the compared values.
+      data_scale: the loss compares `data_scale * x` with `data_scale * x_hat`: 255 if only the loss
+        scales pixels from 0..1 to 0..255. 1 if the model itself uses 0..255: then its data for
+        `tfisovae` are 0..255 too.
     Returns:
       `Objective(distortion, beta)`.
     Raises:
-      ValueError: for unknown names, numbers that are not positive, and where something is missing:
-        the message says what.
+      ValueError: for unknown names, numbers that are not positive, or missing arguments (named in
+        the message).
+
+    Example:
+      >>> distortion, beta = tfisovae.objective("bce", reduction="sum", kl_weight=4)
+      >>> beta
+      4.0
     """
     weight, kl_weight, data_scale = (_positive(name, value) for name, value in (
         ("weight", weight), ("kl_weight", kl_weight), ("data_scale", data_scale)))
@@ -128,7 +141,8 @@ def objective(reconstruction: distortions.Distortion | str, *, reduction: str | 
         n = _count("latent_dim", latent_dim, "a KL averaged over the latent dimensions")
         kl_factor, kl_symbols = kl_factor / n, f"{kl_symbols} / {n}"
     if batch_reduction != kl_batch_reduction:
-        size = _count("batch_size", batch_size, "a sum over the batch beside a mean over the batch")
+        size = _count("batch_size", batch_size, "a sum over the batch next to a mean over the "
+                                                "batch")
         kl_factor *= size if kl_batch_reduction == "sum" else 1 / size
         kl_symbols += f" * {size}" if kl_batch_reduction == "sum" else f" / {size}"
     made = Objective(distortion, kl_factor / factor)
@@ -137,43 +151,38 @@ def objective(reconstruction: distortions.Distortion | str, *, reduction: str | 
 
 
 def _reconstruction(name, reduction, shape, variance, data_scale):
-    """The distortion, what its value is multiplied by in the loss, and the loss's term in symbols.
-    """
+    """The distortion, its factor in the loss, and the loss's term in symbols."""
     if variance is not None and name != "gaussian_nll":
         raise ValueError(
-            f'variance={variance!r} belongs to "gaussian_nll"; got reconstruction {name!r}.')
+            f'variance={variance!r} is only for "gaussian_nll"; got reconstruction {name!r}.')
     if isinstance(name, distortions.Distortion) or name == "ssim":
         if reduction not in (None, "mean") or (reduction and name != "ssim"):
             raise ValueError(
-                f"reduction={reduction!r} has no meaning for {name!r}, which is one number for "
-                f"each example: leave it "
-                "out.")
+                f"reduction={reduction!r} cannot be used with {name!r}, which gives one number per "
+                "example: leave it out.")
         if data_scale != 1:
             raise ValueError(
-                f"data_scale={data_scale:g} has no meaning for {name!r}: give a Distortion for "
-                f"the data that the "
-                "model sees, such as tfisovae.distortions.SSIM(max_val=1.0) for data in [0, 1].")
+                f"data_scale={data_scale:g} cannot be used with {name!r}: give a Distortion for "
+                "the model's data, such as tfisovae.distortions.SSIM(max_val=1.0) for data in [0, "
+                "1].")
         made = distortions.get(name)
         return made, 1.0, "(1 - SSIM)" if name == "ssim" else f"{made!r}"
     if not isinstance(name, str) or name not in _NAMES:
         raise ValueError(
             f"reconstruction must be a Distortion or one of {', '.join(map(repr, _NAMES))}; got "
-            f"{name!r}. For another "
-            "loss write a Distortion of your own; it must be quadratic near x (an absolute error "
-            "is not)."
+            f"{name!r}. For another loss write your own Distortion; it must be quadratic near x "
+            "(an absolute error is not)."
         )
     reduction = reduction or {"sse": "sum", "mse": "mean"}.get(name)
     if reduction is None:
         raise ValueError(
             f"reduction of {name!r} over the entries of an example is missing: give one of "
-            f"{', '.join(map(repr, _REDUCTIONS))}. (Keras' losses are 'last_axis_mean' where the "
-            f"other axes are "
-            "summed, 'mean' where they are averaged.)")
+            f"{', '.join(map(repr, _REDUCTIONS))}. (Keras' losses are 'last_axis_mean' if the "
+            "other axes are summed, 'mean' if they are averaged.)")
     _one_of("reduction", reduction, _REDUCTIONS)
     if name == "sse" and reduction != "sum":
         raise ValueError(
-            f'"sse" is a sum, and reduction is {reduction!r}: say "mse" for squared errors that '
-            f'are averaged.'
+            f'"sse" is a sum, but reduction is {reduction!r}: use "mse" for averaged errors.'
         )
     scaled = "" if data_scale == 1 else f"{data_scale:g} "
     if name == "bce":
@@ -187,13 +196,12 @@ def _reconstruction(name, reduction, shape, variance, data_scale):
     elif name == "gaussian_nll":
         if variance is None:
             raise ValueError(
-                'variance of "gaussian_nll" is missing: give the fixed one, or the scalar that '
-                'was learned.'
+                'variance of "gaussian_nll" is missing: give the fixed one, or the learned scalar.'
             )
         if np.ndim(variance):
             raise ValueError(
                 f"variance must be one number; got the shape {list(np.shape(variance))}. Several "
-                "variances make another distortion. Write it, with the variances V at the end of "
+                "variances need another distortion. Write it with the variances V at the end of "
                 f"training, and give it as reconstruction:\n{_OWN_VARIANCES}")
         made = distortions.GaussianNLL(_positive("variance", variance) / data_scale**2)
         factor = 1 / math.prod(_given(
@@ -223,8 +231,8 @@ def _times(factor, symbols):
 def _given(shape, what):
     if shape is None:
         raise ValueError(
-            f"shape is missing, which {what} needs: that of one example without the batch axis, "
-            f"such as (28, 28, 1)."
+            f"shape is missing, but {what} needs it: the shape of one example without the batch "
+            "axis, such as (28, 28, 1)."
         )
     return shape
 
@@ -236,9 +244,8 @@ def _shape(shape):
     if not sizes or any(
             isinstance(s, bool) or not isinstance(s, numbers.Integral) or s < 1 for s in sizes):
         raise ValueError(
-            "shape must be that of one example, without the batch axis, in positive integers such "
-            "as (28, 28, 1); "
-            f"got {shape!r}.")
+            "shape must be the shape of one example, without the batch axis, in positive integers "
+            f"such as (28, 28, 1); got {shape!r}.")
     return tuple(int(s) for s in sizes)
 
 

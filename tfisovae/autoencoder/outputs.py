@@ -1,7 +1,6 @@
-"""What the networks of a VAE return, and which of it is the mean, the spread and the
-reconstruction.
+"""The outputs of a VAE's networks: finds the mean, the scale and the reconstruction among them.
 
-It is settled by name where names say it, and by position where order means something.
+Outputs are matched by name, or by position if they are ordered.
 """
 import dataclasses
 import math
@@ -18,19 +17,17 @@ _DIAGONAL = re.compile(r"Diag|^(Normal|Independent)$")
 
 
 class PartError(ValueError):
-    """An encoder or a decoder is not as it must be, or gets what it does not take: said in full, in
-    the message.
-    """
+    """An encoder or a decoder is unsuitable, or gets unsuitable inputs; the message says why."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Outputs:
-    """What one call returns.
+    """The outputs of one call.
 
     Attributes:
       tensors: list of tensors.
-      names: what each is called, or "" where nothing names it.
-      ordered: whether their order is the author's: that of a list or tuple, or of `output_0`,
+      names: their names; "" without a name.
+      ordered: whether their order is intended: from a list or tuple, or from `output_0`,
         `output_1`, ...
     """
 
@@ -57,7 +54,7 @@ class Outputs:
         return cls([result], [""], True)
 
     def described(self) -> str:
-        """Names, or numbers, and shapes, for error messages."""
+        """Names or numbers, and shapes, for error messages."""
         named = [name or index for index, name in enumerate(self.names)]
         return ", ".join(
             f"{name} {list(tensor.shape)}" for name, tensor in zip(named, self.tensors))
@@ -69,11 +66,11 @@ class Outputs:
         if isinstance(key, int) and not isinstance(
                 key, bool) and self.ordered and 0 <= key < len(self.tensors):
             return checked(self.tensors[key])
-        raise PartError(f"{argument} asks for the output {key!r}; there are {self.described()}.")
+        raise PartError(f"{argument} selects the output {key!r}; use one of {self.described()}.")
 
     def parameters(self, asked: str | int | Sequence[str | int] | None = None) -> list[tf.Tensor]:
-        """The outputs that say the posterior: two, the mean and what says its spread, or one that
-        holds both, `[B, 2n]`.
+        """The outputs for the posterior: two for the mean and the scale, or one with both, `[B,
+        2n]`.
 
         Args:
           asked: `encoder_outputs` of `as_autoencoder`: a pair of names or numbers, one of an output
@@ -83,21 +80,20 @@ class Outputs:
             keys = list(asked) if isinstance(asked, (list, tuple)) else [asked]
             if not 1 <= len(keys) <= 2:
                 raise PartError(
-                    "encoder_outputs must be a pair, of the mean and of its log-variance (or what "
-                    "scale= says), or "
-                    f"the one output [batch, 2n] that holds both; got {asked!r}.")
+                    "encoder_outputs must be a pair for the mean and its log-variance (or as in "
+                    f"scale=), or the one output [batch, 2n] with both; got {asked!r}.")
             return [self.chosen(key, "encoder_outputs") for key in keys]
         return [checked(self.tensors[index]) for index in self._positions()]
 
     def mean_and_spread(self, asked: str | int | Sequence[str | int] | None) -> list[tf.Tensor]:
-        """The posterior's two parameters, `[B, n]` each: those of `parameters`, or the halves of
-        the one.
+        """The posterior's two parameters, `[B, n]` each: the two `parameters`, or the halves of the
+        one.
         """
         tensors = self.parameters(asked)
         return tensors if len(tensors) == 2 else _halves(tensors[0])
 
     def size(self) -> int | None:
-        """n, by the shapes alone."""
+        """n, from the shapes alone."""
         tensors = self.parameters()
         return tensors[0].shape[-1] if len(tensors) == 2 else _half(tensors[0])
 
@@ -120,38 +116,35 @@ class Outputs:
             return [0, 1]
         raise PartError(
             "Which outputs of the encoder are the mean and its log-variance? Their names do not "
-            "say it: "
-            f"{self.described()}. Give encoder_outputs=(MEAN, LOG_VARIANCE) to "
-            f"tfisovae.as_autoencoder, by name or, "
-            "where they have an order, by number.")
+            f"show it: {self.described()}. Give encoder_outputs=(MEAN, LOG_VARIANCE) to "
+            "tfisovae.as_autoencoder, by name or, if they have an order, by number.")
 
     def reconstruction(self, asked: str | int | None) -> tf.Tensor:
-        """The decoder's output, or the one that `decoder_output` asks for."""
+        """The decoder's output, or the one of `decoder_output`."""
         if asked is not None:
             return self.chosen(asked, "decoder_output")
         if len(self.tensors) != 1:
             raise PartError(
                 f"Which output of the decoder is x_hat? There are {self.described()}. Give "
-                f"decoder_output=NAME "
-                "(or its number, where they have an order) to tfisovae.as_autoencoder.")
+                "decoder_output=NAME (or its number, if they have an order) to "
+                "tfisovae.as_autoencoder.")
         return checked(self.tensors[0])
 
 
 @dataclasses.dataclass(frozen=True)
 class Part:
-    """Half of a VAE, of any origin, as a function of a tensor.
+    """Half of any VAE, as a function of a tensor.
 
     Attributes:
       function: (tensor, training) -> `Outputs`. Only Keras networks have a training mode.
-      shape: of one example of its input, without the batch axis, where it is known; an open axis is
-        `None`.
-      owner: the object with the `trainable_variables` that it reads; None where it is not known.
+      shape: of one input example, without the batch axis, if known; an open axis is `None`.
+      owner: the object with its `trainable_variables`; None if unknown.
       returns_scale: whether it is the signature `encode` of this package's SavedModels, which
         returns `mean` and `scale`.
-      precision: gives the type that the outputs are exact to, once the function was called; None
-        for float32.
+      precision: function that returns the precision of the outputs after the first call; None for
+        float32.
       products: `(z, directions [k, B, n])` -> `Outputs` of z, and of its Jacobian times the
-        directions; None where TensorFlow differentiates `function`.
+        directions; None if TensorFlow differentiates `function`.
       channels_first: whether spatial latents have the shape `[B, c, h, w]`, as in PyTorch.
     """
 
@@ -165,7 +158,7 @@ class Part:
 
     @property
     def size(self) -> int | None:
-        """How many numbers a row of its input has, where its shape says that: n, for a decoder."""
+        """The numbers in a row of its input, if the shape shows it: n for a decoder."""
         return math.prod(self.shape) if self.shape and None not in self.shape else None
 
     def __call__(self, x: tf.Tensor, training: bool = False) -> Outputs:
@@ -177,37 +170,37 @@ def check_one_input(role: str, inputs: Sequence[Any]) -> None:
     if len(inputs) != 1:
         raise ValueError(
             f"The {role} must take one tensor; it takes {len(inputs)}: "
-            f"{', '.join(map(str, inputs))}. Give a function of one that fills in the rest.")
+            f"{', '.join(map(str, inputs))}. Give a function of one tensor that fills in the rest.")
 
 
 def checked(tensor: Any) -> Any:
-    """An output that is used; a distribution would be taken for one sample of it."""
+    """A used output; a distribution would turn into one sample of it."""
     if not (hasattr(tensor, "log_prob") and hasattr(tensor, "sample")):
         return tensor
-    # The first of these is a wrapper, where TensorFlow Probability returns the distribution.
+    # The first of these is a wrapper in which TensorFlow Probability returns the distribution.
     kinds = [base.__name__ for base in type(tensor).__mro__ if not base.__name__.startswith("_")]
     kind = kinds[0]
     said = (f"A network returns a distribution ({kind}); a function that returns numbers was "
-            "expected. Of a decoder, return distribution.mean(). ")
+            "expected. For a decoder, return distribution.mean(). ")
     if any(map(_DIAGONAL.search, kinds)):
         raise PartError(
-            said + "Of an encoder, return (distribution.mean(), distribution.stddev()) with "
+            said + "For an encoder, return (distribution.mean(), distribution.stddev()) with "
             "scale=\"scale\". The posterior must be Gaussian with a diagonal covariance, and the "
             "prior N(0, I).")
     raise PartError(
         said + "An encoder with this posterior cannot be measured, unless it is Gaussian with a "
-        "diagonal covariance: means and deviations alone leave out how the dimensions vary "
-        "together, and give a wrong rate and beta.")
+        "diagonal covariance: means and deviations ignore covariances, and give a wrong rate and "
+        "beta.")
 
 
 def _half(parameters):
-    """n, of the one output `[B, 2n]`."""
+    """n from the one output `[B, 2n]`."""
     size = parameters.shape[-1]
     if size is None or size % 2:
         raise PartError(
-            "An encoder with one output must return [batch, 2n]: means, then log-variances (or "
-            f"what scale= says); got the shape {list(parameters.shape)}. An encoder with two "
-            "outputs returns them one by one.")
+            "An encoder with one output must return [batch, 2n]: means, then log-variances (or as "
+            f"in scale=); got the shape {list(parameters.shape)}. An encoder may also return the "
+            "two as separate outputs.")
     return size // 2
 
 

@@ -4,7 +4,7 @@ import typing
 import numpy as np
 import tensorflow as tf
 
-ACTIVE_KL = 0.01  # nats: a latent dimension whose mean KL is above this carries information
+ACTIVE_KL = 0.01  # nats: a latent dimension with a larger mean KL carries information
 
 _Array = typing.TypeVar("_Array", np.ndarray, tf.Tensor)
 
@@ -33,19 +33,19 @@ class Posterior(typing.NamedTuple):
     def kl(self) -> tf.Tensor:
         """KL_j = (mu_j^2 + sigma_j^2 - log sigma_j^2 - 1) / 2 of Eq. 2, in nats, `[B, n]`."""
         log_scale = tf.math.log(self.scale)
-        # expm1 is exact where sigma is near 1, and the KL near 0.
+        # expm1 is exact for sigma near 1 and a KL near 0.
         return 0.5 * tf.square(self.mean) + 0.5 * tf.math.expm1(2 * log_scale) - log_scale
 
     def precision(self) -> tf.Tensor:
-        """sigma_j^-2, `[B, n]`, whose mean over the data is the importance of a latent variable
+        """sigma_j^-2, `[B, n]`. Its mean over the data gives the importance of a latent variable
         (Eq. 16).
         """
         return tf.math.reciprocal(tf.square(self.scale))
 
 
 def active(mean_kl: _Array, threshold: float = ACTIVE_KL) -> _Array:
-    """Whether each latent dimension carries information: whether its mean KL over the data, nats,
-    `[n]`, exceeds `threshold`.
+    """Whether each latent dimension carries information, `[n]`: its mean KL over the data, nats,
+    exceeds `threshold`.
     """
     return mean_kl > threshold
 
@@ -59,16 +59,15 @@ READINGS = {
 
 
 def read_scale(spread: tf.Tensor, reading: str) -> tf.Tensor:
-    """The standard deviation that an encoder's second output stands for.
+    """The standard deviation from an encoder's second output.
 
     Args:
-      spread: that output, `[B, n]`.
+      spread: the output, `[B, n]`.
       reading: "log_variance": log sigma^2; "variance": sigma^2; "log_scale": log sigma; "scale":
         sigma.
     """
     if reading not in READINGS:
         raise ValueError(
-            f"scale must be one of {', '.join(map(repr, READINGS))}: what the encoder's second "
-            f"output is; "
-            f"got {reading!r}.")
+            f"scale must be one of {', '.join(map(repr, READINGS))}(the meaning of the encoder's "
+            f"second output); got {reading!r}.")
     return READINGS[reading](spread)

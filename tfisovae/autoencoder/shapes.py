@@ -1,4 +1,4 @@
-"""The shapes that the two Keras networks of a VAE take and return, and how they fit together."""
+"""Input and output shapes of the two Keras networks of a VAE, and whether they fit together."""
 from collections.abc import Sequence
 
 import tensorflow as tf
@@ -11,14 +11,14 @@ Shape = tuple[int | None, ...]
 
 def settle(encoder: tf.keras.layers.Layer, decoder: tf.keras.layers.Layer,
            example_shape: Sequence[int | None] | None = None) -> tuple[Shape, int] | None:
-    """The shape of one example and the number of latent dimensions, from what the networks say, or
-    return for an example of zeros.
+    """The shape of one example and the number of latent dimensions, from the networks or from their
+    outputs for an example of zeros.
 
     Args:
       encoder, decoder: Keras models, built or not.
-      example_shape: shape of one example, where it is known from elsewhere.
+      example_shape: shape of one example, if known otherwise.
     Returns:
-      `(shape, n)`, where entries of `shape` may be None; or None where the networks must see an
+      `(shape, n)`, where entries of `shape` may be None; or None if the networks must see an
       example first.
     Raises:
       ValueError: if they do not fit together.
@@ -45,8 +45,8 @@ def settle(encoder: tf.keras.layers.Layer, decoder: tf.keras.layers.Layer,
 
 
 def _means(encoder, shape):
-    """How many means the encoder returns: as its outputs say, or for an example of zeros; None
-    where both are unknown.
+    """The number of means of the encoder, from its outputs or for an example of zeros; None if both
+    are unknown.
     """
     known = outputs_of(encoder, encoder.outputs) if graph.is_graph(encoder) else None
     if known is None or any(tensor.shape[-1] is None for tensor in known.tensors):
@@ -57,7 +57,7 @@ def _means(encoder, shape):
 
 
 def _reconstruction_shape(decoder, latents):
-    """The shape of one x_hat: as the decoder says it, or for a latent vector of zeros."""
+    """The shape of one x_hat, from the decoder or for a latent vector of zeros."""
     static = decoder.output_shape if graph.is_graph(decoder) else None
     if isinstance(static, tuple) and None not in static[1:]:
         return static[1:]
@@ -65,11 +65,11 @@ def _reconstruction_shape(decoder, latents):
 
 
 def _joined(taken, returned):
-    """The shape that agrees with two, each of which may be None or have entries None."""
+    """The shape that agrees with two shapes; each may be None or have None entries."""
     if taken is None or returned is None:
         return returned if taken is None else taken
     if len(taken) != len(returned) or any(None not in pair and pair[0] != pair[1]
                                           for pair in zip(taken, returned)):
         raise ValueError(f"The decoder returns {tuple(returned)}, the encoder takes "
-                         f"{tuple(taken)}: a VAE returns what it takes.")
+                         f"{tuple(taken)}: the two must be equal.")
     return tuple(a if b is None else b for a, b in zip(taken, returned))

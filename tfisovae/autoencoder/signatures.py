@@ -1,4 +1,4 @@
-"""SavedModels of any origin as functions of tensors: their signatures."""
+"""SavedModels as functions of tensors, through their signatures."""
 import dataclasses
 import os
 from collections.abc import Mapping
@@ -9,7 +9,7 @@ import tensorflow as tf
 from tfisovae.autoencoder.outputs import Outputs, Part, PartError, check_one_input
 
 _REMEDY = {
-    "encoder": "Give x of that shape, or the pair in the order (encoder, decoder).",
+    "encoder": "Give x with this shape, or the pair in the order (encoder, decoder).",
     "decoder": "Give the decoder that belongs to this encoder, and the pair in the order "
                "(encoder, decoder).",
 }
@@ -17,12 +17,12 @@ _REMEDY = {
 
 @dataclasses.dataclass(frozen=True)
 class Loaded:
-    """A loaded SavedModel, which does not list its variables, with those that are known.
+    """A loaded SavedModel, which does not list its variables, with the known ones.
 
     Attributes:
       kept: the loaded object. Without it the variables are gone.
-      trainable_variables: the variables that were trained: those that a signature reads, or those
-        that the object lists.
+      trainable_variables: the trained variables: those a signature reads, or those the object
+        lists.
     """
 
     kept: object
@@ -30,24 +30,24 @@ class Loaded:
 
 
 def load_saved_model(path: str | os.PathLike) -> Any:
-    """`tf.saved_model.load`, with clear errors for what is not a SavedModel."""
+    """`tf.saved_model.load`, with clear errors if it is not a SavedModel."""
     path = os.fspath(path)
     if path.rstrip(os.sep).endswith((".keras", ".h5", ".hdf5")):
         raise ValueError(
             f"{path} is a file of Keras, and only the Keras version that wrote it can rebuild the "
-            "layers. Export a SavedModel there, model.export(DIRECTORY), and give that directory. "
-            "(If this Keras reads the file, give the model that tf.keras.models.load_model "
-            "returns.)")
+            "layers. Export a SavedModel with that version, model.export(DIRECTORY), and give the "
+            "directory. (If this Keras reads the file, give the model that "
+            "tf.keras.models.load_model returns.)")
     if not os.path.exists(path):
         raise FileNotFoundError(f"No SavedModel at {path}.")
     if not os.path.isfile(os.path.join(path, "saved_model.pb")):
         raise ValueError(f"{path} is not a SavedModel: it has no saved_model.pb. Keras writes one "
-                         "by model.export(DIRECTORY).")
+                         "with model.export(DIRECTORY).")
     return tf.saved_model.load(path)
 
 
 def pick(signatures: Mapping[str, Any], role: str) -> Any:
-    """The signature for a role: by its name, the one that is served, or the only one."""
+    """The signature for a role: by its name, the serving one, or the only one."""
     for name in (role[:-1], role, "serving_default", "serve"):  # "encode", then "encoder"
         if name in signatures:
             return signatures[name]
@@ -64,14 +64,14 @@ def signature_part(signature: Any, role: str, owner: object) -> Part:
     Args:
       signature: `tf.types.experimental.ConcreteFunction`.
       role: "encoder" or "decoder", for error messages.
-      owner: the loaded object that it belongs to, or None.
+      owner: its loaded object, or None.
     """
     try:
         signature.variables  # noqa: B018  (raises where one is gone)
     except AssertionError:
         raise ValueError(
-            f"The variables of the {role}'s signature are gone: nothing keeps the object that was "
-            "loaded. Keep it, model = tf.saved_model.load(PATH), or give it instead of its "
+            f"The variables of the {role}'s signature are gone: the loaded object was deleted. "
+            "Keep it, model = tf.saved_model.load(PATH), or give it instead of its "
             "signatures.") from None
     positional, by_name = signature.structured_input_signature
     specs = [*positional, *by_name.values()]
@@ -82,13 +82,13 @@ def signature_part(signature: Any, role: str, owner: object) -> Part:
     if not spec.dtype.is_floating:
         raise ValueError(
             f"The {role}'s signature takes {spec.dtype.name}; it must take floating-point numbers, "
-            "because derivatives are measured. Export a model that takes float32.")
+            "since derivatives are needed. Export a model that takes float32.")
     if spec.shape.rank and spec.shape[0] is not None:
         raise ValueError(f"The {role}'s signature takes batches of {spec.shape[0]} only; export it "
                          "with an open batch size.")
 
     def function(x, training=False):
-        # TensorFlow does not always look, and the process may end in an abort.
+        # TensorFlow does not always check, and the process may abort.
         if not spec.shape.is_compatible_with(x.shape):
             takes, got = (None if shape.rank is None else shape.as_list()[1:]
                           for shape in (spec.shape, x.shape))

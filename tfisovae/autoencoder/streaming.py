@@ -29,13 +29,13 @@ Rows: TypeAlias = Iterable[tuple[tf.Tensor, int]]
 
 @dataclasses.dataclass(frozen=True)
 class Prepared:
-    """Data whose first examples fit the model. It is iterated over once, as `Rows`.
+    """Data with first examples that fit the model. It is iterated once, as `Rows`.
 
     Attributes:
       model: `Autoencoder`, or anything with its five attributes.
-      first: the first 16 examples, or all where there are fewer, without conditions.
+      first: the first 16 examples, or all if there are fewer, without conditions.
       mean: their posterior means, `[b, n]`.
-      decode: z -> x_hat, of these examples.
+      decode: z -> x_hat, for these examples.
     """
 
     model: Measurable
@@ -46,14 +46,14 @@ class Prepared:
 
     @property
     def n(self) -> int:
-        """How many latent dimensions the model has."""
+        """The number of latent dimensions."""
         return self.mean.shape[-1]
 
     def __iter__(self) -> Iterator[tuple[tf.Tensor, int]]:
         return iter(self._rows)
 
     def passing(self, others: Rows) -> "Prepared":
-        """The same, iterated over by way of `others`, which pass on what they see."""
+        """The same, iterated through `others`, which pass rows on."""
         return dataclasses.replace(self, _rows=others)
 
 
@@ -63,12 +63,12 @@ def prepare(model: Measurable, data: Data, num_examples: int | None = None,
     """Reads the first batch, and encodes and decodes its first 16 examples.
 
     Args:
-      model, data, num_examples, description, progress: those of `examples_of`.
-      inspect: whether to look for what makes measures meaningless (`inspection.check`).
+      model, data, num_examples, description, progress: as for `examples_of`.
+      inspect: whether to check for faults that make measurements meaningless (`inspection.check`).
 
     Raises:
-      ValueError: as `examples_of`; and where the encoder does not take such examples, or the
-        decoder returns others; or what `inspection.check` finds.
+      ValueError: as `examples_of`; if the examples do not fit the encoder or the decoder's outputs;
+        or for faults of `inspection.check`.
     """
     rows = examples_of(model, data, num_examples, description, progress)
     x, _ = batch = next(rows)
@@ -76,18 +76,18 @@ def prepare(model: Measurable, data: Data, num_examples: int | None = None,
     try:
         mean = model.encode(first)[0]
     except PartError:
-        raise  # says itself what is wrong, which need not be x
+        raise  # names its own fault, which need not be x
     except (ValueError, tf.errors.InvalidArgumentError) as error:
         said = str(error).strip().splitlines()
         raise ValueError(
-            f"x must have the shape [batch, ...] that the encoder takes; its examples have "
+            "x must have the encoder's input shape [batch, ...]; its examples have "
             f"{list(x.shape[1:])}: {said[0] if said else type(error).__name__}") from error
     known, alone = bound(model, first)
     x_hat = known.decode(mean)
     if x_hat.shape != alone.shape:
         raise ValueError(
             f"The decoder returns the shape {tuple(x_hat.shape)} for x of the shape "
-            f"{tuple(alone.shape)}: a VAE returns what it takes.")
+            f"{tuple(alone.shape)}: the two must be equal.")
     if inspect:
         inspection.check(model, first)
     return Prepared(model, alone, tf.convert_to_tensor(mean), known.decode,
@@ -96,14 +96,14 @@ def prepare(model: Measurable, data: Data, num_examples: int | None = None,
 
 def run(rows: Rows, function: Callable[[tf.Tensor, tf.Tensor], Any],
         replicas: bool = True) -> Iterator[tuple[Any, int]]:
-    """Yields `(what function(x, first_row) returns, first_row)` of each batch, as NumPy arrays.
+    """Yields `(function(x, first_row), first_row)` for each batch, as NumPy arrays.
 
     Args:
       rows: of `prepare` or `examples_of`.
-      function: of a batch and the number of examples before it, to a structure of tensors
-        `[B, ...]`. It is traced once.
-      replicas: whether each replica takes a share of the rows. Otherwise this process computes
-        alone.
+      function: from a batch and the number of examples before it to a structure of tensors `[B,
+        ...]`. It is traced once.
+      replicas: whether each replica takes a share of the rows. Otherwise only this process
+        computes.
     """
     step = on_replicas(function) if replicas else _traced_once(function)
     for x, first_row in rows:
@@ -117,21 +117,21 @@ def examples_of(autoencoder: Measurable, data: Data, num_examples: int | None = 
     bar. Examples of a conditional model are packed with their conditions.
 
     Args:
-      autoencoder: `Autoencoder`, whose distortion says what x may be.
-      data: as `data.batches` takes it.
+      autoencoder: `Autoencoder`; its distortion defines the domain of x.
+      data: as for `data.batches`.
       num_examples: how many examples; all by default.
       description: of the progress bar.
       progress: whether to show it.
-      shape: of one example; that of the first by default.
+      shape: of one example; by default the shape of the first.
     Raises:
-      ValueError: if there are no examples, or fewer than were asked for; or for x that is not
+      ValueError: if there are no examples, or fewer than `num_examples`; or for x that is not
         finite, outside the domain, or of another shape.
     """
     if num_examples is not None:
         arguments.integer("num_examples", num_examples)
     elif is_endless(data):
         raise ValueError(
-            "The data set repeats without end: give num_examples, or leave out its repeat().")
+            "The data set repeats without end: give num_examples, or remove its repeat().")
     seen, condition = 0, getattr(autoencoder, "condition", None)
     read = batches if condition is None else condition.batches
     with tqdm.tqdm(total=num_examples, desc=description, unit=" examples",
@@ -169,7 +169,7 @@ def parts(rows: Rows, size: int) -> Rows:
 
 
 def rejoined(parts: Iterable[np.ndarray], size: int) -> Iterator[np.ndarray]:
-    """Arrays `[b, ...]` cut and joined to arrays of `size` rows; the last may be shorter."""
+    """Arrays `[b, ...]` regrouped to arrays of `size` rows; the last may be shorter."""
     kept: list[np.ndarray] = []
     for part in parts:
         kept.append(part)
@@ -183,9 +183,9 @@ def rejoined(parts: Iterable[np.ndarray], size: int) -> Iterator[np.ndarray]:
 
 
 def traced(function: tf.types.experimental.GenericFunction, *args: Any) -> Any:
-    """`function(*args)` of a `tf.function` that is made anew for each model, as it must be.
+    """`function(*args)` for a `tf.function` that must be made again for each model.
 
-    A plain call counts as a needless retracing, of which TensorFlow warns after five models.
+    With a plain call TensorFlow would warn of retracing after five models.
     """
     return function.get_concrete_function(*args)(*args)
 
@@ -194,13 +194,13 @@ def _joined(strategy, part):
     """The rows of all replicas, in order."""
     if strategy.cluster_resolver is not None:  # of other workers too
         return strategy.gather(part, 0)
-    # In one process without a collective operation: strategies that come after one another share
-    # TensorFlow's numbering of those.
+    # In one process, no collective operation: successive strategies share TensorFlow's numbering of
+    # these.
     return tf.concat([tf.identity(local) for local in strategy.experimental_local_results(part)], 0)
 
 
 def _traced_once(function):
-    """`function(x, first_row)`, compiled for batches of every size, by one trace.
+    """`function(x, first_row)`, compiled once for batches of every size.
 
     A function that must know the size of a batch is traced for each size.
     """
@@ -224,7 +224,7 @@ def on_replicas(function: Callable[[tf.Tensor, tf.Tensor], Any]) -> Callable[[tf
     """`function(x, first_row)` of a batch, split by rows over the replicas of the current strategy,
     as one compiled call.
 
-    What it returns, a structure of tensors `[b, ...]`, comes back joined, in the order of the rows.
+    Its result, a structure of tensors `[b, ...]`, is joined in the order of the rows.
     """
     strategy = tf.distribute.get_strategy()
     replicas = strategy.num_replicas_in_sync

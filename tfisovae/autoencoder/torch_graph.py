@@ -21,8 +21,8 @@ class Layer(NamedTuple):
 
 
 def random_layers(function: TorchFunction) -> list[Layer]:
-    """Dropout of any kind, at a rate above 0, in what the function calls; in all of its module
-    where `torch.fx` cannot trace it.
+    """Dropout of any kind with a rate above 0 in the function's calls; in its whole module if
+    `torch.fx` cannot trace it.
     """
     root, graph = _traced(function)
     called = [("", function.module)] if graph is None else [
@@ -34,11 +34,11 @@ def random_layers(function: TorchFunction) -> list[Layer]:
 
 def heads(function: TorchFunction,
           asked: str | int | Sequence[str | int] | None = None) -> list[list[Layer]] | None:
-    """The layers that the mean and the spread of an encoder come from, or that the one output of
-    both comes from; None where `torch.fx` cannot trace the encoder.
+    """The layers behind the mean and the second output of an encoder, or behind the one output of
+    both; None if `torch.fx` cannot trace the encoder.
 
     Raises:
-      PartError: if it is not known which outputs they are.
+      PartError: if it is unknown which outputs they are.
     """
     root, graph = _traced(function)
     if graph is None:
@@ -48,7 +48,7 @@ def heads(function: TorchFunction,
 
 
 def first_layers(function: TorchFunction) -> list[Layer] | None:
-    """The layers that take the input; None where `torch.fx` cannot trace the function."""
+    """The layers on the input; None if `torch.fx` cannot trace the function."""
     root, graph = _traced(function)
     if graph is None:
         return None
@@ -56,7 +56,7 @@ def first_layers(function: TorchFunction) -> list[Layer] | None:
 
 
 def _traced(function):
-    """A module that calls the function, and its graph; None twice where it has none."""
+    """A module that calls the function, and its graph; None twice without a graph."""
     import torch
 
     called = function.function
@@ -72,12 +72,12 @@ def _traced(function):
     root = Root()
     try:
         return root, torch.fx.Tracer().trace(root)
-    except Exception:  # of whatever a module does with its input
+    except Exception:  # a module may raise anything
         return None, None
 
 
 def _sources(root, node):
-    """The layers that a value comes from, seen through what changes nothing or takes a part."""
+    """The layers behind a value, through operations that change nothing or select a part."""
     if _takes_a_part(node) or (node.op == "call_module"
                                and _is_passive(root.get_submodule(node.target))):
         yield from _sources(root, node.args[0])

@@ -1,8 +1,7 @@
 """PyTorch modules as functions of TensorFlow's tensors, with exact derivatives.
 
 PyTorch computes the values and the derivatives, and TensorFlow calls it. Modules run in evaluation
-mode, on the device and in the precision of their parameters. `torch` is imported only where a
-module comes.
+mode, on the device and in the precision of their parameters. `torch` is imported only for modules.
 """
 import contextlib
 import threading
@@ -15,13 +14,13 @@ import tensorflow as tf
 
 from tfisovae.autoencoder.outputs import Outputs, Part, PartError, checked
 
-# TensorFlow may call both halves at once, and both set the mode of a module that they share.
+# TensorFlow may call both halves at once, and both set the mode of a shared module.
 _LOCK = threading.RLock()
 _HANDLES: dict[int, tuple[weakref.ref, tf.Variable]] = {}
 
 
 def module_of(model: Any) -> Any:
-    """The PyTorch module that a model is, or whose method it is; else None."""
+    """The PyTorch module of a model or of its method; else None."""
     owner = getattr(model, "__self__", model)
     is_module = any(base.__module__.partition(".")[0] == "torch" and base.__name__ == "Module"
                     for base in type(owner).__mro__)
@@ -38,9 +37,9 @@ def torch_part(function: Callable[[Any], Any], role: str) -> Part:
 class TorchFunction:
     """A module, or a method of one, as a function of tensors that works inside graphs too.
 
-    A first call, on two rows, finds the shapes. The gradient of this function is a
-    vector-Jacobian product, and the gradient of that is a Jacobian-vector product. So all code that
-    differentiates TensorFlow's functions can differentiate this one.
+    A first call on two rows finds the shapes. The gradient of this function is a vector-Jacobian
+    product, and the gradient of this gradient is a Jacobian-vector product. So all code that
+    differentiates TensorFlow functions can differentiate this one.
 
     Args:
       function: the module, or a method of one.
@@ -48,8 +47,8 @@ class TorchFunction:
     Attributes:
       module: the module. function: as given.
       variables: handles of the parameters and buffers. A parameter has one handle in all functions
-        that use it. `refresh` gives them the values that the module has now.
-      trainable_variables: the handles of parameters that are trained.
+        that use it. `refresh` gives them the module's current values.
+      trainable_variables: the handles of trained parameters.
     Raises:
       PartError: for weights of 16 bits.
     """
@@ -61,8 +60,8 @@ class TorchFunction:
         for tensor in self._tensors:
             if tensor.element_size() < 4:
                 raise PartError(
-                    f"The {role} has weights in {tensor.dtype}, of 3 digits, so its measures would "
-                    "be rounding errors. Give module.float().")
+                    f"The {role} has weights in {tensor.dtype}, with 3 digits, so measurements "
+                    "would only show rounding errors. Give module.float().")
         self._trained = [tensor for tensor in self._tensors if tensor.requires_grad]
         with tf.init_scope(), tf.device("CPU:0"):
             self.variables = tuple(map(_handle, self._tensors))
@@ -71,12 +70,12 @@ class TorchFunction:
 
     @property
     def precision(self) -> tf.DType:
-        """float64 where the weights are, else float32."""
+        """float64 if the weights are, else float32."""
         double = self._tensors and self._tensors[0].element_size() == 8
         return tf.float64 if double else tf.float32
 
     def refresh(self) -> None:
-        """Gives the handles the values that the module has now."""
+        """Gives the handles the module's current values."""
         for variable, tensor in zip(self.variables, self._tensors):
             variable.assign(_array(tensor, np.float64).astype(variable.dtype.as_numpy_dtype))
 
@@ -101,8 +100,8 @@ class TorchFunction:
         return self._outputs(values(x, *weights, *others))
 
     def products(self, z: tf.Tensor, directions: tf.Tensor) -> tuple[Outputs, Outputs]:
-        """What the function returns for z `[B, n]`, and its Jacobian times directions `[k, B, n]`,
-        all at once. About k + 1 calls.
+        """The function's output for z `[B, n]`, and its Jacobian times directions `[k, B, n]`, all
+        at once. It takes about k + 1 calls.
         """
         z = self._prepared(z)
         x, stack = _called(self._all_forward, [z, tf.cast(directions, z.dtype)], [z.dtype] * 2)
@@ -137,7 +136,7 @@ class TorchFunction:
         return found
 
     def _prepared(self, x):
-        """x in the precision that it is computed in. At first, finds out what is returned."""
+        """x in the precision of the computation. The first call finds the output's form."""
         x = tf.convert_to_tensor(x)
         if x.shape.rank is None or None in x.shape[1:]:
             raise PartError(
@@ -163,7 +162,7 @@ class TorchFunction:
             made[-1].set_shape([*flat.shape[:-1], *shape])
         return Outputs.of(tf.nest.pack_sequence_as(self._structure, made))
 
-    # What follows is PyTorch, of NumPy arrays. All outputs of a row are one row, `[B, size]`.
+    # The code below is PyTorch on NumPy arrays. All outputs of a row are one row, `[B, size]`.
 
     def _try_out(self, rows):
         import torch
@@ -185,7 +184,7 @@ class TorchFunction:
     def _called(self, x):
         try:
             return self.function(x)
-        except RuntimeError as error:  # of PyTorch, such as for another shape
+        except RuntimeError as error:  # an error of PyTorch, such as for another shape
             raise PartError(f"The {self._role} does not take an input of the shape "
                             f"{tuple(x.shape)}: {str(error).splitlines()[0]}") from error
 
@@ -234,12 +233,12 @@ class TorchFunction:
                 if not product.requires_grad:  # linear in x
                     return np.zeros_like(x)
                 return _array(_gradient(product, [at])[0], x.dtype)
-            except RuntimeError:  # no second derivative: whoever needs it sees that
+            except RuntimeError:  # no second derivative: the caller sees that
                 return np.full_like(x, np.nan)
 
     @contextlib.contextmanager
     def _recorded(self, x) -> Iterator[tuple[Any, Any]]:
-        """x and what the module returns for it, with a graph of derivatives."""
+        """x and the module's output for it, with a graph of derivatives."""
         import torch
 
         with self._evaluating(), torch.enable_grad():
@@ -272,7 +271,7 @@ class TorchFunction:
 
 def _called(function: Callable[..., Any], inputs: Sequence[tf.Tensor],
             types: Sequence[tf.DType]) -> list[tf.Tensor]:
-    """A function of arrays, in TensorFlow. It is left out of a graph that does not use it."""
+    """A function of arrays, in TensorFlow. Graphs without a use of it leave it out."""
     if not types:
         return []
     found = tf.numpy_function(function, inputs, list(types), stateful=False)
@@ -285,7 +284,7 @@ def _array(tensor, dtype):
 
 
 def _gradient(value, inputs, cotangent=None, **options):
-    """Gradients, zeros where there is no path."""
+    """Gradients; zeros without a path."""
     import torch
 
     found = torch.autograd.grad(value, inputs, cotangent, allow_unused=True, **options)

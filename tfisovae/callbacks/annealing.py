@@ -37,9 +37,10 @@ class LambdaSchedule(tf.keras.callbacks.Callback):
 
     The KL weight relative to the distortion, w = end / lmbda, goes from w_0 = end / start to 1:
 
-        linear      w = w_0 + (1 - w_0) p,    p = t / steps at the t-th step cosine      the same
-        with p = (1 - cos(pi t / steps)) / 2 cyclical    `cycles` times p from 0 to 1 in the first
-        half of a cycle, and 1 in the second (Fu et al., 2019)
+        linear      w = w_0 + (1 - w_0) p,    p = t / steps at the t-th step
+        cosine      the same with p = (1 - cos(pi t / steps)) / 2
+        cyclical    `cycles` times p from 0 to 1 in the first half of a cycle, and 1 in the second
+                    (Fu et al., 2019)
 
     The loss is lmbda D + KL with the lmbda of the step. It depends on the optimizer's step, so it
     also works with resumed runs, many steps per call, and resident data. It controls `vae.lmbda`
@@ -56,6 +57,11 @@ class LambdaSchedule(tf.keras.callbacks.Callback):
       end: lmbda after the last step; by default the VAE's own lmbda at construction, whatever a
         schedule has made of it since. Set it to continue with a VAE that was saved half-way.
       cycles: number of cycles of "cyclical".
+
+    Example:
+      >>> vae.compile("adam")
+      >>> schedule = tfisovae.callbacks.LambdaSchedule("linear", steps=5)
+      >>> history = vae.fit(x, epochs=1, verbose=0, callbacks=[schedule])
     """
 
     def __init__(self, kind: str = "linear", steps: int = 10_000, start: float | None = None,

@@ -30,8 +30,8 @@ class IsometryMonitor(tf.keras.callbacks.Callback):
     importance of each dimension (a picture in TensorBoard). Norm and cosines use a quarter of the
     examples. `rows` has the same as dicts.
 
-        vae.fit(x, callbacks=[tfisovae.callbacks.IsometryMonitor(x_test, every=500,
-        directory="watched")])
+        monitor = tfisovae.callbacks.IsometryMonitor(x_test, every=500, directory="watched")
+        vae.fit(x, callbacks=[monitor])
 
     It measures in inference mode, with the weights of the step, not with averaged weights
     (`use_ema`). The training result is bit for bit the same as without it. With several replicas,
@@ -65,6 +65,12 @@ class IsometryMonitor(tf.keras.callbacks.Callback):
     Raises:
       ValueError: for bad arguments, examples that do not fit the model, or a distortion without a
         metric tensor; and at step 0 if `directory` has the history of a longer training.
+
+    Example:
+      >>> vae.compile("adam")
+      >>> monitor = tfisovae.callbacks.IsometryMonitor(x[:50], every=5, num_examples=20)
+      >>> history = vae.fit(x, epochs=1, verbose=0, callbacks=[monitor])
+      >>> print(monitor.rows[-1]["norm"])
     """
 
     MOST = 512  # examples, unless num_examples says otherwise

@@ -2,15 +2,16 @@
 
 The bits of a file are a sum of causes, each measured separately (`Ledger.bit_terms`):
 
-    KL                       of Eq. 2, over the dimensions that are coded scalar quantisation
-    1/2 log2(pi e / 6) for each of them: the limit of small sigma (Eqs. 70, 71) finite sigma
-    what the exact rate of a quantiser differs from that limit by sigma beside z           what the
-    exact rate changes by where sigma_j is what the map z_j -> y_j says at mu_j: a step that is
-    constant in y is not each input's own sigma, where z_j does not determine it sigma within a step
-    what the tables differ from that by: the map bends, and sigma_j changes, within one step (the
-    tables' integers and their few levels of dither are in it too) coder                    what the
-    range coder writes beyond the ideal lengths of its tables container                headers,
-    index, checksums
+    KL                    of Eq. 2, over the coded dimensions
+    scalar quantisation   1/2 log2(pi e / 6) for each: the limit of small sigma (Eqs. 70, 71)
+    finite sigma          the difference of a quantiser's exact rate from that limit
+    sigma beside z        the change of the exact rate if sigma_j is the one that the map z_j -> y_j
+                          gives at mu_j. A constant step in y is not each input's own sigma if z_j
+                          does not determine it
+    sigma within a step   the difference of the tables: the map bends, and sigma_j changes, within
+                          one step. It includes the tables' integers and their few levels of dither
+    coder                 the range coder's output beyond the ideal lengths of its tables
+    container             headers, index, checksums
 """
 import dataclasses
 import math
@@ -33,7 +34,7 @@ class Point:
       factor: of the step sqrt(6 beta) in y.
       bits, bits_standard_error: of the tables' ideal code, per example.
       coded_bits: of the range coder's output, per example.
-      distortion, distortion_standard_error: D as it is trained, of what is decoded.
+      distortion, distortion_standard_error: D as trained, of decoded examples.
       predicted_bits: from the posterior alone: the exact rate of a dithered quantiser with each
         example's own step.
       predicted_distortion: from the posterior alone: its D, with the coding loss times the squared
@@ -89,8 +90,7 @@ class Ledger:
       coding_losses, coding_losses_standard_error: how much the codec's noise in z_j alone adds to
         D; NaN if not coded.
       posterior_coding_losses: the same for the posterior's noise.
-      distortion: D as it is trained, of what is decoded. posterior_distortion: E[D] of the
-        posterior.
+      distortion: D as trained, of decoded examples. posterior_distortion: E[D] of the posterior.
       active_distortion: the same with noise only in the coded dimensions.
       told_distortion: the same with the scale that the map gives at mu_j. step_distortion: with
         Gaussian noise in y.

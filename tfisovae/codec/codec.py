@@ -11,9 +11,10 @@ and independent of the data (`quantization="universal"`), or by rounding. Its sy
 under the prior, mapped by z_j -> y_j, or under the actual distribution of the means. The decoder is
 applied at to_z(y_hat).
 
-    codec = Codec.fit(model, data) codes = codec.compress(x)                  # bytes, one an
-    example x_hat = codec.decompress(codes) codec.write("x.tfv", x)                    # one file,
-    whole blocks of examples to a code: within 1 % of the ideal length
+    codec = Codec.fit(model, data)
+    codes = codec.compress(x)  # a list of bytes, one per example
+    x_hat = codec.decompress(codes)
+    codec.write("x.tfv", x)  # one file with blocks of examples: within 1 % of the ideal length
 """
 import dataclasses
 import functools
@@ -45,7 +46,7 @@ _DECODED = 256  # examples in the decoder at once
 
 
 class Codec:
-    """A trained VAE as a lossy compressor: make one with `fit` or `load`.
+    """A trained VAE as a lossy compressor. Create it with `fit` or `load`.
 
     Attributes:
       model: the `Autoencoder`. n: its latent dimensions. example_shape: of one x.
@@ -56,6 +57,11 @@ class Codec:
       quantizer: `tfisovae.codec.quantizer.Quantizer`. tables: `tfisovae.codec.entropy.Tables`.
       fingerprint: a hash of all data for decoding except the model. model_fingerprint: of the
         model. 32 hexadecimal digits each.
+
+    Example:
+      >>> codec = tfisovae.Codec.fit(vae, x)
+      >>> codes = codec.compress(x[:10])  # a list of bytes
+      >>> x_hat = codec.decompress(codes)
     """
 
     def __init__(self, model: AutoencoderLike, transform: Transform, example_shape: Sequence[int],

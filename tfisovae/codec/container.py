@@ -4,11 +4,13 @@ index, and checksums.
 Integers are little-endian, and hashes are the first 16 bytes of SHA-256:
 
     header      magic (8 bytes), version (u16), hash of the model, hash of the codec, coded
-                dimensions (u32), axes of an example (u8), its shape (8 x u32, of which those axes
-                count), CRC-32 of all of the header block       number of examples (u32), length of
-                the code (u32), CRC-32 of these two and the block's number; code, CRC-32 of it ...
-                the last block has no examples index       length of each code (u32 each) footer
-                where the index begins (u64), blocks (u64), examples (u64), SHA-256 of everything
+                dimensions (u32), axes of an example (u8), its shape (8 x u32; only these axes
+                count), CRC-32 of the whole header
+    block       number of examples (u32), length of the code (u32), CRC-32 of these two and the
+                block's index; code, CRC-32 of it
+    ...         the last block has no examples
+    index       length of each code (u32 each)
+    footer      start of the index (u64), blocks (u64), examples (u64), SHA-256 of everything
                 before it (32 bytes)
 
 A file is written completely or not at all. Writing and reading go block by block, with memory for

@@ -203,7 +203,7 @@ def load_training(args: argparse.Namespace, model: "Autoencoder",
     if len(x) < MIN_BLOCKS:
         raise ValueError(
             f"--train_data {args.train_data} has {len(x)} examples: the mean gradient needs at "
-            f"least {MIN_BLOCKS} , and should have 4,000.")
+            f"least {MIN_BLOCKS}, and should have 4,000.")
     try:
         model.distortion.check(x)
     except ValueError as error:

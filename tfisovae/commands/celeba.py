@@ -39,7 +39,7 @@ def add_arguments(p: argparse.ArgumentParser) -> None:
     data.add_argument("--background", default="white",
                       help="color behind transparent pixels: a name, or #rrggbb")
     data.add_argument("--data_dir", type=os.path.expanduser,
-                      help="directory of TFDS, for celeb_a (default: that of TFDS)")
+                      help="directory of TFDS, for celeb_a (default: TFDS' own)")
     model.add_argument("--network", choices=("celeba", "celeba_large"), default="celeba",
                        help="App. D.2 or F.2")
     model.add_argument("--latent_dim", type=int,

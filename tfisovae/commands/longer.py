@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 _COMMANDS = {"toy": "toy", "mnist": "mnist", "celeba": "celeba", "celeba_large": "celeba"}
-_IN_EPOCHS = ("log_every", "checkpoint_every")  # of commands that count in epochs; kept in steps
+_IN_EPOCHS = ("log_every", "checkpoint_every")  # given in epochs, stored in steps
 
 
 @functools.cache
@@ -19,14 +19,14 @@ def _defaults(command: str) -> dict[str, Any]:
 
 
 def arguments(config: Mapping[str, Any], run: str) -> Sequence[str]:
-    """The training command with all options of a run, twice its steps, and `RUN-longer` as the run
+    """The training command with all options of a run, but twice its steps and `RUN-longer` as
     directory.
 
     Args:
       config: the manifest of the run.
       run: its directory.
     Returns:
-      The command's name and its options; nothing where the manifest is of an unknown network.
+      The command's name and its options; nothing for an unknown network.
     """
     command = _COMMANDS.get(str(config.get("network")))
     if command is None:

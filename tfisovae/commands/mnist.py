@@ -25,7 +25,7 @@ def add_arguments(p: argparse.ArgumentParser) -> None:
     data.add_argument("--data", type=os.path.expanduser, default="mnist",
                       help="mnist (TFDS), mnist.npz, or a directory with the four idx files")
     data.add_argument("--data_dir", type=os.path.expanduser,
-                      help="directory of TFDS (default: that of TFDS)")
+                      help="directory of TFDS (default: TFDS' own)")
     model.add_argument("--latent_dim", type=int, default=32,
                        help="latent dimensions; the paper has 32, or 64 with lmbda 10000")
     model.add_argument("--distortion", choices=("bce", "mse", "sse"), default="bce",

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 
 def group(p: argparse.ArgumentParser, title: str) -> argparse._ArgumentGroup:
-    """The group of options with that title; a new one where the parser has none."""
+    """The group of options with this title; a new one if the parser has none."""
     for made in p._action_groups:
         if made.title == title:
             return made

@@ -1,4 +1,6 @@
-"""D(x, x_hat) and its metric tensor. Each is a `Distortion`; `get` finds one by its name."""
+"""Distortions D(x, x_hat) with their metric tensors. Each is a `Distortion`; `get` finds one by
+name.
+"""
 from tfisovae.distortions.base import Distortion, decomposed, sum_of_entries
 from tfisovae.distortions.columns import ColumnBlocks
 from tfisovae.distortions.discrete import CategoricalCrossentropy, Poisson

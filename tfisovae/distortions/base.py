@@ -1,6 +1,6 @@
-"""What a distortion D(x, x_hat) is, and the metric tensor G_x that it induces.
+"""The base class of distortions D(x, x_hat), with their metric tensor G_x.
 
-A distortion says what the VAE is isometric *to*: for a small displacement v,
+The distortion defines the metric of the isometry. For a small displacement v,
 
     D(x, x + v) - D(x, x) = v^T G_x v + O(|v|^3)          (no factor 1/2)
 
@@ -16,11 +16,11 @@ import tensorflow as tf
 
 from tfisovae._autograph import converted
 
-# Displacements on which a distortion is checked, in deviations of the data.
+# Displacements for the check of a distortion, in deviations of the data.
 _STEPS = (0.1, 0.03, 0.01, 3e-3, 1e-3)
 _CHECKED = 8  # examples
-_ROUNDING = 1e-6  # of the width of a domain, by which any output may leave it
-_SUMS = 1e-3  # by which a sum of probabilities may differ from 1
+_ROUNDING = 1e-6  # part of the width of a domain by which any output may leave it
+_SUMS = 1e-3  # allowed difference of a sum of probabilities from 1
 
 
 def sum_of_entries(x: tf.Tensor) -> tf.Tensor:
@@ -30,20 +30,20 @@ def sum_of_entries(x: tf.Tensor) -> tf.Tensor:
 
 def decomposed(distortion: "Distortion", x: tf.Tensor, x_check: tf.Tensor, x_hat: tf.Tensor,
                excess: bool = False) -> tf.Tensor:
-    """The distortion of the decomposed loss (section 4.2), where x_check = Dec(mean) and x_hat =
+    """The distortion of the decomposed loss (section 4.2), with x_check = Dec(mean) and x_hat =
     Dec(mean + scale * noise).
 
         D(x, x_check) + [D(x_check, x_hat) - D(x_check, x_check)]
 
-    The second term is what the noise adds. Where D(x, x) is not 0 (binary cross-entropy: the
-    entropy of x), D(x_check, x_hat) itself would also train D(x_check, x_check) away, and with it
-    whatever in x_check is uncertain: independent pixels that are 1 in 30 % of the examples would be
+    The second term is the effect of the noise. If D(x, x) is not 0 (binary cross-entropy: the
+    entropy of x), D(x_check, x_hat) itself would also minimize D(x_check, x_check), and with it all
+    uncertainty in x_check: independent pixels that are 1 in 30 % of the examples would be
     reconstructed as .10.
 
     Args:
       distortion: `Distortion`.
       x, x_check, x_hat: `[B, ...]` each.
-      excess: whether to take D(x, x), which no model can lower, off the first term too.
+      excess: whether to subtract D(x, x), which no model can lower, from the first term too.
     Returns:
       `[B]`, differentiable in all three.
     """
@@ -52,21 +52,28 @@ def decomposed(distortion: "Distortion", x: tf.Tensor, x_check: tf.Tensor, x_hat
 
 
 class Distortion(abc.ABC):
-    """A distortion and its geometry. A subclass must define `__call__`; the rest follows by
-    automatic differentiation.
+    """Base class of a reconstruction loss D(x, x_hat), here and yours. A subclass must define
+    `__call__`; the metric follows by automatic differentiation.
 
-    Subclasses with constructor arguments also define `get_config`, and are registered with
-    `tf.keras.utils.register_keras_serializable`, if VAEs trained with them are to be saved and
-    loaded.
+    To save and load VAEs with a subclass, register it with
+    `tf.keras.utils.register_keras_serializable`, and define `get_config` if its constructor has
+    arguments.
 
     Attributes:
       domain: `(low, high)` if data outside that interval are an error, else `None`. An end may be
         infinite.
       simplex: whether the entries along the last axis must also sum to 1, as probabilities do.
-      overshoot: how far x_hat may leave the domain, in widths of it. 0 says that D has no meaning
+      overshoot: how far x_hat may leave the domain, in widths of it. 0 means that D is undefined
         for an x_hat outside.
       min_size: the smallest height and width of images that the distortion can compare, else
         `None`.
+
+    Example:
+      >>> class Weighted(tfisovae.distortions.Distortion):
+      ...     def __call__(self, x, x_hat):
+      ...         return tf.reduce_sum([1.0, 2.0] * (x - x_hat) ** 2, -1)
+      >>> float(Weighted()(tf.zeros([1, 2]), tf.ones([1, 2]))[0])
+      3.0
     """
 
     domain: tuple[float, float] | None = None
@@ -75,7 +82,7 @@ class Distortion(abc.ABC):
     min_size: int | None = None
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
-        """What users define may have Python's `if` and `for` on tensors."""
+        """Users' code may have Python's `if` and `for` on tensors."""
         super().__init_subclass__(**kwargs)
         for name in {"__call__", "metric_product", "scale"} & vars(cls).keys():
             setattr(cls, name, converted(vars(cls)[name]))
@@ -92,9 +99,7 @@ class Distortion(abc.ABC):
         """
 
     def excess(self, x: tf.Tensor, v: tf.Tensor) -> tf.Tensor:
-        """D(x, x + v) - D(x, x), in a form that does not cancel for small `v`. `[B, ...]` twice to
-        `[B]`.
-        """
+        """D(x, x + v) - D(x, x), without cancellation for small `v`. `[B, ...]` twice to `[B]`."""
         return self(x, x + v) - self(x, x)
 
     def metric_product(self, x: tf.Tensor, v: tf.Tensor) -> tf.Tensor:
@@ -128,12 +133,11 @@ class Distortion(abc.ABC):
         """a_x of each example, `[B]`, where `G_x = a_x I`.
 
         Raises:
-          NotImplementedError: where G_x is no multiple of the identity.
+          NotImplementedError: if G_x is not a multiple of the identity.
         """
         raise NotImplementedError(
             f"{type(self).__name__} has no scale a_x: its metric tensor is not a multiple of the "
-            f"identity. "
-            "Ask for a form that needs no a_x (the \"volume\" density is exact for any metric).")
+            "identity. Use a form without a_x (the \"volume\" density is exact for any metric).")
 
     def check(self, x: np.ndarray | tf.Tensor) -> None:
         """Raises if data lie outside the domain: `ValueError` on values, `InvalidArgumentError`
@@ -184,19 +188,19 @@ class Distortion(abc.ABC):
 
     @property
     def strict(self) -> bool:
-        """Whether D has no meaning for an x_hat outside of the domain."""
+        """Whether D is undefined for an x_hat outside of the domain."""
         open_end = self.domain is not None and not np.isfinite(self.domain).all()
         return self.overshoot == 0 or open_end
 
     @property
     def activation(self) -> str:
-        """The usual last activation of a decoder, whose outputs are in the domain, as code."""
+        """The usual last activation of a decoder for outputs in the domain, as code."""
         if self.simplex:
             return '"softmax"'
         return '"exponential"' if self.domain and np.isinf(self.domain[1]) else '"sigmoid"'
 
     def outside(self, x_hat: np.ndarray) -> np.ndarray:
-        """Whether each entry is outside of the domain, by more than the `overshoot`; like x_hat."""
+        """Whether each entry is outside of the domain by more than the `overshoot`; like x_hat."""
         if self.domain is None:
             return np.zeros(x_hat.shape, bool)
         low, high = self.domain
@@ -208,7 +212,7 @@ class Distortion(abc.ABC):
         return outside
 
     def into_domain(self, x_hat: np.ndarray) -> np.ndarray:
-        """The point itself, or one on the border of the domain where it is outside."""
+        """The point itself, or a point on the border of the domain if it is outside."""
         if self.domain is None:
             return x_hat
         x_hat = np.clip(x_hat, *self.domain)
@@ -219,7 +223,7 @@ class Distortion(abc.ABC):
         return x_hat
 
     def inner_point(self, x: np.ndarray, share: float) -> np.ndarray:
-        """Examples, moved into the domain by a share of the way to its middle, or to their mean."""
+        """Examples, moved into the domain, part of the way to its middle or to their mean."""
         center = x.mean()
         if self.simplex:
             center = 1 / x.shape[-1]
@@ -237,22 +241,22 @@ class Distortion(abc.ABC):
 
     @property
     def has_scale(self) -> bool:
-        """Whether G_x = a_x I, so that `scale` gives a_x; then D is quadratic in x_hat."""
+        """Whether G_x = a_x I, so that `scale` gives a_x. Then D is quadratic in x_hat."""
         return type(self).scale is not Distortion.scale
 
     def check_quadratic(self, x: np.ndarray | tf.Tensor) -> None:
-        """Raises if D is not quadratic at its own point, so that it has no metric tensor: |x -
-        x_hat|, for one.
+        """Raises if D is not quadratic near x, and so has no metric tensor; |x - x_hat| is an
+        example.
 
-        Small displacements v and -v of some of the examples are compared with their halves, which
-        must have a quarter of the excess, and with v^T G_x v of `metric_product`. Examples are
-        moved a little inwards first: the interior decides, and a pixel at 0 or 1 is no fault of the
-        distortion. One step at which most examples agree is enough.
+        It compares small displacements v and -v of some examples with their halves, which must have
+        a quarter of the excess, and with v^T G_x v of `metric_product`. Examples are moved a little
+        inwards first, so that a pixel at 0 or 1 does not count. One step size at which most
+        examples agree is enough.
 
         Args:
           x: some data, `[B, ...]`; the first eight are used.
         Raises:
-          ValueError: with what was found in place of a quarter, or of the metric tensor.
+          ValueError: the message has the value found.
         Cost: some ten evaluations of D on eight examples.
         """
         found = []
@@ -272,16 +276,15 @@ class Distortion(abc.ABC):
                     return
                 found.append((ratio, agreement, offset))
         if not found:
-            return  # D does not change at all on these examples: there is nothing to compare
+            return  # D does not change on these examples: there is nothing to compare
         quadratic = [entry for entry in found if abs(entry[0] / 4 - 1) < 0.1]
         ratio, agreement, offset = (quadratic or found)[-1]
         if not quadratic:
             what = (
-                f"halving a small displacement v divides D(x, x + v) - D(x, x) by {ratio:.3g}, "
-                f"where a smooth distortion gives "
-                "4 (a sum of |v| gives 2)")
+                f"halving a small displacement v divides D(x, x + v) - D(x, x) by {ratio:.3g}, but "
+                "a smooth distortion gives 4 (a sum of |v| gives 2)")
         elif offset >= 0.02:
-            what = f"D(x, .) is smallest not at x but {offset:.2g} of the data's deviation away"
+            what = f"D(x, .) has its minimum not at x but {offset:.2g} of the data's deviation away"
         else:
             what = (
                 f"metric_product gives a v^T G_x v of {agreement:.3g} times D(x, x + v) - D(x, x) "
@@ -289,8 +292,8 @@ class Distortion(abc.ABC):
             )
         raise ValueError(
             f"{type(self).__name__} has no metric tensor to measure with: {what}. Norms and "
-            f"densities need a "
-            "distortion that is smooth and smallest at x_hat = x, as a sum of squares is.")
+            "densities need a smooth distortion with its minimum at x_hat = x, such as a sum of "
+            "squares.")
 
     def get_config(self) -> dict[str, Any]:
         return {}
@@ -305,20 +308,20 @@ class Distortion(abc.ABC):
 
 
 def _inner_points(distortion, x):
-    """Points at which to check, and the size of a displacement there: the examples moved inwards by
-    more and more.
+    """Points for the check, and the size of a displacement there: the examples, moved inwards more
+    and more.
     """
     x = np.asarray(x)[:_CHECKED].astype(np.float64)
     width = float(np.subtract(*distortion.domain[::-1])) if distortion.domain else np.inf
     for share in (0.2, 0.5):
         point = distortion.inner_point(x, share)
-        # Black and white images have no deviation from which to take a scale.
+        # Black and white images have no deviation to set a scale.
         unit = x.std() or (0.1 * width if np.isfinite(width) else abs(point.mean()) or 1.0)
         yield _in_its_dtype(distortion, point), unit
 
 
 def _in_its_dtype(distortion, point):
-    """`point` in float64, or in float32 where a user's distortion takes no other."""
+    """`point` in float64, or in float32 if a user's distortion needs it."""
     try:
         value = distortion(tf.constant(point), tf.constant(point))
     except (TypeError, ValueError, tf.errors.InvalidArgumentError, tf.errors.NotFoundError):
@@ -338,7 +341,7 @@ def _even_excess(distortion, x, v):
 
 
 def _offset(distortion, x):
-    """How far from x the smallest value of D(x, .) is, by one step of Newton's along the slope: the
+    """The distance from x to the minimum of D(x, .), by one Newton step along the slope: the
     median, per entry.
     """
     with tf.GradientTape() as tape:

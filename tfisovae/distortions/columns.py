@@ -12,7 +12,7 @@ from tfisovae.distortions.base import Distortion
 
 @tf.keras.utils.register_keras_serializable(package="tfisovae")
 class ColumnBlocks(Distortion):
-    """sum of weight_k D_k over blocks of columns of x `[B, m]`; G_x is block-diagonal.
+    """A sum of weight_k D_k over blocks of columns of x `[B, m]`; G_x is block-diagonal.
 
         ColumnBlocks([("sse", 4), ("cce", 3), ("bce", 1, 0.5)])
 
@@ -54,7 +54,7 @@ class ColumnBlocks(Distortion):
     def check(self, x: np.ndarray | tf.Tensor) -> None:
         x = tf.convert_to_tensor(x)
         if x.shape.rank != 2 or x.shape[-1] != self._ends[-1]:
-            raise ValueError(f"ColumnBlocks expects x of shape [batch, {self._ends[-1]}], the "
+            raise ValueError(f"ColumnBlocks expects x of shape [batch, {self._ends[-1]}], with all "
                              f"columns of its blocks; got {tuple(x.shape)}.")
         for (distortion, _, _), part in self._parts(x):
             distortion.check(part)

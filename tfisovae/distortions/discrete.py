@@ -11,11 +11,11 @@ _MARGIN = 1e-7  # probabilities and rates are kept this far above 0, as Keras do
 
 @tf.keras.utils.register_keras_serializable(package="tfisovae")
 class CategoricalCrossentropy(Distortion):
-    """-sum x log x_hat over the classes, which are the last axis; G_x = diag(1/x) / 2.
+    """Cross-entropy of categories: -sum x log x_hat over the last axis; G_x = diag(1/x) / 2.
 
     x are one-hot rows or probabilities, `[B, ..., K]`, and x_hat a softmax. G_x holds for
-    displacements whose sum over the classes is 0, as all are that a softmax makes. There
-    D(x, x + v) - D(x, x) is the Kullback-Leibler divergence of x + v from x.
+    displacements with a sum of 0 over the classes, such as all displacements of a softmax. For
+    these D(x, x + v) - D(x, x) is the Kullback-Leibler divergence of x + v from x.
 
     Args:
       reduction: "sum" or "mean" over the other axes of an example, such as places in a text.
@@ -52,7 +52,8 @@ class CategoricalCrossentropy(Distortion):
 
 @tf.keras.utils.register_keras_serializable(package="tfisovae")
 class Poisson(Distortion):
-    """sum of x_hat - x log x_hat, of counts x and rates x_hat; G_x = diag(1/x) / 2.
+    """Poisson loss: the sum of x_hat - x log x_hat, for counts x and rates x_hat; G_x = diag(1/x) /
+    2.
 
     It is -log p(x) of independent Poisson variables without log x!, which has no gradient.
     """
@@ -86,6 +87,6 @@ def _over_twice(x, v):
 
 def _in_float64(function: Callable[[tf.Tensor, tf.Tensor], tf.Tensor], x: tf.Tensor,
                 v: tf.Tensor) -> tf.Tensor:
-    """Terms of the first order in v cancel: float64 keeps those of the second."""
+    """Terms of first order in v cancel; float64 keeps the second-order terms."""
     x = tf.convert_to_tensor(x)
     return tf.cast(function(tf.cast(x, tf.float64), tf.cast(v, tf.float64)), x.dtype)

@@ -1,5 +1,5 @@
-"""The distortions of the paper, and others that train VAEs; what every distortion is stands in
-`tfisovae.distortion`.
+"""The distortions of the paper, and other common ones. `tfisovae.distortions.base` has their base
+class.
 """
 from typing import Any, TypeVar
 
@@ -22,7 +22,7 @@ def _per_example(a, x):
 
 
 class _ScaledSquaredError(Distortion):
-    """a_x |x - x_hat|^2, so that G_x = a_x I."""
+    """A weighted squared error a_x |x - x_hat|^2, so G_x = a_x I."""
 
     def __call__(self, x: tf.Tensor, x_hat: tf.Tensor) -> tf.Tensor:
         return self.scale(x) * sum_of_entries(tf.square(x_hat - x))
@@ -36,7 +36,12 @@ class _ScaledSquaredError(Distortion):
 
 @tf.keras.utils.register_keras_serializable(package="tfisovae")
 class SumSquaredError(_ScaledSquaredError):
-    """|x - x_hat|^2, with G_x = I (Eq. 57)."""
+    """Sum of squared errors |x - x_hat|^2, with G_x = I (Eq. 57).
+
+    Example:
+      >>> float(tfisovae.distortions.SumSquaredError()(tf.zeros([1, 2]), tf.ones([1, 2]))[0])
+      2.0
+    """
 
     def scale(self, x: tf.Tensor) -> tf.Tensor:
         return tf.ones([tf.shape(x)[0]], x.dtype)
@@ -44,7 +49,12 @@ class SumSquaredError(_ScaledSquaredError):
 
 @tf.keras.utils.register_keras_serializable(package="tfisovae")
 class MeanSquaredError(_ScaledSquaredError):
-    """|x - x_hat|^2 / m, with G_x = I / m."""
+    """Mean squared error |x - x_hat|^2 / m, with G_x = I / m.
+
+    Example:
+      >>> float(tfisovae.distortions.MeanSquaredError()(tf.zeros([1, 2]), tf.ones([1, 2]))[0])
+      1.0
+    """
 
     def scale(self, x: tf.Tensor) -> tf.Tensor:
         return tf.fill([tf.shape(x)[0]], 1 / tf.cast(tf.size(x[0]), x.dtype))
@@ -52,10 +62,17 @@ class MeanSquaredError(_ScaledSquaredError):
 
 @tf.keras.utils.register_keras_serializable(package="tfisovae")
 class GaussianNLL(_ScaledSquaredError):
-    """-log N(x; x_hat, variance I) without its constant, so G_x = I / (2 variance) (Eq. 68).
+    """Gaussian negative log-likelihood with a fixed variance, with G_x = I / (2 variance) (Eq. 68).
+
+    It is -log N(x; x_hat, variance I) without its constant.
 
     The constant (m/2) log(2 pi variance) is left out: it has no gradient, and D(x, x) = 0 without
     it.
+
+    Example:
+      >>> d = tfisovae.distortions.GaussianNLL(variance=0.5)
+      >>> float(d(tf.zeros([1, 2]), tf.ones([1, 2]))[0])
+      2.0
     """
 
     def __init__(self, variance: float) -> None:
@@ -77,7 +94,13 @@ def convex_scale(square: _Number) -> _Number:
 
 @tf.keras.utils.register_keras_serializable(package="tfisovae")
 class DownwardConvex(_ScaledSquaredError):
-    """a_x |x - x_hat|^2 with a_x = 2/3 + 2 |x|^2 / 21 (Eq. 19)."""
+    """A squared error with a weight that grows with |x|^2: a_x = 2/3 + 2 |x|^2 / 21 (Eq. 19).
+
+    Example:
+      >>> d = tfisovae.distortions.DownwardConvex()
+      >>> round(float(d(tf.zeros([1, 2]), tf.ones([1, 2]))[0]), 3)
+      1.333
+    """
 
     def scale(self, x: tf.Tensor) -> tf.Tensor:
         return convex_scale(sum_of_entries(tf.square(x)))
@@ -85,7 +108,13 @@ class DownwardConvex(_ScaledSquaredError):
 
 @tf.keras.utils.register_keras_serializable(package="tfisovae")
 class UpwardConvex(_ScaledSquaredError):
-    """a_x |x - x_hat|^2 with a_x = 1 / (2/3 + 2 |x|^2 / 21) (Eq. 55)."""
+    """A squared error with a weight that falls with |x|^2: a_x = 1 / (2/3 + 2 |x|^2 / 21) (Eq. 55).
+
+    Example:
+      >>> d = tfisovae.distortions.UpwardConvex()
+      >>> round(float(d(tf.zeros([1, 2]), tf.ones([1, 2]))[0]), 3)
+      3.0
+    """
 
     def scale(self, x: tf.Tensor) -> tf.Tensor:
         return 1 / convex_scale(sum_of_entries(tf.square(x)))
@@ -93,14 +122,21 @@ class UpwardConvex(_ScaledSquaredError):
 
 @tf.keras.utils.register_keras_serializable(package="tfisovae")
 class BinaryCrossentropy(Distortion):
-    """-x log x_hat - (1 - x) log(1 - x_hat), with G_x = diag(1/x + 1/(1-x)) / 2 (Eqs. 59-61).
+    """Binary cross-entropy for data in [0, 1], with G_x = diag(1/x + 1/(1-x)) / 2 (Eqs. 59-61).
+
+    It is -x log x_hat - (1 - x) log(1 - x_hat).
 
     D(x, x) is the entropy of x, not 0. Predictions are kept `1e-7` away from 0 and 1, as Keras
-    does: beyond that D does not change with x_hat, and G_x has 0 there (a decoder saturated so far
-    has no length in the metric).
+    does: beyond that D does not change with x_hat, and G_x is 0 (such a saturated decoder has no
+    length in the metric).
 
     Args:
       reduction: "mean" over the entries of an example (as the paper's App. G) or "sum".
+
+    Example:
+      >>> d = tfisovae.distortions.BinaryCrossentropy(reduction="sum")
+      >>> round(float(d(tf.constant([[0.0, 1.0]]), tf.constant([[0.1, 0.9]]))[0]), 3)
+      0.211
     """
 
     domain = (0.0, 1.0)
@@ -124,8 +160,7 @@ class BinaryCrossentropy(Distortion):
         return -self._reduce(x * tf.math.log(p) + (1 - x) * tf.math.log(1 - p))
 
     def excess(self, x: tf.Tensor, v: tf.Tensor) -> tf.Tensor:
-        # Terms of the first order in v cancel against each other: float64 keeps those of the
-        # second.
+        # Terms of first order in v cancel; float64 keeps the second-order terms.
         a, b = tf.cast(x, tf.float64), tf.cast(v, tf.float64)
         p, q = self._clip(a), self._clip(a + b)
         value = self._reduce(a * tf.math.log(p / q) + (1 - a) * tf.math.log((1 - p) / (1 - q)))
@@ -133,8 +168,8 @@ class BinaryCrossentropy(Distortion):
 
     def metric_product(self, x: tf.Tensor, v: tf.Tensor) -> tf.Tensor:
         p = self._clip(x)
-        # Where x itself is beyond the margin D(x, .) is flat around it, as the gradient of the clip
-        # says too.
+        # If x itself is beyond the margin, D(x, .) is flat around it, in agreement with the
+        # gradient of the clip.
         product = tf.where(p == x, v * 0.5 / (p * (1 - p)), tf.zeros_like(v))
         if self.reduction == "mean":
             product /= tf.cast(tf.size(x[0]), x.dtype)
@@ -146,25 +181,31 @@ class BinaryCrossentropy(Distortion):
 
 @tf.keras.utils.register_keras_serializable(package="tfisovae")
 class SSIM(Distortion):
-    """1 - SSIM (Wang et al., 2004): 11 x 11 Gaussian window of deviation 1.5, K1 = .01, K2 = .03,
-    mean over channels.
+    """Structural similarity as a loss: 1 - SSIM (Wang et al., 2004).
 
-    The value is that of `1 - tf.image.ssim`. In every window w, with d = x_hat - x, its mean mu_d
-    and variance var_d,
+    It uses an 11 x 11 Gaussian window of deviation 1.5, K1 = .01, K2 = .03, and a mean over
+    channels.
+
+    The value equals `1 - tf.image.ssim`. In every window w, with d = x_hat - x, its mean mu_d and
+    variance var_d,
 
         1 - SSIM_w = 1 - (1 - mu_d^2 / (mu_x^2 + mu_y^2 + c1)) (1 - var_d / (var_x + var_y + c2)),
 
-    which is the textbook formula without its cancellation: small displacements keep their digits in
-    float32. Hence
+    the textbook formula without cancellation: small displacements keep their digits in float32.
+    Hence
 
-        G_x = mean_w [ M_w / (2 mu_x^2 + c1) + V_w / (2 var_x + c2) ]                    (Eq. 66,
-        with the constants)
+        G_x = mean_w [ M_w / (2 mu_x^2 + c1) + V_w / (2 var_x + c2) ]     (Eq. 66, with constants)
 
     The window is separable, and each blur is two matrix products. Images are `[B, H, W, C]`, or
     `[B, C, H, W]` with 1 or 3 channels.
 
     Args:
       max_val: the largest value of a pixel; images lie in [0, max_val].
+
+    Example:
+      >>> image = tf.fill([1, 16, 16, 3], 0.5)
+      >>> float(tfisovae.distortions.SSIM(max_val=1.0)(image, image)[0])
+      0.0
     """
 
     min_size = 11
@@ -203,7 +244,9 @@ class SSIM(Distortion):
         return blur, adjoint
 
     def _channels(self, x):
-        """The axis of the channels, 1 or 3. In front are 1 or 3, before larger sides."""
+        """The axis of the channels, 1 or 3. Channels first means 1 or 3 channels before larger
+        sides.
+        """
         if x.shape.rank == 4 and None not in x.shape[1:]:
             if min(x.shape[1:3]) >= self.min_size:
                 return 3
@@ -269,14 +312,17 @@ _BY_NAME = {
 
 
 def get(name: Distortion | str, **arguments: Any) -> Distortion:
-    """The distortion of that name, made with `arguments`; a `Distortion` is returned as it is.
+    """Finds a distortion by name, made with `arguments`. A `Distortion` is returned unchanged.
 
     Names: "sse", "mse", "bce", "cce", "poisson", "ssim", "gaussian_nll", "downward_convex",
     "upward_convex".
+
+    Example:
+      >>> distortion = tfisovae.distortions.get("bce", reduction="sum")
     """
     if isinstance(name, Distortion):
         return name
     if name not in _BY_NAME:
         raise ValueError(
-            f"Unknown distortion {name!r}; there are {', '.join(map(repr, sorted(_BY_NAME)))}.")
+            f"Unknown distortion {name!r}; use one of {', '.join(map(repr, sorted(_BY_NAME)))}.")
     return _BY_NAME[name](**arguments)

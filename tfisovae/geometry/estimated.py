@@ -1,5 +1,4 @@
-"""Estimates of a Gram matrix Gamma that is too large to be formed, each with its error (NumPy
-alone).
+"""Estimates of a Gram matrix Gamma that is too large to form, each with its error (NumPy only).
 
 - Norms of a random sample of dimensions (`Strata`).
 - All norms, their sum, and the off-diagonal mass, from random probes (`Probes`). For a probe v of
@@ -17,18 +16,18 @@ import numpy.typing as npt
 
 # Latent dimensions up to which Gram matrices, and all that needs one, are measured exactly.
 LARGEST_EXACT = 300
-MIN_PROBES = 3  # for the error of a variance over probes
+MIN_PROBES = 3  # needed for the error of a variance over probes
 
 
 @dataclasses.dataclass(frozen=True)
 class Estimate:
-    """A number with its errors, NaN where there is none.
+    """A number with its errors; NaN if missing.
 
     Attributes:
       value: the estimate.
-      standard_error: in all, for independent examples.
-      part: of `standard_error`, what comes from the choice of the probes or of the dimensions
-        alone. More of them make it smaller; the rest comes from the choice of the examples.
+      standard_error: total, for independent examples.
+      part: the part of `standard_error` from the choice of the probes or of the dimensions. More of
+        them make it smaller; the rest comes from the choice of the examples.
     """
 
     value: float
@@ -41,11 +40,11 @@ class Strata:
     """A random sample of dimensions, stratified by importance.
 
     Attributes:
-      dimensions: their numbers, `[m]`, sorted.
-      weights: of their values in a mean over all dimensions, `[m]`; they add up to 1. A dimension
-        that was asked for, and is not one of those to average over, has 0.
-      groups: the number of the stratum of each, `[m]`; negative for those that were asked for.
-      sizes: how many dimensions the stratum of each has, `[m]`; 1 for those that were asked for.
+      dimensions: their indices, `[m]`, sorted.
+      weights: of their values in a mean over all dimensions, `[m]`; they add up to 1. A requested
+        dimension outside of the mean has 0.
+      groups: the index of the stratum of each, `[m]`; negative for requested dimensions.
+      sizes: how many dimensions the stratum of each has, `[m]`; 1 for requested dimensions.
     """
 
     dimensions: np.ndarray
@@ -56,12 +55,12 @@ class Strata:
     @classmethod
     def draw(cls, importance: npt.ArrayLike, among: npt.ArrayLike, count: int, seed: int = 0,
              asked: Sequence[int] = ()) -> "Strata":
-        """Two dimensions at random out of each of `count` / 2 strata, equal parts of the ranking by
-        importance; and those asked for.
+        """Two random dimensions from each of `count` / 2 strata (equal parts of the ranking by
+        importance), and the requested ones.
 
         Args:
-          importance: `[n]`. among: the numbers of the dimensions to average over. count: how many
-            to draw, at least 2; where there are no more, all of them. seed: decides the choice.
+          importance: `[n]`. among: the indices of the dimensions of the mean. count: how many to
+            draw, at least 2; all of them if there are no more. seed: decides the choice.
         """
         importance, among = np.asarray(importance, np.float64), np.asarray(among, int)
         asked, counted = np.unique(np.asarray(asked, int)), len(among)
@@ -81,9 +80,8 @@ class Strata:
     def mean(self, values: npt.ArrayLike) -> Estimate:
         """The mean over examples and all dimensions, from the values of the sample, `[N, m]`.
 
-        With W_h the share of stratum h in all dimensions, and its variance s_h^2 between the two
-        dimensions that were drawn, the variance of the choice is the sum of
-        W_h^2 (1 - 2 / N_h) s_h^2 / 2.
+        With W_h the share of stratum h in all dimensions, and the variance s_h^2 between its two
+        drawn dimensions, the variance of the choice is the sum of W_h^2 (1 - 2 / N_h) s_h^2 / 2.
         """
         values = np.asarray(values, np.float64)
         by_dimension, variance = values.mean(0), 0.0
@@ -99,7 +97,7 @@ class Strata:
                         float(np.hypot(over_examples, np.sqrt(variance))), float(np.sqrt(variance)))
 
     def spread(self, values: npt.ArrayLike) -> float:
-        """The deviation between all dimensions of their means over examples, from `[N, m]`."""
+        """The deviation of the means over examples between all dimensions, from `[N, m]`."""
         by_dimension = np.asarray(values, np.float64).mean(0)
         center = by_dimension @ self.weights
         return float(np.sqrt((by_dimension - center) ** 2 @ self.weights))
@@ -128,13 +126,13 @@ def root_mean_square(squares: npt.ArrayLike) -> Estimate:
 
 
 class Moments:
-    """Means and deviations over examples of vectors that are known up to noise."""
+    """Means and deviations over examples of noisy vectors."""
 
     def __init__(self) -> None:
         self.count, self._sum, self._squares, self._noise = 0, 0.0, 0.0, 0.0
 
     def add(self, values: np.ndarray, noise: np.ndarray) -> None:
-        """Takes values of some examples, `[B, n]`, and the variances of their noise, `[B, n]`."""
+        """Adds values of some examples, `[B, n]`, with the variances of their noise, `[B, n]`."""
         self.count += len(values)
         self._sum += values.sum(0)
         self._squares += (values**2).sum(0)
@@ -146,21 +144,21 @@ class Moments:
 
     @property
     def standard_error(self) -> np.ndarray:
-        """Of `mean`, for independent examples, noise included; NaN of a single example."""
+        """Standard error of `mean`, for independent examples, with noise; NaN for a single example.
+        """
         variance = np.maximum(self._squares / self.count - self.mean**2, 0)
         return np.sqrt(variance / (self.count - 1)) if self.count > 1 else variance * np.nan
 
     @property
     def std(self) -> np.ndarray:
-        """The deviation over examples without the noise, 0 where there is more noise than spread.
-        """
+        """The deviation over examples without the noise; 0 if the noise is larger."""
         spread = self.standard_error**2 * (self.count - 1)
         noise = self._noise / self.count * (self.count - 1) / self.count
         return np.sqrt(np.maximum(spread - noise, 0))
 
 
 class Probes:
-    """What probes v of random signs tell of Gamma, example by example.
+    """Estimates of Gamma from probes v with random signs, example by example.
 
     Attributes:
       norm: `Moments` of Gamma_jj.
@@ -171,7 +169,7 @@ class Probes:
         self._examples: list[np.ndarray] = []
 
     def add(self, products: npt.ArrayLike) -> tuple[np.ndarray, np.ndarray]:
-        """Takes v_j (Gamma v)_j of some examples, `[B, K, n]`, K at least 3.
+        """Adds v_j (Gamma v)_j of some examples, `[B, K, n]`, K at least 3.
 
         Returns:
           Gamma_jj, and the variance of the noise in it, `[B, n]` each.
@@ -205,7 +203,7 @@ class Probes:
     def mass(self) -> Estimate:
         """The mean over examples of the sum over j != k of Gamma_jk^2.
 
-        For each j it is the variance over probes of v_j (Gamma v)_j. It is never a difference of
+        For each j it is the variance over probes of v_j (Gamma v)_j. So it is never a difference of
         large numbers.
         """
         return self._mean(2)
@@ -217,7 +215,7 @@ class Probes:
 
 
 def _error_of_mean(values):
-    """The standard error of the mean of independent `values` `[N]`; NaN of a single one."""
+    """The standard error of the mean of independent `values` `[N]`; NaN for a single one."""
     return float(values.std(ddof=1) / np.sqrt(len(values))) if len(values) > 1 else np.nan
 
 
@@ -237,11 +235,11 @@ class Extremes:
 
 
 def lanczos_error(size: int, steps: int, failure: float) -> float:
-    """How far the largest Ritz value may be below the largest eigenvalue, relative to the spread
-    of all eigenvalues.
+    """How far the largest Ritz value may be below the largest eigenvalue, relative to the range of
+    all eigenvalues.
 
     Kuczynski and Wozniakowski (1992): from a random start, k steps of Lanczos' method miss by more
-    than a share e of the spread with a probability of at most 1.648 sqrt(n) exp(-sqrt(e) (2k - 1)).
+    than a share e of this range with a probability of at most 1.648 sqrt(n) exp(-sqrt(e) (2k - 1)).
 
     Args:
       size: n. steps: k. failure: the probability. For n steps the Ritz values are exact.
@@ -258,14 +256,14 @@ def extremes(diagonal: npt.ArrayLike, beside: npt.ArrayLike, size: int,
     Args:
       diagonal, beside: `[N, k]` and `[N, k - 1]`, of `tfisovae.geometry.products.lanczos`.
       size: number of dimensions that were not left out.
-      confidence: of all bounds from outside together.
+      confidence: for all bounds from outside together.
     """
     diagonal, beside = np.asarray(diagonal, np.float64), np.asarray(beside, np.float64)
     count, steps = diagonal.shape
     matrices = np.zeros([count, steps, steps])
     every = np.arange(steps)
     matrices[:, every, every] = diagonal
-    matrices[:, every[1:], every[:-1]] = beside  # eigvalsh reads what is below the diagonal
+    matrices[:, every[1:], every[:-1]] = beside  # eigvalsh reads the entries below the diagonal
     inside = np.full([count, 2], np.nan)
     finite = np.isfinite(diagonal).all(1) & np.isfinite(beside).all(1)
     inside[finite] = np.linalg.eigvalsh(matrices[finite])[:, [0, -1]]

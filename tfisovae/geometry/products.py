@@ -99,7 +99,7 @@ def slope_along(decode: Decode, z: tf.Tensor, direction: tf.Tensor, reference: t
     derivatives, `[B]`.
 
     Args:
-      z, direction: `[B, n]`. reference: what is decoded to, `[B, ...]`.
+      z, direction: `[B, n]`. reference: `[B, ...]`.
     Cost: three decodes, for any n.
     """
     precise = _in_precision(decode, z)

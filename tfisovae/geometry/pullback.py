@@ -4,8 +4,7 @@ With J = d decode / dz at z and G the metric tensor at decode(z), the pullback m
 exact form of the paper's finite differences. Its diagonal is D'_j of section 3.4. Scaled by the
 posterior,
 
-    Gamma_jk = (2 / beta) sigma_j sigma_k  x_zj^T G x_zk
-    (Eqs. 10, 12)
+    Gamma_jk = (2 / beta) sigma_j sigma_k  x_zj^T G x_zk               (Eqs. 10, 12)
 
 is the identity if the VAE is an isometric embedding. `decode` is any function from `[B, n]` to `[B,
 ...]`: a VAE's `decode`, a Keras model, or a signature of a loaded SavedModel.
@@ -58,6 +57,12 @@ def numerical_derivatives(decode: Decode, z: tf.Tensor, distortion: Distortion,
       epsilon: step, in units of z.
     Returns:
       `[B, n]`, distortion per squared latent unit.
+
+    Example:
+      >>> mean, scale = vae.encode(x[:4])
+      >>> derivatives = tfisovae.geometry.numerical_derivatives(vae.decode, mean, vae.distortion)
+      >>> tuple(derivatives.shape)
+      (4, 3)
     """
     x = decode(z)
 
@@ -203,6 +208,12 @@ def pullback_metric(decode: Decode, z: tf.Tensor, distortion: Distortion,
       `numerical_derivatives`.
     Raises:
       ValueError: with "autodiff", if TensorFlow has no derivative of `decode`.
+
+    Example:
+      >>> mean, scale = vae.encode(x[:4])
+      >>> metric = tfisovae.geometry.pullback_metric(vae.decode, mean, vae.distortion)
+      >>> tuple(metric.shape)
+      (4, 3, 3)
     """
     z = _check_z(z)
 
@@ -372,6 +383,12 @@ def isometry_gram(decode: Decode, mean: tf.Tensor, scale: tf.Tensor, distortion:
       tangents: "autodiff" or "differences", as in `pullback_metric`.
     Returns:
       `[B, n, n]`, dimensionless; the identity at an isometric embedding.
+
+    Example:
+      >>> mean, scale = vae.encode(x[:4])
+      >>> gram = tfisovae.geometry.isometry_gram(
+      ...     vae.decode, mean, scale, vae.distortion, vae.beta)
+      >>> norms = tf.linalg.diag_part(gram)  # 1 for an isometric embedding
     """
     return scaled(pullback_metric(decode, mean, distortion, tangents), scale, beta)
 

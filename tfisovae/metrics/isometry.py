@@ -14,6 +14,10 @@ _METHODS = ("jacobian", "numerical")
 class PosteriorPrecision(MeasurementMetric):
     """The precision E[sigma_j^-2] of each latent variable: its importance up to the factor beta / 2
     (Eq. 16).
+
+    Example:
+      >>> vae.compile("adam", metrics=[tfisovae.metrics.PosteriorPrecision()])
+      >>> value = vae.evaluate(x, verbose=0, return_dict=True)["posterior_precision"]
     """
 
     shape = staticmethod(_vector)
@@ -33,6 +37,10 @@ class IsometricNorm(MeasurementMetric):
     Args:
       method: "jacobian" (exact, shared with `GramOffDiagonal`) or "numerical" (the paper's finite
         difference).
+
+    Example:
+      >>> vae.compile("adam", metrics=[tfisovae.metrics.IsometricNorm()])
+      >>> value = vae.evaluate(x, verbose=0, return_dict=True)["isometric_norm"]
     """
 
     shape = staticmethod(_vector)
@@ -78,6 +86,10 @@ class GramOffDiagonal(MeasurementMetric):
 
     With `_cosine`: the same for Gamma_jk / sqrt(Gamma_jj Gamma_kk), which does not depend on the
     norms. `mean`, `std` and `cosine` are `[n, n]`.
+
+    Example:
+      >>> vae.compile("adam", metrics=[tfisovae.metrics.GramOffDiagonal()])
+      >>> value = vae.evaluate(x, verbose=0, return_dict=True)["gram_off_diagonal"]
     """
 
     shape = staticmethod(_matrix)

@@ -7,7 +7,14 @@ from tfisovae.metrics.measurement import Measurement
 
 
 class Rate(MeasurementMetric):
-    """The rate: KL of the posterior from the prior, in nats, summed over all dimensions."""
+    """The rate: KL of the posterior from the prior, in nats, summed over all dimensions.
+
+    Example:
+      >>> metric = tfisovae.metrics.Rate()
+      >>> metric.build(vae.n)
+      >>> metric.update_state(vae.measure(x))
+      >>> value = float(metric.result())
+    """
 
     shape = staticmethod(_vector)
 
@@ -37,7 +44,14 @@ class Rate(MeasurementMetric):
 
 
 class ActiveDimensions(MeasurementMetric):
-    """The number of latent dimensions in use: those with a mean KL above `threshold`."""
+    """The number of latent dimensions in use: those with a mean KL above `threshold`.
+
+    Example:
+      >>> metric = tfisovae.metrics.ActiveDimensions()
+      >>> metric.build(vae.n)
+      >>> metric.update_state(vae.measure(x))
+      >>> value = float(metric.result())
+    """
 
     shape = staticmethod(_vector)
 
@@ -52,6 +66,10 @@ class ActiveDimensions(MeasurementMetric):
 class CodingLoss(MeasurementMetric):
     """The coding loss E[D(x_check, x_hat)]: the distortion by posterior noise; n_active beta / 2 in
     theory (Eq. 14).
+
+    Example:
+      >>> vae.compile("adam", metrics=[tfisovae.metrics.CodingLoss()])
+      >>> value = vae.evaluate(x, verbose=0, return_dict=True)["coding_loss"]
     """
 
     def measure(self, measurement: Measurement) -> tf.Tensor:
@@ -59,7 +77,12 @@ class CodingLoss(MeasurementMetric):
 
 
 class TransformLoss(MeasurementMetric):
-    """The transform loss E[D(x, x_check)]: the distortion without posterior noise (section 3.2)."""
+    """The transform loss E[D(x, x_check)]: the distortion without posterior noise (section 3.2).
+
+    Example:
+      >>> vae.compile("adam", metrics=[tfisovae.metrics.TransformLoss()])
+      >>> value = vae.evaluate(x, verbose=0, return_dict=True)["transform_loss"]
+    """
 
     def measure(self, measurement: Measurement) -> tf.Tensor:
         return measurement.transform_loss

@@ -24,6 +24,10 @@ class PosteriorBalance(MeasurementMetric):
     It follows from the stationarity of the log-variance head's bias, and also holds for decoders
     that are not isometric. Another value means that training has not converged, not that the
     embedding fails.
+
+    Example:
+      >>> vae.compile("adam", metrics=[tfisovae.metrics.PosteriorBalance()])
+      >>> value = vae.evaluate(x, verbose=0, return_dict=True)["posterior_balance"]
     """
 
     shape = staticmethod(_vector)

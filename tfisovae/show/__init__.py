@@ -1,14 +1,14 @@
-"""Pictures of what was measured, and one page of all of them.
+"""Pictures of measurements, and one page with all of them.
 
 A function draws each picture: `importance.scree(analysis)`, `norms.norms(analysis)`,
 `gram.gram(analysis)`, `density.histogram(...)`, `rate.curve(ledger)`, `variables.variable(y)`,
-`training.curve(...)`, `decoded.traversal(rows)`. It draws on `ax` where that is given, and else on
-a figure that a notebook shows. `drawing.save(figure, path)` writes it as PNG.
+`training.curve(...)`, `decoded.traversal(rows)`. It draws on `ax` if given, and otherwise on a
+figure that a notebook shows. `drawing.save(figure, path)` writes it as PNG.
 
-`write` makes the page of an `Analysis` and of what else there is; `tfisovae report RUN` does so of
-a run. The page answers: can the latent space be trusted, which dimensions matter, what does each
-do, which inputs are odd, and has training ended? It is one file that loads nothing. From numbers to
-the page nothing here imports TensorFlow; `observe`, which decodes, does.
+`write` makes the page of an `Analysis` and other results; `tfisovae report RUN` does this for a
+run. The page answers these questions. Can the latent space be trusted? Which dimensions matter, and
+what does each do? Which inputs are odd? Has training converged? It is one file that loads nothing.
+Only `observe`, which decodes, imports TensorFlow.
 """
 import os
 import typing
@@ -41,19 +41,18 @@ def __getattr__(name: str) -> Any:
 
 def write(analysis: "Analysis | Mapping[str, Any]", path: str | os.PathLike, title: str = "VAE",
           verdict: Verdict | None = None, **parts: Any) -> None:
-    """Writes the report of a measurement as one HTML file, whole or not at all; a file of that name
-    is replaced.
+    """Writes the report of a measurement as one HTML file, completely or not at all. An existing
+    file is replaced.
 
     Args:
-      analysis: `Analysis`, or what `isometry.json` holds: a dict, of which an older version may
-        lack fields.
+      analysis: `Analysis`, or the content of `isometry.json`: a dict, which may lack fields if an
+        older version wrote it.
       path: of the file.
       title: of the page.
       verdict: by default the one of `isometry.json`, or `analysis.judge()`.
-      **parts: what else there is: other fields of `Contents`. `observe` makes those that take the
-        model.
+      **parts: other fields of `Contents`. `observe` makes the ones that need the model.
     Raises:
-      ValueError: if `analysis` is no measurement.
+      ValueError: if `analysis` is not a measurement.
       OSError: if the file cannot be written.
     """
     files.write_text(path, render(contents_of(analysis, title, verdict, **parts)))
@@ -61,7 +60,7 @@ def write(analysis: "Analysis | Mapping[str, Any]", path: str | os.PathLike, tit
 
 def contents_of(analysis: "Analysis | Mapping[str, Any]", title: str = "VAE",
                 verdict: Verdict | None = None, **parts: Any) -> Contents:
-    """What a report shows, `Contents`, of the arguments that `write` takes."""
+    """The `Contents` of a report, from the arguments of `write`."""
     if isinstance(analysis, Mapping):
         values, judged = analysis, of_saved(analysis)
     else:
@@ -73,8 +72,7 @@ def contents_of(analysis: "Analysis | Mapping[str, Any]", title: str = "VAE",
 
 
 def write_beside(columns: Sequence[Column], path: str | os.PathLike, title: str) -> None:
-    """Writes one page that shows several measurements side by side; a file of that name is
-    replaced.
+    """Writes one page with several measurements side by side. An existing file is replaced.
 
     Args:
       columns: `Column`, one for each measurement.

@@ -29,7 +29,7 @@ class Column:
 
     Attributes:
       contents: `Contents`, whose title heads the column.
-      href: of the whole report of it, relative to the page; empty where there is none.
+      href: link to its full report, relative to the page; empty if there is none.
     """
 
     contents: Contents
@@ -57,14 +57,14 @@ def render_beside(columns: Sequence[Column], title: str) -> str:
 
 
 def _threshold(columns):
-    """The least KL of an active dimension, nats, as the glossary names it."""
+    """The least KL of an active dimension, nats, for the glossary."""
     values = dict.fromkeys(one.contents.measured.scalar("active_threshold") for one in columns)
     known = [value for value in values if np.isfinite(value)]
     return ", ".join(number(value, 1) for value in known) or number(math.nan)
 
 
 def _column(one: Column, place: int) -> dict[str, Any]:
-    """What the template shows of one measurement, but for what is decoded."""
+    """The template's data for one measurement, without decoded pictures."""
     contents = one.contents
     return {
         "title": contents.title, "href": one.href, "of": f"{place}-",
@@ -76,8 +76,8 @@ def _column(one: Column, place: int) -> dict[str, Any]:
 
 
 def _decoded(contents: Contents, budget: int) -> dict[str, Any]:
-    """What the template shows of the decoder; pictures of at most `budget` bytes."""
-    # Others would take room, and make these less sharp.
+    """The template's decoded pictures, of at most `budget` bytes."""
+    # More would need room, and make these less sharp.
     moved = contents.traversals and contents.traversals.leading(_WALKS)
     contents = dataclasses.replace(contents, traversals=moved)
     examples = tiles.reconstructed(contents, budget // 4)
@@ -86,12 +86,12 @@ def _decoded(contents: Contents, budget: int) -> dict[str, Any]:
 
 
 def narrow(made: Inline | None) -> Inline | None:
-    """A picture that is drawn at the width of a column alone."""
+    """A picture drawn only at the width of a column."""
     return made and dataclasses.replace(made, half=True)
 
 
 def training(contents: Contents) -> str:
-    """How the model was trained, in a line, as far as the manifest tells."""
+    """A line about the training, from the manifest."""
     manifest = contents.manifest
     steps, batch, data = (manifest.get(name) for name in ("steps", "batch_size", "data"))
     said = f"trained for {steps:,} steps" if isinstance(steps, int) else ""

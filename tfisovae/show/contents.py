@@ -1,8 +1,7 @@
-"""What a report is made of: numbers as `isometry.json` holds them and as people read them, what the
-decoder shows, and records of the run.
+"""The content of a report: the numbers of `isometry.json` and their text, decoded pictures, and
+records of the run.
 
-Everything but the numbers may be missing, and so may any of the numbers: a measurement of an older
-version has fewer.
+Everything except the numbers may be missing. Older measurements also have fewer numbers.
 """
 import dataclasses
 import math
@@ -23,8 +22,8 @@ if typing.TYPE_CHECKING:
     from tfisovae.codec.breakdown import Ledger
     from tfisovae.geometry.traversals import Traversals
 
-_N_OF = ("precision_mean", "kl_mean", "norm_mean")  # by which the number of dimensions is known
-_NEEDED = {  # what a section reads, beside what every measurement has
+_N_OF = ("precision_mean", "kl_mean", "norm_mean")  # these give the number of dimensions
+_NEEDED = {  # extra fields that a section reads
     "flatness": ("unexplained", "unexplained_standard_error"),
     "standard errors": ("rate_standard_error", ),
     "stationarity": ("stationarity", "conditions"),
@@ -37,13 +36,13 @@ _NEEDED = {  # what a section reads, beside what every measurement has
 }
 
 
-# What the functions that draw take: an `Analysis`, or what `isometry.json` holds.
+# The argument of drawing functions: an `Analysis`, or the content of `isometry.json`.
 Numbers: typing.TypeAlias = typing.Union["Analysis", "Measured", Mapping[str, Any]]
 
 
 def number(value: float, digits: int = 3) -> str:
-    """A number as a person reads it: `digits` significant digits, whole where it is, no exponent
-    from a thousandth to a million.
+    """A number for readers: `digits` significant digits, whole numbers as such, no exponent from a
+    thousandth to a million.
     """
     if value is None or not math.isfinite(value):
         return "not known"
@@ -79,7 +78,7 @@ def count(how_many: int, noun: str = "dimension") -> str:
 
 
 def statistic(of: Callable[[np.ndarray], float], values: npt.ArrayLike) -> float:
-    """A statistic of the finite ones of some values; NaN where there are none."""
+    """A statistic of the finite values; NaN if there are none."""
     values = np.ravel(np.asarray(values, np.float64))
     values = values[np.isfinite(values)]
     return float(of(values)) if len(values) else math.nan
@@ -91,12 +90,12 @@ def rms(values: np.ndarray) -> float:
 
 
 class Measured:
-    """The numbers of an `isometry.json`, or of `Analysis.to_dict()`, read without trust.
+    """The numbers of an `isometry.json` or of `Analysis.to_dict()`, with checks.
 
     Args:
       values: the JSON's.
     Raises:
-      ValueError: if they are no measurement of any latent dimension.
+      ValueError: if they do not measure any latent dimension.
     """
 
     def __init__(self, values: Mapping[str, Any]) -> None:
@@ -107,24 +106,24 @@ class Measured:
         ]
         if not sizes:
             raise ValueError(
-                "isometry.json holds no measurement of a latent dimension. Measure again with "
-                "tfisovae isometry."
+                "isometry.json must hold measurements of latent dimensions; it has none. Measure "
+                "again with tfisovae isometry."
             )
         self.n = sizes[0]
 
     @classmethod
     def of(cls, found: Numbers) -> "Measured":
-        """Of an `Analysis`, or of what `isometry.json` holds."""
+        """From an `Analysis`, or from the content of `isometry.json`."""
         if isinstance(found, Measured):
             return found
         return cls(found if isinstance(found, Mapping) else found.to_dict())
 
     def vector(self, name: str) -> np.ndarray | None:
-        """`[n]`, NaN for what was not a number; `None` where there is no such vector."""
+        """`[n]`, with NaN for other entries; `None` if there is no such vector."""
         return self.array(name, (self.n,))
 
     def vectors(self, *names: str) -> list[np.ndarray]:
-        """`[n]` each, NaN where there is no such vector."""
+        """`[n]` each, NaN if there is no such vector."""
         found = (self.vector(name) for name in names)
         return [np.full(self.n, np.nan) if one is None else one for one in found]
 
@@ -133,8 +132,8 @@ class Measured:
         return self.array(name, (self.n, self.n))
 
     def gram(self, name: str) -> tuple[np.ndarray, np.ndarray | None]:
-        """The active dimensions that a Gram matrix was measured for, in the order of the ranking,
-        `[k]`, and that matrix in this order, `[k, k]`. Of a large latent space it is a sample.
+        """The active dimensions in the Gram matrix, in the order of the ranking, `[k]`, and this
+        matrix in the same order, `[k, k]`. For a large latent space it is a sample.
         """
         held = self.sampled
         order = self.active_ranking[np.isin(self.active_ranking, held)]
@@ -172,14 +171,14 @@ class Measured:
         return f"{number(value)} \N{PLUS-MINUS SIGN} {number(error, 1)}"
 
     def scalar(self, name: str) -> float:
-        """A number, NaN where there is none."""
+        """A number, NaN if missing."""
         value = self.values.get(name)
         return float(value) if isinstance(value,
                                           (int,
                                            float)) and not isinstance(value, bool) else float("nan")
 
     def text(self, name: str) -> str:
-        """A text, empty where there is none."""
+        """A text, empty if missing."""
         value = self.values.get(name)
         return value if isinstance(value, str) else ""
 
@@ -193,7 +192,7 @@ class Measured:
 
     @property
     def components(self) -> "PrincipalComponents | None":
-        """The PCA in the same metric; `None` where that was not measured."""
+        """The PCA in the same metric; `None` if not measured."""
         from tfisovae.analysis.components import PrincipalComponents
 
         try:
@@ -212,12 +211,12 @@ class Measured:
 
     @property
     def rank_name(self) -> str:
-        """What the ranking is by, in words."""
+        """The quantity of the ranking, in words."""
         return "importance" if self.vector("cost_of_removal") is None else "cost of removal"
 
     @property
     def active(self) -> np.ndarray:
-        """Whether each dimension carries information, `[n]`; none where that was not measured."""
+        """Whether each dimension carries information, `[n]`; all False if not measured."""
         active = self.vector("active")
         return np.zeros(self.n, bool) if active is None else active == 1
 
@@ -228,7 +227,7 @@ class Measured:
 
     @property
     def missing(self) -> list[str]:
-        """What this measurement, of an older version, has not got, in words."""
+        """Missing parts of a measurement of an older version, in words."""
         return [
             words for words, names in _NEEDED.items() if any(
                 self.values.get(name) is None for name in names)
@@ -237,12 +236,12 @@ class Measured:
 
 @dataclasses.dataclass(frozen=True)
 class Reconstructions:
-    """Examples and what the model makes of them.
+    """Examples and their reconstructions.
 
     Attributes:
       x, x_check: `[N, ...]`, examples and Dec(mean).
       distortion: D(x, x_check) of each, `[N]`, or `None`.
-      rows: numbers of the examples in the data, `[N]`, or `None`.
+      rows: indices of the examples in the data, `[N]`, or `None`.
     """
 
     x: np.ndarray
@@ -253,12 +252,12 @@ class Reconstructions:
 
 @dataclasses.dataclass(frozen=True)
 class Densities:
-    """What `tfisovae density` has measured.
+    """The results of `tfisovae density`.
 
     Attributes:
       saved: `density.json`.
-      columns: of `densities.csv`, `{name: [N]}`, nats; among them "row", and "log_density" where
-        p(x) is known.
+      columns: of `densities.csv`, `{name: [N]}`, nats; with "row", and "log_density" if p(x) is
+        known.
       extremes: `{"most_probable": [k, ...], "least_probable": [k, ...]}`, the inputs, or `None`.
     """
 
@@ -269,7 +268,7 @@ class Densities:
 
 @dataclasses.dataclass(frozen=True)
 class Contents:
-    """All that a report shows.
+    """The full content of a report.
 
     Attributes:
       title: of the page; any text.
@@ -284,10 +283,10 @@ class Contents:
         space, k rows for each channel, or `None`.
       rate: `tfisovae.codec.breakdown.Ledger` of `rate.json`, or `None`.
       history: rows of `history.csv`, `{name: text}`.
-      manifest: `config.json`, or what else says what was measured.
-      commands: how to have what is missing: `{"isometry": "tfisovae isometry RUN", ...}`.
-      notes: what the reader is to know first, a sentence each.
-      names: of the columns of vectors, or `None`.
+      manifest: `config.json`, or another description of the measured model.
+      commands: commands for missing parts: `{"isometry": "tfisovae isometry RUN", ...}`.
+      notes: remarks for the reader, a sentence each.
+      names: names of the columns of vectors, or `None`.
     """
 
     title: str
@@ -315,10 +314,10 @@ class Contents:
 
 
 def limits(images: npt.ArrayLike, max_value: float = 1.0) -> tuple[float, float]:
-    """The values of images that are drawn black and white.
+    """The values that are black and white in images.
 
-    They are 0 and `max_value`. Where more than 1 % of the entries are outside by more than a tenth
-    of that, as in spectrograms in dB, they are the smallest and the largest value.
+    They are 0 and `max_value`. If more than 1 % of the entries are outside by more than a tenth of
+    that (as in spectrograms in dB), they are the smallest and the largest value.
     """
     values = np.asarray(images, np.float64)
     values = values[np.isfinite(values)]
@@ -329,5 +328,5 @@ def limits(images: npt.ArrayLike, max_value: float = 1.0) -> tuple[float, float]
 
 
 def limits_words(found: tuple[float, float], max_value: float = 1.0) -> str:
-    """What is black and what is white, where it is not 0 and `max_value`; "" elsewhere."""
+    """The values of black and white, if they are not 0 and `max_value`; otherwise ""."""
     return "" if found == (0.0, max_value) else f"Black is {found[0]:.3g}, white is {found[1]:.3g}."

@@ -1,6 +1,4 @@
-"""What the decoder shows: traversals and reconstructions, of images side by side and as an
-animation, of vectors as curves.
-"""
+"""Traversals and reconstructions: images side by side and as an animation, vectors as curves."""
 import os
 import typing
 from collections.abc import Sequence
@@ -35,12 +33,11 @@ def traversal(rows: "Traversals", ax: Axes | None = None, title: str = "") -> Ax
     """Figs. 6 and 23: one row of decoded images for each latent dimension, with its share of
     the cost of removal and D from image to image.
 
-    Columns are counted in steps from the middle, or are values of z_j where the steps are equal in
-    z.
+    Columns show steps from the middle, or values of z_j if the steps are equal in z.
 
     Args:
-      rows: `Traversals` of images, `[rows, columns, H, W, C]` or with the channels in front. Black
-        and white are 0 and 1, or the limits of other data (`contents.limits`).
+      rows: `Traversals` of images, `[rows, columns, H, W, C]` or with channels first. Black and
+        white are 0 and 1, or the limits of other data (`contents.limits`).
       ax: to draw on; by default of a new figure.
       title: above the picture; any text.
     Returns:
@@ -55,8 +52,7 @@ def traversal(rows: "Traversals", ax: Axes | None = None, title: str = "") -> Ax
 
 def animation(rows: "Traversals", path: str | os.PathLike, seconds: float = 4.0,
               width: int = 8) -> None:
-    """Writes all rows of traversals as a GIF, in which every latent variable goes to and fro at
-    once.
+    """Writes all rows of traversals as a GIF; all latent variables move back and forth together.
 
     Args:
       rows: `Traversals` of images, as `traversal` takes them; a frame for each column.
@@ -93,7 +89,7 @@ def animation(rows: "Traversals", path: str | os.PathLike, seconds: float = 4.0,
 
 def reconstructions(rows: Sequence[np.ndarray], labels: Sequence[str], ax: Axes | None = None,
                     title: str = "", max_value: float = 1.0) -> Axes | Figure:
-    """Rows of images, one above the other: inputs and what the VAE makes of them.
+    """Rows of images, one above the other: inputs and their reconstructions.
 
     Args:
       rows: list of `[N, H, W, C]`, or `[N, C, H, W]`; the first are the inputs.
@@ -141,7 +137,7 @@ def _mosaic(images, row_labels, column_labels, ax, title, found, max_value=1.0, 
 
 def curves(x: npt.ArrayLike, ax: Axes | None = None, title: str = "",
            limits: tuple[float, float] | None = None) -> Axes | Figure:
-    """Vectors that are decoded along a latent variable, a curve over their entries for each.
+    """Decoded vectors along a latent variable, each as a curve over its entries.
 
     Args:
       x: `[columns, m]`.

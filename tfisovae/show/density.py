@@ -1,6 +1,4 @@
-"""How probable each input is: log densities as a histogram, or against the true density where that
-is known.
-"""
+"""Pictures of log densities: a histogram, or a comparison with the true density if known."""
 import functools
 import math
 from collections.abc import Mapping
@@ -29,7 +27,7 @@ def against_truth(estimate: npt.ArrayLike, truth: npt.ArrayLike, ax: Axes | None
       ax: to draw on; by default of a new figure.
       title: above the picture; any text.
       log: whether the axes show log densities, or densities.
-      diagonal: whether to draw the line on which the two are equal.
+      diagonal: whether to draw the line of equality.
       max_points: drawn at most, evenly chosen.
     Returns:
       `ax`, or the new figure.
@@ -72,7 +70,7 @@ def densities(log_estimates: Mapping[str, np.ndarray], log_density: np.ndarray,
     for above, below, (form, values) in zip(axes, axes[count:], log_estimates.items()):
         for ax, log in ((above, False), (below, True)):
             head = "" if log else f"{form.replace('_', ' ')}, R = {correlations[form]:.3f}"
-            # The prior is of another unit, so that the diagonal means nothing.
+            # The prior has another unit, so the diagonal means nothing.
             against_truth(values, log_density, ax, head, log=log, diagonal=form != "prior")
             if ax.get_legend():
                 ax.get_legend().remove()
@@ -81,8 +79,8 @@ def densities(log_estimates: Mapping[str, np.ndarray], log_density: np.ndarray,
 
 def histogram(log_estimates: Mapping[str, npt.ArrayLike], ax: Axes | None = None,
               title: str = "") -> Axes | Figure:
-    """How log densities are distributed, of data whose true density is not known. Of one form alone
-    the median is drawn, too.
+    """The distribution of log densities, for data without a known density. With one form, it also
+    shows the median.
 
     Args:
       log_estimates: dict from form to `[N]`, nats. The lowest hundredth of each is left out.
@@ -113,9 +111,7 @@ def histogram(log_estimates: Mapping[str, npt.ArrayLike], ax: Axes | None = None
 
 
 def best_form(contents: Contents) -> str | None:
-    """The form of log p that comes closest to p(x) of those that were measured; `None` where there
-    is none.
-    """
+    """The measured form of log p that is closest to p(x); `None` if there is none."""
     if contents.densities is None:
         return None
     forms = [form for form in contents.densities.columns if form not in ("row", "log_density")]
@@ -156,7 +152,7 @@ def _against_truth(values, truth, name):
 
 
 def comparison(saved: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Each form of log p next to the true density, where that is known: a table of text."""
+    """Each form of log p next to the true density, if known: a table of text."""
     found = saved.get("comparison")
     if not isinstance(found, Mapping) or not found:
         return None

@@ -1,7 +1,7 @@
-"""What all pictures share: their colours and marks, PNG files, and SVG for a page.
+"""Shared parts of all pictures: colours and marks, PNG files, and SVG for a page.
 
-A function that draws a picture takes `ax=None`. It returns what it drew on: the axes that were
-given, or else a new `Figure`, which a notebook shows by itself.
+A drawing function takes `ax=None`. It returns the given axes, or a new `Figure`, which a notebook
+shows by itself.
 """
 import dataclasses
 import functools
@@ -28,7 +28,7 @@ from matplotlib.transforms import ScaledTranslation
 from tfisovae import files
 from tfisovae.show.contents import tick_label
 
-# The page's style sheet gives each name a colour for light, which is this one, and one for dark.
+# The page's style sheet gives each name a colour for light mode (this one) and one for dark mode.
 COLORS = {
     "ink": "#1c2127", "quiet": "#55606b", "grid": "#e6eaee", "main": "#2a62a8", "faint": "#6f92c2",
     "other": "#a8500c", "good": "#1f6e3d", "bad": "#ab2430", "doubt": "#7d5600"
@@ -36,7 +36,7 @@ COLORS = {
 INK, QUIET, GRID, MAIN, FAINT, OTHER, GOOD, BAD, DOUBT = COLORS.values()
 FONT = 9  # points
 _MARKS = 400  # bars or dots in a picture
-# From nothing at 0 to the full colour: what is behind a page shows through.
+# From transparent at 0 to the full colour, so that the page's background shows.
 _SHADES = LinearSegmentedColormap.from_list("shades", [f"{MAIN}00", MAIN])
 WIDE, NARROW = 720, 343  # pixels: the column of the page, and a phone of 375 without its margins
 _INCH = 100  # pixels of the page
@@ -61,14 +61,13 @@ def _write(figure, file):
 
 
 def save(figure: matplotlib_figure.Figure, path: str | os.PathLike) -> None:
-    """Writes any figure of matplotlib's as PNG, without a display, whole or not at all."""
+    """Writes any figure of matplotlib as PNG, without a display, completely or not at all."""
     with files.replacing(path, "wb") as file:
         _write(figure, file)
 
 
 def canvas(ax: Axes | None, size: tuple[float, float] = (7.2, 3.0)) -> tuple[Axes, Axes | Figure]:
-    """Axes to draw on, and what to return: the axes that were given, or a new figure of `size`,
-    inches.
+    """Axes to draw on, and the result to return: the given axes, or a new figure of `size`, inches.
     """
     if ax is not None:
         return ax, ax
@@ -97,7 +96,7 @@ def panels(count: int, size: tuple[float, float], title: str = "",
 
 
 def label(ax: Axes, x: str, y: str, title: str = "", legend: bool = True) -> None:
-    """Writes what is on the axes, and the legend below them. All texts are literal: `$` is `$`."""
+    """Writes the axis labels, and the legend below the axes. All texts are literal: `$` is `$`."""
     ax.set_axisbelow(True)
     ax.grid(axis="y", color=GRID, linewidth=0.8, gid="grid")
     ax.tick_params(labelsize=FONT, labelcolor=QUIET, color=QUIET, width=0.8)
@@ -141,7 +140,7 @@ def some(count: int) -> np.ndarray:
 
 def heat(ax: Axes, values: npt.ArrayLike, extent: tuple[float, float, float, float],
          limits: tuple[float, float]) -> None:
-    """A matrix as shades, and its scale at the right. What is not finite is left empty.
+    """A matrix as shades, and its scale at the right. Entries that are not finite stay empty.
 
     Args:
       values: `[rows, columns]`. extent: left, right, bottom and top of the picture on the axes.
@@ -170,7 +169,7 @@ def whole_numbers(ax: Axes, n: int, words: str) -> None:
 
 def bars(ax: Axes, x: npt.ArrayLike, height: npt.ArrayLike, base: float, color: str, name: str = "",
          width: float = 0.8) -> None:
-    """Bars from `base` up to `height`, as one mark, of which a faint colour is half transparent."""
+    """Bars from `base` up to `height`, as one mark; a faint colour is half transparent."""
     x, height = (np.asarray(part, np.float64) for part in (x, height))
     seen = np.isfinite(height)
     if not seen.any():
@@ -235,9 +234,9 @@ class Inline:
     """A picture of a page.
 
     Attributes:
-      draw: gives its figure. alt: what it shows: the finding, in a sentence.
+      draw: function that returns its figure. alt: the finding, in a sentence.
       caption: how to read it.
-      half: whether it fills half of the column, and is drawn at the narrow width alone.
+      half: whether it fills half of the column, and is drawn only at the narrow width.
       height: at the narrow width, pixels; at the wide one it is a sixth higher.
       right: its margin at the right, pixels.
     """
@@ -255,8 +254,8 @@ class Inline:
 
     @functools.cached_property
     def charts(self) -> list[tuple[str, str, str]]:
-        """`(size, view box, SVG)`, of which the page shows the one that fits; sizes are "wide",
-        "narrow" and "any".
+        """`(size, view box, SVG)`; the page shows the one that fits. Sizes are "wide", "narrow" and
+        "any".
         """
         self.legend  # noqa: B018, which takes it off the axes
         sizes = (("any", NARROW, 1),) if self.half else (("wide", WIDE, 7 / 6), ("narrow", NARROW,
@@ -296,7 +295,7 @@ def _svg(figure, width, height, right):
     """`(view box, elements)` of a figure at a size in pixels of the page.
 
     The same figure gives the same text: without a date, with ids by their content. Ids begin with
-    `ID`, which the page replaces, since each is to be there once.
+    `ID`, which the page replaces to make each unique.
     """
     figure.set_size_inches(width / _INCH, height / _INCH)
     figure.subplots_adjust(_LEFT / width, _BOTTOM / height, 1 - right / width, 1 - _TOP / height)
@@ -320,8 +319,8 @@ _INHERITED = {
 
 
 def _compact(element) -> list[ElementTree.Element]:
-    """An element of matplotlib's SVG as few and short ones, without style attributes, which the
-    policy of the page forbids; a group's id, where we gave it, becomes a class.
+    """Shortens an element of matplotlib's SVG and removes style attributes, which the policy of the
+    page forbids. Our group ids become classes.
     """
     tag = element.tag.rpartition("}")[2]
     if tag in ("metadata", "style"):
@@ -349,7 +348,7 @@ def _compact(element) -> list[ElementTree.Element]:
 
 
 def _attributes(tag, element):
-    """The attributes of an element, those of its style among them, as short as they can be."""
+    """The attributes of an element, including its style, in short form."""
     made = {name.rpartition("}")[2]: value for name, value in element.items()}
     style = dict(re.findall(r"([a-z-]+):\s*([^;]+)", made.pop("style", "")))
     style.pop("font-family", None)

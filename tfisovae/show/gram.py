@@ -24,7 +24,7 @@ def gram(numbers: Numbers, ax: Axes | None = None, title: str = "",
       numbers: `Analysis`, or what `isometry.json` holds.
       ax: to draw on; by default of a new figure.
       title: above the picture; any text.
-      cosines: whether to draw the cosines (root mean square over the data) in place of the Gram
+      cosines: whether to draw the cosines (root mean square over the data) instead of the Gram
         matrix. Their diagonal is left empty.
     Returns:
       `ax`, or the new figure.
@@ -44,8 +44,7 @@ def gram(numbers: Numbers, ax: Axes | None = None, title: str = "",
 
 
 def _values(measured, cosines):
-    """The matrix of a picture, `[k, k]`; NaN where it was not measured, or no dimension is active.
-    """
+    """The matrix of a picture, `[k, k]`; NaN if it was not measured, or no dimension is active."""
     order, found = measured.gram("gram_cosine" if cosines else "gram_mean")
     if not len(order):
         return np.full([1, 1], np.nan)
@@ -56,8 +55,7 @@ def _values(measured, cosines):
 
 
 def heat_maps(measured: Measured) -> list[Inline]:
-    """The Gram matrix and the cosines of a page; none where fewer than two dimensions are active.
-    """
+    """The Gram matrix and the cosines of a page; none for fewer than two active dimensions."""
     (order, mean), cosine, made = measured.gram("gram_mean"), measured.gram("gram_cosine")[1], []
     if len(order) < 2:
         return made

@@ -16,7 +16,7 @@ from tfisovae.show import drawing
 from tfisovae.show.contents import Contents, Measured, Numbers, count, listed, number, percent
 from tfisovae.show.drawing import FAINT, INK, MAIN, OTHER, Figure, Inline
 
-_FEW = 10  # principal components that are shown of a model with fewer dimensions
+_FEW = 10  # principal components shown for a model with fewer dimensions
 _HISTOGRAMS = 6
 
 
@@ -57,7 +57,7 @@ def scree(numbers: "Scree | Numbers", ax: Axes | None = None, title: str = "",
     predicted = np.asarray(predicted, np.float64)
     if len(predicted):
         drawing.dashes(ax, np.arange(1, len(predicted) + 1), predicted, OTHER,
-                       "importance by the shapes of the sources", width=1.0)
+                       "importance predicted from the sources", width=1.0)
     others = () if found is None else found.eigenvalue[:max(n, _FEW)]
     others = np.array([value for value in others if value > bottom])
     if len(others):
@@ -72,14 +72,14 @@ def scree(numbers: "Scree | Numbers", ax: Axes | None = None, title: str = "",
 
 
 def _smallest(*values):
-    """The smallest positive one."""
+    """The smallest positive number."""
     joined = np.concatenate([np.ravel(value) for value in values])
     return float(np.min(joined, where=joined > 0, initial=np.inf))
 
 
 def shares(numbers: "Scree | Numbers", ax: Axes | None = None, title: str = "") -> Axes | Figure:
-    """The share of the whole that the first dimensions have together, and the first principal
-    components; the legend tells how many have 90, 95 and 99 %.
+    """The share of the whole in the first dimensions, and in the first principal components. The
+    legend shows how many have 90, 95 and 99 %.
 
     Args and Returns: as of `scree`.
     """
@@ -152,7 +152,7 @@ def _in_percent(between):
 
 
 def importance(contents: Contents) -> list[Inline]:
-    """The scree plot of a page, and the shares where they are known."""
+    """The scree plot of a page, and the shares if known."""
     measured, numbers = contents.measured, contents.scree or scree_of(contents.measured)
     values, order, on = numbers.size, numbers.dimension, numbers.active
     if not (numbers.importance > 0).any():
@@ -167,11 +167,11 @@ def importance(contents: Contents) -> list[Inline]:
         said += f" {listed(kept)} of the {numbers.size_name} of the active ones."
     if len(exact):
         ratios = np.sort(numbers.importance)[::-1][:len(exact)] / exact
-        said += (f" The shapes of the sources alone predict the importances "
+        said += (" The shapes of the sources predict the importances "
                  f"{listed([number(value) for value in exact])}: the measured values are "
                  f"{number(float(ratios.min()))} to {number(float(ratios.max()))} times as large.")
     caption = (
-        "The importance comes from the posterior alone. It is a variance where the posterior is "
+        "The importance comes from the posterior alone. It is a variance if the posterior is "
         "equally wide everywhere. An inactive dimension has \N{GREEK SMALL LETTER BETA} / 2, since "
         "its posterior is as wide as the prior.")
     if numbers.cost is not None:
@@ -188,8 +188,8 @@ def importance(contents: Contents) -> list[Inline]:
 
 
 def _by_shape(measured):
-    """The importances that theory predicts from the distributions of toy data, descending; none
-    where those are not known.
+    """The importances that theory predicts from the distributions of toy data, descending; none if
+    unknown.
     """
     predicted = measured.array("predicted_precision",
                                np.shape(measured.values.get("predicted_precision") or ()))
@@ -227,7 +227,7 @@ def keep(contents: Contents) -> dict[str, Any] | None:
         return None
     found = numbers.components
     rows = [[percent(share), str(numbers.count(share))] for share in SHARES]
-    columns = ["share", "dimensions, of what the model makes"]
+    columns = ["share", "dimensions, of the model's outputs"]
     if found is not None:
         columns.append("principal components, of the variance of the data")
         for row, share in zip(rows, SHARES):
@@ -238,7 +238,7 @@ def keep(contents: Contents) -> dict[str, Any] | None:
 
 def histogram(numbers: Numbers, dimension: int, ax: Axes | None = None,
               title: str = "") -> Axes | Figure:
-    """How the posterior means of a latent dimension are distributed, next to the prior.
+    """The distribution of the posterior means of a latent dimension, next to the prior.
 
     Args and Returns: as of `scree`; `dimension` is j.
     """
@@ -265,8 +265,8 @@ def _histogram(measured, dimension):
 
 
 def clusters(contents: Contents) -> dict[str, Any] | None:
-    """Which dimensions have clusters or gaps, and whose importance is too high, in words; and how
-    the means of the first few with clusters are distributed. `None` where there are none.
+    """In words, the dimensions with clusters or gaps, or with an importance that is too high; and
+    the distribution of the means of the first few with clusters. `None` if there are none.
     """
     measured, numbers = contents.measured, contents.scree or scree_of(contents.measured)
     words = numbers.differences()

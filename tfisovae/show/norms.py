@@ -1,5 +1,5 @@
-"""Lengths and flatness: the norm of each latent dimension next to its prediction, what a dimension
-leaves unexplained of its scale, and the table of all dimensions.
+"""Lengths and flatness: the norm of each latent dimension next to its prediction, the unexplained
+part of its scale, and the table of all dimensions.
 """
 import functools
 from typing import Any
@@ -13,8 +13,8 @@ from tfisovae.show.contents import Measured, Numbers, count, number, percent, rm
 from tfisovae.show.drawing import FAINT, INK, MAIN, OTHER, Figure, Inline
 
 _ROWS = 200  # of the table
-_MANY = 64  # dimensions, from which on dots are small
-_CLOSE = 0.1  # of its prediction, within which a norm is said to lie on it
+_MANY = 64  # with more dimensions, dots are small
+_CLOSE = 0.1  # largest relative deviation of a norm that counts as its prediction
 _PREDICTION = "E[1 \N{MINUS SIGN} \N{GREEK SMALL LETTER SIGMA}\N{SUPERSCRIPT TWO}]"
 _PRECISION = "E[\N{GREEK SMALL LETTER SIGMA}\N{SUPERSCRIPT MINUS}\N{SUPERSCRIPT TWO}]"
 
@@ -25,7 +25,7 @@ def norms(numbers: Numbers, ax: Axes | None = None, title: str = "",
     E[1 - sigma_j^2].
 
     A quadratic loss gives this prediction to any decoder that is straight over the width of the
-    posterior. What the norm does not show is in the Gram matrix off its diagonal.
+    posterior. The rest is in the off-diagonal part of the Gram matrix.
 
     Args:
       numbers: `Analysis`, or what `isometry.json` holds.
@@ -85,7 +85,7 @@ def isometry(numbers: Numbers, title: str = "") -> Figure:
 
 
 def flatness(numbers: Numbers, ax: Axes | None = None, title: str = "") -> Axes | Figure:
-    """The deviation of log sigma_j that z_j leaves unexplained, with its interval of 95 %, over the
+    """The deviation of log sigma_j that z_j does not explain, with its 95 % interval, over the
     active dimensions: 0 on a flat manifold.
 
     Args and Returns: as of `norms`.
@@ -108,7 +108,7 @@ def flatness(numbers: Numbers, ax: Axes | None = None, title: str = "") -> Axes 
 
 
 def norms_of(measured: Measured) -> Inline | None:
-    """The norms of a page; `None` where they were not measured."""
+    """The norms of a page; `None` if not measured."""
     if measured.vector("norm_mean") is None:
         return None
     norm, prediction = measured.vectors("norm_mean", "one_minus_variance")
@@ -138,21 +138,20 @@ def norms_of(measured: Measured) -> Inline | None:
 
 
 def flatness_of(measured: Measured) -> Inline | None:
-    """The flatness of a page; `None` where it was not measured."""
+    """The flatness of a page; `None` if not measured."""
     order = measured.active_ranking
     values, total = (one[order] for one in measured.vectors("unexplained", "log_scale_std"))
     if not np.isfinite(values).any():
         return None
     worst, overall = int(np.nanargmax(values)), statistic(rms, values)
     said = (
-        f"The deviation of log sigma that its own z leaves unexplained is {number(overall)} over "
-        f"the active dimensions (root mean square), most in z_{order[worst]}: "
-        f"{number(values[worst])}"
+        f"The deviation of log sigma that its own z does not explain is {number(overall)} over the "
+        f"active dimensions (root mean square), most in z_{order[worst]}: {number(values[worst])}"
         + (f" of {number(total[worst])} in all" if np.isfinite(total[worst]) else "")
         + ". On a flat manifold it is 0.")
     return Inline(
         functools.partial(flatness, measured), said,
-        "About the relative error of a length along the axis. Where it is not small, the data are "
+        "About the relative error of a length along the axis. If it is not small, the data are "
         "curved in the metric of the distortion. Then no embedding of them is isometric, however "
         "long the training.")
 
@@ -191,8 +190,8 @@ def table(measured: Measured) -> dict[str, Any]:
 
 
 def followed(measured: Measured) -> list[str] | None:
-    """The known factor of the data that each dimension follows most, with the correlation; `None`
-    where none are known.
+    """The known factor with the largest correlation for each dimension, and this correlation;
+    `None` without known factors.
     """
     names = measured.values.get("factor_names")
     correlations = measured.array("factor_correlations",

@@ -1,4 +1,4 @@
-"""What a report shows that takes the model itself: traversals and reconstructions."""
+"""The parts of a report that need the model itself: traversals and reconstructions."""
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -19,8 +19,8 @@ from tfisovae.show.contents import Measured, Reconstructions
 from tfisovae.show.decoded import channels_last
 
 _LEADING = 16  # dimensions that are shown of a large latent space
-_INACTIVE = 2  # inactive dimensions that are shown, so that one sees that nothing happens
-# Up to so many rows, so many tiles in each, and points of its path.
+_INACTIVE = 2  # inactive dimensions that are shown, to see that nothing happens
+# Up to this many rows, this many tiles in each, and points of its path.
 _SIZES = ((48, 11, 65), (128, 7, 33), (10**9, 5, 17))
 
 
@@ -29,23 +29,21 @@ def observe(model: AutoencoderLike, analysis: Analysis | Mapping[str, Any], x: n
                                                               np.ndarray] = channels_last,
             progress: bool = False, *, distortion: Distortion | str | None = None,
             scale: str = "log_variance") -> dict[str, Any]:
-    """Traversals and reconstructions of a model that was measured: what `report.write` takes as its
-    parts.
+    """Traversals and reconstructions of a measured model, as parts for `report.write`.
 
     Args:
       model: whatever `as_autoencoder` takes; its beta need not be known.
-      analysis: `Analysis`, or what `isometry.json` holds: which dimensions are active, and their
-        order.
+      analysis: `Analysis`, or the content of `isometry.json`: active dimensions and their order.
       x: a few examples, `[N, ...]`.
       rows: their numbers in the data, `[N]`, if they have any.
-      view: makes arrays `[..., H, W, C]` of images of arrays of examples. By default images with
-        their channels in front are turned, and other examples stay as they are.
+      view: function from examples to images `[..., H, W, C]`. By default it moves the channels of
+        channels-first images, and keeps other examples.
       progress: whether to show a progress bar.
       distortion, scale: as `as_autoencoder` takes them.
     Returns:
       `{"traversals": Traversals, "reconstructions": Reconstructions}`, and "channel_traversals"
       of a spatial latent space.
-    Cost: about 90 decodes for each active dimension, of more than 48 fewer, and one for each
+    Cost: about 90 decodes for each active dimension (fewer for more than 48), and one for each
     example. Of more than 300 dimensions only the first 16 are shown.
     """
     values = analysis if isinstance(analysis, Mapping) else analysis.to_dict()
@@ -105,7 +103,7 @@ def _channels(model, measured, progress):
 
 
 def _share(analysis):
-    """`Analysis.share`; `None` where a measurement of an older version does not tell."""
+    """`Analysis.share`; `None` if a measurement of an older version lacks it."""
     try:
         return (Analysis.from_dict(analysis) if isinstance(analysis, Mapping) else analysis).share
     except (ValueError, TypeError, KeyError):

@@ -1,4 +1,4 @@
-"""The page itself: what its sections say, made into one HTML file that loads nothing."""
+"""Makes the page: one HTML file that loads nothing."""
 import base64
 import functools
 import hashlib
@@ -44,9 +44,7 @@ def _environment():
 
 
 def _inlined(environment, name):
-    """A file of the package as it stands in the page, and what the page's policy calls it: its
-    hash.
-    """
+    """A file of the package for the page, and its hash for the page's policy."""
     text = environment.loader.get_source(environment, name)[0]
     digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode("ascii")
     return markupsafe.Markup(text), f"'sha256-{digest}'"
@@ -55,8 +53,8 @@ def _inlined(environment, name):
 def render(contents: Contents) -> str:
     """The page of a report, HTML of less than `LIMIT` bytes.
 
-    The page's policy lets it load nothing but what stands in it, and run no script but its own: a
-    script in a name of the user's would not run even if it were not escaped.
+    The page's policy allows only content inside the page and its own scripts. A script in a user's
+    name would not run even without escaping.
 
     Args:
       contents: `Contents`.
@@ -99,13 +97,13 @@ def fitted(template: str, sections: Callable[[int], dict[str, Any]],
 
 
 def _numbered(page: str) -> str:
-    """A page whose charts have ids that are there once."""
+    """A page with unique ids in its charts."""
     places = itertools.count()
     return _CHART.sub(lambda one: one[0].replace(drawing.ID, f"c{next(places)}-"), page)
 
 
 def _sections(contents: Contents) -> dict[str, Any]:
-    """What the template shows, but for what is decoded."""
+    """The template's data, without decoded pictures."""
     measured = contents.measured
     return {
         "title": contents.title, "subtitle": subtitle(contents), "notes": list(contents.notes),
@@ -145,7 +143,7 @@ def headline(contents: Contents) -> dict[str, Any] | None:
 
 
 def _decoded(contents: Contents, budget: int) -> dict[str, Any]:
-    """What the template shows of the decoder; pictures of at most `budget` bytes."""
+    """The template's decoded pictures, of at most `budget` bytes."""
     of_channels, words_of_channels = tiles.channel_walks(contents, budget // 3)
     walks, words = tiles.walks(contents, budget // 3 if of_channels else budget - budget // 3)
     return {"walks": walks, "walks_words": words, "channel_walks": of_channels,
@@ -159,7 +157,7 @@ def _collapsed(contents):
 
 
 def subtitle(contents: Contents) -> str:
-    """What was measured, in a line."""
+    """A line about the measurement."""
     measured = contents.measured
     decomposed = measured.values.get("decomposed")
     loss = f"{'decomposed' if decomposed else 'conventional'} loss" if isinstance(decomposed,
@@ -175,7 +173,7 @@ def subtitle(contents: Contents) -> str:
 
 
 def facts(contents: Contents) -> list[dict[str, str]]:
-    """The numbers that a person asks for first."""
+    """The most important numbers."""
     measured = contents.measured
 
     def fact(name, field, more="", estimate=""):
@@ -234,11 +232,11 @@ def _no_gram(contents):
 def _no_flatness(contents):
     if _collapsed(contents):
         return {
-            "words": "No dimension is active: there is nothing that could be flat.", "command": ""
+            "words": "No dimension is active, so flatness is not defined.", "command": ""
         }
     few = contents.measured.vector("unexplained") is not None
     return {
-        "words": "Flatness takes 200 examples at least." if few else "Flatness was not measured.",
+        "words": "Flatness needs at least 200 examples." if few else "Flatness was not measured.",
         "command": "" if few else contents.commands.get("isometry", "")
     }
 

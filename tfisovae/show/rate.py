@@ -1,6 +1,4 @@
-"""Rates and distortions: next to theory, and as real bits, which are what files of a VAE's codec
-cost and lose.
-"""
+"""Rates and distortions next to theory, and as real bits in files of a VAE's codec."""
 import functools
 import math
 from collections.abc import Sequence
@@ -16,13 +14,13 @@ from tfisovae.show import drawing
 from tfisovae.show.contents import Measured, Numbers, number, statistic
 from tfisovae.show.drawing import BAD, DOUBT, FAINT, GOOD, INK, MAIN, OTHER, QUIET, Figure, Inline
 
-_BESIDE = (OTHER, GOOD, DOUBT, BAD, QUIET)  # of what people would use
+_BESIDE = (OTHER, GOOD, DOUBT, BAD, QUIET)  # of common codecs
 _NATS = math.log(2)  # a bit
 
 
 def rates(numbers: Numbers, ax: Axes | None = None, title: str = "") -> Axes | Figure:
-    """KL_j next to log E[sigma_j^-2] / 2, the rate of a Gaussian variable of that importance
-    (Eq. 4).
+    """KL_j next to log E[sigma_j^-2] / 2, the rate of a Gaussian variable of this importance (Eq.
+    4).
 
     Args:
       numbers: `Analysis`, or what `isometry.json` holds.
@@ -54,9 +52,9 @@ def _rates(measured):
 
 
 def curve(ledger: Ledger, ax: Axes | None = None, title: str = "") -> Axes | Figure:
-    """Rate and distortion of files over the step, what the posterior predicts of them, and the
-    tangent of slope -beta. Next to them are the curves of others, where these are in D; of images
-    they are in `similarity`.
+    """Rate and distortion of files over the step, the prediction from the posterior, and the
+    tangent of slope -beta. Curves of other codecs in D are shown too; for images they are in
+    `similarity`.
 
     Args:
       ledger: `Ledger`.
@@ -87,7 +85,7 @@ def curve(ledger: Ledger, ax: Axes | None = None, title: str = "") -> Axes | Fig
     else:
         room = 0.08 * (high - low) or 0.1
         ax.set_ylim(low - room, high + room)
-    drawing.label(ax, "bits an example", f"distortion, {ledger.distortion_name}", title)
+    drawing.label(ax, "bits per example", f"distortion, {ledger.distortion_name}", title)
     return drawn
 
 
@@ -105,12 +103,12 @@ def similarity(ledger: Ledger, ax: Axes | None = None, title: str = "") -> Axes 
     drawing.line(ax, bits, dissimilarity, MAIN, _files(ledger), "o-")
     drawing.dots(ax, [ledger.coded_bits], [trained], BAD, "the trained step", 6)
     ax.set_ylim(0, 1.15 * max(dissimilarity.max(), 2 * trained))
-    drawing.label(ax, "bits an example", "1 \N{MINUS SIGN} SSIM", title)
+    drawing.label(ax, "bits per example", "1 \N{MINUS SIGN} SSIM", title)
     return drawn
 
 
 def bits(ledger: Ledger, ax: Axes | None = None, title: str = "") -> Axes | Figure:
-    """What files and theory spend on each coded dimension, by its KL.
+    """The bits of files and of theory for each coded dimension, by its KL.
 
     Args and Returns: as of `curve`.
     """
@@ -123,7 +121,7 @@ def bits(ledger: Ledger, ax: Axes | None = None, title: str = "") -> Axes | Figu
             (ledger.exact_bits, INK, "exact rate of a quantiser")):
         drawing.dashes(ax, place, values[order], color, name)
     ax.set_ylim(bottom=0)
-    drawing.label(ax, "", "bits an example", title)
+    drawing.label(ax, "", "bits per example", title)
     drawing.whole_numbers(ax, len(order), "coded latent dimension, by KL")
     return drawn
 
@@ -160,8 +158,8 @@ def rate(ledger: Ledger, title: str = "") -> Figure:
 
 
 def curves(ledgers: Sequence[tuple[str, Ledger]], title: str = "") -> Figure:
-    """A panel for each `(title, Ledger)`: of images their `similarity`, of others their `curve`;
-    `title` is above them.
+    """A panel for each `(title, Ledger)`: `similarity` for images, `curve` for others; `title` is
+    above them.
     """
     figure, axes = drawing.panels(len(ledgers), (4.8, 5.0), title, min(3, len(ledgers)))
     for ax, (title, ledger) in zip(axes, ledgers):
@@ -184,7 +182,7 @@ def _files(ledger):
 
 
 def _others(ax, ledger):
-    """Curves of what people would use, dotted without headers, and bounds, which are dashed."""
+    """Curves of common codecs (dotted without headers) and bounds (dashed)."""
     kinds = list(dict.fromkeys(name.partition(" without")[0] for name in ledger.beside))
     for name, points in ledger.beside.items():
         if points:
@@ -195,7 +193,7 @@ def _others(ax, ledger):
 
 
 def rates_of(measured: Measured) -> Inline | None:
-    """The rates of a page; `None` where they were not measured."""
+    """The rates of a page; `None` if not measured."""
     if measured.vector("kl_mean") is None or measured.vector("precision_mean") is None:
         return None
     kl, gaussian = _rates(measured)
@@ -214,7 +212,7 @@ def rates_of(measured: Measured) -> Inline | None:
 
 
 def accounts(measured: Measured) -> dict[str, Any] | None:
-    """Rates and distortions, each beside what theory says, as a table of text."""
+    """Rates and distortions, each next to theory, as a table of text."""
     names = ("beta", "rate", "distortion", "coding_loss", "transform_loss")
     values = {name: measured.scalar(name) for name in names}
     if not values["beta"] > 0:
@@ -230,15 +228,15 @@ def accounts(measured: Measured) -> dict[str, Any] | None:
     of_coding = f"; {number(made.ratio)} of the coding loss" if math.isfinite(made.ratio) else ""
     rows = [[("distortion", "E[D(x, x\N{COMBINING CIRCUMFLEX ACCENT})] as trained, in units of D"),
              with_error("distortion"), ""],
-            [("of it, coding loss", f"what the width of the posterior costs; n = {n}"),
+            [("of it, coding loss", f"the cost of the posterior's width; n = {n}"),
              with_error("coding_loss"), f"n {beta} / 2 = {number(made.coding_theory, 4)}"],
-            [("of it, transform loss", f"what the networks cannot give back{of_coding}"),
+            [("of it, transform loss", f"the networks' own error{of_coding}"),
              with_error("transform_loss"), "far below the coding loss"],
-            [("of it, the rest", "D of the data from themselves, and what crosses"),
+            [("of it, the rest", "D(x, x) of the data, and cross terms"),
              number(made.rest, 4), "0 where D(x, x) = 0"],
             [("rate", "E[KL], of an ideal code of the samples of z"), f"{with_error('rate')} nats",
              f"{number(made.bits, 4)} bits"],
-            [(f"D + {beta} R", "what training lowers, in units of D"),
+            [(f"D + {beta} R", "the loss of training, in units of D"),
              number(made.cost, 4), ""],
             [("entropy", "of the data, in the metric of the distortion (Eq. 14)"),
              f"{number(made.entropy, 4)} nats",
@@ -247,8 +245,7 @@ def accounts(measured: Measured) -> dict[str, Any] | None:
 
 
 def section(ledger: Ledger | None) -> dict[str, Any] | None:
-    """What a ledger says: claims as `ClaimLine`, what the sums are made of as a table, and curves.
-    """
+    """The content of a ledger: claims as `ClaimLine`, parts of the sums as a table, and curves."""
     if ledger is None:
         return None
     rows = [["bits", number(ledger.file_bits, 4)]]
@@ -264,11 +261,11 @@ def _trade(ledger) -> Inline:
     """Rate and distortion of files over the step, of a page."""
     ours = np.array([(at.coded_bits, at.distortion) for at in ledger.curve], np.float64)
     said = (
-        f"Files take {number(ledger.coded_bits, 4)} bits an example at a distortion of "
+        f"Files take {number(ledger.coded_bits, 4)} bits per example at a distortion of "
         f"{number(ledger.distortion)} with the step of the trained beta; KL and a quarter of a bit "
-        f"for each of {ledger.num_coded} dimensions are {number(ledger.predicted_bits, 4)}. "
-        f"Other steps give {number(ours[:, 0].min())} to {number(ours[:, 0].max())} "
-        f"bits at {number(ours[:, 1].max())} to {number(ours[:, 1].min())}.")
+        f"for each of {ledger.num_coded} dimensions are {number(ledger.predicted_bits, 4)}. Other "
+        f"steps give {number(ours[:, 0].min())} to {number(ours[:, 0].max())} bits at "
+        f"{number(ours[:, 1].max())} to {number(ours[:, 1].min())}.")
     return Inline(functools.partial(curve, ledger), said, height=280)
 
 

@@ -1,5 +1,5 @@
-"""What the decoder shows, on a page: traversals, reconstructions and the inputs of extreme density.
-Images are tiles of few pictures, within a budget of bytes.
+"""Decoded pictures on a page: traversals, reconstructions and inputs of extreme density. Images are
+tiles in few pictures, within a budget of bytes.
 """
 import base64
 import dataclasses
@@ -30,7 +30,7 @@ _THIRDS = ("upper", "middle", "lower"), ("left", "centre", "right")
 
 def to_bytes(images: np.ndarray, limits: tuple[float, float] = (0.0, 1.0)) -> np.ndarray:
     """`[..., H, W, C]`, of 1 or 3 channels, as uint8 `[..., H, W, 3]`; `limits` are black and
-    white, and what is not finite is black.
+    white; entries that are not finite are black.
     """
     low, high = limits
     scaled = (np.asarray(images, np.float64) - low) / (high - low or 1.0)
@@ -102,14 +102,14 @@ def are_images(x: np.ndarray) -> bool:
 
 
 def walks(contents: Contents, budget: int) -> tuple[list[dict[str, Any]], list[str]]:
-    """The rows of the traversals, and what is said of all of them; pictures, or curves, of at most
-    `budget` characters.
+    """The rows of the traversals and their captions; pictures or curves of at most `budget`
+    characters.
     """
     moved, measured = contents.traversals, contents.measured
     if moved is None:
         command = contents.commands.get("report")
         return [], [
-            "There are no traversals here: they take the model." +
+            "There are no traversals here, since they need the model." +
             (f" To have them: {command}" if command else "")
         ]
     follows, found = followed(measured) or [], Spatial.of(measured.values)
@@ -165,7 +165,7 @@ def _rows(contents, moved, named, unit, budget):
     for at, one in enumerate(drawn):
         j, z, between = int(moved.dimensions[at]), moved.z[at], moved.distortion[at]
         identity, name, words = named(j, float(moved.share[at]))
-        words.append("the decoder stands still" if moved.still[at]
+        words.append("the decoder is constant" if moved.still[at]
                      else f"D {_range(between)} a step")
         texts = [f"{unit} = {number(z[0], 3)}"] + [
             f"{unit} = {number(value, 3)}, D {number(step, 2)} from the step before"
@@ -190,23 +190,22 @@ def _said_of_all(contents, shown, images):
     columns = moved.x.shape[1]
     words = [
         f"Each row moves one latent variable from {number(moved.z.min())} to "
-        f"{number(moved.z.max())}, {columns} points "
-        f"{_EQUAL_IN[moved.steps]}, and leaves the others where they are. The slider, or the "
-        f"arrow keys on it, shows one "
-        "point at a time. D is the distortion between neighbours."
+        f"{number(moved.z.max())}, {columns} points {_EQUAL_IN[moved.steps]}, and keeps the others "
+        "fixed. The slider, or the arrow keys on it, shows one point at a time. D is the "
+        "distortion between neighbours."
     ]
     total = len(moved.x)
     if shown < total:
         words.append(
-            f"{shown} of {count(total)} are shown, the most important ones: the page is to stay "
-            f"below 5 MB."
+            f"{shown} of {count(total)} are shown, the most important ones: the page must stay "
+            "below 5 MB."
         )
     others = np.setdiff1d(np.arange(measured.n), moved.dimensions)
     if len(others):
         words.append(f"The other {count(len(others))} of {measured.n}: "
                      f"{int(measured.active[others].sum())} of them active.")
     if not measured.active.any():
-        words.append("No dimension is active: z says nothing of the input.")
+        words.append("No dimension is active, so z holds nothing about the input.")
     if images and contents.limits != (0.0, contents.max_value):
         words.append(limits_words(contents.limits, contents.max_value))
     sides = moved.x.shape[2:4] if images else (0,)
@@ -224,8 +223,7 @@ def _range(values):
 
 
 def _changes(tiles):
-    """Where in the picture a row `[columns, H, W, 3]`, uint8, changes, and whether it gets
-    brighter, in a sentence.
+    """A sentence on where a row `[columns, H, W, 3]`, uint8, changes, and whether it gets brighter.
     """
     light = tiles.mean(-1, dtype=np.float64) / 255
     spread = light.std(0)
@@ -249,7 +247,7 @@ def _curves(x, dimensions, names, budget):
     """A picture for each row `[columns, m]` of decoded vectors, of at most `budget` characters in
     all.
     """
-    shown = x[np.isfinite(x)]  # a row is NaN where the decoder does not move
+    shown = x[np.isfinite(x)]  # a row is NaN if the decoder does not change
     low, high = (float(shown.min()), float(shown.max())) if len(shown) else (0.0, 0.0)
     room = 0.06 * (high - low) or 0.5
     limits, figure = (low - room, high + room), None
@@ -262,7 +260,7 @@ def _curves(x, dimensions, names, budget):
             if most else "nothing moves."))
         if figure is None:
             figure = decoded.curves(row, limits=limits)
-        else:  # the same axes again: to make new ones takes most of the time
+        else:  # the same axes again, since new ones take most of the time
             for line in list(figure.axes[0].lines):
                 line.remove()
             decoded.curves(row, figure.axes[0], limits=limits)
@@ -279,7 +277,7 @@ def _entry(k, names):
 
 
 def reconstructed(contents: Contents, budget: int) -> dict[str, Any] | None:
-    """Inputs above what the model makes of them: pictures, or curves of vectors."""
+    """Inputs above their reconstructions: pictures, or curves of vectors."""
     found = contents.reconstructions
     if found is None:
         return None

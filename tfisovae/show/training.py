@@ -1,4 +1,4 @@
-"""What a run has recorded: the curves of its training, and its manifest."""
+"""Records of a run: the curves of its training, and its manifest."""
 import functools
 import json
 import math
@@ -13,7 +13,7 @@ from tfisovae.show import drawing
 from tfisovae.show.contents import number
 from tfisovae.show.drawing import MAIN, Figure, Inline
 
-_POINTS = 500  # of a curve, at most: more cannot be seen
+_POINTS = 500  # limit for a curve: more cannot be seen
 _LONGEST = 400  # characters of an entry of the manifest
 _CURVES = (("loss", "loss, nats"), ("distortion", "distortion"), ("rate", "rate, nats"),
            ("active_dimensions", "active dimensions"))
@@ -22,7 +22,7 @@ _LOG_FROM = 30  # a curve whose ends are further apart than this is drawn on a l
 
 def curve(steps: npt.ArrayLike, values: npt.ArrayLike, name: str, ax: Axes | None = None,
           title: str = "") -> Axes | Figure:
-    """A quantity over the steps of a training, on a logarithmic axis where it varies much.
+    """A quantity over the steps of a training, on a logarithmic axis if it varies much.
 
     Args:
       steps, values: `[N]`.
@@ -69,9 +69,7 @@ def _number(text):
 
 
 def manifest(entries: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """The entries of a manifest as text, one for each, those in it by their path; very long ones
-    are cut.
-    """
+    """The entries of a manifest as text, nested ones by path; very long ones are cut."""
     rows = []
     for key, value in entries.items():
         if isinstance(value, Mapping) and value:

@@ -13,13 +13,13 @@ _BINS = 80
 
 def variable(y: npt.ArrayLike, ax: Axes | None = None, title: str = "",
              reference: tuple[npt.ArrayLike, npt.ArrayLike] | None = None) -> Axes | Figure:
-    """The distribution of an isometric variable, next to the density that it should have.
+    """The distribution of an isometric variable, next to its expected density.
 
     Args:
       y: y_j of each example, `[N]`.
       ax: to draw on; by default of a new figure.
       title: above the picture; any text.
-      reference: `(values, density)`, or `None` where it is not known.
+      reference: `(values, density)`, or `None` if unknown.
     Returns:
       `ax`, or the new figure.
     """

@@ -72,6 +72,12 @@ def faces(num_examples: int, seed: int = 0,
       progress: called with the number drawn so far, after each block.
     Returns:
       `Faces`.
+
+    Example:
+      >>> data = tfisovae.sources.faces(num_examples=4, seed=0)
+      >>> data.images.shape
+      (4, 64, 64, 3)
+      >>> print(data.factor_names)
     """
     arguments.integer("num_examples", num_examples)
     factors = sample_factors(num_examples, seed)

@@ -80,6 +80,11 @@ def toy(name: str, num_examples: int = 50_000, seed: int = 0) -> Toy:
       `Toy`.
     Raises:
       ValueError: for an unknown name, or a size below 1.
+
+    Example:
+      >>> data = tfisovae.sources.toy("mix", num_examples=100)
+      >>> data.x.shape, data.s.shape
+      ((100, 16), (100, 3))
     """
     if name not in SHAPES:
         raise ValueError(f"Unknown toy data {name!r}; use {', '.join(map(repr, SHAPES))}.")

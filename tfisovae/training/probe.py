@@ -88,6 +88,10 @@ def probe(model: AutoencoderLike, data: Data, steps: int, trained_steps: int | N
       `Probe`, for the `probes` of `Analysis.judge`.
     Raises:
       ValueError: if the model has no trainable weights, or there are too few examples.
+
+    Example:
+      >>> found = tfisovae.probe(vae, x, steps=3, trained_steps=3)
+      >>> verdict = tfisovae.analyze(vae, x).judge(probes=[found])
     """
     arguments.integer("steps", steps)
     autoencoder = as_autoencoder(model, distortion, beta, scale)

@@ -172,6 +172,12 @@ def prune(model: AutoencoderLike, keep: Sequence[int] | int | float | str, data:
       ValueError: for a `keep` that removes nothing or everything, repeats a variable, names a
         missing one, or is not a share; for a collapsed model, missing data or a generator, or a
         distortion that is not finite.
+
+    Example:
+      >>> smaller = tfisovae.prune(vae, 2, x)
+      >>> smaller.n
+      2
+      >>> print(smaller.pruning)
     """
     if isinstance(model, (str, os.PathLike)) and os.path.isfile(os.path.join(model, CONFIG)):
         model = load(model)

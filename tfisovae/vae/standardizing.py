@@ -77,6 +77,10 @@ def standardize_latents(vae: VAE, data: Data, num_examples: int | None = None,
     Raises:
       TypeError, ValueError: for other networks (`layers_of`), fewer than 20 examples, or a moment
         that is not finite. Then the VAE is unchanged.
+
+    Example:
+      >>> change = tfisovae.standardize_latents(vae, x)
+      >>> print(change)
     """
     heads, first = layers_of(vae)
     # Only in this process: a callback of `fit` calls this in the scope of a strategy.

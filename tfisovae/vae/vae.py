@@ -29,9 +29,8 @@ class VAE(Trainable):
 
     The loss, in nats per example, averaged over the batch, is Eq. 54 with beta = 1 / lmbda:
 
-        L = lmbda D(x, x_hat) + KL,                                  x_hat = Dec(mean + scale *
-        noise) L = lmbda (D(x, x_check) + D(x_check, x_hat)) + KL           decomposed, x_check =
-        Dec(mean)
+        L = lmbda D(x, x_hat) + KL,                          x_hat = Dec(mean + scale * noise)
+        L = lmbda (D(x, x_check) + D(x_check, x_hat)) + KL   decomposed, x_check = Dec(mean)
 
     and the networks' own losses (regularisers, `add_loss`) on top. `fit` and `evaluate` report
     `loss`, all of that (nats); `distortion` (of D), `rate` (nats) and `active_dimensions`;
@@ -71,6 +70,12 @@ class VAE(Trainable):
         other and for loaded VAEs.
       treats_examples_apart: whether no layer looks at a whole batch (batch normalisation or unknown
         layers may do so).
+
+    Example:
+      >>> encoder, decoder = tfisovae.networks.toy()
+      >>> vae = tfisovae.VAE(encoder, decoder, "sse", lmbda=100.0)
+      >>> vae.compile("adam")
+      >>> history = vae.fit(x, epochs=1, verbose=0)
     """
 
     pruning = None
@@ -319,6 +324,10 @@ def load(path: str | os.PathLike, custom_objects: Mapping[str, type] | None = No
       FileNotFoundError: if there is nothing at `path`.
       ValueError: if it is not a VAE, was saved by another version, has parts of an unknown class,
         or has networks of the other Keras that this one cannot make.
+
+    Example:
+      >>> vae.save("model")
+      >>> vae = tfisovae.load("model")
     """
     config = saving.read_config(path)
     writer = config.pop("keras", "2")  # which older configurations lack

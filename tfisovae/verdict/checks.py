@@ -32,7 +32,7 @@ _HEAVY_MU, _HEAVY_MU_AT = 4.5, 1000
 _MISSING = 0.5
 # Nats. In dimensions with more KL, both sides of the posterior balance differ from 0.
 STRONG_KL = 0.1
-# The names of what is checked.
+# The names of the checks.
 MEAN, SECOND, BALANCE = "E[mu]", "E[mu^2 + sigma^2]", "the posterior balance"
 GRADIENT, FALL = "the mean gradient", "the fall of the loss"
 

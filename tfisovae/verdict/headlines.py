@@ -14,8 +14,8 @@ WIDTH = 100
 _SENTENCES = {
     State.NOT_FINITE: "Some numbers are not finite, so no other number means anything.",
     State.COLLAPSED: "The VAE has collapsed: no latent variable carries information.",
-    State.SADDLE: "The training has not converged: latent variables that are unused would gain "
-                  "about {gain}.",
+    State.SADDLE: "The training has not converged: unused latent variables would gain about "
+                  "{gain}.",
     State.JITTERS: "The training has not converged: the learning rate keeps the weights moving.",
     State.IMPROVING: "The training has not converged: at least {low} are still to gain.",
     State.CONVERGED: "The training has converged: twice the steps gain at most {high}.",
@@ -52,7 +52,7 @@ def sentences(verdict: Verdict) -> tuple[str, str]:
     """A verdict in one or two sentences.
 
     Returns:
-      The value of the state that colours it, which is the worse of the two states, and the text.
+      The value of the state for its colour (the worse of the two states), and the text.
     """
     low, high = (f"{max(0.0, limit):.2g} nats" for limit in verdict.interval)
     dead = verdict.gain_of(GainKind.DEAD)

@@ -41,7 +41,7 @@ class Isometry:
     eigenvalues, `error_95` can show that it is not isometric, and only `error_95_bound` that it is.
 
     Attributes:
-      state: `IsometryState`. failing: what is not isometric.
+      state: `IsometryState`. failing: the parts that fail.
       num_examples, num_dimensions: how many.
       error_median, error_95, error_largest: of `error` over the examples: median, 95th percentile,
         maximum.

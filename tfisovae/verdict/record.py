@@ -87,6 +87,12 @@ class Verdict:
         averaging: the gain of averaged weights, or `None`.
       on_own_data: whether the state was measured on the run's own data, and the embedding on other
         data.
+
+    Example:
+      >>> verdict = tfisovae.analyze(vae, x).judge()
+      >>> verdict.isometry.state.value
+      'isometric'
+      >>> print(verdict.state.value, verdict.gain, verdict.margin)
     """
 
     state: State
