@@ -1,10 +1,10 @@
-"""The Gram matrix and norms of n = 32 beside n + 1 decodes of the same images, and the memory of an
-evaluation.
+"""The Gram matrix and norms of n = 32 against n + 1 decodes of the same images, and the memory
+of an evaluation.
 
     python benchmarks/gram.py [--num_images 1000] [--bare] [--memory]
 
 `--bare` measures the decoder as one that comes from elsewhere, the signature of a SavedModel: by
-autodiff beside n + 1 decodes, and by central differences beside 2n + 1.
+autodiff against n + 1 decodes, and by central differences against 2n + 1.
 """
 import resource
 import subprocess

@@ -1,4 +1,4 @@
-"""Seconds of SSIM and its gradient on a batch of 64 images of 64 x 64 x 3, beside `tf.image.ssim`
+"""Seconds of SSIM and its gradient on a batch of 64 images of 64 x 64 x 3, against `tf.image.ssim`
 in turn.
 """
 import timing

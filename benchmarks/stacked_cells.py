@@ -1,4 +1,4 @@
-"""Microseconds per step of one toy VAE when many are trained in one computation, beside cells
+"""Microseconds per step of one toy VAE when many are trained in one computation, against cells
 trained side by side.
 
     python benchmarks/stacked_cells.py [--json FILE]

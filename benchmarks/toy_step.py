@@ -1,4 +1,4 @@
-"""Microseconds per training step of the toy VAE (16-128-64-3x2, batch 128, Adam), beside Keras'
+"""Microseconds per training step of the toy VAE (16-128-64-3x2, batch 128, Adam), against Keras'
 `fit` and PyTorch, in turn.
 
     python benchmarks/toy_step.py --torch PYTHON_WITH_TORCH [--json FILE]

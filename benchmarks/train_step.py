@@ -1,4 +1,4 @@
-"""Seconds per training step of App. D.2 or G, in float32 and bfloat16, beside PyTorch's, and the
+"""Seconds per training step of App. D.2 or G, in float32 and bfloat16, against PyTorch's, and the
 share of the machine's peak.
 
     python benchmarks/train_step.py --torch PYTHON_WITH_TORCH [--json FILE]
@@ -80,7 +80,7 @@ def summary(rounds, gflop, peak):
     Returns:
       A dict: seconds and CPU seconds per step by side; `ratio_A_to_B` and `cpu_ratio_A_to_B` with
       all their `ratios`, for the `PAIRS` that ran; `ratio`, `ratios` and `share_of_peak` are those
-      of float32 by the clock, beside eager PyTorch.
+      of float32 by the clock, against eager PyTorch.
     """
     sides = list(rounds[0])
     seconds, cpu_seconds = ({

@@ -41,7 +41,7 @@ def _listed(values):
 
 
 def ablation_table(directories):
-    """Figs. 11-20, one row for each: norms, ratios beside those of the shapes, R with p(x), and the
+    """Figs. 11-20, one row for each: norms, ratios with the theory's, R with p(x), and the
     slope of Eq. 3.
 
     Several directories are of several seeds: means over them, with standard errors.
@@ -100,7 +100,7 @@ def losses_table(directories):
     } for directory in directories]
     if not seeds[0]:
         raise ValueError(
-            f"{directories[0]} has no cells of the sum of squares (sse), of which this table is.")
+            f"{directories[0]} has no cells of the sum of squares (sse), which this table needs.")
     variances = np.array([shape.var() for shape in sources.TOYS["norm"]])
     names = " | ".join(seeds[0])
     lines = [

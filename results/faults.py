@@ -4,8 +4,8 @@ and writes `faults.json`.
 Each fault strikes a training of a small network by the real command: a kill between any two file
 operations, a signal, a full disk, a file of the run that is damaged, a clock that jumps, a
 directory that may only be read. Then the same command is given again. It survives if the weights
-and the optimizer are, bit for bit, those of a run that was never stopped; it has refused if it
-ended in one line and every file is as it was. Anything else is a loss.
+and the optimizer equal, bit for bit, a run that was never stopped. It has refused if it ended in
+one line and every file is as it was. Anything else is a loss.
 """
 import argparse
 import dataclasses

@@ -21,9 +21,9 @@ def isometry_table(directories, threshold=STRONG_KL):
     """One row for each measured run, over the dimensions whose mean KL exceeds `threshold` nats.
 
     The norm is given with its deviation between dimensions, as the paper does; cosines are root
-    mean squares over pairs. Of the dimensions with E[1 - sigma^2] above .9, the mean ratio of the
-    norm to that stands beside. Runs that differ in their seed are one row, of means with standard
-    errors over seeds.
+    mean squares over pairs. The next column has the mean ratio of the norm to E[1 - sigma^2], over
+    the dimensions where the latter is above .9. Runs that differ in their seed are one row, of
+    means with standard errors over seeds.
     """
     rows = [
         f"| | above {threshold:g} nat "
@@ -92,7 +92,7 @@ def factor_tables(directories):
 
 
 def balance_table(directories, rows=12):
-    """The norm of Eq. 15 beside the curvature of the trained loss in the same unit, by latent
+    """The norm of Eq. 15, and the curvature of the trained loss in the same unit, by latent
     dimension, for each run.
 
     "seen" is E[eps_j sigma_j dD/dz_j] / beta, by Stein's identity the norm as the loss sees it:
@@ -191,7 +191,7 @@ def history_table(directories):
 
 
 def quality_table(paths):
-    """Held-out losses of trainings by a recipe, of several lengths, beside the paper's settings';
+    """Held-out losses of trainings by a recipe, of several lengths, and by the paper's settings;
     for each JSON of `quality`.
     """
     lines = [

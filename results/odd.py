@@ -1,10 +1,10 @@
 """Odd inputs: a digit of MNIST that a VAE was never shown, ten times. `python -m results.odd --data
 mnist.npz`.
 
-For each digit a VAE of App. G is trained on the others (a short training with a cosine schedule, in
---runs, where it goes on if it was stopped), and test images of that digit are told from those of
-the others by each form of log p, by the rate, by the distortion, and, on the same pixels, by
-scikit-learn's isolation forest and by the error of a PCA of as many components as there are latent
+For each digit a VAE of App. G is trained on the others: a short training with a cosine schedule, in
+--runs, which resumes if it was stopped. Then each score separates test images of that digit from
+the others. The scores are each form of log p, the rate, the distortion, and, on the same pixels,
+scikit-learn's isolation forest and the error of a PCA of as many components as there are latent
 variables. Written are, into --out, odd.json, areas under the ROC curve, and odd.png. It takes
 scikit-learn: pip install tfisovae[results].
 """

@@ -9,8 +9,8 @@ from tfisovae import files
 
 
 def odd_table(directories):
-    """Areas under the ROC curve: their mean over the digits with its standard error, and that of
-    each digit left out.
+    """Areas under the ROC curve: their mean over the digits with its standard error, and
+    the area of each digit left out.
     """
     saved = files.read_json(os.path.join(layout.only(directories), "odd.json"))
     digits = [entry["digit"] for entry in saved["digits"]]

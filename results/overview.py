@@ -35,7 +35,7 @@ def draw(numbers, rows, path):
     """Draws the picture.
 
     Args:
-      numbers: `Scree`, of which the shares are.
+      numbers: `Scree`, which has the shares.
       rows: `Traversals` of images, of the leading dimensions.
       path: of the file.
     """

@@ -1,4 +1,4 @@
-"""What the paper reports, to stand beside what is measured."""
+"""The numbers of the paper, for the tables."""
 
 # Latent variables in ascending order of E[sigma^-2], as the paper prints them.
 TOY = {

@@ -1,9 +1,8 @@
-"""Train faces in float32 and in bfloat16, and set the two side by side: `python -m
+"""Train faces in float32 and in bfloat16, and compare the two: `python -m
 results.precision --steps 2000`.
 
-Both start from the same weights and see the same batches and noise; rounding alone drives them
-apart. With several --seeds, the difference of two trainings in float32 shows what that of float32
-and bfloat16 is to be held against.
+Both start from the same weights and see the same batches and noise, so rounding is the only
+difference. With several --seeds, two trainings in float32 are compared as well.
 """
 import argparse
 import os
@@ -18,7 +17,7 @@ from tfisovae.autoencoder.posterior import active
 from tfisovae.verdict.checks import overall_balance
 
 POLICIES = ("float32", "bfloat16")
-# Of held-out examples, whose scatter gives the errors of what is no mean over examples.
+# Of held-out examples. Their scatter gives the errors of numbers that are no means over examples.
 _BLOCKS = 10
 
 

@@ -1,11 +1,11 @@
-"""Time to quality: how long a recipe takes to the loss that the paper's settings end at: `python -m
-results.quality`.
+"""Time to quality: how long a recipe takes to reach the final loss of the paper's settings:
+`python -m results.quality`.
 
     python -m results.quality mnist --paper results/mnist/n32 --recipe runs/mnist-3k runs/mnist-6k
     runs/mnist-12k --data mnist.npz
 
 All runs have been trained and measured (`tfisovae isometry`). A cosine has no loss before its end,
-so a recipe stands with several lengths, each a training of its own. Seconds of a step are measured
+so a recipe has several lengths, each a training of its own. Seconds of a step are measured
 here, in turn, each training in a process of its own. NAME.json and NAME.png are written into --out;
 with --draw the picture alone, from the JSON.
 """
@@ -59,7 +59,7 @@ def command_of(config):
 
 
 def options(config, **instead):
-    """A manifest as options of its command, to be typed; those of `instead` take the place of the
+    """A manifest as options of its command, to be typed; `instead` replaces some of the
     manifest's.
     """
     known = {action.dest: action for action in command_parser(command_of(config))._actions}
@@ -155,8 +155,8 @@ def read(directory):
 
 
 def check_alike(paper, recipe):
-    """Raises ValueError where runs are not of one loss and data set, or those of the recipe differ
-    in more than their length.
+    """Raises ValueError where runs differ in loss or data, or the runs of the recipe differ in more
+    than their length.
     """
     def of(config, names):
         return {

@@ -25,10 +25,10 @@ def parser():
                                 formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument(
         "runs", nargs="*",
-        help="run directories that were measured, to be published: what is there of their names is "
+        help="run directories that were measured, to be published: files with their names are "
         "replaced")
     p.add_argument("--directory", default="results/rate",
-                   help="where what is published stands (default: results/rate)")
+                   help="directory of the published files (default: results/rate)")
     return p
 
 
@@ -47,8 +47,7 @@ def place(directory):
 
 
 def publish(run, directory):
-    """Copies what is published of a run; a manifest names its data without the directory that they
-    lay in.
+    """Copies the published files of a run. A manifest names its data without their directory.
     """
     made = os.path.join(directory, name(run))
     os.makedirs(made, exist_ok=True)

@@ -13,7 +13,7 @@ def _ledgers(directories):
 
 
 def rate_table(directories):
-    """Bits, distortion and slope of files beside what theory says of them; the last two columns are
+    """Bits, distortion and slope of files, and their theory; the last two columns are
     causes, bits.
     """
     lines = [

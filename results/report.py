@@ -16,7 +16,7 @@ _BLOCK = re.compile(r"(<!-- table (\w+) (.+?) -->\n).*?(<!-- end -->)", re.S)
 
 
 def filled(text, directory):
-    """`text` with every marked table made anew; names of directories, which may have `*`, are
+    """`text` with every marked table filled again; names of directories, which may have `*`, are
     relative to `directory`.
     """
     def fill(match):

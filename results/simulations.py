@@ -16,7 +16,7 @@ from tfisovae.analysis.clusters import has_clusters
 from tfisovae.verdict import checks
 from tfisovae.verdict.tests_of_means import mean_gradient
 
-# Of moments: N and simulated dimensions, and deviations of what is 0 or 1.
+# Of moments: N and simulated dimensions, and deviations from 0 or 1.
 MOMENTS = {300: 4000, 1000: 3000, 10_000: 500}
 DEVIATIONS = (-0.2, -0.15, -0.1, -0.06, 0.06, 0.1, 0.15, 0.2, 0.3)
 LATENTS = (1, 32, 256)
@@ -171,7 +171,7 @@ def _estimate(num_examples, n, differing, how, rng, variance=0.05):
 
 
 def clusters(share=1.0, seed=7):
-    """Rows of how often posterior means of these shapes are said to lie in clusters: with one mode,
+    """Rows of how often posterior means of these shapes are called clustered: with one mode,
     a false alarm; at equal points, right.
     """
     rng, rows = np.random.default_rng(seed), []

@@ -61,8 +61,8 @@ def train(directory, options=OPTIONS):
 
 
 def contents(directory):
-    """`{path: digest}` of all that a run holds but the lock, of which only the name counts, and
-    what was left half written.
+    """`{path: digest}` of all files of a run, without the lock and files that were left half
+    written.
     """
     root = pathlib.Path(directory)
     return {
@@ -81,8 +81,8 @@ def is_one_line(ended):
 
 @contextlib.contextmanager
 def striking(directory, strike):
-    """Calls `strike(name)` before each file operation in a directory: those of Python, and
-    TensorFlow's writing as one of each.
+    """Calls `strike(name)` before each file operation of Python in a directory, and before each
+    file that TensorFlow writes.
     """
     directory = str(directory)
 

@@ -26,7 +26,7 @@ def toy_table(directories):
     """Tables 1-2 as Markdown, mean +- standard error over runs that differ in the seed alone;
     `None` for other data.
 
-    Latent variables stand in ascending order of E[sigma^-2], beside the paper's figures and the
+    Latent variables stand in ascending order of E[sigma^-2], next to the paper's figures and the
     prediction from the shapes of the sources. Norm, D' and E[sigma^-2] are averages (Av.) and
     deviations (SD) over the data.
     """
@@ -82,7 +82,7 @@ def toy_table(directories):
 
 
 def density_table(directories):
-    """Estimated densities beside p(x), mean +- standard error over runs that differ in the seed
+    """Estimated densities against p(x), mean +- standard error over runs that differ in the seed
     alone; `None` without p(x).
     """
     reported = (paper.of_toy_run(_config_but_for_seed(directories)) or {}).get("correlation", {})

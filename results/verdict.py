@@ -21,7 +21,7 @@ DEVIATIONS = (0.03, 0.04, 0.05, 0.06, 0.08, 0.1, 0.12, 0.15, 0.2, 0.25, 0.3, 0.4
 # Data of four features for the mean gradient, and how many data sets are simulated at each N.
 FEATURES = ("gaussian", "t3", "log-normal", "binary", "one binary")
 GRADIENTS = {4096: 400, 50_176: 100}
-_RARE = 0.01  # frequency of what is sparse or binary
+_RARE = 0.01  # how often a sparse or binary value is not 0
 _NUM_BLOCKS, BETA = 256, 0.1
 # Deviations of the mean of Gaussian gradients of so many weights, in units of its noise.
 _WEIGHTS, _STRENGTHS = (20, 400), (0.0, 3.5, 4.5, 6.0)

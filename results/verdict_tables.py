@@ -148,7 +148,7 @@ def intervals_table(directories):
 
 
 def clusters_table(directories):
-    """How often posterior means are said to lie in clusters, per cent."""
+    """How often posterior means are called clustered, per cent."""
     found = {}
     for row in _simulated(directories, "clusters"):
         found.setdefault(row["shape"], {})[row["num_examples"]] = row
