@@ -61,7 +61,7 @@ def test_what_is_given_beside_a_recipe_wins_and_is_said(command, name, before, c
     assert untouched and all(options[option] == settings[option] for option in untouched)
     said = capsys.readouterr().err
     assert said.startswith(f"--recipe {name} has ") and "--schedule constant" in said.split(
-        "taken is what was given")[1]
+        "the given value is used")[1]
     assert not any(f"--{option} " in said for option in untouched)
 
 

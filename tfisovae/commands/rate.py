@@ -123,7 +123,8 @@ def draw(out: str, suffix: str = "") -> None:
     saved = files.read_json(path)
     ledger = Ledger.from_dict(saved)
     title = (
-        f"What files cost and lose: {measuring.name(saved['data'])}, {ledger.distortion_name}, lmbda {ledger.lmbda:g}, "
+        f"What files cost and lose: {measuring.name(saved['data'])}, {ledger.distortion_name}, "
+        f"lmbda {ledger.lmbda:g}, "
         f"{'decomposed' if ledger.decomposed else 'conventional'} loss")
     drawing.save(rate.rate(ledger, title), picture)
 
