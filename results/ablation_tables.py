@@ -100,7 +100,7 @@ def losses_table(directories):
     } for directory in directories]
     if not seeds[0]:
         raise ValueError(
-            f"{directories[0]} has no cells of the sum of squares (sse), of which this table is.")
+            f"{directories[0]} has no cells of the sum of squares (sse), which this table needs.")
     variances = np.array([shape.var() for shape in sources.TOYS["norm"]])
     names = " | ".join(seeds[0])
     lines = [

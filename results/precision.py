@@ -1,4 +1,4 @@
-"""Train faces in float32 and in bfloat16, and set the two side by side: `python -m
+"""Train faces in float32 and in bfloat16, and compare the two: `python -m
 results.precision --steps 2000`.
 
 Both start from the same weights and see the same batches and noise; only rounding makes them

@@ -25,10 +25,10 @@ def parser():
                                 formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument(
         "runs", nargs="*",
-        help="run directories that were measured, to be published: what is there of their names is "
+        help="run directories that were measured, to be published: files with their names are "
         "replaced")
     p.add_argument("--directory", default="results/rate",
-                   help="where what is published stands (default: results/rate)")
+                   help="directory of the published files (default: results/rate)")
     return p
 
 
