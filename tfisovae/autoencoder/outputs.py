@@ -177,7 +177,8 @@ def check_one_input(role: str, inputs: Sequence[Any]) -> None:
     if len(inputs) != 1:
         raise ValueError(
             f"The {role} must take one tensor; it takes {len(inputs)}: "
-            f"{', '.join(map(str, inputs))}. Give a function of one that fills in the rest.")
+            f"{', '.join(map(str, inputs))}. If the second is a condition, give "
+            "as_autoencoder(..., conditional=True). Else give a function of one tensor.")
 
 
 def checked(tensor: Any) -> Any:
