@@ -52,8 +52,9 @@ def analyze(model: AutoencoderLike, data: Data, num_examples: int | None = None,
       distortion, beta, scale: as `as_autoencoder` takes them, for models that do not say them.
       inspect: False leaves out the look at the model on the first examples. It refuses models whose
         numbers would mean nothing, such as a random encoder, and warns of what is doubtful.
-      tangents: how to differentiate the decoder: "autodiff" or "differences". By default autodiff,
-        where its derivatives are right. Differences are faster for recurrent decoders.
+      tangents: how to differentiate the decoder: "autodiff" or "differences". By default autodiff
+        where its derivatives are right, and differences for recurrent decoders, where they agree
+        and are faster.
       method: "exact"; "estimated", where everything that needs the Gram matrix is estimated, with
         errors (`Analysis.estimates`); or "auto", which is exact up to n = 300.
       dimensions: numbers of latent dimensions that the estimated method measures exactly.
