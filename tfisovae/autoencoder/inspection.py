@@ -139,8 +139,11 @@ def _decoder(autoencoder, z, numbers):
     """Findings on its outputs' domain and on its behaviour, and the outputs; `numbers` are those of
     the rows.
     """
-    x_check = autoencoder.decode(z).numpy()
-    behaviour = _behaviour("decode", lambda z: autoencoder.decode(z).numpy(), z, x_check, numbers)
+    def decode(z):
+        return np.asarray(autoencoder.decode(z))
+
+    x_check = decode(z)
+    behaviour = _behaviour("decode", decode, z, x_check, numbers)
     whole = _rows_finite(x_check)
     return (_domain(autoencoder.distortion, x_check[whole]) if whole.sum() >= 2 else [], behaviour,
             x_check)

@@ -123,7 +123,9 @@ class Outputs:
             "say it: "
             f"{self.described()}. Give encoder_outputs=(MEAN, LOG_VARIANCE) to "
             f"tfisovae.as_autoencoder, by name or, "
-            "where they have an order, by number.")
+            "where they have an order, by number."
+            + " A VAE with several groups of latent variables (hierarchical) cannot be measured."
+            * (count > 3))
 
     def reconstruction(self, asked: str | int | None) -> tf.Tensor:
         """The decoder's output, or the one that `decoder_output` asks for."""
