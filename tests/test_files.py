@@ -285,6 +285,13 @@ def test_of_two_that_fill_one_directory_the_first_stays(tmp_path):
     assert sorted(p.name for p in tmp_path.iterdir()) == ["empty", "new"]
 
 
+def test_a_cache_that_cannot_be_written_is_named(tmp_path):
+    """What it holds already is still read."""
+    (tmp_path / "file").write_text("")
+    with refuses(OSError, "cache_dir"):
+        files.cached("0" * 64, tmp_path / "file" / "cache", os.mkdir, os.listdir)
+
+
 def test_without_a_home_there_is_no_cache_named_after_one(monkeypatch):
     monkeypatch.delenv("TFISOVAE_CACHE", raising=False)
     monkeypatch.setattr(os.path, "expanduser", lambda path: path)

@@ -274,7 +274,15 @@ def cached(key: str, directory: _Path, write: Callable[[str], object],
             # Another process may have moved it already.
             with _unfinished(path) as (away, _), contextlib.suppress(FileNotFoundError):
                 os.rename(path, os.path.join(away, "damaged"))
-    with _unfinished(path, make_parents=True) as (temporary, _):
+    try:
+        os.makedirs(directory, exist_ok=True)
+        if not os.access(directory, os.W_OK | os.X_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+    except OSError as error:
+        raise type(error)(
+            f"The cache {directory} cannot be written ({error.strerror}). Give cache_dir, the name "
+            "of a directory that can be written, or set TFISOVAE_CACHE.") from error
+    with _unfinished(path) as (temporary, _):
         new = os.path.join(temporary, "new")
         os.mkdir(new)
         write(new)

@@ -68,6 +68,20 @@ def test_a_missing_or_damaged_file_of_arrays_is_refused(tmp_path):
         storage.read(path)
 
 
+def test_a_negative_standard_error_is_refused(tmp_path):
+    """At any depth, and in the file of large arrays."""
+    path = tmp_path / "isometry.json"
+    for entries in ({"rate_standard_error": -1e-9}, {"a": {"standard_error": [1.0, [-2.0]]}},
+                    {"gains": [{"value": 1.0, "standard_error": -0.1}]},
+                    {"norm_standard_error": -np.ones(4096)}):
+        storage.write(path, {"n": 1, **entries})
+        with refuses(files.DamagedFile, "standard_error"):
+            storage.read(path)
+    storage.write(path, {"rate_standard_error": 0.0, "norm_standard_error": [None, 0.1],
+                         "standard_errors_of": -1.0})
+    assert storage.read(path)["rate_standard_error"] == 0
+
+
 def test_files_of_older_versions_open(tmp_path, make_measurement):
     """All in one JSON file, of whatever size."""
     old = make_measurement(80, 70)

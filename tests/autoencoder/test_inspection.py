@@ -8,11 +8,14 @@ import tensorflow as tf
 
 import tfisovae
 from tests.messages import refuses
-from tests.support import ROOT, linear_vae
-from tfisovae import density, distortions
+from tests.support import ROOT, linear_vae, measurement_of
+from tfisovae import density, distortions, show
 from tfisovae.analysis import mean_gradient, measuring
+from tfisovae.analysis.monitor import Meter
 from tfisovae.autoencoder.autoencoder import Autoencoder, as_autoencoder
 from tfisovae.autoencoder.inspection import inspect
+from tfisovae.geometry.isometric_variable import IsometricVariable
+from tfisovae.geometry.traversals import traverse
 from tfisovae.verdict.findings import Kind
 from tfisovae.verdict.states import Severity
 
@@ -304,6 +307,26 @@ MEASURES = {
         model, x, [WEIGHT], **options),
     "standardize_latents": lambda model, x, **options: tfisovae.standardize_latents(
         model if isinstance(model, tfisovae.VAE) else sampling_vae(), x, **options),
+    "observe": lambda model, x: show.observe(model, measurement_of(3, 3), x),
+}
+# They take no examples, so they look at the decoder alone.
+OF_DECODERS = {
+    "traverse": lambda model: traverse(model, [0], n=3),
+    "along_axis": lambda model: IsometricVariable.along_axis(model, 0, [0.0, 1.0], np.zeros(3)),
+}
+# Every other function that takes a model, and why it need not look at it.
+NEED_NOT = {
+    "as_autoencoder bound": "they return a model, and measure nothing",
+    "check inspect check_decoder": "they are the inspection",
+    "prepare": "inspects for all who call it, unless they ask it not to",
+    "examples_of measure removal estimate losses fit": "parts of a pass that `prepare` begins",
+    "of_model weights_of": "read the layers, and call none",
+    "load opened of_file": "a codec file holds the model's own outputs, and compares them",
+    "__init__": "classes of which a function above makes the objects",
+    "probe": "test_a_probe_refuses_it_before_it_trains",
+    "settle_images load_training examine write_report draw write as_taken":
+        "parts of commands, after a pass",
+    "train save_model pays layers_of": "train or save a VAE, and measure nothing",
 }
 
 
@@ -347,8 +370,38 @@ def test_every_measure_refuses_what_an_inspection_rejects(name):
             continue
         with refuses(ValueError, "model"):
             MEASURES[name](make(), x)
+    if name == "observe":  # of an array alone
+        return
     with refuses(ValueError, "random"):
         MEASURES[name](a_sample_as_the_mean(), tf.data.Dataset.from_tensor_slices(X[:64]).batch(1))
+
+
+@pytest.mark.parametrize("name", OF_DECODERS)
+def test_what_takes_no_examples_looks_at_the_decoder(name):
+    for kind in ("a whole batch", "logits", "not finite"):
+        with refuses(ValueError, "model"):
+            OF_DECODERS[name](REJECTED[kind][0]())
+
+
+def test_a_monitor_warns_and_training_goes_on():
+    with pytest.warns(UserWarning, match="random"):
+        Meter(sampling_vae(), tf.constant(X[:16]))
+
+
+def test_every_function_that_takes_a_model_is_known_here():
+    known = {name.split(".")[-1] for name in [*MEASURES, *OF_DECODERS]}
+    known |= {name for names in NEED_NOT for name in names.split()}
+    found = {}
+    for path in sorted((ROOT / "tfisovae").rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.FunctionDef) and (node.name[0] != "_"
+                                                      or node.name == "__init__"):
+                taken = [ast.unparse(a.annotation) for a in node.args.args if a.annotation]
+                if any(kind in some for some in taken for kind in ("Autoencoder", "Measurable",
+                                                                   "VAE")):
+                    found[node.name] = path
+    assert set(found) - known == set()
+    assert known - set(found) == set()
 
 
 def test_a_probe_refuses_it_before_it_trains():

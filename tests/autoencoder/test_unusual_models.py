@@ -450,3 +450,31 @@ def test_a_batch_is_not_split_for_layers_that_look_at_all_of_it():
     for kind in kinds:
         assert not treats_examples_apart(tf.keras.Sequential([tf.keras.layers.Input((3,)),
                                                               kind()]))
+
+
+class Independent:
+    """What a distribution of TensorFlow Probability is known by."""
+
+    def __init__(self, mean):
+        self.mean = lambda: mean
+
+    def sample(self):
+        return self.mean()
+
+    def log_prob(self, x):
+        return x
+
+
+class MultivariateNormalTriL(Independent):
+    pass
+
+
+@pytest.mark.parametrize("encode, said", [
+    (lambda x: Independent(x), "diagonal"),
+    (lambda x: MultivariateNormalTriL(x), "leave out how the dimensions vary"),
+    (lambda x: (x, x, x[:, :1], x[:, :1]), "hierarchical")
+])
+def test_other_posteriors_of_functions_are_refused_by_name(encode, said):
+    model = tfisovae.as_autoencoder((encode, lambda z: z), "sse", 1.0)
+    with refuses(PartError, said):
+        model.encode(tf.zeros([3, 4]))

@@ -14,7 +14,7 @@ import tfisovae
 from tests.data.make_codec_2_14 import PLACE, made_vae
 from tests.messages import refuses
 from tests.support import linear_vae
-from tfisovae import Autoencoder, Codec, files, sources, theory
+from tfisovae import Autoencoder, Codec, codec, files, sources, theory
 from tfisovae.codec import container
 from tfisovae.codec.codec import PRIORS, QUANTIZATIONS
 
@@ -425,6 +425,39 @@ def test_a_model_that_changes_is_refused(tmp_path):
     other = linear_vae(np.ones([4, 2]), np.ones([2, 4]), 0.1, 50)
     with pytest.raises(container.OtherModel):
         Codec.load(tmp_path / "codec", other)
+
+
+def test_a_forged_file_costs_what_its_size_allows(gaussian, tmp_path):
+    """Checksums are right, and codes or counts are not. The coarse codec needs almost no bits, so
+    that a few bytes could hold a million examples.
+    """
+    rng, made = np.random.default_rng(0), gaussian[0]
+    coarse = made.at(step_factor=1000.0, quantization="rounding")
+    most = codec.codec.BLOCK
+
+    def blocks(some):
+        some.write(tmp_path / "x.tfv", gaussian[2][:50])
+        with container.Reader(tmp_path / "x.tfv") as reader:
+            return reader.header, reader.blocks().__next__().code
+
+    for some in (made, coarse):
+        header, code = blocks(some)
+        assert coarse.tables.most_examples(100) > 100 * most
+        for count, changed in [
+            (50, rng.bytes(len(code))), (50, code[:-1]), (50, code + b"\xff"), (51, code),
+            (most, b""), (most, b"\xff" * 20), (most + 1, bytes(10**4)), (10**6, b"\xff" * 10**4),
+            (2**32 - 1, code)
+        ]:
+            with container.Writer(tmp_path / "x.tfv", header) as writer:
+                writer.write(50, code)
+                writer.write(count, changed)
+            decoded, refused = 0, False
+            try:
+                for x in some.read(tmp_path / "x.tfv"):
+                    decoded += len(x)
+            except ValueError:
+                refused = True
+            assert refused or decoded == 50 + count <= 50 + most, (count, len(changed))
 
 
 def test_a_damaged_codec_is_refused(gaussian, tmp_path, damaged):

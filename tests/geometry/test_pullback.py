@@ -237,6 +237,10 @@ def of_numpy(z):
     return tf.ensure_shape(x, z.shape)
 
 
+def looped(z):
+    return tf.while_loop(lambda k, x: k < 3, lambda k, x: (k + 1, tf.sin(x)), [0, z])[1]
+
+
 DIFFERENTIABLE = {
     "known": curved, "linear": linear(ROTATION[:2]), "constant": linear(0 * ROTATION[:2]),
     "steep": lambda z: tf.sin(100 * z), "far from 0": lambda z: 1000 + curved(z),
@@ -246,19 +250,26 @@ OTHERS = {
     "zeros far from 0": lambda z: 1000 + mistaken_zeros(z), "half connected": half_connected,
     "mistaken": mistaken, "without gradient": without_gradient,
     "without second gradient": without_second_gradient, "numpy": of_numpy,
-    "numpy in a graph": tf.function(of_numpy), "without z": lambda z: tf.ones([len(z), 3])
+    "numpy in a graph": tf.function(of_numpy), "without z": lambda z: tf.ones([len(z), 3]),
+    "loop": looped, "loop in a function": tf.function(looped)
 }
 
 
 @pytest.mark.parametrize("name", [*DIFFERENTIABLE, *OTHERS])
 def test_the_choice_of_tangents(name):
-    """Autodiff wherever it is right: also where steps are too long, or rounding hides the
-    differences, or decodes are random.
+    """Autodiff wherever it is right, unless there is a loop: also where steps are too long, or
+    rounding hides the differences, or decodes are random.
     """
     decode = {**DIFFERENTIABLE, **OTHERS}[name]
     z = tf.random.normal([6, 2])
     assert pullback.tangent_method(decode,
                                    z) == ("autodiff" if name in DIFFERENTIABLE else "differences")
+
+
+def test_loops_of_many_dimensions_need_autodiff():
+    z = tf.random.normal([4, 301])
+    assert pullback.tangent_method(looped, z) == "autodiff"
+    assert pullback.tangent_method(looped, z[:, :300]) == "differences"
 
 
 def test_what_has_no_derivative_is_not_zero():

@@ -91,6 +91,26 @@ def test_what_is_chosen_and_what_is_said(monkeypatch, name, found, chosen, said)
     assert policy == chosen and (note is None if said is None else said in note)
 
 
+@pytest.mark.parametrize("flags, setting, aborts", [
+    ("fpu avx avx2 bmi2", "1", True), ("fpu avx avx2 bmi2", "0", False), ("fpu avx", "1", False),
+    ("fpu avx2 avx512f", "1", False)
+])
+def test_bfloat16_is_refused_where_the_process_would_abort(tmp_path, monkeypatch, flags, setting,
+                                                           aborts):
+    (tmp_path / "cpuinfo").write_text(f"flags\t\t: {flags}\n")
+    monkeypatch.setenv("TF_ENABLE_ONEDNN_OPTS", setting)
+    monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind=None: [])
+    found = devices.aborts_in_bfloat16(str(tmp_path / "cpuinfo"))
+    assert found is aborts
+    monkeypatch.setattr(devices, "aborts_in_bfloat16", lambda: found)
+    if aborts:
+        with refuses(ValueError, "mixed_precision"):
+            devices.choose_precision("bfloat16")
+    else:
+        assert devices.choose_precision("bfloat16")[0] == "bfloat16"
+    assert devices.choose_precision("none")[0] is None
+
+
 def test_what_cannot_be_chosen(monkeypatch):
     with refuses(ValueError):
         devices.choose_precision("bf16")

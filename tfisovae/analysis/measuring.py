@@ -53,7 +53,8 @@ def analyze(model: AutoencoderLike, data: Data, num_examples: int | None = None,
       inspect: `False` skips the check of the model on the first examples. The check refuses models
         with meaningless numbers, such as a random encoder, and warns of doubtful ones.
       tangents: the method for derivatives of the decoder: "autodiff" or "differences". By default
-        autodiff, if its derivatives are right. Differences are faster for recurrent decoders.
+        autodiff where its derivatives are right, and differences for recurrent decoders, where both
+        agree and differences are faster.
       method: "exact"; "estimated", which estimates all results of the Gram matrix with errors
         (`Analysis.estimates`); or "auto", which is exact up to n = 300.
       dimensions: indices of latent dimensions that the estimated method measures exactly.

@@ -1,6 +1,7 @@
 """Repeated measurements of a VAE in training on a few examples, for `callbacks.IsometryMonitor`."""
 import concurrent.futures
 import contextlib
+import warnings
 from collections.abc import Iterator
 from typing import Any
 
@@ -9,6 +10,7 @@ import tensorflow as tf
 
 from tfisovae import metrics, theory
 from tfisovae._autograph import compiled
+from tfisovae.autoencoder import inspection
 from tfisovae.autoencoder.autoencoder import AutoencoderLike, as_autoencoder
 from tfisovae.autoencoder.conditional import refuse
 from tfisovae.autoencoder.networks import Networks
@@ -55,6 +57,7 @@ class Meter:
         self._autoencoder.distortion.check_quadratic(example)
         with as_first_replica():
             mean = self._autoencoder.encode(example)[0]
+            _warn(self._autoencoder, example)
             self._tangents = pullback.tangent_method(self._autoencoder.decode, mean)
         # It is outside of a strategy's scope: the sums belong to this process.
         with concurrent.futures.ThreadPoolExecutor(1) as thread:
@@ -114,6 +117,16 @@ class Meter:
                         theory.importance(of["precision"].mean, self.beta))
                 }
         }
+
+
+def _warn(autoencoder, example):
+    """Warns where no number would mean anything: training goes on, which has just begun."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # what is doubtful of an untrained model is no news
+            inspection.check(autoencoder, example)
+    except ValueError as error:
+        warnings.warn(str(error), stacklevel=2)
 
 
 @contextlib.contextmanager

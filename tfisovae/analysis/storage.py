@@ -15,6 +15,7 @@ from tfisovae import files
 
 _VECTOR, _MATRIX, _NESTED = 2048, 64**2, 512  # numbers that JSON holds
 _ARRAYS = "arrays"
+_ERROR = "standard_error"
 _MEASURE_AGAIN = "Make it again with the command that wrote it."
 
 
@@ -48,6 +49,32 @@ def read(path: str | os.PathLike, way_out: str = _MEASURE_AGAIN) -> dict[str, An
       FileNotFoundError, files.DamagedFile: if one of the files is missing or damaged; `way_out`
         ends the message.
     """
+    values = _read(path, way_out)
+    wrong = next(_negative_errors(values), None)
+    if wrong is not None:
+        raise files.DamagedFile(
+            f"{os.fspath(path)} has a negative standard error, {wrong}. {way_out}")
+    return values
+
+
+def _negative_errors(values, path=""):
+    """The names of standard errors below 0."""
+    for name, value in values.items() if isinstance(values, Mapping) else enumerate(values):
+        where = f"{path}/{name}" if path else str(name)
+        if isinstance(value, (Mapping, list)) and not str(name).endswith(_ERROR):
+            yield from _negative_errors(value, where)
+        elif str(name).endswith(_ERROR) and _least(value) < 0:
+            yield where
+
+
+def _least(value):
+    """The smallest number in a number or nested lists of them; 0 where there is none."""
+    if isinstance(value, list):
+        return min(map(_least, value), default=0)
+    return value if isinstance(value, (int, float)) else 0
+
+
+def _read(path, way_out):
     values = files.read_json(path, way_out)
     names, other = values.pop(_ARRAYS, None), arrays_path(path)
     if not names:

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from tfisovae.autoencoder.outputs import PartError
+from tfisovae.autoencoder.outputs import PartError, checked
 
 
 class PlainFunction:
@@ -64,7 +64,7 @@ class PlainFunction:
             if result is None:
                 raise PartError(
                     f"The {self._role} returned None for an array of the shape {rows.shape}.")
-            leaves = tf.nest.flatten(result)
+            leaves = list(map(checked, tf.nest.flatten(result)))
             self._traceable = all(map(tf.is_tensor, leaves)) and self._can_be_traced(x)
             arrays = [np.asarray(leaf) for leaf in leaves]
         for array in arrays:

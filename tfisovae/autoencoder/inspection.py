@@ -8,6 +8,7 @@ import math
 import warnings
 
 import numpy as np
+import numpy.typing as npt
 import tensorflow as tf
 
 from tfisovae import arguments
@@ -50,13 +51,26 @@ def check(autoencoder: Measurable, x: np.ndarray | tf.Tensor) -> None:
     x = x[:_CHECKED]
     found = [finding for finding in inspect(autoencoder, x if len(x) > 1 else tf.concat([x, x], 0))
              if finding.kind is not Kind.CONSTANT_DATA]  # 16 rows of a sorted table may be alike
+    _refuse_fatal(found)
+    for said in model_words.remedies(found):
+        warnings.warn(f"model may be wrong. {said}", stacklevel=3)
+
+
+def check_decoder(autoencoder: Measurable, at: npt.ArrayLike) -> None:
+    """As `check`, of the decoder alone: at the point `at` `[n]`, and a step of 1 from it on 7 axes.
+    """
+    at = np.asarray(at, np.float32)
+    z = np.concatenate([at[None], at + np.eye(min(len(at), _CHECKED - 1), len(at))])
+    _refuse_fatal([finding for some in _decoder(autoencoder, tf.constant(z, tf.float32),
+                                                np.arange(len(z)))[:2] for finding in some])
+
+
+def _refuse_fatal(found):
     fatal = [finding for finding in found if finding.severity is Severity.FATAL]
     if fatal:
         raise ValueError(
             "model cannot be measured. " + " ".join(model_words.remedies(fatal))
             + " (inspect=False skips this check.)")
-    for said in model_words.remedies(found):
-        warnings.warn(f"model may be wrong. {said}", stacklevel=3)
 
 
 def inspect(autoencoder: Measurable, x: np.ndarray | tf.Tensor) -> list[Finding]:
@@ -104,12 +118,9 @@ def inspect(autoencoder: Measurable, x: np.ndarray | tf.Tensor) -> list[Finding]
         if autoencoder.condition is not None:
             z = autoencoder.condition.with_c(z, tf.boolean_mask(x, finite))
             x = autoencoder.condition.unpacked(x)[0]
-        x_check = autoencoder.decode(z).numpy()
-        about_decode = _behaviour("decode", lambda z: autoencoder.decode(z).numpy(), z, x_check,
-                                  seen)
+        domain, about_decode, x_check = _decoder(autoencoder, z, seen)
         whole = _rows_finite(x_check)
         if whole.sum() >= 2:
-            domain = _domain(autoencoder.distortion, x_check[whole])
             # Logits have another range than the data too, which says nothing about the data.
             other_range = [] if domain else _range(x.numpy()[finite][whole], x_check[whole],
                                                    float(np.mean(scale == 0)))
@@ -120,6 +131,20 @@ def inspect(autoencoder: Measurable, x: np.ndarray | tf.Tensor) -> list[Finding]
         *first, *domain, *other_range, *_negative_variance(known, x), *about_encode,
         *about_scale, *about_decode
     ]
+
+
+def _decoder(autoencoder, z, numbers):
+    """Findings on its outputs' domain and on its behaviour, and the outputs; `numbers` are those of
+    the rows.
+    """
+    def decode(z):
+        return np.asarray(autoencoder.decode(z))
+
+    x_check = decode(z)
+    behaviour = _behaviour("decode", decode, z, x_check, numbers)
+    whole = _rows_finite(x_check)
+    return (_domain(autoencoder.distortion, x_check[whole]) if whole.sum() >= 2 else [], behaviour,
+            x_check)
 
 
 def _rows_finite(values):

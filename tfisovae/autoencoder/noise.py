@@ -1,4 +1,6 @@
 """Normal noise with values that depend only on their address."""
+import numbers
+
 import tensorflow as tf
 
 _STEPS_TOGETHER = 10
@@ -6,7 +8,7 @@ _STEPS_TOGETHER = 10
 
 def check_seed(seed: int) -> None:
     """Raises ValueError for a seed that does not fit 64 bits."""
-    if isinstance(seed, int) and not -2**63 <= seed < 2**63:
+    if isinstance(seed, numbers.Integral) and not -2**63 <= seed < 2**63:
         raise ValueError(f"seed must be an integer of 64 bits, below 2^63; got {seed}.")
 
 

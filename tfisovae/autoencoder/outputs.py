@@ -117,7 +117,9 @@ class Outputs:
         raise PartError(
             "Which outputs of the encoder are the mean and its log-variance? Their names do not "
             f"show it: {self.described()}. Give encoder_outputs=(MEAN, LOG_VARIANCE) to "
-            "tfisovae.as_autoencoder, by name or, if they have an order, by number.")
+            "tfisovae.as_autoencoder, by name or, if they have an order, by number."
+            + " A VAE with several groups of latent variables (hierarchical) cannot be measured."
+            * (count > 3))
 
     def reconstruction(self, asked: str | int | None) -> tf.Tensor:
         """The decoder's output, or the one of `decoder_output`."""
@@ -170,7 +172,8 @@ def check_one_input(role: str, inputs: Sequence[Any]) -> None:
     if len(inputs) != 1:
         raise ValueError(
             f"The {role} must take one tensor; it takes {len(inputs)}: "
-            f"{', '.join(map(str, inputs))}. Give a function of one tensor that fills in the rest.")
+            f"{', '.join(map(str, inputs))}. If the second is a condition, give "
+            "as_autoencoder(..., conditional=True). Else give a function of one tensor.")
 
 
 def checked(tensor: Any) -> Any:

@@ -295,7 +295,7 @@ class Codec:
                 f"{reader.header.codec[:8]}, and this is {self.fingerprint[:8]}. Load the codec of "
                 "that time.")
         for number, (count, length) in enumerate(reader.sizes):
-            if count > (most := self.tables.most_examples(length)):
+            if count > (most := min(BLOCK, self.tables.most_examples(length))):
                 raise container.Altered(
                     f"{path} has been altered: block {number} should hold {count:,} examples, but "
                     f"its {length:,} bytes can hold {most:,} at most. Use an intact copy.")

@@ -361,7 +361,8 @@ def write_report(args: argparse.Namespace, model: "Autoencoder", result: "Analys
     """Writes the page of an audit, `report.html`."""
     from tfisovae import show
 
-    shown = show.observe(model, result, x[:_EXAMPLES], rows[:_EXAMPLES], progress=True)
+    shown = show.observe(model, result, x[:_EXAMPLES], rows[:_EXAMPLES], progress=True,
+                         inspect=False)
     options = {
         name: value
         for name, value in vars(args).items()

@@ -20,6 +20,7 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from tfisovae import arguments
+from tfisovae.autoencoder import inspection
 from tfisovae.autoencoder.autoencoder import AutoencoderLike, as_autoencoder
 from tfisovae.autoencoder.conditional import refuse
 from tfisovae.distortions import Distortion
@@ -111,8 +112,8 @@ class IsometricVariable:
 
     @classmethod
     def along_axis(cls, model: AutoencoderLike, j: int, mean: npt.ArrayLike, at: npt.ArrayLike,
-                   num_points: int = 401, *,
-                   distortion: Distortion | str | None = None) -> "IsometricVariable":
+                   num_points: int = 401, *, distortion: Distortion | str | None = None,
+                   inspect: bool = True) -> "IsometricVariable":
         """The variable from the decoder alone, along the axis of z_j over the range of the
         posterior means.
 
@@ -128,6 +129,8 @@ class IsometricVariable:
             VAE).
           num_points: of the grid.
           distortion: as for `as_autoencoder`, for models without one.
+          inspect: False leaves out the look at the decoder, which refuses one that is random, whose
+            examples depend on each other, or whose outputs the distortion does not take.
         Raises:
           ValueError: for a j outside of `at`, equal means, a bad `num_points`; and the errors of
             `as_autoencoder`.
@@ -147,6 +150,8 @@ class IsometricVariable:
             raise ValueError(f"num_points must be at least 2; got {num_points!r}.")
         model = as_autoencoder(model, distortion, needs_beta=False)
         refuse(model, "IsometricVariable.along_axis")
+        if inspect:
+            inspection.check_decoder(model, at)
         z = np.linspace(mean.min(), mean.max(), num_points)
         points = np.tile(at, (num_points, 1))
         points[:, j] = z

@@ -37,6 +37,8 @@ _IMAGES_AT_ONCE = 128
 _STEPS = {tf.float64: 1e-4, tf.float32: 5e-3}
 _AGREEMENT = 0.03  # with a larger relative difference, one of the two kinds of tangents is wrong
 _CHECKED = 4  # examples for the comparison of the two kinds of tangents
+_ALIKE = 1e-3  # relative difference up to which differences may replace autodiff
+_MOST_BY_DIFFERENCES = 300  # latent dimensions
 
 Decode: TypeAlias = Callable[[tf.Tensor], tf.Tensor]
 
@@ -271,6 +273,9 @@ def distortion_slopes(decode: Decode, z: tf.Tensor, reference: tf.Tensor, distor
 def tangent_method(decode: Decode, z: tf.Tensor, seed: int = 0) -> str:
     """The right method for a decoder: "autodiff" if its derivatives are right, else "differences".
 
+    Decoders with a loop, such as recurrent ones, need differences where both agree within .1 %, up
+    to n = 300: TensorFlow's derivatives of loops take many times as long.
+
     It compares Jacobian-vector products with central differences of two step sizes, on a few rows
     of `z` along random directions. It rejects autodiff if that raises (an operation without a
     gradient), is missing or zero (`tf.numpy_function`), or is off by more than 3 % at both steps (a
@@ -293,8 +298,15 @@ def tangent_method(decode: Decode, z: tf.Tensor, seed: int = 0) -> str:
     directions = tf.linalg.l2_normalize(directions, -1)
     random = float(_length(tf.cast(again, x.dtype) - x)) > 1e-4 * float(_length(x))
 
-    # Along the same path as `jacobian`, which can fail for differentiable decoders.
-    products = compiled(lambda z: _products(decode, z, tf.cast(directions, z.dtype))[1])
+    def one_by_one(z):
+        _, jvp = _linearized(decode, z)
+        return tf.stack([jvp(tf.cast(direction, z.dtype)) for direction in directions])
+
+    # Along the same path as `jacobian`, which can fail for differentiable decoders. It is slow for
+    # loops.
+    loop = _has_loop(decode, z)
+    products = compiled(one_by_one if loop else
+                        lambda z: _products(decode, z, tf.cast(directions, z.dtype))[1])
 
     try:
         product = tf.cast(products.get_concrete_function(z)(z), x.dtype)
@@ -320,9 +332,24 @@ def tangent_method(decode: Decode, z: tf.Tensor, seed: int = 0) -> str:
         # Rounding may hide a small derivative, but does not give exactly 0.
         allowed = _AGREEMENT * float(_length(difference)) + (noise / step if tf.reduce_any(
             product != 0) else 0)
-        if float(_length(product - difference)) <= allowed:
-            return "autodiff"
+        off = float(_length(product - difference))
+        if off <= allowed:
+            alike = off <= _ALIKE * float(_length(difference))
+            return "differences" if alike and loop else "autodiff"
     return "differences"
+
+
+def _has_loop(decode, z):
+    """Whether decode goes through a loop of TensorFlow, and n is small enough for differences."""
+    if z.shape[-1] > _MOST_BY_DIFFERENCES or (isinstance(decode, Decoder) and decode.products):
+        return False
+    try:
+        graph = compiled(decode).get_concrete_function(z).graph.as_graph_def()
+    except Exception:  # in whatever way: it cannot be compiled, so it has no loop of TensorFlow
+        return False
+    nodes = [*graph.node, *(node for function in graph.library.function
+                            for node in function.node_def)]
+    return any(node.op in ("While", "StatelessWhile") for node in nodes)
 
 
 def _length(x):

@@ -17,6 +17,7 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from tfisovae import arguments
+from tfisovae.autoencoder import inspection
 from tfisovae.autoencoder.autoencoder import AutoencoderLike, as_autoencoder
 from tfisovae.autoencoder.conditional import refuse
 from tfisovae.distortions import Distortion
@@ -110,7 +111,7 @@ def traverse(model: AutoencoderLike, dimensions: Sequence[int] | npt.ArrayLike, 
              posterior: tuple[npt.ArrayLike, npt.ArrayLike] | None = None,
              at: npt.ArrayLike | None = None, share: npt.ArrayLike | None = None,
              n: int | None = None, num_points: int = 65, distortion: Distortion | str | None = None,
-             beta: float | None = None) -> Traversals:
+             beta: float | None = None, inspect: bool = True) -> Traversals:
     """Decodes points along some latent variables, from -limit to limit, in steps of equal length.
 
     Args:
@@ -124,13 +125,17 @@ def traverse(model: AutoencoderLike, dimensions: Sequence[int] | npt.ArrayLike, 
         - "decoder": the length of the decoder's own path, sqrt(D'_j) dz
           (`IsometricVariable.along_axis`);
         - "posterior": y_j from the posteriors of a data set, sqrt(beta / 2) / sigma_j dz (Eq. 11);
-        - "z": z_j, as in the paper's Figs. 6 and 23. posterior: `(mean, scale)` of a data set, `[N,
-          n]` each, N of at least 20: for "posterior". at: values of the other variables, and the
-          middle of z_j, `[n]`; 0 by default, the mean over the data of a trained VAE.
+        - "z": z_j, as in the paper's Figs. 6 and 23.
+      posterior: `(mean, scale)` of a data set, `[N, n]` each, N of at least 20: for "posterior".
+      at: values of the other variables, and the middle of z_j, `[n]`; 0 by default, the mean over
+        the data of a trained VAE.
       share: the share of each of the n variables (`Analysis.share`), `[n]`, for the labels of the
-      rows. n: latent dimensions, for models that do not have it, if `at`, `posterior` and `share`
-      are not given. num_points: of the decoder's path, for "decoder", at least 2 `columns` - 1.
+        rows.
+      n: latent dimensions, for models that do not have it, if `at`, `posterior` and `share` are not
+        given.
+      num_points: of the decoder's path, for "decoder", at least 2 `columns` - 1.
       distortion, beta: as `as_autoencoder` takes them, for models that do not say them.
+      inspect: as of `IsometricVariable.along_axis`.
     Returns:
       `Traversals`.
     Raises:
@@ -158,13 +163,16 @@ def traverse(model: AutoencoderLike, dimensions: Sequence[int] | npt.ArrayLike, 
                                                           for part in posterior)
     at, share, n = _vectors(at, share, n, mean)
     dimensions = _checked(dimensions, n)
+    if inspect:
+        inspection.check_decoder(model, at)
     line = at[dimensions, None] + np.linspace(-limit, limit, columns)
     rows, points = [], max(num_points, 2 * columns - 1)
     for j, z in zip(dimensions, line):
         variable = None
         if steps == "decoder":
             try:
-                variable = IsometricVariable.along_axis(model, j, z[[0, -1]], at, points)
+                variable = IsometricVariable.along_axis(model, j, z[[0, -1]], at, points,
+                                                        inspect=False)
             except ValueError as error:
                 raise ValueError(
                     f"z_{j} has no lengths from {z[0]:g} to {z[-1]:g}; perhaps limit is too large "

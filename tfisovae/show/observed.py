@@ -10,6 +10,7 @@ import tqdm
 
 from tfisovae.analysis.analysis import Analysis
 from tfisovae.analysis.spatial import Spatial
+from tfisovae.autoencoder import inspection
 from tfisovae.autoencoder.autoencoder import AutoencoderLike, as_autoencoder
 from tfisovae.autoencoder.conditional import refuse
 from tfisovae.autoencoder.networks import Composed
@@ -28,7 +29,7 @@ def observe(model: AutoencoderLike, analysis: Analysis | Mapping[str, Any], x: n
             rows: Sequence[int] | None = None, view: Callable[[np.ndarray],
                                                               np.ndarray] = channels_last,
             progress: bool = False, *, distortion: Distortion | str | None = None,
-            scale: str = "log_variance") -> dict[str, Any]:
+            scale: str = "log_variance", inspect: bool = True) -> dict[str, Any]:
     """Traversals and reconstructions of a measured model, as parts for `report.write`.
 
     Args:
@@ -40,6 +41,7 @@ def observe(model: AutoencoderLike, analysis: Analysis | Mapping[str, Any], x: n
         channels-first images, and keeps other examples.
       progress: whether to show a progress bar.
       distortion, scale: as `as_autoencoder` takes them.
+      inspect: as of `tfisovae.analyze`.
     Returns:
       `{"traversals": Traversals, "reconstructions": Reconstructions}`, and "channel_traversals"
       of a spatial latent space.
@@ -50,6 +52,8 @@ def observe(model: AutoencoderLike, analysis: Analysis | Mapping[str, Any], x: n
     model, measured, share = as_autoencoder(model, distortion, scale=scale,
                                             needs_beta=False), Measured(values), _share(analysis)
     refuse(model, "observe")
+    if inspect and len(x):
+        inspection.check(model, np.asarray(x, np.float32))
     dimensions = [
         *measured.active_ranking, *measured.ranking[~measured.active[measured.ranking]][:_INACTIVE]
     ][:_LEADING if measured.is_large else measured.n]
@@ -58,7 +62,7 @@ def observe(model: AutoencoderLike, analysis: Analysis | Mapping[str, Any], x: n
     at = measured.vector("latent_mean") if measured.is_large else None
     made = [
         traversals.traverse(model, [j], columns, at=at, share=share, n=measured.n,
-                            num_points=points)
+                            num_points=points, inspect=False)
         for j in tqdm.tqdm(dimensions, desc="traversing", unit=" dimensions", disable=not progress)
     ]
     joined = traversals.joined(made)

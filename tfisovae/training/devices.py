@@ -243,13 +243,31 @@ def bfloat16_units(cpuinfo: str = "/proc/cpuinfo") -> str | None:
         return gpus[0].get("device_name", "GPU") if able else None
     if os.environ.get("TF_ENABLE_ONEDNN_OPTS", "1").lower() in ("0", "false"):
         return None
+    return next((name for flag, name in _UNITS.items() if flag in _flags(cpuinfo)), None)
+
+
+def _flags(cpuinfo):
+    """What an x86 processor has, as Linux says it; nothing elsewhere."""
     try:
         with open(cpuinfo, encoding="utf-8", errors="replace") as file:
-            flags = next((line.partition(":")[2].split() for line in file
-                          if line.partition(":")[0].strip() == "flags"), ())
+            return next((line.partition(":")[2].split() for line in file
+                         if line.partition(":")[0].strip() == "flags"), ())
     except OSError:
-        return None
-    return next((name for flag, name in _UNITS.items() if flag in flags), None)
+        return ()
+
+
+def aborts_in_bfloat16(cpuinfo: str = "/proc/cpuinfo") -> bool:
+    """Whether the first step in bfloat16 would end this process: with oneDNN, on an x86 processor
+    that has AVX2 but no AVX-512, and without a GPU.
+
+    Args:
+      cpuinfo: file in which the kernel describes the processor.
+    """
+    if tf.config.list_physical_devices("GPU") or os.environ.get(
+            "TF_ENABLE_ONEDNN_OPTS", "1").lower() in ("0", "false"):
+        return False
+    flags = _flags(cpuinfo)
+    return "avx2" in flags and "avx512f" not in flags
 
 
 def choose_precision(name: str, several_machines: bool = False) -> tuple[str | None, str | None]:
@@ -279,6 +297,11 @@ def choose_precision(name: str, several_machines: bool = False) -> tuple[str | N
         return None, found and (
             "Training computes in float32, as the paper does. bfloat16 is faster here "
             f"(mixed_precision auto): there is {found}.")
+    if name == "bfloat16" and aborts_in_bfloat16():
+        raise ValueError(
+            "mixed_precision bfloat16 ends the process on this processor: oneDNN computes in "
+            "bfloat16 with AVX-512, and there is AVX2 alone. Give mixed_precision none, or set "
+            "TF_ENABLE_ONEDNN_OPTS=0.")
     if name == "bfloat16" and not found:
         return name, ("No device here is known to be faster in bfloat16. If it is emulated, a step "
                       "takes twice as long as in float32.")
