@@ -14,6 +14,7 @@ from tfisovae import files
 from tfisovae.training import runs
 from tfisovae.verdict import State, convergence, words
 
+FACES_STEPS = 350
 PUBLISHED = "results/faces/decomposed"
 FACES_PROBE = 150  # steps
 
@@ -33,11 +34,11 @@ def trainings(directory):
     """
     toy, faces = (os.path.join(directory, name) for name in ("toy", "faces"))
     return [
-        ("toy data, 40 epochs",
+        ("Train on toy data",
          ["toy", "--recipe", "fast", "--epochs", "40", "--num_eval", "0", "--run_dir", toy], None),
-        ("drawn faces, about a minute",
+        ("Train on drawn faces (a minute on two cores)",
          ["celeba", "--data", "faces", "--num_faces", "2000", "--recipe", "fast", "--decomposed",
-          "--steps", "350", "--warmup_steps", "100", "--learning_rate_warmup", "100",
+          "--steps", str(FACES_STEPS), "--warmup_steps", "100", "--learning_rate_warmup", "100",
           "--num_eval", "0", "--run_dir", faces], FACES_PROBE),
     ]
 
@@ -47,8 +48,8 @@ def measuring(directory):
     return ["compare", os.path.join(directory, "toy"), os.path.join(directory, "faces"), PUBLISHED,
             "--num_examples", "5000", "150", "150", "--gradient_examples", "0",
             "--out", os.path.join(directory, "measured"), "--title", "A first run of tfisovae",
-            "--titles", "Toy data, where p(x) is known", "Faces, one minute on this machine",
-            "Faces, 20,000 steps: the published model"]
+            "--titles", "Toy data, where p(x) is known", f"Faces, after {FACES_STEPS} steps",
+            "Faces, after 20,000 steps: the published model"]
 
 
 def conclusions(directory):
@@ -145,9 +146,9 @@ def main(argv=None):
     try:
         with open(path, "w") as log:
             for what, command, probe in trainings(args.directory):
-                with _timed(f"Train on {what}, and on as a probe"):
+                with _timed(f"{what}. Then train a copy on, to see the gain"):
                     _train(log, command, probe)
-            with _timed("Measure both, and a published model of faces"):
+            with _timed("Measure both models, and a published one"):
                 # In a process of its own, whose threads are set for measuring.
                 subprocess.run([sys.executable, "-m", "tfisovae", *measuring(args.directory)],
                                stdout=log, stderr=log, check=True)

@@ -253,7 +253,7 @@ def main():
     p.add_argument("out", help="the JSON file to write")
     p.add_argument("--weights", help="an .npz with the weights of MNIST; the first run makes it")
     p.add_argument("--mnist", default="mnist.npz",
-                   help="mnist.npz; without it, noise stands for images, and nothing is trained")
+                   help="mnist.npz; without it, images are noise, and nothing is trained")
     p.add_argument("--against", help="an earlier JSON file to compare with")
     p.add_argument("--rtol", type=float, default=0.0,
                    help="the relative difference that is allowed to each number (default: 0)")

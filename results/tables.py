@@ -86,7 +86,7 @@ _SPEEDS = (  # 390 steps of the toy VAE are an epoch
     ("cells of the ablation side by side", "toy_trial", lambda m:
      f"{m['cells_per_minute']:.2f} a minute, {m['seconds_per_cell_to_one_alone']:.2f} of the time "
      f"of one by one; "
-     f"{6e7 / m['cells_per_minute'] / (390 * m['epochs']):.0f} us a step of a cell, all told"),
+     f"{6e7 / m['cells_per_minute'] / (390 * m['epochs']):.0f} us a step of a cell in all"),
     ("a step of a cell, 90 stacked in one computation (no logs, no checkpoints)", "stacked_cells",
      lambda m: f"{m['stacked_90_us']:.0f} us"),
     ("SSIM with its gradient, against `tf.image.ssim`", "ssim", lambda m:
@@ -195,7 +195,7 @@ def main(argv=None):
     p.add_argument("table", choices=tuple(TABLES), help="which table")
     p.add_argument(
         "runs", nargs="+",
-        help="run directories (or published ones in results/); for speed, that of the benchmarks")
+        help="run directories (or published ones in results/); for speed, machines")
     args = p.parse_args(argv)
     try:
         text = TABLES[args.table](args.runs)
