@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from tfisovae import files
-from tfisovae.commands import choices, measuring, options, python_models
+from tfisovae.commands import choices, isometry, measuring, options, python_models
 from tfisovae.geometry.estimated import LARGEST_EXACT
 
 if typing.TYPE_CHECKING:
@@ -381,10 +381,11 @@ def draw(out: str, model: "Autoencoder", result: "Analysis", importances: Any, x
 
     title = f"{result.distortion_name}, beta {result.beta:.4g}"
     drawn = {
-        "isometry": norms.isometry(result, title), "scree": importance.both(importances, title)
+        "isometry": norms.isometry(result, f"{isometry.TITLES['isometry']}: {title}"),
+        "scree": importance.both(importances, f"{isometry.TITLES['scree']}: {title}")
     }
     if result.num_active:
-        drawn["gram"] = gram.gram(result, title=title)
+        drawn["gram"] = gram.gram(result, title=isometry.TITLES["gram"])
     if result.latent_shape is not None:
         drawn["spatial"] = spatial.both(result, title)
     x = x[:_EXAMPLES]

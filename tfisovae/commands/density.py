@@ -117,7 +117,8 @@ def write(trained: "Trained", saved: dict[str, Any], columns: dict[str, Any],
     from tfisovae.show import decoded, drawing
 
     if pictures is not None:
-        drawing.save(decoded.reconstructions(pictures, ["most probable", "least probable"]),
+        drawing.save(decoded.reconstructions(pictures, ["most probable", "least probable"],
+                                             title="The most and the least probable inputs"),
                      trained.path("extremes.png"))
     with files.replacing(trained.path("densities.csv"), newline="") as file:
         writer = csv.writer(file)

@@ -21,6 +21,12 @@ if typing.TYPE_CHECKING:
     from tfisovae.verdict.gains import Probe
 
 
+# Of pictures, by name.
+TITLES = {
+    "isometry": "Precision and norm of each latent dimension",
+    "scree": "How much each latent dimension carries",
+    "gram": "Mean Gram matrix (isometric: the identity)",
+}
 EXAMPLES = (
     "tfisovae isometry runs/toy",
     "tfisovae isometry runs/faces --probe 1000 --out measured",
@@ -126,13 +132,11 @@ def draw(out: str, suffix: str = "") -> None:
         f"{'decomposed' if result.decomposed else 'conventional'} loss"
     )
     setting += {"-train": ", training examples", "-all": ", all examples"}.get(suffix, "")
-    drawing.save(norms.isometry(result, f"Precision and norm of each latent dimension: {setting}"),
-                 isometry_png)
-    drawing.save(importance.both(Scree.from_saved(saved),
-                                 f"How much each latent dimension carries: {setting}"), scree_png)
+    drawing.save(norms.isometry(result, f"{TITLES['isometry']}: {setting}"), isometry_png)
+    drawing.save(importance.both(Scree.from_saved(saved), f"{TITLES['scree']}: {setting}"),
+                 scree_png)
     if result.num_active:
-        drawing.save(gram.gram(result, title="Mean Gram matrix (isometric: the identity)"),
-                     gram_png)
+        drawing.save(gram.gram(result, title=TITLES["gram"]), gram_png)
     else:
         files.remove(gram_png)  # from an earlier model
 

@@ -97,14 +97,15 @@ def draw(trained: "Trained", rows: int | None = None, columns: int = 9, limit: f
             f"{command_line('isometry', os.path.abspath(run))}")
     made, fine = traverse(trained, result, rows, columns, limit, steps)
     moved = "equal steps of z" if steps == "z" else f"steps of equal distortion by the {steps}"
-    title = f"z_j by rank, its share, and D to the next; {moved} from {-limit:g} to {limit:g}"
+    title = f"What each latent dimension does: {moved}, from {-limit:g} to {limit:g}"
     drawing.save(decoded.traversal(made, title=title), trained.path("traversal.png"))
     decoded.animation(fine, trained.path("traversal.gif"))
     files.write_json(trained.path("traversal.json"), {**made.to_dict(), "limit": limit})
     x = as_float(source.eval[np.arange(min(12, len(source.eval)))])
     measurement = vae.measure(x)
     rows = [measuring.as_images(v) for v in (x, measurement.x_check, measurement.x_hat)]
-    drawing.save(decoded.reconstructions(rows, ["x", "Dec(mean)", "Dec(sample)"]),
+    drawing.save(decoded.reconstructions(rows, ["x", "Dec(mean)", "Dec(sample)"],
+                                         title="Examples, and two reconstructions of each"),
                  trained.path("reconstructions.png"))
     return made.labels()
 
