@@ -14,8 +14,8 @@ import pytest
 import tensorflow as tf
 
 import tfisovae
+from tests.promised import PROMISED
 from tests.support import linear_vae
-from tests.test_promises import PROMISED
 from tfisovae import theory
 
 PARSER, CHECKER = doctest.DocTestParser(), doctest.OutputChecker()

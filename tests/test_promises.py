@@ -8,29 +8,9 @@ import zipfile
 import pytest
 
 import tfisovae
+from tests.promised import PROMISED
 from tests.support import ROOT
 
-# The public contract. Names that are added here are promises to users.
-PROMISED = {
-    "tfisovae":
-        "Analysis Autoencoder BetaEstimate Codec Objective VAE analyze as_autoencoder callbacks "
-        "codec density distortions estimate_beta geometry load metrics networks objective prune "
-        "probe sources standardize_latents theory verdict",
-    "tfisovae.distortions":
-        "BinaryCrossentropy Distortion DownwardConvex GaussianNLL MeanSquaredError SSIM "
-        "SumSquaredError UpwardConvex get",
-    "tfisovae.geometry": "isometry_gram numerical_derivatives pullback_metric",
-    "tfisovae.density": "log_densities",
-    "tfisovae.verdict": "Verdict",
-    "tfisovae.callbacks": "IsometryMonitor LambdaSchedule",
-    "tfisovae.metrics":
-        "ActiveDimensions CodingLoss GramOffDiagonal IsometricNorm PosteriorBalance "
-        "PosteriorPrecision Rate TransformLoss",
-    "tfisovae.codec": "Codec",
-    "tfisovae.networks": "celeba celeba_large mnist toy",
-    "tfisovae.sources": "faces toy",
-    "tfisovae.theory": "LinearVAE reverse_water_filling",
-}
 LOOK = """
 import importlib, json, sys
 found = {name: sorted(importlib.import_module(name).__all__) for name in %r}

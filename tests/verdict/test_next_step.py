@@ -48,7 +48,7 @@ def test_every_action_is_suggested_by_something():
         suggested |= {step.action for step in next_step.steps(
             verdict(state, embedding, [reason], **{gain: 0.9}))}
     far = dataclasses.replace(verdict(State.IMPROVING, BALANCE=2.0), reasons=(
-        Reason(ReasonKind.OFF, BALANCE, 0, 0.5, 1.0, 0.01),))
+        Reason(ReasonKind.OFF, BALANCE, 0, 0.1, 1.0, 0.01),))
     suggested |= {step.action for step in next_step.steps(far)}
     assert suggested == set(Action)
 

@@ -419,4 +419,5 @@ def test_nothing_reads_the_words_of_a_verdict():
         for path in (ROOT / folder).rglob("*.py"):
             text = path.read_text()
             assert not reading.search(text), path
-            assert path.match("tfisovae/verdict/*.py") or "IMPROVING" not in text, path
+            assert path.match("tfisovae/verdict/*.py") or (
+                "IMPROVING" not in text.replace("State.IMPROVING", "")), path
