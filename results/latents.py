@@ -4,7 +4,7 @@ results.latents [FILE]`.
 import argparse
 import os
 
-from matplotlib.ticker import FuncFormatter, NullFormatter
+from matplotlib.ticker import FuncFormatter, NullLocator
 
 from tfisovae import files
 from tfisovae.show import drawing
@@ -32,18 +32,20 @@ def figure(rows):
                               and row[name] is not None)
                 if some:
                     ax.plot(*zip(*some), style, color=color, markersize=4,
-                            alpha=0.5 if count > 10 else 1.0,
+                            alpha=1.0 if count == 10 else 0.5,
                             label=f"{method}, {count} examples")
         ax.set_xscale("log", base=2)
-        ax.set_yscale("log")
+        ax.set_ylim(0, 1.15 * max(row[name] or 0 for row in rows))
         ax.set_title(words, fontsize=10)
         ax.set_xlabel("latent dimensions n")
+        ax.set_xticks(sorted({row["n"] for row in rows}))
         ax.xaxis.set_major_formatter(FuncFormatter(lambda n, _: f"{n:,.0f}"))
-        ax.xaxis.set_minor_formatter(NullFormatter())
+        ax.xaxis.set_minor_locator(NullLocator())
         ax.tick_params(labelsize=8)
         ax.grid(color=drawing.GRID)
-    axes[2].axhline(150, color=drawing.QUIET, linestyle=":", label="at most 150")
-    axes[3].axhline(1, color=drawing.QUIET, linestyle=":", label="at most 1")
+    for ax, most in ((axes[2], 150), (axes[3], 1)):
+        ax.axhline(most, color=drawing.QUIET, linestyle=":", label=f"at most {most}")
+        ax.set_ylim(top=1.15 * most)
     for ax in axes:
         ax.legend(frameon=False, fontsize=8)
     return drawn

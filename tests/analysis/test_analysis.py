@@ -269,8 +269,9 @@ def test_decoders_without_derivatives_are_measured_by_differences_and_it_is_said
     assert (exact.tangents, found.tangents) == ("autodiff", "differences")
     np.testing.assert_allclose(found.norm_mean, exact.norm_mean, rtol=1e-3, atol=1e-6)
     np.testing.assert_allclose(found.balance[:3], exact.balance[:3], rtol=1e-3)
-    assert found.table().endswith("on 40 examples, with finite differences of the decoder.")
-    assert exact.table().endswith("on 40 examples.")
+    assert found.table().endswith(
+        "on 40 examples, with finite differences of the decoder.\nMethod: exact.")
+    assert exact.table().endswith("on 40 examples.\nMethod: exact.")
 
 
 def test_the_way_to_differentiate_can_be_asked_for(vae):

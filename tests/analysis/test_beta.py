@@ -294,3 +294,29 @@ def test_decoders_without_derivatives():
     numerical = estimate_beta(model(np.sin, np.asarray), x)
     assert numerical.value == pytest.approx(
         exact.value, rel=1e-3) and numerical.error == pytest.approx(exact.error, rel=1e-2)
+
+
+def test_a_large_latent_space_has_the_same_errors_without_products():
+    """Sums of squares, and the examples themselves, in place of a matrix of `[2n, 2n]`."""
+    rng, count, n = np.random.default_rng(0), 300, 8
+    target = rng.chisquare(1, [count, n])
+    work = 0.1 * target * rng.uniform(0.5, 1.5, [1, n]) + 0.1 * rng.standard_normal([count, n])
+    work += 0.05 * rng.standard_normal([count, 1])  # dimensions are not independent
+    both, kl = np.concatenate([work, target], 1), np.full(n, 1.0 * count)
+    exact = BetaEstimate.from_sums(count, kl, both.sum(0), both.T @ both)
+    squares = np.stack([(work**2).sum(0), (target**2).sum(0), (work * target).sum(0)])
+    found = BetaEstimate.from_sums(count, kl, both.sum(0), squares, rows=both)
+    for name in ("value", "error", "spread", "degrees_of_freedom", "values", "errors"):
+        np.testing.assert_allclose(getattr(found, name), getattr(exact, name), rtol=1e-9,
+                                   err_msg=name)
+
+
+def test_large_latent_spaces():
+    """301 dimensions: by gradients; a decoder without derivatives is refused."""
+    best, x = theory.LinearVAE(np.full(301, 2.0), 0.1), gaussian(60, np.full(301, 2.0))
+    found = estimate_beta(linear(np.full(301, 2.0), 0.1), x, inspect=False)
+    assert found.value == pytest.approx(0.1, rel=0.05) and found.strong.all()
+    numpy_pair = (lambda x: (np.asarray(x) * best.encoder_gain, np.broadcast_to(
+        best.scale, np.shape(x))), lambda z: np.asarray(z) * best.decoder_gain)
+    with refuses(ValueError, "beta"):
+        estimate_beta(numpy_pair, x, distortion="sse", scale="scale", inspect=False)

@@ -18,12 +18,15 @@ from tfisovae.autoencoder.data import Data
 from tfisovae.autoencoder.posterior import active
 from tfisovae.distortions.base import Distortion
 from tfisovae.geometry import pullback
+from tfisovae.geometry.estimated import LARGEST_EXACT
 from tfisovae.metrics.measurement import measure
 from tfisovae.verdict import html
 from tfisovae.verdict.checks import STRONG_KL
 from tfisovae.verdict.states import BetaState
 
 _SHOWN = 10  # dimensions in a notebook
+_KEPT = 2**22  # numbers of examples that are kept of a large latent space
+_FEWEST = 200  # examples of them
 _SHARP = 1.25  # an interval with both ends within this factor of the given beta confirms it
 
 
@@ -68,7 +71,8 @@ class BetaEstimate:
 
     @classmethod
     def from_sums(cls, num_examples: int, kl: npt.ArrayLike, sums: npt.ArrayLike,
-                  products: npt.ArrayLike, threshold: float = STRONG_KL) -> "BetaEstimate":
+                  products: npt.ArrayLike, threshold: float = STRONG_KL,
+                  rows: npt.ArrayLike | None = None) -> "BetaEstimate":
         """The estimate from sums over independent examples of w_j = eps_j sigma_j dD/dz_j and u_j =
         eps_j^2 (1 - sigma_j^2).
 
@@ -78,8 +82,11 @@ class BetaEstimate:
           num_examples: N, at least 2.
           kl: sums of KL_j, `[n]`.
           sums: sums of w and then of u, `[2n]`.
-          products: sums of their products, `[2n, 2n]`.
+          products: sums of their products, `[2n, 2n]`; with `rows` only of w^2, u^2 and w u,
+            `[3, n]`.
           threshold: dimensions with a larger mean KL, nats, are used.
+          rows: w and u of some of the examples, `[M, 2n]`, for a large latent space. They give the
+            error of the sum over the dimensions.
         Raises:
           ValueError: if there are fewer than 2 examples, no dimension is strong, or there is no
             positive beta.
@@ -99,8 +106,6 @@ class BetaEstimate:
             )
         used = np.flatnonzero(np.concatenate([strong, strong]))
         mean = np.asarray(sums, np.float64)[used] / num_examples
-        second = np.asarray(products, np.float64)[np.ix_(used, used)] / num_examples
-        covariance = (second - np.outer(mean, mean)) / (num_examples - 1)  # of the means
         count = int(strong.sum())
         work, target = np.split(mean, 2)
         if not (target > 0).all():
@@ -109,17 +114,27 @@ class BetaEstimate:
                 "carries information, so its scale is above the prior's. Training has hardly "
                 "begun, or scale= is wrong for the encoder's second output.")
         betas, weights = work / target, target / target.sum()
-        # A ratio's error to first order: the error of (w_j - beta_j u_j) / E[u_j].
-        slopes = np.concatenate([np.eye(count), -np.diag(betas)], 1) / target[:, None]
-        between = slopes @ covariance @ slopes.T
         value = float(weights @ betas)
         if not value > 0:
             raise ValueError(
                 f"beta cannot be estimated: the balance gives {value:.3g}, which is not positive. "
                 "The model was not trained with this distortion, or not long enough, or scale= is "
                 "wrong for the encoder's second output.")
-        variances = np.maximum(np.diag(between), 0)
-        sampling = max(float(weights @ between @ weights), 0.0)
+        # A ratio's error to first order: the error of (w_j - beta_j u_j) / E[u_j].
+        if rows is None:
+            second = np.asarray(products, np.float64)[np.ix_(used, used)] / num_examples
+            covariance = (second - np.outer(mean, mean)) / (num_examples - 1)  # of the means
+            slopes = np.concatenate([np.eye(count), -np.diag(betas)], 1) / target[:, None]
+            between = slopes @ covariance @ slopes.T
+            variances, sampling = np.diag(between), float(weights @ between @ weights)
+        else:
+            left = np.asarray(rows, np.float64)[:, used] @ np.concatenate(
+                [np.ones(count), -betas]) / target.sum()
+            sampling = float(np.var(left) / (num_examples - 1))
+            squares = np.asarray(products, np.float64)[:, strong] / num_examples
+            moments = squares[0] - 2 * betas * squares[2] + betas**2 * squares[1]
+            variances = moments / target**2 / (num_examples - 1)
+        variances, sampling = np.maximum(variances, 0), max(sampling, 0.0)
         spread, added = math.nan, 0.0
         if count > 1:
             beyond = weights @ np.square(betas - value) - (weights @ variances - sampling)
@@ -258,6 +273,13 @@ def estimate_beta(model: AutoencoderLike, data: Data, *, num_examples: int | Non
     rows = streaming.prepare(model, data, num_examples, "balancing", progress, inspect=inspect)
     tangents = pullback.tangent_method(rows.decode, rows.mean)
 
+    large, most, kept = rows.n > LARGEST_EXACT, max(_KEPT // rows.n, _FEWEST), []
+    if large and tangents == "differences":
+        raise ValueError(
+            f"beta cannot be estimated: the decoder has no derivatives, and the balance of each of "
+            f"the {rows.n} latent dimensions would take {2 * rows.n} decodes of every example. "
+            "Give beta=, or a decoder with derivatives.")
+
     def sides(x, first_row):
         measurement = measure(model, x, first_row, seed, tangents)
         target = tf.square(measurement.noise) * (1 - tf.square(measurement.posterior.scale))
@@ -271,9 +293,14 @@ def estimate_beta(model: AutoencoderLike, data: Data, *, num_examples: int | Non
         arguments.check_finite("The model's outputs and gradients",
                                np.concatenate([kl, work, target, trained[:, None]], 1), first_row)
         both = np.concatenate([work, target], 1)
+        products = np.stack([(work**2).sum(0), (target**2).sum(0), (work * target).sum(0)]) if (
+            large) else both.T @ both
         totals = [
             total + part
-            for total, part in zip(totals, (kl.sum(0), both.sum(0), both.T @ both), strict=True)
+            for total, part in zip(totals, (kl.sum(0), both.sum(0), products), strict=True)
         ]
+        if large and seen < most:
+            kept.append(both[:most - seen].astype(np.float32))
         seen += len(kl)
-    return BetaEstimate.from_sums(seen, *totals, threshold=threshold)
+    return BetaEstimate.from_sums(seen, *totals, threshold=threshold,
+                                  rows=np.concatenate(kept) if large else None)

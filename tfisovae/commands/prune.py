@@ -10,6 +10,7 @@ from typing import Any
 from tfisovae import files
 from tfisovae.commands import measuring, options
 from tfisovae.commands.training import command_line
+from tfisovae.geometry.estimated import LARGEST_EXACT
 
 if typing.TYPE_CHECKING:
     from tfisovae import VAE
@@ -95,6 +96,11 @@ def run(args: argparse.Namespace) -> None:
         raise ValueError(
             f"--count must be at most the {trained.vae.n} latent dimensions; got {args.count}."
         )
+    if trained.vae.n > LARGEST_EXACT and not isinstance(keep, (str, list)):
+        raise ValueError(
+            f"--{'count' if args.share is None else 'share'} needs the cost of removal of each of "
+            f"the {trained.vae.n} latent dimensions, each with a decode of every example. Above "
+            f"{LARGEST_EXACT} give --active, or --keep with the numbers of the dimensions.")
     examples = batches.evaluation_batches(trained.source.eval)
     made = prune(trained.vae, keep, examples, measuring.num_examples(trained, args.num_examples),
                  progress=True)
