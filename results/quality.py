@@ -22,8 +22,8 @@ import tensorflow as tf
 
 from results import layout, palette
 from tfisovae import files, sources
-from tfisovae.__main__ import parser as command_parser
 from tfisovae.callbacks import history
+from tfisovae.commands.longer import options
 from tfisovae.show import drawing
 from tfisovae.training import runs, stopping
 
@@ -56,22 +56,6 @@ def command_of(config):
             f"Time to quality is of runs of celeba and mnist, whose length is in steps; got {name}."
         )
     return name
-
-
-def options(config, **instead):
-    """A manifest as options of its command; `instead` replaces some of them."""
-    known = {action.dest: action for action in command_parser(command_of(config))._actions}
-    typed = []
-    for name, value in {**config, **instead}.items():
-        action = known.get(name)
-        if action is None or value is None or value is False and not isinstance(
-                action, argparse.BooleanOptionalAction):
-            continue
-        if isinstance(value, bool):
-            typed.append(f"--{name}" if value else f"--no-{name}")
-        else:
-            typed += [f"--{name}", str(value)]
-    return typed
 
 
 def clock(directory):

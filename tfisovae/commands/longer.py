@@ -18,6 +18,30 @@ def _defaults(command: str) -> dict[str, Any]:
     return vars(parser.parse_args([]))
 
 
+def options(config: Mapping[str, Any], **instead: Any) -> list[str]:
+    """The options of a training command, as typed, that make this configuration again.
+
+    Args:
+      config: the manifest of a run of a known network.
+      instead: options with other values.
+    """
+    defaults, made = _defaults(_COMMANDS[config["network"]]), []
+    reading = (config.get("data_manifest") or {}).get("reading") or {}
+    kept = {**(reading.get("options") or {}), **config}
+    if "epochs" in defaults:
+        kept = {name: value for name, value in kept.items() if name not in _IN_EPOCHS}
+    for name, value in {**kept, **instead}.items():
+        default = defaults.get(name)
+        if name not in defaults or value in (None, default) or not (value or default):
+            continue
+        if isinstance(value, bool):
+            made.append(f"--{name}" if value else f"--no-{name}")
+        else:
+            text = ",".join(map(str, value)) if isinstance(value, list) else str(value)
+            made += [f"--{name}", text]
+    return made
+
+
 def arguments(config: Mapping[str, Any], run: str) -> Sequence[str]:
     """The training command with all options of a run, but twice its steps and `RUN-longer` as
     directory.
@@ -31,21 +55,6 @@ def arguments(config: Mapping[str, Any], run: str) -> Sequence[str]:
     command = _COMMANDS.get(str(config.get("network")))
     if command is None:
         return ()
-    made = []
-    options = _defaults(command)
-    reading = (config.get("data_manifest") or {}).get("reading") or {}
-    kept = {**(reading.get("options") or {}), **config}
-    for name, default in options.items():
-        value = kept.get(name)
-        if name in ("steps", "epochs") and value:
-            value *= 2
-        if name == "run_dir" or value in (None, default) or not (value or default):
-            continue
-        if name in _IN_EPOCHS and "epochs" in options:
-            continue
-        if isinstance(value, bool):
-            made.append(f"--{name}" if value else f"--no-{name}")
-        else:
-            text = ",".join(map(str, value)) if isinstance(value, list) else str(value)
-            made += [f"--{name}", text]
-    return [command, *made, "--run_dir", os.path.abspath(f"{os.path.normpath(run)}-longer")]
+    longer = {name: 2 * config[name] for name in ("steps", "epochs") if config.get(name)}
+    directory = os.path.abspath(f"{os.path.normpath(run)}-longer")
+    return [command, *options(config, **longer, run_dir=directory)]
