@@ -6,6 +6,7 @@ import importlib
 import inspect
 import pathlib
 import pkgutil
+import re
 import types
 import typing
 
@@ -153,3 +154,29 @@ def test_the_check_sees_what_it_is_for():
     }
     assert found == {"lazy": [["return"]], "value": [[]], "call": [["x"]]}
     assert takes_none(int | None) and not takes_none(list[None]) and not takes_none(int)
+
+
+def docstrings():
+    for path in pathlib.Path(tfisovae.__file__).parent.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, (ast.FunctionDef, ast.ClassDef)) and ast.get_docstring(node):
+                yield f"{path.name}: {node.name}", ast.get_docstring(node)
+
+
+def test_docstrings_have_one_argument_on_a_line_and_sections_apart():
+    """So that people and tools find each argument."""
+    name = r"\*{0,2}[A-Za-z_]\w*"
+    for place, text in docstrings():
+        section, before = None, ""
+        for line in text.splitlines():
+            header = re.match(r"(Args|Attributes|Returns|Raises|Yields|Example):", line)
+            if header:
+                assert not before.strip(), (place, line)
+                section = header[1]
+            elif section in ("Args", "Attributes") and line.startswith("  "):
+                entry = re.match(rf"  {name}(, {name})*:", line)
+                assert entry or line.startswith("    "), (place, line)
+                assert not re.search(r"; - \S", line), (place, line)
+            elif line.strip():
+                section = None
+            before = line

@@ -97,16 +97,19 @@ def log_densities(model: AutoencoderLike, x: Data, forms: str | Sequence[str] | 
       distortion, beta, scale: as for `as_autoencoder`, for models that do not have them.
       inspect: `False` skips the check of the model on the first examples. The check refuses models
         with meaningless numbers, such as a random encoder, and warns of doubtful ones.
+
     Returns:
       dict from form to `[N]`, float64: "prior", log p(mu), per unit of volume of z; "objective" and
       "posterior" of y, the metric of the distortion; "scaled_objective", "scaled_posterior",
       "volume" and "corrected_volume" of the data manifold. The last uses E[sigma_j^2]; a dimension
       where this is 1 or more (which training excludes) is not corrected.
+
     Raises:
       ValueError: for an unknown form, bad `pairs`, examples of different shapes, examples or
         posteriors that are not finite, a generator, or if no dimension is active.
       NotImplementedError: for a scaled form of a distortion without a_x, if the manifold does not
         fill the space.
+
     Cost: two encodes and 2 `pairs` decodes ("objective"); the volumes add about one decode per
     active dimension.
 
@@ -304,9 +307,11 @@ def percentiles(log_density: npt.ArrayLike, among: npt.ArrayLike) -> np.ndarray:
       log_density: `[N]`, nats.
       among: `[K]`, nats, of the references (training examples), in the same form with the same
         `active` and `variance`.
+
     Returns:
       `[N]`, in steps of 100 / K: 0 is less probable than all references, 100 is as probable as the
       most probable one or more. NaN stays NaN.
+
     Raises:
       ValueError: if there are no references, or one is not a number.
     """
@@ -331,6 +336,7 @@ def comparison(log_estimates: Mapping[str, np.ndarray],
     Args:
       log_estimates: dict from form to `[N]`, nats.
       log_density: `[N]`, log p(x), nats; finite.
+
     Returns:
       dict from form to `{"correlation": R of the densities (linear scale, as the paper),
       "log_error_mean": mean of estimate - truth in nats, "log_error_rms": its root mean square}`.

@@ -59,8 +59,10 @@ class Lock:
       path: of the lock file, which stays after `release`.
       wait: whether to wait while another process holds the lock.
       holder: what to write into the file, for the message of `Held`.
+
     Attributes:
       owner: path of the file that is the lock, on a file system without locks; else None.
+
     Raises:
       Held: if another process holds the lock.
       OSError: if the file cannot be made.
@@ -141,6 +143,7 @@ def replacing_directory(path: _Path, durable: bool = True,
       durable: whether to wait until every file is on the disk, which takes milliseconds per file.
         Use `False` for thousands of files that can be made again.
       full: whether a directory with files in it may be replaced.
+
     Raises:
       ValueError: if `path` is empty.
       FileExistsError: without `full`, if another process has filled the directory in the meantime.

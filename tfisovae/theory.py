@@ -34,6 +34,7 @@ def reverse_water_filling(variances: npt.ArrayLike,
     Args:
       variances: v_j, `[m]`, positive.
       distortion_per_dimension: d, positive; a VAE with the sum of squares has d = beta / 2.
+
     Returns:
       `(rate, distortion)`: nats, and sum of squares.
 
@@ -70,6 +71,7 @@ def shannon_lower_bound(entropies: npt.ArrayLike,
     Args:
       entropies: differential entropies h_j, nats, `[m]`.
       distortion_per_dimension: d, positive.
+
     Returns:
       `(rate, distortion)`: nats, and sum of squares.
     """
@@ -87,10 +89,16 @@ class LinearVAE:
     Args:
       variance: v, a number, or `[m]` for independent components.
       beta: 1 / lmbda.
+
     Attributes:
-      encoder_gain, decoder_gain: a and b; scale: sigma; norm: (2 / beta) sigma^2 b^2 = 1 - h / v;
-      coding_loss: b^2 sigma^2; transform_loss: (1 - a b)^2 v; distortion: their sum; rate: E[KL],
-        nats; precision: sigma^-2. All have the shape of `variance`.
+      encoder_gain, decoder_gain: a and b.
+      scale: sigma.
+      norm: (2 / beta) sigma^2 b^2 = 1 - h / v;
+      coding_loss: b^2 sigma^2.
+      transform_loss: (1 - a b)^2 v.
+      distortion: their sum.
+      rate: E[KL], nats.
+      precision: sigma^-2. All have the shape of `variance`.
 
     Example:
       >>> ideal = tfisovae.theory.LinearVAE(variance=4.0, beta=0.2)
@@ -289,6 +297,7 @@ def shape_precision(distribution: Any, beta: float,
       beta: 1 / lmbda.
       weight: a as a function of s: the scale of the metric, averaged over all other coordinates; 1
         by default.
+
     Raises:
       ValueError: if the expectation is infinite, or too far in the tails to integrate.
     """

@@ -67,32 +67,37 @@ class Analysis:
         active dimensions.
       posterior_balance: the two sides of `balance`, each summed over the active dimensions; over
         all, where a large decoder has no derivatives, and `balance` is NaN.
-      rate: E[KL], nats. distortion: E[D] as trained. loss: nats. coding_loss, transform_loss:
-        E[D(x_check, x_hat)], E[D(x, x_check)], each minus the D of a point from itself.
-      rate_standard_error, distortion_standard_error, loss_standard_error,
-      coding_loss_standard_error,
-        transform_loss_standard_error, posterior_balance_standard_error: of these means, for
-          independent examples.
+      rate: E[KL], nats.
+      distortion: E[D] as trained.
+      loss: nats.
+      coding_loss, transform_loss: E[D(x_check, x_hat)], E[D(x, x_check)], each minus the D of a
+        point from itself.
+      rate_standard_error, distortion_standard_error, loss_standard_error: of these means, for
+        independent examples.
+      coding_loss_standard_error, transform_loss_standard_error: likewise.
+      posterior_balance_standard_error: likewise.
       unexplained, unexplained_standard_error: sqrt(E[Var(log sigma_j | mu_j)]), 0 on a flat
         manifold (`tfisovae.flatness`), over the first 20,000 examples; NaN below 200.
-        log_scale_std: sqrt(Var(log sigma_j)).
+      log_scale_std: sqrt(Var(log sigma_j)).
       stationarity: moments that are 0 or 1 after convergence of scale, shift and noise:
         `tfisovae.verdict.checks.Stationarity`.
       conditions: whether this must hold for these networks: `tfisovae.verdict.checks.Conditions`.
-      irreducible: D(x, x) / beta, nats, which training cannot change. residual: the data's variance
-        that the means do not explain, a `tfisovae.verdict.gains.Residual`.
+      irreducible: D(x, x) / beta, nats, which training cannot change.
+      residual: the data's variance that the means do not explain, a
+        `tfisovae.verdict.gains.Residual`.
       stretch: the stretch of directions at single examples, over the judged dimensions
         (`tfisovae.metrics.stretch.Stretch`); at up to 4,096 evenly spaced examples, and for up to
         409 dimensions. `None` if not measured.
-      method: "exact" or "estimated". estimates: details and errors of the estimates
-        (`tfisovae.analysis.estimates.Estimates`), else `None`. `gram_mean` and `gram_cosine` then
-        cover `estimates.dimensions`, `cost_of_removal` is `None`, and norms and derivatives of
-        other inactive dimensions are NaN.
+      method: "exact" or "estimated".
+      estimates: details and errors of the estimates (`tfisovae.analysis.estimates.Estimates`), else
+        `None`. `gram_mean` and `gram_cosine` then cover `estimates.dimensions`, `cost_of_removal`
+        is `None`, and norms and derivatives of other inactive dimensions are NaN.
       latent_shape: (h, w, c) of a spatial latent space (dimension j is in channel j % c); `None`
-        for vectors. channel_cost, channel_cost_standard_error: the cost of removal of each channel
-        as a whole, `[c]`. channel_directions, channel_shares: the leading directions of each
-        channel, `[c, k, h w]`, and their shares of its variance, `[c, k]`
-        (`tfisovae.analysis.spatial.Directions`).
+        for vectors.
+      channel_cost, channel_cost_standard_error: the cost of removal of each channel as a whole,
+        `[c]`.
+      channel_directions, channel_shares: the leading directions of each channel, `[c, k, h w]`, and
+        their shares of its variance, `[c, k]` (`tfisovae.analysis.spatial.Directions`).
       quadratic: whether the loss is quadratic in x_hat; then 1 - sigma_j^2 predicts the norm.
       beta, decomposed, distortion_name: of the VAE.
       num_examples: size of the data set.
@@ -433,6 +438,7 @@ def factor_correlations(means: npt.ArrayLike, factors: npt.ArrayLike) -> np.ndar
     Args:
       means: posterior means, `[N, n]`.
       factors: `[N, k]`.
+
     Returns:
       `[n, k]`; 0 if one of the two is constant.
     """

@@ -87,6 +87,7 @@ class BetaEstimate:
           threshold: dimensions with a larger mean KL, nats, are used.
           rows: w and u of some of the examples, `[M, 2n]`, for a large latent space. They give the
             error of the sum over the dimensions.
+
         Raises:
           ValueError: if there are fewer than 2 examples, no dimension is strong, or there is no
             positive beta.
@@ -261,6 +262,7 @@ def estimate_beta(model: AutoencoderLike, data: Data, *, num_examples: int | Non
       distortion, scale: as for `as_autoencoder`, for models without them.
       inspect: `False` skips the check of the model on the first examples. The check refuses models
         with meaningless numbers, such as a random encoder, and warns of doubtful ones.
+
     Raises:
       ValueError: for a collapsed model (no dimension above `threshold`), fewer than 2 examples or
         fewer than `num_examples`, or numbers that are not finite.

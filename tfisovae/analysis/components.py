@@ -30,6 +30,7 @@ def count_for(values: npt.ArrayLike, share: float) -> int:
     Args:
       values: `[k]`, not negative.
       share: above 0, at most 1.
+
     Returns:
       The smallest count with this sum (to 1e-9 of the whole); 0 if all are 0.
     """
@@ -153,10 +154,13 @@ def principal_components(x: npt.ArrayLike, distortion: "Distortion") -> Principa
     Args:
       x: `[N, ...]`, at least 4 examples, in the form for the distortion.
       distortion: `Distortion`.
+
     Returns:
       `PrincipalComponents`, at most min(N / 2 - 1, m) of them.
+
     Raises:
       ValueError: for fewer than 4 examples, or examples that are not finite.
+
     Cost: 2 min(N / 2, m) metric products, and 4 min(N / 2, m)^2 max(N / 2, m) multiplications.
     """
     x = np.asarray(x)

@@ -33,6 +33,7 @@ def conditions_of(encoder: object, decoder: object,
         `torch.fx` can trace, from `Networks`. `as_autoencoder` must know which outputs of the
         encoder are the mean and the log-variance. Anything else gives `None`, "unknown".
       outputs: these outputs, as `encoder_outputs` of `as_autoencoder`.
+
     Returns:
       `tfisovae.verdict.checks.Conditions`.
     """

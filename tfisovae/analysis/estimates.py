@@ -38,15 +38,17 @@ class Estimates:
     """How the numbers of an `Analysis` were estimated, and their errors.
 
     Attributes:
-      num_examples: how many examples, a random sample. num_probes: random probes at each; 0 for a
-        decoder without derivatives. num_steps: of Lanczos' method, likewise. seed: decides the
-        probes and the dimensions.
+      num_examples: how many examples, a random sample.
+      num_probes: random probes at each; 0 for a decoder without derivatives.
+      num_steps: of Lanczos' method, likewise.
+      seed: decides the probes and the dimensions.
       dimensions: indices of exactly measured dimensions, `[m]`. `gram_mean` and `gram_cosine` are
         over these. Norms of other active dimensions come from the probes. Other inactive ones have
         none.
-      norm: the mean norm over the active dimensions, from the probes. sampled_norm: the same from
-        `dimensions` alone. off_diagonal, cosine: root mean squares over pairs of active dimensions,
-        from the probes and from `dimensions`. Each is an `Estimate`.
+      norm: the mean norm over the active dimensions, from the probes.
+      sampled_norm: the same from `dimensions` alone.
+      off_diagonal, cosine: root mean squares over pairs of active dimensions, from the probes and
+        from `dimensions`. Each is an `Estimate`.
       removal_dimensions, removal_cost, removal_standard_error: the cost of removal of the most
         important dimensions, `[k]` each.
     """
@@ -108,7 +110,8 @@ def batch_size(example: tuple[int, ...], n: int) -> int:
     """How many examples to differentiate at once, so that memory does not grow with their size.
 
     Args:
-      example: the shape of one. n: latent dimensions.
+      example: the shape of one.
+      n: latent dimensions.
     """
     return int(np.clip(_NUMBERS // max(n, np.prod(example, dtype=int)), 1, 100))
 
@@ -127,6 +130,7 @@ def estimate(autoencoder: Measurable, x: np.ndarray, kl: np.ndarray, active: np.
         sample.
       seed: decides the probes and the dimensions.
       progress: whether to show a progress bar.
+
     Cost: about 117 passes forward or backward through the decoder for each example, for any n.
     """
     if len(x) < 2:

@@ -106,8 +106,10 @@ def block_gradients(model: Measurable, data: Data, weights: Iterable[tf.Variable
       seed: of the order of an array's examples, and of the posterior noise.
       progress: whether to show a progress bar.
       inspect: as of `tfisovae.analyze`.
+
     Returns:
       `BlockGradients`.
+
     Raises:
       NoGradient: if TensorFlow has no derivative of the decoder.
       ValueError: if there are no free weights, the loss does not depend on any, or there are too

@@ -59,8 +59,10 @@ def analyze(model: AutoencoderLike, data: Data, num_examples: int | None = None,
         (`Analysis.estimates`); or "auto", which is exact up to n = 300.
       dimensions: indices of latent dimensions that the estimated method measures exactly.
       seed: of the probes and the sample of dimensions of the estimated method.
+
     Returns:
       `Analysis`.
+
     Raises:
       ValueError: if there are no examples or fewer than `num_examples`, if examples do not fit the
         model, or if the distortion has no metric tensor.

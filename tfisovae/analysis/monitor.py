@@ -37,6 +37,7 @@ class Meter:
       model: `VAE`, or what `as_autoencoder` takes.
       examples: `[N, ...]`, float32, at least one, of the same shape as later ones.
       **said: `distortion`, `beta` and `scale` of `as_autoencoder`, for models without them.
+
     Raises:
       ValueError: if the distortion has no metric tensor, or the examples do not fit the model.
     """
@@ -154,6 +155,7 @@ def spectrum_image(importance: np.ndarray, beta: float, height: int = 160) -> np
       importance: `[n]`, (beta / 2) E[sigma_j^-2].
       beta: 1 / lmbda.
       height: pixels.
+
     Returns:
       `[height, width, 3]`, uint8. Dimensions with E[sigma_j^-2] below 1.02 (sigma as in the prior)
       are grey.

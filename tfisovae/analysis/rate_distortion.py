@@ -14,8 +14,9 @@ class Accounts:
       num_active: n.
       beta: 1 / lmbda.
       rate: E[KL], nats.
-      distortion: E[D], as trained. coding_loss, transform_loss: E[D(x_check, x_hat)], E[D(x,
-        x_check)], each minus the D of a point from itself.
+      distortion: E[D], as trained.
+      coding_loss, transform_loss: E[D(x_check, x_hat)], E[D(x, x_check)], each minus the D of a
+        point from itself.
     """
 
     num_active: int

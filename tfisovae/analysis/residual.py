@@ -34,9 +34,13 @@ def residual(x: np.ndarray, x_check: np.ndarray, means: np.ndarray, distortion: 
     removed from the residual first: the decoder can learn that part without another dimension.
 
     Args:
-      x: examples, `[N, ...]`. x_check: Dec(mean), `[N, ...]`. means: of the posterior, `[N, n]`.
-      distortion: D. free: how many latent dimensions are free (`free_dimensions`). beta: of the
-        loss.
+      x: examples, `[N, ...]`.
+      x_check: Dec(mean), `[N, ...]`.
+      means: of the posterior, `[N, n]`.
+      distortion: D.
+      free: how many latent dimensions are free (`free_dimensions`).
+      beta: of the loss.
+
     Returns:
       `Residual`, with as many directions as there are free dimensions, at least one.
     """
@@ -121,7 +125,9 @@ def _leading(rows, lowered, wanted):
     """The leading directions u of C G, C = E[r r^T]: unit vectors `[m, wanted]`.
 
     Args:
-      rows: r_i, `[N, m]`. lowered: G r_i, `[N, m]`. wanted: how many.
+      rows: r_i, `[N, m]`.
+      lowered: G r_i, `[N, m]`.
+      wanted: how many.
     """
     rows, lowered = rows.astype(np.float64), lowered.astype(np.float64)
     if len(rows) > rows.shape[1]:

@@ -33,7 +33,9 @@ def directions(means: npt.ArrayLike, importance: npt.ArrayLike, channels: int,
 
     Args:
       means: posterior means of some examples, `[N, n]`; at most 512 are used.
-      importance: `[n]`. channels: c. count: k, at most.
+      importance: `[n]`.
+      channels: c.
+      count: k, at most.
     """
     means = np.asarray(means, np.float64)
     means = means[np.linspace(0, len(means) - 1, min(len(means), _EXAMPLES)).astype(int)]
@@ -58,6 +60,7 @@ class Spatial:
 
     Args:
       values: the fields of an `Analysis`, or of an isometry.json.
+
     Attributes:
       shape: (h, w, c).
     """

@@ -41,6 +41,7 @@ class Autoencoder:
       networks: known facts about the networks behind `encode` and `decode`, or `None`.
       condition: what a conditional model takes next to x, else `None`. `encode` and `decode` then
         take packed rows (`tfisovae.autoencoder.conditional`); `bound` gives them apart.
+
     Raises:
       ValueError: if beta is not a positive, finite number, or the name of the distortion is
         unknown.
@@ -126,9 +127,9 @@ def as_autoencoder(model: AutoencoderLike, distortion: Distortion | str | None =
           PyTorch module or a method of one (called in evaluation mode, on its own device), the
           directory of a SavedModel (`model.export` of Keras 3), a loaded SavedModel, its signatures
           or one of them, a `tf.function`, or a function of NumPy arrays in any framework;
-        - a PyTorch module with the methods `encode` and `decode`; - the directory of a SavedModel
-          with the signatures `encode` and `decode`, as `tfisovae.VAE.save` writes it, or the loaded
-          SavedModel, or its signatures.
+        - a PyTorch module with the methods `encode` and `decode`;
+        - the directory of a SavedModel with the signatures `encode` and `decode`, as
+          `tfisovae.VAE.save` writes it, or the loaded SavedModel, or its signatures.
 
         The posterior is Gaussian with a diagonal covariance, and the prior N(0, I). Other models
         cannot be measured: another prior changes the rate, beta and every moment.
@@ -137,22 +138,27 @@ def as_autoencoder(model: AutoencoderLike, distortion: Distortion | str | None =
         used. This order holds unless the names show another. Spatial latent spaces have `[B, h, w,
         2c]`, or mean and log-variance `[B, h, w, c]`. They are measured as vectors of n = h w c
         numbers; `encode.latent_shape` holds (h, w, c).
-      distortion: `Distortion` of the loss, or its name. None: the model's own. beta: 1 / lmbda.
-      None: the model's own. scale: the meaning of the encoder's second output: "log_variance",
-      "variance", "log_scale" or "scale" (a standard deviation). It is not used for models that
-      define it themselves: models with five attributes, and SavedModels of `tfisovae.VAE.save`.
-      decomposed: whether the loss was the decomposed one (section 4.2). None: the model's own, or
-      False. encoder_outputs: the names or numbers of the outputs for mean and log-variance; or of
-      the one output `[B, 2n]`. decoder_output: the name or number of the output x_hat.
+      distortion: `Distortion` of the loss, or its name. `None`: the model's own.
+      beta: 1 / lmbda. `None`: the model's own.
+      scale: the meaning of the encoder's second output: "log_variance", "variance", "log_scale" or
+        "scale" (a standard deviation). It is not used for models that define it themselves: models
+        with five attributes, and SavedModels of `tfisovae.VAE.save`.
+      decomposed: whether the loss was the decomposed one (section 4.2). `None`: the model's own, or
+        False.
+      encoder_outputs: the names or numbers of the outputs for mean and log-variance; or of the one
+        output `[B, 2n]`.
+      decoder_output: the name or number of the output x_hat.
       decoder_activation: the activation from the decoder's output to x_hat, such as "sigmoid" for
-      logits: a function of a tensor, or a name in Keras. conditional: True for a pair of Keras
-      models with two inputs, (x, c) and (z, c), or of
+        logits: a function of a tensor, or a name in Keras.
+      conditional: True for a pair of Keras models with two inputs, (x, c) and (z, c), or of
         functions `encode(x, c)` and `decode(z, c)`. Measurements then take data of pairs (x, c),
         and give numbers over all of them. Otherwise y in (x, y) data is a label and is ignored.
       needs_beta: False allows a model without a known beta; its `beta` is then None.
+
     Returns:
       `Autoencoder`. Its `networks` has known facts about the model; `networks.parameters(x)` gives
       the encoder's own two outputs. For a converted model, so does `encode.parameters(x)`.
+
     Raises:
       TypeError, ValueError, FileNotFoundError: if the model is of another kind, or a missing
         argument is needed.
@@ -214,6 +220,7 @@ def bound(model: Measurable, x: Any) -> tuple[Measurable, Any]:
     Args:
       model: `Autoencoder`, or anything with its five attributes.
       x: examples `[B, ...]`; packed ones `[B, k]` for a conditional model.
+
     Returns:
       `(model, x)`. Its `decode` takes z `[B, n]`, or `[m B, n]` of the same rows m times.
     """

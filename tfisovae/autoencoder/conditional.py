@@ -150,6 +150,7 @@ def conditional_part(model: Any, role: str, condition: Condition,
       role: "encoder" or "decoder".
       condition: of the model.
       latent_shape: function that returns (h, w, c) of a spatial latent space, for a decoder.
+
     Raises:
       ValueError: for a Keras graph of another number of inputs. TypeError: for other models.
     """

@@ -58,6 +58,7 @@ def batches(data: Data, batch_size: int = _BATCH) -> Iterator[tf.Tensor]:
         or an array `[N, ...]`, nested lists of numbers, a pair `(x, y)` of arrays of one length, or
         a dict of arrays.
       batch_size: of the batches of an array.
+
     Raises:
       ValueError: for anything else, such as lists of arrays, which may be examples or batches.
     """

@@ -45,6 +45,7 @@ def check(autoencoder: Measurable, x: np.ndarray | tf.Tensor) -> None:
     Args:
       autoencoder: as `inspect` takes it.
       x: examples, `[B, ...]`, at least one.
+
     Raises:
       ValueError: the message has the fault and what to do.
     """
@@ -86,8 +87,10 @@ def inspect(autoencoder: Measurable, x: np.ndarray | tf.Tensor) -> list[Finding]
       autoencoder: `Autoencoder`, or anything with its five attributes.
       x: examples, `[B, ...]`, or a pair (x, c) for a conditional model; at least two, and better
         many for OTHER_SCALE and OTHER_RANGE.
+
     Returns:
       list of `Finding`.
+
     Raises:
       ValueError: for fewer than two examples, or one that is not finite.
     """

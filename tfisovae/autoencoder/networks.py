@@ -69,6 +69,7 @@ def as_part(model: Any, role: str, owner: object = None) -> Part:
       model: any of these.
       role: "encoder" or "decoder", for error messages.
       owner: the loaded object that a signature belongs to.
+
     Raises:
       TypeError: if it is none of these.
       ValueError: if its input is not one batch of floating-point numbers.
@@ -119,6 +120,7 @@ class Encoder:
       reading: the meaning of the second output: "log_variance", "variance", "log_scale" or "scale".
       outputs: which of its outputs are meant, as `encoder_outputs` of `as_autoencoder`.
       latents: n of the decoder, if known.
+
     Attributes:
       latent_shape: (h, w, c) of a spatial latent space, known after the first example: its means
         and variances are `[B, h, w, c]`, and `[B, n]` here. `None` for vectors.

@@ -26,6 +26,7 @@ def noise_rows(num_rows: int | tf.Tensor, dimension: int, seed: int, step: int |
       seed: integer.
       step: integer or scalar integer tensor.
       first_row: address of the first row, an integer or scalar tensor.
+
     Returns:
       `[num_rows, dimension]`, float32.
     """

@@ -117,8 +117,10 @@ def objective(reconstruction: distortions.Distortion | str, *, reduction: str | 
       data_scale: the loss compares `data_scale * x` with `data_scale * x_hat`: 255 if only the loss
         scales pixels from 0..1 to 0..255. 1 if the model itself uses 0..255: then its data for
         `tfisovae` are 0..255 too.
+
     Returns:
       `Objective(distortion, beta)`.
+
     Raises:
       ValueError: for unknown names, numbers that are not positive, or missing arguments (named in
         the message).

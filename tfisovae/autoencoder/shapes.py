@@ -17,9 +17,11 @@ def settle(encoder: tf.keras.layers.Layer, decoder: tf.keras.layers.Layer,
     Args:
       encoder, decoder: Keras models, built or not.
       example_shape: shape of one example, if known otherwise.
+
     Returns:
       `(shape, n)`, where entries of `shape` may be None; or None if the networks must see an
       example first.
+
     Raises:
       ValueError: if they do not fit together.
     """

@@ -123,6 +123,7 @@ def examples_of(autoencoder: Measurable, data: Data, num_examples: int | None = 
       description: of the progress bar.
       progress: whether to show it.
       shape: of one example; by default the shape of the first.
+
     Raises:
       ValueError: if there are no examples, or fewer than `num_examples`; or for x that is not
         finite, outside the domain, or of another shape.

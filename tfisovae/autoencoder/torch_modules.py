@@ -44,11 +44,14 @@ class TorchFunction:
     Args:
       function: the module, or a method of one.
       role: "encoder" or "decoder", for error messages.
+
     Attributes:
-      module: the module. function: as given.
+      module: the module.
+      function: as given.
       variables: handles of the parameters and buffers. A parameter has one handle in all functions
         that use it. `refresh` gives them the module's current values.
       trainable_variables: the handles of trained parameters.
+
     Raises:
       PartError: for weights of 16 bits.
     """

@@ -62,6 +62,7 @@ class IsometryMonitor(tf.keras.callbacks.Callback):
         `share`: the time of all measurements so far, including the start, over the training time of
         this process.
       path: of the CSV file, or None.
+
     Raises:
       ValueError: for bad arguments, examples that do not fit the model, or a distortion without a
         metric tensor; and at step 0 if `directory` has the history of a longer training.

@@ -68,9 +68,11 @@ def image_curve(codec: str, images: npt.ArrayLike, qualities: Iterable[int] = QU
       qualities: of the codec.
       distortion: of images in [0, 1]; `SSIM()` by default.
       progress: whether to show a progress bar.
+
     Returns:
       For each quality a dict of `quality`, `bits`, `bits_without_headers` and `distortion`, means
       over the images.
+
     Raises:
       ValueError: for another codec, or images of another form.
     """
@@ -114,6 +116,7 @@ def principal_components(train: npt.ArrayLike, test: npt.ArrayLike, steps: Itera
       steps: of the quantiser, the same for all components; beta / 2 = step^2 / 12 gives the noise
         of a VAE.
       distortion: D of x and the decoded x; the result has means over `test`.
+
     Returns:
       For each step a dict of `step`, `bits` and `distortion`.
     """

@@ -90,14 +90,15 @@ class Ledger:
       coding_losses, coding_losses_standard_error: how much the codec's noise in z_j alone adds to
         D; NaN if not coded.
       posterior_coding_losses: the same for the posterior's noise.
-      distortion: D as trained, of decoded examples. posterior_distortion: E[D] of the posterior.
+      distortion: D as trained, of decoded examples.
+      posterior_distortion: E[D] of the posterior.
       active_distortion: the same with noise only in the coded dimensions.
-      told_distortion: the same with the scale that the map gives at mu_j. step_distortion: with
-        Gaussian noise in y.
+      told_distortion: the same with the scale that the map gives at mu_j.
+      step_distortion: with Gaussian noise in y.
       difference_standard_error: of `distortion` - `posterior_distortion`, over the same examples.
       coding_loss, posterior_coding_loss, transform_loss: minus D(x, x).
       slope, slope_standard_error: -dD/dR at factor 1 over beta, R in nats; 1 by theory.
-        predicted_slope: the same, predicted from the posterior alone.
+      predicted_slope: the same, predicted from the posterior alone.
       curve: a `Point` for each step factor.
       beside: alternatives and bounds: names to curves, lists of dicts with `bits` and `distortion`,
         which is 1 - SSIM for images, and D otherwise.

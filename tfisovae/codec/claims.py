@@ -24,7 +24,8 @@ class Claim:
     """A prediction, and whether the files agree.
 
     Attributes:
-      name: "rate", "distortion" or "slope". state: whether it holds.
+      name: "rate", "distortion" or "slope".
+      state: whether it holds.
       measured, predicted: bits per example, distortion, or -dD/dR in units of beta.
       off, error: (measured - predicted) / scale, and its standard error. The scale is the
         prediction; for the distortion it is the coding loss.

@@ -49,14 +49,19 @@ class Codec:
     """A trained VAE as a lossy compressor. Create it with `fit` or `load`.
 
     Attributes:
-      model: the `Autoencoder`. n: its latent dimensions. example_shape: of one x.
+      model: the `Autoencoder`.
+      n: its latent dimensions.
+      example_shape: of one x.
       dimensions: indices of the coded latent dimensions, `[n_active]`; vectors are in this order.
-      quantization: "universal" or "rounding". prior: "normal" or "empirical". step_factor: f.
+      quantization: "universal" or "rounding".
+      prior: "normal" or "empirical".
+      step_factor: f.
       step: of the quantiser, in units of y: f sqrt(6 beta).
       transform: the maps and measurements: `tfisovae.codec.transform.Transform`.
-      quantizer: `tfisovae.codec.quantizer.Quantizer`. tables: `tfisovae.codec.entropy.Tables`.
-      fingerprint: a hash of all data for decoding except the model. model_fingerprint: of the
-        model. 32 hexadecimal digits each.
+      quantizer: `tfisovae.codec.quantizer.Quantizer`.
+      tables: `tfisovae.codec.entropy.Tables`.
+      fingerprint: a hash of all data for decoding except the model.
+      model_fingerprint: of the model. 32 hexadecimal digits each.
 
     Example:
       >>> codec = tfisovae.Codec.fit(vae, x)
@@ -111,10 +116,12 @@ class Codec:
           num_examples: of the data; all by default.
           progress: whether to show a progress bar.
           inspect: as of `tfisovae.analyze`.
+
         Raises:
           ValueError: for an unknown option; a model without a known beta, or a collapsed one; fewer
             than 20 examples (400 for "empirical"); examples that are not finite or of different
             shapes.
+
         Cost: an encode of each example, and two decodes of the first 2,000.
         """
         _check_choices(quantization, step_factor, prior)
@@ -169,7 +176,8 @@ class Codec:
         """y of examples, its symbols, and their ideal code lengths, without running the coder.
 
         Args:
-          x: as for `compress`. first: the place of the first example, which determines the dither.
+          x: as for `compress`.
+          first: the place of the first example, which determines the dither.
         """
         y = self.transform.to_y(np.concatenate(list(self._means(x))))
         dither = self.quantizer.dither(_places(first, len(y)))
@@ -197,9 +205,11 @@ class Codec:
           x: `[N, ...]`, or batches, as `tfisovae.autoencoder.data.batches` takes them.
           num_examples: how many; all by default.
           progress: whether to show a progress bar.
+
         Returns:
           list of `Code`, bytes that know their places: they can be decoded in any order. If you
           store them as plain bytes, also keep their places or their order.
+
         Raises:
           ValueError: for examples of another shape or not finite, a changed model, or a mean that
             is too large to code.
@@ -218,6 +228,7 @@ class Codec:
           codes: bytes, one string per example.
           places: places of the examples in the call of `compress`, integers `[B]`; by default the
             codes' own places, and for plain bytes their order.
+
         Raises:
           ValueError: for codes of another codec, as far as the coder can see (`write` adds
             checksums), for places that do not fit, or for a changed model.
@@ -246,6 +257,7 @@ class Codec:
         Args:
           path: of the file; an existing file is replaced.
           x, num_examples, progress: as `compress` takes them.
+
         Raises:
           ValueError: as `compress` does.
         """
@@ -342,6 +354,7 @@ class Codec:
           path: the directory.
           model: the model of `fit`, in any form. If it has no beta, the codec's beta is used.
           distortion, scale: as `as_autoencoder` takes them.
+
         Raises:
           FileNotFoundError: if there is none.
           files.DamagedFile: if it is incomplete or changed.

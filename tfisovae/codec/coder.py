@@ -29,6 +29,7 @@ class RangeCoder:
     Args:
       tables: the cumulative probabilities of each, increasing integers from 0 to 2^16. A table for
         the values 0 to K - 1 has K + 2 entries: the last symbol is the escape.
+
     Raises:
       ValueError: if a table has another form.
     """
@@ -50,6 +51,7 @@ class RangeCoder:
         Args:
           values: integers. Values outside of a table are coded with an escape.
           index: `[B, m]`, the table of each.
+
         Raises:
           ValueError: for a value 2^30 or more outside of its table.
         """

@@ -131,8 +131,10 @@ class Writer:
     Args:
       path: of the file; an existing file is replaced.
       header: `Header`.
+
     Attributes:
-      num_examples, code_bytes: written so far. size: bytes of the whole file, once it is written.
+      num_examples, code_bytes: written so far.
+      size: bytes of the whole file, once it is written.
     """
 
     def __init__(self, path: str | os.PathLike, header: Header) -> None:
@@ -186,9 +188,12 @@ class Reader:
     Args:
       path: of the file.
       progress: whether to show a progress bar during this check.
+
     Attributes:
-      header: `Header`. num_examples, num_blocks, code_bytes, size: of the file.
+      header: `Header`.
+      num_examples, num_blocks, code_bytes, size: of the file.
       sizes: for each block, its stated number of examples and the bytes of its code.
+
     Raises:
       FileNotFoundError: if there is none.
       NotContainer, OtherVersion, Truncated, Altered: each a `ContainerError`, which is a

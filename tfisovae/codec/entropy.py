@@ -52,6 +52,7 @@ class Tables:
         one table after the other.
       offset: `[K]`, int32, the first symbol of each table.
       index: `[levels, n]`, int32, the number of the table of each level and number.
+
     Raises:
       ValueError: if the arrays have another form.
     """

@@ -80,11 +80,14 @@ def measure_files(codec: Codec, data: Data, num_examples: int | None = None,
       image_shape: `(H, W, C)` if examples are images in [0, 1], whatever the shape of x. Then SSIM
         is measured too.
       progress: whether to show progress bars.
+
     Returns:
       `Ledger`.
+
     Raises:
       ValueError: for another codec, bad factors, data in another order the second time, and
         anything that `Codec.write` refuses.
+
     Cost: for each example, two encodes, one decode for each factor and five more. For all vectors
     and for 500 images, two more decodes for each coded dimension.
     """

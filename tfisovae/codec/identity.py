@@ -91,8 +91,9 @@ class Identity:
 
     Attributes:
       fingerprint: of its weights; None if none are visible.
-      z: points `[2, n]`. x_hat: `decode(z)`, `[2, ...]`. mean, scale: `encode(x_hat)`, `[2, n]`
-        each.
+      z: points `[2, n]`.
+      x_hat: `decode(z)`, `[2, ...]`.
+      mean, scale: `encode(x_hat)`, `[2, n]` each.
     """
 
     fingerprint: str | None

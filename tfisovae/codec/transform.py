@@ -69,7 +69,8 @@ class Transform:
     """The maps of the n_active coded dimensions, and measurements on the data of `fit`.
 
     Attributes:
-      active: `[n]`, bool: which dimensions are coded. dimensions: their indices.
+      active: `[n]`, bool: which dimensions are coded.
+      dimensions: their indices.
       resting: `[n]`, E[mu_j]; the other dimensions are decoded there.
       maps: z_j -> y_j, n_active `Monotone`.
       means: N(0, 1) -> the distribution of mu_j, likewise; None for fewer than 400 examples.
@@ -77,8 +78,8 @@ class Transform:
       divergence: `[n_active]`, KL of the aggregate posterior E_x[q(z_j|x)] from the prior, bits;
         None as `means`.
       mean, scale: `[M, n_active]`, float32, posteriors of some of the examples.
-      distortion: E[D(x, Dec(mean))]. coding_loss: E[D(x_check, x_hat)] of posterior samples, the
-        excess.
+      distortion: E[D(x, Dec(mean))].
+      coding_loss: E[D(x_check, x_hat)] of posterior samples, the excess.
       num_examples: of the data.
     """
 
@@ -109,6 +110,7 @@ class Transform:
           data, num_examples, progress, inspect: as for `streaming.prepare`.
           active: `[n]`, bool; by default, dimensions with a mean KL over the data above
             `posterior.ACTIVE_KL`.
+
         Raises:
           ValueError: for data that are too few, not finite or of other shapes; posteriors that are
             not finite; a bad `active`; or if no dimension is active.

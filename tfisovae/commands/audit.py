@@ -182,6 +182,7 @@ def load_training(args: argparse.Namespace, model: "Autoencoder",
       args: the options.
       model: `Autoencoder`.
       shape: of one example of `--data`.
+
     Raises:
       ValueError: if the mean gradient of the model on them cannot be measured.
     """

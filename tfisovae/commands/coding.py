@@ -43,11 +43,13 @@ def opened(directory: str, config: dict[str, Any], vae: "VAE", source: "Source |
     examples.
 
     Args:
-      directory: of the run. config, vae: its manifest and model.
+      directory: of the run.
+      config, vae: its manifest and model.
       source: an open `Source`; useful if it is the run's own.
       train_data, cache_dir: for opening the run's own data, if needed.
       keep: whether a new one must be saved there (decompressing needs it); otherwise saving is only
         tried.
+
     Raises:
       ValueError: if a codec must be fitted, but the run's training data cannot be found.
     """
@@ -97,8 +99,10 @@ def of_file(directory: str, vae: "VAE", reader: Any) -> "Codec":
     """The codec in RUN/codec/ that wrote a file.
 
     Args:
-      directory: of the run. vae: its model.
+      directory: of the run.
+      vae: its model.
       reader: `container.Reader` of the file.
+
     Raises:
       container.OtherModel, container.OtherCodec: if none of them wrote it.
       container.Altered: if the file claims more examples than it can hold.

@@ -188,7 +188,9 @@ def judge(trained: "Trained", result: "Analysis", **evidence: Any) -> Any:
     the state is taken from the run's own data.
 
     Args:
-      trained: `Trained`. result: `Analysis`. **evidence: as for `Analysis.judge`.
+      trained: `Trained`.
+      result: `Analysis`.
+      **evidence: as for `Analysis.judge`.
     """
     from tfisovae.verdict import Reason, ReasonKind, State
 

@@ -49,6 +49,7 @@ def arguments(config: Mapping[str, Any], run: str) -> Sequence[str]:
     Args:
       config: the manifest of the run.
       run: its directory.
+
     Returns:
       The command's name and its options; nothing for an unknown network.
     """

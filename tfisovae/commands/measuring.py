@@ -114,6 +114,7 @@ def open_run(directory: str, data: str | None = None, cache_dir: str | None = No
       split: "eval", "train" or "all"; by default the held-out part of the run's own data or of data
         with their own split, and all of a given table or given images.
       out: directory for the results, created if missing.
+
     Raises:
       ValueError: if the run is incomplete, or the data cannot be found or have another shape.
       OSError: if the directory of the results cannot be written.
@@ -287,6 +288,7 @@ def examples_of_training(trained: "Trained", count: int | None = None) -> Any:
     Args:
       trained: `Trained`, of whatever data.
       count: at most; by default 1,000 images or 10,000 vectors.
+
     Returns:
       The rows; or `None` if the run's data cannot be found.
     """

@@ -93,7 +93,9 @@ def warmup_within(args: argparse.Namespace, warmup: int | None, steps: int) -> i
     warm-up is a tenth.
 
     Args:
-      args: of the command. warmup: steps, or `None`. steps: of the training.
+      args: of the command.
+      warmup: steps, or `None`.
+      steps: of the training.
     """
     chosen = args.recipe == "paper" or "learning_rate_warmup" in args.given
     if chosen or not warmup or warmup < steps:

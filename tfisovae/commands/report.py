@@ -73,8 +73,10 @@ def records(out: str, suffix: str, directory: str, steps: int,
     left out.
 
     Args:
-      out, suffix: of the results. directory: of the run. steps: of its training. fingerprint: of
-        the data on the page.
+      out, suffix: of the results.
+      directory: of the run.
+      steps: of its training.
+      fingerprint: of the data on the page.
     """
     from tfisovae.callbacks import history
     from tfisovae.codec.breakdown import Ledger

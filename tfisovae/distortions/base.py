@@ -44,6 +44,7 @@ def decomposed(distortion: "Distortion", x: tf.Tensor, x_check: tf.Tensor, x_hat
       distortion: `Distortion`.
       x, x_check, x_hat: `[B, ...]` each.
       excess: whether to subtract D(x, x), which no model can lower, from the first term too.
+
     Returns:
       `[B]`, differentiable in all three.
     """
@@ -94,6 +95,7 @@ class Distortion(abc.ABC):
         Args:
           x: data, `[B, ...]`, float.
           x_hat: reconstructions, like `x`.
+
         Returns:
           `[B]`, the distortion of each example (lmbda times this is in nats).
         """
@@ -111,6 +113,7 @@ class Distortion(abc.ABC):
         Args:
           x: points, `[B, ...]`.
           v: tangent vectors, like `x`.
+
         Returns:
           Cotangent vectors, like `v`.
         """
@@ -255,8 +258,10 @@ class Distortion(abc.ABC):
 
         Args:
           x: some data, `[B, ...]`; the first eight are used.
+
         Raises:
           ValueError: the message has the value found.
+
         Cost: some ten evaluations of D on eight examples.
         """
         found = []

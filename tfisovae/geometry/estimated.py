@@ -59,8 +59,10 @@ class Strata:
         importance), and the requested ones.
 
         Args:
-          importance: `[n]`. among: the indices of the dimensions of the mean. count: how many to
-            draw, at least 2; all of them if there are no more. seed: decides the choice.
+          importance: `[n]`.
+          among: the indices of the dimensions of the mean.
+          count: how many to draw, at least 2; all of them if there are no more.
+          seed: decides the choice.
         """
         importance, among = np.asarray(importance, np.float64), np.asarray(among, int)
         asked, counted = np.unique(np.asarray(asked, int)), len(among)
@@ -242,7 +244,9 @@ def lanczos_error(size: int, steps: int, failure: float) -> float:
     than a share e of this range with a probability of at most 1.648 sqrt(n) exp(-sqrt(e) (2k - 1)).
 
     Args:
-      size: n. steps: k. failure: the probability. For n steps the Ritz values are exact.
+      size: n.
+      steps: k.
+      failure: the probability. For n steps the Ritz values are exact.
     """
     if steps >= size:
         return 0.0

@@ -44,8 +44,10 @@ def flatness(mean: npt.ArrayLike, scale: npt.ArrayLike) -> Flatness:
       mean: mu_j of each example, `[N, n]` or `[N]`; N of at least 200. 20,000 examples are enough
         (`MAX_EXAMPLES`).
       scale: sigma_j, of the same shape, positive.
+
     Returns:
       `Flatness`, vectors `[n]`.
+
     Raises:
       ValueError: for different shapes, fewer than 200 examples, or values that are not finite and
         positive.

@@ -44,8 +44,10 @@ class IsometricVariable:
       scale: sigma_j of each example, `[N]`, positive.
       beta: 1 / lmbda.
       num_bins: largest number of bins; each holds ten examples or more.
+
     Attributes:
       map: z -> y, a `tfisovae.geometry.monotone.Monotone`.
+
     Raises:
       ValueError: for fewer than 20 examples, different shapes, values that are not finite and
         positive, or a bad `num_bins`.
@@ -86,6 +88,7 @@ class IsometricVariable:
           derivative: D'_j at the grid's points, `[K]` (trapezoids), or on its intervals, `[K - 1]`;
             distortion per squared latent unit, not negative.
           origin: the z_j with y_j = 0.
+
         Raises:
           ValueError: for a grid that does not increase, bad shapes, or values that are negative or
             not finite.
@@ -131,9 +134,11 @@ class IsometricVariable:
           distortion: as for `as_autoencoder`, for models without one.
           inspect: False leaves out the look at the decoder, which refuses one that is random, whose
             examples depend on each other, or whose outputs the distortion does not take.
+
         Raises:
           ValueError: for a j outside of `at`, equal means, a bad `num_points`; and the errors of
             `as_autoencoder`.
+
         Cost: `num_points` decodes.
         """
         mean, at = np.asarray(mean, np.float64), np.asarray(at, np.float64)
@@ -203,6 +208,7 @@ def compare(posteriors: IsometricVariable, decoder: IsometricVariable,
       posteriors: `IsometricVariable(mean, scale, beta)`.
       decoder: `IsometricVariable.along_axis(model, j, mean, at)`.
       mean: mu_j of the examples, `[N]`.
+
     Returns:
       `Comparison`.
     """

@@ -38,6 +38,7 @@ class Linearized:
       distortion: `Distortion`, which gives the metric G at decode(z).
       tangents: "autodiff" or "differences", as in `pullback_metric`. With differences there are
         only tangents along single axes, `gram_of`.
+
     Raises:
       ValueError: with "autodiff", if TensorFlow has no derivative.
     """
@@ -99,7 +100,9 @@ def slope_along(decode: Decode, z: tf.Tensor, direction: tf.Tensor, reference: t
     derivatives, `[B]`.
 
     Args:
-      z, direction: `[B, n]`. reference: `[B, ...]`.
+      z, direction: `[B, n]`.
+      reference: `[B, ...]`.
+
     Cost: three decodes, for any n.
     """
     precise = _in_precision(decode, z)
@@ -133,6 +136,7 @@ def probe(product: Product, signs: tf.Tensor) -> tf.Tensor:
     Args:
       product: v -> Gamma v.
       signs: probes, `[K, B, n]`: 1 or -1, and 0 in dimensions that are left out.
+
     Returns:
       `[B, K, n]`.
     """
@@ -150,6 +154,7 @@ def lanczos(product: Product, draw: Callable[[tf.Tensor], tf.Tensor],
       draw: number of a step -> standard normal `[B, n]`, 0 in dimensions that are left out. The
         first is the start; others replace a vector that has become 0.
       steps: k, at most the number of dimensions that are not left out.
+
     Returns:
       Its diagonal `[B, k]`, and the entries next to it, `[B, k - 1]`.
     """

@@ -57,6 +57,7 @@ def numerical_derivatives(decode: Decode, z: tf.Tensor, distortion: Distortion,
       z: `[B, n]`.
       distortion: `Distortion`.
       epsilon: step, in units of z.
+
     Returns:
       `[B, n]`, distortion per squared latent unit.
 
@@ -148,6 +149,7 @@ def jacobian(decode: Decode, z: tf.Tensor,
       z: `[B, n]`.
       tangents: "autodiff" or "differences". The second costs 2n + 1 decodes. For float64 NumPy
         functions of `as_autoencoder` the result is in float64.
+
     Raises:
       ValueError: by "autodiff", where TensorFlow has no derivative.
     """
@@ -205,9 +207,11 @@ def pullback_metric(decode: Decode, z: tf.Tensor, distortion: Distortion,
       distortion: `Distortion`.
       tangents: "autodiff": exact up to floating point, about n + 1 decodes; or "differences": 2n +
         1 decodes, and no derivatives. `tangent_method` chooses one for a decoder.
+
     Returns:
       `[B, n, n]`, distortion per squared latent unit. The diagonal is the limit of
       `numerical_derivatives`.
+
     Raises:
       ValueError: with "autodiff", if TensorFlow has no derivative of `decode`.
 
@@ -245,6 +249,7 @@ def distortion_slopes(decode: Decode, z: tf.Tensor, reference: tf.Tensor, distor
       reference: `[B, ...]`: x, or x_check for the decomposed loss.
       distortion: `Distortion`.
       tangents: "autodiff": one gradient of the decoder; or "differences": 2n + 1 decodes.
+
     Returns:
       `[B, n]`, distortion per latent unit.
     """
@@ -286,8 +291,10 @@ def tangent_method(decode: Decode, z: tf.Tensor, seed: int = 0) -> str:
       decode: function from `[B, n]` to `[B, ...]`.
       z: `[B, n]`, points for the derivatives: posterior means.
       seed: of the directions.
+
     Returns:
       "autodiff" or "differences".
+
     Raises:
       ValueError: for a random decoder without a derivative.
     """
@@ -368,6 +375,7 @@ def in_groups(function: Callable[..., tf.Tensor], decode: Decode, arrays: Sequen
       num_tangents: for one row; 128 images are computed at once.
       shape: of the result of one row.
       dtype: of the result; by default the type of the first array.
+
     Returns:
       `[B, *shape]`.
     """
@@ -408,6 +416,7 @@ def isometry_gram(decode: Decode, mean: tf.Tensor, scale: tf.Tensor, distortion:
       distortion: `Distortion`, as in the training.
       beta: 1 / lmbda.
       tangents: "autodiff" or "differences", as in `pullback_metric`.
+
     Returns:
       `[B, n, n]`, dimensionless; the identity at an isometric embedding.
 

@@ -136,11 +136,14 @@ def traverse(model: AutoencoderLike, dimensions: Sequence[int] | npt.ArrayLike, 
       num_points: of the decoder's path, for "decoder", at least 2 `columns` - 1.
       distortion, beta: as `as_autoencoder` takes them, for models that do not say them.
       inspect: as of `IsometricVariable.along_axis`.
+
     Returns:
       `Traversals`.
+
     Raises:
       ValueError: for unknown dimensions, fewer than 2 columns, a limit that is not positive and
         finite, unknown `steps`, or arrays of other shapes.
+
     Cost: `columns` decodes per row, and for steps by the decoder `num_points` + 2 more (or 2
     `columns` if that is larger).
     """

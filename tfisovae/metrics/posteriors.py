@@ -14,8 +14,11 @@ class PosteriorMeans:
     """Means of the posteriors over data, `[n]` each, float64.
 
     Attributes:
-      mean: E[mu_j]. square: E[mu_j^2]. variance: E[sigma_j^2].
-      kl: E[KL_j], nats. precision: E[sigma_j^-2].
+      mean: E[mu_j].
+      square: E[mu_j^2].
+      variance: E[sigma_j^2].
+      kl: E[KL_j], nats.
+      precision: E[sigma_j^-2].
       num_examples: of the data.
     """
 
@@ -38,6 +41,7 @@ def posterior_means(rows: streaming.Prepared, replicas: bool = True) -> Posterio
     Args:
       rows: of `streaming.prepare`.
       replicas: as `streaming.run` takes it.
+
     Raises:
       ValueError: for an example with a posterior that is not finite; and the errors of
         `streaming.examples_of`.

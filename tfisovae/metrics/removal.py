@@ -117,6 +117,7 @@ def rises(whole: Measurement, values: npt.ArrayLike,
       values: `[n]`.
       groups: which variables to fix together, `[k, n]`; the result is then `[B, k]`. By default
         each one separately.
+
     Cost: n or k decodes per example, one after the other; twice as many with the decomposed loss.
     """
     values = tf.cast(values, whole.posterior.mean.dtype)

@@ -55,8 +55,9 @@ class Stretch:
       longest, shortest: medians over the examples of the largest and the smallest root.
       num_examples: how many examples.
       error_95_bound: an upper bound of the 95th percentile for estimated roots, which are too close
-        together. confidence: the probability that no root at any example is outside its bounds.
-        Both are NaN for exact roots.
+        together.
+      confidence: the probability that no root at any example is outside its bounds. Both are NaN
+        for exact roots.
     """
 
     error_median: float
@@ -73,8 +74,9 @@ def stretch(gram: npt.ArrayLike, scale: npt.ArrayLike) -> Stretch:
     """`Stretch` of the judged dimensions.
 
     Args:
-      gram: Gamma at each example, `[N, k, k]`. scale: sigma, `[N, k]`. A sigma of 1 or more counts
-        as 1 - sigma^2 = 1e-6.
+      gram: Gamma at each example, `[N, k, k]`.
+      scale: sigma, `[N, k]`. A sigma of 1 or more counts as 1 - sigma^2 = 1e-6.
+
     Returns:
       `Stretch`; full of NaN if a number is not finite, or there is no example or dimension.
     """

@@ -51,6 +51,7 @@ def write(analysis: "Analysis | Mapping[str, Any]", path: str | os.PathLike, tit
       title: of the page.
       verdict: by default the one of `isometry.json`, or `analysis.judge()`.
       **parts: other fields of `Contents`. `observe` makes the ones that need the model.
+
     Raises:
       ValueError: if `analysis` is not a measurement.
       OSError: if the file cannot be written.

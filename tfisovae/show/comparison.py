@@ -42,6 +42,7 @@ def render_beside(columns: Sequence[Column], title: str) -> str:
     Args:
       columns: `Column`, at least one.
       title: of the page.
+
     Raises:
       ValueError: without a column, or if the page is too large even without a picture.
     """

@@ -94,6 +94,7 @@ class Measured:
 
     Args:
       values: the JSON's.
+
     Raises:
       ValueError: if they do not measure any latent dimension.
     """

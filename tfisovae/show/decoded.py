@@ -40,6 +40,7 @@ def traversal(rows: "Traversals", ax: Axes | None = None, title: str = "") -> Ax
         white are 0 and 1, or the limits of other data (`contents.limits`).
       ax: to draw on; by default of a new figure.
       title: above the picture; any text.
+
     Returns:
       `ax`, or the new figure.
     """
@@ -98,6 +99,7 @@ def reconstructions(rows: Sequence[np.ndarray], labels: Sequence[str], ax: Axes 
       title: above the picture; any text.
       max_value: black and white are 0 and this, or the limits of inputs in another range. The
         title then says so.
+
     Returns:
       `ax`, or the new figure.
     """
@@ -144,6 +146,7 @@ def curves(x: npt.ArrayLike, ax: Axes | None = None, title: str = "",
       ax: to draw on; by default of a new figure.
       title: above the picture; any text.
       limits: of the values, which several pictures can share.
+
     Returns:
       `ax`, or the new figure.
     """

@@ -29,6 +29,7 @@ def against_truth(estimate: npt.ArrayLike, truth: npt.ArrayLike, ax: Axes | None
       log: whether the axes show log densities, or densities.
       diagonal: whether to draw the line of equality.
       max_points: drawn at most, evenly chosen.
+
     Returns:
       `ax`, or the new figure.
     """
@@ -86,6 +87,7 @@ def histogram(log_estimates: Mapping[str, npt.ArrayLike], ax: Axes | None = None
       log_estimates: dict from form to `[N]`, nats. The lowest hundredth of each is left out.
       ax: to draw on; by default of a new figure.
       title: above the picture; any text.
+
     Returns:
       `ax`, or the new figure.
     """

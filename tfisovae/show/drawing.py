@@ -143,7 +143,8 @@ def heat(ax: Axes, values: npt.ArrayLike, extent: tuple[float, float, float, flo
     """A matrix as shades, and its scale at the right. Entries that are not finite stay empty.
 
     Args:
-      values: `[rows, columns]`. extent: left, right, bottom and top of the picture on the axes.
+      values: `[rows, columns]`.
+      extent: left, right, bottom and top of the picture on the axes.
       limits: values without a shade, and with the full colour.
     """
     low, high = limits
@@ -234,7 +235,8 @@ class Inline:
     """A picture of a page.
 
     Attributes:
-      draw: function that returns its figure. alt: the finding, in a sentence.
+      draw: function that returns its figure.
+      alt: the finding, in a sentence.
       caption: how to read it.
       half: whether it fills half of the column, and is drawn only at the narrow width.
       height: at the narrow width, pixels; at the wide one it is a sixth higher.

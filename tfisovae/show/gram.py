@@ -26,6 +26,7 @@ def gram(numbers: Numbers, ax: Axes | None = None, title: str = "",
       title: above the picture; any text.
       cosines: whether to draw the cosines (root mean square over the data) instead of the Gram
         matrix. Their diagonal is left empty.
+
     Returns:
       `ax`, or the new figure.
     """

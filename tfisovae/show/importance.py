@@ -30,6 +30,7 @@ def scree(numbers: "Scree | Numbers", ax: Axes | None = None, title: str = "",
       ax: to draw on; by default of a new figure.
       title: above the picture; any text.
       predicted: importances that theory predicts, descending.
+
     Returns:
       `ax`, or the new figure.
     """

@@ -32,6 +32,7 @@ def norms(numbers: Numbers, ax: Axes | None = None, title: str = "",
       ax: to draw on; by default of a new figure.
       title: above the picture; any text.
       color: of the active dimensions.
+
     Returns:
       `ax`, or the new figure.
     """

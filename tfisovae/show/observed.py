@@ -42,9 +42,11 @@ def observe(model: AutoencoderLike, analysis: Analysis | Mapping[str, Any], x: n
       progress: whether to show a progress bar.
       distortion, scale: as `as_autoencoder` takes them.
       inspect: as of `tfisovae.analyze`.
+
     Returns:
       `{"traversals": Traversals, "reconstructions": Reconstructions}`, and "channel_traversals"
       of a spatial latent space.
+
     Cost: about 90 decodes for each active dimension (fewer for more than 48), and one for each
     example. Of more than 300 dimensions only the first 16 are shown.
     """

@@ -58,6 +58,7 @@ def render(contents: Contents) -> str:
 
     Args:
       contents: `Contents`.
+
     Raises:
       ValueError: if the page is too large even without a picture.
     """

@@ -26,6 +26,7 @@ def rates(numbers: Numbers, ax: Axes | None = None, title: str = "") -> Axes | F
       numbers: `Analysis`, or what `isometry.json` holds.
       ax: to draw on; by default of a new figure.
       title: above the picture; any text.
+
     Returns:
       `ax`, or the new figure.
     """
@@ -60,6 +61,7 @@ def curve(ledger: Ledger, ax: Axes | None = None, title: str = "") -> Axes | Fig
       ledger: `Ledger`.
       ax: to draw on; by default of a new figure.
       title: above the picture; any text.
+
     Returns:
       `ax`, or the new figure.
     """

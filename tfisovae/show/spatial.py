@@ -31,6 +31,7 @@ def channels(numbers: Numbers, name: str = "importance", ax: Axes | None = None,
         sum; or "channel_cost", the cost of removing it, with its interval of 95 %.
       ax: to draw on; by default of a new figure.
       title: above the picture; any text.
+
     Returns:
       `ax`, or the new figure.
     """

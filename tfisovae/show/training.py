@@ -29,6 +29,7 @@ def curve(steps: npt.ArrayLike, values: npt.ArrayLike, name: str, ax: Axes | Non
       name: of the quantity, with its unit.
       ax: to draw on; by default of a new figure.
       title: above the picture; any text.
+
     Returns:
       `ax`, or the new figure.
     """

@@ -20,6 +20,7 @@ def variable(y: npt.ArrayLike, ax: Axes | None = None, title: str = "",
       ax: to draw on; by default of a new figure.
       title: above the picture; any text.
       reference: `(values, density)`, or `None` if unknown.
+
     Returns:
       `ax`, or the new figure.
     """

@@ -18,8 +18,10 @@ def numpy_array(path: str, names: Sequence[str]) -> tuple[np.ndarray, str | None
       path: of the file.
       names: of acceptable arrays in a `.npz`; the first one found is used. A single array needs no
         name.
+
     Returns:
       `(array, name)`; the name is `None` for a `.npy`.
+
     Raises:
       ValueError: if it is damaged, or holds no real numbers.
     """
@@ -50,6 +52,7 @@ def read_numpy(
       `(parse, None, width, [], name)`: a function from positions of columns to their numbers, `[N,
       m]`; no names; the number of columns; no index; the name of the array in a `.npz`, by
       `numpy_array`.
+
     Raises:
       ValueError: if it is damaged, or not a table of real numbers.
     """
@@ -69,6 +72,7 @@ def read_parquet(path: str) -> tuple[Callable[[list[int]], np.ndarray], list[str
     Returns:
       `(parse, names, width, index)`: as `read_numpy`; `index` has the positions of what pandas
       stored as the index.
+
     Raises:
       ValueError: if it is damaged; `parse`: also for columns without a number in every row.
     """

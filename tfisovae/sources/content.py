@@ -26,6 +26,7 @@ def naming(path: str | os.PathLike, kind: str) -> Iterator[None]:
     Args:
       path: the file, as the user knows it.
       kind: what it should be: ".npz", "CSV".
+
     Raises:
       ValueError: instead of any `Exception`.
     """
@@ -98,8 +99,10 @@ def npz(path: str | os.PathLike, choose: Callable[[list[str]], list[str]]) -> di
       path: the file.
       choose: function from the names of all arrays to the chosen ones; raises `ValueError` if they
         are missing.
+
     Returns:
       A dict of arrays, in the chosen order.
+
     Raises:
       ValueError: if it is damaged, or holds Python objects.
     """

@@ -165,8 +165,10 @@ def decode(name: str, open_file: Callable[[], typing.BinaryIO], framing: Framing
       name: of the file, for messages and for its extension.
       open_file: function without arguments that returns a binary file.
       framing: `Framing`.
+
     Returns:
       `Decoded`.
+
     Raises:
       NoImage: if neither the name nor the content belongs to an image.
       Unreadable: if the image is broken or of an unsupported kind.

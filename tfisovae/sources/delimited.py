@@ -31,10 +31,12 @@ def read(
         turns most lines into numbers.
       decimal: "." or ","; `None`: the comma if it does not separate columns, is found between
         digits, and no point is.
+
     Returns:
       `(parse, names, width, options, encoding)`: a function from positions of columns to their
       numbers, `[N, m]` float64; the names of all columns, or `None` without a header; their number;
       the header, separator and decimal found; "utf-8" or "utf-16".
+
     Raises:
       ValueError: if it is not a text table, or its format is not clear.
     """

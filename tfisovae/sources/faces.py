@@ -70,6 +70,7 @@ def faces(num_examples: int, seed: int = 0,
       num_examples: how many.
       seed: seed of the factors.
       progress: called with the number drawn so far, after each block.
+
     Returns:
       `Faces`.
 

@@ -46,6 +46,7 @@ def guess(first: Sequence[str], rest: Sequence[Sequence[str]], decimal: str = ".
       first: cells of the first line, stripped.
       rest: cells of the next lines, as many as there are up to a hundred or so.
       decimal: the decimal sign.
+
     Returns:
       `True` for names, `False` for an example, `None` if it may be either.
     """

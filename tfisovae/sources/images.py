@@ -47,6 +47,7 @@ def load_images(data: str | os.PathLike, cache_dir: str | os.PathLike | None = N
         218 pixels), or "none" (the whole image squeezed to a square: its aspect changes).
       grayscale: one channel, luma, instead of three.
       background: an opaque colour ("white", "#ff8000") under transparent pixels.
+
     Raises:
       ValueError: for an unknown name, a directory or zip file without images, images below 11
         pixels, more than 1 % unreadable ones, or an option that makes no sense.

@@ -135,6 +135,7 @@ class Zip:
 
     Args:
       path: of the file.
+
     Raises:
       ValueError: for a damaged, encrypted or empty file, or if a member points outside of it.
     """

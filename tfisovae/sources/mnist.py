@@ -29,6 +29,7 @@ def load_mnist(data: str | os.PathLike = "mnist",
       data: "mnist" (TFDS), an `.npz` file with x_train and x_test, or a directory with the idx
         files. Files may be gzip, whatever their names.
       data_dir: TFDS' own directory.
+
     Raises:
       ValueError: for an unknown name, or for files that are broken, incomplete or of another kind.
       ConnectionError: if TFDS' data are neither prepared nor reachable.

@@ -19,6 +19,7 @@ def builder(name: str, data_dir: str | os.PathLike | None,
       name: "celeb_a" or "mnist".
       data_dir: TFDS' own directory; its default if `None`.
       other_ways: alternatives for the user, for the end of the error's message.
+
     Raises:
       ConnectionError: within seconds, if the data are neither prepared nor reachable.
     """

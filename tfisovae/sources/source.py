@@ -82,6 +82,7 @@ def held_out(names: Sequence[str], fraction: float = 0.1) -> tuple[np.ndarray, n
     Args:
       names: one string for each row.
       fraction: share to hold out; at least one row, and never all.
+
     Returns:
       `(train_rows, eval_rows)`, sorted integer arrays.
     """

@@ -48,6 +48,7 @@ def load_table(path: str | os.PathLike, standardize: bool | Sequence[npt.ArrayLi
         "no", or "auto": if a text header has no name for it (or "Unnamed: 0"), or if Parquet has
         such an index. Not used with `columns`.
       arrays: names in an `.npz`; the first one found is used.
+
     Raises:
       ValueError: if it is not a table of finite numbers, cannot be read, is ambiguous, or has a
         constant column to standardise.

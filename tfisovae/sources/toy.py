@@ -76,8 +76,10 @@ def toy(name: str, num_examples: int = 50_000, seed: int = 0) -> Toy:
       name: "mix", "ramp" or "norm".
       num_examples: N.
       seed: of the sources and of the basis.
+
     Returns:
       `Toy`.
+
     Raises:
       ValueError: for an unknown name, or a size below 1.
 
@@ -115,7 +117,8 @@ def least_loss(name: str, beta: float) -> float:
     """Shannon's lower bound on the loss lmbda D + R under the sum of squares, nats.
 
     Args:
-      name: of the toy data. beta: 1 / lmbda. The water level of the tightest bound is beta / 2.
+      name: of the toy data.
+      beta: 1 / lmbda. The water level of the tightest bound is beta / 2.
     """
     rate, distortion = theory.shannon_lower_bound(toy_entropies(name), beta / 2)
     return rate + distortion / beta
@@ -129,6 +132,7 @@ def predicted_precision(name: str, distortion: str, beta: float) -> list[float] 
       distortion: "sse", "downward_convex" or "upward_convex", with a_x averaged over the other two
         sources.
       beta: 1 / lmbda.
+
     Returns:
       A list of numbers; `None` for another distortion.
     """

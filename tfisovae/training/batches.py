@@ -24,6 +24,7 @@ def training_batches(rows: Rows, batch_size: int, seed: int, first_step: int,
       seed: integer.
       first_step: the step to begin with.
       strategy: `tf.distribute.Strategy`.
+
     Returns:
       A distributed data set.
     """

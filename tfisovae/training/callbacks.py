@@ -131,7 +131,8 @@ def fall_of_the_loss(directory: str | os.PathLike, config: dict[str, Any]) -> Lo
     history is too short.
 
     Args:
-      directory: of the run. config: its manifest.
+      directory: of the run.
+      config: its manifest.
     """
     rows = [row for row in history.read(os.path.join(directory, "history.csv")) if row.get("loss")]
     losses = [

@@ -37,6 +37,7 @@ def make_strategy(name: str = "auto", worker_timeout: float = 300.0) -> tf.distr
     Args:
       name: of the strategy.
       worker_timeout: seconds to wait for the other workers of "multi_worker".
+
     Raises:
       ValueError: for an unknown name, or a `TF_CONFIG` that names no workers.
       ClusterError: if another worker does not start, or this one's port is in use.
@@ -176,6 +177,7 @@ def wait_for_workers(workers: dict[str, str], own: str, timeout: float) -> None:
       workers: `{name: "host:port"}`.
       own: name of this one.
       timeout: seconds.
+
     Raises:
       ClusterError: if a worker was not reached in time, or this one's port is in use.
     """
@@ -277,8 +279,10 @@ def choose_precision(name: str, several_machines: bool = False) -> tuple[str | N
       name: one of `PRECISIONS`. "auto" is bfloat16 if a device has units for it, else float32;
         "none" is float32.
       several_machines: whether other machines train with this one. "auto" could differ there.
+
     Returns:
       "bfloat16", "float16", or None for float32; and a line for the log, or None.
+
     Raises:
       ValueError: for an unknown name, and for "auto" on several machines.
     """

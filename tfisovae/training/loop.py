@@ -58,8 +58,10 @@ def train(run: Run, make_vae: Callable[[], VAE], source: Source, strategy: tf.di
       resident: whether to keep the data on the device and run the `log_every` steps of an interval
         in one call compiled by XLA. This is several times faster for small networks on small
         examples. It needs the one-device strategy.
+
     Returns:
       The trained `VAE`, which is also saved in `model/`.
+
     Raises:
       RunError: if the loss or a weight is not finite, the disk is full, or a worker is lost; the
         last checkpoint is kept.

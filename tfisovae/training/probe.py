@@ -43,7 +43,8 @@ def losses(model: Measurable, data: Data, num_examples: int | None = None, seed:
       model: a `VAE` or an `Autoencoder`.
       data: examples, in the same order each time.
       num_examples: how many; all by default.
-      seed: of the posterior noise. progress: whether to show a progress bar.
+      seed: of the posterior noise.
+      progress: whether to show a progress bar.
       loss: as for `probe`.
     """
     loss = loss or _objective(model)
@@ -84,8 +85,10 @@ def probe(model: AutoencoderLike, data: Data, steps: int, trained_steps: int | N
       progress: whether to show progress bars.
       distortion, beta, scale: as `as_autoencoder` takes them.
       inspect: as of `tfisovae.analyze`.
+
     Returns:
       `Probe`, for the `probes` of `Analysis.judge`.
+
     Raises:
       ValueError: if the model has no trainable weights, or there are too few examples.
 
@@ -197,8 +200,10 @@ def probe_run(directory: str | os.PathLike, source: Source, steps: int | None = 
       seed: of the batches and the noise of the probe.
       num_examples: largest number of training examples for the comparison.
       progress: whether to show progress bars.
+
     Returns:
       `Probe`.
+
     Raises:
       RunError: if the run is not finished, or the probe's loss is not finite.
     """

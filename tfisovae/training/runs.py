@@ -45,6 +45,7 @@ class Run:
       directory: made if it is missing.
       config: every option of the run, JSON-serialisable; the manifest.
       chief: whether this process writes. Other workers of the same run only read.
+
     Raises:
       RunError: if another process uses the directory, it holds a run with another configuration, or
         a run without an intact checkpoint. Then nothing has been changed.

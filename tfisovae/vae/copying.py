@@ -28,6 +28,7 @@ def checked(vae: Any, configure: Callable[[], dict[str, Any]], purpose: str) -> 
       vae: the `VAE`.
       configure: its `get_config` or `config_now`.
       purpose: its purpose in the message: "saved" or "copied".
+
     Raises:
       ValueError: if it makes a different VAE: another distortion, networks with other weights, or a
         subclass that encodes or decodes differently.

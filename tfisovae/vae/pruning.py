@@ -64,8 +64,9 @@ class Pruning:
       encoder_sliced, decoder_sliced: whether the network got smaller; otherwise it is unchanged,
         with a layer that selects.
       num_examples: measured; 0 without data.
-      distortion: as trained, in its own unit. rate: E[KL], nats. loss: distortion / beta + rate,
-        nats. `Change`s, or `None`.
+      distortion: as trained, in its own unit.
+      rate: E[KL], nats.
+      loss: distortion / beta + rate, nats. `Change`s, or `None`.
       weights_shared: whether the model before shares some weights, so that training one changes the
         other.
     """
@@ -157,17 +158,20 @@ def prune(model: AutoencoderLike, keep: Sequence[int] | int | float | str, data:
         - an integer: this many, by their cost of removal;
         - a float between 0 and 1: the fewest with this share of the cost of removal of all active
           ones (`scree.Scree.count`);
-        - "active": all with a mean KL above .01 nat. data: `[N, ...]` or batches, read twice. Only
-          a list works without data. With data the cost is measured.
+        - "active": all with a mean KL above .01 nat.
+      data: `[N, ...]` or batches, read twice. Only a list works without data. With data the cost is
+        measured.
       num_examples: how many to use; all by default.
       progress: whether to show progress bars.
       distortion, beta, scale, decomposed: as `as_autoencoder` takes them, for models that do not
         say them.
       inspect: as of `tfisovae.analyze`.
+
     Returns:
       For Keras networks a `VAE`, not compiled, with the model's present lmbda and loss. For other
       models (SavedModels, functions) an `Autoencoder`. Its `pruning` is a `Pruning`: kept
       variables, cost and prediction.
+
     Raises:
       ValueError: for a `keep` that removes nothing or everything, repeats a variable, names a
         missing one, or is not a share; for a collapsed model, missing data or a generator, or a
@@ -365,6 +369,7 @@ def chosen(keep: Sequence[int] | np.ndarray | int | float | str, n: int,
       n: how many there are.
       seen: `PosteriorMeans`; only a list works without it.
       cost: the cost of removal of each, `[n]`, for counts and shares.
+
     Raises:
       ValueError: for a `keep` of another kind, one that removes nothing or everything, repeats a
         variable or names a missing one; for a collapsed model; or if `seen` is missing but needed.

@@ -43,6 +43,7 @@ def write(path: str | os.PathLike, weights: Weights,
       signatures: dict from name to `tf.function`.
       config: JSON-serialisable dict.
       overwrite: whether a SavedModel at `path` may be replaced.
+
     Raises:
       FileExistsError: if something at `path` may not be replaced.
     """

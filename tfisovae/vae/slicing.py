@@ -76,6 +76,7 @@ def encoder_of(encoder: tf.keras.Model, kept: np.ndarray, n: int,
       kept: numbers of the variables, ascending.
       n: how many there are.
       example_shape: of one x.
+
     Returns:
       A network with its own weights, if the encoder's configuration allows it. Otherwise it shares
       the weights of `encoder`.
@@ -109,6 +110,7 @@ def decoder_of(decoder: tf.keras.Model, kept: np.ndarray,
       decoder: built Keras model, as `VAE` takes it.
       kept: numbers of the variables, ascending.
       values: fixed values of the others, `[n]` (entries of kept ones are not used).
+
     Returns:
       As for `encoder_of`.
     """

@@ -72,8 +72,10 @@ def standardize_latents(vae: VAE, data: Data, num_examples: int | None = None,
       num_examples: how many; all by default.
       progress: whether to show a progress bar.
       inspect: as of `tfisovae.analyze`.
+
     Returns:
       `Standardization`.
+
     Raises:
       TypeError, ValueError: for other networks (`layers_of`), fewer than 20 examples, or a moment
         that is not finite. Then the VAE is unchanged.

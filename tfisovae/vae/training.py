@@ -232,6 +232,7 @@ class Trainable(_keras.Trained):
           share: `share_of(x)`.
           alive: None: a loss that is not finite is an error. If XLA compiles the step, a scalar
             tensor, bool: whether to do the step at all.
+
         Returns:
           `(the Measurements of its parts, whether the step was done)`; a step is not done if its
           loss is not finite.

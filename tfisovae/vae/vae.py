@@ -234,6 +234,7 @@ class VAE(Trainable):
         Args:
           filepath: directory to write.
           overwrite: whether an existing SavedModel there may be replaced.
+
         Raises:
           ValueError: for `.keras` and `.h5`, which lose the weights of GDN layers; for networks, a
             distortion or a subclass of `VAE` that cannot be made from its configuration (no
@@ -320,6 +321,7 @@ def load(path: str | os.PathLike, custom_objects: Mapping[str, type] | None = No
       path: the SavedModel's directory.
       custom_objects: classes by name, for distortions, layers or subclasses of `VAE` that are not
         registered with Keras.
+
     Raises:
       FileNotFoundError: if there is nothing at `path`.
       ValueError: if it is not a VAE, was saved by another version, has parts of an unknown class,

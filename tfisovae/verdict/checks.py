@@ -69,8 +69,9 @@ class Conditions:
     `None` if unknown.
 
     Attributes:
-      moments: of E[mu] = 0 and E[mu^2 + sigma^2] = 1. balance: of the posterior balance. gradient:
-        of the mean gradient, as `mean_gradient.block_gradients` computes it.
+      moments: of E[mu] = 0 and E[mu^2 + sigma^2] = 1.
+      balance: of the posterior balance.
+      gradient: of the mean gradient, as `mean_gradient.block_gradients` computes it.
       moments_why, balance_why, gradient_why: `Why`, or `None` without a reason.
     """
 
@@ -127,7 +128,8 @@ class Check:
     """The test of one number against its expected value.
 
     Attributes:
-      name: of the number. dimension: j, or `None` for the whole network.
+      name: of the number.
+      dimension: j, or `None` for the whole network.
       value, expected, standard_error: in the unit of `name`.
       skewness: of the examples; `value` is their mean.
       p_value: of the hypothesis that the value is as expected, for this test alone.
@@ -161,8 +163,10 @@ def overall_balance(balance: npt.ArrayLike, one_minus_variance: npt.ArrayLike,
     """sum_j E[eps_j sigma_j dD/dz_j] / sum_j beta E[1 - sigma_j^2] over the active dimensions.
 
     Args:
-      balance: of each dimension, `[n]`. one_minus_variance: E[1 - sigma_j^2], `[n]`. active: which
-        dimensions are active, `[n]`.
+      balance: of each dimension, `[n]`.
+      one_minus_variance: E[1 - sigma_j^2], `[n]`.
+      active: which dimensions are active, `[n]`.
+
     Returns:
       A number, 1 at the optimum. NaN if no dimension is active, or all posteriors are as wide as
       the prior. (The weakest dimensions would dominate a mean of the ratios.)
@@ -180,7 +184,8 @@ def overall_balance_error(work: npt.ArrayLike, one_minus_variance: npt.ArrayLike
 
     Args:
       work: eps_j sigma_j dD/dz_j / beta, `[N, n]`, of all examples or of some.
-      one_minus_variance: 1 - sigma_j^2, `[N, n]`. active: which dimensions, `[n]`.
+      one_minus_variance: 1 - sigma_j^2, `[N, n]`.
+      active: which dimensions, `[n]`.
       num_examples: of the mean.
     """
     work, target = (np.asarray(part, np.float64)[:, np.asarray(active, bool)].sum(1)
@@ -207,6 +212,7 @@ def checks(stationarity: Stationarity | None, conditions: Conditions | None = No
         other examples, so errors are wider by sqrt(1 + N / num_train).
       annealed: whether the learning rate ended at 0. Then the loss has stopped falling.
       tolerance: deviations up to this do not matter.
+
     Returns:
       List of `Check`.
     """
@@ -262,7 +268,9 @@ def differences(held_out: list[Check], training: list[Check], level: float = LEV
 
     Args:
       held_out, training: the `checks` of each.
-      level: of false alarms, over all of them. tolerance: differences up to this do not matter.
+      level: of false alarms, over all of them.
+      tolerance: differences up to this do not matter.
+
     Returns:
       Checks of held-out examples. The expected values are the means of the training examples.
     """

@@ -34,7 +34,8 @@ class Gain:
       kind: `GainKind`.
       value, standard_error: nats. The average contribution of the estimate's noise is subtracted,
         so a value may be slightly negative.
-      steps: of a probe. spread: the standard deviation over the seeds of a probe; NaN for one seed.
+      steps: of a probe.
+      spread: the standard deviation over the seeds of a probe; NaN for one seed.
       num_seeds: of a probe.
     """
 
@@ -101,7 +102,8 @@ class Probe:
     """The gain of a copy of a trained model in further training.
 
     Attributes:
-      steps: of the probe. trained_steps: of the training before it; `None` if unknown.
+      steps: of the probe.
+      trained_steps: of the training before it; `None` if unknown.
       seed: of the probe's batches and noise.
       before, after: the mean loss before and after, nats.
       gain, standard_error: `before - after`, paired over the examples: nats.
@@ -152,7 +154,8 @@ def margin(loss: float = math.nan, irreducible: float = 0.0) -> float:
     """Gains below this do not matter, nats: the larger of .1 nat and .5 % of the loss.
 
     Args:
-      loss: nats. irreducible: lmbda D(x, x), nats, which no training can change.
+      loss: nats.
+      irreducible: lmbda D(x, x), nats, which no training can change.
     """
     share = MARGIN_SHARE * (loss - irreducible)
     return max(LEAST_MARGIN, share) if math.isfinite(share) else LEAST_MARGIN

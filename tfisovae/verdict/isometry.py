@@ -41,7 +41,8 @@ class Isometry:
     eigenvalues, `error_95` can show that it is not isometric, and only `error_95_bound` that it is.
 
     Attributes:
-      state: `IsometryState`. failing: the parts that fail.
+      state: `IsometryState`.
+      failing: the parts that fail.
       num_examples, num_dimensions: how many.
       error_median, error_95, error_largest: of `error` over the examples: median, 95th percentile,
         maximum.
@@ -52,10 +53,10 @@ class Isometry:
         1)).
       length_error: root mean square over data and dimensions of the relative error of a length
         along an axis. This is half the error of its square.
-      worst: the dimension with the largest length error. worst_error, norm, norm_std, prediction:
-        the numbers of this dimension: length error, mean and deviation of the squared norm (Eq.
-        15), and E[1 - sigma^2]. The last is the norm of an optimal straight decoder under a
-        quadratic loss.
+      worst: the dimension with the largest length error.
+      worst_error, norm, norm_std, prediction: the numbers of this dimension: length error, mean and
+        deviation of the squared norm (Eq. 15), and E[1 - sigma^2]. The last is the norm of an
+        optimal straight decoder under a quadratic loss.
       cosine: root mean square of the cosines between x_zj and x_zk.
       unexplained, unexplained_error: root mean square over the dimensions of
         `tfisovae.geometry.flatness`, and its standard error.
@@ -124,7 +125,8 @@ def judged(kl: npt.ArrayLike, active: npt.ArrayLike) -> np.ndarray:
     """The indices of the judged dimensions: all above `STRONG_KL` nats, or else the active ones.
 
     Args:
-      kl: E[KL_j], nats, `[n]`. active: which dimensions carry information, `[n]`.
+      kl: E[KL_j], nats, `[n]`.
+      active: which dimensions carry information, `[n]`.
     """
     with np.errstate(invalid="ignore"):
         strong = np.flatnonzero(np.asarray(kl, np.float64) > STRONG_KL)
@@ -199,6 +201,7 @@ def isometry_of(values: Mapping[str, Any], beta_found: bool = False,
     Args:
       values: the fields of an `Analysis`, or of an isometry.json.
       beta_found, beta_differs: as of `Isometry`.
+
     Raises:
       KeyError, ValueError, TypeError: if the norms are missing, or the values are of another kind.
     """

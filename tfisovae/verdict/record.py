@@ -77,14 +77,17 @@ class Verdict:
     """The verdict on a trained VAE: has training converged, and is the latent space isometric?
 
     Attributes:
-      state: whether the training has converged. reasons: what was found.
+      state: whether the training has converged.
+      reasons: what was found.
       isometry: the verdict on the embedding, or `None`.
-      num_examples: number of examples that decide. level: rate of false alarms.
+      num_examples: number of examples that decide.
+      level: rate of false alarms.
       resolution: the deviation in any dimension that the checks find with probability .9; NaN
         without such checks.
       gradient, fall, annealed: as given to `tfisovae.verdict.convergence.judge`.
-      gains: how far the loss can still fall, by source. margin: smaller gains do not matter, nats.
-        averaging: the gain of averaged weights, or `None`.
+      gains: how far the loss can still fall, by source.
+      margin: smaller gains do not matter, nats.
+      averaging: the gain of averaged weights, or `None`.
       on_own_data: whether the state was measured on the run's own data, and the embedding on other
         data.
 

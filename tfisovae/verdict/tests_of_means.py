@@ -223,8 +223,10 @@ def mean_gradient(gram: npt.ArrayLike, num_examples: int, num_splits: int = 50,
       num_examples: in all blocks together.
       num_splits: random halves.
       seed: of the halves.
+
     Returns:
       `MeanGradient`; full of NaN if a gradient is not finite.
+
     Raises:
       ValueError: for fewer than 8 blocks.
     """
@@ -322,6 +324,7 @@ def loss_fall(steps: npt.ArrayLike, losses: npt.ArrayLike, part: float = 1 / 3,
         the row before.
       part: of the steps, at the end.
       min_rows: with fewer rows in this part there is no answer.
+
     Returns:
       `LossFall`, full of NaN if a loss is not finite; or `None` if the history is too short.
     """
