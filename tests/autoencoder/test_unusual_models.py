@@ -452,7 +452,7 @@ def test_a_batch_is_not_split_for_layers_that_look_at_all_of_it():
                                                               kind()]))
 
 
-class Independent:
+class Sampled:
     """What a distribution of TensorFlow Probability is known by."""
 
     def __init__(self, mean):
@@ -465,7 +465,11 @@ class Independent:
         return x
 
 
-class MultivariateNormalTriL(Independent):
+class Independent(Sampled):
+    pass
+
+
+class MultivariateNormalTriL(Sampled):
     pass
 
 

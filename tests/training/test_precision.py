@@ -87,6 +87,7 @@ def test_where_there_are_gpus_all_of_them_must_have_it(cpuinfo, gpus, capabiliti
 ])
 def test_what_is_chosen_and_what_is_said(monkeypatch, name, found, chosen, said):
     monkeypatch.setattr(devices, "bfloat16_units", lambda: found)
+    monkeypatch.setattr(devices, "aborts_in_bfloat16", lambda: False)
     policy, note = devices.choose_precision(name)
     assert policy == chosen and (note is None if said is None else said in note)
 
