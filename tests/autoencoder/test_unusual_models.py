@@ -475,7 +475,7 @@ class MultivariateNormalTriL(Sampled):
 
 @pytest.mark.parametrize("encode, said", [
     (lambda x: Independent(x), "diagonal"),
-    (lambda x: MultivariateNormalTriL(x), "leave out how the dimensions vary"),
+    (lambda x: MultivariateNormalTriL(x), "diagonal covariance"),
     (lambda x: (x, x, x[:, :1], x[:, :1]), "hierarchical")
 ])
 def test_other_posteriors_of_functions_are_refused_by_name(encode, said):
