@@ -177,7 +177,8 @@ def test_what_takes_no_condition_refuses_it(measured, call):
 
 def test_other_models_are_refused(measured):
     model, pair, *_ = measured
-    one = tf.keras.Sequential([tf.keras.layers.Dense(2 * N, input_shape=(M,))])
+    one = tf.keras.Sequential([tf.keras.layers.Input((M,), name="x"),
+                               tf.keras.layers.Dense(2 * N)])
     with refuses(ValueError, ""):
         tfisovae.as_autoencoder((one, pair[1]), "sse", BETA, conditional=True)
     for some in (plain(pair, 0) + (0,), ("somewhere", pair[1]), model.distortion):
