@@ -171,11 +171,11 @@ def as_autoencoder(model: AutoencoderLike, distortion: Distortion | str | None =
     given = {"distortion": distortion, "beta": beta, "decomposed": decomposed}
     condition = Condition() if conditional else None
     if all(hasattr(model, name) for name in ("encode", "decode", "distortion")):
-        if conditional and getattr(model, "condition", None) is None:
+        if conditional and condition_of(model) is None:
             raise TypeError(
                 "With conditional=True, model must be a pair (encoder, decoder), or an object with "
                 f"these two attributes; got {type(model).__name__}.")
-        encode, decode, condition = model.encode, model.decode, getattr(model, "condition", None)
+        encode, decode, condition = model.encode, model.decode, condition_of(model)
         said = {name: getattr(model, name, None) for name in ("distortion", "beta", "decomposed")}
         networks = _known(model)
         if networks is not None and any(value is not None for value in given.values()):
@@ -224,7 +224,7 @@ def bound(model: Measurable, x: Any) -> tuple[Measurable, Any]:
     Returns:
       `(model, x)`. Its `decode` takes z `[B, n]`, or `[m B, n]` of the same rows m times.
     """
-    condition = getattr(model, "condition", None)
+    condition = condition_of(model)
     if condition is None:
         return model, x
     posterior = model.encode(x)
@@ -311,3 +311,16 @@ def _written_beside(model, distortion):
                 f"{model} was trained with the distortion {config['distortion']['class_name']}, "
                 "which is not registered with Keras here. Give distortion=.") from error
     return said
+
+
+def condition_of(model: Any) -> Condition | None:
+    """What a conditional model takes next to x; `None` for all other models."""
+    return getattr(model, "condition", None)
+
+
+def refuse_conditional(model: Any, name: str) -> None:
+    """Raises ValueError if a model is conditional; `name` is the function that cannot use one."""
+    if condition_of(model) is not None:
+        raise ValueError(
+            f"{name} cannot use a conditional model. Give the model at one condition: a pair of "
+            "functions of x and of z alone.")

@@ -174,11 +174,3 @@ def conditional_part(model: Any, role: str, condition: Condition,
     plain = PlainFunction(lambda packed: model(*inputs(packed)), role)
     return Part(lambda packed, training=False: Outputs.of(plain(packed)),
                 precision=lambda: plain.precision)
-
-
-def refuse(model: Any, name: str) -> None:
-    """Raises ValueError if a model is conditional; `name` is the function that cannot use one."""
-    if getattr(model, "condition", None) is not None:
-        raise ValueError(
-            f"{name} cannot use a conditional model. Give the model at one condition: a pair of "
-            "functions of x and of z alone.")

@@ -17,7 +17,7 @@ import tqdm
 from tfisovae import arguments
 from tfisovae._autograph import compiled
 from tfisovae.autoencoder import inspection
-from tfisovae.autoencoder.autoencoder import Measurable, bound
+from tfisovae.autoencoder.autoencoder import Measurable, bound, condition_of
 from tfisovae.autoencoder.data import Data, batches, is_endless
 from tfisovae.autoencoder.outputs import PartError
 
@@ -133,7 +133,7 @@ def examples_of(autoencoder: Measurable, data: Data, num_examples: int | None = 
     elif is_endless(data):
         raise ValueError(
             "The data set repeats without end: give num_examples, or remove its repeat().")
-    seen, condition = 0, getattr(autoencoder, "condition", None)
+    seen, condition = 0, condition_of(autoencoder)
     read = batches if condition is None else condition.batches
     with tqdm.tqdm(total=num_examples, desc=description, unit=" examples",
                    disable=not progress) as bar:

@@ -1,14 +1,18 @@
 """How the options of a command are grouped, and how its `--help` shows them."""
 import argparse
+import weakref
 from collections.abc import Sequence
+from typing import Any
+
+_groups: weakref.WeakKeyDictionary[Any, dict[str, Any]] = weakref.WeakKeyDictionary()
 
 
-def group(p: argparse.ArgumentParser, title: str) -> argparse._ArgumentGroup:
+def group(p: argparse.ArgumentParser, title: str) -> Any:
     """The group of options with this title; a new one if the parser has none."""
-    for made in p._action_groups:
-        if made.title == title:
-            return made
-    return p.add_argument_group(title)
+    known = _groups.setdefault(p, {})
+    if title not in known:
+        known[title] = p.add_argument_group(title)
+    return known[title]
 
 
 def in_order(p: argparse.ArgumentParser, *titles: str) -> None:

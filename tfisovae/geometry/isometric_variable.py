@@ -21,8 +21,7 @@ import tensorflow as tf
 
 from tfisovae import arguments
 from tfisovae.autoencoder import inspection
-from tfisovae.autoencoder.autoencoder import AutoencoderLike, as_autoencoder
-from tfisovae.autoencoder.conditional import refuse
+from tfisovae.autoencoder.autoencoder import AutoencoderLike, as_autoencoder, refuse_conditional
 from tfisovae.distortions import Distortion
 from tfisovae.geometry.monotone import Monotone
 
@@ -154,7 +153,7 @@ class IsometricVariable:
         if num_points < 2:
             raise ValueError(f"num_points must be at least 2; got {num_points!r}.")
         model = as_autoencoder(model, distortion, needs_beta=False)
-        refuse(model, "IsometricVariable.along_axis")
+        refuse_conditional(model, "IsometricVariable.along_axis")
         if inspect:
             inspection.check_decoder(model, at)
         z = np.linspace(mean.min(), mean.max(), num_points)

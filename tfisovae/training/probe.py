@@ -16,8 +16,12 @@ import tqdm
 from tfisovae import _keras, arguments, files
 from tfisovae._autograph import compiled
 from tfisovae.autoencoder import inspection, streaming
-from tfisovae.autoencoder.autoencoder import AutoencoderLike, Measurable, as_autoencoder
-from tfisovae.autoencoder.conditional import refuse
+from tfisovae.autoencoder.autoencoder import (
+    AutoencoderLike,
+    Measurable,
+    as_autoencoder,
+    refuse_conditional,
+)
 from tfisovae.autoencoder.data import Data, whole
 from tfisovae.autoencoder.data import batches as data_batches
 from tfisovae.autoencoder.networks import Networks
@@ -98,7 +102,7 @@ def probe(model: AutoencoderLike, data: Data, steps: int, trained_steps: int | N
     """
     arguments.integer("steps", steps)
     autoencoder = as_autoencoder(model, distortion, beta, scale)
-    refuse(autoencoder, "probe")
+    refuse_conditional(autoencoder, "probe")
     weights = _keras.variables((autoencoder.networks or Networks()).weights)
     if not weights:
         raise ValueError("model must have trainable weights to continue training; it has none. "

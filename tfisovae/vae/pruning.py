@@ -18,8 +18,13 @@ from tfisovae import arguments
 from tfisovae.analysis import components, scree
 from tfisovae.analysis.mean_gradient import weights_of
 from tfisovae.autoencoder import streaming
-from tfisovae.autoencoder.autoencoder import CONFIG, Autoencoder, AutoencoderLike, as_autoencoder
-from tfisovae.autoencoder.conditional import refuse
+from tfisovae.autoencoder.autoencoder import (
+    CONFIG,
+    Autoencoder,
+    AutoencoderLike,
+    as_autoencoder,
+    refuse_conditional,
+)
 from tfisovae.autoencoder.data import Data
 from tfisovae.autoencoder.networks import Composed, Networks
 from tfisovae.autoencoder.posterior import Posterior
@@ -186,7 +191,7 @@ def prune(model: AutoencoderLike, keep: Sequence[int] | int | float | str, data:
     if isinstance(model, (str, os.PathLike)) and os.path.isfile(os.path.join(model, CONFIG)):
         model = load(model)
     before = as_autoencoder(model, distortion, beta, scale, decomposed, needs_beta=False)
-    refuse(before, "prune")
+    refuse_conditional(before, "prune")
     pair = _keras_pair(model, before)
     if pair is not None or data is not None:
         before = as_autoencoder(before)  # it raises if beta is missing
