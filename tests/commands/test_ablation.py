@@ -164,7 +164,7 @@ def test_bad_input(main, tmp_path):
         "ablation", "--lmbdas", "1234567", "1234568", "20", "--ablation_dir", tmp_path / "a")
     refused("--workers must be at least 1; got 0", "ablation", "--workers", "0", "--ablation_dir",
             tmp_path / "a")
-    refused("holds no ablation", "measure_ablation", tmp_path)
+    refused("is not an ablation", "measure_ablation", tmp_path)
     (tmp_path / "thesis.tex").write_text("")
     refused("is not empty and holds no ablation", "ablation", "--ablation_dir", tmp_path)
     assert not (tmp_path / "a").exists()

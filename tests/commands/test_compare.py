@@ -78,7 +78,7 @@ def test_the_page_shows_both(compared):
     assert "trained for 4 steps of 4 examples on faces" in text
     assert "Estimated against true log density of 200 inputs" in text
     assert "Densities were not measured." in text
-    assert "The shapes of the sources alone predict" in text
+    assert "The shapes of the sources predict the importances" in text
     assert len(re.findall(r'<img class="strip', page)) == min(
         5, 3) and "above its reconstruction" in page
     ids = re.findall(r' id="([^"]+)"', page)

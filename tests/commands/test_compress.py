@@ -271,7 +271,7 @@ def test_a_codec_without_its_data(mix, main, tmp_path):
     arguments = ("compress", tmp_path / "run", tmp_path / "other.npy", "-o", tmp_path / "x.tfv")
     done = main(*arguments, check=False)
     assert done.code != 0
-    assert "has no codec yet, and one is fitted to the data of its training" in done.stderr
+    assert "has no codec yet, and fitting one needs its training data" in done.stderr
     assert "--train_data" in done.stderr
     done = main(*arguments, "--train_data", tmp_path / "other.npy", check=False)
     assert done.code != 0 and "--train_data must be the data that" in done.stderr

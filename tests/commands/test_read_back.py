@@ -128,8 +128,7 @@ def test_a_report_is_of_the_data_that_it_names(run, main, tmp_path):
     said = main("report", run, "--data", tmp_path / "two" / "test.npy", *out).stdout
     assert "belongs to other data" in said and "measured again" in said
     page = (tmp_path / "out" / "report.html").read_text()
-    assert ("What was measured of densities is of other data, or of the model before it was "
-            "trained on, and left out.") in page
+    assert "Results of densities belong to other data or to an earlier model" in page
     assert files.read_json(tmp_path / "out" / "isometry.json")["data"] == str(
         tmp_path / "two" / "test.npy")
 

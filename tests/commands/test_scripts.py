@@ -140,7 +140,7 @@ def test_percentiles_of_other_data(toy_run, main, tmp_path):
     np.save(far, 10 * sources.load_toy("mix").eval[np.arange(5)])
     said = main("density", toy_run, "--data", far, "--train_examples", 500, "--out",
                 tmp_path).stdout
-    assert "Among 500 examples of training" in said
+    assert "Among 500 random training examples" in said
     assert "is at percentile 0.0; 100.0% are below the first" in said
     columns = np.genfromtxt(tmp_path / "densities.csv", delimiter=",", names=True)
     assert (columns["percentile"] == 0).all() and len(columns) == 5

@@ -159,8 +159,8 @@ def test_data_that_moved(table_run, main, tmp_path):
         shutil.copytree(table_run / "run", run)
         refused = main("isometry", run, check=False)
         assert refused.code != 0
-        assert "There is no file" in refused.stderr
-        assert "name the place with --data" in refused.stderr
+        assert "File not found" in refused.stderr
+        assert "give its new place with --data" in refused.stderr
         assert counted(main("isometry", run, "--data", tmp_path / "moved.npy")) == [30]
         assert not (run / "on-moved").exists()
         done = main("toy", "--data", tmp_path / "moved.npy", "--latent_dim", 2, "--epochs", 150,

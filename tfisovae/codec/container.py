@@ -299,7 +299,7 @@ class Reader:
         if zlib.crc32(code) != _CRC.unpack_from(rest, length)[0]:
             where = (f"block {number}, examples {first} to {first + count - 1} (counted from 0),"
                      if count else "its last block")
-            raise self._altered(f"{where} is not as it was written")
+            raise self._altered(f"{where} has changed")
         seen(head + rest)
         return Block(first, count, code)
 

@@ -67,7 +67,9 @@ def sentences(verdict: Verdict) -> tuple[str, str]:
 
 
 def numbers(verdict: Verdict) -> str:
-    """The numbers and reasons of a verdict as rows of text, at most 100 characters wide."""
+    """The numbers and reasons of a verdict as rows of text, at most 100 characters wide, and the
+    command that measures the run's own data where these are others.
+    """
     rows = [(words.source(gain), f"{gain.value:.2g} +- {gain.standard_error:.1g} nats")
             for gain in verdict.gains]
     if rows:
@@ -76,9 +78,10 @@ def numbers(verdict: Verdict) -> str:
         rows += [("embedding", said) for said in words.embedding_numbers(verdict.isometry)]
         rows += [("caution", said) for said in words.cautions(verdict)]
     rows += [("found", said) for said in words.notes(verdict)]
-    return "\n".join(
-        textwrap.fill(text, WIDTH, initial_indent=f"{name:<30} ", subsequent_indent=" " * 31)
-        for name, text in rows)
+    lines = [textwrap.fill(text, WIDTH, initial_indent=f"{name:<30} ", subsequent_indent=" " * 31)
+             for name, text in rows]
+    lines += [f"{'command':<30} {reason.note}" for reason in verdict.of(ReasonKind.OTHER_DATA)]
+    return "\n".join(lines)
 
 
 def _training(verdict):
