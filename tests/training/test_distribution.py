@@ -50,7 +50,7 @@ def test_workers_that_do_not_share_the_run_directory_stop(tmp_path, root):
     statuses, errors = run_workers([tmp_path / "chief", tmp_path / "other"], {"steps": 40})
     assert 0 not in statuses
     assert "resumes from step 20, but the mean over all workers is 10" in errors[
-        0] and "goes on from step 0" in errors[1]
+        0] and "resumes from step 0" in errors[1]
 
 
 @pytest.mark.slow

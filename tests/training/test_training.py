@@ -212,7 +212,7 @@ def test_more_steps_go_on_from_where_the_run_ended(tmp_path, capsys):
     """Also where an interval is left over: 20 and then 33 steps are 33."""
     train(tmp_path / "a")
     longer = train(tmp_path / "a", {"steps": 33}, save=True)
-    assert "going on from step 20" in capsys.readouterr().err
+    assert "resuming from step 20" in capsys.readouterr().err
     assert equal(longer, train(tmp_path / "b", {"steps": 33}))
     again = train(tmp_path / "a", {"steps": 33})
     assert "already trained to step 33" in capsys.readouterr().err
@@ -248,7 +248,7 @@ def test_kill_9(tmp_path, script):
     assert killed.wait() == -signal.SIGKILL
     assert not (tmp_path / "killed" / "model").exists()
     resumed = script("train/mnist.py", *options, tmp_path / "killed")
-    assert "going on from step" in resumed.stderr
+    assert "resuming from step" in resumed.stderr
     assert equal(*(tfisovae.load(tmp_path / name / "model") for name in ("whole", "killed")))
     assert (tmp_path / "whole" / "history.csv").read_text() == (tmp_path / "killed"
                                                                 / "history.csv").read_text()

@@ -118,7 +118,7 @@ def test_the_verdict_advises_it_where_it_helps(make_linear_vae):
     off = make_linear_vae(np.diag(optimum.encoder_gain), np.diag(optimum.decoder_gain),
                           optimum.scale * 1.5, 10.0)
     said = tfisovae.analyze(off, x).health()
-    assert said.startswith("IMPROVING: ") and "by the widths of the posterior" in said
+    assert said.startswith("IMPROVING: ") and "by the posterior widths" in said
     assert "standardize_latents" not in said
 
 

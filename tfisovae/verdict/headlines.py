@@ -74,6 +74,7 @@ def numbers(verdict: Verdict) -> str:
             for gain in verdict.gains]
     if rows:
         rows.append(("margin", f"{verdict.margin:.2g} nats"))
+    rows += [("probe", said) for said in words.seeds(verdict)]
     if verdict.isometry is not None:
         rows += [("embedding", said) for said in words.embedding_numbers(verdict.isometry)]
         rows += [("caution", said) for said in words.cautions(verdict)]

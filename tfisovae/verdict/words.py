@@ -243,12 +243,16 @@ def _total(verdict):
         parts = [f"{max(0.0, gain.value):.2g} {source(gain)}"
                  for gain in verdict.gains]
         said.append(f"Of these: {', '.join(parts)}.")
-    probe = doubling or verdict.gain_of(GainKind.PROBE)
+    return " ".join([*said, *seeds(verdict)])
+
+
+def seeds(verdict: Verdict) -> Iterator[str]:
+    """How far the error of a probe goes: one seed, or several."""
+    probe = verdict.gain_of(GainKind.DOUBLING) or verdict.gain_of(GainKind.PROBE)
     if probe is not None and probe.num_seeds == 1:
-        said.append("The error covers the examples of one probe, not other seeds.")
+        yield "The error covers the examples of one probe, not other seeds."
     elif probe is not None:
-        said.append(f"{probe.num_seeds} seeds of the probe differ by {probe.spread:.2g} nats.")
-    return " ".join(said)
+        yield f"{probe.num_seeds} seeds of the probe differ by {probe.spread:.2g} nats."
 
 
 def gain_label(verdict: Verdict) -> str:
