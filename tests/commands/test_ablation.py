@@ -166,5 +166,5 @@ def test_bad_input(main, tmp_path):
             tmp_path / "a")
     refused("is not an ablation", "measure_ablation", tmp_path)
     (tmp_path / "thesis.tex").write_text("")
-    refused("is not empty and holds no ablation", "ablation", "--ablation_dir", tmp_path)
+    refused("is not empty and is not an ablation", "ablation", "--ablation_dir", tmp_path)
     assert not (tmp_path / "a").exists()

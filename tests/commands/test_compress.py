@@ -274,7 +274,7 @@ def test_a_codec_without_its_data(mix, main, tmp_path):
     assert "has no codec yet, and fitting one needs its training data" in done.stderr
     assert "--train_data" in done.stderr
     done = main(*arguments, "--train_data", tmp_path / "other.npy", check=False)
-    assert done.code != 0 and "--train_data must be the data that" in done.stderr
+    assert done.code != 0 and "--train_data must be the training data of" in done.stderr
     done = main(*arguments, "--train_data", tmp_path / "moved.npy", check=False)
     assert done.code == 0 and "50 examples" in done.stdout or "has collapsed" in done.stderr
 

@@ -523,7 +523,7 @@ def test_a_pruned_run_measures_as_a_run(run, main):
     }
     refused = main("prune", run, check=False)
     assert refused.code != 0
-    assert (f"{small} exists; it is unchanged. Name another directory with --out."
+    assert (f"{small} exists; it is unchanged. Give another directory with --out."
             in refused.stderr)
 
 

@@ -167,7 +167,7 @@ def whole(data: Any) -> Any:
     if hasattr(data, "shape"):
         check_kind(data[:0] if _is_plain(data) else data, "data")  # numbers batch by batch
         if not len(data.shape):
-            raise ValueError(f"data must be an array [N, ...]; got one number, {data!r}.")
+            raise ValueError(f"data must be an array [N, ...]; got one number, {data}.")
         return data
     if isinstance(data, (tuple, list)):
         return _of_sequence(data)
