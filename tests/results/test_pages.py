@@ -11,6 +11,7 @@ import pytest
 from results import report
 from tests import pages, style
 from tests.support import ROOT
+from tfisovae import files
 from tfisovae.__main__ import parser
 
 INDEX = ROOT / "results" / "README.md"
@@ -97,3 +98,15 @@ def test_commands_are_taken(page, monkeypatch):
 @every_page
 def test_pages_are_plain(page):
     assert not style.check({page.parent.name: pages.prose(page.read_text())})
+
+
+def test_the_cost_of_large_latent_spaces_is_that_of_its_file():
+    text = (ROOT / "results" / "large" / "latents.md").read_text()
+    rows = files.read_json(ROOT / "results" / "large" / "latents.json")["rows"]
+    for n, examples in ((4096, 100), (16384, 10)):
+        row, = (row for row in rows if row["n"] == n and row["num_examples"] == examples
+                and row["method"] == "estimated")
+        assert (f"| {n:,} | {examples} | {row['seconds']:.0f} | {row['cpu_seconds']:.0f} | "
+                f"{row['peak_mb']:,} | {row['passes']:.0f} |") in text
+        assert row["seconds"] < 600 and row["peak_mb"] < 4000 and row["passes"] <= 150
+    assert all(row["json_mb"] <= 1 for row in rows)
