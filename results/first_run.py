@@ -14,9 +14,9 @@ from tfisovae import files
 from tfisovae.training import runs
 from tfisovae.verdict import State, convergence, words
 
-FACES_STEPS = 350
+FACES_STEPS = 320
 PUBLISHED = "results/faces/decomposed"
-FACES_PROBE = 150  # steps
+FACES_PROBE = 120  # steps
 
 
 def parser():

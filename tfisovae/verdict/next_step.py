@@ -56,7 +56,7 @@ def steps(verdict: Verdict) -> list[Step]:
         found.append(Step(Action.MORE_DIMENSIONS,
                           "train again with more latent dimensions: one more would gain about "
                           f"{reason.value:.2g} nats"))
-    if verdict.state not in (State.NOT_FINITE, State.COLLAPSED):
+    if not verdict.unfinished and verdict.state is not State.COLLAPSED:
         found += _USES
     return list({step.action: step for step in reversed(found)}.values())[::-1][:MOST]
 
