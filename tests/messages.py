@@ -104,6 +104,9 @@ def normalised(message, base=""):
             (rf"{place}/tmp\w+", "TMP"), (re.escape(str(ROOT)), "ROOT"),
             (re.escape(socket.gethostname()), "HOST"), (r"process \d+", "process N"),
             (r"/dev/fd/\d+", "/dev/fd/N"),
+            # Keras' own words; each version has others.
+            (r"Input 0 (with name \S+ )?of layer .* is incompatible with the layer: .*",
+             "Input 0 is incompatible with the layer"),
             (r"(127\.0\.0\.1|localhost):\d+", r"\1:N"), (r"0x[0-9a-f]{6,}", "0xN"),
             (r"(?<!#)\b(?=[a-f]*\d)(?=\d*[a-f])[0-9a-f]{8}\b", "DIGEST"),
             (r"(?<=(?:by|is) )\d{8}\b", "DIGEST"),

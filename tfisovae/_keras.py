@@ -3,6 +3,7 @@ and all uses of their private names.
 """
 import importlib.metadata
 import inspect
+import re
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
@@ -22,6 +23,15 @@ TOGETHER = (_layers.BatchNormalization, _layers.Lambda, _layers.SpectralNormaliz
 WITHOUT_XLA = {} if KERAS_3 else {"jit_compile": False}
 # The argument of `fit` for `evaluate`, with data that are already checked.
 CALLED_BY_FIT = "_use_cached_eval_dataset"
+
+
+def fault(error: Exception) -> str:
+    """The line of an error that names the fault. Keras 3 puts it below the name of the call, in
+    bold.
+    """
+    lines = [re.sub(r"\x1b\[\d*m", "", line).strip() for line in str(error).splitlines()]
+    said = [line for line in lines if line and not line.startswith("Exception encountered when")]
+    return said[0] if said else type(error).__name__
 
 
 class Trained(tf.keras.Model):

@@ -138,7 +138,8 @@ def constrained(make_linear_vae, x, kind):
     decoder = tf.keras.Sequential([*vae.decoder.layers, *shaped])
     decoder.build((None, 3))
     if kind == "gdn":
-        last.gamma_parameter.variable.assign(tf.zeros([3, 3]))
+        gamma, = (weight for weight in last.trainable_weights if "gamma" in weight.name)
+        gamma.assign(tf.zeros([3, 3]))
     else:
         last.set_weights([np.eye(3), np.zeros(3)])
     return tfisovae.VAE(vae.encoder, decoder, "sse", LMBDA)

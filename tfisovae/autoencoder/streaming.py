@@ -14,7 +14,7 @@ import numpy as np
 import tensorflow as tf
 import tqdm
 
-from tfisovae import arguments
+from tfisovae import _keras, arguments
 from tfisovae._autograph import compiled
 from tfisovae.autoencoder import inspection
 from tfisovae.autoencoder.autoencoder import Measurable, bound, condition_of
@@ -78,10 +78,9 @@ def prepare(model: Measurable, data: Data, num_examples: int | None = None,
     except PartError:
         raise  # names its own fault, which need not be x
     except (ValueError, tf.errors.InvalidArgumentError) as error:
-        said = str(error).strip().splitlines()
         raise ValueError(
             "x must have the encoder's input shape [batch, ...]; its examples have "
-            f"{list(x.shape[1:])}: {said[0] if said else type(error).__name__}") from error
+            f"{list(x.shape[1:])}: {_keras.fault(error)}") from error
     known, alone = bound(model, first)
     x_hat = known.decode(mean)
     if x_hat.shape != alone.shape:
