@@ -5,7 +5,7 @@ import math
 
 import pytest
 
-from tfisovae.verdict import headlines, next_step
+from tfisovae.verdict import headlines, next_step, words
 from tfisovae.verdict.checks import BALANCE
 from tfisovae.verdict.gains import Gain, GainKind
 from tfisovae.verdict.isometry import Isometry
@@ -70,3 +70,9 @@ def test_the_headline_gives_the_size():
         verdict(State.IMPROVING, DOUBLING=2.0))[1]
     assert "at most 0.04 nats" in headlines.sentences(verdict(State.CONVERGED, DOUBLING=0.02))[1]
     assert "about 0.5 nats" in headlines.sentences(verdict(State.SADDLE, DEAD=0.5))[1]
+
+
+def test_percentages_are_rounded_up_and_huge_ones_are_not_digits():
+    said = {0.0001: "1 %", 0.031: "4 %", 1.21: "121 %", 9.99: "999 %", 526.2: "over 1000 %",
+            math.nan: "nan %", math.inf: "over 1000 %"}
+    assert {value: words.percent(value) for value in said} == said

@@ -308,7 +308,9 @@ def _few(verdict):
 
 
 def percent(value: float) -> str:
-    """A fraction in per cent, rounded up, at least 1."""
+    """A fraction in per cent, rounded up, at least 1; above ten times, only that."""
+    if value > 10:
+        return "over 1000 %"
     return f"{max(1, math.ceil(100 * value - 1e-9)):d} %" if math.isfinite(value) else "nan %"
 
 
