@@ -70,7 +70,7 @@ def numbers(verdict: Verdict) -> str:
     """The numbers and reasons of a verdict as rows of text, at most 100 characters wide, and the
     command that measures the run's own data where these are others.
     """
-    rows = [(words.source(gain), f"{gain.value:.2g} +- {gain.standard_error:.1g} nats")
+    rows = [("gain", f"{gain.value:.2g} +- {gain.standard_error:.1g} nats {words.source(gain)}")
             for gain in verdict.gains]
     if rows:
         rows.append(("margin", f"{verdict.margin:.2g} nats"))
@@ -79,9 +79,9 @@ def numbers(verdict: Verdict) -> str:
         rows += [("embedding", said) for said in words.embedding_numbers(verdict.isometry)]
         rows += [("caution", said) for said in words.cautions(verdict)]
     rows += [("found", said) for said in words.notes(verdict)]
-    lines = [textwrap.fill(text, WIDTH, initial_indent=f"{name:<30} ", subsequent_indent=" " * 31)
+    lines = [textwrap.fill(text, WIDTH, initial_indent=f"{name:<10} ", subsequent_indent=" " * 11)
              for name, text in rows]
-    lines += [f"{'command':<30} {reason.note}" for reason in verdict.of(ReasonKind.OTHER_DATA)]
+    lines += [f"{'command':<10} {reason.note}" for reason in verdict.of(ReasonKind.OTHER_DATA)]
     return "\n".join(lines)
 
 
