@@ -12,12 +12,13 @@ PACKAGE = ROOT / "tfisovae"
 
 # The one list of the house: the parts of the package, in order. Each imports only from parts before
 # it.
-HOUSE = ("version", "_autograph", "_keras", "files", "arguments", "theory", "distortions",
-         "verdict", "sources", "autoencoder", "networks", "geometry", "metrics", "density",
-         "analysis", "codec", "callbacks", "show", "vae", "training", "commands", "__main__")
+HOUSE = ("version", "_autograph", "_keras", "progress", "files", "arguments", "theory",
+         "distortions", "verdict", "sources", "autoencoder", "networks", "geometry", "metrics",
+         "density", "analysis", "codec", "callbacks", "show", "vae", "training", "commands",
+         "__main__")
 WITHOUT_TENSORFLOW = {
-    "theory", "files", "arguments", "verdict", "geometry/estimated", "geometry/flatness",
-    "geometry/monotone", "analysis/rate_distortion", "analysis/spatial",
+    "progress", "theory", "files", "arguments", "verdict", "geometry/estimated",
+    "geometry/flatness", "geometry/monotone", "analysis/rate_distortion", "analysis/spatial",
     "codec/breakdown", "codec/claims", "codec/coder", "codec/container", "codec/directory",
     "codec/entropy", "codec/quantizer"
 }

@@ -3,13 +3,14 @@ refuse.
 """
 import json
 import shutil
+from unittest import mock
 
 import numpy as np
 import pytest
 from PIL import Image
 
 import tfisovae
-from tfisovae import files, sources
+from tfisovae import files, progress, sources
 from tfisovae.codec import container, directory
 from tfisovae.commands import coding
 
@@ -23,11 +24,17 @@ def mix(root, tmp_path_factory):
     return path
 
 
+def watched():
+    """As at a terminal, where progress is shown."""
+    return mock.patch.object(progress, "visible", lambda: True)
+
+
 @pytest.fixture(scope="module")
 def packed(mix, main):
     """10,000 held-out examples of it, compressed; the file, and what was printed."""
     path = mix.parent / "x.tfv"
-    done = main("compress", mix, "mix", "-o", path, "--split", "eval")
+    with watched():
+        done = main("compress", mix, "mix", "-o", path, "--split", "eval")
     assert "fitting the codec" in done.stderr and "compressing" in done.stderr
     return path, done.stdout
 
@@ -55,7 +62,8 @@ def test_vectors_there_and_back(mix, packed, main, tmp_path):
     assert "would save about 0.0" in said
     # Ideal, and what a container has.
     assert bits == pytest.approx(11.0 + 8 * (83 + 16 + 3 * 20 + 56) / 10_000, abs=0.05)
-    done = main("decompress", mix, path, "-o", tmp_path / "new" / "out")
+    with watched():
+        done = main("decompress", mix, path, "-o", tmp_path / "new" / "out")
     assert done.stdout == f"10,000 rows of x.npy: {tmp_path / 'new' / 'out'}\n"
     assert "decompressing" in done.stderr
     table = np.load(tmp_path / "new" / "out" / "x.npy")
@@ -226,7 +234,7 @@ def test_a_run_that_was_trained_on(mix, packed, main, tmp_path):
     assert done.code != 0
     assert "was fitted to another model, or to this one before it changed" in done.stderr
     done = main("compress", run, "mix", "-o", tmp_path / "new.tfv", "--num_examples", 100)
-    assert "Passed over: " in done.stderr and "fitting the codec" in done.stderr
+    assert "Passed over: " in done.stderr
     assert "100 rows" in main("decompress", run, tmp_path / "new.tfv", "-o",
                               tmp_path / "out").stdout
     done = main("decompress", run, packed[0], "-o", tmp_path / "more", check=False)

@@ -12,7 +12,6 @@ from typing import Any, TypeAlias
 
 import numpy as np
 import tensorflow as tf
-import tqdm
 
 from tfisovae import _keras, arguments
 from tfisovae._autograph import compiled
@@ -20,6 +19,7 @@ from tfisovae.autoencoder import inspection
 from tfisovae.autoencoder.autoencoder import Measurable, bound, condition_of
 from tfisovae.autoencoder.data import Data, batches, is_endless
 from tfisovae.autoencoder.outputs import PartError
+from tfisovae.progress import bar as progress_bar
 
 _LOOKED_AT = 16  # examples of the first batch that are encoded before the pass
 
@@ -134,8 +134,8 @@ def examples_of(autoencoder: Measurable, data: Data, num_examples: int | None = 
             "The data set repeats without end: give num_examples, or remove its repeat().")
     seen, condition = 0, condition_of(autoencoder)
     read = batches if condition is None else condition.batches
-    with tqdm.tqdm(total=num_examples, desc=description, unit=" examples",
-                   disable=not progress) as bar:
+    with progress_bar(total=num_examples, desc=description, unit=" examples",
+                      progress=progress) as bar:
         for x in read(data):
             if num_examples is not None:
                 x = x[:num_examples - seen]

@@ -10,11 +10,11 @@ from collections.abc import Iterable
 import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
-import tqdm
 from PIL import Image
 
 from tfisovae.distortions import SSIM
 from tfisovae.distortions.base import Distortion
+from tfisovae.progress import bar as progress_bar
 
 QUALITIES = (0, 1, 2, 5, 10, 20, 30, 50, 70, 85, 95)
 _VP8_HEADER = 10  # bytes of the header of a WebP frame, in its chunk
@@ -86,7 +86,7 @@ def image_curve(codec: str, images: npt.ArrayLike, qualities: Iterable[int] = QU
             "least 1; got the shape "
             f"{list(images.shape)} and the type {images.dtype}.")
     distortion, points = distortion or SSIM(), []
-    for quality in tqdm.tqdm(list(qualities), desc=codec, unit=" qualities", disable=not progress):
+    for quality in progress_bar(list(qualities), desc=codec, unit=" qualities", progress=progress):
         files, payloads = zip(*(CODECS[codec](pixels, quality) for pixels in images))
         decoded = [
             np.asarray(

@@ -27,9 +27,9 @@ from types import TracebackType
 from typing import BinaryIO, NamedTuple
 
 import numpy as np
-import tqdm
 
 from tfisovae import files
+from tfisovae.progress import bar as progress_bar
 
 MAGIC = b"\x89TFV\r\n\x1a\n"  # transfer as text would change it
 VERSION = 1
@@ -213,8 +213,8 @@ class Reader:
         try:
             self.size = os.fstat(self._file.fileno()).st_size
             self._hash = hashlib.sha256()
-            with tqdm.tqdm(total=self.size, desc="checking", unit="B", unit_scale=True, delay=1,
-                           disable=not progress) as bar:
+            with progress_bar(total=self.size, desc="checking", unit="B", unit_scale=True, delay=1,
+                              progress=progress) as bar:
                 self._bar = bar
                 self.header = self._read_header()
                 self._look_through()

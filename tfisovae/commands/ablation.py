@@ -13,11 +13,10 @@ import threading
 import time
 from typing import Any
 
-import tqdm
-
 from tfisovae import files
 from tfisovae.commands import choices, options, recipes
 from tfisovae.commands.training import command_line
+from tfisovae.progress import bar as progress_bar
 from tfisovae.training import SCHEDULES, stopping
 
 LMBDAS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
@@ -185,8 +184,8 @@ def train(path: str, settings: dict[str, Any], workers: int) -> dict[str, Any]:
     gpus = visible_gpus()
     started, done = time.time(), 0
     with concurrent.futures.ThreadPoolExecutor(workers) as pool, \
-            tqdm.tqdm(total=total, initial=total - len(waiting), desc="ablation", unit="cell",
-                      file=sys.stderr) as bar:
+            progress_bar(total=total, initial=total - len(waiting), desc="ablation", unit="cell",
+                         file=sys.stderr) as bar:
         futures = {}
         for i, (name, options) in enumerate(waiting.items()):
             cell = Cell(os.path.join(path, name), [*options, *shared],

@@ -12,6 +12,7 @@ import numpy as np
 from tfisovae import files
 from tfisovae.codec import container
 from tfisovae.commands import coding, measuring
+from tfisovae.progress import bar as progress_bar
 
 _TABLE = "x.npy"
 
@@ -94,10 +95,9 @@ def _write_images(directory, codec, reader):
 
 
 def _with_progress(codec, reader):
-    import tqdm
 
     with contextlib.closing(
-            tqdm.tqdm(total=reader.num_examples, desc="decompressing", unit=" examples")) as bar:
+            progress_bar(total=reader.num_examples, desc="decompressing", unit=" examples")) as bar:
         for x in codec.decoded(reader):
             yield x
             bar.update(len(x))

@@ -7,10 +7,10 @@ import sys
 from typing import Any
 
 import numpy as np
-import tqdm
 
 from tfisovae import files
 from tfisovae.commands import ablation, choices, density, isometry, measuring
+from tfisovae.progress import bar as progress_bar
 
 EXAMPLES = (
     "tfisovae measure_ablation runs/ablation",
@@ -55,8 +55,8 @@ def measure(directory: str, num_examples: int = 10_000) -> list[dict[str, Any]]:
     `ablation-measured.json`.
     """
     cells = []
-    for path in tqdm.tqdm(cell_directories(directory), desc="measuring", unit="cell",
-                          file=sys.stderr):
+    for path in progress_bar(cell_directories(directory), desc="measuring", unit="cell",
+                             file=sys.stderr):
         # One progress display, not one for each cell.
         with contextlib.redirect_stderr(io.StringIO()):
             _measure_cell(path, num_examples)

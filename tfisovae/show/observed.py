@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
-import tqdm
 
 from tfisovae.analysis.analysis import Analysis
 from tfisovae.analysis.spatial import Spatial
@@ -15,6 +14,7 @@ from tfisovae.autoencoder.autoencoder import AutoencoderLike, as_autoencoder, re
 from tfisovae.autoencoder.networks import Composed
 from tfisovae.distortions import Distortion
 from tfisovae.geometry import traversals
+from tfisovae.progress import bar as progress_bar
 from tfisovae.show.contents import Measured, Reconstructions
 from tfisovae.show.decoded import channels_last
 
@@ -64,7 +64,7 @@ def observe(model: AutoencoderLike, analysis: Analysis | Mapping[str, Any], x: n
     made = [
         traversals.traverse(model, [j], columns, at=at, share=share, n=measured.n,
                             num_points=points, inspect=False)
-        for j in tqdm.tqdm(dimensions, desc="traversing", unit=" dimensions", disable=not progress)
+        for j in progress_bar(dimensions, desc="traversing", unit=" dimensions", progress=progress)
     ]
     joined = traversals.joined(made)
     shown = {"traversals": dataclasses.replace(joined, x=view(joined.x))}
@@ -104,7 +104,7 @@ def _channels(model, measured, progress):
     return traversals.joined([
         traversals.traverse(along, [j], columns, share=share.ravel(), n=len(order),
                             num_points=points)
-        for j in tqdm.tqdm(order, desc="channels", unit=" directions", disable=not progress)])
+        for j in progress_bar(order, desc="channels", unit=" directions", progress=progress)])
 
 
 def _share(analysis):

@@ -13,6 +13,7 @@ import tqdm
 from PIL import Image
 
 from tfisovae import files
+from tfisovae.progress import bar as progress_bar
 from tfisovae.sources import decoding, listings
 from tfisovae.sources.decoding import Framing
 from tfisovae.sources.faces import SIZE as FACE_SIZE
@@ -83,8 +84,8 @@ def _faces_key(num_faces, framing):
 
 
 def _draw_all(num_faces, framing, progress, directory):
-    with tqdm.tqdm(total=num_faces, desc="drawing faces", unit=" images",
-                   disable=not progress) as bar:
+    with progress_bar(total=num_faces, desc="drawing faces", unit=" images",
+                      progress=progress) as bar:
         drawn = faces(num_faces, seed=0, progress=lambda done: bar.update(done - bar.n))
     images = drawn.images
     if framing.key():
@@ -146,8 +147,8 @@ def _decode_all(listing, framing, progress, directory):
     names, skipped, others, scaled, digest = [], [], {}, 0, hashlib.sha256()
     with open(os.path.join(directory, "images.uint8"), "wb") as file, \
             concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool, \
-            tqdm.tqdm(total=len(listing), desc="decoding images", unit=" images",
-                      disable=not progress) as bar:
+            progress_bar(total=len(listing), desc="decoding images", unit=" images",
+                         progress=progress) as bar:
         for name, outcome in _in_order(pool, lambda *item: _outcome(*item, framing), listing):
             bar.update()
             if isinstance(outcome, decoding.NoImage):

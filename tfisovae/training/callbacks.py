@@ -12,6 +12,7 @@ import tqdm
 from tfisovae.analysis.monitor import as_first_replica
 from tfisovae.callbacks import history
 from tfisovae.callbacks.history import COLUMNS
+from tfisovae.progress import bar as progress_bar
 from tfisovae.training import checkpoints
 from tfisovae.training.checkpoints import Found, Keeper
 from tfisovae.training.runs import RunError
@@ -154,8 +155,8 @@ class Progress(tf.keras.callbacks.Callback):
 
     def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
         step = _step(self.model)
-        self.bar = tqdm.tqdm(total=self.steps, initial=step, desc="training", unit="step",
-                             file=sys.stderr, disable=not sys.stderr.isatty(), dynamic_ncols=True)
+        self.bar = progress_bar(total=self.steps, initial=step, desc="training", unit="step",
+                                file=sys.stderr, dynamic_ncols=True)
         self.started, self.first = time.perf_counter(), step
 
     def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:

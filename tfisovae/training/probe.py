@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
-import tqdm
 
 from tfisovae import _keras, arguments, files
 from tfisovae._autograph import compiled
@@ -27,6 +26,7 @@ from tfisovae.autoencoder.data import batches as data_batches
 from tfisovae.autoencoder.networks import Networks
 from tfisovae.distortions.base import Distortion
 from tfisovae.metrics.measurement import measure
+from tfisovae.progress import bar as progress_bar
 from tfisovae.sources import Source
 from tfisovae.training import batches, devices, loop, runs
 from tfisovae.vae.vae import VAE, load
@@ -125,8 +125,8 @@ def probe(model: AutoencoderLike, data: Data, steps: int, trained_steps: int | N
     optimizer.build(weights)
     step, kept, row = compiled(step, reduce_retracing=True), [w.numpy() for w in weights], 0
     try:
-        for x in tqdm.tqdm(itertools.islice(_endless(data, batch_size, seed), steps), total=steps,
-                           desc="probe", unit=" steps", disable=not progress):
+        drawn = itertools.islice(_endless(data, batch_size, seed), steps)
+        for x in progress_bar(drawn, total=steps, desc="probe", unit=" steps", progress=progress):
             step(x, tf.constant(row))
             row += len(x)
         after = losses(autoencoder, some, seed=seed, progress=progress, loss=objective)
