@@ -62,8 +62,10 @@ def enough(num_examples: int, size: int) -> int:
 
 
 def spread_out(num_examples: int, total: int) -> np.ndarray:
-    """Indices of `num_examples` of `total` examples, evenly spaced, since data may be sorted."""
-    return np.linspace(0, total - 1, num_examples).astype(int)
+    """Indices of at most `num_examples` of `total` examples, evenly spaced, since data may be
+    sorted.
+    """
+    return np.linspace(0, total - 1, min(num_examples, total)).astype(int)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -8,6 +8,7 @@ import tensorflow as tf
 from tfisovae import metrics, theory
 from tfisovae.analysis import conditions, estimates, residual, spatial
 from tfisovae.analysis.analysis import Analysis
+from tfisovae.analysis.components import spread_out
 from tfisovae.autoencoder import streaming
 from tfisovae.autoencoder.autoencoder import AutoencoderLike, as_autoencoder, bound
 from tfisovae.autoencoder.data import Data
@@ -116,7 +117,7 @@ def analyze(model: AutoencoderLike, data: Data, num_examples: int | None = None,
         geometry = _exact(measures, removed, grams.values if size else None)
         free = residual.free_dimensions(geometry["gram_mean"])
     else:
-        x = _evenly(sample.x, estimates.MAX_EXAMPLES)
+        x = sample.x[spread_out(estimates.MAX_EXAMPLES, len(sample.x))]
         ranking = np.argsort(-measures["precision"].mean, kind="stable")
         removed, channels = _removed(autoencoder, x, measures, ranking[:_REMOVED], shape, progress)
         geometry = _estimated(autoencoder, x, measures, tangents, dimensions, seed, removed,
@@ -151,11 +152,6 @@ class _InAll(Measurement):
 def _num_posteriors(n):
     """The number of stored posteriors, for flatness and the error of the balance."""
     return int(np.clip(_KEPT // n, flatness.MIN_EXAMPLES, flatness.MAX_EXAMPLES))
-
-
-def _evenly(x, size):
-    """At most `size` rows of `x`, evenly spaced."""
-    return x[np.linspace(0, len(x) - 1, min(size, len(x))).astype(int)]
 
 
 def measure_stationarity(model: AutoencoderLike, data: Data, num_examples: int | None = None,

@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from tfisovae.analysis.components import spread_out
+
 _EXAMPLES = 512  # examples for the directions: enough for a few of each channel
 COUNT = 3  # directions of a channel
 
@@ -38,7 +40,7 @@ def directions(means: npt.ArrayLike, importance: npt.ArrayLike, channels: int,
       count: k, at most.
     """
     means = np.asarray(means, np.float64)
-    means = means[np.linspace(0, len(means) - 1, min(len(means), _EXAMPLES)).astype(int)]
+    means = means[spread_out(_EXAMPLES, len(means))]
     slope = np.sqrt(np.asarray(importance, np.float64))
     y = (means - means.mean(0)) * slope / np.sqrt(max(len(means) - 1, 1))
     vectors, share = [], []

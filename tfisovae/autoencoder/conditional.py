@@ -36,8 +36,7 @@ class Condition:
         """A batch of x `[B, ...]` and c `[B, ...]` as `[B, k]`, float32."""
         check_kind(c, "c")
         x, kind = as_x(x), tf.convert_to_tensor(c).dtype
-        if len(x) != len(c):
-            raise ValueError(f"c must have a row for each example: {len(x)}; got {len(c)}.")
+        _check_rows(x, c)
         if kind.is_integer and len(c) and np.max(np.abs(np.asarray(c, np.float64))) > _EXACT:
             raise ValueError(f"c must hold integers up to 2^24; got {np.max(np.abs(c))}.")
         c = as_x(c)
@@ -76,31 +75,38 @@ class Condition:
         if isinstance(data, tuple) and len(data) == 2 and all(
                 hasattr(part, "shape") for part in data):
             x, c = data
-            if len(x) != len(c):
-                raise ValueError(f"c must have a row for each example: {len(x)}; got {len(c)}.")
+            _check_rows(x, c)
             data = ((x[start:start + batch_size], c[start:start + batch_size])
                     for start in range(0, len(x), batch_size))
         elif hasattr(data, "shape"):
-            if self.x_shape is None or tuple(data.shape[1:]) != (
-                    math.prod(self.x_shape) + self._size,):
+            if not self._are_packed(data):
                 raise _no_pairs(f"an array of the shape {list(data.shape)}")
             yield from (as_x(data[start:start + batch_size])
                         for start in range(0, len(data), batch_size))
             return
         for element in data:
-            packed = isinstance(element, (tf.Tensor, np.ndarray)) and self.x_shape is not None
-            if packed and tuple(element.shape[1:]) == (math.prod(self.x_shape) + self._size,):
+            if isinstance(element, (tf.Tensor, np.ndarray)) and self._are_packed(element):
                 yield as_x(element)
                 continue
             if not (isinstance(element, (tuple, list)) and len(element) == 2):
                 raise _no_pairs(f"elements of the type {type(element).__name__}")
             yield self.packed(*element)
 
+    def _are_packed(self, rows):
+        """Whether rows have the shape of packed examples."""
+        return self.x_shape is not None and tuple(rows.shape[1:]) == (
+            math.prod(self.x_shape) + self._size,)
+
     @property
     def _size(self):
         if self.c_shape is None:
             raise PartError("The model is conditional. Give it data of pairs (x, c) first.")
         return math.prod(self.c_shape)
+
+
+def _check_rows(x, c):
+    if len(x) != len(c):
+        raise ValueError(f"c must have a row for each example: {len(x)}; got {len(c)}.")
 
 
 def _shaped(rows, shape):

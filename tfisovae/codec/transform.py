@@ -15,6 +15,7 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from tfisovae import theory
+from tfisovae.analysis.components import spread_out
 from tfisovae.autoencoder import posterior, streaming
 from tfisovae.autoencoder.autoencoder import Measurable
 from tfisovae.autoencoder.data import Data
@@ -140,7 +141,7 @@ class Transform:
                 f"thousands; got {count}.")
         mean_kl = kl.mean(0, np.float64)
         active = _checked_active(active, mean_kl)
-        kept = np.linspace(0, count - 1, min(count, _KEPT)).astype(int)
+        kept = spread_out(_KEPT, count)
         maps = [
             IsometricVariable(mean[:, j], scale[:, j], float(model.beta)).map
             for j in np.flatnonzero(active)

@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from PIL import Image, ImageDraw
 
 from tfisovae import files
+from tfisovae.analysis.components import spread_out
 from tfisovae.show import drawing
 from tfisovae.show.contents import limits, limits_words
 from tfisovae.show.drawing import FAINT, MAIN, OTHER, Figure
@@ -177,5 +178,5 @@ def reconstruction(x: npt.ArrayLike, x_check: npt.ArrayLike, ax: Axes | None = N
 
 def _entries(row):
     """Places, and values, of at most `_POINTS` entries of a vector."""
-    chosen = np.unique(np.linspace(0, len(row) - 1, min(len(row), _POINTS)).astype(int))
+    chosen = spread_out(_POINTS, len(row))
     return chosen + 1, np.asarray(row)[chosen]

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
 
+from tfisovae.analysis.components import spread_out
 from tfisovae.show import drawing
 from tfisovae.show.contents import Contents, number
 from tfisovae.show.drawing import BAD, DOUBT, GOOD, INK, MAIN, OTHER, Figure, Inline
@@ -35,7 +36,7 @@ def against_truth(estimate: npt.ArrayLike, truth: npt.ArrayLike, ax: Axes | None
     """
     ax, drawn = drawing.canvas(ax, (7.2, 3.2))
     a, b = np.asarray(truth, np.float64), np.asarray(estimate, np.float64)
-    chosen = np.unique(np.linspace(0, len(a) - 1, min(max_points, len(a))).astype(int))
+    chosen = spread_out(max_points, len(a))
     order = np.argsort(a, kind="stable")[chosen]
     a, b = a[order], b[order]
     if not log:

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
 
+from tfisovae.analysis.components import spread_out
 from tfisovae.show import drawing
 from tfisovae.show.contents import number
 from tfisovae.show.drawing import MAIN, Figure, Inline
@@ -35,7 +36,7 @@ def curve(steps: npt.ArrayLike, values: npt.ArrayLike, name: str, ax: Axes | Non
     """
     ax, drawn = drawing.canvas(ax, (5.0, 2.6))
     steps, values = (np.asarray(part, np.float64) for part in (steps, values))
-    chosen = np.unique(np.linspace(0, len(steps) - 1, min(len(steps), _POINTS)).astype(int))
+    chosen = spread_out(_POINTS, len(steps))
     drawing.line(ax, steps[chosen], values[chosen], MAIN)
     if (values > 0).all() and values.max() > _LOG_FROM * values.min():
         ax.set_yscale("log")

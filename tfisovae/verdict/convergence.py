@@ -181,7 +181,7 @@ def _state(verdict, doubtful, num_active, losses):
     if dead is not None and dead.interval[0] > margin:
         return State.SADDLE, []
     rises = doubling is not None and doubling.interval[1] < -margin
-    if rises or verdict.averaging is not None and verdict.averaging.interval[0] > margin:
+    if rises or verdict.averages_better:
         return State.JITTERS, []
     if low > margin:
         return State.IMPROVING, []

@@ -112,10 +112,9 @@ def _saddle(verdict):
 
 
 def _jitters(verdict):
-    gain = verdict.averaging
-    averaged = gain is not None and gain.interval[0] > verdict.margin
     return Step(Action.CHANGE_TRAINING,
-                "average the weights, or let learning_rate fall to 0" if averaged else
+                "average the weights, or let learning_rate fall to 0"
+                if verdict.averages_better else
                 "lower learning_rate, and let it fall to 0")
 
 

@@ -134,6 +134,11 @@ class Verdict:
                 math.sqrt(sum(gain.standard_error**2 for gain in self.gains)))
 
     @property
+    def averages_better(self) -> bool:
+        """Whether averaged weights gain more than the margin."""
+        return self.averaging is not None and self.averaging.interval[0] > self.margin
+
+    @property
     def interval(self) -> tuple[float, float]:
         """The 95 % interval of the sum of all gains, nats."""
         value, error = self.gain

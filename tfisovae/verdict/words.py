@@ -166,9 +166,8 @@ def _jitters(verdict):
 
 def jitter(verdict: Verdict) -> tuple[Gain, bool]:
     """The gain of averaged weights, or else the rise of the loss; and whether it is the first."""
-    gain = verdict.averaging
-    if gain is not None and gain.interval[0] > verdict.margin:
-        return gain, True
+    if verdict.averages_better:
+        return verdict.averaging, True
     gain = verdict.gain_of(GainKind.DOUBLING)
     return dataclasses.replace(gain, value=-gain.value), False
 
