@@ -40,7 +40,7 @@ def decode(z):
 
 
 def main(count=2_000):
-    """Measures, prints what was found next to what it should be, and returns the `Analysis`."""
+    """Measures, prints the results next to theory, and returns the `Analysis`."""
     pair = (jax2tf.convert(encode, polymorphic_shapes=["(b, 6)"]),
             jax2tf.convert(decode, polymorphic_shapes=["(b, 3)"]))
     analysis = tfisovae.analyze(tfisovae.as_autoencoder(pair, "sse", BETA), data(count))

@@ -139,13 +139,16 @@ def trained(framework, size=64, steps=1_000, count=4_000):
 
 def main(framework="keras", size=64, steps=1_000, count=4_000, num_examples=200, page=None,
          method="auto"):
-    """Trains, measures, prints what was found, and returns the `Analysis`.
+    """Trains, measures, prints the results, and returns the `Analysis`.
 
     Args:
-      framework: "keras" or "torch". size: of the images, 64 or a part of it. steps: of training.
-      count: how many examples to train on. num_examples: how many others to measure.
-      page: where to write a page of what was measured, or `None`. method: as of
-        `tfisovae.analyze`.
+      framework: "keras" or "torch".
+      size: of the images, 64 or a part of it.
+      steps: of training.
+      count: how many examples to train on.
+      num_examples: how many others to measure.
+      page: where to write a page of the results, or `None`.
+      method: as for `tfisovae.analyze`.
     """
     model = tfisovae.as_autoencoder(trained(framework, size, steps, count), "sse", BETA)
     x = images(num_examples, size, seed=1)

@@ -59,9 +59,7 @@ def train(steps):
 
 
 def main(steps=4_000):
-    """Trains, measures, prints what was found next to what it should be, and returns the
-    `Analysis`.
-    """
+    """Trains, measures, prints the results next to theory, and returns the `Analysis`."""
     vae = train(steps)
     analysis = tfisovae.analyze(tfisovae.as_autoencoder(vae, "sse", BETA), data(5_000, seed=1))
     print(f"The decoder was differentiated by {analysis.tangents}.")

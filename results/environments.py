@@ -22,7 +22,8 @@ def parser():
     p = argparse.ArgumentParser(prog="python -m results.environments", description=__doc__,
                                 formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("runs", nargs="+", help="measured runs of one environment, of several seeds")
-    p.add_argument("--against", nargs="+", required=True, help="those of the other environment")
+    p.add_argument("--against", nargs="+", required=True,
+                   help="measured runs of the other environment")
     p.add_argument("--out", default="results/toy/environments.json", help="file to write")
     return p
 

@@ -1,5 +1,5 @@
 """A first run of the package: train on toy data and on drawn faces, measure both and a published
-model, and say in plain words what was seen.
+model, and print the results in plain words.
 
     python -m results.first_run runs/first
 """

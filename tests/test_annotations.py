@@ -159,8 +159,9 @@ def test_the_check_sees_what_it_is_for():
 def docstrings():
     for path in pathlib.Path(tfisovae.__file__).parent.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
-            if isinstance(node, (ast.FunctionDef, ast.ClassDef)) and ast.get_docstring(node):
-                yield f"{path.name}: {node.name}", ast.get_docstring(node)
+            if isinstance(node, (ast.FunctionDef, ast.ClassDef, ast.Module)) and (
+                    ast.get_docstring(node)):
+                yield f"{path.name}: {getattr(node, 'name', 'module')}", ast.get_docstring(node)
 
 
 def test_docstrings_have_one_argument_on_a_line_and_sections_apart():
@@ -169,6 +170,7 @@ def test_docstrings_have_one_argument_on_a_line_and_sections_apart():
     for place, text in docstrings():
         section, before = None, ""
         for line in text.splitlines():
+            assert not re.search(r"[.;] -( \S|$)", line), (place, line)  # an entry of a list
             header = re.match(r"(Args|Attributes|Returns|Raises|Yields|Example):", line)
             if header:
                 assert not before.strip(), (place, line)
@@ -176,7 +178,6 @@ def test_docstrings_have_one_argument_on_a_line_and_sections_apart():
             elif section in ("Args", "Attributes") and line.startswith("  "):
                 entry = re.match(rf"  {name}(, {name})*:", line)
                 assert entry or line.startswith("    "), (place, line)
-                assert not re.search(r"; - \S", line), (place, line)
             elif line.strip():
                 section = None
             before = line

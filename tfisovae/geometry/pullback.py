@@ -12,8 +12,8 @@ is the identity if the VAE is an isometric embedding. `decode` is any function f
 There are two methods for the tangents x_zj = J e_j. `tangents=` selects one, and `tangent_method`
 finds the right one:
 
-- "autodiff": Jacobian-vector products of TensorFlow or PyTorch, exact up to floating point; -
-  "differences": (decode(z + h e_j) - decode(z - h e_j)) / 2h, of second order in h, for decoders
+- "autodiff": Jacobian-vector products of TensorFlow or PyTorch, exact up to floating point;
+- "differences": (decode(z + h e_j) - decode(z - h e_j)) / 2h, of second order in h, for decoders
   without derivatives in TensorFlow (such as NumPy functions). They need a decoder without
   randomness.
 """

@@ -1,10 +1,11 @@
 """Turns an image file into a uint8 array of a chosen form (`Framing`).
 
-It reads the first frame, upright (EXIF), with 8 bits. Transparent pixels show a background:
+It reads the first frame, upright (EXIF), with 8 bits. Transparent pixels show a background.
 
 - 16 bits (grey): 65,535 is white. 16 bits (colour): Pillow keeps the high byte, less than one level
-  of 255 off. - Floating-point and 32-bit values have no fixed white: each image is scaled by its
-  own range. An image with one value everywhere has no range, and cannot be read.
+  of 255 off.
+- Floating-point and 32-bit values have no fixed white: each image is scaled by its own range.
+  An image with one value everywhere has no range, and cannot be read.
 - Colour profiles are not applied; CMYK becomes RGB by (255 - C)(255 - K) / 255.
 """
 import contextlib
