@@ -16,8 +16,9 @@ TOY = ROOT / "results" / "toy" / "recipe-sse-seed0"
 
 
 def test_make_run_does_nothing_else():
-    said = subprocess.run(["make", "-n", "run", "READY="], cwd=ROOT, capture_output=True, text=True,
-                          check=True).stdout
+    # Inside `make test` it would also print the directory.
+    said = subprocess.run(["make", "-n", "--no-print-directory", "run", "READY="], cwd=ROOT,
+                          capture_output=True, text=True, check=True).stdout
     assert len(said.splitlines()) == 1 and "-m results.first_run runs/first" in said
 
 
