@@ -3,9 +3,9 @@
 # The public contract. Names that are added here are promises to users.
 PROMISED = {
     "tfisovae":
-        "Analysis Autoencoder BetaEstimate Codec Objective VAE analyze as_autoencoder callbacks "
-        "codec density distortions estimate_beta geometry load metrics networks objective prune "
-        "probe sources standardize_latents theory verdict",
+        "Analysis Autoencoder BetaEstimate Codec Objective Totals VAE analyze as_autoencoder "
+        "callbacks codec density distortions estimate_beta geometry load measure_totals metrics "
+        "networks objective prune probe sources standardize_latents theory verdict",
     "tfisovae.distortions":
         "BinaryCrossentropy Distortion DownwardConvex GaussianNLL MeanSquaredError SSIM "
         "SumSquaredError UpwardConvex get",

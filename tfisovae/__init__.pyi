@@ -13,6 +13,8 @@ from .analysis.analysis import Analysis as Analysis
 from .analysis.beta import BetaEstimate as BetaEstimate
 from .analysis.beta import estimate_beta as estimate_beta
 from .analysis.measuring import analyze as analyze
+from .analysis.totals import Totals as Totals
+from .analysis.totals import measure_totals as measure_totals
 from .autoencoder.autoencoder import Autoencoder as Autoencoder
 from .autoencoder.autoencoder import as_autoencoder as as_autoencoder
 from .autoencoder.objective import Objective as Objective

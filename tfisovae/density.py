@@ -40,7 +40,13 @@ import tensorflow as tf
 
 from tfisovae._autograph import unconverted
 from tfisovae.autoencoder import streaming
-from tfisovae.autoencoder.autoencoder import AutoencoderLike, as_autoencoder, bound
+from tfisovae.autoencoder.autoencoder import (
+    AutoencoderLike,
+    as_autoencoder,
+    bound,
+    prior_of,
+    refuse,
+)
 from tfisovae.autoencoder.data import Data
 from tfisovae.autoencoder.networks import Composed
 from tfisovae.autoencoder.noise import noise_rows
@@ -56,7 +62,9 @@ FORMS = ("prior", "objective", "posterior", "scaled_objective", "scaled_posterio
          "corrected_volume")
 _SCALED = {"scaled_objective", "scaled_posterior"}
 _VOLUMES = {"volume", "corrected_volume"}
-_SIGNS_STEP = -2  # the address of the signs: neither training nor evaluation draws noise there
+# The addresses of the signs, and of the noise for a given prior (and those below it): neither
+# training nor evaluation draws noise there.
+_SIGNS_STEP, _NOISE_STEP = -2, -3
 # Smallest eigenvalue of the directions' Gram matrix for which the logarithm has ten digits in
 # float64.
 _APART = 1e-6
@@ -77,10 +85,12 @@ def log_densities(model: AutoencoderLike, x: Data, forms: str | Sequence[str] | 
       model: `Autoencoder`, or anything that `as_autoencoder` takes, such as a `VAE`.
       x: `[N, ...]`, or a `tf.data.Dataset` of batches (see `tfisovae.autoencoder.data.x_of`), which
         is read twice: first for averages of the posteriors. Memory does not grow with N.
-      forms: one or more names of `FORMS`; by default all that the distortion has. Forms that need
+      forms: one or more names of `FORMS`; by default all that the model has. "corrected_volume"
+        assumes the prior N(0, I) and a diagonal covariance. Forms that need
         a determinant, such as "volume", exist up to 300 active dimensions.
       active: `[n]`, bool, the dimensions to count (`Analysis.active`, if these examples were
-        analysed). By default dimensions with a mean KL over `x` above `posterior.ACTIVE_KL`; then
+        analysed). With a full covariance these are the own axes of each posterior, the widest
+        first. By default dimensions with a mean KL over `x` above `posterior.ACTIVE_KL`; then
         `x` should have more than a few examples.
       variance: `[n]`, E[sigma_j^2] of "corrected_volume", to compare densities of several data
         sets; by default over `x`.
@@ -131,6 +141,10 @@ def log_densities(model: AutoencoderLike, x: Data, forms: str | Sequence[str] | 
             f"x is read twice, but a {type(x).__name__} can be read only once. Give an array [N, "
             "...] or a tf.data.Dataset of batches.")
     model = as_autoencoder(model, distortion, beta, scale)
+    if prior_of(model) is not None and model.full_covariance:
+        raise ValueError(
+            "log_densities cannot use a given prior together with a full covariance: it is not "
+            "known which axes carry information.")
     rows = streaming.prepare(model, x, inspect=inspect)
     means = posterior_means(rows)
     for name, value in (("active", active), ("variance", variance)):
@@ -158,6 +172,10 @@ def log_densities(model: AutoencoderLike, x: Data, forms: str | Sequence[str] | 
             model.distortion.scale(rows.first)  # raises, and names the alternative
         forms = forms or [form for form in FORMS if form not in _SCALED]
     forms = [form for form in FORMS if form in (forms or FORMS)]
+    if prior_of(model) is not None or model.full_covariance:
+        if "corrected_volume" in asked:
+            refuse(model, 'The form "corrected_volume"', "prior", "covariance")
+        forms = [form for form in forms if form != "corrected_volume"]
     if len(active) > LARGEST_EXACT:
         _check_large(asked, len(active), model.distortion.has_scale)
         needs = _VOLUMES if model.distortion.has_scale else _VOLUMES | _SCALED
@@ -169,10 +187,14 @@ def log_densities(model: AutoencoderLike, x: Data, forms: str | Sequence[str] | 
     def measured(x, first_row):
         known, x = bound(model, x)
         posterior = Posterior(*known.encode(x))
-        signs = None
+        signs = noise = None
         if {"objective", "scaled_objective"} & set(forms):
             signs = _signs(tf.shape(x)[0], rows.n, active, pairs, seed, first_row)
-        log = _densities(known, x, posterior, forms, active, variance[active], signs, tangents)
+            if prior_of(model) is not None:
+                noise = [noise_rows(tf.shape(x)[0], rows.n, seed, _NOISE_STEP - pair, first_row)
+                         for pair in range(signs.shape[0] // 2)]
+        log = _densities(known, x, posterior, forms, active, variance[active], signs, noise,
+                         tangents)
         return tf.stack([log[form] for form in forms], 1)  # one tensor to gather from the replicas
 
     again = streaming.examples_of(model, x, None, "densities", progress)
@@ -189,17 +211,17 @@ def _check_large(asked, count, has_scale):
             "\"prior\", \"objective\" or \"posterior\".")
 
 
-def _densities(model, x, posterior, forms, active, variance, signs, tangents):
+def _densities(model, x, posterior, forms, active, variance, signs, noise, tangents):
     """dict from form to `[B]`, nats, float64, for one batch; `active` has the indices of the
-    dimensions, `variance` is E[sigma^2].
+    dimensions, `variance` is E[sigma^2], `noise` a list of `[B, n]` for a given prior.
     """
     n, lmbda = len(active), 1 / model.beta
     mean, scale = (tf.cast(tf.gather(values, active, axis=1), tf.float64) for values in posterior)
-    log = {"prior": -0.5 * tf.reduce_sum(mean**2, 1) - 0.5 * n * math.log(2 * math.pi)}
+    log = {"prior": _log_prior(model, posterior, active, mean)}
     log["posterior"] = log["prior"] + tf.reduce_sum(tf.math.log(scale),
                                                     1) + 0.5 * n * math.log(2 * lmbda)
     if signs is not None:
-        kl = tf.reduce_sum(tf.cast(posterior.kl(), tf.float64), 1)
+        kl = _rate(model, posterior, noise)
         log["objective"] = -lmbda * _mean_distortion(
             model, x, posterior, signs) - kl - 0.5 * n * math.log(math.pi / lmbda)
     if _SCALED & set(forms):
@@ -216,6 +238,28 @@ def _densities(model, x, posterior, forms, active, variance, signs, tangents):
         log["corrected_volume"] = (log["volume"] - 0.5 * tf.reduce_sum(mean**2 * (1 / rest - 1), 1)
                                    + 0.5 * np.log(rest).sum())
     return {form: log[form] for form in forms}
+
+
+def _log_prior(model, posterior, active, mean):
+    """log p(mu) over the active dimensions, `[B]`, float64. For a given prior each other dimension
+    is left out with its density at the mean, that of its posterior: there the two are the same.
+    """
+    prior = prior_of(model)
+    if prior is None:
+        return -0.5 * tf.reduce_sum(mean**2, 1) - 0.5 * len(active) * math.log(2 * math.pi)
+    others = np.setdiff1d(np.arange(posterior.mean.shape[1]), active)
+    scale = tf.cast(tf.gather(posterior.scale, others, axis=1), tf.float64)
+    return tf.cast(prior(posterior.mean), tf.float64) + tf.reduce_sum(
+        tf.math.log(scale) + 0.5 * math.log(2 * math.pi), 1)
+
+
+def _rate(model, posterior, noise):
+    """The KL, `[B]`, nats, float64; for a given prior the average over the samples of `noise`."""
+    prior = prior_of(model)
+    if prior is None:
+        return tf.reduce_sum(tf.cast(posterior.kl(), tf.float64), 1)
+    found = [posterior.rate(prior, one) for one in noise]
+    return tf.cast(tf.add_n(found) / len(found), tf.float64)
 
 
 def _signs(num_rows, n, active, pairs, seed, first_row):

@@ -7,6 +7,7 @@ import pytest
 import tensorflow as tf
 
 import tfisovae
+from tests.autoencoder import linear_pair
 from tests.messages import refuses
 from tests.support import ROOT, linear_vae, measurement_of
 from tfisovae import density, distortions, show
@@ -305,6 +306,7 @@ MEASURES = {
     "prune": lambda model, x, **options: tfisovae.prune(model, 1, x, **options),
     "block_gradients": lambda model, x, **options: mean_gradient.block_gradients(
         model, x, [WEIGHT], **options),
+    "measure_totals": tfisovae.measure_totals,
     "standardize_latents": lambda model, x, **options: tfisovae.standardize_latents(
         model if isinstance(model, tfisovae.VAE) else sampling_vae(), x, **options),
     "observe": lambda model, x: show.observe(model, measurement_of(3, 3), x),
@@ -374,6 +376,44 @@ def test_every_measure_refuses_what_an_inspection_rejects(name):
         return
     with refuses(ValueError, "random"):
         MEASURES[name](a_sample_as_the_mean(), tf.data.Dataset.from_tensor_slices(X[:64]).batch(1))
+
+
+# What each measure must say of a given prior and of a full covariance; it measures the others.
+CANNOT_USE = {
+    "analyze": ["covariance"], "measure_stationarity": ["prior", "covariance"],
+    "estimate_beta": ["prior"], "log_densities": [], "Codec.fit": ["prior", "covariance"],
+    "prune": ["prior", "covariance"], "block_gradients": ["covariance"],
+    "observe": ["covariance"], "measure_totals": [],
+}
+
+
+@pytest.mark.parametrize("name", MEASURES)
+@pytest.mark.parametrize("kind", ["prior", "covariance"])
+def test_every_measure_takes_another_posterior_or_refuses_it_by_name(name, kind):
+    """`standardize_latents` takes a `VAE` alone, which has neither."""
+    if name == "standardize_latents":
+        assert not {"prior", "full_covariance"} & set(dir(tfisovae.VAE))
+        return
+    encoder, decoder = linear_pair.pair()
+    weight = tf.Variable(1.0)  # of a model with a gradient
+    if kind == "prior":
+        model = as_autoencoder((lambda x: encoder(weight * x), decoder), "sse", BETA,
+                               prior=linear_pair.standard)
+    else:
+        model = as_autoencoder((lambda x: (encoder(weight * x)[0], tf.linalg.diag(
+            tf.exp(encoder(x)[1]))), decoder), "sse", BETA, "covariance")
+    call, x = MEASURES[name], linear_pair.X[:256]
+    if name == "block_gradients":
+        def call(model, x):
+            return mean_gradient.block_gradients(model, x, [weight])
+    if name == "observe":
+        def call(model, x):
+            return show.observe(model, measurement_of(4, 4), x)
+    if kind in CANNOT_USE[name]:
+        with refuses(ValueError, name):
+            call(model, x)
+    else:
+        assert call(model, x) is not None
 
 
 @pytest.mark.parametrize("name", OF_DECODERS)

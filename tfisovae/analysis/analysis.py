@@ -27,6 +27,9 @@ if typing.TYPE_CHECKING:
     import pandas
 
 _SHOWN = 10  # dimensions in a notebook
+# Vectors that assume the prior N(0, I).
+OF_STANDARD_PRIOR = ("kl_mean", "one_minus_variance", "balance", "balance_standard_error",
+                     "latent_mean", "latent_second_moment")
 _COLUMNS = ("cost_of_removal", "importance", "kl_mean", "norm_mean", "one_minus_variance")
 
 
@@ -99,6 +102,10 @@ class Analysis:
       channel_directions, channel_shares: the leading directions of each channel, `[c, k, h w]`, and
         their shares of its variance, `[c, k]` (`tfisovae.analysis.spatial.Directions`).
       quadratic: whether the loss is quadratic in x_hat; then 1 - sigma_j^2 predicts the norm.
+      standard_prior: False for a prior that was given (`prior=` of `as_autoencoder`). Then `rate`
+        and `loss` are measured by sampling, `active` follows from the information in each dimension
+        (`tfisovae.autoencoder.posterior.information`), and all numbers that assume N(0, I) are NaN
+        or `None`: `kl_mean`, `one_minus_variance`, balances, moments, `residual`, `stretch`.
       beta, decomposed, distortion_name: of the VAE.
       num_examples: size of the data set.
       active_threshold: nats.
@@ -174,6 +181,7 @@ class Analysis:
     channel_cost_standard_error: np.ndarray | None = None
     channel_directions: np.ndarray | None = None
     channel_shares: np.ndarray | None = None
+    standard_prior: bool | None = None
 
     @property
     def lmbda(self) -> float:
@@ -276,14 +284,16 @@ class Analysis:
                 f" {self.importance[j]:11.3g} "
                 + ("" if cost is None else _known(
                     cost[j], f"{cost[j]:11.3g} +-{error[j]:7.1g} "
-                    f"{self.lmbda * cost[j] - self.kl_mean[j]:8.3g} ")) +
-                f"{self.kl_mean[j]:10.3f} " + _known(
+                    + _known(self.kl_mean[j],
+                             f"{self.lmbda * cost[j] - self.kl_mean[j]:8.3g} "))) +
+                _known(self.kl_mean[j], f"{self.kl_mean[j]:10.3f} ") + _known(
                     self.norm_mean[j],
                     f"{self.norm_mean[j]:6.3f} +-{self.norm_std[j]:6.3f} ") +
-                f"{self.one_minus_variance[j]:10.3f} " + _known(largest, f"{largest:15.3f}")
-                + ("" if self.active[j] else "   inactive"))
+                _known(self.one_minus_variance[j], f"{self.one_minus_variance[j]:10.3f} ")
+                + _known(largest, f"{largest:15.3f}") + ("" if self.active[j] else "   inactive"))
         summary = (
-            f"{self.num_active} of {len(self.active)} dimensions active (KL above "
+            f"{self.num_active} of {len(self.active)} dimensions active "
+            f"({'information' if self.standard_prior is False else 'KL'} above "
             f"{self.active_threshold:g} nats)."
         )
         if self.num_active:
@@ -291,8 +301,9 @@ class Analysis:
                        if self.num_active > 1 else "")
             summary += (
                 f" Over these: norm {self.isometric_norm:.3f} +- "
-                f"{self.isometric_norm_spread:.3f}, {cosines}posterior "
-                f"balance {self.posterior_balance:.3f}.")
+                f"{self.isometric_norm_spread:.3f}, {cosines}"
+                + ("the prior is not N(0, I)." if self.standard_prior is False else
+                   f"posterior balance {self.posterior_balance:.3f}."))
         lines.append(summary)
         lines.append(
             f"rate {self.rate:.2f} nats, distortion {self.distortion:.5g} (coding "

@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from tfisovae import arguments
 from tfisovae.autoencoder import streaming
-from tfisovae.autoencoder.autoencoder import AutoencoderLike, as_autoencoder
+from tfisovae.autoencoder.autoencoder import AutoencoderLike, as_autoencoder, refuse
 from tfisovae.autoencoder.data import Data
 from tfisovae.autoencoder.posterior import active
 from tfisovae.distortions.base import Distortion
@@ -240,6 +240,8 @@ def estimate_beta(model: AutoencoderLike, data: Data, *, num_examples: int | Non
     computed as E[eps_j^2 (1 - sigma_j^2)], which has the same mean and much of the left side's
     noise.
 
+    With a full covariance, j counts the own axes of each posterior, the widest first.
+
     Assumptions: an encoder with a free bias in its log-variance head (a fixed or bounded scale, a
     head with `use_bias=False`, free bits or a KL capacity break the balance); a converged training;
     data like the training data, best the training set itself; and `model.distortion` up to a
@@ -272,6 +274,7 @@ def estimate_beta(model: AutoencoderLike, data: Data, *, num_examples: int | Non
       >>> print(f"beta = {estimate.value:.3g} +- {estimate.error:.1g}")
     """
     model = as_autoencoder(model, distortion, scale=scale, needs_beta=False)
+    refuse(model, "estimate_beta", "prior")
     rows = streaming.prepare(model, data, num_examples, "balancing", progress, inspect=inspect)
     tangents = pullback.tangent_method(rows.decode, rows.mean)
 

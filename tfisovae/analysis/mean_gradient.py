@@ -15,7 +15,7 @@ import tensorflow as tf
 from tfisovae import _keras
 from tfisovae._autograph import compiled
 from tfisovae.autoencoder import streaming
-from tfisovae.autoencoder.autoencoder import Measurable, as_autoencoder
+from tfisovae.autoencoder.autoencoder import Measurable, as_autoencoder, prior_of, refuse
 from tfisovae.autoencoder.data import Data, whole
 from tfisovae.autoencoder.networks import Networks
 from tfisovae.metrics.measurement import measure
@@ -116,6 +116,7 @@ def block_gradients(model: Measurable, data: Data, weights: Iterable[tf.Variable
         few examples or fewer than 8 batches.
     """
     autoencoder = as_autoencoder(model)
+    refuse(autoencoder, "block_gradients", "covariance")
     known = autoencoder.networks or Networks()
     weights = known.weights if weights is None else list(weights)
     if not weights:
@@ -191,13 +192,18 @@ def block_gradients(model: Measurable, data: Data, weights: Iterable[tf.Variable
 
 
 def _check_differentiable(rows):
-    """Raises ValueError if the distortion has no derivative through the decoder: only the KL would
-    have a gradient.
+    """Raises ValueError if the distortion has no derivative through the decoder, or a given prior
+    has none: only the rest would have a gradient.
     """
-    with tf.GradientTape() as tape:
+    prior = prior_of(rows.model)
+    with tf.GradientTape(persistent=True) as tape:
         z = rows.mean[:1]
         tape.watch(z)
         distortion = rows.model.distortion(rows.first[:1], rows.decode(z))
+        log_prior = None if prior is None else prior(z)
+    if prior is not None and tape.gradient(log_prior, z) is None:
+        raise NoGradient("The mean gradient cannot be measured: prior must consist of TensorFlow "
+                         "operations of z.")
     try:
         found = tape.gradient(distortion, z)
         why = ("it uses operations without one, such as tf.numpy_function, or does not depend on z")

@@ -6,24 +6,32 @@ import numpy as np
 import tensorflow as tf
 
 from tfisovae import metrics, theory
-from tfisovae.analysis import conditions, estimates, residual, spatial
+from tfisovae.analysis import analysis, conditions, estimates, residual, spatial
 from tfisovae.analysis.analysis import Analysis
 from tfisovae.analysis.components import spread_out
 from tfisovae.autoencoder import streaming
-from tfisovae.autoencoder.autoencoder import AutoencoderLike, as_autoencoder, bound
+from tfisovae.autoencoder.autoencoder import (
+    AutoencoderLike,
+    as_autoencoder,
+    bound,
+    prior_of,
+    refuse,
+)
 from tfisovae.autoencoder.data import Data
+from tfisovae.autoencoder.posterior import information
 from tfisovae.distortions.base import Distortion
 from tfisovae.geometry import flatness, pullback
 from tfisovae.geometry.estimated import LARGEST_EXACT
-from tfisovae.geometry.products import slope_along
 from tfisovae.metrics import rate_distortion
 from tfisovae.metrics.isometry import Derivative
-from tfisovae.metrics.measurement import Measurement, measure, once
+from tfisovae.metrics.measurement import InAll, Measurement, measure
 from tfisovae.metrics.removal import Sample, removal
 from tfisovae.metrics.stationarity import AggregateMoments
 from tfisovae.metrics.stretch import EvenSample, max_examples, stretch
 from tfisovae.verdict import checks
+from tfisovae.verdict.checks import Why
 from tfisovae.verdict.isometry import judged
+from tfisovae.verdict.states import Cause
 from tfisovae.verdict.tests_of_means import Moments
 
 METHODS = ("auto", "exact", "estimated")
@@ -79,6 +87,7 @@ def analyze(model: AutoencoderLike, data: Data, num_examples: int | None = None,
         raise ValueError(
             f'tangents must be "autodiff", "differences" or None; got {tangents!r}.')
     autoencoder = as_autoencoder(model, distortion, beta, scale)
+    refuse(autoencoder, "analyze", "covariance")
     rows = streaming.prepare(autoencoder, data, num_examples, "measuring", progress,
                              inspect=inspect)
     wrong = [j for j in dimensions if not 0 <= j < rows.n]
@@ -105,11 +114,16 @@ def analyze(model: AutoencoderLike, data: Data, num_examples: int | None = None,
     by_dimension = exact or tangents == "autodiff"
     for (posterior, gram), first_row in _measured(rows.passing(passing), measures, tangents,
                                                   size > 0, Measurement if by_dimension else
-                                                  _InAll):
+                                                  InAll):
         if first_row < most:
             posteriors.append(posterior[:most - first_row])
         if size:
             grams.add(np.concatenate([gram, posterior[:, 1:2]], 1), first_row)
+    if prior_of(autoencoder) is not None:
+        moments = measures["moments"]
+        found = information(measures["rate"].kl, moments.first, moments.mean)
+        for metric in measures.values():
+            metric.set_information(found)
     shape = getattr(autoencoder.encode, "latent_shape", None)
     if exact:
         x = sample.x
@@ -134,19 +148,17 @@ def analyze(model: AutoencoderLike, data: Data, num_examples: int | None = None,
     x = np.asarray(bound(autoencoder, x)[1])
     found.residual = residual.residual(x, removed.x_check, removed.means,
                                        autoencoder.distortion, free, found.beta)
-    return found
+    return found if prior_of(autoencoder) is None else _of_other_prior(found)
 
 
-class _InAll(Measurement):
-    """A measurement whose noise work is known only in all: each dimension gets the mean."""
-
-    @once
-    def noise_work(self) -> tf.Tensor:
-        posterior, n = self.posterior, self.noise.shape[-1]
-        reference = self.x_check if self.autoencoder.decomposed else self.x
-        work = slope_along(self.autoencoder.decode, posterior.sample(self.noise),
-                           self.noise * posterior.scale, reference, self.autoencoder.distortion)
-        return tf.repeat(work[:, None] / n, n, 1)
+def _of_other_prior(found):
+    """An `Analysis` without the numbers that assume the prior N(0, I)."""
+    nothing, why = np.full(len(found.active), np.nan), Why(Cause.PRIOR)
+    return dataclasses.replace(
+        found, **dict.fromkeys(analysis.OF_STANDARD_PRIOR, nothing), standard_prior=False,
+        posterior_balance=np.nan, posterior_balance_standard_error=np.nan, stationarity=None,
+        residual=None, stretch=None, conditions=dataclasses.replace(
+            found.conditions, moments=False, moments_why=why, balance=False, balance_why=why))
 
 
 def _num_posteriors(n):
@@ -165,6 +177,7 @@ def measure_stationarity(model: AutoencoderLike, data: Data, num_examples: int |
     examples.
     """
     autoencoder = as_autoencoder(model, distortion, beta, scale)
+    refuse(autoencoder, "measure_stationarity", "prior", "covariance")
     rows = streaming.prepare(autoencoder, data, num_examples, "examples of training", progress,
                              inspect=inspect)
     measures = {
@@ -214,7 +227,7 @@ def _exact(measures, removed, kept):
     rate, norm, gram, derivative = (measures[name] for name in ("rate", "norm", "gram",
                                                                 "derivative"))
     norm_result, gram_result = norm.result(), gram.result()
-    among = judged(rate.mean, rate.active)
+    among = judged(rate.kl, rate.active)
     scalars = {name: float(value) for name, value in (norm_result | gram_result).items()}
     return {
         "norm_mean": norm.mean, "norm_std": norm.std, "norm_standard_error": norm.standard_error,
@@ -246,7 +259,7 @@ def _removed(autoencoder, x, measures, leading, shape, progress):
 def _estimated(autoencoder, x, measures, tangents, dimensions, seed, removed, ranking, progress):
     """The same fields, estimated; `removed` is the `Removal` of the first ones of `ranking`."""
     rate, precision = measures["rate"], measures["precision"].mean
-    found = estimates.estimate(autoencoder, x, rate.mean, rate.active, precision, tangents,
+    found = estimates.estimate(autoencoder, x, rate.kl, rate.active, precision, tangents,
                                dimensions, seed, progress)
     made = dataclasses.replace(found.estimates, removal_dimensions=ranking[:_REMOVED],
                                removal_cost=removed.cost,
@@ -284,7 +297,7 @@ def _analysis(autoencoder, measures, posteriors, tangents, known, geometry, by_d
     return Analysis(
         **geometry, one_minus_variance=balance.target, precision_mean=precision.mean,
         precision_standard_error=precision.standard_error, importance=theory.importance(
-            precision.mean, autoencoder.beta), kl_mean=rate.mean, active=rate.active,
+            precision.mean, autoencoder.beta), kl_mean=rate.kl, active=rate.active,
         balance=unknown * balance.ratio,
         balance_standard_error=unknown * balance.ratio_standard_error,
         latent_mean=moments.first, latent_second_moment=moments.mean,

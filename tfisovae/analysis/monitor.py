@@ -11,7 +11,7 @@ import tensorflow as tf
 from tfisovae import metrics, theory
 from tfisovae._autograph import compiled
 from tfisovae.autoencoder import inspection
-from tfisovae.autoencoder.autoencoder import AutoencoderLike, as_autoencoder, refuse_conditional
+from tfisovae.autoencoder.autoencoder import AutoencoderLike, as_autoencoder, refuse
 from tfisovae.autoencoder.networks import Networks
 from tfisovae.geometry import pullback
 from tfisovae.metrics import rate_distortion
@@ -43,7 +43,7 @@ class Meter:
 
     def __init__(self, model: AutoencoderLike, examples: tf.Tensor, **said: Any) -> None:
         self._autoencoder = as_autoencoder(model, **said)
-        refuse_conditional(self._autoencoder, "IsometryMonitor")
+        refuse(self._autoencoder, "IsometryMonitor", "conditional", "prior", "covariance")
         known = self._autoencoder.networks or Networks()
         if known.model is not None:  # its lmbda may be annealed
             self._autoencoder = known.model

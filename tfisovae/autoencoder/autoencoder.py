@@ -15,8 +15,17 @@ from tfisovae import arguments, distortions, files
 from tfisovae._autograph import converted
 from tfisovae.autoencoder import torch_modules
 from tfisovae.autoencoder.conditional import Condition, Given, conditional_part
-from tfisovae.autoencoder.networks import Activated, Decoder, Encoder, Networks, as_part
-from tfisovae.autoencoder.posterior import read_scale
+from tfisovae.autoencoder.covariance import Axes, in_own_axes
+from tfisovae.autoencoder.networks import (
+    Activated,
+    Composed,
+    Decoder,
+    Encoder,
+    Networks,
+    as_part,
+)
+from tfisovae.autoencoder.posterior import FULL, READINGS, Posterior, check_reading
+from tfisovae.autoencoder.prior import Prior
 from tfisovae.autoencoder.signatures import load_saved_model
 from tfisovae.distortions import Distortion
 
@@ -41,6 +50,10 @@ class Autoencoder:
       networks: known facts about the networks behind `encode` and `decode`, or `None`.
       condition: what a conditional model takes next to x, else `None`. `encode` and `decode` then
         take packed rows (`tfisovae.autoencoder.conditional`); `bound` gives them apart.
+      prior: z `[B, n]` -> log p(z) `[B]`, nats, or a distribution with `log_prob`; `None` for
+        N(0, I).
+      full_covariance: whether the posterior has a full covariance C(x). `encode` then returns the
+        mean and A `[B, n, n]` with C = A A^T.
 
     Raises:
       ValueError: if beta is not a positive, finite number, or the name of the distortion is
@@ -60,6 +73,8 @@ class Autoencoder:
     decomposed: bool = False
     networks: Networks | None = dataclasses.field(default=None, compare=False, repr=False)
     condition: Condition | None = dataclasses.field(default=None, compare=False, repr=False)
+    prior: Callable[[tf.Tensor], tf.Tensor] | None = None
+    full_covariance: bool = False
 
     def __post_init__(self) -> None:
         for name in ("encode", "decode"):
@@ -69,6 +84,8 @@ class Autoencoder:
             object.__setattr__(self, name, converted(getattr(self, name)))
         object.__setattr__(self, "distortion", distortions.get(self.distortion))
         object.__setattr__(self, "decomposed", bool(self.decomposed))
+        if self.prior is not None and not isinstance(self.prior, (Given, Prior)):
+            object.__setattr__(self, "prior", Prior(self.prior))
         if self.beta is not None:
             object.__setattr__(self, "beta", arguments.positive("beta", self.beta, " (1 / lmbda)"))
 
@@ -114,7 +131,9 @@ def as_autoencoder(model: AutoencoderLike, distortion: Distortion | str | None =
                    encoder_outputs: str | int | Sequence[str | int] | None = None,
                    decoder_output: str | int | None = None,
                    decoder_activation: str | Callable[[tf.Tensor], tf.Tensor] | None = None,
-                   conditional: bool = False, needs_beta: bool = True) -> Autoencoder:
+                   conditional: bool = False,
+                   prior: Callable[[Any], Any] | Any | None = None,
+                   needs_beta: bool = True) -> Autoencoder:
     """Converts any VAE (Keras, SavedModel, PyTorch, JAX, NumPy) to an `Autoencoder`, so that it can
     be measured.
 
@@ -131,8 +150,8 @@ def as_autoencoder(model: AutoencoderLike, distortion: Distortion | str | None =
         - the directory of a SavedModel with the signatures `encode` and `decode`, as
           `tfisovae.VAE.save` writes it, or the loaded SavedModel, or its signatures.
 
-        The posterior is Gaussian with a diagonal covariance, and the prior N(0, I). Other models
-        cannot be measured: another prior changes the rate, beta and every moment.
+        The posterior is Gaussian, with a diagonal covariance unless `scale` says otherwise. The
+        prior is N(0, I), unless it is given. Other models cannot be measured.
 
         Encoders return `[B, 2n]`, or mean and log-variance, or these and a sample, which is not
         used. This order holds unless the names show another. Spatial latent spaces have `[B, h, w,
@@ -141,8 +160,10 @@ def as_autoencoder(model: AutoencoderLike, distortion: Distortion | str | None =
       distortion: `Distortion` of the loss, or its name. `None`: the model's own.
       beta: 1 / lmbda. `None`: the model's own.
       scale: the meaning of the encoder's second output: "log_variance", "variance", "log_scale" or
-        "scale" (a standard deviation). It is not used for models that define it themselves: models
-        with five attributes, and SavedModels of `tfisovae.VAE.save`.
+        "scale" (a standard deviation). For a full covariance `[B, n, n]`: "covariance", or
+        "scale_tril" for its lower triangular factor; `tfisovae.measure_totals` measures such
+        models. It is not used for models that define it themselves: models with five attributes,
+        and SavedModels of `tfisovae.VAE.save`.
       decomposed: whether the loss was the decomposed one (section 4.2). `None`: the model's own, or
         False.
       encoder_outputs: the names or numbers of the outputs for mean and log-variance; or of the one
@@ -153,6 +174,9 @@ def as_autoencoder(model: AutoencoderLike, distortion: Distortion | str | None =
       conditional: True for a pair of Keras models with two inputs, (x, c) and (z, c), or of
         functions `encode(x, c)` and `decode(z, c)`. Measurements then take data of pairs (x, c),
         and give numbers over all of them. Otherwise y in (x, y) data is a label and is ignored.
+      prior: for another prior than N(0, I), such as a VampPrior: a function from z `[B, n]` to log
+        p(z) `[B]` in nats, or a distribution with `log_prob`. The rate is then measured by
+        sampling. Numbers that assume N(0, I) are refused.
       needs_beta: False allows a model without a known beta; its `beta` is then None.
 
     Returns:
@@ -167,9 +191,9 @@ def as_autoencoder(model: AutoencoderLike, distortion: Distortion | str | None =
       >>> model = tfisovae.as_autoencoder((encoder, decoder), distortion="sse", beta=0.01)
       >>> analysis = tfisovae.analyze(model, x)
     """
-    read_scale(tf.zeros([]), scale)
+    check_reading(scale, [*READINGS, *FULL])
     given = {"distortion": distortion, "beta": beta, "decomposed": decomposed}
-    condition = Condition() if conditional else None
+    condition, full = Condition() if conditional else None, scale in FULL
     if all(hasattr(model, name) for name in ("encode", "decode", "distortion")):
         if conditional and condition_of(model) is None:
             raise TypeError(
@@ -177,8 +201,10 @@ def as_autoencoder(model: AutoencoderLike, distortion: Distortion | str | None =
                 f"these two attributes; got {type(model).__name__}.")
         encode, decode, condition = model.encode, model.decode, condition_of(model)
         said = {name: getattr(model, name, None) for name in ("distortion", "beta", "decomposed")}
-        networks = _known(model)
-        if networks is not None and any(value is not None for value in given.values()):
+        networks, full = _known(model), _has_full_covariance(model)
+        prior = prior_of(model) if prior is None else prior
+        if networks is not None and any(
+                value is not None for value in [*given.values(), prior]):
             # Another loss than in the model's own training.
             networks = dataclasses.replace(networks, model=None, training_objective=None)
     else:
@@ -195,7 +221,12 @@ def as_autoencoder(model: AutoencoderLike, distortion: Distortion | str | None =
         decode = Decoder(decoding, decoder_output, None if condition else encode)
         networks = Networks(encoding.owner, decoding.owner, encode.parameters, reading,
                             encoder_outputs, encoding.shape, decoding.size)
+        full = reading in FULL
         said = _written_beside(model, distortion)
+    if condition is not None and full:
+        raise ValueError(
+            "A conditional model with a full covariance cannot be measured. Give the model at one "
+            "condition: a pair of functions of x and of z alone.")
     if decoder_activation is not None:
         decode = Activated(decode, decoder_activation)
         if networks is not None:  # its own training does not use it
@@ -211,11 +242,12 @@ def as_autoencoder(model: AutoencoderLike, distortion: Distortion | str | None =
             "loss lmbda D + KL. tfisovae.objective finds it from your loss, tfisovae.estimate_beta "
             "from the model and data.")
     return Autoencoder(encode, decode, settled["distortion"], settled["beta"],
-                       bool(settled["decomposed"]), networks, condition)
+                       bool(settled["decomposed"]), networks, condition, prior, full)
 
 
 def bound(model: Measurable, x: Any) -> tuple[Measurable, Any]:
-    """The model for the rows `x`, and x itself; for a conditional model, bound to their conditions.
+    """The model for the rows `x`, and x itself; for a conditional model, bound to their conditions;
+    for a full covariance, in the own axes of their posteriors.
 
     Args:
       model: `Autoencoder`, or anything with its five attributes.
@@ -224,12 +256,19 @@ def bound(model: Measurable, x: Any) -> tuple[Measurable, Any]:
     Returns:
       `(model, x)`. Its `decode` takes z `[B, n]`, or `[m B, n]` of the same rows m times.
     """
-    condition = condition_of(model)
-    if condition is None:
+    condition, prior = condition_of(model), prior_of(model)
+    if _has_full_covariance(model):
+        *posterior, axes = in_own_axes(*model.encode(x))
+        turned = Axes(posterior[0].shape[-1])
+        decode = Given(Composed(model.decode, turned), turned, axes)
+        prior = prior and Given(Composed(prior, turned), turned, axes)
+    elif condition is not None:
+        posterior, decode = model.encode(x), Given(model.decode, condition, x)
+        x = condition.unpacked(x)[0]
+    else:
         return model, x
-    posterior = model.encode(x)
-    return Autoencoder(lambda _: posterior, Given(model.decode, condition, x), model.distortion,
-                       model.beta, model.decomposed, model.networks), condition.unpacked(x)[0]
+    return Autoencoder(lambda _: Posterior(*posterior), decode, model.distortion, model.beta,
+                       model.decomposed, model.networks, prior=prior), x
 
 
 def _known(model):
@@ -318,9 +357,34 @@ def condition_of(model: Any) -> Condition | None:
     return getattr(model, "condition", None)
 
 
-def refuse_conditional(model: Any, name: str) -> None:
-    """Raises ValueError if a model is conditional; `name` is the function that cannot use one."""
-    if condition_of(model) is not None:
+def prior_of(model: Any) -> Callable[[tf.Tensor], tf.Tensor] | None:
+    """The prior of an `Autoencoder`, if it is not N(0, I); `None` for all other models."""
+    return model.prior if isinstance(model, Autoencoder) else None
+
+
+def _has_full_covariance(model):
+    return isinstance(model, Autoencoder) and model.full_covariance
+
+
+def refuse(model: Any, name: str, *kinds: str) -> None:
+    """Raises ValueError if the function `name` cannot use this model.
+
+    Args:
+      model: `Autoencoder`, or anything with its five attributes.
+      name: of the function.
+      kinds: "conditional", "prior" or "covariance": the kinds that it cannot use.
+    """
+    if "conditional" in kinds and condition_of(model) is not None:
         raise ValueError(
             f"{name} cannot use a conditional model. Give the model at one condition: a pair of "
             "functions of x and of z alone.")
+    if "prior" in kinds and prior_of(model) is not None:
+        raise ValueError(
+            f"{name} assumes the prior N(0, I), but the model has another prior (prior=). "
+            "tfisovae.analyze, tfisovae.measure_totals and tfisovae.density.log_densities can use "
+            "it.")
+    if "covariance" in kinds and _has_full_covariance(model):
+        raise ValueError(
+            f"{name} cannot use a posterior with a full covariance: its axes change with x, so "
+            "numbers by dimension have no average. tfisovae.measure_totals, tfisovae.estimate_beta "
+            "and tfisovae.density.log_densities can use it.")

@@ -12,6 +12,7 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from tfisovae import arguments
+from tfisovae.autoencoder import covariance
 from tfisovae.autoencoder.autoencoder import Measurable, as_autoencoder
 from tfisovae.autoencoder.networks import Networks
 from tfisovae.autoencoder.posterior import READINGS, read_scale
@@ -106,13 +107,21 @@ def inspect(autoencoder: Measurable, x: np.ndarray | tf.Tensor) -> list[Finding]
 
     def encode(x):
         mean, scale = autoencoder.encode(x)
-        return np.concatenate([mean, scale], -1)
+        if autoencoder.full_covariance:  # its factor may turn from call to call
+            scale = tf.matmul(scale, scale, transpose_b=True)
+        return np.concatenate([mean, np.reshape(scale, [len(mean), -1])], -1)
 
     constant = bool(tf.reduce_all(many == many[:1]))
     first = [Finding(Kind.CONSTANT_DATA, "data", {"rows": len(many)})] if constant else []
+    if autoencoder.full_covariance and known.parameters is not None:
+        covariance.check(known.parameters(x)[1], known.reading)
     encoded = encode(x)
+    # n means, and then n or n^2 numbers
+    n = encoded.shape[1] // 2
+    if autoencoder.full_covariance:
+        n = math.isqrt(encoded.shape[1])
     about_encode = _behaviour("encode", encode, x, encoded, np.arange(len(x)))
-    mean, scale = np.split(encoded, 2, -1)
+    mean, scale = np.split(encoded, [n], -1)
     finite = _rows_finite(mean)
     about_decode, domain, other_range = [], [], []
     if finite.sum() >= 2:
@@ -128,8 +137,11 @@ def inspect(autoencoder: Measurable, x: np.ndarray | tf.Tensor) -> list[Finding]
             other_range = [] if domain else _range(x.numpy()[finite][whole], x_check[whole],
                                                    float(np.mean(scale == 0)))
     other_data = bool(other_range)
-    about_scale = _scale_sign(scale, other_data) + _never_below_1(mean, scale)
-    about_scale += [] if other_data or constant else _reading(known, many)
+    about_scale, other_prior = [], autoencoder.prior is not None
+    if not autoencoder.full_covariance:
+        about_scale += _scale_sign(scale, other_data)
+        about_scale += [] if other_prior else _never_below_1(mean, scale)
+        about_scale += [] if other_data or other_prior or constant else _reading(known, many)
     return [
         *first, *domain, *other_range, *_negative_variance(known, x), *about_encode,
         *about_scale, *about_decode

@@ -15,7 +15,7 @@ from tfisovae.autoencoder.data import as_x
 from tfisovae.autoencoder.functions import PlainFunction
 from tfisovae.autoencoder.keras_networks import keras_part
 from tfisovae.autoencoder.outputs import Outputs, Part, PartError
-from tfisovae.autoencoder.posterior import Posterior, read_scale
+from tfisovae.autoencoder.posterior import FULL, Posterior, read_scale
 from tfisovae.autoencoder.signatures import Loaded
 from tfisovae.autoencoder.torch_modules import TorchFunction
 
@@ -28,7 +28,8 @@ class Networks:
       encoder, decoder: a Keras network, another `tf.Module`, a `Loaded` or a `TorchFunction`, with
         the `trainable_variables` of this half; `None` if unknown.
       parameters: x -> the encoder's mean and second output, `[B, n]` each.
-      reading: the meaning of the second output: "log_variance", "variance", "log_scale" or "scale".
+      reading: the meaning of the second output: "log_variance", "variance", "log_scale", "scale",
+        "covariance" or "scale_tril".
       outputs: the requested outputs of the encoder, as `encoder_outputs` of `as_autoencoder`.
       example_shape: of one x; an open axis is `None`. `None` if unknown.
       n: latent dimensions, if known.
@@ -113,11 +114,11 @@ def _with_variables(owner):
 
 
 class Encoder:
-    """x -> `Posterior`, from an encoder with one of four kinds of second output.
+    """x -> `Posterior`, from an encoder with one of six kinds of second output.
 
     Args:
       part: the network.
-      reading: the meaning of the second output: "log_variance", "variance", "log_scale" or "scale".
+      reading: the meaning of the second output, as of `Networks`.
       outputs: which of its outputs are meant, as `encoder_outputs` of `as_autoencoder`.
       latents: n of the decoder, if known.
 
@@ -136,9 +137,13 @@ class Encoder:
         self.channels_first = part.channels_first
 
     def parameters(self, x: tf.Tensor, training: bool = False) -> tuple[tf.Tensor, tf.Tensor]:
-        """The encoder's mean and second output, `[B, n]` each, float32."""
+        """The encoder's mean and second output, `[B, n]` each, float32; a second output with a full
+        covariance is `[B, n, n]`.
+        """
         outputs = self._part(as_x(x), training)
         mean, spread = (_as_float(value) for value in outputs.mean_and_spread(self._outputs))
+        if self._reading in FULL:
+            return mean, self._matrix(mean, spread)
         if mean.shape.rank == 4 and None not in mean.shape[1:]:
             spread = tf.broadcast_to(spread, tf.shape(mean))
             of_keras = isinstance(self._part.owner, tf.keras.layers.Layer)
@@ -161,14 +166,24 @@ class Encoder:
         if spread.shape.rank is not None and spread.shape.rank > 2:
             raise PartError(
                 "The encoder's second output must have the shape [batch, n], one scale for each "
-                f"dimension; got {spread.shape.as_list()}. A full covariance cannot be measured: "
-                "the posterior must be Gaussian with a diagonal covariance.")
+                f"dimension; got {spread.shape.as_list()}. For a full covariance [batch, n, n] "
+                'give scale="covariance", or scale="scale_tril" for its lower triangular factor.')
         # Static shapes of Keras networks can be trusted; other models may return one row for all
         # examples.
         trusted = isinstance(self._part.owner, tf.keras.layers.Layer) and spread.shape.rank == 2
         if trusted and spread.shape.as_list() == mean.shape.as_list():
             return mean, spread
         return mean, tf.broadcast_to(spread, tf.shape(mean))
+
+    def _matrix(self, mean, matrix):
+        """The second output of an encoder with a full covariance."""
+        n = mean.shape[-1]
+        if mean.shape.rank != 2 or n is None or matrix.shape.rank != 3 or (
+                matrix.shape.as_list()[1:] != [n, n]):
+            raise PartError(
+                f"With scale={self._reading!r}, the encoder must return the mean [batch, n] and a "
+                f"matrix [batch, n, n]; got {mean.shape.as_list()} and {matrix.shape.as_list()}.")
+        return matrix
 
     def __call__(self, x: tf.Tensor, training: bool = False) -> Posterior:
         mean, spread = self.parameters(x, training)

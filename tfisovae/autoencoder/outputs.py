@@ -188,12 +188,10 @@ def checked(tensor: Any) -> Any:
     if any(map(_DIAGONAL.search, kinds)):
         raise PartError(
             said + "For an encoder, return (distribution.mean(), distribution.stddev()) with "
-            "scale=\"scale\". The posterior must be Gaussian with a diagonal covariance, and the "
-            "prior N(0, I).")
+            'scale="scale". The posterior must be Gaussian with a diagonal covariance.')
     raise PartError(
-        said + "An encoder with this posterior cannot be measured, unless it is Gaussian with a "
-        "diagonal covariance: means and deviations ignore covariances, and give a wrong rate and "
-        "beta.")
+        said + "For an encoder with a Gaussian posterior, return (distribution.mean(), "
+        'distribution.covariance()) with scale="covariance". Other posteriors cannot be measured.')
 
 
 def _half(parameters):

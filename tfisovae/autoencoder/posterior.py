@@ -1,8 +1,11 @@
 """The Gaussian posterior q(z|x) = N(mean, diag(scale^2)) against the prior N(0, I)."""
+import math
 import typing
 
 import numpy as np
 import tensorflow as tf
+
+from tfisovae.autoencoder import covariance
 
 ACTIVE_KL = 0.01  # nats: a latent dimension with a larger mean KL carries information
 
@@ -36,6 +39,21 @@ class Posterior(typing.NamedTuple):
         # expm1 is exact for sigma near 1 and a KL near 0.
         return 0.5 * tf.square(self.mean) + 0.5 * tf.math.expm1(2 * log_scale) - log_scale
 
+    def rate(self, log_prior: typing.Callable[[tf.Tensor], tf.Tensor],
+             noise: tf.Tensor) -> tf.Tensor:
+        """The KL from another prior p(z), from two samples of each posterior, in nats, `[B]`.
+
+        KL = -H(q) - E_q[log p(z)], with z = mean +- scale * noise in the expectation. Its mean over
+        the noise is exact. Its noise does not depend on the units of z.
+
+        Args:
+          log_prior: z `[B, n]` -> log p(z) `[B]`, nats.
+          noise: standard normal, `[B, n]`.
+        """
+        sampled = 0.5 * (log_prior(self.sample(noise)) + log_prior(self.sample(-noise)))
+        entropy = tf.reduce_sum(tf.math.log(self.scale) + 0.5 * math.log(2 * math.pi * math.e), 1)
+        return -entropy - sampled
+
     def precision(self) -> tf.Tensor:
         """sigma_j^-2, `[B, n]`. Its mean over the data gives the importance of a latent variable
         (Eq. 16).
@@ -50,6 +68,18 @@ def active(mean_kl: _Array, threshold: float = ACTIVE_KL) -> _Array:
     return mean_kl > threshold
 
 
+def information(kl: _Array, mean: _Array, second_moment: _Array) -> _Array:
+    """The information in each latent dimension, at most, `[n]`, nats: the mean KL from the Gaussian
+    that has the mean and the variance of z_j over the data. It depends on no prior.
+
+    Args:
+      kl: E[KL_j] from N(0, 1), `[n]`, nats.
+      mean: E[mu_j], `[n]`.
+      second_moment: E[mu_j^2 + sigma_j^2], `[n]`.
+    """
+    return kl - 0.5 * (second_moment - 1) + 0.5 * np.log(second_moment - np.square(mean))
+
+
 READINGS = {
     "log_variance": lambda value: tf.exp(0.5 * value),
     "variance": tf.sqrt,
@@ -58,16 +88,28 @@ READINGS = {
 }
 
 
+FULL = covariance.READINGS
+
+
+def check_reading(reading: str, known: typing.Iterable[str] = READINGS) -> None:
+    """Raises ValueError unless `reading` is one of `known`."""
+    if reading not in known:
+        raise ValueError(
+            f"scale must be one of {', '.join(map(repr, known))} (the meaning of the encoder's "
+            f"second output); got {reading!r}.")
+
+
 def read_scale(spread: tf.Tensor, reading: str) -> tf.Tensor:
     """The standard deviation from an encoder's second output.
 
     Args:
-      spread: the output, `[B, n]`.
+      spread: the output, `[B, n]`; `[B, n, n]` for the last two.
       reading: "log_variance": log sigma^2; "variance": sigma^2; "log_scale": log sigma; "scale":
-        sigma.
+        sigma; "covariance": C; "scale_tril": lower triangular, C = A A^T.
+
+    Returns:
+      sigma `[B, n]`; for the last two A `[B, n, n]`.
     """
-    if reading not in READINGS:
-        raise ValueError(
-            f"scale must be one of {', '.join(map(repr, READINGS))}(the meaning of the encoder's "
-            f"second output); got {reading!r}.")
+    if reading in FULL:
+        return covariance.factor(spread, reading)
     return READINGS[reading](spread)

@@ -16,7 +16,7 @@ import tensorflow as tf
 from tfisovae import _keras, arguments
 from tfisovae._autograph import compiled
 from tfisovae.autoencoder import inspection
-from tfisovae.autoencoder.autoencoder import Measurable, bound, condition_of
+from tfisovae.autoencoder.autoencoder import Measurable, bound, condition_of, prior_of
 from tfisovae.autoencoder.data import Data, batches, is_endless
 from tfisovae.autoencoder.outputs import PartError
 from tfisovae.progress import bar as progress_bar
@@ -87,6 +87,11 @@ def prepare(model: Measurable, data: Data, num_examples: int | None = None,
         raise ValueError(
             f"The decoder returns the shape {tuple(x_hat.shape)} for x of the shape "
             f"{tuple(alone.shape)}: the two must be equal.")
+    prior = prior_of(model)
+    if prior is not None:
+        at = model.encode(first)[0]
+        arguments.check_finite("log p(z) of prior=", np.asarray(prior(at))[:, None], 0,
+                               "It must be finite at every posterior mean.")
     if inspect:
         inspection.check(model, first)
     return Prepared(model, alone, tf.convert_to_tensor(mean), known.decode,

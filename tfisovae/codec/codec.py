@@ -30,7 +30,7 @@ import tensorflow as tf
 
 from tfisovae import arguments, files
 from tfisovae.autoencoder import streaming
-from tfisovae.autoencoder.autoencoder import AutoencoderLike, as_autoencoder, refuse_conditional
+from tfisovae.autoencoder.autoencoder import AutoencoderLike, as_autoencoder, refuse
 from tfisovae.autoencoder.data import Data
 from tfisovae.codec import PRIORS, QUANTIZATIONS, container, directory
 from tfisovae.codec.entropy import Code, Tables
@@ -125,7 +125,7 @@ class Codec:
         """
         _check_choices(quantization, step_factor, prior)
         model = as_autoencoder(model, distortion, beta, scale)
-        refuse_conditional(model, "Codec.fit")
+        refuse(model, "Codec.fit", "conditional", "prior", "covariance")
         transform, shape = Transform.fit(model, data, active, num_examples, progress, inspect)
         return cls(model, transform, shape, quantization, step_factor, prior)
 
@@ -361,7 +361,7 @@ class Codec:
         """
         said, arrays = directory.read(path)
         model = as_autoencoder(model, distortion, None, scale, needs_beta=False)
-        refuse_conditional(model, "Codec.load")
+        refuse(model, "Codec.load", "conditional", "prior", "covariance")
         transform, shape, beta = Transform.from_arrays(arrays), tuple(
             said["example_shape"]), said["beta"]
         identity = Identity.from_arrays(said["weights"], arrays)

@@ -143,6 +143,7 @@ def load_examples(args: argparse.Namespace, name: str, count: int | None = None,
 def load_model(args: argparse.Namespace) -> "Autoencoder":
     """The `Autoencoder` from the options; its beta may be `None`."""
     from tfisovae import as_autoencoder, distortions
+    from tfisovae.autoencoder.autoencoder import refuse
 
     if bool(args.model) == bool(args.encoder or args.decoder) or bool(args.encoder) != bool(
             args.decoder):
@@ -157,11 +158,13 @@ def load_model(args: argparse.Namespace) -> "Autoencoder":
         distortion = distortions.BinaryCrossentropy("sum")
     model = python_models.found(args.model) or (args.encoder, args.decoder)
     try:
-        return as_autoencoder(model, distortion, args.beta, args.scale, args.decomposed or None,
+        made = as_autoencoder(model, distortion, args.beta, args.scale, args.decomposed or None,
                               decoder_activation=args.decoder_activation,
                               needs_beta=not args.estimate_beta)
     except TypeError as error:  # the user chose the directory
         raise ValueError(str(error)) from error
+    refuse(made, "audit", "covariance")
+    return made
 
 
 def settle_images(args: argparse.Namespace, model: "Autoencoder") -> None:
@@ -338,7 +341,8 @@ def run(args: argparse.Namespace) -> None:
     verdict = result.judge(**known)
     save(verdict)  # even if the gradient fails
     if train is not None:
-        evidence = {"training": measure_stationarity(model, train, progress=True, inspect=False)}
+        evidence = {} if result.standard_prior is False else {
+            "training": measure_stationarity(model, train, progress=True, inspect=False)}
         try:
             evidence["gradient"] = mean_gradient.block_gradients(
                 model, train, progress=True, inspect=False).mean_gradient()
@@ -348,8 +352,10 @@ def run(args: argparse.Namespace) -> None:
             print(said[-1], flush=True)
         verdict = result.judge(**known, **evidence)
         save(verdict)
-    said.append(_HOW_TO_PROBE)
-    print(f"{said[-1]}\n{headlines.numbers(verdict)}\n{headlines.summary(verdict)}", flush=True)
+    if result.standard_prior is not False:
+        said.append(_HOW_TO_PROBE)
+        print(said[-1])
+    print(f"{headlines.numbers(verdict)}\n{headlines.summary(verdict)}", flush=True)
     drawn = draw(args.out, model, result, importances, x, args.max_value)
     write_report(args, model, result, importances, x, rows, verdict, said)
     print(measuring.written(args.out, *storage.names(os.path.join(args.out, "isometry.json")),
@@ -372,8 +378,15 @@ def write_report(args: argparse.Namespace, model: "Autoencoder", result: "Analys
     show.write(result, os.path.join(args.out, "report.html"),
                measuring.name(args.model or args.decoder), verdict, max_value=args.max_value,
                manifest={**options, **subject(args)}, notes=notes, scree=importances,
-               commands=_IN_PYTHON | (_OF_LARGE if len(result.active) > LARGEST_EXACT else {}),
+               commands=_commands(result),
                **shown)
+
+
+def _commands(result):
+    """Next steps on the page."""
+    if result.standard_prior is False:
+        return {"density": _IN_PYTHON["density"]}
+    return _IN_PYTHON | (_OF_LARGE if len(result.active) > LARGEST_EXACT else {})
 
 
 def draw(out: str, model: "Autoencoder", result: "Analysis", importances: Any, x: np.ndarray,

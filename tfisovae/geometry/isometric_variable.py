@@ -21,7 +21,7 @@ import tensorflow as tf
 
 from tfisovae import arguments
 from tfisovae.autoencoder import inspection
-from tfisovae.autoencoder.autoencoder import AutoencoderLike, as_autoencoder, refuse_conditional
+from tfisovae.autoencoder.autoencoder import AutoencoderLike, as_autoencoder, refuse
 from tfisovae.distortions import Distortion
 from tfisovae.geometry.monotone import Monotone
 
@@ -153,7 +153,7 @@ class IsometricVariable:
         if num_points < 2:
             raise ValueError(f"num_points must be at least 2; got {num_points!r}.")
         model = as_autoencoder(model, distortion, needs_beta=False)
-        refuse_conditional(model, "IsometricVariable.along_axis")
+        refuse(model, "IsometricVariable.along_axis", "conditional")
         if inspect:
             inspection.check_decoder(model, at)
         z = np.linspace(mean.min(), mean.max(), num_points)

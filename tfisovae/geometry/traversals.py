@@ -18,7 +18,7 @@ import tensorflow as tf
 
 from tfisovae import arguments
 from tfisovae.autoencoder import inspection
-from tfisovae.autoencoder.autoencoder import AutoencoderLike, as_autoencoder, refuse_conditional
+from tfisovae.autoencoder.autoencoder import AutoencoderLike, as_autoencoder, refuse
 from tfisovae.distortions import Distortion
 from tfisovae.geometry import STEPS
 from tfisovae.geometry.isometric_variable import IsometricVariable
@@ -153,7 +153,7 @@ def traverse(model: AutoencoderLike, dimensions: Sequence[int] | npt.ArrayLike, 
     arguments.integer("columns", columns, 2)
     arguments.positive("limit", limit)
     model = as_autoencoder(model, distortion, beta, needs_beta=steps == "posterior")
-    refuse_conditional(model, "traverse")
+    refuse(model, "traverse", "conditional")
     if n is None and model.networks is not None:
         n = model.networks.n
     if steps == "posterior" and posterior is None:

@@ -102,6 +102,12 @@ class MeasurementMetric(tf.keras.metrics.Metric):
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "threshold": self.threshold}
 
+    def set_information(self, nats: np.ndarray) -> None:
+        """Sets the information in each dimension, `[n]`, nats, which decides what is active. For a
+        prior other than N(0, I), the KL from N(0, I) does not show it.
+        """
+        self._kl.assign(nats * self.count.numpy())
+
     def _active(self):
         return active(self._kl / self.count, self.threshold)
 

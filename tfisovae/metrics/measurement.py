@@ -5,10 +5,11 @@ from typing import Any, Generic, TypeVar, overload
 import tensorflow as tf
 
 from tfisovae import geometry
-from tfisovae.autoencoder.autoencoder import Measurable, bound
+from tfisovae.autoencoder.autoencoder import Measurable, bound, prior_of
 from tfisovae.autoencoder.noise import noise_rows
 from tfisovae.autoencoder.posterior import Posterior
 from tfisovae.distortions.base import decomposed
+from tfisovae.geometry.products import slope_along
 from tfisovae.geometry.pullback import distortion_slopes, scaled
 
 _TEST_STEP = -1  # the key of the noise in measurements, different from every training step
@@ -38,11 +39,6 @@ class once(Generic[_Value]):
             return self
         value = instance.__dict__[self.name] = self.function(instance)
         return value
-
-
-def objective(lmbda: float | tf.Tensor, distortion: tf.Tensor, kl: tf.Tensor) -> tf.Tensor:
-    """The loss of Eq. 54, lmbda D + KL, nats, `[B]`, from D `[B]` and KL_j `[B, n]`."""
-    return lmbda * distortion + tf.reduce_sum(kl, -1)
 
 
 class Measurement:
@@ -75,8 +71,18 @@ class Measurement:
 
     @once
     def kl(self) -> tf.Tensor:
-        """KL_j, nats, `[B, n]`."""
+        """KL_j from N(0, 1), nats, `[B, n]`."""
         return self.posterior.kl()
+
+    @once
+    def rate(self) -> tf.Tensor:
+        """The KL from the prior, nats, `[B]`: the sum of `kl`, or measured by sampling for another
+        prior than N(0, I).
+        """
+        prior = prior_of(self.autoencoder)
+        if prior is None:
+            return tf.reduce_sum(self.kl, -1)
+        return self.posterior.rate(prior, self.noise)
 
     @once
     def x_check(self) -> tf.Tensor:
@@ -98,7 +104,7 @@ class Measurement:
     @once
     def objective(self) -> tf.Tensor:
         """The loss of Eq. 54, D / beta + KL, nats, `[B]`."""
-        return objective(1 / self.autoencoder.beta, self.distortion, self.kl)
+        return self.distortion / self.autoencoder.beta + self.rate
 
     @once
     def irreducible(self) -> tf.Tensor:
@@ -140,6 +146,18 @@ class Measurement:
         slopes = distortion_slopes(self.autoencoder.decode, z, reference,
                                    self.autoencoder.distortion, self.tangents)
         return self.noise * self.posterior.scale * slopes
+
+
+class InAll(Measurement):
+    """A measurement whose noise work is known only in all: each dimension gets the mean."""
+
+    @once
+    def noise_work(self) -> tf.Tensor:
+        posterior, n = self.posterior, self.noise.shape[-1]
+        reference = self.x_check if self.autoencoder.decomposed else self.x
+        work = slope_along(self.autoencoder.decode, posterior.sample(self.noise),
+                           self.noise * posterior.scale, reference, self.autoencoder.distortion)
+        return tf.repeat(work[:, None] / n, n, 1)
 
 
 def measure(autoencoder: Measurable, x: tf.Tensor, first_row: int | tf.Tensor = 0, seed: int = 0,

@@ -6,18 +6,21 @@ import tensorflow as tf
 
 from tfisovae import arguments
 from tfisovae.autoencoder import posterior, streaming
+from tfisovae.autoencoder.autoencoder import bound, prior_of
 from tfisovae.autoencoder.posterior import Posterior
 
 
 @dataclasses.dataclass(frozen=True)
 class PosteriorMeans:
-    """Means of the posteriors over data, `[n]` each, float64.
+    """Means of the posteriors over data, `[n]` each, float64. With a full covariance, j counts the
+    own axes of each posterior, the widest first.
 
     Attributes:
       mean: E[mu_j].
       square: E[mu_j^2].
       variance: E[sigma_j^2].
-      kl: E[KL_j], nats.
+      kl: E[KL_j], nats; with another prior than N(0, I) the information in each dimension
+        (`posterior.information`).
       precision: E[sigma_j^-2].
       num_examples: of the data.
     """
@@ -47,7 +50,8 @@ def posterior_means(rows: streaming.Prepared, replicas: bool = True) -> Posterio
         `streaming.examples_of`.
     """
     def values(x, first_row):
-        q = Posterior(*rows.model.encode(x))
+        known, x = bound(rows.model, x)
+        q = Posterior(*known.encode(x))
         mean, scale, kl, precision = (
             tf.cast(value, tf.float64) for value in (*q, q.kl(), q.precision()))
         return tf.stack([mean, tf.square(mean), tf.square(scale), kl, precision], 1)
@@ -56,7 +60,11 @@ def posterior_means(rows: streaming.Prepared, replicas: bool = True) -> Posterio
     for found, first_row in streaming.run(rows, values, replicas):
         check_posteriors(found, first_row)
         total, count = total + np.sum(found, 0), count + len(found)
-    return PosteriorMeans(*(total / count), count)
+    found = PosteriorMeans(*(total / count), count)
+    if prior_of(rows.model) is None:
+        return found
+    return dataclasses.replace(found, kl=posterior.information(
+        found.kl, found.mean, found.square + found.variance))
 
 
 def check_posteriors(values: np.ndarray, first_row: int) -> None:

@@ -7,7 +7,7 @@ from tfisovae.metrics.measurement import Measurement
 
 
 class Rate(MeasurementMetric):
-    """The rate: KL of the posterior from the prior, in nats, summed over all dimensions.
+    """The rate: KL of the posterior from the prior, in nats, over all dimensions together.
 
     Example:
       >>> metric = tfisovae.metrics.Rate()
@@ -20,6 +20,7 @@ class Rate(MeasurementMetric):
 
     def build(self, n: int) -> None:
         if self.n is None:
+            self._total = self.accumulator("total", ())
             self._total_squares = self.accumulator("total_squares", ())
         super().build(n)
 
@@ -28,12 +29,13 @@ class Rate(MeasurementMetric):
 
     def accumulate(self, measurement: Measurement) -> None:
         super().accumulate(measurement)
-        self._total_squares.assign_add(
-            tf.reduce_sum(tf.square(tf.reduce_sum(tf.cast(measurement.kl, self.dtype), 1))))
+        rate = tf.cast(measurement.rate, self.dtype)
+        self._total.assign_add(tf.reduce_sum(rate))
+        self._total_squares.assign_add(tf.reduce_sum(tf.square(rate)))
 
     @tf.autograph.experimental.do_not_convert
     def result(self) -> tf.Tensor:
-        return tf.reduce_sum(self._kl) / self.count
+        return self._total / self.count
 
     @property
     def total_standard_error(self) -> float:

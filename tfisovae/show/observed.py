@@ -10,7 +10,7 @@ import tensorflow as tf
 from tfisovae.analysis.analysis import Analysis
 from tfisovae.analysis.spatial import Spatial
 from tfisovae.autoencoder import inspection
-from tfisovae.autoencoder.autoencoder import AutoencoderLike, as_autoencoder, refuse_conditional
+from tfisovae.autoencoder.autoencoder import AutoencoderLike, as_autoencoder, refuse
 from tfisovae.autoencoder.networks import Composed
 from tfisovae.distortions import Distortion
 from tfisovae.geometry import traversals
@@ -52,7 +52,7 @@ def observe(model: AutoencoderLike, analysis: Analysis | Mapping[str, Any], x: n
     values = analysis if isinstance(analysis, Mapping) else analysis.to_dict()
     model, measured, share = as_autoencoder(model, distortion, scale=scale,
                                             needs_beta=False), Measured(values), _share(analysis)
-    refuse_conditional(model, "observe")
+    refuse(model, "observe", "conditional", "covariance")
     if inspect and len(x):
         inspection.check(model, np.asarray(x, np.float32))
     dimensions = [

@@ -19,7 +19,7 @@ from tfisovae.autoencoder.autoencoder import (
     AutoencoderLike,
     Measurable,
     as_autoencoder,
-    refuse_conditional,
+    refuse,
 )
 from tfisovae.autoencoder.data import Data, whole
 from tfisovae.autoencoder.data import batches as data_batches
@@ -102,7 +102,7 @@ def probe(model: AutoencoderLike, data: Data, steps: int, trained_steps: int | N
     """
     arguments.integer("steps", steps)
     autoencoder = as_autoencoder(model, distortion, beta, scale)
-    refuse_conditional(autoencoder, "probe")
+    refuse(autoencoder, "probe", "conditional", "prior", "covariance")
     weights = _keras.variables((autoencoder.networks or Networks()).weights)
     if not weights:
         raise ValueError("model must have trainable weights to continue training; it has none. "

@@ -4,7 +4,7 @@ import typing
 
 import tensorflow as tf
 
-from tfisovae.metrics.measurement import Measurement, objective, once
+from tfisovae.metrics.measurement import Measurement, once
 
 if typing.TYPE_CHECKING:
     from tfisovae.vae.vae import VAE
@@ -95,7 +95,7 @@ class Batch(Measurement):
 
     def loss(self, distortion: tf.Tensor) -> tf.Tensor:
         """lmbda `distortion` + KL + the networks' own losses, `[B]`."""
-        return objective(self.autoencoder.lmbda, distortion, self.kl) + self.own_losses
+        return self.autoencoder.lmbda * distortion + self.rate + self.own_losses
 
     @once
     def objective(self) -> tf.Tensor:

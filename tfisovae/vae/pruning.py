@@ -23,7 +23,7 @@ from tfisovae.autoencoder.autoencoder import (
     Autoencoder,
     AutoencoderLike,
     as_autoencoder,
-    refuse_conditional,
+    refuse,
 )
 from tfisovae.autoencoder.data import Data
 from tfisovae.autoencoder.networks import Composed, Networks
@@ -191,7 +191,7 @@ def prune(model: AutoencoderLike, keep: Sequence[int] | int | float | str, data:
     if isinstance(model, (str, os.PathLike)) and os.path.isfile(os.path.join(model, CONFIG)):
         model = load(model)
     before = as_autoencoder(model, distortion, beta, scale, decomposed, needs_beta=False)
-    refuse_conditional(before, "prune")
+    refuse(before, "prune", "conditional", "prior", "covariance")
     pair = _keras_pair(model, before)
     if pair is not None or data is not None:
         before = as_autoencoder(before)  # it raises if beta is missing

@@ -10,7 +10,7 @@ from tfisovae import _keras, arguments, distortions
 from tfisovae.autoencoder import graph, noise
 from tfisovae.autoencoder.data import as_x, x_of
 from tfisovae.autoencoder.networks import Decoder, Encoder, Networks, as_part
-from tfisovae.autoencoder.posterior import Posterior, read_scale
+from tfisovae.autoencoder.posterior import Posterior, check_reading
 from tfisovae.autoencoder.shapes import settle
 from tfisovae.distortions import Distortion
 from tfisovae.metrics.measurement import Measurement, measure
@@ -87,7 +87,7 @@ class VAE(Trainable):
         super().__init__(name)
         if warmup_steps < 0:
             raise ValueError(f"warmup_steps must be at least 0; got {warmup_steps!r}.")
-        read_scale(tf.zeros([]), scale)
+        check_reading(scale)
         self.encoder, self.decoder = encoder, decoder
         self.distortion = distortions.get(distortion)
         self._lmbda = tf.Variable(arguments.positive("lmbda", lmbda), trainable=False,

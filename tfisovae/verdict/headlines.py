@@ -139,6 +139,8 @@ def _failing(isometry, part):
 
 
 def _why_not_judged(isometry):
+    if isometry.other_prior:
+        return words.OTHER_PRIOR
     if not isometry.num_examples:
         return "these numbers lack the norms; measure again"
     if isometry.num_examples < FEW:

@@ -63,6 +63,8 @@ class Isometry:
       quadratic: whether the loss is quadratic in x_hat; `None` if unknown.
       beta_found, beta_differs: whether beta was estimated from these data, or given and
         contradicted by the posterior.
+      other_prior: whether the prior is not N(0, I). Then nothing predicts the norm, and the
+        embedding is not judged.
     """
 
     state: IsometryState
@@ -88,6 +90,7 @@ class Isometry:
     quadratic: bool | None = None
     beta_found: bool = False
     beta_differs: bool = False
+    other_prior: bool = False
 
     @property
     def largest(self) -> float:
@@ -102,7 +105,7 @@ class Isometry:
         """From `Verdict.to_dict`."""
         kinds = {"state": IsometryState, "failing": lambda parts: tuple(map(Part, parts)),
                  "num_examples": int, "num_dimensions": int, "worst": int, "quadratic": bool,
-                 "beta_found": bool, "beta_differs": bool}
+                 "beta_found": bool, "beta_differs": bool, "other_prior": bool}
         made = cls(**{name: kinds.get(name, float)(value) for name, value in values.items()})
         if made.state is not IsometryState.ISOMETRIC or math.isfinite(made.largest):
             return made
@@ -149,6 +152,8 @@ def judge_isometry(dimensions: npt.ArrayLike, norm: npt.ArrayLike, norm_std: npt
                                   for values in (norm, norm_std, prediction))
     known = {"num_dimensions": len(dimensions), "num_examples": int(num_examples),
              "cosine": float(cosine), **known}
+    if known.get("other_prior") and np.isfinite(norm).all():
+        return Isometry(IsometryState.NOT_JUDGED, **known)
     if not (np.isfinite(norm).all() and np.isfinite(prediction).all()):
         return Isometry(IsometryState.NOT_FINITE, **known)
     if not len(dimensions):
@@ -211,7 +216,7 @@ def isometry_of(values: Mapping[str, Any], beta_found: bool = False,
     among = judged(vector("kl_mean"), vector("active"))
     quadratic = values.get("quadratic")
     known = {"quadratic": None if quadratic is None else bool(quadratic), "beta_found": beta_found,
-             "beta_differs": beta_differs}
+             "beta_differs": beta_differs, "other_prior": values.get("standard_prior") is False}
     stretch = values.get("stretch")
     if stretch is not None:
         stretch = stretch if isinstance(stretch, Mapping) else dataclasses.asdict(stretch)

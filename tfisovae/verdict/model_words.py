@@ -37,6 +37,7 @@ _WHYS = {
                   "in measurements",
     Cause.OWN_LOSS: "{layer} ({kind}) of the {part} adds a loss of its own",
     Cause.REGULARIZERS: "the networks have regularizers, whose losses are not measured",
+    Cause.PRIOR: "the prior is not N(0, I)",
     Cause.FEW_BLOCKS: "a few blocks of examples carry its variance",
     Cause.IN_WORDS: "{said}",
 }

@@ -48,7 +48,7 @@ def steps(verdict: Verdict) -> list[Step]:
     """At most three next steps, most useful first."""
     found = list(filter(None, [_training(verdict)]))
     few = verdict.of(ReasonKind.TOO_FEW)
-    unknown = (verdict.isometry is not None
+    unknown = (verdict.isometry is not None and not _other_prior(verdict)
                and verdict.isometry.state is IsometryState.NOT_JUDGED)
     if (few or unknown) and not verdict.of(ReasonKind.OTHER_DATA):
         found.insert(0, Step(Action.MEASURE_MORE, "measure more examples"))
@@ -57,7 +57,8 @@ def steps(verdict: Verdict) -> list[Step]:
                           "train again with more latent dimensions: one more would gain about "
                           f"{reason.value:.2g} nats"))
     if not verdict.unfinished and verdict.state is not State.COLLAPSED:
-        found += _USES
+        found += [use for use in _USES if use.action is not Action.PRUNE or not _other_prior(
+            verdict)]
     return list({step.action: step for step in reversed(found)}.values())[::-1][:MOST]
 
 
@@ -79,6 +80,11 @@ def too_few(count: float, needed: float) -> str:
     """That there are too few examples, and how many to measure."""
     few = "1 example is" if count == 1 else f"{count:.0f} examples are"
     return f"{few} too few; measure {needed:.0f} or more"
+
+
+def _other_prior(verdict):
+    """Whether the model has a given prior, which `probe` and `prune` cannot use."""
+    return verdict.isometry is not None and verdict.isometry.other_prior
 
 
 def prior_is_doubtful(verdict: Verdict) -> bool:
@@ -146,4 +152,6 @@ def _undecided(verdict):
 def _not_judged(verdict):
     if verdict.of(ReasonKind.OTHER_DATA):
         return Step(Action.MEASURE_OWN, "measure the run on its own data")
+    if _other_prior(verdict):  # no function probes it
+        return Step(Action.TRAIN_LONGER, "train for as many steps again, and compare the loss")
     return Step(Action.PROBE, _PROBE)

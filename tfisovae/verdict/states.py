@@ -77,5 +77,6 @@ class Cause(enum.Enum):
     NARROW = "narrow"  # a layer computes in fewer bits in training
     OWN_LOSS = "own_loss"  # a layer adds a loss
     REGULARIZERS = "regularizers"  # the networks have some
+    PRIOR = "prior"  # the prior is not N(0, I)
     FEW_BLOCKS = "few_blocks"  # a few blocks of examples carry the variance
     IN_WORDS = "in_words"  # as an older version said it

@@ -26,6 +26,7 @@ LABELS = {
 }
 _PARTS = {Part.STRETCH: "stretch", Part.LENGTHS: "lengths", Part.ANGLES: "right angles",
           Part.FLATNESS: "flatness along single axes", Part.POSTERIOR: "the posterior"}
+OTHER_PRIOR = "for a prior other than N(0, I), nothing predicts the norm"
 _SOURCES = {GainKind.DOUBLING: "by {steps:,} more steps", GainKind.PROBE: "by {steps:,} more steps",
             GainKind.DEAD: "by dimensions that carry nothing", GainKind.SCALE: "by standardizing",
             GainKind.BALANCE: "by the posterior widths"}
@@ -376,6 +377,8 @@ def embedding_numbers(isometry: Isometry) -> list[str]:
 
 def _embedding_not_judged(isometry):
     """Why the state of an embedding is not known."""
+    if isometry.other_prior:
+        return f"{OTHER_PRIOR}."
     if not isometry.num_examples:
         return "these numbers lack the norms. Measure again."
     if isometry.num_examples < FEW:
@@ -412,7 +415,9 @@ def cautions(verdict: Verdict) -> list[str]:
         said.append("a curved data manifold has no isometric embedding, however long you train")
     if isometry.num_dimensions >= 4 and isometry.cosine > CLOSE:
         said.append("cosines need not be 0: in general only up to 3 dimensions can be orthogonal")
-    if isometry.quadratic is not None:
+    if isometry.other_prior:
+        said.append("where sigma is small, a norm near 1 shows a balanced sigma, not an isometry")
+    elif isometry.quadratic is not None:
         said.append(
             "norms equal to 1 - sigma^2 show a balanced sigma, not an isometric embedding"
             if isometry.quadratic else
