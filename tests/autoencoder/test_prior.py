@@ -72,7 +72,7 @@ def test_information_depends_on_no_affine_map():
 @pytest.mark.parametrize("kind", ["tensor", "numpy", "distribution"])
 def test_a_model_in_other_units_has_the_same_numbers(kind):
     """z moved and stretched, with the prior of the moved z. What does not depend on units of z is
-    the same, and E[sigma^-2] is divided by the squared width.
+    the same, as the importance. E[sigma^-2] is divided by the squared width.
     """
     priors = {
         "tensor": moved, "numpy": lambda z: np.asarray(moved(tf.constant(z))).astype(np.float32),
@@ -87,6 +87,8 @@ def test_a_model_in_other_units_has_the_same_numbers(kind):
         error = getattr(found, f"{name}_standard_error")
         assert getattr(before, f"{name}_standard_error") < error < 0.05
         assert abs(getattr(found, name) - getattr(before, name)) < 3 * error, name
+    variance = before.latent_second_moment - before.latent_mean**2
+    np.testing.assert_allclose(found.importance, before.importance * variance, rtol=1e-4)
     np.testing.assert_allclose(found.precision_mean * WIDTH**2, before.precision_mean, rtol=1e-4)
     np.testing.assert_array_equal(found.active, [True, True, True, False])
 

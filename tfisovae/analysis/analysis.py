@@ -47,7 +47,8 @@ class Analysis:
         decoder that is straight over the posterior's width, isometric or not.
       derivative_mean, derivative_std: D'_j, distortion per squared latent unit.
       precision_mean, precision_standard_error: E[sigma_j^-2].
-      importance: (beta / 2) E[sigma_j^-2], the variance of y_j (Eq. 16).
+      importance: (beta / 2) E[sigma_j^-2], the variance of y_j (Eq. 16). For a given prior this is
+        times the variance of z_j over the data, which is 1 for N(0, I).
       kl_mean: E[KL_j], nats.
       active: whether E[KL_j] exceeds `active_threshold` nats.
       ranking: dimensions by descending cost of removal; by E[sigma_j^-2] if that is `None`.

@@ -119,8 +119,10 @@ def analyze(model: AutoencoderLike, data: Data, num_examples: int | None = None,
             posteriors.append(posterior[:most - first_row])
         if size:
             grams.add(np.concatenate([gram, posterior[:, 1:2]], 1), first_row)
+    variance = 1.0  # of z_j over the data: 1 after convergence, for the prior N(0, I)
     if prior_of(autoencoder) is not None:
         moments = measures["moments"]
+        variance = moments.mean - moments.first**2
         found = information(measures["rate"].kl, moments.first, moments.mean)
         for metric in measures.values():
             metric.set_information(found)
@@ -132,13 +134,14 @@ def analyze(model: AutoencoderLike, data: Data, num_examples: int | None = None,
         free = residual.free_dimensions(geometry["gram_mean"])
     else:
         x = sample.x[spread_out(estimates.MAX_EXAMPLES, len(sample.x))]
-        ranking = np.argsort(-measures["precision"].mean, kind="stable")
+        ranking = np.argsort(-measures["precision"].mean * variance, kind="stable")
         removed, channels = _removed(autoencoder, x, measures, ranking[:_REMOVED], shape, progress)
         geometry = _estimated(autoencoder, x, measures, tangents, dimensions, seed, removed,
                               ranking, progress)
         free = int(np.sum(~measures["rate"].active))
     found = _analysis(autoencoder, measures, np.concatenate(posteriors), tangents,
                       conditions.of_model(autoencoder), geometry, by_dimension)
+    found.importance = found.importance * variance
     found.latent_shape, found.channel_cost, found.channel_cost_standard_error = shape, *channels
     if shape is not None:
         found.channel_directions, found.channel_shares = spatial.directions(

@@ -66,7 +66,8 @@ class Scree:
       components: `PrincipalComponents` of the data in the same metric, or `None`.
       cost, cost_error: the cost of removal and its standard error, `[n]`; `None` in a measurement
         of an older version; then the importance ranks.
-      slope: D'_j, which predicts the cost from the decoder's slope, `[n]`, or `None`.
+      slope: D'_j times the variance of z_j, which predicts the cost from the decoder's slope,
+        `[n]`, or `None`.
       clustered: whether the posterior means lie in clusters, `[n]`, or `None`.
     """
 
@@ -87,11 +88,16 @@ class Scree:
         """From an `Analysis`."""
         order = np.asarray(analysis.ranking)
         order = np.concatenate([order[analysis.active[order]], order[~analysis.active[order]]])
-        error = theory.importance(analysis.precision_standard_error[order], analysis.beta)
+        variance = np.ones(len(order))  # of z_j
+        if analysis.standard_prior is False:
+            variance = analysis.importance[order] / theory.importance(
+                analysis.precision_mean[order], analysis.beta)
+        error = theory.importance(analysis.precision_standard_error[order],
+                                  analysis.beta) * variance
         measured = {} if analysis.cost_of_removal is None else {
             "cost": analysis.cost_of_removal[order],
             "cost_error": analysis.cost_of_removal_standard_error[order],
-            "slope": analysis.derivative_mean[order],
+            "slope": analysis.derivative_mean[order] * variance,
             "clustered": None if analysis.mean_counts is None else np.array(
                 [has_clusters(analysis.mean_counts[j]) for j in order])
         }
