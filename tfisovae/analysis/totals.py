@@ -31,9 +31,9 @@ class Totals:
       loss: nats.
       coding_loss, transform_loss: E[D(x_check, x_hat)], E[D(x, x_check)], each minus the D of a
         point from itself.
-      rate_standard_error, distortion_standard_error, loss_standard_error,
-      coding_loss_standard_error, transform_loss_standard_error: of these means, for independent
-        examples. They cover the noise of sampling.
+      rate_standard_error, distortion_standard_error, loss_standard_error: of these means, for
+        independent examples. They cover the noise of sampling.
+      coding_loss_standard_error, transform_loss_standard_error: likewise.
       posterior_balance, posterior_balance_standard_error: the posterior balance over all
         dimensions. Times beta, it is the beta of a training that has converged. NaN for a given
         prior.
@@ -43,6 +43,11 @@ class Totals:
         they show that the posterior has converged. They do not show an isometric embedding.
       beta: 1 / lmbda.
       num_examples: size of the data set.
+
+    Example:
+      >>> totals = tfisovae.measure_totals(vae, x)
+      >>> print(totals)
+      >>> low = totals.rate - 2 * totals.rate_standard_error
     """
 
     rate: float

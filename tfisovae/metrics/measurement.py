@@ -104,7 +104,7 @@ class Measurement:
     @once
     def objective(self) -> tf.Tensor:
         """The loss of Eq. 54, D / beta + KL, nats, `[B]`."""
-        return self.distortion / self.autoencoder.beta + self.rate
+        return (1 / self.autoencoder.beta) * self.distortion + self.rate
 
     @once
     def irreducible(self) -> tf.Tensor:

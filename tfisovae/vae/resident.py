@@ -76,6 +76,11 @@ class Steps(typing.NamedTuple):
     kl: tf.Tensor
     objective: tf.Tensor
 
+    @property
+    def rate(self) -> tf.Tensor:
+        """The KL over all dimensions, nats, `[N]`."""
+        return tf.reduce_sum(self.kl, -1)
+
 
 class Compiled:
     """Training steps of a `VAE`, each compiled by XLA as a whole.

@@ -126,7 +126,7 @@ def _jitters(verdict):
 
 def _improving(verdict):
     if prior_is_doubtful(verdict):
-        return Step(Action.STANDARDIZE, "check that the prior is N(0, I); if it is, call "
+        return Step(Action.STANDARDIZE, "if the prior is not N(0, I), give prior=; if it is, call "
                                         "tfisovae.standardize_latents")
     largest = max(verdict.gains, key=lambda gain: gain.value).kind
     ratios = [reason.value for reason in verdict.of(ReasonKind.OFF) if reason.check == BALANCE]

@@ -177,8 +177,8 @@ def _improving(verdict):
     other_prior = ""
     if next_step.prior_is_doubtful(verdict):
         other_prior = (" The moments of the posterior contradict the prior N(0, I). With another "
-                       "prior, such as a VampPrior or a flow, neither the rate nor this verdict "
-                       "holds.")
+                       "prior, such as a VampPrior, neither the rate nor this verdict holds; give "
+                       "it as prior= of as_autoencoder.")
     return (f"{_total(verdict)} That is more than the margin of {_margin(verdict)}.{other_prior} "
             f"{_to_do(verdict)}")
 
@@ -339,7 +339,8 @@ def _embedding(verdict):
     if isometry.failing == (Part.POSTERIOR, ):
         return LABELS[isometry.state], (
             f": the posterior of z_{isometry.worst} is wider than the prior (1 - sigma^2 = "
-            f"{isometry.prediction:.3g}), which is not possible after training.")
+            f"{isometry.prediction:.3g}). With the prior N(0, I) this is not possible after "
+            "training.")
     label = LABELS[isometry.state]
     if isometry.failing:
         first = f" in {', '.join(_PARTS[part] for part in isometry.failing)}"
