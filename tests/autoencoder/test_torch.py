@@ -379,3 +379,29 @@ def test_an_audit_of_images_with_their_channels_in_front(main, tmp_path):
     assert {"isometry.png", "scree.png", "reconstructions.png", "report.html"} <= names
     page = (tmp_path / "out" / "report.html").read_text()
     assert page.count("data:image/webp") >= 2
+
+
+def test_priors_of_pytorch():
+    """A distribution, a module with `log_prob`, its method, and a function of arrays."""
+    class Prior(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.center = nn.Parameter(torch.ones(N))
+
+        def log_prob(self, z):
+            return torch.distributions.Normal(self.center, 1.0).log_prob(z).sum(-1)
+
+    module = Prior()
+    whole = torch.distributions.MultivariateNormal(torch.ones(N), torch.eye(N))
+    expected = -0.5 * np.sum((Z - 1)**2, 1) - N / 2 * np.log(2 * np.pi)
+    for prior in (module, module.log_prob, whole, lambda z: expected[:len(z)] + 0 * z[:, 0]):
+        model = as_autoencoder((Encoder(), decoder()), "sse", 0.1, prior=prior)
+        np.testing.assert_allclose(model.prior(tf.constant(Z)), expected, rtol=1e-5)
+    found = tfisovae.measure_totals(as_autoencoder((Encoder(), decoder()), "sse", 0.1,
+                                                   prior=module), X, inspect=False)
+    assert np.isfinite(found.rate)
+    z = tf.constant(Z)
+    with tf.GradientTape() as tape:
+        tape.watch(z)
+        value = as_autoencoder((Encoder(), decoder()), "sse", 0.1, prior=module).prior(z)
+    np.testing.assert_allclose(tape.gradient(value, z), 1 - Z, atol=1e-5)

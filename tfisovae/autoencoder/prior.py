@@ -4,6 +4,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from tfisovae.autoencoder import torch_modules
 from tfisovae.autoencoder.functions import PlainFunction
 from tfisovae.autoencoder.outputs import PartError
 
@@ -13,6 +14,7 @@ class Prior:
 
     Args:
       prior: a function from z to log p(z), in any framework, or a distribution with `log_prob`.
+        Distributions and modules of PyTorch get its tensors, other functions NumPy arrays.
     """
 
     def __init__(self, prior: Callable[[Any], Any] | Any) -> None:
@@ -21,7 +23,13 @@ class Prior:
             raise TypeError(
                 "prior must be a function from z [batch, n] to log p(z) [batch] in nats, or a "
                 f"distribution with log_prob; got {type(prior).__name__}.")
-        self._function = PlainFunction(function, "prior")
+        if torch_modules.module_of(function) is not None:
+            part = torch_modules.torch_part(function, "prior")
+            self._function = lambda z: part(z).reconstruction(None)
+        elif type(prior).__module__.startswith("torch."):
+            self._function = PlainFunction(lambda z: _of_torch(function, z), "prior")
+        else:
+            self._function = PlainFunction(function, "prior")
 
     def __call__(self, z: tf.Tensor) -> tf.Tensor:
         found = tf.cast(self._function(tf.cast(z, tf.float32)), tf.float32)
@@ -31,3 +39,9 @@ class Prior:
                 f"shape {found.shape.as_list()} for z of the shape {z.shape.as_list()}. Sum over "
                 "the dimensions.")
         return found
+
+
+def _of_torch(function, z):
+    import torch
+
+    return function(torch.as_tensor(z)).detach().numpy()
