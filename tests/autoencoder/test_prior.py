@@ -110,6 +110,7 @@ def test_what_assumes_the_standard_prior_is_left_out():
     verdict = found.judge()
     assert verdict.state is State.NOT_JUDGED
     assert verdict.isometry.state is IsometryState.NOT_JUDGED
+    assert "KL by dimension, 1 - sigma^2, moments" in found.table()
     assert "nan" not in found.table() + found.summary() + found.health() + repr(found)
     assert "prior other than N(0, I)" in found.summary()
     for advised in ("probe", "standardize", "prune"):

@@ -292,19 +292,18 @@ class Analysis:
                     f"{self.norm_mean[j]:6.3f} +-{self.norm_std[j]:6.3f} ") +
                 _known(self.one_minus_variance[j], f"{self.one_minus_variance[j]:10.3f} ")
                 + _known(largest, f"{largest:15.3f}") + ("" if self.active[j] else "   inactive"))
+        given = self.standard_prior is False
         summary = (
             f"{self.num_active} of {len(self.active)} dimensions active "
-            f"({'information' if self.standard_prior is False else 'KL'} above "
-            f"{self.active_threshold:g} nats)."
+            f"({'information' if given else 'KL'} above {self.active_threshold:g} nats)."
         )
         if self.num_active:
-            cosines = (f"cosines {self.gram_off_diagonal_cosine:.3f} rms, "
-                       if self.num_active > 1 else "")
-            summary += (
-                f" Over these: norm {self.isometric_norm:.3f} +- "
-                f"{self.isometric_norm_spread:.3f}, {cosines}"
-                + ("the prior is not N(0, I)." if self.standard_prior is False else
-                   f"posterior balance {self.posterior_balance:.3f}."))
+            said = [f"norm {self.isometric_norm:.3f} +- {self.isometric_norm_spread:.3f}"]
+            if self.num_active > 1:
+                said.append(f"cosines {self.gram_off_diagonal_cosine:.3f} rms")
+            if not given:
+                said.append(f"posterior balance {self.posterior_balance:.3f}")
+            summary += f" Over these: {', '.join(said)}."
         lines.append(summary)
         lines.append(
             f"rate {self.rate:.2f} nats, distortion {self.distortion:.5g} (coding "
@@ -317,6 +316,9 @@ class Analysis:
         if self.method is not None:
             lines.append(f"Method: {self.method}."
                          if self.estimates is None else str(self.estimates))
+        if given:
+            lines.append("Left out, since the prior is not N(0, I): KL by dimension, 1 - sigma^2, "
+                         "moments and balance.")
         channels = spatial.Spatial.of(vars(self))
         return "\n".join([*lines, *scree.Scree.of(self).differences(),
                           *([channels.table()] if channels else [])])
