@@ -125,7 +125,7 @@ def log_densities(model: AutoencoderLike, x: Data, forms: str | Sequence[str] | 
 
     Example:
       >>> log_densities = tfisovae.density.log_densities(vae, x)
-      >>> least_probable = log_densities["volume"].argsort()[:5]
+      >>> least_probable = log_densities["objective"].argsort()[:5]
     """
     forms = (forms,) if isinstance(forms, str) else forms
     asked = tuple(forms or ())

@@ -20,7 +20,10 @@ if typing.TYPE_CHECKING:
     from tfisovae.commands.measuring import Trained
 
 PERCENTILE = "percentile"  # column of densities.csv
-_BEST_FIRST = ("corrected_volume", "volume", "scaled_posterior", "posterior")
+# Percentiles and extremes use the first of these. Unlike the others, the objective contains the
+# distortion, so it finds inputs far from everything that the decoder can draw.
+_RANKING = ("objective", "scaled_objective", "corrected_volume", "volume", "scaled_posterior",
+            "posterior", "prior")
 EXTREMES = 10  # most and least probable inputs
 
 
@@ -79,7 +82,7 @@ def compute(trained: "Trained", num_examples: int | None = None, forms: Sequence
             f"{run} has collapsed: no latent dimension is active, so there are no densities.")
     estimates = density.log_densities(vae, batches.evaluation_batches(rows), forms, active,
                                       variance=variance, progress=True)
-    best = next(form for form in (*_BEST_FIRST, *estimates) if form in estimates)
+    best = next(form for form in _RANKING if form in estimates)
     saved = {
         "distortion_name": repr(vae.distortion), "lmbda": 1 / vae.beta,
         "decomposed": vae.decomposed, "steps": config["steps"], "data": source.manifest["source"],
