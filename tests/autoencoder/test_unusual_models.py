@@ -161,9 +161,10 @@ def test_a_full_covariance_is_refused_and_not_advised_away():
                 Outputs.of(made(tf.zeros([2, N]))).mean_and_spread(None)
             independent = name in ("MultivariateNormalDiag", "Normal", "Independent")
             assert ("stddev()" in str(error.value)) is independent
-            assert "diagonal covariance" in str(error.value)
+            assert ("covariance()" in str(error.value)) is not independent
+            assert "Gaussian" in str(error.value)
     full = (lambda x: (x[:, :N], tf.zeros([len(x), N, N])), networks()[1])
-    with refuses(ValueError, "diagonal"):
+    with refuses(ValueError, 'scale="covariance"'):
         tfisovae.as_autoencoder(full, "sse", 0.1).encode(tf.constant(X[:4]))
 
 
@@ -475,7 +476,7 @@ class MultivariateNormalTriL(Sampled):
 
 @pytest.mark.parametrize("encode, said", [
     (lambda x: Independent(x), "diagonal"),
-    (lambda x: MultivariateNormalTriL(x), "diagonal covariance"),
+    (lambda x: MultivariateNormalTriL(x), "covariance()"),
     (lambda x: (x, x, x[:, :1], x[:, :1]), "hierarchical")
 ])
 def test_other_posteriors_of_functions_are_refused_by_name(encode, said):
