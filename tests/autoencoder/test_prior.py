@@ -7,10 +7,12 @@ import tensorflow as tf
 import tfisovae
 from tests.autoencoder.linear_pair import BETA, SHIFT, WIDTH, X, moved, pair, standard
 from tests.messages import refuses
+from tfisovae import show
 from tfisovae.analysis import mean_gradient
 from tfisovae.autoencoder import inspection
 from tfisovae.autoencoder.posterior import Posterior, information
 from tfisovae.autoencoder.prior import Prior
+from tfisovae.show import importance
 from tfisovae.verdict.states import IsometryState, State
 
 
@@ -56,17 +58,30 @@ def test_the_rate_under_a_mixture_is_the_integral():
     assert (np.abs(found.mean(1) - exact) < 4 * error + 1e-4).all()
 
 
-def test_information_depends_on_no_affine_map():
+def test_information_is_the_kl_from_the_gaussian_of_the_same_moments():
+    """And so does not depend on the units of z."""
     rng = np.random.default_rng(2)
     mean, scale = rng.normal(size=(5000, 4)), rng.uniform(0.1, 0.5, (5000, 4))
+    deviation = np.sqrt(np.var(mean, 0) + np.mean(scale**2, 0))
+    units = Posterior(tf.constant((mean - mean.mean(0)) / deviation),
+                      tf.constant(scale / deviation))
+    found = information(np.log(scale).mean(0), deviation**2)
+    np.testing.assert_allclose(found, np.mean(units.kl(), 0), rtol=1e-6)
 
-    def of(mean, scale):
-        kl = np.mean(Posterior(tf.constant(mean), tf.constant(scale)).kl(), 0)
-        return information(kl, mean.mean(0), np.mean(mean**2 + scale**2, 0))
 
-    np.testing.assert_allclose(of(SHIFT + WIDTH * mean, WIDTH * scale), of(mean, scale), rtol=1e-6)
-    expected = 0.5 * np.log(np.var(mean, 0) + np.mean(scale**2, 0)) - np.mean(np.log(scale), 0)
-    np.testing.assert_allclose(of(mean, scale), expected, rtol=1e-6)
+@pytest.mark.parametrize("shift, width", [(5000.0, 1.0), (0.0, 1000.0), (1000.0, 100.0)])
+def test_units_far_from_1_lose_no_digits(shift, width):
+    def far(z):
+        return standard((z - shift) / width) - 4 * np.log(width)
+
+    found = tfisovae.analyze(made(far, np.float32(shift), np.float32(width)), X, inspect=False)
+    before = tfisovae.analyze(tfisovae.as_autoencoder(pair(), "sse", BETA), X)
+    variance = before.latent_second_moment - before.latent_mean**2
+    np.testing.assert_array_equal(found.active, before.active)
+    np.testing.assert_allclose(found.importance, before.importance * variance, rtol=2e-3)
+    found = tfisovae.density.log_densities(made(far, np.float32(shift), np.float32(width)), X[:300],
+                                           "volume", inspect=False)
+    assert np.isfinite(found["volume"]).all()
 
 
 @pytest.mark.parametrize("kind", ["tensor", "numpy", "distribution"])
@@ -103,14 +118,14 @@ def scipy_like():
 
 def test_what_assumes_the_standard_prior_is_left_out():
     found = tfisovae.analyze(made(moved, SHIFT, WIDTH), X)
-    for name in ("kl_mean", "one_minus_variance", "balance", "latent_second_moment"):
+    for name in ("kl_mean", "one_minus_variance", "balance"):
         assert np.isnan(getattr(found, name)).all(), name
     assert np.isnan(found.posterior_balance)
     assert found.stationarity is found.residual is found.stretch is None
     verdict = found.judge()
     assert verdict.state is State.NOT_JUDGED
     assert verdict.isometry.state is IsometryState.NOT_JUDGED
-    assert "KL by dimension, 1 - sigma^2, moments" in found.table()
+    assert "KL by dimension, 1 - sigma^2, tests" in found.table()
     assert "nan" not in found.table() + found.summary() + found.health() + repr(found)
     assert "prior other than N(0, I)" in found.summary()
     for advised in ("probe", "standardize", "prune"):
@@ -183,8 +198,74 @@ def test_what_cannot_use_it_refuses_by_name(name):
         REFUSED[name](made(moved, SHIFT, WIDTH))
 
 
+def test_a_page_has_its_rate_and_its_units(tmp_path):
+    """Rows of traversals cover the data, not -2 to 2; no rate of single dimensions is drawn."""
+    model = made(moved, SHIFT, WIDTH)
+    analysis = tfisovae.analyze(model, X)
+    shown = show.observe(model, analysis, X[:3])
+    rows = shown["traversals"]
+    deviation = np.sqrt(analysis.latent_second_moment - analysis.latent_mean**2)
+    order = rows.dimensions
+    np.testing.assert_allclose(rows.z[:, 0], (analysis.latent_mean - 2 * deviation)[order],
+                               rtol=.01)
+    np.testing.assert_allclose(rows.z[:, -1], (analysis.latent_mean + 2 * deviation)[order],
+                               rtol=.01)
+    show.write(analysis, tmp_path / "report.html", "model", analysis.judge(), **shown)
+    said = (tmp_path / "report.html").read_text()
+    assert "0 nats in all" not in said and "two standard deviations of the data" in said
+    for numbers in (analysis, analysis.to_dict()):
+        found = importance.scree_of(numbers)
+        np.testing.assert_allclose(found.slope[:3], np.sort(found.predicted[:3])[::-1], rtol=0.02)
+
+
+def test_a_large_latent_space():
+    """By estimates, with a page; the leading dimensions follow the importance, not E[sigma^-2]."""
+    n = 320
+    width = np.ones(n, np.float32)
+    width[:20] = 100
+    gain = np.float32(0.9) * np.ones(n, np.float32)
+    gain[:20] = 3
+
+    def encode(x):
+        return width * x / gain, tf.zeros_like(x) + 2 * np.log(width * 0.2 / gain)
+
+    def prior(z):
+        return tf.reduce_sum(-0.5 * (z / width)**2, -1) - np.log(width * np.sqrt(2 * np.pi)).sum()
+
+    x = np.random.default_rng(0).normal(size=(120, n)).astype(np.float32) * gain
+    model = tfisovae.as_autoencoder((encode, lambda z: tf.constant(gain / width) * z), "sse", 0.1,
+                                    prior=prior)
+    analysis = tfisovae.analyze(model, x)
+    assert analysis.method == "estimated" and set(analysis.ranking[:20]) == set(range(20))
+    assert set(analysis.estimates.dimensions) & set(range(20))
+    assert "nan" not in analysis.table() + analysis.summary()
+    assert show.observe(model, analysis, x[:2])["traversals"].z.std() > 10
+
+
+@pytest.mark.parametrize("examples", [X[:1], np.repeat(X[:1], 3, 0)])
+def test_too_few_examples(examples):
+    model = made(moved, SHIFT, WIDTH)
+    if len(examples) == 1:
+        with refuses(ValueError, "1 example"):
+            tfisovae.analyze(model, examples)
+    assert np.isfinite(tfisovae.measure_totals(model, examples, inspect=False).rate)
+
+
+def test_a_prior_that_is_0_somewhere():
+    """At samples, not at means: the rate has no finite value."""
+    def holed(z):
+        return tf.where(tf.abs(z[:, 0]) < 4.0, moved(z), float("-inf"))
+
+    model = made(lambda z: holed(z - SHIFT), SHIFT, WIDTH)
+    for measure in (tfisovae.analyze, tfisovae.measure_totals):
+        with refuses(ValueError, "prior"):
+            measure(model, X)
+
+
 @pytest.mark.parametrize("prior, error", [
-    (3.0, TypeError), (lambda z: moved(z)[:, None], ValueError),
+    (3.0, TypeError), (lambda z, c: moved(z), ValueError),
+    (lambda z: tf.reduce_sum(-0.5 * z**2, 0), ValueError),
+    (lambda z: moved(tf.concat([z, z], 1)), ValueError), (lambda z: moved(z)[:, None], ValueError),
     (lambda z: -0.5 * z**2, ValueError), (lambda z: tf.reduce_sum(z), ValueError),
     (lambda z: moved(z) * np.nan, ValueError), (lambda z: None, ValueError)])
 def test_what_is_no_log_density_is_refused(prior, error):

@@ -153,8 +153,8 @@ def test_distributions_are_not_sampled():
 def test_a_full_covariance_is_refused_and_not_advised_away():
     """Means and deviations are proposed for distributions with independent entries alone."""
     for name in ("MultivariateNormalTriL", "MultivariateNormalFullCovariance", "Mixture",
-                 "VonMises", "MultivariateNormal", "MultivariateNormalDiag", "Normal",
-                 "Independent"):
+                 "VonMises", "MultivariateNormal", "MultivariateNormalDiagPlusLowRank",
+                 "MultivariateNormalDiag", "Normal", "Independent"):
         kind = type(name, (Distribution,), {})
         for made in (kind, type("_TensorCoercible", (kind,), {})):
             with refuses(PartError, name) as error:
@@ -475,7 +475,7 @@ class MultivariateNormalTriL(Sampled):
 
 
 @pytest.mark.parametrize("encode, said", [
-    (lambda x: Independent(x), "diagonal"),
+    (lambda x: Independent(x), "stddev()"),
     (lambda x: MultivariateNormalTriL(x), "covariance()"),
     (lambda x: (x, x, x[:, :1], x[:, :1]), "hierarchical")
 ])

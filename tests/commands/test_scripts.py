@@ -86,7 +86,7 @@ def test_densities_of_images(run, main):
 
 
 def test_inputs_off_the_manifold_are_the_least_probable(toy_run, main, tmp_path):
-    """The data lie in 3 of 16 directions. Forms that look at Dec(mean) alone do not see the rest."""
+    """The data lie in 3 of 16 directions. Forms that use Dec(mean) alone do not see the rest."""
     toy = sources.toy("mix", 200)
     off = np.linalg.svd(toy.basis)[2][3]  # at right angles to the data
     np.save(tmp_path / "off.npy", (toy.x + 3 * off).astype(np.float32))

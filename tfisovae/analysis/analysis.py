@@ -28,8 +28,7 @@ if typing.TYPE_CHECKING:
 
 _SHOWN = 10  # dimensions in a notebook
 # Vectors that assume the prior N(0, I).
-OF_STANDARD_PRIOR = ("kl_mean", "one_minus_variance", "balance", "balance_standard_error",
-                     "latent_mean", "latent_second_moment")
+OF_STANDARD_PRIOR = ("kl_mean", "one_minus_variance", "balance", "balance_standard_error")
 _COLUMNS = ("cost_of_removal", "importance", "kl_mean", "norm_mean", "one_minus_variance")
 
 
@@ -47,8 +46,8 @@ class Analysis:
         decoder that is straight over the posterior's width, isometric or not.
       derivative_mean, derivative_std: D'_j, distortion per squared latent unit.
       precision_mean, precision_standard_error: E[sigma_j^-2].
-      importance: (beta / 2) E[sigma_j^-2], the variance of y_j (Eq. 16). For a given prior this is
-        times the variance of z_j over the data, which is 1 for N(0, I).
+      importance: (beta / 2) E[sigma_j^-2], the variance of y_j (Eq. 16). For a given prior it is
+        multiplied by the variance of z_j over the data, which is 1 for N(0, I).
       kl_mean: E[KL_j], nats.
       active: whether E[KL_j] exceeds `active_threshold` nats.
       ranking: dimensions by descending cost of removal; by E[sigma_j^-2] if that is `None`.
@@ -106,7 +105,7 @@ class Analysis:
       standard_prior: False for a prior that was given (`prior=` of `as_autoencoder`). Then `rate`
         and `loss` are measured by sampling, `active` follows from the information in each dimension
         (`tfisovae.autoencoder.posterior.information`), and all numbers that assume N(0, I) are NaN
-        or `None`: `kl_mean`, `one_minus_variance`, balances, moments, `residual`, `stretch`.
+        or `None`: `kl_mean`, `one_minus_variance`, balances, `stationarity`, `residual`, `stretch`.
       beta, decomposed, distortion_name: of the VAE.
       num_examples: size of the data set.
       active_threshold: nats.
@@ -318,7 +317,7 @@ class Analysis:
                          if self.estimates is None else str(self.estimates))
         if given:
             lines.append("Left out, since the prior is not N(0, I): KL by dimension, 1 - sigma^2, "
-                         "moments and balance.")
+                         "tests of moments, and balance.")
         channels = spatial.Spatial.of(vars(self))
         return "\n".join([*lines, *scree.Scree.of(self).differences(),
                           *([channels.table()] if channels else [])])

@@ -240,7 +240,8 @@ def estimate_beta(model: AutoencoderLike, data: Data, *, num_examples: int | Non
     computed as E[eps_j^2 (1 - sigma_j^2)], which has the same mean and much of the left side's
     noise.
 
-    With a full covariance, j counts the own axes of each posterior, the widest first.
+    With a full covariance the two sides are summed over all axes of each posterior, and n is 1. It
+    assumes that training can scale C(x) as a whole.
 
     Assumptions: an encoder with a free bias in its log-variance head (a fixed or bounded scale, a
     head with `use_bias=False`, free bits or a KL capacity break the balance); a converged training;
@@ -290,7 +291,10 @@ def estimate_beta(model: AutoencoderLike, data: Data, *, num_examples: int | Non
         target = tf.square(measurement.noise) * (1 - tf.square(measurement.posterior.scale))
         # The gradient does not show some outputs that are not finite (tf.where); the distortion
         # does.
-        return measurement.kl, measurement.noise_work, target, measurement.distortion
+        values = measurement.kl, measurement.noise_work, target
+        if model.full_covariance:  # single axes change with x, and need not balance
+            values = [tf.reduce_sum(value, 1, keepdims=True) for value in values]
+        return *values, measurement.distortion
 
     seen, totals = 0, [0.0, 0.0, 0.0]
     for values, first_row in streaming.run(rows, sides):

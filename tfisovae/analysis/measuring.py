@@ -26,7 +26,7 @@ from tfisovae.metrics import rate_distortion
 from tfisovae.metrics.isometry import Derivative
 from tfisovae.metrics.measurement import InAll, Measurement, measure
 from tfisovae.metrics.removal import Sample, removal
-from tfisovae.metrics.stationarity import AggregateMoments
+from tfisovae.metrics.stationarity import AggregateMoments, LogScale
 from tfisovae.metrics.stretch import EvenSample, max_examples, stretch
 from tfisovae.verdict import checks
 from tfisovae.verdict.checks import Why
@@ -106,6 +106,9 @@ def analyze(model: AutoencoderLike, data: Data, num_examples: int | None = None,
     if exact:
         measures |= {"norm": metrics.IsometricNorm(), "derivative": Derivative(),
                      "gram": metrics.GramOffDiagonal()}
+    prior = prior_of(autoencoder)
+    if prior is not None:
+        measures["log_scale"] = LogScale()
     sample, posteriors, size = Sample(rows), [], max_examples(rows.n) if exact else 0
     grams, most = EvenSample(size), _num_posteriors(rows.n)
     passing = sample if exact else streaming.parts(sample, estimates.batch_size(
@@ -120,10 +123,9 @@ def analyze(model: AutoencoderLike, data: Data, num_examples: int | None = None,
         if size:
             grams.add(np.concatenate([gram, posterior[:, 1:2]], 1), first_row)
     variance = 1.0  # of z_j over the data: 1 after convergence, for the prior N(0, I)
-    if prior_of(autoencoder) is not None:
-        moments = measures["moments"]
-        variance = moments.mean - moments.first**2
-        found = information(measures["rate"].kl, moments.first, moments.mean)
+    if prior is not None:
+        variance = _variance(measures)
+        found = information(measures["log_scale"].mean, variance)
         for metric in measures.values():
             metric.set_information(found)
     shape = getattr(autoencoder.encode, "latent_shape", None)
@@ -136,8 +138,8 @@ def analyze(model: AutoencoderLike, data: Data, num_examples: int | None = None,
         x = sample.x[spread_out(estimates.MAX_EXAMPLES, len(sample.x))]
         ranking = np.argsort(-measures["precision"].mean * variance, kind="stable")
         removed, channels = _removed(autoencoder, x, measures, ranking[:_REMOVED], shape, progress)
-        geometry = _estimated(autoencoder, x, measures, tangents, dimensions, seed, removed,
-                              ranking, progress)
+        geometry = _estimated(autoencoder, x, measures, variance, tangents, dimensions, seed,
+                              removed, ranking, progress)
         free = int(np.sum(~measures["rate"].active))
     found = _analysis(autoencoder, measures, np.concatenate(posteriors), tangents,
                       conditions.of_model(autoencoder), geometry, by_dimension)
@@ -151,7 +153,21 @@ def analyze(model: AutoencoderLike, data: Data, num_examples: int | None = None,
     x = np.asarray(bound(autoencoder, x)[1])
     found.residual = residual.residual(x, removed.x_check, removed.means,
                                        autoencoder.distortion, free, found.beta)
-    return found if prior_of(autoencoder) is None else _of_other_prior(found)
+    return found if prior is None else _of_other_prior(found)
+
+
+def _variance(measures):
+    """Var(mu_j) + E[sigma_j^2] over the data, `[n]`, from sums in float64."""
+    moments, count = measures["moments"], measures["rate"].num_examples
+    if count < 2:
+        raise ValueError(
+            "The data have 1 example; with a given prior at least 2 are needed, since their "
+            "variance shows which dimensions carry information.")
+    if not np.isfinite(measures["rate"].result()):
+        raise ValueError(
+            "prior: log p(z) is not finite at a sample of a posterior, so the rate has no finite "
+            "value. The prior must be positive wherever a posterior is.")
+    return moments.first_powers[1] / count - moments.first**2 + 1 - measures["balance"].target
 
 
 def _of_other_prior(found):
@@ -259,9 +275,10 @@ def _removed(autoencoder, x, measures, leading, shape, progress):
     return dataclasses.replace(removed, cost=cost[:k], standard_error=error[:k]), channels
 
 
-def _estimated(autoencoder, x, measures, tangents, dimensions, seed, removed, ranking, progress):
+def _estimated(autoencoder, x, measures, variance, tangents, dimensions, seed, removed, ranking,
+               progress):
     """The same fields, estimated; `removed` is the `Removal` of the first ones of `ranking`."""
-    rate, precision = measures["rate"], measures["precision"].mean
+    rate, precision = measures["rate"], measures["precision"].mean * variance
     found = estimates.estimate(autoencoder, x, rate.kl, rate.active, precision, tangents,
                                dimensions, seed, progress)
     made = dataclasses.replace(found.estimates, removal_dimensions=ranking[:_REMOVED],

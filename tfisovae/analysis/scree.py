@@ -45,6 +45,21 @@ def counted(sizes: npt.ArrayLike, active: npt.ArrayLike) -> np.ndarray:
     return np.where(active, np.maximum(np.nan_to_num(sizes), 0.0), 0.0)
 
 
+def latent_variance(importance: npt.ArrayLike, precision: npt.ArrayLike,
+                    beta: float) -> np.ndarray:
+    """The variance of z_j over the data that is part of its importance, `[n]`: 1 for the prior
+    N(0, I).
+
+    Args:
+      importance: of an `Analysis`, `[n]`.
+      precision: E[sigma_j^-2], `[n]`.
+      beta: 1 / lmbda.
+    """
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ratio = np.asarray(importance) / theory.importance(np.asarray(precision), beta)
+    return np.where(np.isfinite(ratio), ratio, 1.0)
+
+
 def shares_of(sizes: npt.ArrayLike, active: npt.ArrayLike) -> np.ndarray:
     """The share of each variable in the sum over all active ones, `[n]`; 0 if the sum is 0."""
     values = counted(sizes, active)
@@ -88,10 +103,8 @@ class Scree:
         """From an `Analysis`."""
         order = np.asarray(analysis.ranking)
         order = np.concatenate([order[analysis.active[order]], order[~analysis.active[order]]])
-        variance = np.ones(len(order))  # of z_j
-        if analysis.standard_prior is False:
-            variance = analysis.importance[order] / theory.importance(
-                analysis.precision_mean[order], analysis.beta)
+        variance = latent_variance(analysis.importance[order], analysis.precision_mean[order],
+                                   analysis.beta)
         error = theory.importance(analysis.precision_standard_error[order],
                                   analysis.beta) * variance
         measured = {} if analysis.cost_of_removal is None else {

@@ -7,8 +7,10 @@ import math
 import numpy as np
 import tensorflow as tf
 
+from tfisovae import arguments
 from tfisovae.autoencoder import streaming
 from tfisovae.autoencoder.autoencoder import AutoencoderLike, as_autoencoder, prior_of
+from tfisovae.autoencoder.covariance import eigenvalues
 from tfisovae.autoencoder.data import Data
 from tfisovae.distortions.base import Distortion
 from tfisovae.geometry import pullback
@@ -38,9 +40,9 @@ class Totals:
         dimensions. Times beta, it is the beta of a training that has converged. NaN for a given
         prior.
       eigenvalues: means of the eigenvalues of Gamma (Eq. 12) at single examples, in descending
-        order, `[n]`; `None` above n = 300. In the own axes of each posterior, a decoder that is
-        straight over the posterior's width has 1 minus the variance of each axis at the optimum. So
-        they show that the posterior has converged. They do not show an isometric embedding.
+        order, `[n]`; `None` above n = 300. With a full covariance and the prior N(0, I), a decoder
+        that is straight over the posterior's width has 1 minus the variance of each own axis at the
+        optimum. So they show that the posterior has converged, and no isometric embedding.
       beta: 1 / lmbda.
       num_examples: size of the data set.
 
@@ -126,13 +128,13 @@ def measure_totals(model: AutoencoderLike, data: Data, num_examples: int | None 
         work = tf.reduce_sum(found.noise_work, 1) / autoencoder.beta
         scalars = tf.stack([found.rate, found.distortion, found.objective, found.coding_loss,
                             found.transform_loss, work, target], 1)
-        return scalars, tf.linalg.eigvalsh(found.gram)[:, ::-1] if with_gram else scalars[:, :0]
+        return scalars, eigenvalues(found.gram)[:, ::-1] if with_gram else scalars[:, :0]
 
-    scalars, eigenvalues = [], 0.0
+    scalars, spectrum = [], 0.0
     for (found, some), first_row in streaming.run(rows, values):
-        check_posteriors(found, first_row)
+        _check(found, first_row, prior_of(autoencoder) is not None)
         scalars.append(found.astype(np.float64))
-        eigenvalues = eigenvalues + some.sum(0, dtype=np.float64)
+        spectrum = spectrum + some.sum(0, dtype=np.float64)
     scalars = np.concatenate(scalars)
     count = len(scalars)
     error = scalars.std(0) / math.sqrt(count) if count > 1 else np.full(7, np.nan)
@@ -140,10 +142,18 @@ def measure_totals(model: AutoencoderLike, data: Data, num_examples: int | None 
     errors = {f"{name}_standard_error": float(one) for name, one in zip(_NAMES, error[:5])}
     balance = balance_error = math.nan
     work, target = scalars[:, 5], scalars[:, 6]
-    if prior_of(autoencoder) is None and target.sum():
+    if prior_of(autoencoder) is None and target.sum() and count > 1:
         balance = float(work.sum() / target.sum())
         balance_error = overall_balance_error(work[:, None], target[:, None], [True], count)
     return Totals(**means, **errors, posterior_balance=balance,
                   posterior_balance_standard_error=balance_error,
-                  eigenvalues=eigenvalues / count if with_gram else None,
+                  eigenvalues=spectrum / count if with_gram else None,
                   beta=autoencoder.beta, num_examples=count)
+
+
+def _check(values, first_row, with_prior):
+    """Raises ValueError for an example whose numbers are not finite."""
+    if with_prior and np.isfinite(values[:, 1]).all():
+        arguments.check_finite("log p(z) of prior=", values[:, :1], first_row,
+                               "It must be finite wherever a posterior is.")
+    check_posteriors(values, first_row)

@@ -24,6 +24,7 @@ from tfisovae.autoencoder.networks import (
     Networks,
     as_part,
 )
+from tfisovae.autoencoder.outputs import PartError
 from tfisovae.autoencoder.posterior import FULL, READINGS, Posterior, check_reading
 from tfisovae.autoencoder.prior import Prior
 from tfisovae.autoencoder.signatures import load_saved_model
@@ -195,13 +196,18 @@ def as_autoencoder(model: AutoencoderLike, distortion: Distortion | str | None =
     given = {"distortion": distortion, "beta": beta, "decomposed": decomposed}
     condition, full = Condition() if conditional else None, scale in FULL
     if all(hasattr(model, name) for name in ("encode", "decode", "distortion")):
+        if full and not has_full_covariance(model):
+            raise ValueError(
+                f"scale={scale!r} is for encoders, but the model has an encode of its own. Give "
+                "tfisovae.Autoencoder(..., full_covariance=True), whose encode returns the mean "
+                "and A [batch, n, n] with C = A A^T.")
         if conditional and condition_of(model) is None:
             raise TypeError(
                 "With conditional=True, model must be a pair (encoder, decoder), or an object with "
                 f"these two attributes; got {type(model).__name__}.")
         encode, decode, condition = model.encode, model.decode, condition_of(model)
         said = {name: getattr(model, name, None) for name in ("distortion", "beta", "decomposed")}
-        networks, full = _known(model), _has_full_covariance(model)
+        networks, full = _known(model), has_full_covariance(model)
         prior = prior_of(model) if prior is None else prior
         if networks is not None and any(
                 value is not None for value in [*given.values(), prior]):
@@ -257,8 +263,13 @@ def bound(model: Measurable, x: Any) -> tuple[Measurable, Any]:
       `(model, x)`. Its `decode` takes z `[B, n]`, or `[m B, n]` of the same rows m times.
     """
     condition, prior = condition_of(model), prior_of(model)
-    if _has_full_covariance(model):
-        *posterior, axes = in_own_axes(*model.encode(x))
+    if has_full_covariance(model):
+        mean, matrix = model.encode(x)
+        if matrix.shape.rank != 3:
+            raise PartError(
+                "With full_covariance=True, encode must return the mean [batch, n] and a matrix "
+                f"[batch, n, n]; got {mean.shape.as_list()} and {matrix.shape.as_list()}.")
+        *posterior, axes = in_own_axes(mean, matrix)
         turned = Axes(posterior[0].shape[-1])
         decode = Given(Composed(model.decode, turned), turned, axes)
         prior = prior and Given(Composed(prior, turned), turned, axes)
@@ -362,7 +373,8 @@ def prior_of(model: Any) -> Callable[[tf.Tensor], tf.Tensor] | None:
     return model.prior if isinstance(model, Autoencoder) else None
 
 
-def _has_full_covariance(model):
+def has_full_covariance(model: Any) -> bool:
+    """Whether the posterior of a model has a full covariance."""
     return isinstance(model, Autoencoder) and model.full_covariance
 
 
@@ -381,10 +393,19 @@ def refuse(model: Any, name: str, *kinds: str) -> None:
     if "prior" in kinds and prior_of(model) is not None:
         raise ValueError(
             f"{name} assumes the prior N(0, I), but the model has another prior (prior=). "
-            "tfisovae.analyze, tfisovae.measure_totals and tfisovae.density.log_densities can use "
-            "it.")
-    if "covariance" in kinds and _has_full_covariance(model):
+            + _can_use(model))
+    if "covariance" in kinds and has_full_covariance(model):
         raise ValueError(
             f"{name} cannot use a posterior with a full covariance: its axes change with x, so "
-            "numbers by dimension have no average. tfisovae.measure_totals, tfisovae.estimate_beta "
-            "and tfisovae.density.log_densities can use it.")
+            f"numbers by dimension have no average. {_can_use(model)}")
+
+
+def _can_use(model):
+    """Which functions can use a model with a given prior, or a full covariance, or both."""
+    if not has_full_covariance(model):
+        others = "tfisovae.analyze and tfisovae.density.log_densities"
+    elif prior_of(model) is None:
+        others = "tfisovae.estimate_beta and tfisovae.density.log_densities"
+    else:
+        return "tfisovae.measure_totals can use it."
+    return f"tfisovae.measure_totals, {others} can use it."

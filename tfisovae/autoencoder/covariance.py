@@ -7,6 +7,7 @@ is a sum over dimensions has its usual form:
 
 The prior N(0, I) is the same in all axes.
 """
+import numpy as np
 import tensorflow as tf
 
 from tfisovae.autoencoder.outputs import PartError
@@ -23,14 +24,33 @@ def factor(matrix: tf.Tensor, reading: str) -> tf.Tensor:
       reading: "covariance": C, symmetric; "scale_tril": A itself, lower triangular.
 
     Returns:
-      A; NaN where a covariance has a negative eigenvalue.
+      A; NaN where a covariance has a negative eigenvalue. A covariance in float32 loses axes that
+      are 300 times narrower than the widest; "scale_tril" does not.
     """
     if reading == "scale_tril":
         return matrix
+    matrix, known = _finite(matrix)
     values, axes = tf.linalg.eigh(matrix)
     least = -_ROUNDING * tf.reduce_max(tf.abs(values), -1, keepdims=True)
     roots = tf.sqrt(tf.where(values < least, float("nan"), tf.maximum(values, 0)))
-    return axes * roots[:, None, :]
+    return axes * roots[:, None, :] * known
+
+
+def _finite(matrix):
+    """`matrix` `[B, n, n]` with the identity where it is not finite, since decompositions would
+    raise for all rows; and a factor `[B, 1, 1]` that is 1, or NaN there.
+    """
+    finite = tf.reduce_all(tf.math.is_finite(matrix), [1, 2], keepdims=True)
+    identity = tf.eye(matrix.shape[-1], dtype=matrix.dtype)
+    return tf.where(finite, matrix, identity), tf.where(finite, 1.0, float("nan"))
+
+
+def eigenvalues(matrix: tf.Tensor) -> tf.Tensor:
+    """Eigenvalues of symmetric matrices `[B, n, n]`, ascending, `[B, n]`; NaN where a matrix is not
+    finite.
+    """
+    matrix, known = _finite(matrix)
+    return tf.linalg.eigvalsh(matrix) * known[:, 0]
 
 
 def check(matrix: tf.Tensor, reading: str) -> None:
@@ -38,6 +58,8 @@ def check(matrix: tf.Tensor, reading: str) -> None:
     for use in a graph.
     """
     unit = float(tf.reduce_max(tf.abs(matrix)))
+    if not np.isfinite(unit):
+        return  # the posterior is refused by its own message
     if reading == "scale_tril":
         wrong = tf.linalg.set_diag(matrix - tf.linalg.band_part(matrix, -1, 0),
                                    tf.minimum(tf.linalg.diag_part(matrix), 0))
@@ -81,6 +103,8 @@ def in_own_axes(mean: tf.Tensor, matrix: tf.Tensor) -> tuple[tf.Tensor, tf.Tenso
       mean: `[B, n]`.
       matrix: A with C = A A^T, `[B, n, n]`.
     """
+    matrix, known = _finite(matrix)
     scale, axes, _ = tf.linalg.svd(matrix)
+    scale *= known[:, 0]
     return (tf.linalg.matvec(axes, mean, transpose_a=True), scale,
             tf.reshape(axes, [-1, axes.shape[-1] ** 2]))

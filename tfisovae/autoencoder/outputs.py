@@ -13,7 +13,7 @@ import tensorflow as tf
 _MEAN = re.compile(r"mean|(?<![a-z])(mu|loc)(?![a-z])")
 _SPREAD = re.compile(r"var|std|sigma|scale")
 # Names of distributions whose entries are independent.
-_DIAGONAL = re.compile(r"Diag|^(Normal|Independent)$")
+_DIAGONAL = re.compile(r"Diag(WithSoftplusScale)?$|^(Normal|Independent)$")
 
 
 class PartError(ValueError):
@@ -187,8 +187,8 @@ def checked(tensor: Any) -> Any:
             "expected. For a decoder, return distribution.mean(). ")
     if any(map(_DIAGONAL.search, kinds)):
         raise PartError(
-            said + "For an encoder, return (distribution.mean(), distribution.stddev()) with "
-            'scale="scale". The posterior must be Gaussian with a diagonal covariance.')
+            said + "For an encoder with a Gaussian posterior, return (distribution.mean(), "
+            'distribution.stddev()) with scale="scale". Other posteriors cannot be measured.')
     raise PartError(
         said + "For an encoder with a Gaussian posterior, return (distribution.mean(), "
         'distribution.covariance()) with scale="covariance". Other posteriors cannot be measured.')

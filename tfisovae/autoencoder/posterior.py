@@ -68,16 +68,18 @@ def active(mean_kl: _Array, threshold: float = ACTIVE_KL) -> _Array:
     return mean_kl > threshold
 
 
-def information(kl: _Array, mean: _Array, second_moment: _Array) -> _Array:
+def information(log_scale: np.ndarray, variance: np.ndarray) -> np.ndarray:
     """The information in each latent dimension, at most, `[n]`, nats: the mean KL from the Gaussian
-    that has the mean and the variance of z_j over the data. It depends on no prior.
+    that has the mean and the variance of z_j over the data.
+
+    It depends on no prior. A dimension that the decoder ignores has none, unless a given prior ties
+    it to another one.
 
     Args:
-      kl: E[KL_j] from N(0, 1), `[n]`, nats.
-      mean: E[mu_j], `[n]`.
-      second_moment: E[mu_j^2 + sigma_j^2], `[n]`.
+      log_scale: E[log sigma_j], `[n]`.
+      variance: of z_j over the data: Var(mu_j) + E[sigma_j^2], `[n]`.
     """
-    return kl - 0.5 * (second_moment - 1) + 0.5 * np.log(second_moment - np.square(mean))
+    return 0.5 * np.log(variance) - log_scale
 
 
 READINGS = {

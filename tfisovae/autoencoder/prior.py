@@ -26,14 +26,14 @@ class Prior:
         if torch_modules.module_of(function) is not None:
             part = torch_modules.torch_part(function, "prior")
             self._function = lambda z: part(z).reconstruction(None)
-        elif type(prior).__module__.startswith("torch."):
+        elif type(getattr(function, "__self__", prior)).__module__.startswith("torch."):
             self._function = PlainFunction(lambda z: _of_torch(function, z), "prior")
         else:
             self._function = PlainFunction(function, "prior")
 
     def __call__(self, z: tf.Tensor) -> tf.Tensor:
         found = tf.cast(self._function(tf.cast(z, tf.float32)), tf.float32)
-        if found.shape.rank != 1:
+        if found.shape.rank != 1 or not found.shape.is_compatible_with(z.shape[:1]):
             raise PartError(
                 "prior must return one number for each row, log p(z) [batch] in nats; got the "
                 f"shape {found.shape.as_list()} for z of the shape {z.shape.as_list()}. Sum over "

@@ -16,7 +16,13 @@ import tensorflow as tf
 from tfisovae import _keras, arguments
 from tfisovae._autograph import compiled
 from tfisovae.autoencoder import inspection
-from tfisovae.autoencoder.autoencoder import Measurable, bound, condition_of, prior_of
+from tfisovae.autoencoder.autoencoder import (
+    Measurable,
+    bound,
+    condition_of,
+    has_full_covariance,
+    prior_of,
+)
 from tfisovae.autoencoder.data import Data, batches, is_endless
 from tfisovae.autoencoder.outputs import PartError
 from tfisovae.progress import bar as progress_bar
@@ -74,28 +80,45 @@ def prepare(model: Measurable, data: Data, num_examples: int | None = None,
     x, _ = batch = next(rows)
     first = x[:_LOOKED_AT]
     try:
-        mean = model.encode(first)[0]
+        posterior = model.encode(first)
     except PartError:
         raise  # names its own fault, which need not be x
     except (ValueError, tf.errors.InvalidArgumentError) as error:
         raise ValueError(
             "x must have the encoder's input shape [batch, ...]; its examples have "
             f"{list(x.shape[1:])}: {_keras.fault(error)}") from error
+    if len(posterior[1].shape) > 2 and not has_full_covariance(model):
+        raise ValueError(
+            "encode must return the mean and the scale [batch, n]; got a scale of the shape "
+            f"{list(posterior[1].shape)}. For a full covariance give "
+            "tfisovae.Autoencoder(..., full_covariance=True).")
     known, alone = bound(model, first)
+    mean = posterior[0] if known is model else known.encode(alone)[0]  # in the axes of `decode`
     x_hat = known.decode(mean)
     if x_hat.shape != alone.shape:
         raise ValueError(
             f"The decoder returns the shape {tuple(x_hat.shape)} for x of the shape "
             f"{tuple(alone.shape)}: the two must be equal.")
-    prior = prior_of(model)
-    if prior is not None:
-        at = model.encode(first)[0]
-        arguments.check_finite("log p(z) of prior=", np.asarray(prior(at))[:, None], 0,
-                               "It must be finite at every posterior mean.")
+    if prior_of(model) is not None:
+        _check_prior(prior_of(model), posterior[0])
     if inspect:
         inspection.check(model, first)
     return Prepared(model, alone, tf.convert_to_tensor(mean), known.decode,
                     itertools.chain([batch], rows))
+
+
+def _check_prior(prior, mean):
+    """Raises ValueError unless `prior` gives a finite number at each posterior mean `[B, n]`."""
+    try:
+        found = np.asarray(prior(mean))
+    except PartError:
+        raise
+    except (TypeError, ValueError, tf.errors.InvalidArgumentError) as error:
+        raise ValueError(
+            f"prior must take z [batch, n] alone, here {list(mean.shape)}, and return log p(z) "
+            f"[batch]: {_keras.fault(error)}") from error
+    arguments.check_finite("log p(z) of prior=", found[:, None], 0,
+                           "It must be finite at every posterior mean.")
 
 
 def run(rows: Rows, function: Callable[[tf.Tensor, tf.Tensor], Any],

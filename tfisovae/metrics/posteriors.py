@@ -54,17 +54,19 @@ def posterior_means(rows: streaming.Prepared, replicas: bool = True) -> Posterio
         q = Posterior(*known.encode(x))
         mean, scale, kl, precision = (
             tf.cast(value, tf.float64) for value in (*q, q.kl(), q.precision()))
-        return tf.stack([mean, tf.square(mean), tf.square(scale), kl, precision], 1)
+        return tf.stack([mean, tf.square(mean), tf.square(scale), kl, precision,
+                         tf.math.log(scale)], 1)
 
     total, count = 0.0, 0
     for found, first_row in streaming.run(rows, values, replicas):
         check_posteriors(found, first_row)
         total, count = total + np.sum(found, 0), count + len(found)
-    found = PosteriorMeans(*(total / count), count)
+    *means, log_scale = total / count
+    found = PosteriorMeans(*means, count)
     if prior_of(rows.model) is None:
         return found
-    return dataclasses.replace(found, kl=posterior.information(
-        found.kl, found.mean, found.square + found.variance))
+    variance = found.square - found.mean**2 + found.variance
+    return dataclasses.replace(found, kl=posterior.information(log_scale, variance))
 
 
 def check_posteriors(values: np.ndarray, first_row: int) -> None:

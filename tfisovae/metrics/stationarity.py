@@ -91,6 +91,15 @@ class PosteriorBalance(MeasurementMetric):
         return self._target.numpy() / self.count.numpy()
 
 
+class LogScale(MeasurementMetric):
+    """E[log sigma_j], which with the variance of z_j gives the information in a dimension."""
+
+    shape = staticmethod(_vector)
+
+    def measure(self, measurement: Measurement) -> tf.Tensor:
+        return tf.math.log(measurement.posterior.scale)
+
+
 class AggregateMoments(MeasurementMetric):
     """Whether the moments of the latent variables have converged: E[mu_j^2 + sigma_j^2] is 1 and
     E[mu_j] is 0 for every j.

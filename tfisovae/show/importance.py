@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import LogLocator, NullFormatter
 
 from tfisovae import theory
-from tfisovae.analysis.scree import SHARES, Scree
+from tfisovae.analysis.scree import SHARES, Scree, latent_variance
 from tfisovae.show import drawing
 from tfisovae.show.contents import Contents, Measured, Numbers, count, listed, number, percent
 from tfisovae.show.drawing import FAINT, INK, MAIN, OTHER, Figure, Inline
@@ -135,13 +135,15 @@ def scree_of(found: "Scree | Numbers") -> Scree:
     order = measured.ranking
     order = np.concatenate([order[measured.active[order]], order[~measured.active[order]]])
     values = np.where(np.isfinite(importance), importance, theory.importance(precision, beta))
-    costs = {}
+    costs, variance = {}, latent_variance(values, precision, beta)
     if measured.vector("cost_of_removal") is not None:
-        costs = dict(zip(("cost", "cost_error", "slope"), (one[order] for one in measured.vectors(
-            "cost_of_removal", "cost_of_removal_standard_error", "derivative_mean"))))
-    return Scree(order, values[order], theory.importance(error[order],
-                                                         beta), measured.active[order], beta / 2,
-                 measured.scalar("transform_loss"), measured.components, **costs)
+        cost, cost_error, slope = measured.vectors(
+            "cost_of_removal", "cost_of_removal_standard_error", "derivative_mean")
+        costs = {"cost": cost[order], "cost_error": cost_error[order],
+                 "slope": (slope * variance)[order]}
+    return Scree(order, values[order], (theory.importance(error, beta) * variance)[order],
+                 measured.active[order], beta / 2, measured.scalar("transform_loss"),
+                 measured.components, **costs)
 
 
 def _where(components):

@@ -8,6 +8,7 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from tfisovae.analysis.analysis import Analysis
+from tfisovae.analysis.scree import latent_variance
 from tfisovae.analysis.spatial import Spatial
 from tfisovae.autoencoder import inspection
 from tfisovae.autoencoder.autoencoder import AutoencoderLike, as_autoencoder, refuse
@@ -59,10 +60,15 @@ def observe(model: AutoencoderLike, analysis: Analysis | Mapping[str, Any], x: n
         *measured.active_ranking, *measured.ranking[~measured.active[measured.ranking]][:_INACTIVE]
     ][:_LEADING if measured.is_large else measured.n]
     columns, points = next(size for most, *size in _SIZES if len(dimensions) <= most)
-    # A small weight of the KL leaves means far from 0.
-    at = measured.vector("latent_mean") if measured.is_large else None
+    # A small weight of the KL leaves means far from 0, and a given prior has its own units.
+    given = measured.values.get("standard_prior") is False
+    at = measured.vector("latent_mean") if measured.is_large or given else None
+    limits = np.full(measured.n, 2.0)
+    if given:
+        limits *= np.sqrt(latent_variance(*measured.vectors("importance", "precision_mean"),
+                                          measured.scalar("beta")))
     made = [
-        traversals.traverse(model, [j], columns, at=at, share=share, n=measured.n,
+        traversals.traverse(model, [j], columns, limits[j], at=at, share=share, n=measured.n,
                             num_points=points, inspect=False)
         for j in progress_bar(dimensions, desc="traversing", unit=" dimensions", progress=progress)
     ]

@@ -8,6 +8,7 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from tfisovae.analysis.rate_distortion import Accounts
+from tfisovae.analysis.scree import latent_variance
 from tfisovae.codec.breakdown import QUANTIZATION, Ledger
 from tfisovae.codec.claims import lines
 from tfisovae.show import drawing
@@ -47,9 +48,10 @@ def rates(numbers: Numbers, ax: Axes | None = None, title: str = "") -> Axes | F
 
 
 def _rates(measured):
-    kl, precision = measured.vectors("kl_mean", "precision_mean")
+    kl, precision, importance = measured.vectors("kl_mean", "precision_mean", "importance")
+    variance = latent_variance(importance, precision, measured.scalar("beta"))
     with np.errstate(invalid="ignore", divide="ignore"):
-        return kl, np.maximum(np.log(precision) / 2, 0)
+        return kl, np.maximum(np.log(precision * variance) / 2, 0)
 
 
 def curve(ledger: Ledger, ax: Axes | None = None, title: str = "") -> Axes | Figure:
@@ -199,12 +201,12 @@ def rates_of(measured: Measured) -> Inline | None:
     if measured.vector("kl_mean") is None or measured.vector("precision_mean") is None:
         return None
     kl, gaussian = _rates(measured)
+    if not np.isfinite(kl).any():  # a given prior has no KL of single dimensions
+        return None
     on = measured.active
     said = f"The rate is {number(float(np.nansum(kl)), 4)} nats in all"
-    if np.isfinite(kl).any():
-        largest = int(np.nanargmax(kl))
-        said += f", {number(float(kl[largest]))} of them in z_{largest}"
-    said += "."
+    largest = int(np.nanargmax(kl))
+    said += f", {number(float(kl[largest]))} of them in z_{largest}."
     if on.any():
         carried, predicted = (float(np.nansum(values[on])) for values in (kl, gaussian))
         said += (

@@ -185,14 +185,19 @@ def _rows(contents, moved, named, unit, budget):
     return made
 
 
+def _from_to(moved, measured):
+    if measured.values.get("standard_prior") is False:
+        return "two standard deviations of the data each way"
+    return f"from {number(moved.z.min())} to {number(moved.z.max())}"
+
+
 def _said_of_all(contents, shown, images):
     moved, measured = contents.traversals, contents.measured
     columns = moved.x.shape[1]
     words = [
-        f"Each row moves one latent variable from {number(moved.z.min())} to "
-        f"{number(moved.z.max())}, {columns} points {_EQUAL_IN[moved.steps]}, and keeps the others "
-        "fixed. The slider, or the arrow keys on it, shows one point at a time. D is the "
-        "distortion between neighbours."
+        f"Each row moves one latent variable {_from_to(moved, measured)}, {columns} points "
+        f"{_EQUAL_IN[moved.steps]}, and keeps the others fixed. The slider, or the arrow keys on "
+        "it, shows one point at a time. D is the distortion between neighbours."
     ]
     total = len(moved.x)
     if shown < total:

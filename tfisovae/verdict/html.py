@@ -1,5 +1,6 @@
 """Results in notebooks: a small table and a few lines, as HTML."""
 import html
+import math
 from collections.abc import Iterable, Sequence
 
 
@@ -23,5 +24,7 @@ def of(title: str, columns: Sequence[str] = (), rows: Iterable[Sequence[object]]
 
 
 def _cell(value):
-    said = f"{value:.4g}" if isinstance(value, float) else str(value)
+    said = str(value)
+    if isinstance(value, float):
+        said = "-" if math.isnan(value) else f"{value:.4g}"
     return f"<td>{html.escape(said)}</td>"
