@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tests.support import KNOWN, stationarity
-from tfisovae.verdict import State, convergence, gains
+from tfisovae.verdict import State, Verdict, convergence, gains
 from tfisovae.verdict.gains import Gain, GainKind, Probe, Residual
 from tfisovae.verdict.tests_of_means import Moments
 
@@ -138,3 +138,14 @@ def test_records_come_back_from_json(record):
             name: value for name, value in saved.items() if name != "kind" and value is not None}
     assert files.plain(dataclasses.asdict(type(record).from_dict(saved))) == files.plain(
         dataclasses.asdict(record))
+
+
+@pytest.mark.parametrize("doubling, scale, least, most", [
+    (-0.091, 0.153, 0.153, 0.153), (0.069, 0.067, 0.069, 0.136), (0.3, -0.001, 0.3, 0.3),
+    (0.05, None, 0.05, 0.05), (None, 0.2, 0.2, 0.2), (None, None, 0.0, 0.0)])
+def test_gains_of_both_kinds_may_be_the_same_nats(doubling, scale, least, most):
+    """A rise of the loss takes nothing from a closed form; a sum is only an upper limit."""
+    made = tuple(Gain(kind, value, 1e-9) for kind, value in (
+        (GainKind.DOUBLING, doubling), (GainKind.SCALE, scale)) if value is not None)
+    found = Verdict(State.NOT_JUDGED, (), gains=made)
+    np.testing.assert_allclose(found.interval, (least, most), atol=1e-7)

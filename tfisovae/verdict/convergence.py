@@ -97,9 +97,11 @@ def judge(stationarity: Stationarity | None = None, conditions: Conditions | Non
           irreducible: float = 0.0) -> Verdict:
     """Decides whether a training has converged, by the nats that the loss can still fall.
 
-    It compares the sum of all gains with a margin. Gains come from a probe (training for as many
-    steps again), from unused dimensions, from standardizing and from the posterior balance. Tests
-    of single numbers and of the mean gradient are hints. They decide nothing.
+    It compares gains with a margin. They come from a probe (training for as many steps again), and
+    in closed form from unused dimensions, from standardizing and from the posterior balance. Both
+    kinds may count the same nats. So "improving" needs one kind above the margin, and "converged"
+    needs the sum of both below it. Tests of single numbers and of the mean gradient are hints. They
+    decide nothing.
 
     Args:
       stationarity, conditions, gradient, fall, num_train, annealed, tolerance: as of `checks`.

@@ -26,6 +26,9 @@ class GainKind(enum.Enum):
     BALANCE = "balance"  # giving each posterior the right width
 
 
+OF_TRAINING = (GainKind.DOUBLING, GainKind.PROBE)
+
+
 @dataclasses.dataclass(frozen=True)
 class Gain:
     """How far the loss can fall, in nats, with a standard error.

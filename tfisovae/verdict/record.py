@@ -7,7 +7,7 @@ from typing import Any
 
 from tfisovae import files
 from tfisovae.verdict.checks import LEVEL, Check, Why
-from tfisovae.verdict.gains import LEAST_MARGIN, Gain, GainKind, Z
+from tfisovae.verdict.gains import LEAST_MARGIN, OF_TRAINING, Gain, GainKind, Z
 from tfisovae.verdict.isometry import Isometry
 from tfisovae.verdict.states import State
 from tfisovae.verdict.tests_of_means import LossFall, MeanGradient
@@ -72,6 +72,11 @@ class Reason:
         return cls(**{name: kinds.get(name, float)(value) for name, value in values.items()})
 
 
+def _sum(gains, value):
+    """The sum of gains and its standard error."""
+    return sum(map(value, gains)), math.sqrt(sum(gain.standard_error**2 for gain in gains))
+
+
 @dataclasses.dataclass(frozen=True, repr=False)
 class Verdict:
     """The verdict on a trained VAE: has training converged, and is the latent space isometric?
@@ -129,9 +134,11 @@ class Verdict:
 
     @property
     def gain(self) -> tuple[float, float]:
-        """The sum of all gains and its standard error, nats."""
-        return (sum(gain.value for gain in self.gains),
-                math.sqrt(sum(gain.standard_error**2 for gain in self.gains)))
+        """The sum of all gains and its standard error, nats. More training that raises the loss
+        takes nothing from the other gains.
+        """
+        return _sum(self.gains, lambda gain: max(0.0, gain.value)
+                    if gain.kind in OF_TRAINING else gain.value)
 
     @property
     def averages_better(self) -> bool:
@@ -140,9 +147,18 @@ class Verdict:
 
     @property
     def interval(self) -> tuple[float, float]:
-        """The 95 % interval of the sum of all gains, nats."""
+        """At least and at most how much is still to gain, nats, each with 97.5 % confidence.
+
+        More training may gain the same nats as the closed forms. So the lower limit is the larger
+        one of the two, and the upper limit belongs to their sum.
+        """
         value, error = self.gain
-        return value - Z * error, value + Z * error
+        kinds = [[gain for gain in self.gains if (gain.kind in OF_TRAINING) is trained]
+                 for trained in (True, False)]
+        least = [of - Z * its for of, its in (
+            _sum(some, lambda gain: gain.value) for some in kinds if some)]
+        lower = max(least, default=0.0)
+        return lower, max(lower, value + Z * error)
 
     def of(self, *kinds: ReasonKind) -> tuple[Reason, ...]:
         """The reasons of these kinds."""
