@@ -6,6 +6,7 @@ import re
 
 import numpy as np
 import pytest
+import scipy.stats
 
 from tests.support import AT_REST, KNOWN, ROOT, isometry, stationarity
 from tfisovae import files
@@ -256,6 +257,16 @@ def test_examples_of_training_decide():
     (dict(count=12), IsometryState.NOT_JUDGED, ()),
     (dict(count=12, error_95=0.09), IsometryState.ISOMETRIC, ()),
     (dict(error_95=0.11), IsometryState.NOT_ISOMETRIC, (Part.STRETCH, )),
+    (dict(error_95=0.09, share_off=0.045), IsometryState.ISOMETRIC, ()),
+    (dict(error_95=0.09, share_off=0.049), IsometryState.NOT_JUDGED, ()),
+    (dict(error_95=0.11, share_off=0.051), IsometryState.NOT_JUDGED, ()),
+    (dict(error_95=0.11, share_off=0.055), IsometryState.NOT_ISOMETRIC, (Part.STRETCH, )),
+    (dict(share_off=0.0, share_off_bound=0.06, error_95_bound=0.2, error_95=0.05),
+     IsometryState.NOT_JUDGED, ()),
+    (dict(share_off=0.0, unexplained=0.098, unexplained_error=0.005), IsometryState.NOT_JUDGED, ()),
+    (dict(share_off=0.0, unexplained=0.102, unexplained_error=0.005), IsometryState.NOT_JUDGED, ()),
+    (dict(share_off=0.0, unexplained=0.111, unexplained_error=0.005),
+     IsometryState.NOT_ISOMETRIC, (Part.FLATNESS, )),
     (dict(count=1, cosine=math.nan), IsometryState.ISOMETRIC, ()),
     (dict(cosine=math.nan), IsometryState.NOT_FINITE, ()),
     (dict(prediction=-0.04, norm=1.1), IsometryState.NOT_ISOMETRIC, (Part.POSTERIOR, )),
@@ -273,6 +284,24 @@ def test_what_leads_to_each_state_of_the_embedding(case, state, failing):
     back = Verdict.from_dict(json.loads(json.dumps(given.to_dict())))
     assert headlines.summary(back) == headlines.summary(given)
     assert words.lines(given)[1].label == words.LABELS[state]
+
+
+@pytest.mark.parametrize("num_examples", [100, 400, 4096])
+def test_an_embedding_is_wrongly_judged_in_at_most_5_percent(num_examples):
+    """The exact binomial probability of each answer, where 5 % of all inputs are off; and that the
+    right answer comes at other shares.
+    """
+    states = [isometry(num_examples=num_examples, error_95=0.1, share_off=count / num_examples
+                       ).state for count in range(num_examples + 1)]
+
+    def probability(state, share):
+        weights = scipy.stats.binom.pmf(np.arange(num_examples + 1), num_examples, share)
+        return weights[[one is state for one in states]].sum()
+
+    assert probability(IsometryState.ISOMETRIC, 0.05) <= 0.05
+    assert probability(IsometryState.NOT_ISOMETRIC, 0.05) <= 0.05
+    assert probability(IsometryState.ISOMETRIC, 0.001) > 0.9
+    assert probability(IsometryState.NOT_ISOMETRIC, 0.2) > 0.9
 
 
 def test_every_state_of_the_embedding_has_an_example():

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tfisovae.geometry.estimated import Extremes
+from tfisovae.verdict.isometry import CLOSE
 
 MAX_EXAMPLES = 4096  # examples with stored matrices: enough for a percentile
 MIN_EXAMPLES = 100
@@ -58,6 +59,8 @@ class Stretch:
         together.
       confidence: the probability that no root at any example is outside its bounds. Both are NaN
         for exact roots.
+      share_off: the share of the examples with an error above `tfisovae.verdict.isometry.CLOSE`.
+      share_off_bound: its upper bound for estimated roots; else NaN.
     """
 
     error_median: float
@@ -68,6 +71,8 @@ class Stretch:
     num_examples: int
     error_95_bound: float = math.nan
     confidence: float = math.nan
+    share_off: float = math.nan
+    share_off_bound: float = math.nan
 
 
 def stretch(gram: npt.ArrayLike, scale: npt.ArrayLike) -> Stretch:
@@ -93,7 +98,8 @@ def estimated_stretch(found: Extremes) -> Stretch:
     is not a number.
     """
     made, outside = _of_extremes(found.inside), _of_extremes(found.outside)
-    return dataclasses.replace(made, error_95_bound=outside.error_95, confidence=found.confidence)
+    return dataclasses.replace(made, error_95_bound=outside.error_95, confidence=found.confidence,
+                               share_off_bound=outside.share_off)
 
 
 def _of_extremes(values):
@@ -106,4 +112,4 @@ def _of_extremes(values):
     # An interpolation between infinite values would not be a number.
     error_95 = np.quantile(error, 0.95, method="linear" if np.isfinite(error).all() else "higher")
     return Stretch(float(np.median(error)), float(error_95), float(error.max()), float(longest),
-                   float(shortest), len(values))
+                   float(shortest), len(values), share_off=float(np.mean(error > CLOSE)))

@@ -1,4 +1,4 @@
-"""Whether the latent space is an isometric copy of the data (NumPy alone)."""
+"""Whether the latent space is an isometric copy of the data (NumPy and SciPy only)."""
 import dataclasses
 import enum
 import math
@@ -7,16 +7,22 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import scipy.stats
 
 from tfisovae.verdict.checks import STRONG_KL
 from tfisovae.verdict.states import IsometryState
 
 CLOSE = 0.10  # relative errors of lengths and of flatness up to this count as isometric
+SHARE = 0.05  # of the examples that may be further off
+ERROR_RATE = 0.05  # of "isometric" at a share above `SHARE`, and of "not isometric" below it
+_Z = 1.644854  # standard errors for this rate
+_UNDECIDED = "undecided"
 FEW = 100  # with fewer examples the embedding is not judged
 
 
 # Of a measured `tfisovae.metrics.stretch.Stretch`.
-_STRETCH = ("error_median", "error_95", "error_largest", "longest", "shortest", "error_95_bound")
+_STRETCH = ("error_median", "error_95", "error_largest", "longest", "shortest", "error_95_bound",
+            "share_off", "share_off_bound")
 
 
 class Part(enum.Enum):
@@ -34,19 +40,25 @@ class Isometry:
     """The verdict on the embedding, over the judged dimensions. NaN means not measured.
 
     At each example, `error` is the largest |sqrt(eigenvalue) - 1| of Gamma relative to 1 - sigma^2
-    (`tfisovae.metrics.stretch`). The embedding is isometric if its 95th percentile over the
-    examples and `unexplained` are at most `CLOSE`. Without eigenvalues, norms and mean cosines can
-    show that it is not isometric. They can show that it is isometric only if such cosines cannot
-    stretch any direction by more than `CLOSE`. Otherwise it is not judged. With estimated
-    eigenvalues, `error_95` can show that it is not isometric, and only `error_95_bound` that it is.
+    (`tfisovae.metrics.stretch`). The embedding is isometric if its 95th percentile over all inputs
+    and `unexplained` are at most `CLOSE`. Both answers are wrong with a probability of at most 5 %
+    for each part, for independent examples: the share of examples with a larger error has an exact
+    binomial interval (Clopper and Pearson), `unexplained` a standard error. Between the two limits
+    the embedding is not judged. Without eigenvalues, norms and mean cosines can show that it is not
+    isometric. They can show that it is isometric only if such cosines cannot stretch any direction
+    by more than `CLOSE`. With estimated eigenvalues, `share_off` can show that it is not isometric,
+    and only `share_off_bound` that it is.
 
     Attributes:
       state: `IsometryState`.
       failing: the parts that fail.
+      undecided: the parts that these examples do not decide.
       num_examples, num_dimensions: how many.
       error_median, error_95, error_largest: of `error` over the examples: median, 95th percentile,
         maximum.
       error_95_bound: an upper bound of `error_95` for estimated eigenvalues, which are too small.
+      share_off, share_off_bound: the share of examples with an error above `CLOSE`, and its upper
+        bound for estimated eigenvalues. NaN in older files; then `error_95` alone decides.
       longest, shortest: medians over the examples of the largest and smallest sqrt(eigenvalue).
       bound: the largest error that the norms and `cosine` allow, for root mean squares over the
         data. The eigenvalues of a matrix of cosines differ from 1 by at most cosine * sqrt(n (n -
@@ -69,12 +81,15 @@ class Isometry:
 
     state: IsometryState
     failing: tuple[Part, ...] = ()
+    undecided: tuple[Part, ...] = ()
     num_examples: int = 0
     num_dimensions: int = 0
     error_median: float = math.nan
     error_95: float = math.nan
     error_largest: float = math.nan
     error_95_bound: float = math.nan
+    share_off: float = math.nan
+    share_off_bound: float = math.nan
     longest: float = math.nan
     shortest: float = math.nan
     bound: float = math.nan
@@ -103,7 +118,8 @@ class Isometry:
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "Isometry":
         """From `Verdict.to_dict`."""
-        kinds = {"state": IsometryState, "failing": lambda parts: tuple(map(Part, parts)),
+        parts = {name: lambda parts: tuple(map(Part, parts)) for name in ("failing", "undecided")}
+        kinds = {"state": IsometryState, **parts,
                  "num_examples": int, "num_dimensions": int, "worst": int, "quadratic": bool,
                  "beta_found": bool, "beta_differs": bool, "other_prior": bool}
         made = cls(**{name: kinds.get(name, float)(value) for name, value in values.items()})
@@ -138,13 +154,14 @@ def judged(kl: npt.ArrayLike, active: npt.ArrayLike) -> np.ndarray:
 
 def judge_isometry(dimensions: npt.ArrayLike, norm: npt.ArrayLike, norm_std: npt.ArrayLike,
                    prediction: npt.ArrayLike, cosine: float, num_examples: int,
-                   **known: Any) -> Isometry:
+                   stretch_examples: int | None = None, **known: Any) -> Isometry:
     """Decides from the numbers of the judged dimensions, `[k]` each.
 
     Args:
       dimensions: their numbers.
       norm, norm_std: mean and deviation over the data of the squared norm (Eq. 15).
       prediction: E[1 - sigma_j^2].
+      stretch_examples: number of examples behind `share_off`; by default `num_examples`.
       cosine, num_examples, **known: as of `Isometry`.
     """
     dimensions = np.asarray(dimensions, int)
@@ -174,20 +191,52 @@ def judge_isometry(dimensions: npt.ArrayLike, norm: npt.ArrayLike, norm_std: npt
         return Isometry(IsometryState.NOT_ISOMETRIC, (Part.POSTERIOR, ), **known)
     if not np.isfinite(errors).all() or len(dimensions) > 1 and not np.isfinite(cosine):
         return Isometry(IsometryState.NOT_FINITE, **known)
-    parts = {Part.STRETCH: known.get("error_95", math.nan), Part.LENGTHS: errors[at],
-             Part.ANGLES: cosine, Part.FLATNESS: known.get("unexplained", math.nan)}
-    failing = [part for part, value in parts.items() if value > CLOSE]
-    measured = math.isfinite(parts[Part.STRETCH])
-    if measured and Part.STRETCH not in failing:  # lengths and angles are part of it
-        failing = [part for part in failing if part is Part.FLATNESS]
+    tested = {Part.STRETCH: _stretch_holds(known, stretch_examples or num_examples),
+              Part.LENGTHS: not errors[at] > CLOSE, Part.ANGLES: not cosine > CLOSE,
+              Part.FLATNESS: _flatness_holds(known)}
+    measured = tested[Part.STRETCH] is not None
+    if measured and tested[Part.STRETCH] is not False:  # lengths and angles are part of it
+        del tested[Part.LENGTHS], tested[Part.ANGLES]
+    failing = [part for part, holds in tested.items() if holds is False]
+    undecided = [part for part, holds in tested.items() if holds is _UNDECIDED]
+    known |= {"undecided": tuple(undecided)}
     if failing:
         return Isometry(IsometryState.NOT_ISOMETRIC, tuple(failing), **known)
-    if measured:
-        sure = not known.get("error_95_bound", math.nan) > CLOSE
-    else:
+    sure = measured and not undecided
+    if not measured:
         every = len(dimensions) == known["num_dimensions"]
-        sure = every and _bound(0.0, cosine, len(dimensions)) <= CLOSE
+        sure = every and not undecided and _bound(0.0, cosine, len(dimensions)) <= CLOSE
     return Isometry(IsometryState.ISOMETRIC if sure else IsometryState.NOT_JUDGED, **known)
+
+
+def _stretch_holds(known, num_examples):
+    """Whether at most `SHARE` of all inputs have an error above `CLOSE`: True, False, "undecided";
+    `None` if not measured.
+    """
+    least, error_95 = known.get("share_off", math.nan), known.get("error_95", math.nan)
+    if math.isnan(least):  # of an older version: a point estimate
+        if math.isnan(error_95):
+            return None
+        if error_95 > CLOSE:
+            return False
+        return _UNDECIDED if known.get("error_95_bound", math.nan) > CLOSE else True
+    most = known.get("share_off_bound", math.nan)
+    most = least if math.isnan(most) else most
+    lower, upper = (round(share * num_examples) for share in (least, most))
+    if scipy.stats.beta.ppf(ERROR_RATE, lower, num_examples - lower + 1) > SHARE:
+        return False
+    return scipy.stats.beta.isf(ERROR_RATE, upper + 1, num_examples - upper) <= SHARE or _UNDECIDED
+
+
+def _flatness_holds(known):
+    """Whether `unexplained` is at most `CLOSE`, likewise."""
+    value, error = (known.get(name, math.nan) for name in ("unexplained", "unexplained_error"))
+    if math.isnan(value):
+        return None
+    error = 0.0 if math.isnan(error) else error
+    if value - _Z * error > CLOSE:
+        return False
+    return value + _Z * error <= CLOSE or _UNDECIDED
 
 
 def _bound(length_error, cosine, count):
@@ -222,6 +271,7 @@ def isometry_of(values: Mapping[str, Any], beta_found: bool = False,
         stretch = stretch if isinstance(stretch, Mapping) else dataclasses.asdict(stretch)
         known |= {name: math.nan if stretch.get(name) is None else float(stretch[name])
                   for name in _STRETCH}
+        known["stretch_examples"] = int(stretch["num_examples"])
     if values.get("unexplained") is not None and len(among):
         unexplained = vector("unexplained")[among]
         errors = vector("unexplained_standard_error")[among]

@@ -12,7 +12,7 @@ import numpy as np
 
 from tfisovae.verdict import model_words, next_step
 from tfisovae.verdict.gains import Gain, GainKind
-from tfisovae.verdict.isometry import CLOSE, FEW, Isometry, Part
+from tfisovae.verdict.isometry import CLOSE, FEW, SHARE, Isometry, Part
 from tfisovae.verdict.record import ReasonKind, Verdict
 from tfisovae.verdict.states import IsometryState, State
 
@@ -376,6 +376,21 @@ def embedding_numbers(isometry: Isometry) -> list[str]:
     return said
 
 
+def undecided(isometry: Isometry) -> str:
+    """What the examples are too few to decide, in a clause."""
+    said = {
+        Part.STRETCH: f"{isometry.share_off:.1%} of {isometry.num_examples} examples are more than "
+                      f"{CLOSE:.0%} off, too near {SHARE:.0%}",
+        Part.FLATNESS: f"flatness {isometry.unexplained:.3f} +- {isometry.unexplained_error:.1g} "
+                       f"is too near {CLOSE:g}"
+    }
+    return "; ".join(said[part] for part in isometry.undecided)
+
+
+def _is_estimated(isometry):
+    return math.isfinite(isometry.error_95_bound)
+
+
 def _embedding_not_judged(isometry):
     """Why the state of an embedding is not known."""
     if isometry.other_prior:
@@ -384,6 +399,8 @@ def _embedding_not_judged(isometry):
         return "these numbers lack the norms. Measure again."
     if isometry.num_examples < FEW:
         return f"{next_step.too_few(isometry.num_examples, FEW)}."
+    if isometry.undecided and not _is_estimated(isometry):
+        return f"{undecided(isometry)}. Measure more examples."
     if math.isfinite(isometry.error_95_bound):
         return (f"the largest error is between {percent(isometry.error_95)} and "
                 f"{percent(isometry.error_95_bound)} at the 95th percentile over the examples. "
