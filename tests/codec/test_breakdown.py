@@ -72,9 +72,9 @@ def test_the_sums_close():
 def test_what_holds_is_said_to_hold():
     made = exact()
     # .02 of 10.4.
-    assert line(made, "Rate").endswith("HOLDS to 0.2 %.") and "predicts 10.396" in line(
+    assert line(made, "Rate").endswith("HOLDS to 0.2 +- 0.1 %.") and "predicts 10.396" in line(
         made, "Rate")
-    assert line(made, "Distortion").endswith("HOLDS to 0.1 %.")
+    assert line(made, "Distortion").endswith("HOLDS to 0.1 +- 0.1 %.")
     assert "is 1.000 +- 0.01 of beta. HOLDS." in line(made, "Slope")
     loss = line(made, "Coding loss")
     assert ("which is 0.981 of n beta / 2 = 0.015; the posterior's is 0.981 of it, E[1 - "

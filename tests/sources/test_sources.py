@@ -73,8 +73,9 @@ def test_the_split_goes_by_name():
     assert len(kept & set(fewer)) > 0.9 * min(len(kept), len(fewer))
     np.testing.assert_array_equal(held_out(names)[1], evaluation)
     assert [len(part) for part in held_out(["a", "b"])] == [1, 1]
+    assert [len(part) for part in held_out(["a"])] == [0, 1]
     with refuses(ValueError):
-        held_out(["a"])
+        held_out([])
 
 
 def test_drawn_faces_bring_their_factors(tmp_path):

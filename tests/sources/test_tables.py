@@ -217,7 +217,6 @@ def split(cells):
     ("a,b\nTrue,1\n2,3\n", "line 3, column 1: '2' is in a column of True and False"),
     ("a,b\n2,1\n2,False\n", "line 3, column 2: 'False' is in a column of numbers"),
     ('a,b\n1,"2\n3,4\n', r"is not a number"),
-    ("a,b\n1,2\n", "holds 1 row; at least 2"),
     ("a,b\n1,2\n".encode("utf-16-le"), "holds zero bytes. Is it UTF-16"),
     (b"\xff\xfea", "is no CSV file in UTF-16"),
     ("<!DOCTYPE html>\n<html>", "is a web page by its content"),
@@ -227,6 +226,15 @@ def test_what_is_refused(load, content, message):
     with pytest.raises(ValueError, match=f"table.csv.*{message}") as caught:
         load(content)
     assert "\n" not in str(caught.value)
+
+
+def test_one_row_can_be_measured_but_not_standardized(load):
+    """Such as one new input, whose density is asked for."""
+    source = load("a,b\n1,2\n")
+    assert (len(source.train), len(source.eval)) == (0, 1)
+    np.testing.assert_array_equal(values(source), [[1, 2]])
+    with pytest.raises(ValueError, match="1 row; standardizing needs at least 2"):
+        load("a,b\n1,2\n", standardize=True)
 
 
 @pytest.mark.parametrize("content, separator, said", [

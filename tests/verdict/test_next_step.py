@@ -19,13 +19,19 @@ GOOD = {"converged", "isometric"}  # states that pages show in green
 def isometry(state):
     values = {field.name: math.nan for field in dataclasses.fields(Isometry)}
     return Isometry(**{**values, "state": state, "failing": (), "num_examples": 500,
-                       "num_dimensions": 3, "worst": 0, "other_prior": False})
+                       "num_dimensions": 3, "worst": 0, "other_prior": False, "beta_differs": False})
 
 
 def verdict(state, embedding=None, reasons=(), **gains):
     made = tuple(Gain(GainKind[name], value, 0.01) for name, value in gains.items())
     return Verdict(state, tuple(Reason(kind) for kind in reasons),
                    embedding and isometry(embedding), gains=made, margin=0.1)
+
+
+def contradicted(state, **gains):
+    """The same, with a beta that the posterior contradicts."""
+    made = verdict(state, IsometryState.NOT_ISOMETRIC, **gains)
+    return dataclasses.replace(made, isometry=dataclasses.replace(made.isometry, beta_differs=True))
 
 
 @pytest.mark.parametrize("state, embedding", itertools.product(State, [None, *IsometryState]))
@@ -60,6 +66,9 @@ def test_every_action_is_suggested_by_something():
     (verdict(State.NOT_JUDGED, None, [ReasonKind.OTHER_DATA]), Action.MEASURE_OWN),
     (verdict(State.UNDECIDED, None, [ReasonKind.TOO_FEW]), Action.MEASURE_MORE),
     (verdict(State.NOT_FINITE), Action.FIND_INPUT),
+    (contradicted(State.NOT_JUDGED), Action.CHECK_BETA),
+    (contradicted(State.IMPROVING, DOUBLING=2.0), Action.CHECK_BETA),
+    (contradicted(State.NOT_FINITE), Action.FIND_INPUT),
 ])
 def test_the_first_action(made, first):
     assert next_step.steps(made)[0].action is first

@@ -23,7 +23,9 @@ _OWN_VARIANCES = """
         def __call__(self, x, x_hat):
             return tf.reduce_sum((x - x_hat)**2 / (2 * V), -1)
 """
-_NAMES = ("sse", "mse", "bce", "gaussian_nll", "ssim")
+_REDUCED = ("sse", "mse", "bce", "gaussian_nll")  # with a reduction over the entries
+# One number per example.
+_WHOLE = ("ssim", "cce", "poisson", "downward_convex", "upward_convex")
 
 Scalar: typing.TypeAlias = float | np.number | np.ndarray | tf.Tensor
 """One number, which may come as an array or a tensor: a variance that was learned."""
@@ -97,7 +99,8 @@ def objective(reconstruction: distortions.Distortion | str, *, reduction: str | 
     Args:
       reconstruction: "sse" or "mse" (squared errors, summed or averaged), "bce" (binary
         cross-entropy), "gaussian_nll" (-log N(x; x_hat, variance)), "ssim" (1 - SSIM, for data in
-        [0, 1]), or a `Distortion`, with its own reduction.
+        [0, 1]), "cce", "poisson", "downward_convex", "upward_convex", or a `Distortion`; the last
+        six have their own reduction.
       reduction: the reduction over one example's entries: "sum", "mean" (over all entries, like
         PyTorch's "mean"), or "last_axis_mean" (a Keras loss averages over the last axis, and you
         sum the rest). "sse" and "mse" have "sum" and "mean" by default; "bce" and "gaussian_nll"
@@ -157,7 +160,7 @@ def _reconstruction(name, reduction, shape, variance, data_scale):
     if variance is not None and name != "gaussian_nll":
         raise ValueError(
             f'variance={variance!r} is only for "gaussian_nll"; got reconstruction {name!r}.')
-    if isinstance(name, distortions.Distortion) or name == "ssim":
+    if isinstance(name, distortions.Distortion) or name in _WHOLE:
         if reduction not in (None, "mean") or (reduction and name != "ssim"):
             raise ValueError(
                 f"reduction={reduction!r} cannot be used with {name!r}, which gives one number per "
@@ -169,9 +172,10 @@ def _reconstruction(name, reduction, shape, variance, data_scale):
                 "1].")
         made = distortions.get(name)
         return made, 1.0, "(1 - SSIM)" if name == "ssim" else f"{made!r}"
-    if not isinstance(name, str) or name not in _NAMES:
+    if not isinstance(name, str) or name not in _REDUCED:
+        names = ", ".join(map(repr, [*_REDUCED, *_WHOLE]))
         raise ValueError(
-            f"reconstruction must be a Distortion or one of {', '.join(map(repr, _NAMES))}; got "
+            f"reconstruction must be a Distortion or one of {names}; got "
             f"{name!r}. For another loss write your own Distortion; it must be quadratic near x "
             "(an absolute error is not)."
         )

@@ -267,7 +267,9 @@ def _judged(claim, unit=""):
         error = f" +- {claim.error:.1%}" if claim.error >= 0 else ""
         return f"NOT JUDGED: too few examples ({claim.off:+.1%}{error})."
     if claim.state is ClaimState.HOLDS:
-        return f"HOLDS to {max(0.1, math.ceil(1000 * abs(claim.off) - 1e-9) / 10):.1f} %."
+        off = f"{max(0.1, math.ceil(1000 * abs(claim.off) - 1e-9) / 10):.1f}"
+        error = f" +- {100 * claim.error:.1f}" if claim.error > 0 else ""
+        return f"HOLDS to {off}{error} %."
     if claim.state is ClaimState.WITHIN_ERROR:
         return (f"HOLDS within its error: {claim.off:+.1%}, "
                 f"{abs(claim.off) / claim.error:.1f} standard errors.")

@@ -329,6 +329,8 @@ def verdict_of(trained: "Trained") -> str:
                       trained.source.manifest["fingerprint"])
     if saved is not None:
         return headlines.summary(saved_verdict(trained, saved))
+    if not trained.own and _measured_of_its_own(trained) is not None:
+        return headlines.summary(own_verdict(trained))
     return (f"To see whether training has converged, measure the isometry: "
             f"{command_line('isometry', trained.directory)}")
 

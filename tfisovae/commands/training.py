@@ -215,6 +215,9 @@ def run(args: argparse.Namespace, prepare: Callable[[argparse.Namespace], tuple[
     devices.prepare_cpu(args.batch_size, args.strategy)
     strategy = devices.make_strategy(args.strategy, args.worker_timeout)
     config, source, run_dir, resident = prepare(args)
+    if not len(source.train):
+        raise ValueError("--data holds 1 example; training needs at least 2, one of them for "
+                         "evaluation.")
     if args.batch_size > len(source.train):
         raise ValueError(
             f"--batch_size must be at most the {len(source.train)} training examples; got "

@@ -314,7 +314,7 @@ _BY_NAME = {
 def get(name: Distortion | str, **arguments: Any) -> Distortion:
     """Finds a distortion by name, made with `arguments`. A `Distortion` is returned unchanged.
 
-    Names: "sse", "mse", "bce", "cce", "poisson", "ssim", "gaussian_nll", "downward_convex",
+    Names: "sse", "mse", "bce", "bce-sum", "cce", "poisson", "ssim", "gaussian_nll", "downward_convex",
     "upward_convex".
 
     Example:
@@ -322,7 +322,9 @@ def get(name: Distortion | str, **arguments: Any) -> Distortion:
     """
     if isinstance(name, Distortion):
         return name
+    if name == "bce-sum":
+        return BinaryCrossentropy("sum")
     if name not in _BY_NAME:
-        raise ValueError(
-            f"Unknown distortion {name!r}; use one of {', '.join(map(repr, sorted(_BY_NAME)))}.")
+        names = ", ".join(map(repr, sorted([*_BY_NAME, "bce-sum"])))
+        raise ValueError(f"Unknown distortion {name!r}; use one of {names}.")
     return _BY_NAME[name](**arguments)

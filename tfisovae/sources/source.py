@@ -81,16 +81,15 @@ def held_out(names: Sequence[str], fraction: float = 0.1) -> tuple[np.ndarray, n
 
     Args:
       names: one string for each row.
-      fraction: share to hold out; at least one row, and never all.
+      fraction: share to hold out; at least one row, and never all of several.
 
     Returns:
       `(train_rows, eval_rows)`, sorted integer arrays.
     """
-    if len(names) < 2:
-        raise ValueError(
-            f"At least 2 examples are needed, one of them for evaluation; got {len(names)}.")
+    if not len(names):
+        raise ValueError("At least 1 example is needed; got none.")
     order = np.argsort([hashlib.sha1(name.encode()).hexdigest() for name in names], kind="stable")
-    count = min(max(1, round(len(names) * fraction)), len(names) - 1)
+    count = min(max(1, round(len(names) * fraction)), max(1, len(names) - 1))
     return np.sort(order[count:]), np.sort(order[:count])
 
 

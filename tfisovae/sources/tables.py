@@ -91,14 +91,14 @@ def load_table(path: str | os.PathLike, standardize: bool | Sequence[npt.ArrayLi
 
 def _source(path, x, labels, standardize, reading, array):
     """A `Source` of a table in memory, `[N, m]` of any real type."""
-    if len(x) < 2:
-        raise ValueError(f"{path} holds 1 row; at least 2 are needed, one of them for evaluation.")
+    if len(x) < 2 and standardize is True:
+        raise ValueError(f"{path} holds 1 row; standardizing needs at least 2.")
     _check_finite(path, np.isfinite(x))
     train, evaluation = held_out([f"{i:012d}" for i in range(len(x))])
     with np.errstate(over="ignore"):
         single = x.astype(np.float32)
     merged = _merged(x, single)
-    constant = [k for k in range(x.shape[1]) if np.ptp(x[train, k]) == 0]
+    constant = [k for k in range(x.shape[1]) if len(train) and np.ptp(x[train, k]) == 0]
     large = [k for k in constant if abs(x[train[0], k]) > 2.0**53]
     if large:
         raise ValueError(

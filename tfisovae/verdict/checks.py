@@ -11,7 +11,9 @@ import scipy.stats
 from tfisovae.verdict.states import Cause
 from tfisovae.verdict.tests_of_means import LossFall, MeanGradient, Moments, holm
 
-LEVEL = 0.05  # rate of false alarms, over all checks together
+# Rate of false alarms, over all checks of one kind together. The kinds are: checks that must hold,
+# checks that may hold, and differences between held-out and training examples.
+LEVEL = 0.05
 # Smaller deviations of E[mu], E[mu^2 + sigma^2] and the posterior balance do not matter.
 TOLERANCE = 0.05
 # A smaller fall of the loss over the last third of a training does not matter.

@@ -105,7 +105,7 @@ def judge(stationarity: Stationarity | None = None, conditions: Conditions | Non
 
     Args:
       stationarity, conditions, gradient, fall, num_train, annealed, tolerance: as of `checks`.
-      level: rate of false alarms of the hints.
+      level: rate of false alarms of the hints, over all checks of one kind (`checks.LEVEL`).
       losses: `{name: mean}`, all of which must be finite.
       training: the `Stationarity` of training examples, if `stationarity` is of held-out ones or
         `None`. Then the training examples decide, since the optimum is theirs.

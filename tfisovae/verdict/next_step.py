@@ -69,6 +69,10 @@ def training(verdict: Verdict) -> str:
 
 
 def _training(verdict):
+    if verdict.isometry is not None and verdict.isometry.beta_differs and verdict.state not in (
+            State.NOT_FINITE, State.COLLAPSED):
+        return Step(Action.CHECK_BETA, "compare distortion and beta with the trained loss: the "
+                                       "posterior contradicts beta")
     return {
         State.NOT_FINITE: _not_finite, State.COLLAPSED: _collapsed, State.SADDLE: _saddle,
         State.JITTERS: _jitters, State.IMPROVING: _improving, State.UNDECIDED: _undecided,

@@ -86,7 +86,7 @@ class Verdict:
       reasons: what was found.
       isometry: the verdict on the embedding, or `None`.
       num_examples: number of examples that decide.
-      level: rate of false alarms.
+      level: rate of false alarms of each kind of check (`checks.LEVEL`).
       resolution: the deviation in any dimension that the checks find with probability .9; NaN
         without such checks.
       gradient, fall, annealed: as given to `tfisovae.verdict.convergence.judge`.
