@@ -19,7 +19,8 @@ GOOD = {"converged", "isometric"}  # states that pages show in green
 def isometry(state):
     values = {field.name: math.nan for field in dataclasses.fields(Isometry)}
     return Isometry(**{**values, "state": state, "failing": (), "num_examples": 500,
-                       "num_dimensions": 3, "worst": 0, "other_prior": False, "beta_differs": False})
+                       "num_dimensions": 3, "worst": 0, "other_prior": False,
+                       "beta_differs": False})
 
 
 def verdict(state, embedding=None, reasons=(), **gains):

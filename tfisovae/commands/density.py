@@ -199,8 +199,8 @@ def draw(out: str, suffix: str = "") -> None:
 def table(saved: dict[str, Any]) -> str:
     """The results as text."""
     lines = [
-        f"{saved['num_examples']} examples; {saved['num_active']} of {saved['n']} dimensions "
-        "active: the densities use only these."
+        f"{saved['num_examples']} example{'s' * (saved['num_examples'] > 1)}; "
+        f"{saved['num_active']} of {saved['n']} dimensions active: the densities use only these."
     ]
     if "comparison" in saved:
         lines += [

@@ -314,8 +314,8 @@ _BY_NAME = {
 def get(name: Distortion | str, **arguments: Any) -> Distortion:
     """Finds a distortion by name, made with `arguments`. A `Distortion` is returned unchanged.
 
-    Names: "sse", "mse", "bce", "bce-sum", "cce", "poisson", "ssim", "gaussian_nll", "downward_convex",
-    "upward_convex".
+    Names: "sse", "mse", "bce", "bce-sum", "cce", "poisson", "ssim", "gaussian_nll",
+    "downward_convex", "upward_convex".
 
     Example:
       >>> distortion = tfisovae.distortions.get("bce", reduction="sum")
