@@ -154,6 +154,18 @@ def test_which_input_is_not_finite():
                              BETA))[0] == (Kind.NOT_FINITE, "encode")
 
 
+@pytest.mark.parametrize("size", [1e-30, 1e25])
+def test_scales_whose_squares_leave_float32(size):
+    """They are finite and positive, but variances and precisions are not."""
+    x = X if size < 1 else X[:200]
+    found = inspect(as_autoencoder((lambda x: encode(x, [size, 0.4, 0.7]), decode), "sse", BETA,
+                                   scale="scale"), x)
+    finding, = [one for one in found if one.kind is Kind.SCALE_OUT_OF_RANGE]
+    assert finding.severity is Severity.FATAL
+    assert finding.numbers["fraction"] == pytest.approx(1 / 3) and finding.numbers["row"] == 0
+    assert finding.numbers["smallest" if size < 1 else "largest"] == pytest.approx(size)
+
+
 def test_scales_that_are_not_positive():
     found = inspect(
         as_autoencoder((lambda x: encode(x, [-0.3, 0.4, 0.7]), decode), "sse", BETA, scale="scale"),

@@ -134,12 +134,14 @@ def inspect(autoencoder: Measurable, x: np.ndarray | tf.Tensor) -> list[Finding]
         whole = _rows_finite(x_check)
         if whole.sum() >= 2:
             # Logits have another range than the data too, which says nothing about the data.
+            unsquared = 0.0 if autoencoder.full_covariance else float(np.mean(_unsquared(scale)))
             other_range = [] if domain else _range(x.numpy()[finite][whole], x_check[whole],
-                                                   float(np.mean(scale == 0)))
+                                                   unsquared)
     other_data = bool(other_range)
     about_scale, other_prior = [], autoencoder.prior is not None
     if not autoencoder.full_covariance:
         about_scale += _scale_sign(scale, other_data)
+        about_scale += [] if other_data else _scale_range(scale)
         about_scale += [] if other_prior else _never_below_1(mean, scale)
         about_scale += [] if other_data or other_prior or constant else _reading(known, many)
     return [
@@ -222,6 +224,26 @@ def _scale_sign(scale, zero_explained):
             Kind.SCALE_NOT_POSITIVE, "encode", {
                 "fraction": float(wrong.mean()), "smallest": float(np.nanmin(scale)), "row": int(
                     np.argmax(wrong.any(-1)))
+            })
+    ]
+
+
+def _unsquared(scale):
+    """Whether the square of each scale underflows to 0 or overflows in float32."""
+    with np.errstate(over="ignore", under="ignore"):
+        square = np.square(scale.astype(np.float32))
+    return (square == 0) | np.isinf(square)
+
+
+def _scale_range(scale):
+    wrong = (scale > 0) & np.isfinite(scale) & _unsquared(scale)
+    if not wrong.any():
+        return []
+    return [
+        Finding(
+            Kind.SCALE_OUT_OF_RANGE, "encode", {
+                "fraction": float(wrong.mean()), "smallest": float(np.nanmin(scale)), "largest":
+                    float(np.nanmax(scale)), "row": int(np.argmax(wrong.any(-1)))
             })
     ]
 
