@@ -171,9 +171,10 @@ class Distortion(abc.ABC):
             inside = tf.logical_and(inside, tf.reduce_all(tf.abs(sums - 1) < _SUMS))
         if tf.executing_eagerly():
             if tf.size(x) > 0 and not inside:
-                raise ValueError(f"{message} {float(smallest):g} and {float(largest):g}."
-                                 + " Give numbers of classes as one-hot rows: "
-                                   "tf.one_hot(x, CLASSES)." * bool(self.simplex and tf.reduce_max(x) > 1))
+                classes = self.simplex and float(tf.reduce_max(x)) > 1
+                raise ValueError(
+                    f"{message} {float(smallest):g} and {float(largest):g}."
+                    + " Give numbers of classes as one-hot rows: tf.one_hot(x, CLASSES)." * classes)
         else:
             tf.debugging.Assert(tf.logical_or(inside, tf.equal(tf.size(x), 0)),
                                 [message, smallest, largest])
