@@ -48,8 +48,8 @@ def add_arguments(p: argparse.ArgumentParser) -> None:
     model.add_argument(
         "--model", type=os.path.expanduser,
         help="a SavedModel of a whole VAE, with the signatures encode and decode; or FILE.py:NAME "
-             "or MODULE:NAME, a model in Python (Keras, PyTorch, JAX, ...) or a function without "
-             "arguments that returns one")
+             "or MODULE:NAME, a model in Python (Keras, PyTorch, JAX, ... or what "
+             "tfisovae.as_autoencoder returns) or a function without arguments that returns one")
     model.add_argument("--encoder", type=os.path.expanduser,
                        help="SavedModel of the encoder, as Keras' model.export writes it")
     model.add_argument("--decoder", type=os.path.expanduser, help="SavedModel of the decoder")

@@ -172,7 +172,7 @@ def _products(decode, z, directions):
     if products is not None:
         return products(z, directions)
     x, jvp = _linearized(decode, z)
-    return x, tf.vectorized_map(unconverted(jvp), directions)
+    return x, tf.vectorized_map(unconverted(jvp), directions, warn=False)
 
 
 def _in_precision_of(distortion, x, stack):
