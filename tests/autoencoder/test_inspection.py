@@ -166,6 +166,26 @@ def test_scales_whose_squares_leave_float32(size):
     assert finding.numbers["smallest" if size < 1 else "largest"] == pytest.approx(size)
 
 
+@pytest.mark.parametrize("conditional", [False, True])
+def test_a_sample_that_is_the_mean_is_not_its_variance(conditional):
+    """Encoders return (z, mean, log-variance), and z is the mean in evaluation mode."""
+    def encode_all(x, c=0.0):
+        mean, log_variance = encode(x)
+        return mean, mean, log_variance
+
+    c = [np.zeros(len(X), np.float32)] if conditional else []
+    pair = (encode_all, (lambda z, c: decode(z)) if conditional else decode)
+
+    def found(**options):
+        model = as_autoencoder(pair, "sse", BETA, conditional=conditional, **options)
+        return [one.kind for one in inspect(model, (X, *c) if conditional else X)]
+
+    assert Kind.EQUAL_OUTPUTS in found()
+    assert found(encoder_outputs=(1, 2)) == []
+    # A variance that is negative is found for conditional models too.
+    assert Kind.NEGATIVE_VARIANCE in found(encoder_outputs=(1, 2), scale="variance")
+
+
 def test_scales_that_are_not_positive():
     found = inspect(
         as_autoencoder((lambda x: encode(x, [-0.3, 0.4, 0.7]), decode), "sse", BETA, scale="scale"),

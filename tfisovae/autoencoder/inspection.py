@@ -115,6 +115,7 @@ def inspect(autoencoder: Measurable, x: np.ndarray | tf.Tensor) -> list[Finding]
     first = [Finding(Kind.CONSTANT_DATA, "data", {"rows": len(many)})] if constant else []
     if autoencoder.full_covariance and known.parameters is not None:
         covariance.check(known.parameters(x)[1], known.reading)
+    about_outputs = _equal(known, x) + _negative_variance(known, x)
     encoded = encode(x)
     # n means, and then n or n^2 numbers
     n = encoded.shape[1] // 2
@@ -145,8 +146,7 @@ def inspect(autoencoder: Measurable, x: np.ndarray | tf.Tensor) -> list[Finding]
         about_scale += [] if other_prior else _never_below_1(mean, scale)
         about_scale += [] if other_data or other_prior or constant else _reading(known, many)
     return [
-        *first, *domain, *other_range, *_negative_variance(known, x), *about_encode,
-        *about_scale, *about_decode
+        *first, *domain, *other_range, *about_outputs, *about_encode, *about_scale, *about_decode
     ]
 
 
@@ -246,6 +246,15 @@ def _scale_range(scale):
                     float(np.nanmax(scale)), "row": int(np.argmax(wrong.any(-1)))
             })
     ]
+
+
+def _equal(known, x):
+    if known.parameters is None:
+        return []
+    mean, spread = known.parameters(x)
+    varies = np.var(mean, 0).sum() > 0
+    same = mean.shape == spread.shape and varies and np.array_equal(mean, spread)
+    return [Finding(Kind.EQUAL_OUTPUTS, "encode", {})] if same else []
 
 
 def _negative_variance(known, x):

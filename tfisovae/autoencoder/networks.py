@@ -186,6 +186,10 @@ class Encoder:
                 "The encoder's second output must have the shape [batch, n], one scale for each "
                 f"dimension; got {spread.shape.as_list()}. For a full covariance [batch, n, n] "
                 'give scale="covariance", or scale="scale_tril" for its lower triangular factor.')
+        if spread.shape.rank == 1 and spread.shape[0] not in (None, 1, mean.shape[-1]):
+            raise PartError(
+                "The encoder's second output must have the shape [batch, n], or [batch, 1] for one "
+                f"scale for each example; got {spread.shape.as_list()}.")
         # Static shapes of Keras networks can be trusted; other models may return one row for all
         # examples.
         trusted = isinstance(self._part.owner, tf.keras.layers.Layer) and spread.shape.rank == 2

@@ -17,6 +17,8 @@ class Kind(enum.Enum):
     RANDOM = "random"
     # A row's outputs depend on the other rows of its batch: change, as above.
     ROWS_DEPEND = "rows_depend"
+    # The mean and the second output are the same numbers.
+    EQUAL_OUTPUTS = "equal_outputs"
     # Standard deviations of 0 or less: fraction of them, smallest, row, the first such input.
     SCALE_NOT_POSITIVE = "scale_not_positive"
     # Scales whose squares overflow or underflow in float32: fraction of them, smallest, largest,
@@ -42,8 +44,8 @@ class Kind(enum.Enum):
 
 
 _FEW = 0.01  # this fraction of the entries of x_hat may be outside of a strict domain
-_FATAL = (Kind.NOT_FINITE, Kind.RANDOM, Kind.ROWS_DEPEND, Kind.SCALE_NOT_POSITIVE,
-          Kind.SCALE_OUT_OF_RANGE, Kind.NEGATIVE_VARIANCE)
+_FATAL = (Kind.NOT_FINITE, Kind.RANDOM, Kind.ROWS_DEPEND, Kind.EQUAL_OUTPUTS,
+          Kind.SCALE_NOT_POSITIVE, Kind.SCALE_OUT_OF_RANGE, Kind.NEGATIVE_VARIANCE)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -65,6 +65,10 @@ _FINDINGS = {  # the fault, and what to do
         "{part} of an example depends on the others of its batch, by {change:.1%} of a deviation. "
         "Batch normalisation is in training mode. Give the model in inference mode "
         "(training=False).",
+    Kind.EQUAL_OUTPUTS:
+        "the encoder's mean and second output are the same numbers. Is one of them a sample of z, "
+        "which is the mean in evaluation mode? Select the mean and its log-variance with "
+        "as_autoencoder(..., encoder_outputs=(1, 2)), say.",
     Kind.SCALE_NOT_POSITIVE:
         "{fraction:.1%} of the posterior's scales are 0 or negative (down to {smallest:.3g}, first "
         "for example {row}). scale= says what the encoder's second output is: is it a "
