@@ -505,7 +505,7 @@ def test_what_is_doubtful_is_a_warning():
     bright = 255 * PIXELS
     with pytest.warns(UserWarning, match="data range from") as said:
         tfisovae.estimate_beta(pixel_vae("sse", gain=0.9), 2 * bright / 255 - 1)
-    assert len(said) == 1
+    assert len(said) == 1 and said[0].filename == __file__  # the line of the user
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         tfisovae.estimate_beta(as_autoencoder((encode, decode), "sse", BETA), X)

@@ -2,7 +2,6 @@
 command.
 """
 import json
-import re
 import warnings
 from unittest import mock
 
@@ -11,7 +10,7 @@ import pytest
 
 import tfisovae
 from tests.commands import kinds_of_models as kinds
-from tests.messages import MESSAGES
+from tests.messages import refuses
 from tests.support import ROOT
 from tfisovae import _keras
 from tfisovae.commands import audit
@@ -70,13 +69,12 @@ def test_refusals_are_a_line_in_both(made, main, tmp_path):
     """The command says what Python says, in a line, and with a nonzero exit status."""
     if made is kinds.full_covariance:
         pytest.importorskip("tensorflow_probability")
-    with pytest.raises(Exception) as raised:
+    with refuses(Exception) as raised:
         analyzed(made)
     done = audited(main, tmp_path, made.__name__, check=False)
     assert done.code != 0 and "Traceback" not in done.stderr
-    lines = [line for line in done.stderr.splitlines() if line.startswith("tfisovae audit: ")]
-    assert len(lines) == 1 and len(lines[0]) < 500
-    said = next((line for line in done.stdout.splitlines() if line.startswith("WRONG: ")), lines[0])
-    MESSAGES.check(re.sub(r"line \d+", "line N", said))
-    assert said[7:40] in str(raised.value) if said.startswith("WRONG: ") else (
-        _keras.fault(raised.value).partition(".")[0] in said)
+    line, = [line for line in done.stderr.splitlines() if line.startswith("tfisovae audit: ")]
+    wrong = [line for line in done.stdout.splitlines() if line.startswith("WRONG: ")]
+    first = _keras.fault(raised.value).removeprefix("model cannot be measured. ").split(". ")[0]
+    # How far two calls of a random network differ is random too.
+    assert len(line) < 500 and first.split(" by ")[0] in "".join(wrong or [line])

@@ -5,6 +5,8 @@ standard deviation, and that the data are like the training data. Other models m
 these without an error. A finding has a kind and numbers; `verdict` has the words.
 """
 import math
+import os
+import sys
 import warnings
 
 import numpy as np
@@ -20,6 +22,7 @@ from tfisovae.verdict import model_words
 from tfisovae.verdict.findings import Finding, Kind
 from tfisovae.verdict.states import Severity
 
+_PACKAGE = os.path.join(os.path.dirname(os.path.dirname(__file__)), "")
 _ROWS = 128  # examples for comparing encodings and decodings
 _MANY_ROWS = 1000  # examples for moments
 # Effect of other rows on a row, relative to the deviation over rows: larger than the effect of
@@ -55,7 +58,7 @@ def check(autoencoder: Measurable, x: np.ndarray | tf.Tensor) -> None:
              if finding.kind is not Kind.CONSTANT_DATA]  # 16 rows of a sorted table may be alike
     _refuse_fatal(found)
     for said in model_words.remedies(found):
-        warnings.warn(f"model may be wrong. {said}", stacklevel=3)
+        warnings.warn(f"model may be wrong. {said}", stacklevel=_level_outside())
 
 
 def check_decoder(autoencoder: Measurable, at: npt.ArrayLike) -> None:
@@ -65,6 +68,14 @@ def check_decoder(autoencoder: Measurable, at: npt.ArrayLike) -> None:
     z = np.concatenate([at[None], at + np.eye(min(len(at), _CHECKED - 1), len(at))])
     _refuse_fatal([finding for some in _decoder(autoencoder, tf.constant(z, tf.float32),
                                                 np.arange(len(z)))[:2] for finding in some])
+
+
+def _level_outside():
+    """The `stacklevel` of the first caller that is not in this package: the user's line."""
+    frame, level = sys._getframe(1), 1
+    while frame is not None and frame.f_code.co_filename.startswith(_PACKAGE):
+        frame, level = frame.f_back, level + 1
+    return level
 
 
 def _refuse_fatal(found):
