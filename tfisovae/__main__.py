@@ -119,7 +119,12 @@ def _run(argv):
         return f"{made.prog}: the data do not fit into memory ({error}). Take fewer examples."
     except Exception as error:
         if not _is_said(error):
-            raise
+            from tfisovae.commands import python_models  # imports NumPy
+
+            blamed = python_models.blamed(error, getattr(args, "model", None))
+            if blamed is None:
+                raise
+            return f"{made.prog}: {blamed}"
         return f"{made.prog}: {wording.as_options(str(_words(error)), vars(args))}"
     return 0
 

@@ -29,7 +29,8 @@ def fault(error: Exception) -> str:
     """The line of an error that names the fault. Keras 3 puts it below the name of the call, in
     bold.
     """
-    lines = [re.sub(r"\x1b\[\d*m", "", line).strip() for line in str(error).splitlines()]
+    text = str(error.args[0] if isinstance(error, KeyError) and error.args else error)
+    lines = [re.sub(r"\x1b\[\d*m", "", line).strip() for line in text.splitlines()]
     said = [line for line in lines if line and not line.startswith("Exception encountered when")]
     return said[0] if said else type(error).__name__
 

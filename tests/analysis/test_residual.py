@@ -1,6 +1,7 @@
 """What a model leaves of the data: saddles, where every gradient is 0."""
 import numpy as np
 import pytest
+import tensorflow as tf
 
 import tfisovae
 from tests.support import linear_vae
@@ -126,3 +127,24 @@ def test_few_examples_of_many_numbers_show_no_saddle():
                               distortions.SumSquaredError(), 4, BETA)
     assert np.linalg.eigvalsh(left @ left.T / 200)[-1] > 10 * FLOOR
     assert (found.variance < FLOOR).all() and (found.worth == 0).all()
+
+
+def test_a_residual_of_counts_stays_where_their_loss_is_defined():
+    """A linear fit may leave x_hat > 0, where a loss of counts has no value. Of data that need
+    nothing else, the rest is noise, and finite.
+    """
+    class Counts(distortions.Distortion):
+        domain = (0.0, np.inf)
+
+        def __call__(self, x, x_hat):
+            return tf.reduce_sum(x_hat - tf.math.xlogy(x, x_hat), -1)
+
+    rng = np.random.default_rng(0)
+    means = rng.standard_normal([300, 1])
+    rate = np.exp(means * np.array([[1.0, 0.5, -1.0]]))
+    x, x_check = (values.astype(np.float32) for values in (rng.poisson(rate), rate))
+    found = [residual.residual(x, x_check, means, one, 1, BETA)
+             for one in (Counts(), distortions.get("poisson"))]
+    for one in found:
+        assert one.num_examples == 300 and np.isfinite(one.variance).all()
+    np.testing.assert_allclose(found[0].variance, found[1].variance, rtol=1e-3)

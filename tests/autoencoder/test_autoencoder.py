@@ -502,7 +502,7 @@ REFUSED_ENCODERS = {
              r"mean must have the shape \[batch, n\] or \[batch, h, w, c\]; got \[6, 1, 4\]"),
     "one row": (lambda x: (x[:1], x[:1]), ValueError, "must return one row for each of the 6"),
     "None": (lambda x: None, ValueError, "The encoder returned None"),
-    "words": (lambda x: ["a", "b"], TypeError, "arrays of numbers"),
+    "words": (lambda x: ["a", "b"], ValueError, "arrays of numbers"),
 }
 
 

@@ -154,6 +154,38 @@ def test_which_input_is_not_finite():
                              BETA))[0] == (Kind.NOT_FINITE, "encode")
 
 
+@pytest.mark.parametrize("size", [1e-30, 1e25])
+def test_scales_whose_squares_leave_float32(size):
+    """They are finite and positive, but variances and precisions are not."""
+    x = X if size < 1 else X[:200]
+    found = inspect(as_autoencoder((lambda x: encode(x, [size, 0.4, 0.7]), decode), "sse", BETA,
+                                   scale="scale"), x)
+    finding, = [one for one in found if one.kind is Kind.SCALE_OUT_OF_RANGE]
+    assert finding.severity is Severity.FATAL
+    assert finding.numbers["fraction"] == pytest.approx(1 / 3) and finding.numbers["row"] == 0
+    assert finding.numbers["smallest" if size < 1 else "largest"] == pytest.approx(size)
+
+
+@pytest.mark.parametrize("conditional", [False, True])
+def test_a_sample_that_is_the_mean_is_not_its_variance(conditional):
+    """Encoders return (z, mean, log-variance), and z is the mean in evaluation mode."""
+    def encode_all(x, c=0.0):
+        mean, log_variance = encode(x)
+        return mean, mean, log_variance
+
+    c = [np.zeros(len(X), np.float32)] if conditional else []
+    pair = (encode_all, (lambda z, c: decode(z)) if conditional else decode)
+
+    def found(**options):
+        model = as_autoencoder(pair, "sse", BETA, conditional=conditional, **options)
+        return [one.kind for one in inspect(model, (X, *c) if conditional else X)]
+
+    assert Kind.EQUAL_OUTPUTS in found()
+    assert found(encoder_outputs=(1, 2)) == []
+    # A variance that is negative is found for conditional models too.
+    assert Kind.NEGATIVE_VARIANCE in found(encoder_outputs=(1, 2), scale="variance")
+
+
 def test_scales_that_are_not_positive():
     found = inspect(
         as_autoencoder((lambda x: encode(x, [-0.3, 0.4, 0.7]), decode), "sse", BETA, scale="scale"),
@@ -473,7 +505,7 @@ def test_what_is_doubtful_is_a_warning():
     bright = 255 * PIXELS
     with pytest.warns(UserWarning, match="data range from") as said:
         tfisovae.estimate_beta(pixel_vae("sse", gain=0.9), 2 * bright / 255 - 1)
-    assert len(said) == 1
+    assert len(said) == 1 and said[0].filename == __file__  # the line of the user
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         tfisovae.estimate_beta(as_autoencoder((encode, decode), "sse", BETA), X)

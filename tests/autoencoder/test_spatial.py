@@ -112,6 +112,20 @@ def test_channels_in_front_are_moved_to_the_end():
     assert {shape[1:] for shape in taken} == {(3, 5, 6)}
 
 
+@pytest.mark.parametrize("axis", [1, -1])
+def test_one_output_is_split_by_its_channels(axis):
+    """[B, 2c, h, w] of a function that takes [B, 3, H, W]; [B, h, w, 2c] of all others."""
+    shape = [4, 3, 5, 6] if axis == 1 else [4, 5, 6, 3]
+    x = np.random.default_rng(0).standard_normal(shape).astype(np.float32)
+    functions = (lambda x: np.concatenate([2 * x, 0 * x - 1], axis), lambda z: z / 2)
+    autoencoder = tfisovae.as_autoencoder(functions, "sse", BETA)
+    mean, scale = autoencoder.encode(tf.constant(x))
+    assert autoencoder.encode.latent_shape == (5, 6, 3)
+    np.testing.assert_allclose(tf.reshape(mean, [4, 5, 6, 3]), 2 * np.moveaxis(x, axis, -1))
+    np.testing.assert_allclose(scale, np.exp(-0.5), rtol=1e-6)
+    np.testing.assert_allclose(autoencoder.decode(mean), x, rtol=1e-6)
+
+
 def test_modules_of_torch_have_channels_in_front():
     torch = pytest.importorskip("torch")
 

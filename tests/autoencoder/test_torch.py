@@ -3,6 +3,7 @@ the same VAE in Keras.
 """
 import copy
 import json
+import types
 
 import numpy as np
 import pytest
@@ -328,6 +329,29 @@ def test_conditions_of_stationarity(encoder, decoder, moments, balance, why):
 def test_modules_that_cannot_be_measured(module, kind):
     with refuses(kind):
         as_autoencoder((Encoder(), module), "sse", 0.1).decode(tf.constant(Z))
+
+
+class Lookup(nn.Module):
+    """A module that fails for a reason of its own."""
+
+    def forward(self, z):
+        return {}["weights"]
+
+
+class Wrapped(nn.Module):
+    """Returns an object that holds tensors, as models of Diffusers do."""
+
+    def forward(self, z):
+        return types.SimpleNamespace(sample=z)
+
+
+@pytest.mark.parametrize("module, said", [(Lookup(), "KeyError"), (Wrapped(), "SimpleNamespace")])
+def test_what_a_module_does_wrong_is_said_with_its_part(module, said):
+    for pair in ((Encoder(), module), (module, Encoder())):
+        part = "decoder" if module is pair[1] else "encoder"
+        with pytest.raises(PartError, match=f"The {part} .*{said}"):
+            model = as_autoencoder(pair, "sse", 0.1)
+            model.decode(model.encode(tf.zeros([3, M]))[0])
 
 
 MODEL = """

@@ -222,6 +222,19 @@ def test_the_reading_of_the_scale_is_not_lost():
     assert small.scale == "log_variance" and small.n == 1
 
 
+def test_one_scale_for_each_example_has_a_column():
+    """[batch] would be taken for n scales wherever batch is n."""
+    encode = networks()[0]
+    column = tfisovae.as_autoencoder((lambda x: (encode(x)[0], encode(x)[1][:, :1]), lambda z: z),
+                                     "sse", 0.1)
+    scale = column.encode(tf.constant(X[:5]))[1]
+    np.testing.assert_allclose(scale, np.tile(scale[:, :1], [1, N]))
+    flat = tfisovae.as_autoencoder((lambda x: (encode(x)[0], encode(x)[1][:, 0]), lambda z: z),
+                                   "sse", 0.1)
+    with refuses(PartError, "[batch, 1]"):
+        flat.encode(tf.constant(X[:5]))
+
+
 def test_active_are_booleans():
     vae = tfisovae.VAE(*networks(), "sse", 10.0)
     with refuses(ValueError, "active"):

@@ -37,6 +37,27 @@ def test_a_file_or_a_module_and_a_name(tmp_path, monkeypatch):
     assert python_models.absolute("model") == f"{tmp_path}/model"
 
 
+BROKEN = {"raises": "def make():\n    raise RuntimeError('first line\\nsecond')\n",
+          "no Python": "x = 1\ndef make(:\n"}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_a_fault_in_the_file_is_said_with_its_line(name, tmp_path, main):
+    """Only of the user's own file: other errors keep their traceback."""
+    (tmp_path / "a_broken_vae.py").write_text(BROKEN[name])
+    model = f"{tmp_path}/a_broken_vae.py:make"
+    with pytest.raises((RuntimeError, SyntaxError)) as raised:
+        python_models.found(model)
+    said = python_models.blamed(raised.value, model)
+    assert said.startswith(f"--model {model}: line 2: {raised.type.__name__}: ")
+    assert "\n" not in said
+    assert python_models.blamed(raised.value, f"{tmp_path}/another.py:make") is None
+    assert python_models.blamed(raised.value, str(tmp_path)) is None
+    np.save(tmp_path / "x.npy", np.ones((9, 3)))
+    done = main("audit", "--model", model, "--data", tmp_path / "x.npy", check=False)
+    assert done.stderr == f"tfisovae audit: {said}\n"
+
+
 @pytest.mark.parametrize("model", ["nothing_here.py:make", "no_such_module:make", "numpy:nothing"])
 def test_what_is_not_there(model):
     with refuses(ValueError, "--model"):

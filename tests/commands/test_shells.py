@@ -234,10 +234,15 @@ def test_one_example_has_no_correlation_and_no_standard_error(table_run, main):
      "/tmp/run_dir/x holds no data; --run_dir is taken"),
     ("  learning_rate: 0.001 there, 0.01 here", "  --learning_rate: 0.001 there, 0.01 here"),
     ("distortion is missing. Give distortion=.", "distortion is missing. Give distortion=."),
+    ('Then give as_autoencoder(..., distortion="bce").', "Then give --distortion bce."),
+    ("Give tfisovae.as_autoencoder(..., standardize=True).", "Give --standardize."),
+    ("Give as_autoencoder(..., conditional=True).",
+     "Give as_autoencoder(..., conditional=True). With --model FILE.py:NAME, NAME may be what "
+     "tfisovae.as_autoencoder returns."),
 ])
 def test_arguments_are_printed_as_options(said, printed):
     names = ("learning_rate", "clipnorm", "lmbda", "run_dir", "data", "header", "standardize",
-             "distortion")
+             "distortion", "model")
     assert wording.as_options(said, names) == printed
 
 

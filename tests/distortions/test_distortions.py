@@ -508,6 +508,20 @@ def test_the_check_stays_in_the_domain(name):
     assert not distortion.outside(distortion.inner_point(x, 0.2)).any()
 
 
+def test_a_distortion_must_be_finite_at_x():
+    """Also at the border of its domain."""
+    class Counts(D.Distortion):
+        domain = (0.0, np.inf)
+
+        def __call__(self, x, x_hat):
+            return tf.reduce_sum(x_hat - x * tf.math.log(x_hat), -1)
+
+    x = tf.constant([[1.0, 2.0], [3.0, 4.0], [0.0, 1.0]])
+    Counts().check_quadratic(x[:2])
+    with refuses(ValueError, "example 2"):
+        Counts().check_quadratic(x)
+
+
 def test_what_is_no_distribution_is_refused():
     for wrong in (0.5 * ONE_HOT, -ONE_HOT, 2 * ONE_HOT):
         with refuses(ValueError, "probabilities"):

@@ -266,6 +266,35 @@ def test_the_choice_of_tangents(name):
                                    z) == ("autodiff" if name in DIFFERENTIABLE else "differences")
 
 
+def through(function):
+    """A function of arrays as a decoder."""
+    return lambda z: tf.ensure_shape(tf.numpy_function(
+        lambda z: function(z).astype(z.dtype), [z], tf.float32), z.shape)
+
+
+JUMPS = {
+    "argmax": lambda z: tf.one_hot(tf.argmax(z, -1), 2), "round": lambda z: tf.round(10 * z),
+    "integers": lambda z: tf.cast(tf.cast(3 * z, tf.int32), tf.float32),
+    "straight through": lambda z: z + tf.stop_gradient(tf.round(5 * z) / 5 - z),
+    "few digits": through(lambda z: np.round(np.tanh(z), 2))
+}
+SMOOTH = {
+    "kinks": through(lambda z: np.maximum(z, 0.1 * z)), "steep": through(lambda z: np.sin(100 * z)),
+    "flat": through(lambda z: 1 + 1e-7 * np.tanh(z)), "constant": through(np.ones_like)
+}
+
+
+@pytest.mark.parametrize("name", [*JUMPS, *SMOOTH])
+def test_a_decoder_that_jumps_has_no_derivative(name):
+    """Finite differences of it would be numbers without a meaning."""
+    z = tf.random.normal([6, 2])
+    if name in SMOOTH:
+        assert pullback.tangent_method(SMOOTH[name], z) == "differences"
+        return
+    with refuses(ValueError, "jumps"):
+        pullback.tangent_method(JUMPS[name], z)
+
+
 def test_loops_of_many_dimensions_need_autodiff():
     z = tf.random.normal([4, 301])
     assert pullback.tangent_method(looped, z) == "autodiff"

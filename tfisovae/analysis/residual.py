@@ -44,8 +44,13 @@ def residual(x: np.ndarray, x_check: np.ndarray, means: np.ndarray, distortion: 
     Returns:
       `Residual`, with as many directions as there are free dimensions, at least one.
     """
+    defined = np.isfinite(_excess(distortion, x, x_check))  # D(x, x) may be 0 log 0
+    x, x_check, means = x[defined], x_check[defined], means[defined]
     count = len(x)
-    x_check = x - _unexplained(x - x_check, means)
+    if not count:
+        return Residual(np.zeros(0), np.zeros(0), free, beta / 2, 0)
+    better = x - _unexplained(x - x_check, means)
+    x_check = _in_domain(better, x_check, distortion) if distortion.strict else better
     scaled = distortion.has_scale
     wanted = min(max(1, free), x[0].size, count // 2, count if scaled else _DIRECTIONS)
     if not wanted or not np.isfinite(x_check).all():
@@ -58,6 +63,14 @@ def residual(x: np.ndarray, x_check: np.ndarray, means: np.ndarray, distortion: 
     means = np.array([np.mean(part, 0) for part in squares])
     errors = np.array([np.std(part, 0, ddof=1) / np.sqrt(len(part)) for part in squares])
     return Residual(means.mean(0), np.sqrt(np.sum(errors**2, 0)) / 2, free, beta / 2, count)
+
+
+def _in_domain(better, x_check, distortion):
+    """`better`, with the rows of `x_check` where it leaves the domain, since D is undefined there.
+    """
+    inside = np.isclose(distortion.into_domain(better), better, rtol=1e-5, atol=0)
+    inside = inside.reshape(len(better), -1).all(1)
+    return np.where(inside.reshape(-1, *[1] * (better.ndim - 1)), better, x_check)
 
 
 def _unexplained(left, means):
@@ -107,6 +120,7 @@ def _removed(x, x_check, one, other, distortion, wanted):
         tried = [point, *(distortion.into_domain(point + share * score * along)
                            for share in _LENGTHS)]
         values = np.array([before, *(_excess(distortion, target, x_hat) for x_hat in tried[1:])])
+        values[np.isnan(values)] = np.inf  # at the border of the domain
         best, example = np.argmin(values, 0), np.arange(len(other))
         removed[:, k] = before - values[best, example]
         point, before = np.stack(tried)[best, example], values[best, example]

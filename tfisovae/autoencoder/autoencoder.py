@@ -147,7 +147,7 @@ def as_autoencoder(model: AutoencoderLike, distortion: Distortion | str | None =
           PyTorch module or a method of one (called in evaluation mode, on its own device), the
           directory of a SavedModel (`model.export` of Keras 3), a loaded SavedModel, its signatures
           or one of them, a `tf.function`, or a function of NumPy arrays in any framework;
-        - a PyTorch module with the methods `encode` and `decode`;
+        - a PyTorch module, or another object, with the methods `encode` and `decode`;
         - the directory of a SavedModel with the signatures `encode` and `decode`, as
           `tfisovae.VAE.save` writes it, or the loaded SavedModel, or its signatures.
 
@@ -321,9 +321,14 @@ def _halves(model):
             f"{os.fspath(model)} has no signatures; a SavedModel of a whole VAE has two, 'encode' "
             "and 'decode', which tfisovae.VAE.save writes. Or give two directories, (ENCODER, "
             "DECODER), that model.export(DIRECTORY) of Keras writes.")
+    if isinstance(model, type):
+        raise TypeError(f"model must be a VAE; got the class {model.__name__}. Give an instance.")
+    if all(callable(getattr(model, name, None)) for name in ("encode", "decode")):
+        return model.encode, model.decode, owner
     raise TypeError(
         "model must be a VAE, a pair (encoder, decoder), an object with these two attributes, or "
-        f"a SavedModel with the signatures 'encode' and 'decode'; got {type(model).__name__}.")
+        "with the methods encode and decode, or a SavedModel with these two signatures; got "
+        f"{type(model).__name__}.")
 
 
 def read_saved_config(path: str | os.PathLike,

@@ -177,6 +177,6 @@ def conditional_part(model: Any, role: str, condition: Condition,
             f"With conditional=True, the {role} must be a Keras model with two inputs, or a "
             f"function of two arrays; got {type(model).__name__}. A function can call it: "
             "lambda x, c: model(torch.as_tensor(x), torch.as_tensor(c)), say.")
-    plain = PlainFunction(lambda packed: model(*inputs(packed)), role)
+    plain = PlainFunction(model, role, inputs)
     return Part(lambda packed, training=False: Outputs.of(plain(packed)),
                 precision=lambda: plain.precision)

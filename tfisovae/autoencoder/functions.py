@@ -1,11 +1,13 @@
 """Turns plain functions of arrays, in any framework, into functions of tensors."""
+import inspect
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from tfisovae.autoencoder.outputs import PartError, checked
+from tfisovae import _keras
+from tfisovae.autoencoder.outputs import PartError, check_one_input, checked
 
 
 class PlainFunction:
@@ -16,13 +18,22 @@ class PlainFunction:
     If it returns TensorFlow tensors and can be traced, it gets tensors from then on, and has
     derivatives. Shapes and types come from a first call on two rows, outside of any graph.
 
+    Args:
+      function: the function.
+      role: "encoder" or "decoder", for error messages.
+      inputs: from the tensor or array to the arguments of `function`, for several of them.
+
     Attributes:
       precision: float64 if the function returns float64; known after the first call. Then float64
         tensors pass unchanged. Everything else is float32.
     """
 
-    def __init__(self, function: Callable[[Any], Any], role: str) -> None:
-        self._function, self._role = function, role
+    def __init__(self, function: Callable[..., Any], role: str,
+                 inputs: Callable[[Any], tuple[Any, ...]] | None = None) -> None:
+        if inputs is None:
+            check_one_input(role, required(function))
+        self._inputs = inputs or (lambda x: (x,))
+        self._function, self._role = lambda x: function(*self._inputs(x)), role
         self._template = self._traceable = None
         self.precision = tf.float32
 
@@ -42,9 +53,8 @@ class PlainFunction:
     def _run(self, x):
         # Copies, both ways: the array is TensorFlow's own memory, and a function may write into it,
         # or keep what it returns.
-        arrays = [
-            np.array(array, x.dtype) for array in tf.nest.flatten(self._function(np.array(x)))
-        ]
+        arrays = [np.array(_array(leaf), x.dtype)
+                  for leaf in tf.nest.flatten(self._function(np.array(x)))]
         for array in arrays:
             if array.ndim == 0 or len(array) != len(x):
                 raise PartError(
@@ -60,22 +70,39 @@ class PlainFunction:
         with tf.init_scope():
             known = not tf.is_symbolic_tensor(x) and len(x) > 0
             rows = x[:2].numpy() if known else np.full([2, *x.shape[1:]], 0.5)
-            result = self._function(rows.astype(np.float32))
+            result = self._first(rows.astype(np.float32))
             if result is None:
                 raise PartError(
                     f"The {self._role} returned None for an array of the shape {rows.shape}.")
             leaves = list(map(checked, tf.nest.flatten(result)))
             self._traceable = all(map(tf.is_tensor, leaves)) and self._can_be_traced(x)
-            arrays = [np.asarray(leaf) for leaf in leaves]
-        for array in arrays:
+            arrays = list(map(_array, leaves))
+        for array, leaf in zip(arrays, leaves):
+            if array.dtype.name in ("float16", "bfloat16"):
+                raise PartError(
+                    f"The {self._role} returns {array.dtype.name}, with 3 digits, so measurements "
+                    "would only show rounding errors. Compute in float32.")
             if array.dtype.kind not in "fiub":
-                raise TypeError(
-                    f"The {self._role} must return arrays of numbers; it returned "
-                    f"{type(leaves[0]).__name__}."
-                )
+                kind = "complex ones" if array.dtype.kind == "c" else type(leaf).__name__
+                raise PartError(
+                    f"The {self._role} must return arrays of numbers; it returned {kind}. Give a "
+                    "function that takes the arrays out of it.")
         if any(array.dtype == np.float64 for array in arrays):
             self.precision = tf.float64
         self._template = tf.nest.map_structure(lambda leaf: tf.TensorShape(np.shape(leaf)), result)
+
+    def _first(self, rows):
+        try:
+            return self._function(rows)
+        except PartError:
+            raise
+        except Exception as error:  # of any kind: it is the user's function
+            shapes = " and ".join(str(array.shape) for array in self._inputs(rows))
+            halves = (" (An encoder with one output returns [batch, 2n]: means, then "
+                      "log-variances.)") if self._role == "decoder" else ""
+            raise PartError(
+                f"The {self._role} gets NumPy arrays of the shape {shapes}, and fails. "
+                f"{type(error).__name__}: {_keras.fault(error)}{halves}") from error
 
     def _can_be_traced(self, x):
         try:
@@ -84,3 +111,24 @@ class PlainFunction:
         except Exception:  # for example .numpy() of a tensor, whatever the error
             return False
         return True
+
+
+def required(function: Callable[..., Any]) -> list[str]:
+    """The names of the arguments that a function must be given; "x" if it does not say."""
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except (TypeError, ValueError):
+        return ["x"]
+    if any(one.kind is one.VAR_POSITIONAL for one in parameters):
+        return ["x"]
+    positional = [one for one in parameters
+                  if one.kind in (one.POSITIONAL_ONLY, one.POSITIONAL_OR_KEYWORD)]
+    needed = [one.name for one in parameters
+              if one.default is one.empty and one.kind is not one.VAR_KEYWORD]
+    return needed or [one.name for one in positional[:1]]
+
+
+def _array(leaf):
+    """One output as an array; a tensor of PyTorch may be on another device, or have a graph."""
+    detached = getattr(leaf, "detach", None)
+    return np.asarray(leaf if detached is None else detached().cpu())

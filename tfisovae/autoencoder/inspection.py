@@ -5,6 +5,8 @@ standard deviation, and that the data are like the training data. Other models m
 these without an error. A finding has a kind and numbers; `verdict` has the words.
 """
 import math
+import os
+import sys
 import warnings
 
 import numpy as np
@@ -20,6 +22,7 @@ from tfisovae.verdict import model_words
 from tfisovae.verdict.findings import Finding, Kind
 from tfisovae.verdict.states import Severity
 
+_PACKAGE = os.path.join(os.path.dirname(os.path.dirname(__file__)), "")
 _ROWS = 128  # examples for comparing encodings and decodings
 _MANY_ROWS = 1000  # examples for moments
 # Effect of other rows on a row, relative to the deviation over rows: larger than the effect of
@@ -55,7 +58,7 @@ def check(autoencoder: Measurable, x: np.ndarray | tf.Tensor) -> None:
              if finding.kind is not Kind.CONSTANT_DATA]  # 16 rows of a sorted table may be alike
     _refuse_fatal(found)
     for said in model_words.remedies(found):
-        warnings.warn(f"model may be wrong. {said}", stacklevel=3)
+        warnings.warn(f"model may be wrong. {said}", stacklevel=_level_outside())
 
 
 def check_decoder(autoencoder: Measurable, at: npt.ArrayLike) -> None:
@@ -65,6 +68,14 @@ def check_decoder(autoencoder: Measurable, at: npt.ArrayLike) -> None:
     z = np.concatenate([at[None], at + np.eye(min(len(at), _CHECKED - 1), len(at))])
     _refuse_fatal([finding for some in _decoder(autoencoder, tf.constant(z, tf.float32),
                                                 np.arange(len(z)))[:2] for finding in some])
+
+
+def _level_outside():
+    """The `stacklevel` of the first caller that is not in this package: the user's line."""
+    frame, level = sys._getframe(1), 1
+    while frame is not None and frame.f_code.co_filename.startswith(_PACKAGE):
+        frame, level = frame.f_back, level + 1
+    return level
 
 
 def _refuse_fatal(found):
@@ -81,7 +92,7 @@ def inspect(autoencoder: Measurable, x: np.ndarray | tf.Tensor) -> list[Finding]
     Causes come first: data of another range, which make scales underflow; then the networks.
     Randomness hides the dependence of rows, and outputs that are not finite hide the rest of their
     row. Hidden faults are not tested. With constant data or data of another range, the reading of
-    the scale is not tested. About four encodes and four decodes of up to 128 examples, and an
+    the scale is not tested. About five encodes and four decodes of up to 128 examples, and an
     encode of up to 1000; not for use in a graph.
 
     Args:
@@ -121,6 +132,7 @@ def inspect(autoencoder: Measurable, x: np.ndarray | tf.Tensor) -> list[Finding]
     if autoencoder.full_covariance:
         n = math.isqrt(encoded.shape[1])
     about_encode = _behaviour("encode", encode, x, encoded, np.arange(len(x)))
+    about_outputs = _negative_variance(known, x) + ([] if about_encode else _equal(known, x))
     mean, scale = np.split(encoded, [n], -1)
     finite = _rows_finite(mean)
     about_decode, domain, other_range = [], [], []
@@ -134,17 +146,18 @@ def inspect(autoencoder: Measurable, x: np.ndarray | tf.Tensor) -> list[Finding]
         whole = _rows_finite(x_check)
         if whole.sum() >= 2:
             # Logits have another range than the data too, which says nothing about the data.
+            unsquared = 0.0 if autoencoder.full_covariance else float(np.mean(_unsquared(scale)))
             other_range = [] if domain else _range(x.numpy()[finite][whole], x_check[whole],
-                                                   float(np.mean(scale == 0)))
+                                                   unsquared)
     other_data = bool(other_range)
     about_scale, other_prior = [], autoencoder.prior is not None
     if not autoencoder.full_covariance:
         about_scale += _scale_sign(scale, other_data)
+        about_scale += [] if other_data else _scale_range(scale)
         about_scale += [] if other_prior else _never_below_1(mean, scale)
         about_scale += [] if other_data or other_prior or constant else _reading(known, many)
     return [
-        *first, *domain, *other_range, *_negative_variance(known, x), *about_encode,
-        *about_scale, *about_decode
+        *first, *domain, *other_range, *about_outputs, *about_encode, *about_scale, *about_decode
     ]
 
 
@@ -224,6 +237,35 @@ def _scale_sign(scale, zero_explained):
                     np.argmax(wrong.any(-1)))
             })
     ]
+
+
+def _unsquared(scale):
+    """Whether the square of each scale underflows to 0 or overflows in float32."""
+    with np.errstate(over="ignore", under="ignore"):
+        square = np.square(scale.astype(np.float32))
+    return (square == 0) | np.isinf(square)
+
+
+def _scale_range(scale):
+    wrong = (scale > 0) & np.isfinite(scale) & _unsquared(scale)
+    if not wrong.any():
+        return []
+    return [
+        Finding(
+            Kind.SCALE_OUT_OF_RANGE, "encode", {
+                "fraction": float(wrong.mean()), "smallest": float(np.nanmin(scale)), "largest":
+                    float(np.nanmax(scale)), "row": int(np.argmax(wrong.any(-1)))
+            })
+    ]
+
+
+def _equal(known, x):
+    if known.parameters is None:
+        return []
+    mean, spread = known.parameters(x)
+    varies = np.var(mean, 0).sum() > 0
+    same = mean.shape == spread.shape and varies and np.array_equal(mean, spread)
+    return [Finding(Kind.EQUAL_OUTPUTS, "encode", {})] if same else []
 
 
 def _negative_variance(known, x):

@@ -106,6 +106,15 @@ def _build(network, shape):
             built_by_zeros(network, shape[1:])
 
 
+def computing_in_float32(owner: object) -> Callable[[], contextlib.AbstractContextManager]:
+    """A function that makes a context in which the Keras network `owner` computes in float32; for
+    other objects the context does nothing.
+    """
+    if isinstance(owner, tf.keras.layers.Layer):
+        return functools.partial(_computing_in_float32, owner)
+    return contextlib.nullcontext
+
+
 @contextlib.contextmanager
 def _computing_in_float32(network):
     """In the block, layers with a mixed-precision policy compute in float32, with their existing

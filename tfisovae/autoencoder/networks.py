@@ -13,7 +13,7 @@ from tfisovae.autoencoder import signatures, torch_modules
 from tfisovae.autoencoder.conditional import Given
 from tfisovae.autoencoder.data import as_x
 from tfisovae.autoencoder.functions import PlainFunction
-from tfisovae.autoencoder.keras_networks import keras_part
+from tfisovae.autoencoder.keras_networks import computing_in_float32, keras_part
 from tfisovae.autoencoder.outputs import Outputs, Part, PartError
 from tfisovae.autoencoder.posterior import FULL, Posterior, read_scale
 from tfisovae.autoencoder.signatures import Loaded
@@ -91,17 +91,32 @@ def as_part(model: Any, role: str, owner: object = None) -> Part:
     named = model if isinstance(model, Mapping) else getattr(model, "signatures", None)
     if isinstance(named, Mapping) and named:
         return as_part(signatures.pick(named, role), role, model)
+    if _takes_other_precision(model):
+        return signatures.signature_part(model.get_concrete_function(), role, model)
     if isinstance(model, (tf.types.experimental.GenericFunction, tf.Module)) and callable(model):
         return Part(lambda x, training=False: Outputs.of(model(x)),
                     owner=_with_variables(model if owner is None else owner))
     if callable(model):
         plain = PlainFunction(model, role)
-        return Part(lambda x, training=False: Outputs.of(plain(x)),
-                    precision=lambda: plain.precision)
+        in_float32 = computing_in_float32(getattr(model, "__self__", None))  # a method of Keras
+
+        def call(x, training=False):
+            with in_float32():
+                return Outputs.of(plain(x))
+
+        return Part(call, precision=lambda: plain.precision)
     raise TypeError(
         f"The {role} must be a Keras model, a PyTorch module, the directory of a SavedModel, a "
         "loaded one, one of its signatures, or a function of NumPy arrays; got "
         f"{type(model).__name__}.")
+
+
+def _takes_other_precision(model):
+    """Whether it is a `tf.function` with a signature that does not take float32."""
+    signature = getattr(model, "input_signature", None) if isinstance(
+        model, tf.types.experimental.GenericFunction) else None
+    return signature is not None and any(
+        getattr(spec, "dtype", tf.float32) != tf.float32 for spec in signature)
 
 
 def _with_variables(owner):
@@ -141,15 +156,18 @@ class Encoder:
         covariance is `[B, n, n]`.
         """
         outputs = self._part(as_x(x), training)
-        mean, spread = (_as_float(value) for value in outputs.mean_and_spread(self._outputs))
+        of_keras = isinstance(self._part.owner, tf.keras.layers.Layer)
+        first = self._part.channels_first or (not of_keras and _has_channels_first(x.shape))
+        mean, spread = map(_as_float, outputs.mean_and_spread(self._outputs, first))
+        if 0 in mean.shape[1:]:
+            raise PartError("The encoder must return at least one latent variable; its mean has "
+                            f"the shape {mean.shape.as_list()}.")
         if self._reading in FULL:
             return mean, self._matrix(mean, spread)
         if mean.shape.rank == 4 and None not in mean.shape[1:]:
             spread = tf.broadcast_to(spread, tf.shape(mean))
-            of_keras = isinstance(self._part.owner, tf.keras.layers.Layer)
-            self.channels_first = self._part.channels_first or (
-                not of_keras and _has_channels_first(x.shape))
-            if self.channels_first:
+            self.channels_first = first
+            if first:
                 mean, spread = (tf.transpose(value, [0, 2, 3, 1]) for value in (mean, spread))
             self.latent_shape = tuple(mean.shape[1:])
             mean, spread = (tf.reshape(value, [-1, math.prod(self.latent_shape)])
@@ -168,6 +186,10 @@ class Encoder:
                 "The encoder's second output must have the shape [batch, n], one scale for each "
                 f"dimension; got {spread.shape.as_list()}. For a full covariance [batch, n, n] "
                 'give scale="covariance", or scale="scale_tril" for its lower triangular factor.')
+        if spread.shape.rank == 1 and spread.shape[0] not in (None, 1, mean.shape[-1]):
+            raise PartError(
+                "The encoder's second output must have the shape [batch, n], or [batch, 1] for one "
+                f"scale for each example; got {spread.shape.as_list()}.")
         # Static shapes of Keras networks can be trusted; other models may return one row for all
         # examples.
         trusted = isinstance(self._part.owner, tf.keras.layers.Layer) and spread.shape.rank == 2

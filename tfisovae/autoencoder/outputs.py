@@ -57,7 +57,8 @@ class Outputs:
         """Names or numbers, and shapes, for error messages."""
         named = [name or index for index, name in enumerate(self.names)]
         return ", ".join(
-            f"{name} {list(tensor.shape)}" for name, tensor in zip(named, self.tensors))
+            f"{name} {list(tensor.shape) if hasattr(tensor, 'shape') else type(tensor).__name__}"
+            for name, tensor in zip(named, self.tensors))
 
     def chosen(self, key: str | int, argument: str) -> tf.Tensor:
         """The tensor with a name or a number."""
@@ -85,12 +86,16 @@ class Outputs:
             return [self.chosen(key, "encoder_outputs") for key in keys]
         return [checked(self.tensors[index]) for index in self._positions()]
 
-    def mean_and_spread(self, asked: str | int | Sequence[str | int] | None) -> list[tf.Tensor]:
+    def mean_and_spread(self, asked: str | int | Sequence[str | int] | None,
+                        channels_first: bool = False) -> list[tf.Tensor]:
         """The posterior's two parameters, `[B, n]` each: the two `parameters`, or the halves of the
-        one.
+        one. Of maps, the halves are of the channels: `[B, h, w, 2c]`, or `[B, 2c, h, w]` with
+        `channels_first`.
         """
         tensors = self.parameters(asked)
-        return tensors if len(tensors) == 2 else _halves(tensors[0])
+        if len(tensors) == 2:
+            return tensors
+        return _halves(tensors[0], 1 if channels_first and tensors[0].shape.rank == 4 else -1)
 
     def size(self) -> int | None:
         """n, from the shapes alone."""
@@ -177,11 +182,17 @@ def check_one_input(role: str, inputs: Sequence[Any]) -> None:
 
 
 def checked(tensor: Any) -> Any:
-    """A used output; a distribution would turn into one sample of it."""
+    """A used output; a distribution would turn into one sample of it, a list into one tensor."""
+    if isinstance(tensor, (list, tuple, Mapping)):
+        raise PartError(
+            f"A network returns a {type(tensor).__name__} of {len(tensor)} among its outputs; "
+            "tensors were expected. A VAE with several groups of latent variables (hierarchical) "
+            "cannot be measured.")
     if not (hasattr(tensor, "log_prob") and hasattr(tensor, "sample")):
         return tensor
-    # The first of these is a wrapper in which TensorFlow Probability returns the distribution.
-    kinds = [base.__name__ for base in type(tensor).__mro__ if not base.__name__.startswith("_")]
+    # TensorFlow Probability's layers return a distribution in a wrapper.
+    inner = getattr(tensor, "tensor_distribution", tensor)
+    kinds = [base.__name__ for base in type(inner).__mro__ if not base.__name__.startswith("_")]
     kind = kinds[0]
     said = (f"A network returns a distribution ({kind}); a function that returns numbers was "
             "expected. For a decoder, return distribution.mean(). ")
@@ -194,9 +205,9 @@ def checked(tensor: Any) -> Any:
         'distribution.covariance()) with scale="covariance". Other posteriors cannot be measured.')
 
 
-def _half(parameters):
-    """n from the one output `[B, 2n]`."""
-    size = parameters.shape[-1]
+def _half(parameters, axis=-1):
+    """n from the one output `[B, 2n]`, or the channels of maps."""
+    size = parameters.shape[axis]
     if size is None or size % 2:
         raise PartError(
             "An encoder with one output must return [batch, 2n]: means, then log-variances (or as "
@@ -205,6 +216,6 @@ def _half(parameters):
     return size // 2
 
 
-def _halves(parameters):
-    _half(parameters)
-    return tf.split(parameters, 2, -1)
+def _halves(parameters, axis):
+    _half(parameters, axis)
+    return tf.split(parameters, 2, axis)

@@ -4,9 +4,9 @@
     for values, first_row in run(rows, function):
         ...                                 # what `function` returns of each batch
 """
+import contextlib
 import dataclasses
 import functools
-import itertools
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeAlias
 
@@ -25,7 +25,7 @@ from tfisovae.autoencoder.autoencoder import (
 )
 from tfisovae.autoencoder.data import Data, batches, is_endless
 from tfisovae.autoencoder.outputs import PartError
-from tfisovae.progress import bar as progress_bar
+from tfisovae.progress import Later
 
 _LOOKED_AT = 16  # examples of the first batch that are encoded before the pass
 
@@ -76,7 +76,8 @@ def prepare(model: Measurable, data: Data, num_examples: int | None = None,
       ValueError: as `examples_of`; if the examples do not fit the encoder or the decoder's outputs;
         or for faults of `inspection.check`.
     """
-    rows = examples_of(model, data, num_examples, description, progress)
+    bar = Later(total=num_examples, desc=description, unit=" examples", progress=progress)
+    rows = examples_of(model, data, num_examples, bar=bar)
     x, _ = batch = next(rows)
     first = x[:_LOOKED_AT]
     try:
@@ -104,7 +105,14 @@ def prepare(model: Measurable, data: Data, num_examples: int | None = None,
     if inspect:
         inspection.check(model, first)
     return Prepared(model, alone, tf.convert_to_tensor(mean), known.decode,
-                    itertools.chain([batch], rows))
+                    _shown(bar, batch, rows))
+
+
+def _shown(bar, batch, rows):
+    """The first batch and all others, with the bar from the start."""
+    bar.start()
+    yield batch
+    yield from rows
 
 
 def _check_prior(prior, mean):
@@ -139,7 +147,8 @@ def run(rows: Rows, function: Callable[[tf.Tensor, tf.Tensor], Any],
 
 def examples_of(autoencoder: Measurable, data: Data, num_examples: int | None = None,
                 description: str = "measuring", progress: bool = False,
-                shape: tuple[int, ...] | None = None) -> Iterator[tuple[tf.Tensor, int]]:
+                shape: tuple[int, ...] | None = None,
+                bar: Later | None = None) -> Iterator[tuple[tf.Tensor, int]]:
     """Yields `(x [B, ...] float32, number of examples before)`, each batch checked, with a progress
     bar. Examples of a conditional model are packed with their conditions.
 
@@ -150,6 +159,7 @@ def examples_of(autoencoder: Measurable, data: Data, num_examples: int | None = 
       description: of the progress bar.
       progress: whether to show it.
       shape: of one example; by default the shape of the first.
+      bar: a bar that the caller starts, instead of one with this description.
 
     Raises:
       ValueError: if there are no examples, or fewer than `num_examples`; or for x that is not
@@ -162,8 +172,10 @@ def examples_of(autoencoder: Measurable, data: Data, num_examples: int | None = 
             "The data set repeats without end: give num_examples, or remove its repeat().")
     seen, condition = 0, condition_of(autoencoder)
     read = batches if condition is None else condition.batches
-    with progress_bar(total=num_examples, desc=description, unit=" examples",
-                      progress=progress) as bar:
+    if bar is None:
+        bar = Later(total=num_examples, desc=description, unit=" examples", progress=progress)
+        bar.start()
+    with contextlib.closing(bar):
         for x in read(data):
             if num_examples is not None:
                 x = x[:num_examples - seen]

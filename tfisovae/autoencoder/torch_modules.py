@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from tfisovae import _keras
 from tfisovae.autoencoder.outputs import Outputs, Part, PartError, checked
 
 # TensorFlow may call both halves at once, and both set the mode of a shared module.
@@ -171,12 +172,19 @@ class TorchFunction:
         import torch
 
         with self._evaluating(), torch.no_grad():
-            result = self._called(self._tensor(rows))
+            try:
+                result = self._called(self._tensor(rows))
+            except PartError:
+                raise
+            except Exception as error:  # of any kind: it is the user's module
+                raise PartError(f"The {self._role} fails for an input of the shape {rows.shape}. "
+                                f"{type(error).__name__}: {_keras.fault(error)}") from error
         leaves = tf.nest.flatten(result)
         for leaf in map(checked, leaves):
             if not isinstance(leaf, torch.Tensor):
-                raise TypeError(f"The {self._role} must return tensors; it returned "
-                                f"{type(leaf).__name__}.")
+                raise PartError(
+                    f"The {self._role} must return tensors; it returned {type(leaf).__name__}. "
+                    "Give functions of NumPy arrays that take the tensors out of it.")
             if leaf.ndim == 0 or len(leaf) != len(rows):
                 raise PartError(
                     f"The {self._role} must return one row for each of the {len(rows)} that it "

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from tfisovae import files
-from tfisovae.commands import choices, isometry, measuring, options, python_models
+from tfisovae.commands import choices, isometry, measuring, options, python_models, wording
 from tfisovae.geometry.estimated import LARGEST_EXACT
 
 if typing.TYPE_CHECKING:
@@ -48,8 +48,8 @@ def add_arguments(p: argparse.ArgumentParser) -> None:
     model.add_argument(
         "--model", type=os.path.expanduser,
         help="a SavedModel of a whole VAE, with the signatures encode and decode; or FILE.py:NAME "
-             "or MODULE:NAME, a model in Python (Keras, PyTorch, JAX, ...) or a function without "
-             "arguments that returns one")
+             "or MODULE:NAME, a model in Python (Keras, PyTorch, JAX, ... or what "
+             "tfisovae.as_autoencoder returns) or a function without arguments that returns one")
     model.add_argument("--encoder", type=os.path.expanduser,
                        help="SavedModel of the encoder, as Keras' model.export writes it")
     model.add_argument("--decoder", type=os.path.expanduser, help="SavedModel of the decoder")
@@ -259,9 +259,10 @@ def examine(model: "Autoencoder", x: np.ndarray, rows: np.ndarray,
       estimate: whether to use the estimated beta.
     """
     from tfisovae import estimate_beta
-    from tfisovae.autoencoder import inspection
+    from tfisovae.autoencoder import inspection, streaming
     from tfisovae.verdict import Severity
 
+    streaming.prepare(model, x, inspect=False)  # refuses outputs that do not fit
     found = [dataclasses.replace(one, numbers={**one.numbers, "row": int(rows[one.numbers["row"]])})
              if "row" in one.numbers else one for one in inspection.inspect(model, x)]
     if any(one.severity is Severity.FATAL for one in found):
@@ -310,7 +311,7 @@ def run(args: argparse.Namespace) -> None:
     train = load_training(args, model, x.shape[1:])
     measuring.check_writable(args.out)
     found, beta, model = examine(model, x, rows, args.estimate_beta)
-    said = model_words.findings(found)
+    said = [wording.as_options(line, vars(args)) for line in model_words.findings(found)]
     print("\n".join(said), end="\n" if said else "", flush=True)
     if any(one.severity is Severity.FATAL for one in found):
         raise ValueError("Stopped: correct this first, or no result means anything.")

@@ -6,6 +6,7 @@ import os
 import pathlib
 import site
 import sys
+import traceback
 import typing
 from typing import Any
 
@@ -42,6 +43,27 @@ def absolute(model: str) -> str:
         return os.path.abspath(model)
     place, _, name = model.rpartition(":")
     return f"{_file(place) or place}:{name}"
+
+
+def blamed(error: BaseException, model: str | None) -> str | None:
+    """What an error in the user's own file says, and where; None for other errors.
+
+    Args:
+      error: any exception.
+      model: the option.
+    """
+    from tfisovae import _keras
+
+    if not isinstance(model, str) or not _in_python(model):
+        return None
+    file = _file(model.rpartition(":")[0])
+    lines = [number for frame, number in traceback.walk_tb(error.__traceback__)
+             if file is not None and frame.f_code.co_filename == file]
+    if isinstance(error, SyntaxError) and error.filename == file:
+        lines = [error.lineno]
+    if not lines:
+        return None
+    return f"--model {model}: line {lines[-1]}: {type(error).__name__}: {_keras.fault(error)}"
 
 
 def as_taken(model: "Autoencoder", x: np.ndarray) -> np.ndarray:

@@ -15,6 +15,10 @@ def as_options(text: str, names: dict[str, Any]) -> str:
     """
     text = text.replace(" (inspect=False skips this check.)", "")  # this is not an option
     every = "|".join(map(re.escape, names))
+    text = re.sub(r"(?:tfisovae\.)?as_autoencoder\(\.\.\., "
+                  rf"({every})=(?:(True)|[\"']?(\w+)[\"']?)\)", _option, text)
+    if "as_autoencoder" in text and "model" in names:
+        text += " With --model FILE.py:NAME, NAME may be what tfisovae.as_autoencoder returns."
     text = re.sub(rf"(?<![\w/.\-])({every})=(?:(True)|'([^']*)'|(?=[\w\[]))", _option, text)
     lone = "|".join(re.escape(name) for name in names if "_" in name or name in _PLAIN)
     return re.sub(rf"(?<![\w/.\-])({lone})(?![\w/=(])", r"--\1", text) if lone else text

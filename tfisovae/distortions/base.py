@@ -163,16 +163,18 @@ class Distortion(abc.ABC):
         inside = tf.logical_and(smallest >= low, largest <= high)
         message = (f"{type(self).__name__} expects x {self.domain_words}"
                    + " (divide 8-bit images by 255)" * (0 < high < 255 and not self.simplex)
-                   + "; its smallest and largest values were")
+                   + f"; its smallest and largest values{' or sums' * self.simplex} were")
         if self.simplex:
             sums = tf.reduce_sum(x, -1)
             smallest, largest = (tf.reduce_min(tf.minimum(sums, smallest)),
                                  tf.reduce_max(tf.maximum(sums, largest)))
             inside = tf.logical_and(inside, tf.reduce_all(tf.abs(sums - 1) < _SUMS))
-            message += " (or sums)"
         if tf.executing_eagerly():
             if tf.size(x) > 0 and not inside:
-                raise ValueError(f"{message} {float(smallest):g} and {float(largest):g}.")
+                classes = self.simplex and float(tf.reduce_max(x)) > 1
+                raise ValueError(
+                    f"{message} {float(smallest):g} and {float(largest):g}."
+                    + " Give numbers of classes as one-hot rows: tf.one_hot(x, CLASSES)." * classes)
         else:
             tf.debugging.Assert(tf.logical_or(inside, tf.equal(tf.size(x), 0)),
                                 [message, smallest, largest])
@@ -264,6 +266,13 @@ class Distortion(abc.ABC):
 
         Cost: some ten evaluations of D on eight examples.
         """
+        alike = np.asarray(self(tf.convert_to_tensor(x), tf.convert_to_tensor(x)))
+        if not np.isfinite(alike).all():
+            example = int(np.argmin(np.isfinite(alike)))
+            raise ValueError(
+                f"{type(self).__name__} gives D(x, x) = {alike[example]} for example {example} "
+                "(counted from 0). It must be finite. If 0 log 0 is the reason, write "
+                "tf.math.xlogy(x, x_hat) for x log(x_hat).")
         found = []
         for point, unit in _inner_points(self, x):
             v = self.tangent(tf.constant(

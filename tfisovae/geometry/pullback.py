@@ -37,6 +37,8 @@ _IMAGES_AT_ONCE = 128
 _STEPS = {tf.float64: 1e-4, tf.float32: 5e-3}
 _AGREEMENT = 0.03  # with a larger relative difference, one of the two kinds of tangents is wrong
 _CHECKED = 4  # examples for the comparison of the two kinds of tangents
+# The same for differences of two step sizes. Those of a decoder with jumps differ by .94 or more.
+_SMOOTH = 0.8
 _ALIKE = 1e-3  # relative difference up to which differences may replace autodiff
 _MOST_BY_DIFFERENCES = 300  # latent dimensions
 
@@ -170,7 +172,7 @@ def _products(decode, z, directions):
     if products is not None:
         return products(z, directions)
     x, jvp = _linearized(decode, z)
-    return x, tf.vectorized_map(unconverted(jvp), directions)
+    return x, tf.vectorized_map(unconverted(jvp), directions, warn=False)
 
 
 def _in_precision_of(distortion, x, stack):
@@ -296,7 +298,7 @@ def tangent_method(decode: Decode, z: tf.Tensor, seed: int = 0) -> str:
       "autodiff" or "differences".
 
     Raises:
-      ValueError: for a random decoder without a derivative.
+      ValueError: for a random decoder without a derivative, or one whose outputs change in jumps.
     """
     z = _check_z(z)[:_CHECKED]
     again, precise = decode(z), _in_precision(decode, z)
@@ -319,31 +321,57 @@ def tangent_method(decode: Decode, z: tf.Tensor, seed: int = 0) -> str:
         product = tf.cast(products.get_concrete_function(z)(z), x.dtype)
     # Decode has run, so any failure here is in its differentiation.
     except Exception as error:
+        product = None
         if random:
             raise ValueError(
                 "The decoder returns different outputs for the same z, and TensorFlow has no "
                 "derivative of it, so it cannot be measured. Give it in inference mode, without "
                 "noise."
             ) from error
-        return "differences"
     if random:
         return "autodiff"
     noise = 4 * float(_length(x)) * (1e-15 if x.dtype == tf.float64 else 1e-7)
+    found = []
     for shrink in (1, 8):
         step = _step(precise, x) / shrink
-        moved = [
-            tf.stack([decode(precise + sign * step * direction) for direction in directions])
-            for sign in (1, -1)
-        ]
-        difference = (moved[0] - moved[1]) / (2 * step)
+        found.append(_along(decode, precise, directions, step))
+        if product is None:
+            continue
         # Rounding may hide a small derivative, but does not give exactly 0.
-        allowed = _AGREEMENT * float(_length(difference)) + (noise / step if tf.reduce_any(
+        allowed = _AGREEMENT * float(_length(found[-1])) + (noise / step if tf.reduce_any(
             product != 0) else 0)
-        off = float(_length(product - difference))
+        off = float(_length(product - found[-1]))
         if off <= allowed:
-            alike = off <= _ALIKE * float(_length(difference))
+            alike = off <= _ALIKE * float(_length(found[-1]))
             return "differences" if alike and loop else "autodiff"
+    _check_smooth(decode, precise, directions, found, noise / step)
     return "differences"
+
+
+def _along(decode, z, directions, step):
+    """(decode(z + h u) - decode(z - h u)) / 2h for directions u `[k, B, n]`."""
+    ahead, behind = (tf.stack([decode(z + sign * step * direction) for direction in directions])
+                     for sign in (1, -1))
+    return (ahead - behind) / (2 * step)
+
+
+def _check_smooth(decode, z, directions, found, rounding):
+    """Raises ValueError if differences of two step sizes show jumps instead of a slope.
+
+    Args:
+      decode, z, directions: as for `_along`.
+      found: differences with the larger and the smaller step.
+      rounding: how far rounding alone may move the second.
+    """
+    large, small = (float(_length(one)) for one in found)
+    off = float(_length(found[0] - found[1]))
+    # Without any change in small steps, there must be none in a large one either.
+    if off <= _SMOOTH * max(large, small) + rounding and (
+            large or float(_length(_along(decode, z, directions, 1.0))) <= rounding):
+        return
+    raise ValueError(
+        "The decoder has no derivative: small steps in z change its outputs in jumps, as argmax "
+        "and rounding do. Give the outputs before the jumps, such as probabilities, in float32.")
 
 
 def _has_loop(decode, z):

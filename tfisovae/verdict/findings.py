@@ -17,8 +17,13 @@ class Kind(enum.Enum):
     RANDOM = "random"
     # A row's outputs depend on the other rows of its batch: change, as above.
     ROWS_DEPEND = "rows_depend"
+    # The mean and the second output are the same numbers.
+    EQUAL_OUTPUTS = "equal_outputs"
     # Standard deviations of 0 or less: fraction of them, smallest, row, the first such input.
     SCALE_NOT_POSITIVE = "scale_not_positive"
+    # Scales whose squares overflow or underflow in float32: fraction of them, smallest, largest,
+    # row, the first such input.
+    SCALE_OUT_OF_RANGE = "scale_out_of_range"
     # The second output, read as a variance, goes below 0: fraction of its entries, smallest, row.
     NEGATIVE_VARIANCE = "negative_variance"
     # E[mu^2 + sigma^2] is nearer to 1 for another reading of the second output: an entry for each
@@ -32,15 +37,15 @@ class Kind(enum.Enum):
     OUTSIDE_DOMAIN = "outside_domain"
     # Reconstructions are worse than the data's mean, and have another range: error, in variances of
     # the data; data_low, data_high, model_low, model_high, quantiles at 1 and 99 %; zero_scales,
-    # the fraction of standard deviations that underflow to 0 for such data.
+    # the fraction of variances that underflow to 0 or overflow for such data.
     OTHER_RANGE = "other_range"
     # All examples are the same: rows of them.
     CONSTANT_DATA = "constant_data"
 
 
 _FEW = 0.01  # this fraction of the entries of x_hat may be outside of a strict domain
-_FATAL = (Kind.NOT_FINITE, Kind.RANDOM, Kind.ROWS_DEPEND, Kind.SCALE_NOT_POSITIVE,
-          Kind.NEGATIVE_VARIANCE)
+_FATAL = (Kind.NOT_FINITE, Kind.RANDOM, Kind.ROWS_DEPEND, Kind.EQUAL_OUTPUTS,
+          Kind.SCALE_NOT_POSITIVE, Kind.SCALE_OUT_OF_RANGE, Kind.NEGATIVE_VARIANCE)
 
 
 @dataclasses.dataclass(frozen=True)

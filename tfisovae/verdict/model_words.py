@@ -60,15 +60,23 @@ _FINDINGS = {  # the fault, and what to do
         "Leave these examples out, or correct the network.",
     Kind.RANDOM:
         "{part} is random: two calls on one input differ by {change:.1%} of a deviation. Dropout "
-        "or sampling is on. Give the model in inference mode (training=False).",
+        "or sampling is on. Give the model in inference mode (training=False).{sampled}",
     Kind.ROWS_DEPEND:
         "{part} of an example depends on the others of its batch, by {change:.1%} of a deviation. "
         "Batch normalisation is in training mode. Give the model in inference mode "
         "(training=False).",
+    Kind.EQUAL_OUTPUTS:
+        "the encoder's mean and second output are the same numbers. Is one of them a sample of z, "
+        "which is the mean in evaluation mode? Select the mean and its log-variance with "
+        "as_autoencoder(..., encoder_outputs=(1, 2)), say.",
     Kind.SCALE_NOT_POSITIVE:
         "{fraction:.1%} of the posterior's scales are 0 or negative (down to {smallest:.3g}, first "
         "for example {row}). scale= says what the encoder's second output is: is it a "
         "log-variance?{negative}",
+    Kind.SCALE_OUT_OF_RANGE:
+        "{fraction:.1%} of the posterior's scales are too small or too large to be squared in "
+        "float32 (they go from {smallest:.3g} to {largest:.3g}; first for example {row}). Scale "
+        "the data to the range of the training. Is scale= right?",
     Kind.NEGATIVE_VARIANCE:
         "the encoder's second output, read as sigma^2, is negative in {fraction:.1%} of its "
         "entries (down to {smallest:.3g}, first for example {row}).{negative}",
@@ -92,10 +100,12 @@ _FINDINGS = {  # the fault, and what to do
         "all {rows} examples are the same, so they show nothing about a distribution. Is the file "
         "the right one?",
 }
+_SAMPLED = (" If one of its outputs is a sample of z, select the others with "
+            "as_autoencoder(..., encoder_outputs=(MEAN, LOG_VARIANCE)).")
 _NEGATIVE = (" A variance or a scale is never negative: use scale=\"log_variance\" or "
              "\"log_scale\".")
-_VANISHING = (" {:.1%} of the posterior's scales underflow to 0 for such data, so nothing can be "
-              "measured.")
+_VANISHING = (" {:.1%} of the posterior's variances underflow to 0 or overflow for such data, so "
+              "nothing can be measured.")
 
 
 def findings(found: Iterable[Finding]) -> list[str]:
@@ -112,7 +122,8 @@ def remedies(found: Iterable[Finding]) -> list[str]:
         numbers = dict(finding.numbers)
         zero = numbers.get("zero_scales", 0)
         made.append(_FINDINGS[finding.kind].format(
-            **numbers, part=finding.part, listed=_readings(numbers), best=_best(finding),
+            **numbers, part=finding.part, sampled=_SAMPLED * (finding.part == "encode"),
+            listed=_readings(numbers), best=_best(finding),
             negative=_NEGATIVE if numbers.get("smallest", 0) < 0 else "",
             vanishing=_VANISHING.format(zero) if zero > 0 else ""))
     return made
