@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from tfisovae.autoencoder import keras_networks, torch_modules
 from tfisovae.autoencoder.data import as_x, check_kind
-from tfisovae.autoencoder.functions import PlainFunction
+from tfisovae.autoencoder.functions import PlainFunction, needed_by
 from tfisovae.autoencoder.outputs import Outputs, Part, PartError
 
 _BATCH = 100
@@ -205,7 +205,8 @@ def conditional_part(model: Any, role: str, condition: Condition,
       latent_shape: function that returns (h, w, c) of a spatial latent space, for a decoder.
 
     Raises:
-      ValueError: for a Keras graph of another number of inputs. TypeError: for other models.
+      ValueError: for a Keras graph, or a function, of another number of inputs.
+      TypeError: for other models.
     """
     def inputs(packed):
         if latent_shape is None:
@@ -224,6 +225,12 @@ def conditional_part(model: Any, role: str, condition: Condition,
             f"With conditional=True, the {role} must be a Keras model with two inputs, or a "
             f"function of two arrays; got {type(model).__name__}. A function can call it: "
             "lambda x, c: model(torch.as_tensor(x), torch.as_tensor(c)), say.")
+    names = needed_by(model)
+    if len(names) not in (0, 2):
+        raise ValueError(
+            f"With conditional=True, the {role} must take two arrays, "
+            f"{'x' if role == 'encoder' else 'z'} and c; it takes {len(names)}: "
+            f"{', '.join(names)}. Join several conditions to one.")
     plain = PlainFunction(lambda packed: model(*inputs(packed)), role)
     return Part(lambda packed, training=False: Outputs.of(plain(packed)),
                 precision=lambda: plain.precision)

@@ -1,11 +1,24 @@
 """Turns plain functions of arrays, in any framework, into functions of tensors."""
+import inspect
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from tfisovae.autoencoder.outputs import PartError, checked
+from tfisovae.autoencoder.outputs import PartError, check_one_input, checked
+
+
+def needed_by(function: Callable[..., Any]) -> list[str]:
+    """The names of the arguments without a default; an empty list if the function does not show
+    them.
+    """
+    try:
+        arguments = inspect.signature(function).parameters.values()
+    except (TypeError, ValueError):
+        return []
+    return [one.name for one in arguments if one.default is one.empty and one.kind in (
+        one.POSITIONAL_ONLY, one.POSITIONAL_OR_KEYWORD)]
 
 
 class PlainFunction:
@@ -14,7 +27,8 @@ class PlainFunction:
 
     It is called with NumPy arrays, float32, and may return an array, a tuple or a dict of arrays.
     If it returns TensorFlow tensors and can be traced, it gets tensors from then on, and has
-    derivatives. Shapes and types come from a first call on two rows, outside of any graph.
+    derivatives. Shapes and types come from a first call on two rows, outside of any graph, for each
+    shape of x.
 
     Attributes:
       precision: float64 if the function returns float64; known after the first call. Then float64
@@ -22,22 +36,27 @@ class PlainFunction:
     """
 
     def __init__(self, function: Callable[[Any], Any], role: str) -> None:
+        names = needed_by(function)
+        if len(names) > 1:
+            check_one_input(role, names)
         self._function, self._role = function, role
-        self._template = self._traceable = None
+        self._templates: dict[tuple[int | None, ...], Any] = {}
+        self._traceable = False
         self.precision = tf.float32
 
     def __call__(self, x: tf.Tensor) -> Any:
-        if self._template is None:
-            self._try_out(x)
         if self._traceable:
+            return self._function(x)
+        template = self._template(x)
+        if self._traceable:  # as the first call shows
             return self._function(x)
         dtype = tf.float64 if x.dtype == self.precision == tf.float64 else tf.float32
         arrays = tf.numpy_function(self._run, [tf.cast(x, dtype)],
-                                   [dtype] * len(tf.nest.flatten(self._template)))
+                                   [dtype] * len(tf.nest.flatten(template)))
         arrays = [arrays] if tf.is_tensor(arrays) else arrays
-        for array, shape in zip(arrays, tf.nest.flatten(self._template)):
+        for array, shape in zip(arrays, tf.nest.flatten(template)):
             array.set_shape([x.shape[0], *shape.as_list()[1:]])
-        return tf.nest.pack_sequence_as(self._template, arrays)
+        return tf.nest.pack_sequence_as(template, arrays)
 
     def _run(self, x):
         # Copies, both ways: the array is TensorFlow's own memory, and a function may write into it,
@@ -52,11 +71,18 @@ class PlainFunction:
                     f"it returned an array of the shape {array.shape}.")
         return arrays
 
-    def _try_out(self, x):
+    def _template(self, x):
+        """The shapes of what the function returns for examples like these."""
         if x.shape.rank is None or None in x.shape[1:]:
             raise PartError(
                 f"The input of the {self._role} must have a known shape, except for the batch; it "
                 f"has {x.shape}.")
+        shape = tuple(x.shape[1:])
+        if shape not in self._templates:
+            self._templates[shape] = self._try_out(x)
+        return self._templates[shape]
+
+    def _try_out(self, x):
         with tf.init_scope():
             known = not tf.is_symbolic_tensor(x) and len(x) > 0
             rows = x[:2].numpy() if known else np.full([2, *x.shape[1:]], 0.5)
@@ -75,7 +101,7 @@ class PlainFunction:
                 )
         if any(array.dtype == np.float64 for array in arrays):
             self.precision = tf.float64
-        self._template = tf.nest.map_structure(lambda leaf: tf.TensorShape(np.shape(leaf)), result)
+        return tf.nest.map_structure(lambda leaf: tf.TensorShape(np.shape(leaf)), result)
 
     def _can_be_traced(self, x):
         try:
