@@ -210,6 +210,26 @@ def test_data_of_several_kinds_do_not_mix(measured):
     np.testing.assert_allclose(norms(kinds(x, c)[2], copy.deepcopy(model)), expected, rtol=1e-5)
 
 
+def test_a_copy_has_networks_of_its_own(measured):
+    """It measures the same, and then with weights of its own."""
+    _, _, x, c, _ = measured
+    layers = tf.keras.layers
+
+    def graph(width, size):
+        first, c = layers.Input((width,)), layers.Input((1,))
+        return tf.keras.Model([first, c], layers.Dense(size)(layers.Concatenate()([first, c])))
+
+    model = tfisovae.as_autoencoder((graph(M, 2 * N), graph(N, M)), "sse", BETA, conditional=True)
+    same = copy.deepcopy(model)
+    packed = same.condition.packed(x, c[:, None])
+    before = measure(model, packed).distortion
+    np.testing.assert_array_equal(measure(same, packed).distortion, before)
+    for weight in same.networks.weights:
+        weight.assign(0 * weight)
+    np.testing.assert_array_equal(measure(model, packed).distortion, before)
+    np.testing.assert_allclose(measure(same, packed).distortion, (x**2).sum(1), rtol=1e-5)
+
+
 def test_one_data_set_has_one_kind_of_condition(measured):
     model, _, x, c, _ = measured
     with refuses(ValueError, "x"):

@@ -193,8 +193,22 @@ class Given:
         return self.inner(made)
 
 
+class _OfPacked:
+    """A function of x (or z) and c, as a function of packed rows."""
+
+    def __init__(self, function, condition, encode):
+        self._function, self._condition, self._encode = function, condition, encode
+
+    def __call__(self, packed, *more):
+        if self._encode is None:
+            return self._function(*self._condition.unpacked(packed), *more)
+        z, c = self._condition.split(packed)
+        shape = self._encode.latent_shape
+        return self._function(z if shape is None else _shaped(z, shape), c, *more)
+
+
 def conditional_part(model: Any, role: str, condition: Condition,
-                     latent_shape: Callable[[], tuple[int, ...] | None] | None = None) -> Part:
+                     encode: Any | None = None) -> Part:
     """The `Part` of a network of two inputs, as a function of one packed tensor.
 
     Args:
@@ -202,23 +216,19 @@ def conditional_part(model: Any, role: str, condition: Condition,
         arrays or tensors.
       role: "encoder" or "decoder".
       condition: of the model.
-      latent_shape: function that returns (h, w, c) of a spatial latent space, for a decoder.
+      encode: `Encoder` of the model, for a decoder: its `latent_shape` is (h, w, c) of a spatial
+        latent space.
 
     Raises:
       ValueError: for a Keras graph, or a function, of another number of inputs.
       TypeError: for other models.
     """
-    def inputs(packed):
-        if latent_shape is None:
-            return condition.unpacked(packed)
-        z, c = condition.split(packed)
-        return z if latent_shape() is None else _shaped(z, latent_shape()), c
-
     if isinstance(model, tf.keras.layers.Layer):
         call = keras_networks.called_with_condition(model, role)
-        return Part(lambda packed, training=False: call(*inputs(packed), training), owner=model)
+        return Part(_OfPacked(call, condition, encode), owner=model)
+    of_packed = _OfPacked(model, condition, encode)
     if isinstance(model, tf.types.experimental.GenericFunction):
-        return Part(lambda packed, training=False: Outputs.of(model(*inputs(packed))))
+        return Part(lambda packed, training=False: Outputs.of(of_packed(packed)))
     if not callable(model) or torch_modules.module_of(model) is not None or isinstance(
             model, tf.types.experimental.ConcreteFunction):
         raise TypeError(
@@ -231,6 +241,6 @@ def conditional_part(model: Any, role: str, condition: Condition,
             f"With conditional=True, the {role} must take two arrays, "
             f"{'x' if role == 'encoder' else 'z'} and c; it takes {len(names)}: "
             f"{', '.join(names)}. Join several conditions to one.")
-    plain = PlainFunction(lambda packed: model(*inputs(packed)), role)
+    plain = PlainFunction(of_packed, role)
     return Part(lambda packed, training=False: Outputs.of(plain(packed)),
                 precision=lambda: plain.precision)
