@@ -260,7 +260,9 @@ def test_other_models_are_refused(measured):
                                tf.keras.layers.Dense(2 * N)])
     with refuses(ValueError, ""):
         tfisovae.as_autoencoder((one, pair[1]), "sse", BETA, conditional=True)
-    for some in (plain(pair, 0) + (0,), ("somewhere", pair[1]), model.distortion):
+    with refuses(ValueError, "conditional"):  # of two arguments
+        tfisovae.as_autoencoder(pair, "sse", BETA)
+    for some in (plain(pair, 0), plain(pair, 0) + (0,), ("somewhere", pair[1]), model.distortion):
         with refuses((TypeError, ValueError), ""):
             tfisovae.as_autoencoder(some, "sse", BETA, conditional=True)
     assert tfisovae.as_autoencoder(model, beta=2.0).condition is model.condition

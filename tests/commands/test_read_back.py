@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from tests.messages import refuses
-from tfisovae import files, sources
+from tfisovae import files, load, sources
 from tfisovae.commands import coding, examples, isometry, measuring, recipes, report, training
 from tfisovae.sources import opening
 from tfisovae.training import callbacks, runs
@@ -98,6 +98,29 @@ def test_the_array_of_training_is_taken_to_train_on(main, tmp_path):
     np.savez(tmp_path / "tested.npz", x_test=table(1, 40), y=table(2, 60))
     with refuses(ValueError):
         examples.load(options, str(tmp_path / "tested.npz"), option="train_data")
+
+
+@pytest.mark.slow
+def test_every_command_refuses_a_model_that_an_inspection_rejects(run, main, tmp_path,
+                                                                  monkeypatch):
+    """With the fault in a line, and no picture."""
+    monkeypatch.chdir(tmp_path)
+    np.save("x.npy", table(3, 40))
+    (run / "isometry.json").unlink()
+    vae = load(run / "model")
+    for network in (vae.encoder, vae.decoder):
+        before = network.get_weights()
+        network.set_weights([weight * np.nan for weight in before])
+        vae.save(run / "model")
+        network.set_weights(before)
+        pictures = set(run.rglob("*.png"))
+        for command, *options in (("isometry",), ("density",), ("variables",), ("prune",),
+                                  ("report",), ("compare",), ("rate",), ("all",),
+                                  ("compress", "x.npy", "-o", "x.tfv")):
+            done = main(command, run, *options, check=False)
+            assert done.code and "not finite" in done.stderr, command
+            assert "Traceback" not in done.stderr
+        assert set(run.rglob("*.png")) == pictures and not (tmp_path / "x.tfv").exists()
 
 
 def test_toy_data_of_training_are_no_held_out_ones():

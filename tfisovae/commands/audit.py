@@ -256,12 +256,6 @@ def examine(model: "Autoencoder", some: Examples, estimate: bool = False) -> tup
 def run(args: argparse.Namespace) -> None:
     import tensorflow as tf
 
-    import tfisovae
-    from tfisovae.analysis import components as pca
-    from tfisovae.analysis import mean_gradient, scree, storage
-    from tfisovae.analysis.measuring import measure_stationarity
-    from tfisovae.verdict import Severity, headlines, model_words
-
     if args.num_examples is not None and args.num_examples < 2:
         raise ValueError(
             f"--num_examples must be at least 2 for an audit; got {args.num_examples}.")
@@ -286,7 +280,28 @@ def run(args: argparse.Namespace) -> None:
             f"{list(takes)}."
         )
     train = load_training(args, model, x.shape[1:])
-    measuring.check_writable(args.out)
+    with measuring.writing(args.out):
+        check_replaceable(args)  # another process may have written meanwhile
+        measure(args, model, some, train)
+
+
+def measure(args: argparse.Namespace, model: "Autoencoder", some: Examples,
+            train: Examples | None) -> None:
+    """Measures and writes everything.
+
+    Args:
+      args: the options.
+      model: `Autoencoder`; its `beta` may be `None` with `--estimate_beta`.
+      some: examples of `--data`.
+      train: examples of `--train_data`, or `None`.
+    """
+    import tfisovae
+    from tfisovae.analysis import components as pca
+    from tfisovae.analysis import mean_gradient, scree, storage
+    from tfisovae.analysis.measuring import measure_stationarity
+    from tfisovae.verdict import Severity, headlines, model_words
+
+    x = some.x
     found, beta, model = examine(model, some, args.estimate_beta)
     said = model_words.findings(found)
     print("\n".join(said), end="\n" if said else "", flush=True)
