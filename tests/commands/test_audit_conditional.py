@@ -151,6 +151,7 @@ def test_the_form_of_a_condition_is_the_models():
             np.testing.assert_array_equal(found.reshape(stored.shape), stored)
 
 
+@pytest.mark.slow
 def test_an_audit_of_a_whole_data_set(main, place, tmp_path, monkeypatch):
     """It has the numbers of `analyze`, from the array of an .npz and from a column of a table. The
     page says which condition a traversal has.
@@ -177,3 +178,29 @@ def test_words_of_a_condition():
     for c, said in ((7, "c = 7"), ([7], "c = 7"), ([0.5, 2], "c = (0.5, 2)"),
                     ([0, 0, 1], "class 2"), ([[0.5, 0.1]], ""), (np.arange(9), "")):
         assert tiles.condition(np.array(c)) == said
+
+
+def test_arrays_of_every_type_are_read_or_refused(tmp_path):
+    """As data, and as conditions. Bytes are pixels from 0 to 255."""
+    values = np.arange(12).reshape(6, 2) % 4
+    for kind in ("bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64",
+                 "float16", "float32", "float64", "longdouble", ">f4", ">i8"):
+        array = values.astype(kind)
+        np.savez(tmp_path / "d.npz", x=array, c=array[:, 0])
+        found = examples.load(options(), str(tmp_path / "d.npz"), conditional=True)
+        scale = 255 if kind == "uint8" else 1
+        np.testing.assert_allclose(found.x, array.astype(np.float32) / scale, rtol=1e-6)
+        np.testing.assert_array_equal(found.c, array[:, 0])
+    whole = values.astype(np.float32)
+    for array in (values + 1j, values.astype("S1"), values.astype("U1"), values.astype(object),
+                  values.astype("datetime64[s]"), values.astype("timedelta64[s]"),
+                  np.zeros(6, [("a", "f4")]), np.zeros((6, 2), "V4"), np.full((6, 2), np.inf),
+                  1e39 * values, values * 2**60):
+        np.save(tmp_path / "d.npy", array)
+        with refuses(ValueError, r"d\.npy"):
+            examples.load(options(), str(tmp_path / "d.npy"))
+        if array.dtype.kind in "fi":
+            continue
+        np.savez(tmp_path / "d.npz", x=whole, c=array)
+        with refuses(ValueError, r"d\.npz"):
+            examples.load(options(), str(tmp_path / "d.npz"), conditional=True)

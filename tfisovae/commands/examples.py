@@ -12,8 +12,8 @@ _HOW_TO_GIVE_C = (
     "The model is conditional, so it needs a condition c for each example. Give an .npz with the "
     "arrays x and c, or a table and --condition COLUMN.")
 _NUMBERS = (
-    "--condition {}: {} holds text, and the model needs the numbers of its training. Save the "
-    "categories as one column of class numbers, or as a column of 0 and 1 for each.")
+    "--condition {}: {} holds no real numbers there. The model needs the numbers of its training: "
+    "save categories as one column of class numbers, or as a column of 0 and 1 for each.")
 
 
 class Examples(NamedTuple):
@@ -54,6 +54,7 @@ def load(args: argparse.Namespace, name: str, count: int | None = None, option: 
       ValueError: also for an example that is not finite, with the option and its row.
     """
     from tfisovae import sources
+    from tfisovae.autoencoder.data import check_kind
     from tfisovae.sources import columnar
     from tfisovae.training import batches
 
@@ -88,6 +89,8 @@ def load(args: argparse.Namespace, name: str, count: int | None = None, option: 
     count = count or (1_000 if len(rows.shape) > 2 else 10_000)
     chosen = batches.drawn(len(rows), count, 0)
     x, c = np.asarray(rows[chosen]), c if c is None else np.asarray(c[chosen])
+    x = x.astype(np.float64) if x.dtype == np.longdouble else x
+    check_kind(x, f"--{option} {name}")
     x = x.astype(np.float32) * np.float32(args.max_value / 255 if x.dtype == np.uint8 else 1)
     finite = np.isfinite(x).reshape(len(x), -1).all(1)
     if c is not None:

@@ -9,6 +9,8 @@ from tfisovae.sources import content
 # Names of arrays, by purpose.
 OF_TRAINING, OF_TESTS = ("x", "x_train", "x_test"), ("x", "x_test", "x_train")
 
+_REAL = "biuf"  # kinds of NumPy's types: not complex numbers, text, or times
+
 
 def numpy_array(path: str, names: Sequence[str]) -> tuple[np.ndarray, str | None]:
     """The array of a `.npy` file, or one array of a `.npz` file. The content decides which of the
@@ -38,7 +40,7 @@ def numpy_array(path: str, names: Sequence[str]) -> tuple[np.ndarray, str | None
         (name, x), = content.npz(path, choose).items()
     else:
         name, x = None, content.npy(path)
-    if not (np.issubdtype(x.dtype, np.number) or x.dtype == bool) or np.iscomplexobj(x):
+    if x.dtype.kind not in _REAL:
         raise ValueError(f"{path} must hold real numbers; its type is {x.dtype}.")
     return x, name
 
@@ -77,7 +79,7 @@ def condition_array(path: str, name: str | None, wanted: str | None) -> tuple[np
     if content.first_bytes(path, 2) != b"PK":
         raise ValueError(f"{path} holds one array, without a condition.")
     (found, c), = content.npz(path, choose).items()
-    if not (np.issubdtype(c.dtype, np.number) or c.dtype == bool) or np.iscomplexobj(c):
+    if c.dtype.kind not in _REAL:
         raise content.TextColumn(f"{path}, array {found!r} has the type {c.dtype}.")
     return c, found
 
