@@ -197,10 +197,10 @@ def test_arrays_of_every_type_are_read_or_refused(tmp_path):
                   np.zeros(6, [("a", "f4")]), np.zeros((6, 2), "V4"), np.full((6, 2), np.inf),
                   1e39 * values, values * 2**60):
         np.save(tmp_path / "d.npy", array)
-        with refuses(ValueError, r"d\.npy"):
+        with refuses(ValueError, "d.npy"):
             examples.load(options(), str(tmp_path / "d.npy"))
         if array.dtype.kind in "fi":
             continue
         np.savez(tmp_path / "d.npz", x=whole, c=array)
-        with refuses(ValueError, r"d\.npz"):
+        with refuses(ValueError, "d.npz"):
             examples.load(options(), str(tmp_path / "d.npz"), conditional=True)
