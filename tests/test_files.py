@@ -267,6 +267,27 @@ def test_a_file_that_is_replaced_keeps_its_mode_and_a_link_stays(tmp_path):
     assert (tmp_path / "new").read_text() == "four" and dangling.is_symlink()
 
 
+def test_of_two_that_replace_one_directory_the_last_stays(tmp_path, monkeypatch):
+    """Even if the other writes between the two renames of one."""
+    path, rename, others = tmp_path / "d", os.rename, []
+
+    def fill(name):
+        with files.replacing_directory(path) as new:
+            os.mkdir(new)
+            open(os.path.join(new, name), "w").close()
+
+    def between(old, new):
+        rename(old, new)
+        if os.fspath(old) == os.fspath(path) and not others:
+            others.append(True)
+            fill("other")
+
+    fill("former")
+    monkeypatch.setattr(os, "rename", between)
+    fill("last")
+    assert others and os.listdir(path) == ["last"] and os.listdir(tmp_path) == ["d"]
+
+
 def test_of_two_that_fill_one_directory_the_first_stays(tmp_path):
     """The second says so, and nothing of it is left over."""
     for name, there in (("new", False), ("empty", True)):

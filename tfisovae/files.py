@@ -154,13 +154,27 @@ def replacing_directory(path: _Path, durable: bool = True,
         for folder, _, names in os.walk(new, topdown=False) if durable else ():
             for entry in (*(os.path.join(folder, name) for name in names), folder):
                 to_disk(entry)
-        if full and os.path.lexists(path):
-            os.rename(path, os.path.join(temporary, _BEFORE))
         if full:
-            os.rename(new, path)
+            _exchange(new, path, os.path.join(temporary, _BEFORE))
         else:
             _into_empty(new, path)
         to_disk(os.path.dirname(path))
+
+
+def _exchange(new, path, before):
+    """Renames `path` to `before`, and `new` to `path`. If another process does the same at once,
+    the last one stays.
+    """
+    while True:
+        with contextlib.suppress(FileNotFoundError):
+            os.rename(path, before)
+        try:
+            os.rename(new, path)
+            return
+        except OSError as error:
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                raise
+        shutil.rmtree(before, ignore_errors=True)  # another process has already replaced it
 
 
 def _into_empty(new, path):

@@ -2,6 +2,9 @@
 
 The plain models get (x, c) too, and ignore c.
 """
+import concurrent.futures
+import copy
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -157,6 +160,82 @@ def test_keras_networks_take_the_condition_as_a_second_input(measured):
     assert blocks.num_examples == len(x)
 
 
+def kinds(x, c):
+    """The same data with c as a class number of two types, as one-hot rows, and as a column."""
+    one_hot = np.eye(CLASSES, dtype=np.float32)[c]
+    return [(x, c.astype(np.int32)), (x, c.astype(np.uint8)), (x, one_hot),
+            (x, c[:, None].astype(np.float32))]
+
+
+def any_kind(pair):
+    """The pair for every kind of c: it must get c exactly as it is in the data."""
+    seen = set()
+
+    def number(c):
+        c = tf.convert_to_tensor(c)
+        seen.add((c.dtype.name, len(c.shape)))
+        if c.dtype.is_integer:
+            return tf.cast(c, tf.int32)
+        return tf.argmax(c, -1) if c.shape[-1] == CLASSES else tf.cast(c[:, 0], tf.int32)
+
+    return (lambda x, c: pair[0](x, number(c))), (lambda z, c: pair[1](z, number(c))), seen
+
+
+def test_data_of_several_kinds_do_not_mix(measured):
+    """In turn, in turn batch by batch, and in threads: each kind gives the same numbers, as a model
+    for it alone does, and a copy of the model.
+    """
+    _, pair, x, c, by_class = measured
+    *pair, seen = any_kind(pair)
+    model = tfisovae.as_autoencoder(tuple(pair), "sse", BETA, conditional=True)
+    expected = sum(COUNTS[k] / len(c) * by_class[k].norm_mean for k in range(CLASSES))
+
+    def norms(data, model=model):
+        gram = measure(model, model.condition.packed(*data)).gram
+        return np.diagonal(gram, axis1=1, axis2=2).mean(0)
+
+    for data in [*kinds(x, c), *kinds(x, c)]:
+        np.testing.assert_allclose(norms(data), expected, rtol=1e-5)
+    assert seen == {("int32", 1), ("uint8", 1), ("float32", 2)}
+    together = [model.condition.batches(data, 30) for data in kinds(x, c)]
+    for first, batches in enumerate(zip(*together)):
+        for (_, given), packed in zip(kinds(x, c), batches):
+            rows, found = model.condition.unpacked(packed)
+            np.testing.assert_array_equal(rows, x[30 * first:30 * first + 30])
+            np.testing.assert_array_equal(found, given[30 * first:30 * first + 30])
+            assert found.dtype == given.dtype
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        for found in pool.map(norms, kinds(x, c)):
+            np.testing.assert_allclose(found, expected, rtol=1e-5)
+    np.testing.assert_allclose(norms(kinds(x, c)[2], copy.deepcopy(model)), expected, rtol=1e-5)
+
+
+def test_a_copy_has_networks_of_its_own(measured):
+    """It measures the same, and then with weights of its own."""
+    _, _, x, c, _ = measured
+    layers = tf.keras.layers
+
+    def graph(width, size):
+        first, c = layers.Input((width,)), layers.Input((1,))
+        return tf.keras.Model([first, c], layers.Dense(size)(layers.Concatenate()([first, c])))
+
+    model = tfisovae.as_autoencoder((graph(M, 2 * N), graph(N, M)), "sse", BETA, conditional=True)
+    same = copy.deepcopy(model)
+    packed = same.condition.packed(x, c[:, None])
+    before = measure(model, packed).distortion
+    np.testing.assert_array_equal(measure(same, packed).distortion, before)
+    for weight in same.networks.weights:
+        weight.assign(0 * weight)
+    np.testing.assert_array_equal(measure(model, packed).distortion, before)
+    np.testing.assert_allclose(measure(same, packed).distortion, (x**2).sum(1), rtol=1e-5)
+
+
+def test_one_data_set_has_one_kind_of_condition(measured):
+    model, _, x, c, _ = measured
+    with refuses(ValueError, "x"):
+        tfisovae.analyze(model, [(x[:50], c[:50]), (x[50:], c[50:].astype(np.int32))])
+
+
 @pytest.mark.parametrize("call", [
     lambda model, x, c: tfisovae.prune(model, 1, (x, c)),
     lambda model, x, c: Codec.fit(model, (x, c)),
@@ -181,7 +260,9 @@ def test_other_models_are_refused(measured):
                                tf.keras.layers.Dense(2 * N)])
     with refuses(ValueError, ""):
         tfisovae.as_autoencoder((one, pair[1]), "sse", BETA, conditional=True)
-    for some in (plain(pair, 0) + (0,), ("somewhere", pair[1]), model.distortion):
+    with refuses(ValueError, "conditional"):  # of two arguments
+        tfisovae.as_autoencoder(pair, "sse", BETA)
+    for some in (plain(pair, 0), plain(pair, 0) + (0,), ("somewhere", pair[1]), model.distortion):
         with refuses((TypeError, ValueError), ""):
             tfisovae.as_autoencoder(some, "sse", BETA, conditional=True)
     assert tfisovae.as_autoencoder(model, beta=2.0).condition is model.condition

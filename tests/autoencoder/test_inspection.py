@@ -358,7 +358,8 @@ NEED_NOT = {
     "load opened of_file": "a codec file holds the model's own outputs, and compares them",
     "__init__": "classes of which a function above makes the objects",
     "probe": "test_a_probe_refuses_it_before_it_trains",
-    "settle_images load_training examine write_report draw write as_taken":
+    "settle_images load_data load_training examine write_report draw write as_taken "
+    "condition_as_taken":
         "parts of commands, after a pass",
     "train save_model pays layers_of": "train or save a VAE, and measure nothing",
 }

@@ -10,6 +10,7 @@ import tfisovae
 from tests.messages import refuses
 from tests.support import linear_vae
 from tfisovae.autoencoder.data import as_x, batches
+from tfisovae.metrics.measurement import measure
 
 X = np.arange(12.0).reshape(3, 4)
 MASKED = np.ma.masked_greater(X, 10)
@@ -22,6 +23,7 @@ REFUSED = {
     "objects": np.array([[1, None]], object), "dates": np.array([["2020-01-01"]], "datetime64[s]"),
     "beyond float32": 1e39 * X, "int64": np.array([[2**53 + 1, 2**53 + 3]]),
     "uint64": np.array([[2**63, 2**63 + 5]], np.uint64),
+    "slices": tf.IndexedSlices(tf.constant(X), tf.range(3)),
     "int64 tensor": tf.constant([[2**60, -2**60]], tf.int64),
 }
 KINDS = ("float16", "float32", "float64", "int8", "int16", "int32", "int64", "uint8", "uint16",
@@ -68,3 +70,28 @@ def test_weights_of_examples_are_refused():
                  lambda: vae.evaluate(X, None, 2, 0, np.ones(3))):
         with refuses(ValueError, "sample_weight"):
             call()
+
+
+def test_training_takes_arrays_alone():
+    vae = linear_vae(np.eye(4)[:, :2], np.eye(4)[:2], 0.1, 5.0)
+    vae.compile()
+    for data in (3, 0.5, "mix", b"mix", np.float32(3), tf.constant(3.0)):
+        for road in (vae.fit, vae.evaluate):
+            with refuses(ValueError, "x"):
+                road(data, verbose=0)
+    assert len(vae.evaluate(tf.Variable(X.astype(np.float32)), verbose=0)) == 4
+
+
+def test_a_function_of_arrays_measures_examples_of_several_shapes_in_turn():
+    """Each pixel of the first row is a latent variable, and is in each row of the output."""
+    def encode(x):
+        return x[:, 0], 0 * x[:, 0] - 4
+
+    def decode(z):
+        return np.repeat(z[:, None], z.shape[1], 1)
+
+    model = tfisovae.as_autoencoder((encode, decode), "sse", 0.1)
+    for size in (3, 5, 3):
+        x = np.random.default_rng(0).random((20, size, size)).astype(np.float32)
+        gram = measure(model, tf.constant(x), tangents="differences").gram
+        np.testing.assert_allclose(gram[0], 20 * np.exp(-4) * size * np.eye(size), atol=1e-3)

@@ -13,13 +13,14 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
+from tests.messages import refuses
 from tests.support import ROOT
-from tfisovae import Autoencoder, theory
+from tfisovae import Autoencoder, files, theory
 from tfisovae.analysis import mean_gradient
 from tfisovae.analysis.beta import BetaEstimate
 from tfisovae.autoencoder import inspection
 from tfisovae.autoencoder.networks import Networks
-from tfisovae.commands import audit
+from tfisovae.commands import audit, measuring
 from tfisovae.verdict import (
     BetaState,
     Finding,
@@ -301,6 +302,19 @@ def test_results_of_another_measurement_are_not_replaced(main, saved, tmp_path):
         assert "of another measurement (nothing says of what)" in refused(main, *options)
     (tmp_path / "isometry.json").rename(tmp_path / "gram.png")
     assert "holds the gram.png of another" in refused(main, *options)
+
+
+def test_two_audits_do_not_mix_their_results(main, saved, tmp_path):
+    """The second is refused, whatever it measures, and leaves the first one's files."""
+    lock = files.Lock(tmp_path / ".lock", holder="process 1 on here")
+    options = ["--model", saved / "model", "--data", saved / "x.npy", "--num_examples", 20]
+    assert "Another process is writing" in refused(main, *options, "--out", tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == [".lock"]
+    lock.release()
+    with measuring.writing(tmp_path):
+        with refuses(ValueError, "--out"), measuring.writing(tmp_path):
+            pass
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.slow

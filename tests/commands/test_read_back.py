@@ -11,8 +11,8 @@ import pytest
 from PIL import Image
 
 from tests.messages import refuses
-from tfisovae import files, sources
-from tfisovae.commands import audit, coding, isometry, measuring, recipes, report, training
+from tfisovae import files, load, sources
+from tfisovae.commands import coding, examples, isometry, measuring, recipes, report, training
 from tfisovae.sources import opening
 from tfisovae.training import callbacks, runs
 from tfisovae.verdict import ReasonKind, State, Verdict, headlines
@@ -93,16 +93,39 @@ def test_the_array_of_training_is_taken_to_train_on(main, tmp_path):
         table(1, 40)[opening.of_run(config).eval.rows[:4]])
     options = argparse.Namespace(max_value=1.0)
     for option, expected in (("data", table(1, 40)), ("train_data", table(2, 60))):
-        x, rows = audit.load_examples(options, str(tmp_path / "d.npz"), option=option)
+        x, rows, _ = examples.load(options, str(tmp_path / "d.npz"), option=option)
         np.testing.assert_array_equal(x, expected[rows])
     np.savez(tmp_path / "tested.npz", x_test=table(1, 40), y=table(2, 60))
     with refuses(ValueError):
-        audit.load_examples(options, str(tmp_path / "tested.npz"), option="train_data")
+        examples.load(options, str(tmp_path / "tested.npz"), option="train_data")
+
+
+@pytest.mark.slow
+def test_every_command_refuses_a_model_that_an_inspection_rejects(run, main, tmp_path,
+                                                                  monkeypatch):
+    """With the fault in a line, and no picture."""
+    monkeypatch.chdir(tmp_path)
+    np.save("x.npy", table(3, 40))
+    (run / "isometry.json").unlink()
+    vae = load(run / "model")
+    for network in (vae.encoder, vae.decoder):
+        before = network.get_weights()
+        network.set_weights([weight * np.nan for weight in before])
+        vae.save(run / "model")
+        network.set_weights(before)
+        pictures = set(run.rglob("*.png"))
+        for command, *options in (("isometry",), ("density",), ("variables",), ("prune",),
+                                  ("report",), ("compare",), ("rate",), ("all",),
+                                  ("compress", "x.npy", "-o", "x.tfv")):
+            done = main(command, run, *options, check=False)
+            assert done.code and "not finite" in done.stderr, command
+            assert "Traceback" not in done.stderr
+        assert set(run.rglob("*.png")) == pictures and not (tmp_path / "x.tfv").exists()
 
 
 def test_toy_data_of_training_are_no_held_out_ones():
     options = argparse.Namespace(max_value=1.0)
-    tested, trained_on = (audit.load_examples(options, "mix", 500, option)[0]
+    tested, trained_on = (examples.load(options, "mix", 500, option).x
                           for option in ("data", "train_data"))
     toy = sources.load_toy("mix")
     assert set(tested[:, 0]) <= set(toy.eval[np.arange(len(toy.eval))][:, 0])

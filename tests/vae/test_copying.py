@@ -143,9 +143,32 @@ class WithoutConfig(tf.keras.Model):
         raise NotImplementedError
 
 
+def recurrent():
+    return (tf.keras.Sequential([layers.Input((4,)), layers.Reshape((4, 1)), layers.LSTM(3),
+                                 layers.Dense(4)]),
+            tf.keras.Sequential([layers.Input((2,)), layers.RepeatVector(4),
+                                 layers.GRU(3, return_sequences=True), layers.Dense(1),
+                                 layers.Flatten()]))
+
+
+def nested():
+    x = layers.Input((4,))
+    inner = tf.keras.Sequential([layers.Input((4,)), layers.Dense(5), layers.BatchNormalization()])
+    return (tf.keras.Model(x, layers.Dense(4)(inner(x))),
+            tf.keras.Sequential([layers.Input((2,)), tf.keras.Sequential([layers.Dense(4)])]))
+
+
+def used_twice():
+    """A layer of the encoder."""
+    x, layer = layers.Input((4,)), layers.Dense(4)
+    return (tf.keras.Model(x, layers.Dense(4)(layer(layer(x)))),
+            tf.keras.Sequential([layers.Input((2,)), layers.Dense(4)]))
+
+
 PAIRS = {
     "toy": networks.toy, "mnist": lambda: networks._dense_pair(9, (5,), 2, "relu", "sigmoid"),
     "GDN": small_celeba, "batch normalisation": batch_normalised, "functional": functional,
+    "recurrent": recurrent, "nested": nested, "used twice": used_twice,
 }
 
 
@@ -171,6 +194,17 @@ def test_copies_of_every_kind_of_network_have_its_weights(name):
     alone = copy.deepcopy(encoder)
     for a, b in zip(alone.get_weights(), encoder.get_weights(), strict=True):
         np.testing.assert_array_equal(a, b)
+
+
+def test_networks_with_common_weights_are_not_copied(tmp_path):
+    """A copy would have them twice, and train them to two values."""
+    layer, x, z = layers.Dense(4), layers.Input((4,)), layers.Input((2,))
+    vae = tfisovae.VAE(tf.keras.Model(x, layer(x)), tf.keras.Model(z, layer(layers.Dense(4)(z))),
+                       "sse", 3.0)
+    for way in (copy.deepcopy, pickle.dumps, lambda vae: vae.save(tmp_path / "vae")):
+        with refuses(ValueError, "share the weights"):
+            way(vae)
+    assert not (tmp_path / "vae").exists()
 
 
 def test_networks_that_cannot_be_made_again_are_not_copied():

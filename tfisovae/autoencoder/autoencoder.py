@@ -220,10 +220,11 @@ def as_autoencoder(model: AutoencoderLike, distortion: Distortion | str | None =
             decoding = as_part(decoder, "decoder", owner)
         else:
             encoding = conditional_part(encoder, "encoder", condition)
-            decoding = conditional_part(decoder, "decoder", condition,
-                                        lambda: encode.latent_shape)
+            decoding = None
         reading = "scale" if encoding.returns_scale else scale
-        encode = Encoder(encoding, reading, encoder_outputs, decoding.size)
+        encode = Encoder(encoding, reading, encoder_outputs, decoding and decoding.size)
+        if decoding is None:
+            decoding = conditional_part(decoder, "decoder", condition, encode)
         decode = Decoder(decoding, decoder_output, None if condition else encode)
         networks = Networks(encoding.owner, decoding.owner, encode.parameters, reading,
                             encoder_outputs, encoding.shape, decoding.size)

@@ -3,8 +3,9 @@
 All measurements get examples as one tensor. For a conditional model they are packed: one row per
 example with the numbers of x and then of c. `bound` splits them again.
 """
+import dataclasses
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,25 +13,63 @@ import tensorflow as tf
 
 from tfisovae.autoencoder import keras_networks, torch_modules
 from tfisovae.autoencoder.data import as_x, check_kind
-from tfisovae.autoencoder.functions import PlainFunction
+from tfisovae.autoencoder.functions import PlainFunction, required
 from tfisovae.autoencoder.outputs import Outputs, Part, PartError
 
 _BATCH = 100
 _EXACT = 2**24  # up to here float32 holds every integer
 
 
-class Condition:
-    """The condition of a conditional model. Shapes and type come from the last data.
+@dataclasses.dataclass(frozen=True)
+class Layout:
+    """How examples of one kind of data are packed.
 
     Attributes:
-      x_shape, c_shape: of one example; known after the first data.
+      first: the shape of one x, or (n,) for rows with z.
+      c: the shape of one c.
       dtype: of c in the data. The networks get c in this type.
     """
 
+    first: tuple[int, ...]
+    c: tuple[int, ...]
+    dtype: tf.DType
+
+    @property
+    def width(self) -> int:
+        """The numbers of one example."""
+        return math.prod(self.first) + math.prod(self.c)
+
+    def split(self, packed: Any) -> tuple[Any, Any]:
+        """x (or z) and c. Works on tensors and on arrays (which stay arrays)."""
+        size = math.prod(self.first)
+        c = _shaped(packed[:, size:self.width], self.c)
+        if isinstance(c, np.ndarray):
+            c = (np.rint(c) if self.dtype.is_integer else c).astype(self.dtype.as_numpy_dtype)
+        else:
+            c = tf.cast(tf.round(c) if self.dtype.is_integer else c, self.dtype)
+        return _shaped(packed[:, :size], self.first), c
+
+    def joined(self, first: tf.Tensor, c: tf.Tensor, width: int) -> tf.Tensor:
+        """Rows of `width` numbers: first, c, and zeros."""
+        rows = [tf.reshape(part, [tf.shape(first)[0], math.prod(shape)])
+                for part, shape in ((first, self.first), (c, self.c))]
+        return tf.pad(tf.concat(rows, 1), [[0, 0], [0, width - self.width]])
+
+
+class Condition:
+    """The condition of a conditional model.
+
+    Data of several kinds may come in turn, or in several threads: other shapes, or c of another
+    type. Each kind has rows of its own width, so the width of a row shows its layout. Zeros fill a
+    row where needed.
+    """
+
     def __init__(self) -> None:
-        self.x_shape: tuple[int, ...] | None = None
-        self.c_shape: tuple[int, ...] | None = None
-        self.dtype = tf.float32
+        self._with_x: dict[int, Layout] = {}
+        self._with_z: dict[int, Layout] = {}
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "Condition":
+        return self  # as the functions of the model, which hold it
 
     def packed(self, x: Any, c: Any) -> tf.Tensor:
         """A batch of x `[B, ...]` and c `[B, ...]` as `[B, k]`, float32."""
@@ -40,29 +79,29 @@ class Condition:
         if kind.is_integer and len(c) and np.max(np.abs(np.asarray(c, np.float64))) > _EXACT:
             raise ValueError(f"c must hold integers up to 2^24; got {np.max(np.abs(c))}.")
         c = as_x(c)
-        self.x_shape, self.c_shape = tuple(x.shape[1:]), tuple(c.shape[1:])
-        self.dtype = kind if kind.is_integer else tf.float32
-        return tf.concat([tf.reshape(part, [len(x), -1]) for part in (x, c)], 1)
+        layout = Layout(tuple(x.shape[1:]), tuple(c.shape[1:]),
+                        kind if kind.is_integer else tf.float32)
+        return layout.joined(x, c, _width(self._with_x, layout))
 
     def unpacked(self, packed: Any) -> tuple[Any, Any]:
         """x and c of `packed`. Works on tensors and on arrays (which stay arrays)."""
-        x, c = packed[:, :-self._size], packed[:, -self._size:]
-        return _shaped(x, self.x_shape), self.typed(c)
+        return self._layout(packed).split(packed)
 
     def with_c(self, z: tf.Tensor, packed: tf.Tensor) -> tf.Tensor:
         """z `[B, n]` with the condition of each row, for the decoder."""
-        return tf.concat([z, tf.cast(packed[:, -self._size:], z.dtype)], 1)
+        layout = self._layout(packed)
+        c = packed[:, math.prod(layout.first):layout.width]
+        layout = dataclasses.replace(layout, first=(z.shape[-1],))
+        return layout.joined(z, tf.cast(c, z.dtype), _width(self._with_z, layout))
+
+    def described(self, shape: Sequence[int]) -> str:
+        """The kind of data in packed rows of a shape `(k,)`, in words."""
+        layout = self._with_x[shape[-1]]
+        return f"{list(layout.first)} with c {list(layout.c)} of {layout.dtype.name}"
 
     def split(self, packed: Any) -> tuple[Any, Any]:
         """z and c from the result of `with_c`."""
-        return packed[:, :-self._size], self.typed(packed[:, -self._size:])
-
-    def typed(self, c: Any) -> Any:
-        """Numbers of c `[B, k]` in the shape and type of the data."""
-        c = _shaped(c, self.c_shape)
-        if isinstance(c, np.ndarray):
-            return (np.rint(c) if self.dtype.is_integer else c).astype(self.dtype.as_numpy_dtype)
-        return tf.cast(tf.round(c) if self.dtype.is_integer else c, self.dtype)
+        return self._with_z[packed.shape[-1]].split(packed)
 
     def batches(self, data: Any, batch_size: int = _BATCH) -> Iterator[tf.Tensor]:
         """Packed batches of data that yield pairs (x, c).
@@ -74,7 +113,8 @@ class Condition:
         """
         if isinstance(data, tuple) and len(data) == 2 and all(
                 hasattr(part, "shape") for part in data):
-            x, c = data
+            # Tables of pandas slice by labels.
+            x, c = (part.to_numpy() if hasattr(part, "iloc") else part for part in data)
             _check_rows(x, c)
             data = ((x[start:start + batch_size], c[start:start + batch_size])
                     for start in range(0, len(x), batch_size))
@@ -94,14 +134,21 @@ class Condition:
 
     def _are_packed(self, rows):
         """Whether rows have the shape of packed examples."""
-        return self.x_shape is not None and tuple(rows.shape[1:]) == (
-            math.prod(self.x_shape) + self._size,)
+        return len(rows.shape) == 2 and rows.shape[1] in self._with_x
 
-    @property
-    def _size(self):
-        if self.c_shape is None:
+    def _layout(self, packed):
+        layout = self._with_x.get(packed.shape[-1]) if len(packed.shape) == 2 else None
+        if layout is None:
             raise PartError("The model is conditional. Give it data of pairs (x, c) first.")
-        return math.prod(self.c_shape)
+        return layout
+
+
+def _width(known, layout):
+    """The width of rows of this layout: the least that no other layout has."""
+    width = layout.width
+    while known.setdefault(width, layout) != layout:  # one step, so safe with threads
+        width += 1
+    return width
 
 
 def _check_rows(x, c):
@@ -146,8 +193,25 @@ class Given:
         return self.inner(made)
 
 
+class _OfPacked:
+    """A function of x (or z) and c, as a function of packed rows."""
+
+    def __init__(self, function, condition, encode):
+        self._function, self._condition, self._encode = function, condition, encode
+
+    def inputs(self, packed):
+        if self._encode is None:
+            return self._condition.unpacked(packed)
+        z, c = self._condition.split(packed)
+        shape = self._encode.latent_shape
+        return z if shape is None else _shaped(z, shape), c
+
+    def __call__(self, packed, *more):
+        return self._function(*self.inputs(packed), *more)
+
+
 def conditional_part(model: Any, role: str, condition: Condition,
-                     latent_shape: Callable[[], tuple[int, ...] | None] | None = None) -> Part:
+                     encode: Any | None = None) -> Part:
     """The `Part` of a network of two inputs, as a function of one packed tensor.
 
     Args:
@@ -155,28 +219,31 @@ def conditional_part(model: Any, role: str, condition: Condition,
         arrays or tensors.
       role: "encoder" or "decoder".
       condition: of the model.
-      latent_shape: function that returns (h, w, c) of a spatial latent space, for a decoder.
+      encode: `Encoder` of the model, for a decoder: its `latent_shape` is (h, w, c) of a spatial
+        latent space.
 
     Raises:
-      ValueError: for a Keras graph of another number of inputs. TypeError: for other models.
+      ValueError: for a Keras graph, or a function, of another number of inputs.
+      TypeError: for other models.
     """
-    def inputs(packed):
-        if latent_shape is None:
-            return condition.unpacked(packed)
-        z, c = condition.split(packed)
-        return z if latent_shape() is None else _shaped(z, latent_shape()), c
-
     if isinstance(model, tf.keras.layers.Layer):
         call = keras_networks.called_with_condition(model, role)
-        return Part(lambda packed, training=False: call(*inputs(packed), training), owner=model)
+        return Part(_OfPacked(call, condition, encode), owner=model)
+    of_packed = _OfPacked(model, condition, encode)
     if isinstance(model, tf.types.experimental.GenericFunction):
-        return Part(lambda packed, training=False: Outputs.of(model(*inputs(packed))))
+        return Part(lambda packed, training=False: Outputs.of(of_packed(packed)))
     if not callable(model) or torch_modules.module_of(model) is not None or isinstance(
             model, tf.types.experimental.ConcreteFunction):
         raise TypeError(
             f"With conditional=True, the {role} must be a Keras model with two inputs, or a "
             f"function of two arrays; got {type(model).__name__}. A function can call it: "
             "lambda x, c: model(torch.as_tensor(x), torch.as_tensor(c)), say.")
-    plain = PlainFunction(model, role, inputs)
+    names = required(model)
+    if names is not None and len(names) != 2:
+        raise ValueError(
+            f"With conditional=True, the {role} must take two arrays, "
+            f"{'x' if role == 'encoder' else 'z'} and c; it takes {len(names)}: "
+            f"{', '.join(names)}. Join several conditions to one.")
+    plain = PlainFunction(model, role, of_packed.inputs)
     return Part(lambda packed, training=False: Outputs.of(plain(packed)),
                 precision=lambda: plain.precision)

@@ -82,6 +82,8 @@ def check_kind(x: Any, name: str = "x") -> None:
         found = f"rows of different lengths (a RaggedTensor). Give {name}.to_tensor()"
     elif isinstance(x, tf.SparseTensor):
         found = f"a SparseTensor. Give tf.sparse.to_dense({name})"
+    elif isinstance(x, tf.IndexedSlices):
+        found = f"IndexedSlices. Give tf.convert_to_tensor({name})"
     elif hasattr(x, "toarray") and hasattr(x, "nnz"):  # of SciPy
         found = f"a sparse matrix ({type(x).__name__}). Give {name}.toarray()"
     elif isinstance(x, np.ma.MaskedArray) and np.ma.is_masked(x):

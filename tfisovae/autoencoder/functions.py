@@ -16,7 +16,8 @@ class PlainFunction:
 
     It is called with NumPy arrays, float32, and may return an array, a tuple or a dict of arrays.
     If it returns TensorFlow tensors and can be traced, it gets tensors from then on, and has
-    derivatives. Shapes and types come from a first call on two rows, outside of any graph.
+    derivatives. Shapes and types come from a first call on two rows, outside of any graph, for each
+    shape of x.
 
     Args:
       function: the function.
@@ -30,25 +31,30 @@ class PlainFunction:
 
     def __init__(self, function: Callable[..., Any], role: str,
                  inputs: Callable[[Any], tuple[Any, ...]] | None = None) -> None:
-        if inputs is None:
-            check_one_input(role, required(function))
-        self._inputs = inputs or (lambda x: (x,))
-        self._function, self._role = lambda x: function(*self._inputs(x)), role
-        self._template = self._traceable = None
+        names = required(function)
+        if inputs is None and names is not None:
+            check_one_input(role, names)
+        self._given, self._role, self._inputs = function, role, inputs or _alone
+        self._templates: dict[tuple[int | None, ...], Any] = {}
+        self._traceable = False
         self.precision = tf.float32
 
     def __call__(self, x: tf.Tensor) -> Any:
-        if self._template is None:
-            self._try_out(x)
         if self._traceable:
+            return self._function(x)
+        template = self._template(x)
+        if self._traceable:  # as the first call shows
             return self._function(x)
         dtype = tf.float64 if x.dtype == self.precision == tf.float64 else tf.float32
         arrays = tf.numpy_function(self._run, [tf.cast(x, dtype)],
-                                   [dtype] * len(tf.nest.flatten(self._template)))
+                                   [dtype] * len(tf.nest.flatten(template)))
         arrays = [arrays] if tf.is_tensor(arrays) else arrays
-        for array, shape in zip(arrays, tf.nest.flatten(self._template)):
+        for array, shape in zip(arrays, tf.nest.flatten(template)):
             array.set_shape([x.shape[0], *shape.as_list()[1:]])
-        return tf.nest.pack_sequence_as(self._template, arrays)
+        return tf.nest.pack_sequence_as(template, arrays)
+
+    def _function(self, x):
+        return self._given(*self._inputs(x))
 
     def _run(self, x):
         # Copies, both ways: the array is TensorFlow's own memory, and a function may write into it,
@@ -62,11 +68,18 @@ class PlainFunction:
                     f"it returned an array of the shape {array.shape}.")
         return arrays
 
-    def _try_out(self, x):
+    def _template(self, x):
+        """The shapes of what the function returns for examples like these."""
         if x.shape.rank is None or None in x.shape[1:]:
             raise PartError(
                 f"The input of the {self._role} must have a known shape, except for the batch; it "
                 f"has {x.shape}.")
+        shape = tuple(x.shape[1:])
+        if shape not in self._templates:
+            self._templates[shape] = self._try_out(x)
+        return self._templates[shape]
+
+    def _try_out(self, x):
         with tf.init_scope():
             known = not tf.is_symbolic_tensor(x) and len(x) > 0
             rows = x[:2].numpy() if known else np.full([2, *x.shape[1:]], 0.5)
@@ -89,7 +102,7 @@ class PlainFunction:
                     "function that takes the arrays out of it.")
         if any(array.dtype == np.float64 for array in arrays):
             self.precision = tf.float64
-        self._template = tf.nest.map_structure(lambda leaf: tf.TensorShape(np.shape(leaf)), result)
+        return tf.nest.map_structure(lambda leaf: tf.TensorShape(np.shape(leaf)), result)
 
     def _first(self, rows):
         try:
@@ -113,19 +126,23 @@ class PlainFunction:
         return True
 
 
-def required(function: Callable[..., Any]) -> list[str]:
-    """The names of the arguments that a function must be given; "x" if it does not say."""
+def required(function: Callable[..., Any]) -> list[str] | None:
+    """The names of the arguments that a function must be given; `None` if it does not show them."""
     try:
         parameters = inspect.signature(function).parameters.values()
     except (TypeError, ValueError):
-        return ["x"]
+        return None
     if any(one.kind is one.VAR_POSITIONAL for one in parameters):
-        return ["x"]
+        return None
     positional = [one for one in parameters
                   if one.kind in (one.POSITIONAL_ONLY, one.POSITIONAL_OR_KEYWORD)]
     needed = [one.name for one in parameters
               if one.default is one.empty and one.kind is not one.VAR_KEYWORD]
     return needed or [one.name for one in positional[:1]]
+
+
+def _alone(x):
+    return (x,)
 
 
 def _array(leaf):

@@ -23,8 +23,12 @@ _KNOWN = ("keras", "tensorflow_compression", "tfisovae")
 
 
 def custom_objects(*networks: tf.keras.layers.Layer) -> dict[str, type]:
-    """The classes of all layers in the networks, by name, for Keras' `custom_objects`."""
-    return {type(layer).__name__: type(layer) for network in networks for layer in layers(network)}
+    """The classes of all layers in the networks, by name, for Keras' `custom_objects`.
+
+    Keras' own are left out: it cannot make recurrent layers from classes that come from outside.
+    """
+    return {type(layer).__name__: type(layer) for network in networks for layer in layers(network)
+            if not from_package(layer, "keras")}
 
 
 def random_layers(network: object) -> list[tf.keras.layers.Layer]:

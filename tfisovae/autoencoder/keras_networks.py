@@ -45,16 +45,17 @@ def called_with_condition(network: tf.keras.layers.Layer, role: str) -> Callable
         names = list(inspect.signature(network.call).parameters)
         spread = len([name for name in names if name not in ("training", "mask")]) > 1
 
-    def call(first, c, training=False):
-        given = [first, c] if spread else [[first, c]]
-        if not network.built:
-            zeros = tf.nest.map_structure(lambda x: tf.zeros([1, *x.shape[1:]], x.dtype), given)
-            with tf.init_scope():
-                _in_mode(network, zeros, False)
-        with contextlib.nullcontext() if training else _computing_in_float32(network):
-            return outputs_of(network, _in_mode(network, given, training))
+    return functools.partial(_called_with_condition, network, spread)
 
-    return call
+
+def _called_with_condition(network, spread, first, c, training=False):
+    given = [first, c] if spread else [[first, c]]
+    if not network.built:
+        zeros = tf.nest.map_structure(lambda x: tf.zeros([1, *x.shape[1:]], x.dtype), given)
+        with tf.init_scope():
+            _in_mode(network, zeros, False)
+    with contextlib.nullcontext() if training else _computing_in_float32(network):
+        return outputs_of(network, _in_mode(network, given, training))
 
 
 def outputs_of(network: tf.keras.layers.Layer, result: object) -> Outputs:

@@ -181,9 +181,10 @@ def examples_of(autoencoder: Measurable, data: Data, num_examples: int | None = 
                 x = x[:num_examples - seen]
             shape = tuple(x.shape[1:]) if shape is None else shape
             if tuple(x.shape[1:]) != shape:
+                said = list if condition is None else condition.described
                 raise ValueError(
-                    f"x must have examples of the shape {list(shape)}; from example {seen} "
-                    f"(counted from 0) on they have {list(x.shape[1:])}.")
+                    f"x must have examples of the shape {said(shape)}; from example {seen} "
+                    f"(counted from 0) on they have {said(x.shape[1:])}.")
             arguments.check_finite("x", x, seen)
             autoencoder.distortion.check(x if condition is None else condition.unpacked(x)[0])
             yield x, seen

@@ -4,7 +4,6 @@ report.html.
 import argparse
 import dataclasses
 import os
-import sys
 import typing
 from typing import Any
 
@@ -12,6 +11,7 @@ import numpy as np
 
 from tfisovae import files
 from tfisovae.commands import choices, isometry, measuring, options, python_models, wording
+from tfisovae.commands.examples import Examples, load
 from tfisovae.geometry.estimated import LARGEST_EXACT
 
 if typing.TYPE_CHECKING:
@@ -24,6 +24,10 @@ _HOW_TO_PROBE = (
     "model in Python, for as many steps S as it had: found = tfisovae.probe(model, "
     "training_examples, steps=S, trained_steps=S). Then tfisovae.analyze(model, "
     "training_examples).judge(probes=[found]) gives the verdict.")
+_CONDITIONAL = (
+    "An audit does not train, and tfisovae.probe takes no conditional model. To see what more "
+    "training would gain, continue the training in your own code, for as many steps as it had. "
+    "Then audit again: the difference of the losses is the gain.")
 _IN_PYTHON = {  # next steps on the page of an audit
     "probe": "tfisovae.probe(model, x_train, steps=S, trained_steps=S)  # S: steps it had",
     "prune": "tfisovae.prune(model, 0.99, x)",
@@ -55,6 +59,10 @@ def add_arguments(p: argparse.ArgumentParser) -> None:
     model.add_argument("--decoder", type=os.path.expanduser, help="SavedModel of the decoder")
     model.add_argument("--scale", choices=choices.SCALES, default="log_variance",
                        help="meaning of the encoder's second output")
+    model.add_argument("--condition", metavar="NAME",
+                       help="for a conditional model: the columns of a table (a,b,c) or the array "
+                            "of an .npz with its second input c (default: as in the model; array "
+                            "c or y)")
     model.add_argument("--decoder_activation",
                        help="activation for the decoder's output, such as sigmoid for logits "
                             "(default: none)")
@@ -96,50 +104,6 @@ def add_arguments(p: argparse.ArgumentParser) -> None:
     output.add_argument("--rows", type=int, default=10, help="dimensions in the table")
 
 
-def load_examples(args: argparse.Namespace, name: str, count: int | None = None,
-                  option: str = "data") -> tuple[np.ndarray, np.ndarray]:
-    """At most `count` random examples of `name` (as for `--data`): `[N, ...]` float32, and their
-    rows, `[N]`.
-
-    Raises:
-      ValueError: also for an example that is not finite, with the option and its row.
-    """
-    from tfisovae import sources
-    from tfisovae.sources import columnar
-    from tfisovae.training import batches
-
-    ending = os.path.splitext(name)[1].lower()
-    if name in choices.TOYS:
-        toy = sources.load_toy(name)
-        rows = toy.train if option == "train_data" else toy.eval
-        print(f"--{option} {name}: drawn with the seed 0, as by `tfisovae toy --seed 0`.",
-              file=sys.stderr)
-    elif name in choices.IMAGES or os.path.isdir(name) or ending == ".zip":
-        rows = measuring.chosen(
-            sources.load_images(name, args.cache_dir, image_size=args.image_size, crop=args.crop,
-                                grayscale=args.grayscale), "all").eval
-    elif ending in (".npy", ".npz") and os.path.isfile(name):
-        wanted = columnar.OF_TRAINING[:2] if option == "train_data" else columnar.OF_TESTS
-        rows, array = columnar.numpy_array(name, wanted)  # a table, or images
-        if array:
-            print(f"--{option} {name}: the array {array!r}.", file=sys.stderr)
-        if rows.ndim < 2 or not rows.size:
-            raise ValueError(
-                f"{name} must hold examples [N, ...]; its shape is {list(rows.shape)}.")
-    else:
-        rows = measuring.chosen(sources.load_vectors(name), "all").eval
-    count = count or (1_000 if len(rows.shape) > 2 else 10_000)
-    chosen = batches.drawn(len(rows), count, 0)
-    x = np.asarray(rows[chosen])
-    x = x.astype(np.float32) * np.float32(args.max_value / 255 if x.dtype == np.uint8 else 1)
-    finite = np.isfinite(x).reshape(len(x), -1).all(1)
-    if not finite.all():
-        raise ValueError(
-            f"--{option} {name}: row {chosen[np.argmin(finite)]} (counted from 0) is not finite. "
-            "Leave it out, or fill missing values.")
-    return x, chosen
-
-
 def load_model(args: argparse.Namespace) -> "Autoencoder":
     """The `Autoencoder` from the options; its beta may be `None`."""
     from tfisovae import as_autoencoder, distortions
@@ -153,6 +117,10 @@ def load_model(args: argparse.Namespace) -> "Autoencoder":
         raise ValueError(
             "Give --beta or --estimate_beta, not both: an audit compares the given beta with its "
             "estimate anyway.")
+    if args.condition is not None and not python_models.is_in_python(args.model):
+        raise ValueError(
+            "--condition needs --model FILE.py:NAME: a pair of Keras models with two inputs, (x, "
+            "c) and (z, c), or a pair of functions.")
     distortion = args.distortion
     if distortion == "bce-sum":
         distortion = distortions.BinaryCrossentropy("sum")
@@ -160,6 +128,7 @@ def load_model(args: argparse.Namespace) -> "Autoencoder":
     try:
         made = as_autoencoder(model, distortion, args.beta, args.scale, args.decomposed or None,
                               decoder_activation=args.decoder_activation,
+                              conditional=args.condition is not None,
                               needs_beta=not args.estimate_beta)
     except TypeError as error:  # the user chose the directory
         raise ValueError(str(error)) from error
@@ -177,9 +146,18 @@ def settle_images(args: argparse.Namespace, model: "Autoencoder") -> None:
         args.grayscale = known and shape[2] == 1
 
 
+def load_data(args: argparse.Namespace, model: "Autoencoder", name: str, count: int | None = None,
+              option: str = "data") -> Examples:
+    """As `examples.load`, in the form that the model takes."""
+    found = load(args, name, count, option, model.condition is not None)
+    if found.c is not None:
+        return found._replace(c=python_models.condition_as_taken(model, found.x, found.c))
+    return found._replace(x=python_models.as_taken(model, found.x))
+
+
 def load_training(args: argparse.Namespace, model: "Autoencoder",
-                  shape: tuple[int, ...]) -> np.ndarray | None:
-    """The examples of `--train_data`, `[N, ...]`, or `None` without it.
+                  shape: tuple[int, ...]) -> Examples | None:
+    """The examples of `--train_data`, or `None` without it.
 
     Args:
       args: the options.
@@ -198,8 +176,8 @@ def load_training(args: argparse.Namespace, model: "Autoencoder",
         raise ValueError(
             "--train_data: the model has no trainable variables, so its loss has no gradient. "
             "Leave it out.")
-    x, _ = load_examples(args, args.train_data, _GRADIENT_EXAMPLES, "train_data")
-    x = python_models.as_taken(model, x)
+    found = load_data(args, model, args.train_data, _GRADIENT_EXAMPLES, "train_data")
+    x = found.x
     if x.shape[1:] != shape:
         raise ValueError(
             f"--train_data {args.train_data} has examples of the shape {list(x.shape[1:])}; --data "
@@ -212,7 +190,7 @@ def load_training(args: argparse.Namespace, model: "Autoencoder",
         model.distortion.check(x)
     except ValueError as error:
         raise ValueError(f"--train_data {args.train_data}: {error}") from error
-    return x
+    return found
 
 
 def subject(args: argparse.Namespace) -> dict[str, Any]:
@@ -223,7 +201,8 @@ def subject(args: argparse.Namespace) -> dict[str, Any]:
         return python_models.absolute(path) if name == "model" else os.path.abspath(path)
 
     paths = {name: getattr(args, name) for name in ("model", "encoder", "decoder", "data")}
-    return {name: path and absolute(name, path) for name, path in paths.items()}
+    made = {name: path and absolute(name, path) for name, path in paths.items()}
+    return made | ({} if args.condition is None else {"condition": args.condition})
 
 
 def check_replaceable(args: argparse.Namespace) -> None:
@@ -247,28 +226,27 @@ def check_replaceable(args: argparse.Namespace) -> None:
             "to replace it.")
 
 
-def examine(model: "Autoencoder", x: np.ndarray, rows: np.ndarray,
-            estimate: bool = False) -> tuple[Any, ...]:
+def examine(model: "Autoencoder", some: Examples, estimate: bool = False) -> tuple[Any, ...]:
     """Results other than the measurement: `(findings, BetaEstimate or None, the model with a
     beta)`.
 
     Args:
       model: `Autoencoder`; its `beta` may be `None` with `estimate`.
-      x: examples, `[N, ...]`.
-      rows: the row of each in its file, `[N]`, for messages.
+      some: examples.
       estimate: whether to use the estimated beta.
     """
     from tfisovae import estimate_beta
     from tfisovae.autoencoder import inspection, streaming
     from tfisovae.verdict import Severity
 
-    streaming.prepare(model, x, inspect=False)  # refuses outputs that do not fit
-    found = [dataclasses.replace(one, numbers={**one.numbers, "row": int(rows[one.numbers["row"]])})
-             if "row" in one.numbers else one for one in inspection.inspect(model, x)]
+    streaming.prepare(model, some.data, inspect=False)  # refuses outputs that do not fit
+    found = [dataclasses.replace(one, numbers={**one.numbers,
+                                               "row": int(some.rows[one.numbers["row"]])})
+             if "row" in one.numbers else one for one in inspection.inspect(model, some.data)]
     if any(one.severity is Severity.FATAL for one in found):
         return found, None, model
     try:
-        beta = estimate_beta(model, x, progress=True, inspect=False)
+        beta = estimate_beta(model, some.data, progress=True, inspect=False)
     except ValueError:
         if estimate:
             raise
@@ -278,12 +256,6 @@ def examine(model: "Autoencoder", x: np.ndarray, rows: np.ndarray,
 
 def run(args: argparse.Namespace) -> None:
     import tensorflow as tf
-
-    import tfisovae
-    from tfisovae.analysis import components as pca
-    from tfisovae.analysis import mean_gradient, scree, storage
-    from tfisovae.analysis.measuring import measure_stationarity
-    from tfisovae.verdict import Severity, headlines, model_words
 
     if args.num_examples is not None and args.num_examples < 2:
         raise ValueError(
@@ -295,13 +267,13 @@ def run(args: argparse.Namespace) -> None:
     check_replaceable(args)
     model = load_model(args)
     settle_images(args, model)
-    x, rows = load_examples(args, args.data, args.num_examples)
+    some = load_data(args, model, args.data, args.num_examples)
+    x = some.x
     if len(x) < 2:
         raise ValueError(
             f"--data {args.data} has {len(x)} example; an audit needs at least 2, and its verdict "
             "some hundreds."
         )
-    x = python_models.as_taken(model, x)
     takes = model.networks and model.networks.example_shape
     if takes is not None and not tf.TensorShape(takes).is_compatible_with(x.shape[1:]):
         raise ValueError(
@@ -309,15 +281,36 @@ def run(args: argparse.Namespace) -> None:
             f"{list(takes)}."
         )
     train = load_training(args, model, x.shape[1:])
-    measuring.check_writable(args.out)
-    found, beta, model = examine(model, x, rows, args.estimate_beta)
+    with measuring.writing(args.out):
+        check_replaceable(args)  # another process may have written meanwhile
+        measure(args, model, some, train)
+
+
+def measure(args: argparse.Namespace, model: "Autoencoder", some: Examples,
+            train: Examples | None) -> None:
+    """Measures and writes everything.
+
+    Args:
+      args: the options.
+      model: `Autoencoder`; its `beta` may be `None` with `--estimate_beta`.
+      some: examples of `--data`.
+      train: examples of `--train_data`, or `None`.
+    """
+    import tfisovae
+    from tfisovae.analysis import components as pca
+    from tfisovae.analysis import mean_gradient, scree, storage
+    from tfisovae.analysis.measuring import measure_stationarity
+    from tfisovae.verdict import Severity, headlines, model_words
+
+    x = some.x
+    found, beta, model = examine(model, some, args.estimate_beta)
     said = [wording.as_options(line, vars(args)) for line in model_words.findings(found)]
     print("\n".join(said), end="\n" if said else "", flush=True)
     if any(one.severity is Severity.FATAL for one in found):
         raise ValueError("Stopped: correct this first, or no result means anything.")
-    result = tfisovae.analyze(model, x, progress=True, inspect=False, method=args.method)
-    some = x[pca.spread_out(pca.enough(len(x), x[0].size), len(x))]
-    components = pca.principal_components(some, model.distortion) if len(some) > 3 else None
+    result = tfisovae.analyze(model, some.data, progress=True, inspect=False, method=args.method)
+    few = x[pca.spread_out(pca.enough(len(x), x[0].size), len(x))]
+    components = pca.principal_components(few, model.distortion) if len(few) > 3 else None
     importances = scree.Scree.of(result, components)
     print("\n".join([result.table(args.rows),
                      result.accounting(),
@@ -343,10 +336,10 @@ def run(args: argparse.Namespace) -> None:
     save(verdict)  # even if the gradient fails
     if train is not None:
         evidence = {} if result.standard_prior is False else {
-            "training": measure_stationarity(model, train, progress=True, inspect=False)}
+            "training": measure_stationarity(model, train.data, progress=True, inspect=False)}
         try:
             evidence["gradient"] = mean_gradient.block_gradients(
-                model, train, progress=True, inspect=False).mean_gradient()
+                model, train.data, progress=True, inspect=False).mean_gradient()
         # It can still be measured with finite differences.
         except mean_gradient.NoGradient as error:
             said.append(f"--train_data: {error}")
@@ -354,23 +347,22 @@ def run(args: argparse.Namespace) -> None:
         verdict = result.judge(**known, **evidence)
         save(verdict)
     if result.standard_prior is not False:
-        said.append(_HOW_TO_PROBE)
+        said.append(_HOW_TO_PROBE if some.c is None else _CONDITIONAL)
         print(said[-1])
     print(f"{headlines.numbers(verdict)}\n{headlines.summary(verdict)}", flush=True)
-    drawn = draw(args.out, model, result, importances, x, args.max_value)
-    write_report(args, model, result, importances, x, rows, verdict, said)
+    drawn = draw(args.out, model, result, importances, some, args.max_value)
+    write_report(args, model, result, importances, some, verdict, said)
     print(measuring.written(args.out, *storage.names(os.path.join(args.out, "isometry.json")),
                             *drawn, "report.html"))
 
 
 def write_report(args: argparse.Namespace, model: "Autoencoder", result: "Analysis",
-                 importances: Any, x: np.ndarray, rows: np.ndarray, verdict: Any,
-                 notes: list[str]) -> str:
+                 importances: Any, some: Examples, verdict: Any, notes: list[str]) -> str:
     """Writes the page of an audit, `report.html`."""
     from tfisovae import show
 
-    shown = show.observe(model, result, x[:_EXAMPLES], rows[:_EXAMPLES], progress=True,
-                         inspect=False)
+    few = some.first(_EXAMPLES)
+    shown = show.observe(model, result, few.data, few.rows, progress=True, inspect=False)
     options = {
         name: value
         for name, value in vars(args).items()
@@ -379,20 +371,22 @@ def write_report(args: argparse.Namespace, model: "Autoencoder", result: "Analys
     show.write(result, os.path.join(args.out, "report.html"),
                measuring.name(args.model or args.decoder), verdict, max_value=args.max_value,
                manifest={**options, **subject(args)}, notes=notes, scree=importances,
-               commands=_commands(result),
-               **shown)
+               commands=_commands(result, some), **shown)
 
 
-def _commands(result):
+def _commands(result, some):
     """Next steps on the page."""
+    if some.c is not None:
+        return {"density": "tfisovae.density.log_densities(model, (x, c))"}
     if result.standard_prior is False:
         return {"density": _IN_PYTHON["density"]}
     return _IN_PYTHON | (_OF_LARGE if len(result.active) > LARGEST_EXACT else {})
 
 
-def draw(out: str, model: "Autoencoder", result: "Analysis", importances: Any, x: np.ndarray,
+def draw(out: str, model: "Autoencoder", result: "Analysis", importances: Any, some: Examples,
          max_value: float) -> list[str]:
     """Draws the measurement, and reconstructions of images; returns the names of the pictures."""
+    from tfisovae.autoencoder.autoencoder import bound
     from tfisovae.show import decoded, drawing, gram, importance, norms, spatial, tiles
 
     title = f"{result.distortion_name}, beta {result.beta:.4g}"
@@ -404,9 +398,10 @@ def draw(out: str, model: "Autoencoder", result: "Analysis", importances: Any, x
         drawn["gram"] = gram.gram(result, title=isometry.TITLES["gram"])
     if result.latent_shape is not None:
         drawn["spatial"] = spatial.both(result, title)
-    x = x[:_EXAMPLES]
+    x, _, c = some.first(_EXAMPLES)
     if tiles.are_images(decoded.channels_last(x)):
-        x_check = np.asarray(model.decode(model.encode(x)[0]))
+        known, rows = bound(model, x if c is None else model.condition.packed(x, c))
+        x_check = np.asarray(known.decode(known.encode(rows)[0]))
         drawn["reconstructions"] = decoded.reconstructions(
             [x, x_check], ["x", "Dec(mean)"], max_value=max_value)
     for name in {"gram", "spatial", "reconstructions"} - set(drawn):

@@ -5,6 +5,7 @@ import dataclasses
 import glob
 import math
 import os
+import socket
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
@@ -181,6 +182,28 @@ def chosen(source: "Source", split: str | None) -> "Source":
         np.concatenate([source.train.rows, source.eval.rows]))
     chosen = type(source.eval)(source.eval.array, rows)
     return dataclasses.replace(source, eval=chosen, factors=None, log_density=None)
+
+
+@contextlib.contextmanager
+def writing(out: str) -> Iterator[None]:
+    """Holds the directory of the results in the block. Two processes would mix theirs.
+
+    Raises:
+      ValueError: if another process holds it.
+      OSError: if it cannot be written.
+    """
+    check_writable(out)
+    try:
+        lock = files.Lock(os.path.join(out, ".lock"),
+                          holder=f"process {os.getpid()} on {socket.gethostname()}")
+    except files.Held as error:
+        raise ValueError(
+            f"Another process is writing {out} now ({error}). Wait for it, or give another "
+            "directory with --out.") from None
+    try:
+        yield
+    finally:
+        lock.remove()
 
 
 def check_writable(out: str, option: str = "out") -> None:

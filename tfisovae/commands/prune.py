@@ -73,7 +73,7 @@ def write(out: str, directory: str, config: dict[str, Any], vae: "VAE") -> None:
         "pruned": {"from": directory, "kept": record["kept"].tolist()}
     }
     files.sweep(os.path.dirname(out))
-    with files.replacing_directory(out) as new:
+    with files.replacing_directory(out, full=False) as new:
         os.makedirs(new)
         with runs.Run(new, config) as opened:
             opened.save_model(vae)

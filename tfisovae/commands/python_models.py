@@ -16,6 +16,11 @@ if typing.TYPE_CHECKING:
     from tfisovae import Autoencoder
 
 
+def is_in_python(model: str | None) -> bool:
+    """Whether the option names Python code, not a directory."""
+    return model is not None and ":" in model and not os.path.exists(model)
+
+
 def found(model: str | None) -> Any:
     """The value of the option: a path, or a model in Python. NAME may be a model, or a function
     without arguments that returns one.
@@ -23,7 +28,7 @@ def found(model: str | None) -> Any:
     Raises:
       ValueError: if there is no such module, or no such name in it.
     """
-    if model is None or not _in_python(model):
+    if not is_in_python(model):
         return model
     place, _, name = model.rpartition(":")
     try:
@@ -39,7 +44,7 @@ def found(model: str | None) -> Any:
 
 def absolute(model: str) -> str:
     """The option with the whole path of its file or directory."""
-    if not _in_python(model):
+    if not is_in_python(model):
         return os.path.abspath(model)
     place, _, name = model.rpartition(":")
     return f"{_file(place) or place}:{name}"
@@ -83,8 +88,37 @@ def as_taken(model: "Autoencoder", x: np.ndarray) -> np.ndarray:
     return x
 
 
-def _in_python(model):
-    return ":" in model and not os.path.exists(model)
+def condition_as_taken(model: "Autoencoder", x: np.ndarray, c: np.ndarray) -> np.ndarray:
+    """Conditions in the first form that the model takes, better one in which TensorFlow
+    differentiates the decoder. Files do not say which it is.
+
+    The forms are: as in the file, as integers, as float32. One number for each example is `[N]` or
+    `[N, 1]`. If the model takes none of them, c stays unchanged.
+
+    Args:
+      model: a conditional `Autoencoder`.
+      x: examples, `[N, ...]`.
+      c: their conditions, `[N, ...]`.
+    """
+    from tfisovae.autoencoder.autoencoder import bound
+    from tfisovae.geometry.pullback import tangent_method
+
+    taken, whole = [], c.dtype.kind in "iub" or (c == np.rint(c)).all()
+    one = c.reshape(len(c), -1).shape[1] == 1 and c.ndim < 3
+    forms = [c, *((c.reshape(len(c)), c.reshape(len(c), 1)) if one else ())]
+    kinds = [c.dtype, *([np.int64] if whole else []), np.float32]
+    for made in (form.astype(kind) for kind in kinds for form in forms):
+        # Two counts, so that no count is the number of something else.
+        with contextlib.suppress(Exception):  # of the model's own code
+            for count in (2, 3):
+                known, some = bound(model, model.condition.packed(x[:count], made[:count]))
+                mean, scale = known.encode(some)
+                if len(mean) != len(some) or known.decode(mean).shape != some.shape:
+                    raise ValueError
+            taken.append(made)
+            if tangent_method(known.decode, mean) == "autodiff":
+                return made
+    return [*taken, c][0]
 
 
 def _file(place):

@@ -14,6 +14,9 @@ def as_options(text: str, names: dict[str, Any]) -> str:
       names: of the options of a command, without dashes.
     """
     text = text.replace(" (inspect=False skips this check.)", "")  # this is not an option
+    if "condition" in names:
+        text = text.replace("as_autoencoder(..., conditional=True)", "--condition NAME").replace(
+            "conditional=True", "--condition")
     every = "|".join(map(re.escape, names))
     text = re.sub(r"(?:tfisovae\.)?as_autoencoder\(\.\.\., "
                   rf"({every})=(?:(True)|[\"']?(\w+)[\"']?)\)", _option, text)

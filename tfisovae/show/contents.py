@@ -243,12 +243,14 @@ class Reconstructions:
       x, x_check: `[N, ...]`, examples and Dec(mean).
       distortion: D(x, x_check) of each, `[N]`, or `None`.
       rows: indices of the examples in the data, `[N]`, or `None`.
+      c: their conditions, `[N, ...]`, for a conditional model; else `None`.
     """
 
     x: np.ndarray
     x_check: np.ndarray
     distortion: np.ndarray | None = None
     rows: np.ndarray | None = None
+    c: np.ndarray | None = None
 
 
 @dataclasses.dataclass(frozen=True)

@@ -11,7 +11,7 @@ from tfisovae.analysis.analysis import Analysis
 from tfisovae.analysis.scree import latent_variance
 from tfisovae.analysis.spatial import Spatial
 from tfisovae.autoencoder import inspection
-from tfisovae.autoencoder.autoencoder import AutoencoderLike, as_autoencoder, refuse
+from tfisovae.autoencoder.autoencoder import AutoencoderLike, as_autoencoder, bound, refuse
 from tfisovae.autoencoder.networks import Composed
 from tfisovae.distortions import Distortion
 from tfisovae.geometry import traversals
@@ -35,7 +35,8 @@ def observe(model: AutoencoderLike, analysis: Analysis | Mapping[str, Any], x: n
     Args:
       model: whatever `as_autoencoder` takes; its beta need not be known.
       analysis: `Analysis`, or the content of `isometry.json`: active dimensions and their order.
-      x: a few examples, `[N, ...]`.
+      x: a few examples, `[N, ...]`; for a conditional model a pair (x, c). Its traversals then are
+        at the condition of the first example.
       rows: their numbers in the data, `[N]`, if they have any.
       view: function from examples to images `[..., H, W, C]`. By default it moves the channels of
         channels-first images, and keeps other examples.
@@ -53,9 +54,11 @@ def observe(model: AutoencoderLike, analysis: Analysis | Mapping[str, Any], x: n
     values = analysis if isinstance(analysis, Mapping) else analysis.to_dict()
     model, measured, share = as_autoencoder(model, distortion, scale=scale,
                                             needs_beta=False), Measured(values), _share(analysis)
-    refuse(model, "observe", "conditional", "covariance")
+    refuse(model, "observe", "covariance")
+    x, c = (x, None) if model.condition is None else _pair(x)
+    known, walked, x = _at_first(model, x, c)
     if inspect and len(x):
-        inspection.check(model, np.asarray(x, np.float32))
+        inspection.check(model, x if c is None else model.condition.packed(x, c))
     dimensions = [
         *measured.active_ranking, *measured.ranking[~measured.active[measured.ranking]][:_INACTIVE]
     ][:_LEADING if measured.is_large else measured.n]
@@ -68,22 +71,37 @@ def observe(model: AutoencoderLike, analysis: Analysis | Mapping[str, Any], x: n
         limits *= np.sqrt(latent_variance(*measured.vectors("importance", "precision_mean"),
                                           measured.scalar("beta")))
     made = [
-        traversals.traverse(model, [j], columns, limits[j], at=at, share=share, n=measured.n,
+        traversals.traverse(walked, [j], columns, limits[j], at=at, share=share, n=measured.n,
                             num_points=points, inspect=False)
         for j in progress_bar(dimensions, desc="traversing", unit=" dimensions", progress=progress)
     ]
     joined = traversals.joined(made)
     shown = {"traversals": dataclasses.replace(joined, x=view(joined.x))}
-    of_channels = _channels(model, measured, progress)
+    of_channels = _channels(walked, measured, progress)
     if of_channels is not None:
         shown["channel_traversals"] = dataclasses.replace(of_channels, x=view(of_channels.x))
-    x = tf.cast(x, tf.float32)
-    x_check = model.decode(model.encode(x)[0])
+    x_check = known.decode(known.encode(x)[0])
     distances = np.asarray(model.distortion(x, x_check), np.float64)
     shown["reconstructions"] = Reconstructions(
         view(x.numpy()), view(x_check.numpy()), distances,
-        None if rows is None else np.asarray(rows))
+        None if rows is None else np.asarray(rows), None if c is None else np.asarray(c))
     return shown
+
+
+def _pair(x):
+    if not (isinstance(x, tuple) and len(x) == 2):
+        raise ValueError("x must be a pair (x, c) of arrays: the model is conditional.")
+    return x
+
+
+def _at_first(model, x, c):
+    """The model for these examples, the model for any z at the condition of the first, and x."""
+    if c is None:
+        return model, model, tf.cast(x, tf.float32)
+    packed = model.condition.packed(x, c)
+    known, x = bound(model, packed)
+    walked = bound(model, packed[:1])[0]
+    return known, dataclasses.replace(walked, decode=Composed(walked.decode, tf.identity)), x
 
 
 def _channels(model, measured, progress):

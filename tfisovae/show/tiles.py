@@ -25,6 +25,7 @@ _EQUAL_IN = {  # by `Traversals.steps`
     "decoder": "equally far apart in distortion", "posterior": "equally far apart in distortion",
     "z": "equally far apart in z"
 }
+_NUMBERS = 4  # of a condition that is shown, at most
 _THIRDS = ("upper", "middle", "lower"), ("left", "centre", "right")
 
 
@@ -209,6 +210,11 @@ def _said_of_all(contents, shown, images):
     if len(others):
         words.append(f"The other {count(len(others))} of {measured.n}: "
                      f"{int(measured.active[others].sum())} of them active.")
+    given = contents.reconstructions
+    if given is not None and given.c is not None and len(given.c):
+        said = condition(given.c[0])
+        words.append(f"The condition is fixed{': ' * bool(said)}{said}, as for the first of the "
+                     "reconstructions.")
     if not measured.active.any():
         words.append("No dimension is active, so z holds nothing about the input.")
     if images and contents.limits != (0.0, contents.max_value):
@@ -220,6 +226,20 @@ def _said_of_all(contents, shown, images):
             f"{MAX_SIDE} at most."
         )
     return words
+
+
+def condition(c: np.ndarray) -> str:
+    """The condition of one example in words; one-hot rows are classes from 0. It is "" for a long
+    one, such as an image.
+    """
+    c = np.asarray(c)
+    values = c.ravel()
+    if len(values) > 1 and np.all((values == 0) | (values == 1)) and values.sum() == 1:
+        return f"class {np.argmax(values)}"
+    if c.ndim > 1 or len(values) > _NUMBERS:
+        return ""
+    said = ", ".join(f"{value:.4g}" for value in values)
+    return f"c = {said}" if len(values) == 1 else f"c = ({said})"
 
 
 def _range(values):
@@ -291,6 +311,8 @@ def reconstructed(contents: Contents, budget: int) -> dict[str, Any] | None:
     distortion = np.full(size, np.nan) if found.distortion is None else np.asarray(
         found.distortion, np.float64)[:size]
     names = [f"input {k}" if found.rows is None else f"row {found.rows[k]}" for k in range(size)]
+    if found.c is not None:
+        names = [", ".join(filter(None, (name, condition(c)))) for name, c in zip(names, found.c)]
     words = f"{count(size, 'input')} above what the decoder makes of the posterior's mean"
     words += f"; their distortion is {_range(distortion)}." if np.isfinite(
         distortion).all() else "."

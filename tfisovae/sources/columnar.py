@@ -9,6 +9,8 @@ from tfisovae.sources import content
 # Names of arrays, by purpose.
 OF_TRAINING, OF_TESTS = ("x", "x_train", "x_test"), ("x", "x_test", "x_train")
 
+_REAL = "biuf"  # kinds of NumPy's types: not complex numbers, text, or times
+
 
 def numpy_array(path: str, names: Sequence[str]) -> tuple[np.ndarray, str | None]:
     """The array of a `.npy` file, or one array of a `.npz` file. The content decides which of the
@@ -38,9 +40,48 @@ def numpy_array(path: str, names: Sequence[str]) -> tuple[np.ndarray, str | None
         (name, x), = content.npz(path, choose).items()
     else:
         name, x = None, content.npy(path)
-    if not (np.issubdtype(x.dtype, np.number) or x.dtype == bool) or np.iscomplexobj(x):
+    if x.dtype.kind not in _REAL:
         raise ValueError(f"{path} must hold real numbers; its type is {x.dtype}.")
     return x, name
+
+
+def condition_array(path: str, name: str | None, wanted: str | None) -> tuple[np.ndarray, str]:
+    """The array with the condition c of a conditional model, in a `.npz`.
+
+    Args:
+      path: of the file.
+      name: of the array with x.
+      wanted: the name of the array; `None`: "c" or "y". Next to "x_test", "y_test" comes first,
+        and "y_train" is not used.
+
+    Returns:
+      `(array, name)`.
+
+    Raises:
+      ValueError: if there is none, or if it holds no real numbers.
+    """
+    part = next((end for end in ("_train", "_test") if (name or "").endswith(end)), "")
+    if wanted is None:
+        names = [f"c{part}", "c", f"y{part}", "y"]
+    else:
+        stem = wanted.removesuffix("_train").removesuffix("_test")
+        names = [stem + part] + [wanted] * (not part or stem == wanted)
+
+    def choose(there):
+        found = [one for one in names if one in there and one != name][:1]
+        if not found:
+            others = ", ".join(repr(one) for one in there if one != name) or "no other array"
+            raise ValueError(
+                f"{path} has no array {' or '.join(map(repr, dict.fromkeys(names)))} with the "
+                f"condition, next to {name or 'x'!r}; it has {others}.")
+        return found
+
+    if content.first_bytes(path, 2) != b"PK":
+        raise ValueError(f"{path} holds one array, without a condition.")
+    (found, c), = content.npz(path, choose).items()
+    if c.dtype.kind not in _REAL:
+        raise content.TextColumn(f"{path}, array {found!r} has the type {c.dtype}.")
+    return c, found
 
 
 def read_numpy(
@@ -108,7 +149,7 @@ def _numbers(path, column, name):
     if not any(
             of(kind)
             for of in (types.is_integer, types.is_floating, types.is_boolean, types.is_decimal)):
-        raise ValueError(
+        raise content.TextColumn(
             f"{path}, {name} holds {kind}, no numbers. Columns can be left out by columns=[...].")
     if column.null_count:
         row = int(np.argmax(column.is_null().to_numpy()))

@@ -15,6 +15,10 @@ import numpy as np
 _GZIP = b"\x1f\x8b"
 
 
+class TextColumn(ValueError):
+    """A column of a table holds text where numbers are needed."""
+
+
 @contextlib.contextmanager
 def naming(path: str | os.PathLike, kind: str) -> Iterator[None]:
     """Turns every exception of a library about a damaged file into a `ValueError` of one line.

@@ -13,6 +13,8 @@ from tfisovae.sources import content, headers
 
 SEPARATORS = {",": ",", ";": ";", "tab": "\t", "|": "|", "whitespace": r"\s+"}
 _HEAD, _CELLS = 100, 100_000  # lines that guesses use, fewer if they are long
+_TEXT = ("Leave text columns out: list the names or numbers (from 0) of the other columns in "
+         "columns.")
 _OTHERS = {
     b"PK\x03\x04": "a zip file or an Excel workbook", b"\xd0\xcf\x11\xe0": "an old Excel workbook",
     b"PAR1": "Parquet", b"\x93NUMPY": "a .npy file"
@@ -219,7 +221,7 @@ def _parse(path, data, options, chosen, width):
     if reason or missing:
         reason = _fault(path, data, options, chosen, width) or reason
     if reason:
-        raise ValueError(reason)
+        raise (content.TextColumn if reason.endswith(_TEXT) else ValueError)(reason)
     return x
 
 
@@ -266,5 +268,4 @@ def _complaint(cell, decimal, truth):
         return (
             f"{shown} is not a number with the decimal sign {decimal!r}. Remove thousands "
             "separators, or set decimal to another decimal sign.")
-    return (f"{shown} is not a number. Leave text columns out: list the names or numbers (from 0) "
-            "of the other columns in columns.")
+    return f"{shown} is not a number. {_TEXT}"

@@ -21,7 +21,8 @@ def ending(path: str | os.PathLike) -> str:
 
 def load_table(path: str | os.PathLike, standardize: bool | Sequence[npt.ArrayLike] = False, *,
                header: str = "auto", separator: str | None = None, decimal: str | None = None,
-               columns: Sequence[str | int] | None = None, drop_index: str = "auto",
+               columns: Sequence[str | int] | None = None,
+               without: Sequence[str | int] = (), drop_index: str = "auto",
                arrays: Sequence[str] = columnar.OF_TRAINING) -> Source:
     """Opens a table as a `Source` of `[m]` float32 rows; a tenth of them, fixed by their positions,
     is held out.
@@ -44,6 +45,7 @@ def load_table(path: str | os.PathLike, standardize: bool | Sequence[npt.ArrayLi
       decimal: "." or ",": the decimal sign of text; `None`: found.
       columns: names or numbers (from 0, as in the file) of the columns to keep, in this order;
         `None`: all but an index.
+      without: names or numbers of columns to leave out. Not used with `columns`.
       drop_index: whether the first column (in Parquet: the index of pandas) is left out: "yes",
         "no", or "auto": if a text header has no name for it (or "Unnamed: 0"), or if Parquet has
         such an index. Not used with `columns`.
@@ -76,10 +78,10 @@ def load_table(path: str | os.PathLike, standardize: bool | Sequence[npt.ArrayLi
         else:
             parse, names, width, index, array = columnar.read_numpy(path, arrays)
         options, reading = {}, {"format": kind[1:]}
-    chosen, dropped = _chosen(path, names, width, index, columns, drop_index)
+    chosen, dropped = _chosen(path, names, width, index, columns, without, drop_index)
     x = parse(chosen)
     labels = [f"{k} ({names[k]!r})" if names else str(k) for k in chosen]
-    kept = None if columns is None else [
+    kept = chosen if without else None if columns is None else [
         column if isinstance(column, str) else int(column) for column in columns
     ]
     reading.update(num_rows=len(x), num_columns=x.shape[1], names=names
@@ -134,7 +136,7 @@ def _source(path, x, labels, standardize, reading, array):
     return Source(Rows(single, train), Rows(single, evaluation), {**manifest, "notes": notes})
 
 
-def _chosen(path, names, width, index, columns, drop_index):
+def _chosen(path, names, width, index, columns, without, drop_index):
     """Positions of the columns to keep, and of dropped index columns."""
     if columns is not None:
         if isinstance(columns, str) or not isinstance(columns, Sequence | np.ndarray):
@@ -145,7 +147,10 @@ def _chosen(path, names, width, index, columns, drop_index):
                 f"columns must name at least one column, and each once; got {list(columns)}.")
         return chosen, []
     dropped = {"auto": index, "yes": index or [0], "no": []}[drop_index]
-    chosen = [k for k in range(width) if k not in dropped]
+    left_out = [_position(path, names, width, column) for column in without]
+    chosen = [k for k in range(width) if k not in dropped and k not in left_out]
+    if not chosen and left_out:
+        raise ValueError(f"{path} has no columns but {', '.join(map(str, without))}.")
     if not chosen:
         raise ValueError(f"{path} has only an index column. drop_index='no' keeps it.")
     return chosen, dropped

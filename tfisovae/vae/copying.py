@@ -31,9 +31,11 @@ def checked(vae: Any, configure: Callable[[], dict[str, Any]], purpose: str) -> 
 
     Raises:
       ValueError: if it makes a different VAE: another distortion, networks with other weights, or a
-        subclass that encodes or decodes differently.
+        subclass that encodes or decodes differently; or if the two networks share weights, which a
+        VAE from a configuration would have twice.
     """
     _check_distortion(vae, purpose)
+    _check_shared(vae, purpose)
     doubtful = {role: network for role, network in (("encoder", vae.encoder),
                                                     ("decoder", vae.decoder))
                 if not graph.can_be_made_again(network)}
@@ -107,6 +109,19 @@ def _check_distortion(vae, purpose):
             f"The distortion {kind.__name__} cannot be {purpose}, since it cannot be made from its "
             "configuration. Define get_config, which returns the arguments of __init__."
         ) from cause
+
+
+def _check_shared(vae, purpose):
+    """Raises ValueError if the encoder and the decoder have a variable in common."""
+    known = set(map(id, _keras.variables(vae.encoder.weights)))
+    shared = [weight.name for weight in _keras.variables(vae.decoder.weights)
+              if id(weight) in known]
+    if shared:
+        raise ValueError(
+            f"The VAE cannot be {purpose}: its encoder and decoder share the weights "
+            f"{', '.join(shared[:3])}{', ...' * (len(shared) > 3)}, which would then be two. Keep "
+            "the code that makes the two networks, and save their weights: "
+            "vae.save_weights(\"NAME.h5\").")
 
 
 def reduced(vae: Any) -> tuple[Callable[..., Any], tuple[Any, ...]]:

@@ -108,9 +108,13 @@ class Trainable(_keras.Trained):
                 self._settle_by(tf.TensorSpec(shape))
             return
         x = x_of(data)
+        if isinstance(x, (str, bytes, int, float)) or (hasattr(x, "shape") and x.shape == ()):
+            raise ValueError(
+                "x must be an array [N, ...], a tf.data.Dataset of batches, or a generator of "
+                f"them; got {x!r}.")
         if hasattr(x, "shape") and hasattr(x, "dtype"):
             check_kind(x)
-            for first in range(0, len(x), _ROWS):
+            for first in range(0, int(x.shape[0]), _ROWS):
                 rows = x[first:first + _ROWS]
                 arguments.check_finite("x", rows, first)
                 self._prepare(rows)
