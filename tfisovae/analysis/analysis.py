@@ -265,13 +265,16 @@ class Analysis:
     def table(self, rows: int = 10) -> str:
         """The leading dimensions as text, which have clusters, and how all was measured; channels
         and places of a spatial latent space. A number that was not measured is "-".
+
+        `+-` is a standard error. SD is a standard deviation: of a norm over the data in a row, and
+        of the mean norms over the dimensions in the line below.
         """
         cost, error = self._leading_costs()
         wide = max(4, len(str(len(self.active) - 1)))
         lines = [
             f"{'rank':>4} {'z_j':>{wide}} {'E[sigma^-2]':>14} {'importance':>11} "
             + ("" if cost is None else f"{'cost of removal':>20} {'(nats)':>8} ") +
-            f"{'KL (nats)':>10} {'norm':>14} {'1-sigma^2':>10} {'largest cosine':>15}"
+            f"{'KL (nats)':>10} {'norm +- SD':>14} {'1-sigma^2':>10} {'largest cosine':>15}"
         ]
         measured = measured_dimensions(vars(self))
         off_diagonal = self.gram_cosine - np.diag(np.diag(self.gram_cosine))
@@ -298,7 +301,7 @@ class Analysis:
             f"({'information' if given else 'KL'} above {self.active_threshold:g} nats)."
         )
         if self.num_active:
-            said = [f"norm {self.isometric_norm:.3f} +- {self.isometric_norm_spread:.3f}"]
+            said = [f"norm {self.isometric_norm:.3f} +- {self.isometric_norm_spread:.3f} (SD)"]
             if self.num_active > 1:
                 said.append(f"cosines {self.gram_off_diagonal_cosine:.3f} rms")
             if not given:
