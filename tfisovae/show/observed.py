@@ -29,7 +29,7 @@ def observe(model: AutoencoderLike, analysis: Analysis | Mapping[str, Any], x: n
                                                               np.ndarray] = channels_last,
             progress: bool = False, *, distortion: Distortion | str | None = None,
             scale: str = "log_variance", inspect: bool = True) -> dict[str, Any]:
-    """Traversals and reconstructions of a measured model, as parts for `report.write`.
+    """Traversals and reconstructions of a measured model, as parts for `tfisovae.show.page.write`.
 
     Args:
       model: whatever `as_autoencoder` takes; its beta need not be known.
@@ -49,10 +49,10 @@ def observe(model: AutoencoderLike, analysis: Analysis | Mapping[str, Any], x: n
     Cost: about 90 decodes for each active dimension (fewer for more than 48), and one for each
     example. Of more than 300 dimensions only the first 16 are shown.
     """
-    values = analysis if isinstance(analysis, Mapping) else analysis.to_dict()
-    model, measured, share = as_autoencoder(model, distortion, scale=scale,
-                                            needs_beta=False), Measured(values), _share(analysis)
+    model = as_autoencoder(model, distortion, scale=scale, needs_beta=False)
     refuse(model, "observe", "conditional", "covariance")
+    values = analysis if isinstance(analysis, Mapping) else analysis.to_dict()
+    measured, share = Measured(values), _share(analysis)
     if inspect and len(x):
         inspection.check(model, np.asarray(x, np.float32))
     dimensions = [
