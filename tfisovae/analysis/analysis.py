@@ -81,7 +81,7 @@ class Analysis:
       coding_loss_standard_error, transform_loss_standard_error: likewise.
       posterior_balance_standard_error: likewise.
       unexplained, unexplained_standard_error: sqrt(E[Var(log sigma_j | mu_j)]), 0 on a flat
-        manifold (`tfisovae.flatness`), over the first 20,000 examples; NaN below 200.
+        manifold (`tfisovae.geometry.flatness`), over the first 20,000 examples; NaN below 200.
       log_scale_std: sqrt(Var(log sigma_j)).
       stationarity: moments that are 0 or 1 after convergence of scale, shift and noise:
         `tfisovae.verdict.checks.Stationarity`.

@@ -29,7 +29,7 @@ def observe(model: AutoencoderLike, analysis: Analysis | Mapping[str, Any], x: n
                                                               np.ndarray] = channels_last,
             progress: bool = False, *, distortion: Distortion | str | None = None,
             scale: str = "log_variance", inspect: bool = True) -> dict[str, Any]:
-    """Traversals and reconstructions of a measured model, as parts for `tfisovae.show.page.write`.
+    """Traversals and reconstructions of a measured model, as parts for `tfisovae.show.write`.
 
     Args:
       model: whatever `as_autoencoder` takes; its beta need not be known.
