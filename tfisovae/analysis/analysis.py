@@ -7,7 +7,6 @@ import typing
 from collections.abc import Iterable, Mapping
 
 import numpy as np
-import numpy.typing as npt
 
 from tfisovae import files, verdict
 from tfisovae.analysis import scree, spatial, storage
@@ -448,18 +447,3 @@ def _array(value):
     """An array of a JSON list, whose `null`s were not numbers."""
     value = np.array(value)
     return value.astype(float) if value.dtype == object else value
-
-def factor_correlations(means: npt.ArrayLike, factors: npt.ArrayLike) -> np.ndarray:
-    """Pearson's correlation of each latent mean with each true factor.
-
-    Args:
-      means: posterior means, `[N, n]`.
-      factors: `[N, k]`.
-
-    Returns:
-      `[n, k]`; 0 if one of the two is constant.
-    """
-    means, factors = np.asarray(means, np.float64), np.asarray(factors, np.float64)
-    means, factors = means - means.mean(0), factors - factors.mean(0)
-    norms = np.sqrt(np.sum(means**2, 0))[:, None] * np.sqrt(np.sum(factors**2, 0))
-    return np.divide(means.T @ factors, norms, out=np.zeros_like(norms), where=norms > 0)

@@ -261,7 +261,7 @@ def estimate_beta(model: AutoencoderLike, data: Data, *, num_examples: int | Non
       threshold: dimensions with a larger mean KL, nats, are used; in weaker ones both sides are
         near 0.
       progress: whether to show a progress bar.
-      distortion, scale: as for `as_autoencoder`, for models without them.
+      distortion, scale: as for `as_autoencoder`.
       inspect: `False` skips the check of the model on the first examples. The check refuses models
         with meaningless numbers, such as a random encoder, and warns of doubtful ones.
 

@@ -130,7 +130,7 @@ class IsometricVariable:
           at: `[n]`, fixed values of the other variables (their means over the data, 0 for a trained
             VAE).
           num_points: of the grid.
-          distortion: as for `as_autoencoder`, for models without one.
+          distortion: as for `as_autoencoder`.
           inspect: False leaves out the look at the decoder, which refuses one that is random, whose
             examples depend on each other, or whose outputs the distortion does not take.
 
