@@ -66,7 +66,7 @@ def factor_table(directory, rows=12):
     saved = layout.measured(directory)
     a = tfisovae.Analysis.from_dict(saved)
     factors = follows(saved) if "factor_correlations" in saved else None
-    lines = ["| rank | importance | cost of removal | in nats | E[sigma^-2] | norm | factors "
+    lines = ["| rank | importance | cost of removal | in nats | E[sigma^-2] | norm +- SD | factors "
              "(correlation) |", "| --- " * 7 + "|"]
     lines += [
         f"| {rank} | {a.importance[j]:.3g} | {_cost(a, j)} | "

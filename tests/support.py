@@ -22,6 +22,7 @@ from tfisovae.verdict.record import Reason, ReasonKind
 
 ROOT = pathlib.Path(__file__).parent.parent
 
+
 def assert_alike(a, b, name="", **tolerances):
     """Values as JSON has them are the same, and numbers within tolerances."""
     if isinstance(b, dict):
@@ -190,7 +191,6 @@ class KeptVAE(tfisovae.VAE):
         for variable, value in self._first:
             variable.assign(value)
         self._left = None
-
 
     def save(self, filepath, **kwargs):
         """As a plain VAE, which commands in other processes load."""

@@ -1,18 +1,20 @@
 """The README and docs/: their code runs and prints what they show, their commands are taken, their
 links lead somewhere, their tables are those of results/.
 """
+import ast
 import importlib
 import importlib.util
+import pathlib
 import pkgutil
 import re
 import shlex
 import shutil
 import subprocess
-import types
 
 import numpy as np
 import pytest
 
+import tfisovae
 from results import figures_docs, report
 from tests import pages
 from tfisovae import files
@@ -22,6 +24,8 @@ from tfisovae.verdict.states import IsometryState, State
 
 ROOT, PAGES = pages.ROOT, {str(path.relative_to(pages.ROOT)): path for path in pages.PAGES}
 SLOW = ("docs/train.md", "docs/large-latents.md")  # the code of the others takes 2 to 4 CPU seconds
+MODULES = [info.name for info in pkgutil.walk_packages(tfisovae.__path__, "tfisovae.")
+           if info.name != "tfisovae.__main__"]
 every_page = pytest.mark.parametrize("name", PAGES)
 
 
@@ -147,7 +151,41 @@ def is_there(path):
         return False
     if hasattr(owner, last) or last in getattr(owner, "__dataclass_fields__", {}):
         return True
-    return isinstance(owner, types.ModuleType) and importlib.util.find_spec(path) is not None
+    return hasattr(owner, "__path__") and (
+        importlib.util.find_spec(f"{owner.__name__}.{last}") is not None)
+
+
+def names_in_docstrings():
+    """`(module, name)` of every dotted name in backticks, but for names of files."""
+    for module in MODULES:
+        path = pathlib.Path(importlib.util.find_spec(module).origin)
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef)):
+                for name in re.findall(r"`(\w+(?:\.\w+)+)[`(]", ast.get_docstring(node) or ""):
+                    if not re.search(r"\.(json|png|csv|html|npz|uint8)$", name):
+                        yield module, name
+
+
+def test_names_in_docstrings_exist():
+    """Of tfisovae, of one of its modules, or of one of its classes; instances have the name of the
+    class in small letters. Names that begin with anything else are not ours.
+    """
+    found = list(names_in_docstrings())
+    owners = {}
+    for module in MODULES:
+        owners.setdefault(module.rpartition(".")[2], set()).add(module)
+        for name, one in vars(importlib.import_module(module)).items():
+            if isinstance(one, type) and one.__module__.startswith("tfisovae."):
+                owners.setdefault(name.lower(), set()).add(f"{one.__module__}.{name}")
+    dead = []
+    for module, name in found:
+        first, _, rest = name.partition(".")
+        if first == "tfisovae":
+            dead += [] if is_there(name) else [(module, name)]
+        elif first.lower() in owners:
+            places = owners[first.lower()] | {f"tfisovae.{first}"}
+            dead += [] if any(is_there(f"{at}.{rest}") for at in places) else [(module, name)]
+    assert len(found) > 100 and not dead
 
 
 def test_the_page_of_the_api_has_every_public_name(request):

@@ -15,11 +15,11 @@ from tfisovae import sources, theory
 NORM = np.array([1 / 6, 2 / 3, 8 / 3])
 
 
-def linear_loss(parameters, v, beta, kl_has_variance=True):
+def linear_loss(parameters, v, beta):
     """E[L] of the linear VAE, by definition: D and KL of Gaussians."""
     a, b, log_scale = parameters
     s2 = math.exp(2 * log_scale)
-    kl = 0.5 * (a * a * v - 2 * log_scale - 1 + (s2 if kl_has_variance else 0))
+    kl = 0.5 * (a * a * v - 2 * log_scale - 1 + s2)
     return (1 - a * b) ** 2 * v + b * b * s2 + beta * kl
 
 
@@ -82,84 +82,6 @@ def test_reverse_water_filling_is_the_optimal_allocation(level):
         bounds=[(1e-9, v) for v in NORM],
         constraints={"type": "eq", "fun": lambda d: d.sum() - distortion}, options={"ftol": 1e-14})
     assert found.success and rate == pytest.approx(found.fun, abs=1e-6)
-
-
-def test_the_papers_linear_vae():
-    """Eqs. 41-43 and 46: stationary for the KL without sigma^2, above the true optimum with it, and
-    the limits.
-    """
-    made = theory.approximate_linear_vae(1.0, 0.1)
-    at = np.array([made["encoder_gain"], made["decoder_gain"], np.log(made["scale"])])
-    assert at[:2] == pytest.approx([1, 0.947214], abs=1e-6) and made["scale"]**2 == pytest.approx(
-        0.055728, abs=1e-6)
-    slope = scipy.optimize.approx_fprime(at, lambda p: linear_loss(p, 1.0, 0.1, False), 1e-7)
-    np.testing.assert_allclose(slope, 0, atol=1e-6)
-    assert [made["transform_loss"], made["coding_loss"]] == pytest.approx([0.0027864, 0.05],
-                                                                          abs=1e-7)
-    assert linear_loss(at, 1.0, 0.1) == pytest.approx(0.199936, abs=1e-6)
-    assert linear_loss(at, 1.0, 0.1) > linear_loss(
-        [0.974679, 0.974679, math.log(0.05) / 2], 1.0, 0.1)
-    errors = []
-    for beta in (1e-2, 1e-3):
-        made = theory.approximate_linear_vae(1.0, beta)
-        errors.append(abs(made["transform_loss"] / made["transform_loss_limit"] - 1))
-        a, s = 1.0, made["scale"]
-        assert made["wiener_ratio"] == pytest.approx(s**2)
-        # The Wiener filter for s = 1 / sigma_x and this noise: transform over coding error, by its
-        # own formula.
-        gain = a / (a * a + s * s)
-        assert (1 - gain * a)**2 / (gain * s)**2 == pytest.approx(made["wiener_ratio"], rel=1e-12)
-    assert errors[1] == pytest.approx(errors[0] / 10, rel=0.1)  # first order in beta
-    with refuses(ValueError):
-        theory.approximate_linear_vae(1.0, 0.6)
-
-
-def test_the_ideal_vae_is_the_limit_of_the_linear_one():
-    """D_G, R_G and R, D against the exact linear VAE on Gaussians as beta falls: D to first order,
-    R exactly.
-    """
-    entropy = 0.5 * np.sum(np.log(2 * math.pi * math.e * NORM))
-    for beta in (0.1, 0.01):
-        vae = theory.LinearVAE(NORM, beta)
-        distortion, rate = theory.objective_at_optimum(entropy, 3, beta)
-        assert rate == pytest.approx(vae.rate.sum(), abs=1e-9)
-        assert distortion == pytest.approx(vae.distortion.sum(), abs=1e-9)
-        r, d = theory.rate_distortion_terms(entropy, 3, beta)
-        assert r == pytest.approx(rate) and r + d == pytest.approx(entropy)
-        # d is the entropy of Gaussian noise of variance beta / 2 in three dimensions, up to its
-        # sign convention.
-        assert d == pytest.approx(3 * scipy.stats.norm(0, math.sqrt(beta / 2)).entropy())
-
-
-def test_the_elbo_is_the_log_density():
-    """By quadrature: N(0, 1) data, the exact linear VAE at small beta, its ELBO under the
-    likelihood N(x_hat, beta / 2).
-    """
-    beta, x = 1e-4, 0.7
-    vae = theory.LinearVAE(1.0, beta)
-    mean, scale = vae.encoder_gain * x, vae.scale
-    kl = 0.5 * (mean**2 + scale**2 - math.log(scale**2) - 1)
-    nodes, weights = np.polynomial.hermite_e.hermegauss(20)
-    x_hat = vae.decoder_gain * (mean + scale * nodes)
-    weights = weights / math.sqrt(2 * math.pi)
-    elbo = np.sum(weights * scipy.stats.norm.logpdf(x, x_hat, math.sqrt(beta / 2))) - kl
-    assert elbo == pytest.approx(scipy.stats.norm.logpdf(x), abs=1e-3)
-    assert theory.evidence_lower_bound(np.sum(weights * (x - x_hat)**2), kl, 1,
-                                       beta) == pytest.approx(elbo, abs=1e-9)
-    distortion, rate = theory.objective_at_optimum(-scipy.stats.norm.logpdf(x), 1, beta)
-    assert theory.evidence_lower_bound(distortion, rate, 1, beta) == pytest.approx(
-        scipy.stats.norm.logpdf(x), abs=1e-12)
-
-
-@pytest.mark.parametrize("step, tolerance", [(0.5, 1e-7), (1.0, 1e-7), (2.0, 0.02)])
-def test_quantizer_distortion(step, tolerance):
-    """By integration over the cells."""
-    def cell(k):
-        return scipy.integrate.quad(lambda z: scipy.stats.norm.pdf(z) * (z - k * step)**2,
-                                    (k - 0.5) * step, (k + 0.5) * step)[0]
-
-    total = sum(cell(k) for k in range(-40, 41))
-    assert theory.quantizer_distortion(step) == pytest.approx(total, rel=tolerance)
 
 
 def test_quantizer_rates():

@@ -104,7 +104,7 @@ def log_densities(model: AutoencoderLike, x: Data, forms: str | Sequence[str] | 
         the sum of Gamma's off-diagonals (nats).
       seed: of the signs.
       progress: whether to show a progress bar.
-      distortion, beta, scale: as for `as_autoencoder`, for models that do not have them.
+      distortion, beta, scale: as for `as_autoencoder`.
       inspect: `False` skips the check of the model on the first examples. The check refuses models
         with meaningless numbers, such as a random encoder, and warns of doubtful ones.
 

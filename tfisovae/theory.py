@@ -84,7 +84,7 @@ class LinearVAE:
     It maps x -> z = a x + sigma eps -> x_hat = b z for x from N(0, v), with D = |x - x_hat|^2 and
     the KL of Eq. 2. For v > h it has a = sqrt(v - h) / v, b = sqrt(v - h), sigma^2 = h / v, a point
     of the rate-distortion curve. For v <= h it has collapsed: sigma = 1, b = 0. (Appendix B leaves
-    sigma^2 out of the KL: `approximate_linear_vae`.)
+    sigma^2 out of the KL.)
 
     Args:
       variance: v, a number, or `[m]` for independent components.
@@ -119,29 +119,6 @@ class LinearVAE:
         self.precision = self.scale**-2.0
 
 
-def approximate_linear_vae(variance: npt.ArrayLike, beta: float) -> dict[str, float | np.ndarray]:
-    """The linear VAE of appendix B, without sigma^2 in the KL (Eqs. 6, 40): a dict of its
-    parameters and losses (Eqs. 41, 42).
-
-    It is a local minimum of Eq. 40, which is unbounded below (b = 0 and sigma to infinity). It
-    exists for beta <= v / 2. The transform loss tends to h^2 / v for beta << v (Eq. 43:
-    `transform_loss_limit`). Its ratio to the coding loss tends to sigma^2, as for the Wiener filter
-    (Eq. 46: `wiener_ratio`).
-
-    Raises:
-      ValueError: if beta exceeds v / 2.
-    """
-    v, beta = positive_array("variance", variance), float(positive_array("beta", beta))
-    if np.any(beta > v / 2):
-        raise ValueError(
-            f"Eq. 41 exists for beta up to variance / 2 = {np.min(v) / 2:g}; got beta = {beta:g}.")
-    root = 1 + np.sqrt(1 - 2 * beta / v)
-    scale = np.sqrt(2 * beta / v) / root
-    return {"encoder_gain": v**-0.5, "decoder_gain": np.sqrt(v) * root / 2, "scale": scale,
-            "coding_loss": np.full_like(v, beta / 2), "transform_loss": (root / 2 - 1) ** 2 * v,
-            "transform_loss_limit": (beta / 2) ** 2 / v, "wiener_ratio": scale**2}
-
-
 def importance(precision: npt.ArrayLike, beta: float) -> float | np.ndarray:
     """The importance of latent variables, the variance of y_j in the unit of D (Eq. 16).
 
@@ -163,64 +140,6 @@ def noise_entropy(n: int, beta: float) -> float:
     28).
     """
     return 0.5 * n * math.log(math.pi * math.e * float(positive_array("beta", beta)))
-
-
-def objective_at_optimum(entropy: float, n: int, beta: float) -> tuple[float, float]:
-    """Distortion and rate of an ideal VAE (Eqs. 13, 14): `(D_G, R_G)`.
-
-        D_G = n beta / 2,        R_G = H(y) - (n / 2) log(pi e beta)
-
-    They hold if the posterior noise is small compared with the data: beta / 2 << Var(y_j), every
-    dimension active.
-
-    Args:
-      entropy: differential entropy of the n active isometric variables, nats. For the sum of
-        squares on a flat manifold it is the entropy of x itself.
-      n: number of active dimensions.
-      beta: 1 / lmbda.
-    """
-    return n * beta / 2, entropy - noise_entropy(n, beta)
-
-
-def rate_distortion_terms(entropy: float, n: int, beta: float) -> tuple[float, float]:
-    """R and D of Alemi et al. (2018) as in Eqs. 28, 33: `(R, D)` with D = (n / 2) log(pi e beta), R
-    = H - D, nats.
-
-    D is the differential entropy of the posterior noise in the isometric space (Eq. 28's first line
-    lacks a minus). It may be negative. R + D is the entropy of the data for every beta. This holds
-    if beta / 2 is small compared with the data's variance.
-    """
-    distortion = noise_entropy(n, beta)
-    return entropy - distortion, distortion
-
-
-def evidence_lower_bound(distortion: npt.ArrayLike, rate: npt.ArrayLike, n: int,
-                         beta: float) -> float | np.ndarray:
-    """The ELBO with a Gaussian likelihood of variance beta / 2 in the isometric space of n
-    dimensions, nats (section 3.3).
-
-        ELBO = -D / beta - (n / 2) log(pi beta) - KL,
-
-    At the optimum it equals log p(y), up to terms of order beta / 2 over the data's variance. There
-    D = n beta / 2 and KL = -log p(y) - (n / 2) log(pi e beta) (Eq. 13). `tfisovae.density` calls it
-    "objective".
-
-    Args:
-      distortion: D of an example, or its mean.
-      rate: KL, nats, likewise.
-      n: number of active dimensions.
-      beta: 1 / lmbda.
-    """
-    beta = float(positive_array("beta", beta))
-    return -np.asarray(distortion) / beta - 0.5 * n * math.log(math.pi * beta) - np.asarray(rate)
-
-
-def quantizer_distortion(step: npt.ArrayLike) -> float | np.ndarray:
-    """T^2 / 12, the mean squared error of rounding to multiples of T (Eq. 56).
-
-    For z from N(0, 1) it is right to 1e-7 for T up to 1, and to 2 % at T = 2.
-    """
-    return positive_array("step", step) ** 2 / 12
 
 
 def quantizer_rate(mean: npt.ArrayLike, scale: npt.ArrayLike) -> float | np.ndarray:

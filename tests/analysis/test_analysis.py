@@ -11,7 +11,7 @@ import tfisovae
 from tests.messages import refuses
 from tests.support import assert_alike
 from tfisovae import theory
-from tfisovae.analysis import analysis, measuring
+from tfisovae.analysis import measuring
 from tfisovae.analysis.monitor import Meter
 from tfisovae.analysis.scree import Scree
 from tfisovae.autoencoder import inspection
@@ -131,6 +131,7 @@ def test_how_often_examples_are_encoded():
         return np.pad(2 * z, [(0, 0), (0, 3)])
 
     model = tfisovae.as_autoencoder((encode, decode), "sse", 0.1)
+
     def times():
         return [sum(np.any(np.all(rows == row, 1)) for rows in seen)
                 for row in x[[0, 15, 16, 249]]]
@@ -178,16 +179,6 @@ def test_bad_requests(vae):
         tfisovae.analyze(vae, tf.data.Dataset.from_tensor_slices(data(5)).batch(5).take(0))
     with refuses(ValueError, "num_examples"):
         tfisovae.analyze(vae, data(5), num_examples=0)
-
-
-def test_factor_correlations():
-    rng = np.random.default_rng(0)
-    means, factors = rng.standard_normal((200, 3)), rng.standard_normal((200, 2))
-    means[:, 2] = 4.0
-    expected = np.corrcoef(means[:, :2].T, factors.T)[:2, 2:]
-    found = analysis.factor_correlations(means, factors)
-    np.testing.assert_allclose(found[:2], expected, rtol=1e-9)
-    np.testing.assert_array_equal(found[2], 0)
 
 
 def test_pictures_are_drawn(vae, tmp_path):

@@ -268,6 +268,15 @@ def test_a_loss_at_rest_falls_in_five_per_cent(correlation):
     assert undecided < 0.3 if not correlation else correlation < 0.8 or undecided > 0.8
 
 
+def test_random_walks_fall_throughout_as_rarely_as_their_p_value_says():
+    """Of 5,000 walks, within 3.5 binomial deviations; of white noise hardly any."""
+    noise = np.random.default_rng(9).standard_normal((5000, 180))
+    p = tests_of_means._monotone(-np.arange(180.0))
+    found = np.mean([tests_of_means._monotone(walk) == p for walk in np.cumsum(noise, 1)])
+    assert found == pytest.approx(p, abs=3.5 * math.sqrt(p * (1 - p) / 5000))
+    assert np.mean([tests_of_means._monotone(rows) == p for rows in noise]) < 0.001
+
+
 def test_a_bent_fall_is_no_noise():
     """3.07 nats, exponentially, over the last 30 rows: found each time with noise of .002, and
     nearly each time with .2.

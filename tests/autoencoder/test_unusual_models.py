@@ -17,7 +17,7 @@ from tfisovae.autoencoder.graph import treats_examples_apart
 from tfisovae.autoencoder.outputs import Outputs, PartError
 from tfisovae.codec import identity
 from tfisovae.distortions import base
-from tfisovae.geometry import isometric_variable, monotone, pullback
+from tfisovae.geometry import monotone, pullback
 from tfisovae.verdict import checks, convergence
 from tfisovae.verdict.states import Cause
 
@@ -404,14 +404,6 @@ def test_a_codec_of_an_encoder_that_is_not_defined_everywhere_is_known_again():
     assert np.isnan(known.mean).any() and np.isfinite(known.mean).any()
     assert known.difference(functions()) is None
     assert "another mean" in known.difference(functions(0.5))
-
-
-def test_a_dimension_that_stands_still_has_no_clusters():
-    mean = np.random.default_rng(0).standard_normal(500)
-    posteriors = isometric_variable.IsometricVariable(mean, np.full(500, 0.9), 0.1)
-    still = types.SimpleNamespace(to_y=lambda z: 0 * np.asarray(z))
-    found = isometric_variable.compare(posteriors, still, mean)
-    assert not found.disagree and found.gap_share < 0.1
 
 
 def test_what_was_measured_of_training_decides_where_nothing_else_was():

@@ -16,6 +16,7 @@ from tfisovae.commands import coding
 
 COUNT = 700
 
+
 @pytest.fixture(scope="module")
 def mix(root, tmp_path_factory):
     """A copy of the published run on Mix."""

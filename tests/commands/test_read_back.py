@@ -280,6 +280,7 @@ def test_other_data_say_nothing_of_the_training(run, main, tmp_path):
     """
     np.save(tmp_path / "x.npy", 3 * table(3, 400) + 1)
     options = ["--data", tmp_path / "x.npy", "--out", tmp_path / "out"]
+
     def verdict(path):
         return Verdict.from_dict(files.read_json(path / "isometry.json")["verdict"])
 

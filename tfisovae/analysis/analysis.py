@@ -7,7 +7,6 @@ import typing
 from collections.abc import Iterable, Mapping
 
 import numpy as np
-import numpy.typing as npt
 
 from tfisovae import files, verdict
 from tfisovae.analysis import scree, spatial, storage
@@ -80,7 +79,7 @@ class Analysis:
       coding_loss_standard_error, transform_loss_standard_error: likewise.
       posterior_balance_standard_error: likewise.
       unexplained, unexplained_standard_error: sqrt(E[Var(log sigma_j | mu_j)]), 0 on a flat
-        manifold (`tfisovae.flatness`), over the first 20,000 examples; NaN below 200.
+        manifold (`tfisovae.geometry.flatness`), over the first 20,000 examples; NaN below 200.
       log_scale_std: sqrt(Var(log sigma_j)).
       stationarity: moments that are 0 or 1 after convergence of scale, shift and noise:
         `tfisovae.verdict.checks.Stationarity`.
@@ -264,13 +263,16 @@ class Analysis:
     def table(self, rows: int = 10) -> str:
         """The leading dimensions as text, which have clusters, and how all was measured; channels
         and places of a spatial latent space. A number that was not measured is "-".
+
+        `+-` is a standard error. SD is a standard deviation: of a norm over the data in a row, and
+        of the mean norms over the dimensions in the line below.
         """
         cost, error = self._leading_costs()
         wide = max(4, len(str(len(self.active) - 1)))
         lines = [
             f"{'rank':>4} {'z_j':>{wide}} {'E[sigma^-2]':>14} {'importance':>11} "
             + ("" if cost is None else f"{'cost of removal':>20} {'(nats)':>8} ") +
-            f"{'KL (nats)':>10} {'norm':>14} {'1-sigma^2':>10} {'largest cosine':>15}"
+            f"{'KL (nats)':>10} {'norm +- SD':>14} {'1-sigma^2':>10} {'largest cosine':>15}"
         ]
         measured = measured_dimensions(vars(self))
         off_diagonal = self.gram_cosine - np.diag(np.diag(self.gram_cosine))
@@ -297,7 +299,7 @@ class Analysis:
             f"({'information' if given else 'KL'} above {self.active_threshold:g} nats)."
         )
         if self.num_active:
-            said = [f"norm {self.isometric_norm:.3f} +- {self.isometric_norm_spread:.3f}"]
+            said = [f"norm {self.isometric_norm:.3f} +- {self.isometric_norm_spread:.3f} (SD)"]
             if self.num_active > 1:
                 said.append(f"cosines {self.gram_off_diagonal_cosine:.3f} rms")
             if not given:
@@ -444,18 +446,3 @@ def _array(value):
     """An array of a JSON list, whose `null`s were not numbers."""
     value = np.array(value)
     return value.astype(float) if value.dtype == object else value
-
-def factor_correlations(means: npt.ArrayLike, factors: npt.ArrayLike) -> np.ndarray:
-    """Pearson's correlation of each latent mean with each true factor.
-
-    Args:
-      means: posterior means, `[N, n]`.
-      factors: `[N, k]`.
-
-    Returns:
-      `[n, k]`; 0 if one of the two is constant.
-    """
-    means, factors = np.asarray(means, np.float64), np.asarray(factors, np.float64)
-    means, factors = means - means.mean(0), factors - factors.mean(0)
-    norms = np.sqrt(np.sum(means**2, 0))[:, None] * np.sqrt(np.sum(factors**2, 0))
-    return np.divide(means.T @ factors, norms, out=np.zeros_like(norms), where=norms > 0)

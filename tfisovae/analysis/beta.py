@@ -155,7 +155,7 @@ class BetaEstimate:
                    everywhere(np.sqrt(variances)), strong, kl, int(num_examples), float(threshold))
 
     def interval(self, error_rate: float = 0.05) -> tuple[float, float]:
-        """`(low, high)`; it misses the true beta in a share `error_rate` of data sets.
+        """`(low, high)`; it misses the true beta in about `error_rate` of data sets, or fewer.
 
         It is the wider of two intervals. One is Student's t with `error` and its degrees of
         freedom. The other treats the dimensions as the sample: t with one degree less than
@@ -163,9 +163,9 @@ class BetaEstimate:
         agree by chance would hide a difference. With two dimensions the interval is wide.
 
         Simulated on linear VAEs of 1 to 10 dimensions with 300, 1,000 and 4,096 examples, at .05
-        (`python -m results.simulations`). It misses in 5 %, within the simulation's error, if all
-        dimensions agree, if one or two of several are 10 % off, and if all are off by normal
-        amounts. With three dimensions off by uniform amounts it misses in up to 9 %. A single
+        (`python -m results.simulations`). It misses in at most about 5 % if all dimensions agree,
+        or are all off by normal amounts. If one or two of several are 10 % off, it misses in less
+        than 1 %. With three dimensions off by uniform amounts it misses in up to 9 %. A single
         dimension cannot be compared: if its own beta is 10 % off, the interval always misses. The
         message says so.
         """
@@ -262,7 +262,7 @@ def estimate_beta(model: AutoencoderLike, data: Data, *, num_examples: int | Non
       threshold: dimensions with a larger mean KL, nats, are used; in weaker ones both sides are
         near 0.
       progress: whether to show a progress bar.
-      distortion, scale: as for `as_autoencoder`, for models without them.
+      distortion, scale: as for `as_autoencoder`.
       inspect: `False` skips the check of the model on the first examples. The check refuses models
         with meaningless numbers, such as a random encoder, and warns of doubtful ones.
 

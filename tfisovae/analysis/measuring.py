@@ -58,7 +58,7 @@ def analyze(model: AutoencoderLike, data: Data, num_examples: int | None = None,
         `tfisovae.autoencoder.data.x_of`.
       num_examples: how many examples to measure; all by default.
       progress: whether to show a progress bar.
-      distortion, beta, scale: as for `as_autoencoder`, for models without them.
+      distortion, beta, scale: as for `as_autoencoder`.
       inspect: `False` skips the check of the model on the first examples. The check refuses models
         with meaningless numbers, such as a random encoder, and warns of doubtful ones.
       tangents: the method for derivatives of the decoder: "autodiff" or "differences". By default

@@ -35,7 +35,7 @@ class Meter:
     Args:
       model: `VAE`, or what `as_autoencoder` takes.
       examples: `[N, ...]`, float32, at least one, of the same shape as later ones.
-      **said: `distortion`, `beta` and `scale` of `as_autoencoder`, for models without them.
+      **said: `distortion`, `beta` and `scale` of `as_autoencoder`.
 
     Raises:
       ValueError: if the distortion has no metric tensor, or the examples do not fit the model.

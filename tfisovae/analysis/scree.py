@@ -15,7 +15,7 @@ there.
 """
 import dataclasses
 import typing
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -24,6 +24,7 @@ import numpy.typing as npt
 from tfisovae import theory
 from tfisovae.analysis.clusters import has_clusters
 from tfisovae.analysis.components import PrincipalComponents, count_for
+from tfisovae.verdict.gains import Z
 
 if typing.TYPE_CHECKING:  # a page from saved numbers does not need TensorFlow
     from tfisovae.analysis.analysis import Analysis
@@ -35,7 +36,6 @@ DIFFER = 2.0
 # it predicts pi / sqrt(3) = 1.81 times the cost.
 TOO_HIGH = 1.5
 _SURE = 3.0  # standard errors of each
-INTERVAL = 1.959964  # deviations for a two-sided 95 % interval
 
 
 def counted(sizes: npt.ArrayLike, active: npt.ArrayLike) -> np.ndarray:
@@ -143,7 +143,7 @@ class Scree:
     def interval(self) -> np.ndarray:
         """The 95 % interval about each `size`, `[2, n]`."""
         error = self.standard_error if self.cost is None else self.cost_error
-        spread = INTERVAL * np.nan_to_num(error)
+        spread = Z * np.nan_to_num(error)
         return np.stack([np.maximum(self.size - spread, 0), self.size + spread])
 
     @property
@@ -233,7 +233,7 @@ class Scree:
         """The result in lines of plain words."""
         if not self.active.any():
             return f"No latent dimension is active: there is no {self.size_name} to share out."
-        said = [f"{_listed([str(self.count(share)) for share in SHARES])} dimensions have {_WORDS} "
+        said = [f"{listed([str(self.count(share)) for share in SHARES])} dimensions have {_WORDS} "
                 f"of the {self.size_name} of all. That is a share of the model's outputs."]
         found = self.components
         if found is None:
@@ -241,7 +241,7 @@ class Scree:
         where = "" if found.constant else " in the metric of the distortion at their mean"
         counts = [found.words(found.count(share)) for share in SHARES]
         said.append(
-            f"{_listed(counts)} principal components have as much of the variance of the "
+            f"{listed(counts)} principal components have as much of the variance of the "
             f"data{where}." if len(set(counts)) > 1 else
             f"Principal components for as much of the variance of the data{where}: {counts[0]}, "
             f"each time.")
@@ -260,6 +260,6 @@ class Scree:
 _WORDS = "{:g}, {:g} and {:g} %".format(*(100 * share for share in SHARES))
 
 
-def _listed(words):
-    *first, last = words
-    return f"{', '.join(first)} and {last}"
+def listed(words: Sequence[str]) -> str:
+    """ "a, b and c"."""
+    return " and ".join([*([", ".join(words[:-1])] if len(words) > 1 else []), *words[-1:]])

@@ -124,8 +124,6 @@ a SavedModel with the signatures `encode` and `decode`, or what `tf.saved_model.
 """
 
 
-
-
 def as_autoencoder(model: AutoencoderLike, distortion: Distortion | str | None = None,
                    beta: float | None = None, scale: str = "log_variance",
                    decomposed: bool | None = None, *,
@@ -158,8 +156,9 @@ def as_autoencoder(model: AutoencoderLike, distortion: Distortion | str | None =
         used. This order holds unless the names show another. Spatial latent spaces have `[B, h, w,
         2c]`, or mean and log-variance `[B, h, w, c]`. They are measured as vectors of n = h w c
         numbers; `encode.latent_shape` holds (h, w, c).
-      distortion: `Distortion` of the loss, or its name. `None`: the model's own.
-      beta: 1 / lmbda. `None`: the model's own.
+      distortion: `Distortion` of the loss, or its name. It replaces the model's own. `None`: the
+        model's own.
+      beta: 1 / lmbda, likewise.
       scale: the meaning of the encoder's second output: "log_variance", "variance", "log_scale" or
         "scale" (a standard deviation). For a full covariance `[B, n, n]`: "covariance", or
         "scale_tril" for its lower triangular factor; `tfisovae.measure_totals` measures such

@@ -18,10 +18,6 @@ _WITHOUT_LIMIT = 128
 _AIM = 0.6  # part of the allowed time that is planned, since times vary
 
 
-
-
-
-
 class IsometryMonitor(tf.keras.callbacks.Callback):
     """Measures isometry while `fit` trains: before the first step, and every `every` steps.
 

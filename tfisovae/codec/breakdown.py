@@ -80,8 +80,8 @@ class Ledger:
       bits_difference_standard_error: of the sum of `table_bits` minus the sum of the coded
         `kl_bits`, over the same examples.
       one_minus_variance: E[1 - sigma_j^2].
-      unexplained: deviation of log sigma_j that z_j does not determine (`tfisovae.flatness`); NaN
-        below 200 examples.
+      unexplained: deviation of log sigma_j that z_j does not determine
+        (`tfisovae.geometry.flatness`); NaN below 200 examples.
       aggregate_kl_bits: KL of the aggregate posterior of z_j from the prior: the saving of a table
         for the data's own y.
       fitted_bits: the ideal code length of tables that are fitted to the data's own y; `None` if

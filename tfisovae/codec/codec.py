@@ -111,7 +111,7 @@ class Codec:
             distortion.
           prior: "normal", N(0, 1) mapped to y, or "empirical", the smoothed distribution of the
             data's own means.
-          distortion, beta, scale: as `as_autoencoder` takes them, for models that do not say them.
+          distortion, beta, scale: as `as_autoencoder` takes them.
           num_examples: of the data; all by default.
           progress: whether to show a progress bar.
           inspect: as of `tfisovae.analyze`.

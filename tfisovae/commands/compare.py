@@ -134,7 +134,7 @@ def measure(trained: "Trained", counts: Mapping[str, Any]) -> Iterator[str]:
 
 
 def column(trained: "Trained", title: str, counts: Mapping[str, Any]) -> Generator[str, None, Any]:
-    """Measures a run, yields text, and writes its report; returns its `report.Column`."""
+    """Measures a run, yields text, and writes its report; returns its `tfisovae.show.Column`."""
     from tfisovae.show import Column, contents_of
 
     yield from measure(trained, counts)

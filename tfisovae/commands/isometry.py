@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from tfisovae import files
 from tfisovae.commands import measuring, options
@@ -56,12 +57,27 @@ def add_arguments(p: argparse.ArgumentParser) -> None:
                                             help="dimensions in the table")
 
 
+def factor_correlations(means: npt.ArrayLike, factors: npt.ArrayLike) -> np.ndarray:
+    """Pearson's correlation of each latent mean with each true factor.
+
+    Args:
+      means: posterior means, `[N, n]`.
+      factors: `[N, k]`.
+
+    Returns:
+      `[n, k]`; 0 if one of the two is constant.
+    """
+    means, factors = np.asarray(means, np.float64), np.asarray(factors, np.float64)
+    means, factors = means - means.mean(0), factors - factors.mean(0)
+    norms = np.sqrt(np.sum(means**2, 0))[:, None] * np.sqrt(np.sum(factors**2, 0))
+    return np.divide(means.T @ factors, norms, out=np.zeros_like(norms), where=norms > 0)
+
+
 def compute(trained: "Trained", num_examples: int | None = None,
             method: str = "auto") -> tuple["Analysis", dict[str, Any]]:
     """Measures a run: an `Analysis`, and the other content of `isometry.json`."""
     from tfisovae import sources
     from tfisovae.analysis import components
-    from tfisovae.analysis.analysis import factor_correlations
     from tfisovae.analysis.measuring import analyze
     from tfisovae.autoencoder import streaming
     from tfisovae.autoencoder.data import as_float

@@ -59,7 +59,7 @@ def blamed(error: BaseException, model: str | None) -> str | None:
     """
     from tfisovae import _keras
 
-    if not isinstance(model, str) or not _in_python(model):
+    if not isinstance(model, str) or not is_in_python(model):
         return None
     file = _file(model.rpartition(":")[0])
     lines = [number for frame, number in traceback.walk_tb(error.__traceback__)

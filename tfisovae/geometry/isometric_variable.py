@@ -13,7 +13,6 @@ distance between clusters, as E[sigma^-2] does. The decoder has it:
 along the axis of z_j (`along_axis`). `compare` shows where the two differ. At an optimal posterior
 they agree up to the factor sqrt(1 - sigma_j^2).
 """
-import typing
 
 import numpy as np
 import numpy.typing as npt
@@ -25,8 +24,6 @@ from tfisovae.autoencoder.autoencoder import AutoencoderLike, as_autoencoder, re
 from tfisovae.distortions import Distortion
 from tfisovae.geometry.monotone import Monotone
 
-# Allowed difference between neighbouring examples, as a share of the whole length in y.
-_GAP_SHARE = 0.1
 _POINTS_AT_ONCE = 100
 
 
@@ -130,7 +127,7 @@ class IsometricVariable:
           at: `[n]`, fixed values of the other variables (their means over the data, 0 for a trained
             VAE).
           num_points: of the grid.
-          distortion: as for `as_autoencoder`, for models without one.
+          distortion: as for `as_autoencoder`.
           inspect: False leaves out the look at the decoder, which refuses one that is random, whose
             examples depend on each other, or whose outputs the distortion does not take.
 
@@ -177,47 +174,3 @@ class IsometricVariable:
     def to_z(self, y: npt.ArrayLike) -> float | np.ndarray:
         """z_j of y_j, any shape: the inverse of `to_y`."""
         return self.map.inverse(y)
-
-
-class Comparison(typing.NamedTuple):
-    """The difference between lengths by the decoder and by the posteriors (`compare`).
-
-    Attributes:
-      range_ratio: length in y of the whole range of the means, by the decoder over by the
-        posteriors.
-      gap: `(low, high)`, the neighbouring means, in z, with the largest difference.
-      gap_ratio: the same ratio over that gap alone.
-      gap_share: the difference over that gap, as a share of the longer whole length.
-      disagree: whether `gap_share` exceeds .1. Then there are clusters, and y, its variance and the
-        importance by the posteriors miss the distance between them.
-    """
-
-    range_ratio: float
-    gap: tuple[float, float]
-    gap_ratio: float
-    gap_share: float
-    disagree: bool
-
-
-def compare(posteriors: IsometricVariable, decoder: IsometricVariable,
-            mean: npt.ArrayLike) -> Comparison:
-    """Finds where the isometric variable by posteriors misses a length that the decoder has.
-
-    Args:
-      posteriors: `IsometricVariable(mean, scale, beta)`.
-      decoder: `IsometricVariable.along_axis(model, j, mean, at)`.
-      mean: mu_j of the examples, `[N]`.
-
-    Returns:
-      `Comparison`.
-    """
-    z = np.unique(np.asarray(mean, np.float64))
-    if len(z) < 2:
-        raise ValueError(
-            "mean must hold at least two different numbers: a constant variable has no length."
-        )
-    by_posteriors, by_decoder = np.diff(posteriors.to_y(z)), np.diff(decoder.to_y(z))
-    k, whole = int(np.argmax(np.abs(by_decoder - by_posteriors))), by_decoder.sum()
-    share = float(abs(by_decoder[k] - by_posteriors[k]) / max(whole, by_posteriors.sum()))
-    return Comparison(float(whole / by_posteriors.sum()), (float(z[k]), float(z[k + 1])),
-                      float(by_decoder[k] / by_posteriors[k]), share, share > _GAP_SHARE)

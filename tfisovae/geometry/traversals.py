@@ -133,7 +133,7 @@ def traverse(model: AutoencoderLike, dimensions: Sequence[int] | npt.ArrayLike, 
       n: latent dimensions, for models that do not have it, if `at`, `posterior` and `share` are not
         given.
       num_points: of the decoder's path, for "decoder", at least 2 `columns` - 1.
-      distortion, beta: as `as_autoencoder` takes them, for models that do not say them.
+      distortion, beta: as `as_autoencoder` takes them.
       inspect: as of `IsometricVariable.along_axis`.
 
     Returns:

@@ -50,7 +50,7 @@ class Measurement:
       noise: standard normal `[B, n]`, the posterior noise of this batch, or a function that makes
         it from the posterior's mean.
       tangents: the method for derivatives of the decoder, "autodiff" or "differences"
-        (`geometry.tangent_method`).
+        (`geometry.pullback.tangent_method`).
     """
 
     def __init__(self, autoencoder: Measurable, x: tf.Tensor,

@@ -67,11 +67,6 @@ def percent(share: float) -> str:
     return f"{100 * share:.{digits}f}\N{NO-BREAK SPACE}%"
 
 
-def listed(words: Sequence[str]) -> str:
-    """ "a, b and c"."""
-    return " and ".join([*([", ".join(words[:-1])] if len(words) > 1 else []), *words[-1:]])
-
-
 def count(how_many: int, noun: str = "dimension") -> str:
     """ "1 dimension", "3 dimensions"."""
     return f"{how_many:,} {noun}" + ("" if how_many == 1 else "s")

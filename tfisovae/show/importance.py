@@ -11,9 +11,9 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import LogLocator, NullFormatter
 
 from tfisovae import theory
-from tfisovae.analysis.scree import SHARES, Scree, latent_variance
+from tfisovae.analysis.scree import SHARES, Scree, latent_variance, listed
 from tfisovae.show import drawing
-from tfisovae.show.contents import Contents, Measured, Numbers, count, listed, number, percent
+from tfisovae.show.contents import Contents, Measured, Numbers, count, number, percent
 from tfisovae.show.drawing import FAINT, INK, MAIN, OTHER, Figure, Inline
 
 _FEW = 10  # principal components shown for a model with fewer dimensions

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 
-from tfisovae.analysis.scree import INTERVAL
 from tfisovae.show import drawing
 from tfisovae.show.contents import Measured, Numbers, count, number, percent, rms, statistic
 from tfisovae.show.drawing import FAINT, INK, MAIN, OTHER, Figure, Inline
+from tfisovae.verdict.gains import Z
 
 _ROWS = 200  # of the table
 _MANY = 64  # with more dimensions, dots are small
@@ -99,8 +99,8 @@ def flatness(numbers: Numbers, ax: Axes | None = None, title: str = "") -> Axes 
     values, errors, total = (one[order] for one in measured.vectors(
         "unexplained", "unexplained_standard_error", "log_scale_std"))
     drawing.dashes(ax, rank, total, INK, "in all")
-    drawing.whiskers(ax, rank, np.maximum(values - INTERVAL * errors, 0),
-                     values + INTERVAL * errors, FAINT, "95 % interval")
+    drawing.whiskers(ax, rank, np.maximum(values - Z * errors, 0),
+                     values + Z * errors, FAINT, "95 % interval")
     drawing.dots(ax, rank, values, MAIN, "unexplained")
     ax.set_ylim(bottom=0)
     drawing.label(ax, "", "deviation of log \N{GREEK SMALL LETTER SIGMA}", title)

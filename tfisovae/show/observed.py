@@ -30,7 +30,7 @@ def observe(model: AutoencoderLike, analysis: Analysis | Mapping[str, Any], x: n
                                                               np.ndarray] = channels_last,
             progress: bool = False, *, distortion: Distortion | str | None = None,
             scale: str = "log_variance", inspect: bool = True) -> dict[str, Any]:
-    """Traversals and reconstructions of a measured model, as parts for `report.write`.
+    """Traversals and reconstructions of a measured model, as parts for `tfisovae.show.write`.
 
     Args:
       model: whatever `as_autoencoder` takes; its beta need not be known.
@@ -51,10 +51,10 @@ def observe(model: AutoencoderLike, analysis: Analysis | Mapping[str, Any], x: n
     Cost: about 90 decodes for each active dimension (fewer for more than 48), and one for each
     example. Of more than 300 dimensions only the first 16 are shown.
     """
-    values = analysis if isinstance(analysis, Mapping) else analysis.to_dict()
-    model, measured, share = as_autoencoder(model, distortion, scale=scale,
-                                            needs_beta=False), Measured(values), _share(analysis)
+    model = as_autoencoder(model, distortion, scale=scale, needs_beta=False)
     refuse(model, "observe", "covariance")
+    values = analysis if isinstance(analysis, Mapping) else analysis.to_dict()
+    measured, share = Measured(values), _share(analysis)
     x, c = (x, None) if model.condition is None else _pair(x)
     known, walked, x = _at_first(model, x, c)
     if inspect and len(x):

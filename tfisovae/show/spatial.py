@@ -10,6 +10,7 @@ from tfisovae.analysis.spatial import Spatial
 from tfisovae.show import drawing
 from tfisovae.show.contents import Measured, Numbers, number
 from tfisovae.show.drawing import INK, MAIN, Figure, Inline
+from tfisovae.verdict.gains import Z
 
 _SHOWN = {"importance": "importance", "kl_mean": "KL, nats", "norm_mean": "norm"}
 _PLACES = 10  # rows of the table
@@ -46,9 +47,9 @@ def channels(numbers: Numbers, name: str = "importance", ax: Axes | None = None,
     place = np.arange(len(values))
     drawing.bars(ax, place[known], values[known], bottom, MAIN)
     if error is not None and np.isfinite(error).all():
-        low = values - 1.96 * error
+        low = values - Z * error
         drawing.whiskers(ax, place, np.maximum(low, bottom) if logarithmic else low,
-                         values + 1.96 * error, INK)
+                         values + Z * error, INK)
     if name == "norm_mean":
         drawing.level(ax, 1.0)
     if known.any() and values[known].min() > 0:

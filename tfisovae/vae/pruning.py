@@ -168,8 +168,7 @@ def prune(model: AutoencoderLike, keep: Sequence[int] | int | float | str, data:
         measured.
       num_examples: how many to use; all by default.
       progress: whether to show progress bars.
-      distortion, beta, scale, decomposed: as `as_autoencoder` takes them, for models that do not
-        say them.
+      distortion, beta, scale, decomposed: as `as_autoencoder` takes them.
       inspect: as of `tfisovae.analyze`.
 
     Returns:

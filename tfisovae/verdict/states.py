@@ -12,7 +12,7 @@ class State(enum.Enum):
     IMPROVING = "improving"  # more training, or a closed form, gains more than the margin
     CONVERGED = "converged"  # twice the steps gain less than the margin
     UNDECIDED = "undecided"  # the measurements do not show on which side of the margin the gain is
-    NOT_JUDGED = "not_judged"  # no measurement could have shown a fault
+    NOT_JUDGED = "not_judged"  # nothing shows a fault, and nothing could prove convergence
 
 
 class IsometryState(enum.Enum):

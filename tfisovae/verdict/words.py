@@ -1,5 +1,5 @@
 """The full words for verdicts. `headlines` has three short lines, `next_step` the next step, and
-`model_words` the words for models. No other module makes such words.
+`model_words` the words for models. Only these four modules make such words.
 
 No code reads these words back: all that it needs is in the data behind them.
 """
