@@ -479,7 +479,7 @@ def test_the_range_is_wrong_where_scales_vanish_by_it():
                        (0.0, "DOUBTFUL: reconstructions are worse")):
         finding = Finding(Kind.OTHER_RANGE, "decode", {**numbers, "zero_scales": zero})
         said = model_words.findings([finding])[0]
-        assert said.startswith(word) and ("14.1% of the posterior's scales underflow"
+        assert said.startswith(word) and ("14.1% of the posterior's variances underflow"
                                           in said) is (zero > 0)
         assert (finding.severity is Severity.FATAL) is (zero > 0)
 
