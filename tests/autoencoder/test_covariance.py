@@ -122,20 +122,6 @@ def test_axes_may_change_with_x():
                                rtol=1e-4)
 
 
-REFUSED = {
-    "analyze": lambda model: tfisovae.analyze(model, X),
-    "prune": lambda model: tfisovae.prune(model, 2, X),
-    "Codec.fit": lambda model: tfisovae.Codec.fit(model, X),
-    "corrected_volume": lambda model: tfisovae.density.log_densities(model, X, "corrected_volume"),
-}
-
-
-@pytest.mark.parametrize("name", REFUSED)
-def test_numbers_by_dimension_are_refused_by_name(name):
-    with refuses(ValueError, name):
-        REFUSED[name](model_of())
-
-
 def test_densities_refuse_it_with_a_given_prior():
     with refuses(ValueError, "log_densities"):
         tfisovae.density.log_densities(model_of(prior=moved), X)

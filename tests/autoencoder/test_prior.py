@@ -184,20 +184,6 @@ def test_the_mean_gradient_needs_a_prior_that_can_be_differentiated():
         of(lambda z: two(z).numpy())
 
 
-REFUSED = {
-    "estimate_beta": lambda model: tfisovae.estimate_beta(model, X),
-    "prune": lambda model: tfisovae.prune(model, 2, X),
-    "Codec.fit": lambda model: tfisovae.Codec.fit(model, X),
-    "corrected_volume": lambda model: tfisovae.density.log_densities(model, X, "corrected_volume"),
-}
-
-
-@pytest.mark.parametrize("name", REFUSED)
-def test_what_cannot_use_it_refuses_by_name(name):
-    with refuses(ValueError, name):
-        REFUSED[name](made(moved, SHIFT, WIDTH))
-
-
 def test_a_page_has_its_rate_and_its_units(tmp_path):
     """Rows of traversals cover the data, not -2 to 2; no rate of single dimensions is drawn."""
     model = made(moved, SHIFT, WIDTH)
