@@ -229,6 +229,11 @@ def test_numbers_on_the_pages_come_from_files_and_closed_forms():
     assert f"{gain / margin:.0f} times the margin of {margin:.2f} nats" in limits
     probe, = files.read_json(verdicts / "faces-decomposed-1000-steps.json")["probes"]
     assert f"{-probe['gain']:.2f} +- {probe['standard_error']:.2f} nats above" in limits
+    faces = (ROOT / "results" / "faces" / "README.md").read_text()
+    ours, theirs = (re.search(rf"^\| {row}.*", faces, re.M)[0].split(" | ") for row in (
+        "ours, conventional", "paper, Fig. 4"))
+    assert f"norms are {float(ours[5].split(' +- ')[0]):.2f} times" in numbers
+    assert f"norms of {theirs[2]} on CelebA" in numbers
 
 
 def test_the_page_on_numbers_has_every_state():

@@ -298,4 +298,3 @@ def test_the_picture_holds_the_numbers(linear):
     left, _ = importance.both(Scree.of(analysis, elsewhere)).axes
     assert "eigenvalues of a PCA, metric at the mean" in [
         text.get_text() for text in left.get_legend().get_texts()]
-    assert isinstance(components, PrincipalComponents)

@@ -128,9 +128,15 @@ def test_densities_refuse_it_with_a_given_prior():
 
 
 def test_what_decodes_alone_takes_it():
-    model = model_of()
-    assert traverse(model, [0], at=np.zeros(4), limit=1.0, steps="z") is not None
-    assert IsometricVariable.along_axis(model, 0, [-1.0, 1.0], np.zeros(4)) is not None
+    model, (_, decode) = model_of(), turned()
+    rows = traverse(model, [0], at=np.zeros(4), limit=1.0, steps="z")
+    z = np.zeros([rows.z.shape[1], 4], np.float32)
+    z[:, 0] = rows.z[0]
+    np.testing.assert_allclose(rows.x[0], decode(z), atol=1e-6)
+    y = IsometricVariable.along_axis(model, 0, [-1.0, 1.0], np.zeros(4))
+    ends = decode(np.outer([-1, 1], np.eye(4)[0]).astype(np.float32))
+    np.testing.assert_allclose(np.diff(y.to_y([-1.0, 1.0])), np.linalg.norm(ends[1] - ends[0]),
+                               rtol=1e-4)
 
 
 @pytest.mark.parametrize("kind, change", [

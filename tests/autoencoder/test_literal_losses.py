@@ -5,8 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfisovae import Autoencoder, estimate_beta, geometry, objective, theory
-from tfisovae.autoencoder.posterior import Posterior
+from tfisovae import as_autoencoder, estimate_beta, geometry, objective, theory
 
 K = tf.keras.losses
 L = tf.keras.layers
@@ -36,8 +35,7 @@ def train(encoder, decoder, loss, x, steps=2000, learning_rate=0.02, variables=(
 
 
 def trained(encoder, decoder, distortion):
-    return Autoencoder(lambda x: Posterior.from_parameters(encoder(x)), decoder, distortion,
-                       beta=None)
+    return as_autoencoder((encoder, decoder), distortion, needs_beta=False)
 
 
 def linear_networks(x, n):

@@ -19,10 +19,8 @@ def test_kl_is_the_integral():
     assert kl[0, 2] == 0
 
 
-def test_parameters_are_mean_then_log_variance():
-    posterior = Posterior.from_parameters(tf.constant([[1.0, 2.0, np.log(0.25), np.log(9.0)]]))
-    np.testing.assert_allclose(posterior.mean, [[1, 2]])
-    np.testing.assert_allclose(posterior.scale, [[0.5, 3]], rtol=1e-6)
+def test_samples_and_precision():
+    posterior = Posterior(tf.constant([[1.0, 2.0]]), tf.constant([[0.5, 3.0]]))
     np.testing.assert_allclose(posterior.precision(), [[4, 1 / 9]], rtol=1e-6)
     np.testing.assert_allclose(posterior.sample(tf.constant([[2.0, -1.0]])), [[2, -1]], rtol=1e-6)
 

@@ -23,12 +23,6 @@ class Posterior(typing.NamedTuple):
     mean: tf.Tensor
     scale: tf.Tensor
 
-    @classmethod
-    def from_parameters(cls, parameters: tf.Tensor) -> "Posterior":
-        """From the encoder's output `[B, 2n]`: the mean, then the log-variance."""
-        mean, log_variance = tf.split(parameters, 2, -1)
-        return cls(mean, tf.exp(0.5 * log_variance))
-
     def sample(self, noise: tf.Tensor) -> tf.Tensor:
         """z = mean + scale * noise, for standard normal `noise` `[B, n]`."""
         return self.mean + self.scale * noise

@@ -40,8 +40,6 @@ class Prediction:
       high_rate: kl + 1/2 log2(pi e / 6) - log2 f, for sigma << 1; f is the step factor.
       exact: kl and the exact excess at finite sigma: `theory.exact_quantizer_rate`, over posteriors
         and dither.
-      inactive_kl: E[KL] of all dimensions that are not coded, bits: these bits are saved, and
-        missing in the distortion.
       saving: KL of the aggregate posterior from the prior: the saving of the prior "empirical" for
         sigma << 1. For sigma near 1 it saves more, as the means vary less than z. None if there
         were too few data.
@@ -54,15 +52,9 @@ class Prediction:
     kl: np.ndarray
     high_rate: np.ndarray
     exact: np.ndarray
-    inactive_kl: float
     saving: np.ndarray | None
     coding_loss: float
     distortion: float
-
-    @property
-    def posterior_distortion(self) -> float:
-        """`distortion`."""
-        return self.distortion
 
 
 @dataclasses.dataclass(frozen=True)
@@ -190,8 +182,7 @@ class Transform:
         excess = np.mean(rate - (mean**2 + scale**2 - 1) / 2 + np.log(scale), 0) / _LOG2
         kl, coding_loss = self.kl[self.active], len(self.dimensions) * step_factor**2 * beta / 2
         high_rate = kl + theory.QUANTIZATION_BITS - math.log2(step_factor)
-        return Prediction(kl, high_rate, kl + excess, float(self.kl[~self.active].sum()),
-                          self.divergence, coding_loss,
+        return Prediction(kl, high_rate, kl + excess, self.divergence, coding_loss,
                           self.distortion + step_factor**2 * self.coding_loss)
 
     def arrays(self) -> dict[str, np.ndarray]:

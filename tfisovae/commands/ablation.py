@@ -55,8 +55,8 @@ def add_arguments(p: argparse.ArgumentParser) -> None:
         help="cells to train at the same time (default: one for each GPU, or core)")
 
 
-def cells(settings: dict[str, Any]) -> list[dict[str, Any]]:
-    """The cells of an ablation, as `(name, options of `tfisovae toy`)`."""
+def cells(settings: dict[str, Any]) -> dict[str, list[str]]:
+    """The cells of an ablation by name: their options of `tfisovae toy`."""
     made = {}
     for source, distortion, lmbda in itertools.product(settings["sources"], settings["distortions"],
                                                        settings["lmbdas"]):
@@ -135,7 +135,7 @@ def open_directory(path: str, settings: dict[str, Any]) -> None:
 class Cell:
     """A cell in training: a process of `tfisovae toy`, so a failure does not affect other cells."""
 
-    def __init__(self, directory: str, options: dict[str, Any], gpu: str | None = None) -> None:
+    def __init__(self, directory: str, options: list[str], gpu: str | None = None) -> None:
         self.directory, self.options, self.gpu = directory, options, gpu
         self.process = self.error = None
 
