@@ -19,7 +19,7 @@ layers = tf.keras.layers
 
 # Private names of other libraries than Keras, which have no public way.
 OF_OTHERS = {"_registry", "_resource", "_is_gcs_disabled", "_upper_tail", "_lower_tail"}
-OF_PYTHON = {"_fields", "_asdict", "_replace"}
+OF_PYTHON = {"_fields", "_asdict", "_replace", "_getframe"}
 
 
 def test_private_names_of_keras_are_in_one_module():

@@ -121,7 +121,7 @@ def _run(argv):
         if not _is_said(error):
             from tfisovae.commands import python_models  # imports NumPy
 
-            blamed = python_models.blamed(error, getattr(args, "model", None))
+            blamed = python_models.blamed(error, vars(args).get("model"))
             if blamed is None:
                 raise
             return f"{made.prog}: {blamed}"

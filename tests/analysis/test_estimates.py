@@ -135,11 +135,11 @@ def test_one_direction_of_many_dimensions_may_be_stretched(n, stretch, tmp_path)
 def test_what_is_between_the_bounds_is_not_judged(both):
     """The Ritz values allow "isometric", and the bound from outside does not."""
     found = dataclasses.replace(both[1], stretch=dataclasses.replace(
-        both[1].stretch, error_95=0.08, error_95_bound=0.12))
+        both[1].stretch, error_95=0.08, error_95_bound=0.12, share_off=0.0, share_off_bound=0.5))
     assert found.isometry().state is IsometryState.NOT_JUDGED
     assert "between 8 % and 12 %" in found.summary()
-    sure = dataclasses.replace(found, stretch=dataclasses.replace(found.stretch,
-                                                                  error_95_bound=0.09))
+    sure = dataclasses.replace(found, stretch=dataclasses.replace(
+        found.stretch, error_95_bound=0.09, share_off_bound=0.0))
     assert words.isometry_label(sure.isometry()) == "isometric to 9 %"
 
 

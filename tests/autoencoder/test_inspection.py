@@ -411,25 +411,6 @@ def test_every_measure_refuses_what_an_inspection_rejects(name):
         MEASURES[name](a_sample_as_the_mean(), tf.data.Dataset.from_tensor_slices(X[:64]).batch(1))
 
 
-# What each measure must say of a given prior and of a full covariance; it measures the others.
-CANNOT_USE = {
-    "analyze": ["covariance"], "measure_stationarity": ["prior", "covariance"],
-    "estimate_beta": ["prior"], "log_densities": [], "Codec.fit": ["prior", "covariance"],
-    "prune": ["prior", "covariance"], "block_gradients": ["covariance"],
-    "observe": ["covariance"], "measure_totals": [],
-}
-
-
-# A number of each result that the noise of z does not change, or hardly.
-NUMBER = {
-    "analyze": lambda found: found.norm_mean, "estimate_beta": lambda found: found.value,
-    "log_densities": lambda found: found["volume"],
-    "block_gradients": lambda found: np.diag(found.gram).mean(),
-    "observe": lambda found: found["reconstructions"].x_check,
-    "measure_totals": lambda found: found.transform_loss,
-}
-
-
 @pytest.mark.parametrize("name", MEASURES)
 @pytest.mark.parametrize("kind", ["prior", "covariance"])
 def test_every_measure_takes_another_posterior_or_refuses_it_by_name(name, kind):
@@ -454,7 +435,7 @@ def test_every_measure_takes_another_posterior_or_refuses_it_by_name(name, kind)
     if name == "observe":
         def call(model, x):
             return show.observe(model, measurement_of(4, 4), x)
-    if kind in CANNOT_USE[name]:
+    if kind in linear_pair.CANNOT_USE[name]:
         with refuses(ValueError, name):
             call(model, x)
     else:

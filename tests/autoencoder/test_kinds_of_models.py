@@ -6,8 +6,7 @@ import numpy as np
 import tensorflow as tf
 
 import tfisovae
-from tests.autoencoder.linear_pair import BETA, SHIFT, WIDTH, X, moved, pair
-from tests.autoencoder.test_inspection import CANNOT_USE
+from tests.autoencoder.linear_pair import BETA, CANNOT_USE, SHIFT, WIDTH, X, moved, pair
 from tests.support import ROOT
 from tfisovae.analysis.monitor import Meter
 from tfisovae.geometry.traversals import traverse

@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from tfisovae.autoencoder import keras_networks, torch_modules
 from tfisovae.autoencoder.data import as_x, check_kind
-from tfisovae.autoencoder.functions import PlainFunction, required
+from tfisovae.autoencoder.functions import PlainFunction, accepts, required
 from tfisovae.autoencoder.outputs import Outputs, Part, PartError
 
 _BATCH = 100
@@ -238,8 +238,8 @@ def conditional_part(model: Any, role: str, condition: Condition,
             f"With conditional=True, the {role} must be a Keras model with two inputs, or a "
             f"function of two arrays; got {type(model).__name__}. A function can call it: "
             "lambda x, c: model(torch.as_tensor(x), torch.as_tensor(c)), say.")
-    names = required(model)
-    if names is not None and len(names) != 2:
+    if not accepts(model, 2):
+        names = required(model)
         raise ValueError(
             f"With conditional=True, the {role} must take two arrays, "
             f"{'x' if role == 'encoder' else 'z'} and c; it takes {len(names)}: "

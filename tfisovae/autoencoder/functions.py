@@ -31,9 +31,8 @@ class PlainFunction:
 
     def __init__(self, function: Callable[..., Any], role: str,
                  inputs: Callable[[Any], tuple[Any, ...]] | None = None) -> None:
-        names = required(function)
-        if inputs is None and names is not None:
-            check_one_input(role, names)
+        if inputs is None and not accepts(function, 1):
+            check_one_input(role, required(function))
         self._given, self._role, self._inputs = function, role, inputs or _alone
         self._templates: dict[tuple[int | None, ...], Any] = {}
         self._traceable = False
@@ -126,19 +125,21 @@ class PlainFunction:
         return True
 
 
-def required(function: Callable[..., Any]) -> list[str] | None:
-    """The names of the arguments that a function must be given; `None` if it does not show them."""
+def accepts(function: Callable[..., Any], count: int) -> bool:
+    """Whether a function can be called with so many arguments; True if it does not show them."""
     try:
-        parameters = inspect.signature(function).parameters.values()
-    except (TypeError, ValueError):
-        return None
-    if any(one.kind is one.VAR_POSITIONAL for one in parameters):
-        return None
-    positional = [one for one in parameters
-                  if one.kind in (one.POSITIONAL_ONLY, one.POSITIONAL_OR_KEYWORD)]
-    needed = [one.name for one in parameters
-              if one.default is one.empty and one.kind is not one.VAR_KEYWORD]
-    return needed or [one.name for one in positional[:1]]
+        inspect.signature(function).bind(*[None] * count)
+    except ValueError:
+        return True
+    except TypeError:
+        return False
+    return True
+
+
+def required(function: Callable[..., Any]) -> list[str]:
+    """The names of the arguments that a function must be given."""
+    return [one.name for one in inspect.signature(function).parameters.values()
+            if one.default is one.empty and one.kind not in (one.VAR_POSITIONAL, one.VAR_KEYWORD)]
 
 
 def _alone(x):

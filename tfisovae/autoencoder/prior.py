@@ -5,7 +5,7 @@ from typing import Any
 import tensorflow as tf
 
 from tfisovae.autoencoder import torch_modules
-from tfisovae.autoencoder.functions import PlainFunction
+from tfisovae.autoencoder.functions import PlainFunction, accepts, required
 from tfisovae.autoencoder.outputs import PartError
 
 
@@ -23,6 +23,10 @@ class Prior:
             raise TypeError(
                 "prior must be a function from z [batch, n] to log p(z) [batch] in nats, or a "
                 f"distribution with log_prob; got {type(prior).__name__}.")
+        if not accepts(function, 1):
+            raise ValueError(
+                f"prior must take z alone; it takes {', '.join(required(function))}. A prior that "
+                "depends on a condition cannot be used.")
         if torch_modules.module_of(function) is not None:
             part = torch_modules.torch_part(function, "prior")
             self._function = lambda z: part(z).reconstruction(None)
