@@ -238,7 +238,7 @@ def conditional_part(model: Any, role: str, condition: Condition,
             f"With conditional=True, the {role} must be a Keras model with two inputs, or a "
             f"function of two arrays; got {type(model).__name__}. A function can call it: "
             "lambda x, c: model(torch.as_tensor(x), torch.as_tensor(c)), say.")
-    names = required(model)
+    names = required(model, 2)
     if names is not None and len(names) != 2:
         raise ValueError(
             f"With conditional=True, the {role} must take two arrays, "

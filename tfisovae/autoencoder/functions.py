@@ -126,19 +126,22 @@ class PlainFunction:
         return True
 
 
-def required(function: Callable[..., Any]) -> list[str] | None:
-    """The names of the arguments that a function must be given; `None` if it does not show them."""
+def required(function: Callable[..., Any], count: int = 1) -> list[str] | None:
+    """The names of the arguments that a function must be given; `None` if it does not show them.
+
+    If they are fewer than `count`, arguments with a default follow.
+    """
     try:
         parameters = inspect.signature(function).parameters.values()
     except (TypeError, ValueError):
         return None
     if any(one.kind is one.VAR_POSITIONAL for one in parameters):
         return None
-    positional = [one for one in parameters
-                  if one.kind in (one.POSITIONAL_ONLY, one.POSITIONAL_OR_KEYWORD)]
+    optional = [one.name for one in parameters if one.default is not one.empty and one.kind in (
+        one.POSITIONAL_ONLY, one.POSITIONAL_OR_KEYWORD)]
     needed = [one.name for one in parameters
               if one.default is one.empty and one.kind is not one.VAR_KEYWORD]
-    return needed or [one.name for one in positional[:1]]
+    return needed + optional[:max(0, count - len(needed))]
 
 
 def _alone(x):
