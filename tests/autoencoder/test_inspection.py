@@ -441,7 +441,7 @@ def test_every_measure_takes_another_posterior_or_refuses_it_by_name(name, kind)
     else:
         plain = as_autoencoder((lambda x: (encoder(weight * x)[0], encoder(x)[1]), decoder), "sse",
                                BETA)
-        np.testing.assert_allclose(NUMBER[name](call(model, x)), NUMBER[name](call(plain, x)),
+        np.testing.assert_allclose(linear_pair.NUMBER[name](call(model, x)), linear_pair.NUMBER[name](call(plain, x)),
                                    rtol=0.1, atol=1e-3)
 
 
