@@ -441,8 +441,8 @@ def test_every_measure_takes_another_posterior_or_refuses_it_by_name(name, kind)
     else:
         plain = as_autoencoder((lambda x: (encoder(weight * x)[0], encoder(x)[1]), decoder), "sse",
                                BETA)
-        np.testing.assert_allclose(linear_pair.NUMBER[name](call(model, x)), linear_pair.NUMBER[name](call(plain, x)),
-                                   rtol=0.1, atol=1e-3)
+        found, expected = (linear_pair.NUMBER[name](call(one, x)) for one in (model, plain))
+        np.testing.assert_allclose(found, expected, rtol=0.1, atol=1e-3)
 
 
 @pytest.mark.parametrize("name", OF_DECODERS)
