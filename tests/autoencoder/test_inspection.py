@@ -7,6 +7,7 @@ import pytest
 import tensorflow as tf
 
 import tfisovae
+from tests import pages
 from tests.autoencoder import linear_pair
 from tests.messages import refuses
 from tests.support import ROOT, linear_vae, measurement_of
@@ -169,12 +170,13 @@ def test_scales_whose_squares_leave_float32(size):
 @pytest.mark.parametrize("conditional", [False, True])
 def test_a_sample_that_is_the_mean_is_not_its_variance(conditional):
     """Encoders return (z, mean, log-variance), and z is the mean in evaluation mode."""
-    def encode_all(x, c=0.0):
+    def encode_all(x):
         mean, log_variance = encode(x)
         return mean, mean, log_variance
 
     c = [np.zeros(len(X), np.float32)] if conditional else []
-    pair = (encode_all, (lambda z, c: decode(z)) if conditional else decode)
+    pair = ((lambda x, c: encode_all(x), lambda z, c: decode(z)) if conditional else
+            (encode_all, decode))
 
     def found(**options):
         model = as_autoencoder(pair, "sse", BETA, conditional=conditional, **options)
@@ -418,6 +420,16 @@ CANNOT_USE = {
     "prune": ["prior", "covariance"], "block_gradients": ["covariance"],
     "observe": ["covariance"], "measure_totals": [],
 }
+
+
+def test_the_documentation_says_the_same():
+    short = {"another prior": "prior", "full covariance": "covariance"}
+    cannot = {name.removesuffix(".fit"): kinds for name, kinds in CANNOT_USE.items()}
+    said = [(name, short[column], cell) for name, column, cell in pages.kinds_of_models()
+            if name in cannot and column in short]
+    assert len(said) > 10
+    for name, kind, cell in said:
+        assert (cell == "no") == (kind in cannot[name]), (name, kind)
 
 
 # A number of each result that the noise of z does not change, or hardly.
