@@ -118,6 +118,20 @@ API = ("tfisovae", "tfisovae.distortions", "tfisovae.density", "tfisovae.geometr
        "tfisovae.theory")
 
 
+def kinds_of_models():
+    """`(name, column, cell)` of every name in backticks in the table of docs/models-and-data.md:
+    what takes another prior, a full covariance, or a condition.
+    """
+    section = (ROOT / "docs" / "models-and-data.md").read_text().split("## Another prior")[1]
+    header, _, *rows = ([cell.strip() for cell in row.split("|")] for row in re.findall(
+        r"^\|(.*)\|$", section.split("\n## ")[0], re.M))
+    columns = [re.sub(r"\[(\w+)\]\(.*\)", r"\1", name) for name in header[1:]]
+    for first, *rest in rows:
+        for name in re.findall(r"`(\w+)`", first):
+            for column, cell in zip(columns, rest, strict=True):
+                yield name, column, cell
+
+
 def api():
     """The tables of docs/api.md: every public name, its source, and the first line of its
     docstring.

@@ -30,22 +30,3 @@ def standard(z):
 def moved(z):
     """The density of SHIFT + WIDTH z, for z of N(0, I)."""
     return standard((z - SHIFT) / WIDTH) - np.log(WIDTH).sum()
-
-
-# What each measure must say of a given prior and of a full covariance; it measures the others.
-CANNOT_USE = {
-    "analyze": ["covariance"], "measure_stationarity": ["prior", "covariance"],
-    "estimate_beta": ["prior"], "log_densities": [], "Codec.fit": ["prior", "covariance"],
-    "prune": ["prior", "covariance"], "block_gradients": ["covariance"],
-    "observe": ["covariance"], "measure_totals": [],
-}
-
-
-# A number of each result that the noise of z does not change, or hardly.
-NUMBER = {
-    "analyze": lambda found: found.norm_mean, "estimate_beta": lambda found: found.value,
-    "log_densities": lambda found: found["volume"],
-    "block_gradients": lambda found: np.diag(found.gram).mean(),
-    "observe": lambda found: found["reconstructions"].x_check,
-    "measure_totals": lambda found: found.transform_loss,
-}

@@ -6,8 +6,8 @@ import numpy as np
 import tensorflow as tf
 
 import tfisovae
-from tests.autoencoder.linear_pair import BETA, CANNOT_USE, SHIFT, WIDTH, X, moved, pair
-from tests.support import ROOT
+from tests import pages
+from tests.autoencoder.linear_pair import BETA, SHIFT, WIDTH, X, moved, pair
 from tfisovae.analysis.monitor import Meter
 from tfisovae.geometry.traversals import traverse
 from tfisovae.show.observed import observe
@@ -47,18 +47,6 @@ CALLS = {
 }
 
 
-def cells():
-    """`(name, column, cell)` of every name in backticks."""
-    section = (ROOT / "docs" / "models-and-data.md").read_text().split("## Another prior")[1]
-    header, _, *rows = ([cell.strip() for cell in row.split("|")] for row in re.findall(
-        r"^\|(.*)\|$", section.split("\n## ")[0], re.M))
-    columns = [re.sub(r"\[(\w+)\]\(.*\)", r"\1", name) for name in header[1:]]
-    for first, *rest in rows:
-        for name in re.findall(r"`(\w+)`", first):
-            for column, cell in zip(columns, rest, strict=True):
-                yield name, column, cell
-
-
 def refuses_it(call, model, data):
     try:
         call(model, data)
@@ -70,21 +58,10 @@ def refuses_it(call, model, data):
 
 def test_what_says_no_is_refused():
     made, seen = models(), set()
-    for name, column, cell in cells():
+    for name, column, cell in pages.kinds_of_models():
         seen.add(name)
         if cell == "no" and name in CALLS:
             assert refuses_it(CALLS[name], *made[column]), (name, column)
         if "corrected_volume" in cell:
             assert refuses_it(CALLS["corrected_volume"], *made[column]), column
     assert set(CALLS) - {"corrected_volume"} == seen - {"standardize_latents"}
-
-
-def test_what_says_yes_is_taken():
-    """By test_inspection.py, which measures all of these."""
-    short = {"another prior": "prior", "full covariance": "covariance"}
-    cannot = {name.removesuffix(".fit"): kinds for name, kinds in CANNOT_USE.items()}
-    said = [(name, short[column], cell) for name, column, cell in cells()
-            if name in cannot and column in short]
-    assert len(said) > 10
-    for name, kind, cell in said:
-        assert (cell == "no") == (kind in cannot[name]), (name, kind)
