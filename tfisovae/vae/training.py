@@ -111,7 +111,7 @@ class Trainable(_keras.Trained):
         if isinstance(x, (str, bytes, int, float)) or (hasattr(x, "shape") and x.shape == ()):
             raise ValueError(
                 "x must be an array [N, ...], a tf.data.Dataset of batches, or a generator of "
-                f"them; got {x!r}.")
+                f"them; got {type(x).__name__}.")
         if hasattr(x, "shape") and hasattr(x, "dtype"):
             check_kind(x)
             for first in range(0, int(x.shape[0]), _ROWS):
