@@ -44,7 +44,6 @@ from tfisovae.autoencoder.autoencoder import (
     AutoencoderLike,
     as_autoencoder,
     bound,
-    prior_of,
     refuse,
 )
 from tfisovae.autoencoder.data import Data
@@ -141,7 +140,7 @@ def log_densities(model: AutoencoderLike, x: Data, forms: str | Sequence[str] | 
             f"x is read twice, but a {type(x).__name__} can be read only once. Give an array [N, "
             "...] or a tf.data.Dataset of batches.")
     model = as_autoencoder(model, distortion, beta, scale)
-    if prior_of(model) is not None and model.full_covariance:
+    if model.prior is not None and model.full_covariance:
         raise ValueError(
             "log_densities cannot use a given prior together with a full covariance: it is not "
             "known which axes carry information.")
@@ -172,7 +171,7 @@ def log_densities(model: AutoencoderLike, x: Data, forms: str | Sequence[str] | 
             model.distortion.scale(rows.first)  # raises, and names the alternative
         forms = forms or [form for form in FORMS if form not in _SCALED]
     forms = [form for form in FORMS if form in (forms or FORMS)]
-    if prior_of(model) is not None or model.full_covariance:
+    if model.prior is not None or model.full_covariance:
         if "corrected_volume" in asked:
             refuse(model, 'The form "corrected_volume"', "prior", "covariance")
         forms = [form for form in forms if form != "corrected_volume"]
@@ -190,7 +189,7 @@ def log_densities(model: AutoencoderLike, x: Data, forms: str | Sequence[str] | 
         signs = noise = None
         if {"objective", "scaled_objective"} & set(forms):
             signs = _signs(tf.shape(x)[0], rows.n, active, pairs, seed, first_row)
-            if prior_of(model) is not None:
+            if model.prior is not None:
                 noise = [noise_rows(tf.shape(x)[0], rows.n, seed, _NOISE_STEP - pair, first_row)
                          for pair in range(signs.shape[0] // 2)]
         log = _densities(known, x, posterior, forms, active, variance[active], signs, noise,
@@ -241,24 +240,24 @@ def _densities(model, x, posterior, forms, active, variance, signs, noise, tange
 
 
 def _log_prior(model, posterior, active, mean):
-    """log p(mu) over the active dimensions, `[B]`, float64. For a given prior each other dimension
-    is left out with its density at the mean, that of its posterior: there the two are the same.
+    """log p(mu) over the active dimensions, `[B]`, float64.
+
+    In every other dimension, posterior and prior are equal. So a given prior is divided there by
+    the posterior's density at its mean.
     """
-    prior = prior_of(model)
-    if prior is None:
+    if model.prior is None:
         return -0.5 * tf.reduce_sum(mean**2, 1) - 0.5 * len(active) * math.log(2 * math.pi)
     others = np.setdiff1d(np.arange(posterior.mean.shape[1]), active)
     scale = tf.cast(tf.gather(posterior.scale, others, axis=1), tf.float64)
-    return tf.cast(prior(posterior.mean), tf.float64) + tf.reduce_sum(
+    return tf.cast(model.prior(posterior.mean), tf.float64) + tf.reduce_sum(
         tf.math.log(scale) + 0.5 * math.log(2 * math.pi), 1)
 
 
 def _rate(model, posterior, noise):
     """The KL, `[B]`, nats, float64; for a given prior the average over the samples of `noise`."""
-    prior = prior_of(model)
-    if prior is None:
+    if model.prior is None:
         return tf.reduce_sum(tf.cast(posterior.kl(), tf.float64), 1)
-    found = [posterior.rate(prior, one) for one in noise]
+    found = [posterior.rate(model.prior, one) for one in noise]
     return tf.cast(tf.add_n(found) / len(found), tf.float64)
 
 

@@ -15,6 +15,7 @@ import os
 import re
 import secrets
 import shutil
+import socket
 import stat
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -46,6 +47,11 @@ class DamagedFile(ValueError):
 
 class Held(OSError):
     """Another process holds the lock; the message says which one, if it is known."""
+
+
+def this_process() -> str:
+    """The `holder` of a `Lock`: this process, in words."""
+    return f"process {os.getpid()} on {socket.gethostname()}"
 
 
 class Lock:

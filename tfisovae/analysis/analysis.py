@@ -26,8 +26,6 @@ if typing.TYPE_CHECKING:
     import pandas
 
 _SHOWN = 10  # dimensions in a notebook
-# Vectors that assume the prior N(0, I).
-OF_STANDARD_PRIOR = ("kl_mean", "one_minus_variance", "balance", "balance_standard_error")
 _COLUMNS = ("cost_of_removal", "importance", "kl_mean", "norm_mean", "one_minus_variance")
 
 

@@ -15,7 +15,7 @@ import tensorflow as tf
 from tfisovae import _keras
 from tfisovae._autograph import compiled
 from tfisovae.autoencoder import streaming
-from tfisovae.autoencoder.autoencoder import Measurable, as_autoencoder, prior_of, refuse
+from tfisovae.autoencoder.autoencoder import Measurable, as_autoencoder, refuse
 from tfisovae.autoencoder.data import Data, whole
 from tfisovae.autoencoder.networks import Networks
 from tfisovae.metrics.measurement import measure
@@ -195,7 +195,7 @@ def _check_differentiable(rows):
     """Raises ValueError if the distortion has no derivative through the decoder, or a given prior
     has none: only the rest would have a gradient.
     """
-    prior = prior_of(rows.model)
+    prior = rows.model.prior
     with tf.GradientTape(persistent=True) as tape:
         z = rows.mean[:1]
         tape.watch(z)

@@ -6,7 +6,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfisovae import metrics, theory
-from tfisovae.analysis import analysis, conditions, estimates, residual, spatial
+from tfisovae.analysis import conditions, estimates, residual, spatial
 from tfisovae.analysis.analysis import Analysis
 from tfisovae.analysis.components import spread_out
 from tfisovae.autoencoder import streaming
@@ -14,7 +14,6 @@ from tfisovae.autoencoder.autoencoder import (
     AutoencoderLike,
     as_autoencoder,
     bound,
-    prior_of,
     refuse,
 )
 from tfisovae.autoencoder.data import Data
@@ -35,6 +34,8 @@ from tfisovae.verdict.states import Cause
 from tfisovae.verdict.tests_of_means import Moments
 
 METHODS = ("auto", "exact", "estimated")
+# Vectors that assume the prior N(0, I).
+_OF_STANDARD_PRIOR = ("kl_mean", "one_minus_variance", "balance", "balance_standard_error")
 _KEPT = 2**23  # numbers in the stored posteriors
 _REMOVED = 16  # dimensions with a measured cost of removal in a large latent space
 
@@ -106,7 +107,7 @@ def analyze(model: AutoencoderLike, data: Data, num_examples: int | None = None,
     if exact:
         measures |= {"norm": metrics.IsometricNorm(), "derivative": Derivative(),
                      "gram": metrics.GramOffDiagonal()}
-    prior = prior_of(autoencoder)
+    prior = autoencoder.prior
     if prior is not None:
         measures["log_scale"] = LogScale()
     sample, posteriors, size = Sample(rows), [], max_examples(rows.n) if exact else 0
@@ -174,7 +175,7 @@ def _of_other_prior(found):
     """An `Analysis` without the numbers that assume the prior N(0, I)."""
     nothing, why = np.full(len(found.active), np.nan), Why(Cause.PRIOR)
     return dataclasses.replace(
-        found, **dict.fromkeys(analysis.OF_STANDARD_PRIOR, nothing), standard_prior=False,
+        found, **dict.fromkeys(_OF_STANDARD_PRIOR, nothing), standard_prior=False,
         posterior_balance=np.nan, posterior_balance_standard_error=np.nan, stationarity=None,
         residual=None, stretch=None, conditions=dataclasses.replace(
             found.conditions, moments=False, moments_why=why, balance=False, balance_why=why))
@@ -278,8 +279,8 @@ def _removed(autoencoder, x, measures, leading, shape, progress):
 def _estimated(autoencoder, x, measures, variance, tangents, dimensions, seed, removed, ranking,
                progress):
     """The same fields, estimated; `removed` is the `Removal` of the first ones of `ranking`."""
-    rate, precision = measures["rate"], measures["precision"].mean * variance
-    found = estimates.estimate(autoencoder, x, rate.kl, rate.active, precision, tangents,
+    rate, importance = measures["rate"], measures["precision"].mean * variance
+    found = estimates.estimate(autoencoder, x, rate.kl, rate.active, importance, tangents,
                                dimensions, seed, progress)
     made = dataclasses.replace(found.estimates, removal_dimensions=ranking[:_REMOVED],
                                removal_cost=removed.cost,

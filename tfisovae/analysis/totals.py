@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from tfisovae import arguments
 from tfisovae.autoencoder import streaming
-from tfisovae.autoencoder.autoencoder import AutoencoderLike, as_autoencoder, prior_of
+from tfisovae.autoencoder.autoencoder import AutoencoderLike, as_autoencoder
 from tfisovae.autoencoder.covariance import eigenvalues
 from tfisovae.autoencoder.data import Data
 from tfisovae.distortions.base import Distortion
@@ -134,7 +134,7 @@ def measure_totals(model: AutoencoderLike, data: Data, num_examples: int | None 
 
     scalars, spectrum = [], 0.0
     for (found, some), first_row in streaming.run(rows, values):
-        _check(found, first_row, prior_of(autoencoder) is not None)
+        _check(found, first_row, autoencoder.prior is not None)
         scalars.append(found.astype(np.float64))
         spectrum = spectrum + some.sum(0, dtype=np.float64)
     scalars = np.concatenate(scalars)
@@ -144,7 +144,7 @@ def measure_totals(model: AutoencoderLike, data: Data, num_examples: int | None 
     errors = {f"{name}_standard_error": float(one) for name, one in zip(_NAMES, error[:5])}
     balance = balance_error = math.nan
     work, target = scalars[:, 5], scalars[:, 6]
-    if prior_of(autoencoder) is None and target.sum() and count > 1:
+    if autoencoder.prior is None and target.sum() and count > 1:
         balance = float(work.sum() / target.sum())
         balance_error = overall_balance_error(work[:, None], target[:, None], [True], count)
     return Totals(**means, **errors, posterior_balance=balance,

@@ -260,7 +260,7 @@ def _scale_range(scale):
 
 
 def _equal(known, mean, scale):
-    """Whether the scale is that of a second output like the mean."""
+    """Whether the second output equals the mean, as the scale shows."""
     if known.reading not in READINGS or not np.isfinite(mean).all() or np.ptp(mean) == 0:
         return []
     of_mean = read_scale(tf.constant(mean), known.reading)

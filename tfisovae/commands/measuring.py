@@ -5,7 +5,6 @@ import dataclasses
 import glob
 import math
 import os
-import socket
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
@@ -194,8 +193,7 @@ def writing(out: str) -> Iterator[None]:
     """
     check_writable(out)
     try:
-        lock = files.Lock(os.path.join(out, ".lock"),
-                          holder=f"process {os.getpid()} on {socket.gethostname()}")
+        lock = files.Lock(os.path.join(out, ".lock"), holder=files.this_process())
     except files.Held as error:
         raise ValueError(
             f"Another process is writing {out} now ({error}). Wait for it, or give another "

@@ -103,8 +103,8 @@ class MeasurementMetric(tf.keras.metrics.Metric):
         return {**super().get_config(), "threshold": self.threshold}
 
     def set_information(self, nats: np.ndarray) -> None:
-        """Sets the information in each dimension, `[n]`, nats, which decides what is active. For a
-        prior other than N(0, I), the KL from N(0, I) does not show it.
+        """Sets the information in each dimension, `[n]`, nats. It decides which dimensions are
+        active. For a prior other than N(0, I), the KL from N(0, I) does not show it.
         """
         self._kl.assign(nats * self.count.numpy())
 

@@ -58,7 +58,7 @@ def condition_array(path: str, name: str | None, wanted: str | None) -> tuple[np
       `(array, name)`.
 
     Raises:
-      ValueError: if there is none, or if it holds no real numbers.
+      ValueError: if the array is missing, or holds no real numbers.
     """
     part = next((end for end in ("_train", "_test") if (name or "").endswith(end)), "")
     if wanted is None:

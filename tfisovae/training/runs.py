@@ -11,7 +11,6 @@ import importlib.metadata
 import json
 import os
 import platform
-import socket
 import sys
 from typing import Any
 
@@ -64,8 +63,7 @@ class Run:
             os.makedirs(self.directory, exist_ok=True)
             can = "written"
             self._check_what_is_there()
-            self._lock = files.Lock(self.path("lock"),
-                                    holder=f"process {os.getpid()} on {socket.gethostname()}")
+            self._lock = files.Lock(self.path("lock"), holder=files.this_process())
         except files.Held as error:
             raise RunError(
                 f"Another process is writing {self.directory} now ({error}). Wait for it, or "

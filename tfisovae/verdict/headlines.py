@@ -145,9 +145,9 @@ def _why_not_judged(isometry):
         return "these numbers lack the norms; measure again"
     if isometry.num_examples < FEW:
         return next_step.too_few(isometry.num_examples, FEW)
-    if isometry.undecided and not math.isfinite(isometry.error_95_bound):
-        return words.undecided(isometry)
     if math.isfinite(isometry.error_95_bound):
         return (f"the error is between {words.percent(isometry.error_95)} and "
                 f"{words.percent(isometry.error_95_bound)}; use method=\"exact\"")
+    if isometry.undecided:
+        return words.undecided(isometry)
     return "norms and cosines are right, but the eigenvalues of Gamma were not measured"

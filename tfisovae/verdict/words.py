@@ -387,10 +387,6 @@ def undecided(isometry: Isometry) -> str:
     return "; ".join(said[part] for part in isometry.undecided)
 
 
-def _is_estimated(isometry):
-    return math.isfinite(isometry.error_95_bound)
-
-
 def _embedding_not_judged(isometry):
     """Why the state of an embedding is not known."""
     if isometry.other_prior:
@@ -399,12 +395,12 @@ def _embedding_not_judged(isometry):
         return "these numbers lack the norms. Measure again."
     if isometry.num_examples < FEW:
         return f"{next_step.too_few(isometry.num_examples, FEW)}."
-    if isometry.undecided and not _is_estimated(isometry):
-        return f"{undecided(isometry)}. Measure more examples."
     if math.isfinite(isometry.error_95_bound):
         return (f"the largest error is between {percent(isometry.error_95)} and "
                 f"{percent(isometry.error_95_bound)} at the 95th percentile over the examples. "
                 f"Measure with method=\"exact\" to know it.")
+    if isometry.undecided:
+        return f"{undecided(isometry)}. Measure more examples."
     if not math.isfinite(isometry.bound):
         return ("norms and mean cosines of a sample of dimensions are right. The eigenvalues of "
                 "Gamma were not measured: the decoder has no derivatives.")
